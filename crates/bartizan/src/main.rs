@@ -1,0 +1,3 @@
+//! The binary: reads the command line and the configuration, wires everything together.
+
+fn main() {}

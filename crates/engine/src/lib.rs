@@ -1,0 +1,1 @@
+//! Runs KQL plans; the one door to DataFusion.

@@ -1,0 +1,24 @@
+//! The Kusto Query Language: text → tokens → syntax tree → typed plan; and the tables of functions with their Arrow kernels.
+//!
+//! | stage | in | out | where |
+//! |---|---|---|---|
+//! | lex | text | tokens with byte spans | [`syntax::lexer`] |
+//! | parse | tokens | [`syntax::ast`], with diagnostics; never fails | [`syntax::parser`] |
+//! | bind | tree + [`bind::Schema`] | [`plan::Plan`] with types and column ids, with diagnostics | [`bind`] |
+//! | run | plan | batches | the `engine` crate, over the kernels here |
+//!
+//! Invariants: this crate knows Arrow and nothing of DataFusion, files, tables on disk or clocks. Parsing and binding never fail and
+//! never panic: they return what they understood, with diagnostics.
+
+pub mod aggregates;
+pub mod bind;
+pub mod eval;
+pub mod functions;
+pub mod ops;
+pub mod plan;
+pub mod syntax;
+pub mod value;
+pub mod windows;
+
+pub use model::{Diagnostic, DiagnosticKind, Type};
+pub use value::Value;

@@ -1,0 +1,55 @@
+//! Operators that the engine does not have: `mv-expand`, `parse`, `make-series`, `scan`, plug-ins. Each is one file: the binder builds the
+//! value, the engine wraps it in one node and feeds it batches.
+
+use std::any::Any;
+use std::fmt;
+
+use arrow::record_batch::RecordBatch;
+
+use crate::plan::{ColumnId, Expr, Field};
+
+pub use crate::eval::{EvalError, Evaluator, Runtime};
+
+/// A bound operator, as a value in the plan.
+pub trait TableOp: fmt::Debug + Send + Sync + Any {
+    /// As in KQL: `mv-expand`.
+    fn name(&self) -> &'static str;
+
+    /// All expressions it evaluates over each input: which columns it needs, and where subqueries stand.
+    fn exprs(&self) -> Vec<&Expr>;
+
+    /// The same operator with subqueries replaced by constants: `f` is applied to each expression.
+    fn map_exprs(&self, f: &mut dyn FnMut(&Expr) -> Expr) -> Box<dyn TableOp>;
+
+    /// Output fields that are input fields passed on unchanged row by row (possibly repeated or dropped): a filter on them may run first.
+    fn passes(&self, field: ColumnId) -> bool {
+        let _ = field;
+        false
+    }
+
+    /// True when each row is handled by itself, so that batches may be run on several threads in any order.
+    fn per_row(&self) -> bool;
+
+    /// True when rows must come in `Rel::order` of the input, all on one thread.
+    fn ordered(&self) -> bool {
+        false
+    }
+
+    /// `outputs` are the fields of this relation, `inputs` those of each input.
+    fn start(&self, inputs: &[Vec<Field>], outputs: &[Field], runtime: &Runtime) -> Result<Box<dyn OpState>, EvalError>;
+}
+
+/// A running operator. Batches that it gives have one column an output field, named by `ColumnId`, laid out as [`model::Type::arrow`].
+pub trait OpState: Send {
+    /// One batch of input `input`; its columns are named by `ColumnId`. Inputs come one after the other: all of 1 before 0 when there
+    /// are two (build side first).
+    fn push(&mut self, input: usize, batch: &RecordBatch, out: &mut Vec<RecordBatch>) -> Result<(), EvalError>;
+
+    /// No more input.
+    fn finish(&mut self, out: &mut Vec<RecordBatch>) -> Result<(), EvalError>;
+
+    /// Bytes held, for the memory limit.
+    fn size(&self) -> usize {
+        0
+    }
+}

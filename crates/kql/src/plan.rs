@@ -1,0 +1,227 @@
+//! The typed plan: what `bind` makes and `engine` runs. Names are resolved, types are settled, implicit casts are explicit.
+//!
+//! Columns are known by [`ColumnId`], unique within a plan; names matter only at the very end. An operator that passes a column on keeps
+//! its id; one that computes a column gives it a new id. A tabular `let` used twice is bound twice, with fresh ids.
+
+use std::fmt;
+use std::sync::Arc;
+
+use model::{Render, Type};
+
+use crate::Value;
+use crate::aggregates::AggregateFn;
+use crate::functions::ScalarFn;
+use crate::ops::TableOp;
+use crate::windows::WindowFn;
+
+/// A column of a plan. Displayed as `c17`, which is also its field name in Arrow batches between operators.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ColumnId(pub u32);
+
+impl fmt::Display for ColumnId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "c{}", self.0)
+    }
+}
+
+impl fmt::Debug for ColumnId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "c{}", self.0)
+    }
+}
+
+/// A column that a relation puts out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Field {
+    pub id: ColumnId,
+    pub name: Arc<str>,
+    pub ty: Type,
+}
+
+/// A bound query.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub root: Rel,
+    /// Subqueries whose answer is needed as a constant before the rest runs; each may refer to those before it.
+    pub subqueries: Vec<Subquery>,
+    pub render: Option<Render>,
+    /// Further results of `fork` and `facet`, with their names.
+    pub more: Vec<(String, Rel)>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Subquery {
+    pub rel: Rel,
+    pub kind: SubqueryKind,
+    pub ty: Type,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SubqueryKind {
+    /// First row, first column; null (or `""`) where there is none. From `toscalar`.
+    Scalar,
+    /// All values of the first column as a dynamic array; type `dynamic`. From `in (T)`, `has_any (T)`.
+    Set,
+}
+
+/// A relation: an operator and the columns it puts out.
+#[derive(Clone, Debug)]
+pub struct Rel {
+    pub op: RelOp,
+    pub fields: Vec<Field>,
+    /// The order of the rows, where KQL promises one ("serialized"): empty where it does not. The engine gives this order to
+    /// windows and to the final answer explicitly.
+    pub order: Vec<OrderKey>,
+    /// The row set is serialized even if `order` is empty (after `serialize`, `range`, `datatable`, `print`).
+    pub serialized: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct OrderKey {
+    pub expr: Expr,
+    pub ascending: bool,
+    pub nulls_first: bool,
+}
+
+#[derive(Clone, Debug)]
+pub enum RelOp {
+    /// Rows of a table. `columns` names the table's column behind each field; the scan reads only those that are used.
+    Scan { table: TableRef, columns: Vec<String> },
+    /// Constant rows: `datatable`, and `print` as one row without columns under a `Project`.
+    Values { rows: Arc<Vec<Vec<Value>>> },
+    /// `range x from a to b step c`, inclusive; `from`, `to`, `step` are constant expressions of the column's family.
+    Range { from: Expr, to: Expr, step: Expr },
+    Filter { input: Box<Rel>, predicate: Expr },
+    /// Every field of this relation is the expression with the same index: `extend`, `project`, `project-away`, renaming, order.
+    Project { input: Box<Rel>, exprs: Vec<Expr> },
+    /// Fields are the keys, then the aggregates. Without keys there is always exactly one row. Without aggregates: `distinct`.
+    /// Keys may be reordered among the fields by a `Project` above.
+    Aggregate { input: Box<Rel>, keys: Vec<Expr>, aggregates: Vec<AggregateCall> },
+    /// Fields are a subset of left and right fields. Keys are pairs of expressions, one over each side, already of equal type.
+    /// A null key never matches, except that `""` matches `""`. `filter` is a further condition over both sides.
+    Join { kind: JoinKind, left: Box<Rel>, right: Box<Rel>, on: Vec<(Expr, Expr)> },
+    /// Rows of all inputs. `columns[i][f]` is the expression over input `i` for field `f` (a column, or a null constant where it has none).
+    Union { inputs: Vec<Rel>, columns: Vec<Vec<Expr>> },
+    /// Stable where the engine can; order is also in `Rel::order`.
+    Sort { input: Box<Rel>, keys: Vec<OrderKey> },
+    /// The first `count` rows in `input.order`, or any rows where there is none. `top` is `Take` over `Sort`.
+    Take { input: Box<Rel>, count: Expr },
+    /// Window functions over a serialized input, all rows at once: fields are the input's, then one for each expression.
+    Window { input: Box<Rel>, exprs: Vec<Expr> },
+    /// An operator of ours (see [`TableOp`]): `mv-expand`, `parse`, `make-series`, `scan`, plug-ins …
+    Op { op: Arc<dyn TableOp>, inputs: Vec<Rel> },
+    /// `mv-apply` and `partition`: `body` runs once for each group of rows of `input` that agree on `keys`, and sees only those rows.
+    /// Inside `body`, `RelOp::Group` is the group's rows. Fields are those of `body`.
+    Apply { input: Box<Rel>, keys: Vec<Expr>, body: Box<Rel> },
+    /// The rows of the group in an `Apply`.
+    Group,
+    /// A relation that is computed once however often it is used (`materialize`, `as`, repeated subplans). Fields are fresh ids for
+    /// those of `input`, by index.
+    Shared { id: u32, input: Arc<Rel> },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableRef {
+    pub name: String,
+    /// Batches computed earlier in this query, see [`crate::bind::Schema::run`].
+    pub computed: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum JoinKind {
+    /// Left rows deduplicated on the key first.
+    InnerUnique,
+    Inner,
+    LeftOuter,
+    RightOuter,
+    FullOuter,
+    LeftSemi,
+    RightSemi,
+    LeftAnti,
+    RightAnti,
+}
+
+#[derive(Clone, Debug)]
+pub struct AggregateCall {
+    pub function: &'static AggregateFn,
+    /// Casts to the accepted types are already inserted.
+    pub args: Vec<Expr>,
+    pub ty: Type,
+}
+
+/// A scalar expression with its type.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Expr {
+    pub kind: ExprKind,
+    pub ty: Type,
+}
+
+#[derive(Clone, Debug)]
+pub enum ExprKind {
+    Const(Value),
+    Column(ColumnId),
+    /// The answer of `Plan::subqueries[i]`: a constant once the engine has run it.
+    Subquery(usize),
+    /// Operators are functions too: `==` is [`ScalarFn`] `"=="`.
+    Call { function: &'static ScalarFn, args: Vec<Expr> },
+    /// Only in `RelOp::Window`, possibly inside calls.
+    Window { function: &'static WindowFn, args: Vec<Expr> },
+}
+
+impl PartialEq for ExprKind {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (ExprKind::Const(a), ExprKind::Const(b)) => a == b,
+            (ExprKind::Column(a), ExprKind::Column(b)) => a == b,
+            (ExprKind::Subquery(a), ExprKind::Subquery(b)) => a == b,
+            (ExprKind::Call { function: f, args: a }, ExprKind::Call { function: g, args: b }) => std::ptr::eq(*f, *g) && a == b,
+            (ExprKind::Window { function: f, args: a }, ExprKind::Window { function: g, args: b }) => std::ptr::eq(*f, *g) && a == b,
+            _ => false,
+        }
+    }
+}
+
+impl Expr {
+    pub fn constant(value: Value) -> Self {
+        let ty = value.ty();
+        Self { kind: ExprKind::Const(value), ty }
+    }
+
+    pub fn column(field: &Field) -> Self {
+        Self { kind: ExprKind::Column(field.id), ty: field.ty }
+    }
+
+    pub fn call(function: &'static ScalarFn, args: Vec<Expr>, ty: Type) -> Self {
+        Self { kind: ExprKind::Call { function, args }, ty }
+    }
+
+    pub fn as_const(&self) -> Option<&Value> {
+        match &self.kind {
+            ExprKind::Const(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// Calls `visit` for this expression and all below it.
+    pub fn walk(&self, visit: &mut dyn FnMut(&Expr)) {
+        visit(self);
+        if let ExprKind::Call { args, .. } | ExprKind::Window { args, .. } = &self.kind {
+            for arg in args {
+                arg.walk(visit);
+            }
+        }
+    }
+
+    /// Ids of all columns read.
+    pub fn columns(&self) -> Vec<ColumnId> {
+        let mut ids = Vec::new();
+        self.walk(&mut |expr| {
+            if let ExprKind::Column(id) = expr.kind
+                && !ids.contains(&id)
+            {
+                ids.push(id);
+            }
+        });
+        ids
+    }
+}

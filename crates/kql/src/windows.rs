@@ -1,0 +1,48 @@
+//! The table of window functions: `row_number`, `prev`, `next`, `row_cumsum`, … They see the whole serialized table at once.
+
+use std::fmt;
+
+use arrow::array::ArrayRef;
+
+use crate::functions::{Args, PrepareError, Prepare, Signature};
+
+/// A function over a serialized row set.
+pub struct WindowFn {
+    pub name: &'static str,
+    pub summary: &'static str,
+    pub signature: Signature,
+    pub prepare: fn(&Prepare) -> Result<Box<dyn Window>, PrepareError>,
+    /// A query and the value of its last row's last cell as `tostring` prints it.
+    pub examples: &'static [(&'static str, &'static str)],
+}
+
+impl fmt::Debug for WindowFn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+/// A compiled call; `args` hold all rows, in order.
+pub trait Window: Send + Sync {
+    fn eval(&self, args: &Args) -> ArrayRef;
+}
+
+pub fn find(name: &str) -> Option<&'static WindowFn> {
+    WINDOWS.iter().flat_map(|family| family.iter().copied()).find(|window| window.name == name)
+}
+
+pub fn all() -> impl Iterator<Item = &'static WindowFn> {
+    WINDOWS.iter().flat_map(|family| family.iter().copied())
+}
+
+pub type Family = &'static [&'static WindowFn];
+
+macro_rules! families {
+    ($($name:ident),* $(,)?) => {
+        $(mod $name;)*
+        static WINDOWS: &[Family] = &[$($name::FAMILY),*];
+    };
+}
+
+families! {  // alphabetical
+}

@@ -1,0 +1,22 @@
+//! Vocabulary and tiny ports: what every other crate agrees on.
+//!
+//! Invariants: nothing here reads a clock, a file, a socket or the environment; nothing here knows KQL, SQL or HTTP routes.
+
+mod error;
+mod names;
+mod ports;
+mod register;
+mod schema;
+mod secret;
+mod time;
+mod types;
+mod units;
+
+pub use error::chain;
+pub use names::*;
+pub use ports::*;
+pub use schema::*;
+pub use secret::Secret;
+pub use time::*;
+pub use types::*;
+pub use units::*;

@@ -1,0 +1,1 @@
+//! Data collection rules: stream, transform, table, dead letters.

@@ -1,0 +1,1 @@
+//! HTTP: our API and Microsoft's dialects.

@@ -1,0 +1,1 @@
+//! Vendors' event streams and APIs as local stand-ins.

@@ -1,0 +1,1 @@
+//! Control state: one file per aggregate, migrations, change feed.

@@ -1,0 +1,1 @@
+//! Simulated clock, disk and network; the case runner.

@@ -1,0 +1,1 @@
+//! Tables: write-ahead log, Parquet files under a manifest, catalog.
