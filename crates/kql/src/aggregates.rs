@@ -1,4 +1,19 @@
 //! The table of aggregate functions. Grouped and columnar: one accumulator holds the state of all groups.
+//!
+//! An [`AggregateCall`](crate::plan::AggregateCall) gives one column. A function that gives several in KQL becomes several calls, one a
+//! column, as [`AggregateFn::columns`] says:
+//!
+//! | written | calls |
+//! |---|---|
+//! | `arg_max(e, a, b)`, `arg_min` | `arg_max(e, e)`, `arg_max(e, a)`, `arg_max(e, b)`; `*` stands for every input column that is neither `e` nor a key |
+//! | `take_any(a)` | `take_any(a)`: prefers a value that is not null or empty |
+//! | `take_any(a, b)`, `take_any(*)` | [`RECORD`]`(a)`, `RECORD(b)`: one record, its nulls included |
+//! | `percentiles(v, 50, 95)` | `percentile(v, 50)`, `percentile(v, 95)` |
+//! | `percentilesw(v, w, 50, 95)` | `percentilew(v, w, 50)`, `percentilew(v, w, 95)` |
+//!
+//! The calls of one record agree on the row because all of them see the same rows in the same order, and among equals the row first seen
+//! wins: no call needs to know of the others, and the engine may drop those whose column nobody reads. A lone `arg_max(e)` is
+//! `arg_max(e, e)`.
 
 use std::fmt;
 
@@ -17,6 +32,8 @@ pub struct AggregateFn {
     pub signature: Signature,
     /// How the result column is called when the query gives no name.
     pub naming: Naming,
+    /// How many columns one call in a query gives.
+    pub columns: Columns,
     /// What the state between partial and final looks like, given the argument types: one field a column.
     pub state: fn(&Start) -> Vec<DataType>,
     pub start: fn(&Start) -> Result<Box<dyn Groups>, PrepareError>,
@@ -33,15 +50,31 @@ impl fmt::Debug for AggregateFn {
 /// The name of an unnamed result column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Naming {
-    /// `count_`, `countif_`
-    Bare,
-    /// `prefix_argument`, such as `sum_x`, `set_x`; `prefix_` where the argument is no plain column.
+    /// `prefix_argument`, such as `sum_x`, `set_x`, `countif_b`; `prefix_` where the argument is no plain column or there is none (`count_`).
     Prefix(&'static str),
     /// `x`: the argument's own name (`arg_max`, `take_any`).
     Argument,
-    /// `percentile_x_95`: one column for each constant after the first argument.
+    /// `percentile_x_95`, `percentile_x_99_9`: one column for each percentile.
     Percentile,
 }
+
+/// Which calls of the plan stand for one call in a query, see the table above.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Columns {
+    One,
+    /// The first argument orders; a call with (order, column) for each argument, the first included.
+    Extreme,
+    /// One argument: itself. Several or `*`: a call of [`RECORD`] for each.
+    Record,
+    /// A call of `each` for every argument behind the first `values`.
+    Percentiles {
+        values: usize,
+        each: &'static str,
+    },
+}
+
+/// The name of the aggregate behind `take_any` over several columns: the value of the first row, null or not. No query can write it.
+pub const RECORD: &str = "take_any*";
 
 /// What is known before the first row.
 pub struct Start<'a> {

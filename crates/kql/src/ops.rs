@@ -8,6 +8,17 @@ use arrow::record_batch::RecordBatch;
 
 use crate::plan::{ColumnId, Expr, Field};
 
+pub mod get_schema;
+pub mod make_series;
+pub mod mv_expand;
+pub mod parse;
+pub mod parse_kv;
+pub mod plugins;
+pub mod sample;
+pub mod scan;
+pub mod top_hitters;
+pub mod top_nested;
+
 pub use crate::eval::{EvalError, Evaluator, Runtime};
 
 /// A bound operator, as a value in the plan.
