@@ -1,3 +1,9 @@
-//! The binary: reads the command line and the configuration, wires everything together.
+//! The binary: reads the command line and the configuration, wires everything together. The only crate that knows everyone.
 
-fn main() {}
+mod commands;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    commands::main()
+}

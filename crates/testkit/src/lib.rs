@@ -1,1 +1,5 @@
-//! Simulated clock, disk and network; the case runner.
+//! What tests share: the runner of literate cases, a clock that is moved by hand, a disk that forgets what was not synced.
+//!
+//! Invariant: nothing here is used while serving; `bartizan case` is the only command that links it.
+
+pub mod cases;

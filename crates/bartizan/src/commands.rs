@@ -1,0 +1,99 @@
+//! The command line. One command is one file here and one line in [`Command`].
+//!
+//! Exit codes: 0 done, 1 something is wrong with what was read, 2 it could not run.
+
+mod case;
+mod kql_check;
+mod kql_run;
+mod query;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The Sentinel you can run on your own machine.
+#[derive(Parser)]
+#[command(
+    name = "bartizan",
+    version,
+    after_help = "Examples:\n  bartizan up                                    start the service; ready when GET /healthz answers 200\n  bartizan query 'SecurityIncident | take 10'    ask the running service\n  bartizan query --file signins.csv 'signins | summarize count() by User'\n  bartizan kql check --jsonl --schema tables.json < queries.jsonl"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start the service.
+    Up(up::Args),
+    /// Start the service with a sample stream, sample rules and a story on the terminal.
+    Demo(up::DemoArgs),
+    /// Ask a KQL question of a workspace or of files.
+    Query(query::Args),
+    /// Run or check KQL in bulk.
+    #[command(subcommand)]
+    Kql(Kql),
+    /// Run the literate conformance cases.
+    #[command(hide = true)]
+    Case(case::Args),
+    /// Print completion for a shell.
+    Completion {
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Subcommand)]
+enum Kql {
+    /// Answer one query a line of standard input.
+    Run(kql_run::Args),
+    /// Say what is wrong with one query a line of standard input, and its columns, without running it.
+    Check(kql_check::Args),
+}
+
+/// How a command ended when it did not end well.
+pub enum Failure {
+    /// Something is wrong with what was read: exit code 1.
+    Wrong(String),
+    /// It could not run: exit code 2.
+    Broken(anyhow::Error),
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Failure::Broken(error.into())
+    }
+}
+
+pub type Outcome = Result<(), Failure>;
+
+pub fn main() -> ExitCode {
+    // Both ring and aws-lc-rs are linked (object_store brings the former): the process says which one it means.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let outcome = match Cli::parse().command {
+        Command::Up(args) => up::run(args),
+        Command::Demo(args) => up::demo(args),
+        Command::Query(args) => query::run(args),
+        Command::Kql(Kql::Run(args)) => kql_run::run(args),
+        Command::Kql(Kql::Check(args)) => kql_check::run(args),
+        Command::Case(args) => case::run(args),
+        Command::Completion { shell } => {
+            clap_complete::generate(shell, &mut <Cli as clap::CommandFactory>::command(), "bartizan", &mut std::io::stdout());
+            Ok(())
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Wrong(message)) => {
+            if !message.is_empty() {
+                eprintln!("{message}");
+            }
+            ExitCode::from(1)
+        }
+        Err(Failure::Broken(error)) => {
+            eprintln!("error: {}", model::chain(error.as_ref()));
+            ExitCode::from(2)
+        }
+    }
+}
