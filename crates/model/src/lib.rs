@@ -2,7 +2,11 @@
 //!
 //! Invariants: nothing here reads a clock, a file, a socket or the environment; nothing here knows KQL, SQL or HTTP routes.
 
+mod actor;
+mod alert;
+mod entity;
 mod error;
+mod incident;
 mod names;
 mod ports;
 mod register;
@@ -12,7 +16,11 @@ mod time;
 mod types;
 mod units;
 
+pub use actor::Actor;
+pub use alert::*;
+pub use entity::*;
 pub use error::chain;
+pub use incident::*;
 pub use names::*;
 pub use ports::*;
 pub use schema::*;

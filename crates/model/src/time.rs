@@ -186,7 +186,8 @@ impl Timestamp {
         match zone.as_bytes() {
             [] | [b'Z' | b'z'] => {}
             [sign @ (b'+' | b'-'), rest @ ..] => {
-                let digits: Vec<i64> = rest.iter().filter(|b| **b != b':').map(|b| b.is_ascii_digit().then(|| i64::from(b - b'0'))).collect::<Option<_>>()?;
+                let digits: Vec<i64> =
+                    rest.iter().filter(|b| **b != b':').map(|b| b.is_ascii_digit().then(|| i64::from(b - b'0'))).collect::<Option<_>>()?;
                 let minutes = match digits.as_slice() {
                     [a, b] => (a * 10 + b) * 60,
                     [a, b, c, d] => (a * 10 + b) * 60 + c * 10 + d,
@@ -252,7 +253,8 @@ impl Serialize for Timestamp {
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        Timestamp::parse_iso(&text).ok_or_else(|| serde::de::Error::custom(format!("`{text}` is no time; write for example `2026-01-01T00:00:00Z`")))
+        Timestamp::parse_iso(&text)
+            .ok_or_else(|| serde::de::Error::custom(format!("`{text}` is no time; write for example `2026-01-01T00:00:00Z`")))
     }
 }
 
@@ -373,7 +375,8 @@ impl Span {
     pub fn parse_clock(text: &str) -> Option<Self> {
         let text = text.trim();
         let (negative, text) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
-        let whole = |part: &str| -> Option<i64> { (!part.is_empty() && part.bytes().all(|b| b.is_ascii_digit())).then(|| part.parse().ok())? };
+        let whole =
+            |part: &str| -> Option<i64> { (!part.is_empty() && part.bytes().all(|b| b.is_ascii_digit())).then(|| part.parse().ok())? };
         let mut parts = text.split(':');
         let (first, minute, second) = (parts.next()?, parts.next()?, parts.next());
         if parts.next().is_some() {
@@ -436,7 +439,10 @@ impl FromStr for Span {
     type Err = SpanError;
 
     fn from_str(text: &str) -> Result<Self, SpanError> {
-        Span::parse_iso(text).or_else(|| Span::parse_literal(text)).or_else(|| Span::parse_clock(text)).ok_or_else(|| SpanError(text.to_owned()))
+        Span::parse_iso(text)
+            .or_else(|| Span::parse_literal(text))
+            .or_else(|| Span::parse_clock(text))
+            .ok_or_else(|| SpanError(text.to_owned()))
     }
 }
 

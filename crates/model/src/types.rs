@@ -29,8 +29,18 @@ pub enum Type {
 }
 
 impl Type {
-    pub const ALL: [Type; 10] =
-        [Type::Bool, Type::Int, Type::Long, Type::Real, Type::Decimal, Type::String, Type::Datetime, Type::Timespan, Type::Guid, Type::Dynamic];
+    pub const ALL: [Type; 10] = [
+        Type::Bool,
+        Type::Int,
+        Type::Long,
+        Type::Real,
+        Type::Decimal,
+        Type::String,
+        Type::Datetime,
+        Type::Timespan,
+        Type::Guid,
+        Type::Dynamic,
+    ];
 
     /// The name that `getschema` and the Log Analytics API print.
     pub fn name(self) -> &'static str {
