@@ -1,1 +1,34 @@
 //! HTTP: our API and Microsoft's dialects.
+//!
+//! Every route is an [`Endpoint`] in a table. [`Dispatcher`] routes, authenticates and authorises; a handler parses, asks, answers.
+//! No policy, no SQL and no KQL here: handlers hold ports and the store ([`Context`]).
+
+mod api;
+mod body;
+mod call;
+mod context;
+mod dialect;
+mod dispatch;
+mod endpoint;
+mod error;
+pub mod identity;
+mod reply;
+mod rights;
+mod router;
+mod wire;
+
+pub use body::{Body, BodyLimits, MAX_JSON_DEPTH};
+pub use call::{Call, Query, from_json};
+pub use context::{Cloud, Context, Ingest, Upload};
+pub use dialect::{DIALECTS, Dialect, LOG_ANALYTICS, LOGS_INGESTION, OURS, RESOURCE_MANAGER, SECURITY_INSIGHTS};
+pub use dispatch::Dispatcher;
+pub use endpoint::{Endpoint, Role, Shape, as_specified, nothing, schema};
+pub use error::{ApiError, Detail};
+pub use reply::Reply;
+pub use rights::{Grant, METRICS_PUBLISHER, OWNER, ROLE_DEFINITIONS, RoleDefinition};
+pub use router::{Params, Router};
+
+/// Every route there is: ours, then Microsoft's.
+pub fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
+    api::ENDPOINTS.iter().copied().chain(wire::endpoints())
+}

@@ -1,0 +1,5 @@
+//! Our own API, under `/api/v1`, and what every service has: health and metrics. A route is one file here and one line below.
+
+use crate::endpoint::Endpoint;
+
+model::register! { ENDPOINTS: Endpoint = ENDPOINT; health, metrics, version }

@@ -1,0 +1,100 @@
+//! What handlers work with: the ports, and the names of the embedded cloud.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use model::{Catalog, Clock, QueryEngine, TableWriter};
+use store::Store;
+
+use crate::error::ApiError;
+use crate::identity::Identity;
+use crate::router::Params;
+
+/// Everything a handler may touch. Built once by the composition root, shared by all requests.
+pub struct Context {
+    pub engine: Arc<dyn QueryEngine>,
+    pub writer: Arc<dyn TableWriter>,
+    pub catalog: Arc<dyn Catalog>,
+    pub clock: Arc<dyn Clock>,
+    /// Control state; its bells wake the tasks that work on what a handler changed.
+    pub store: Store,
+    pub ingest: Arc<dyn Ingest>,
+    pub identity: Arc<Identity>,
+    pub cloud: Cloud,
+    /// Renders the metrics in Prometheus' text format.
+    pub metrics: Box<dyn Fn() -> String + Send + Sync>,
+}
+
+/// The names under which the embedded cloud is reached.
+#[derive(Clone, Debug)]
+pub struct Cloud {
+    pub subscription_id: String,
+    pub resource_group: String,
+    pub workspace_name: String,
+    /// The workspace's (customer) id, a GUID.
+    pub workspace_id: String,
+    /// Azure's `location`.
+    pub location: String,
+}
+
+impl Cloud {
+    /// The resource id of the subscription's only resource group.
+    pub fn group_path(&self) -> String {
+        format!("/subscriptions/{}/resourceGroups/{}", self.subscription_id, self.resource_group)
+    }
+
+    /// The resource id of the workspace.
+    pub fn workspace_path(&self) -> String {
+        format!("{}/providers/Microsoft.OperationalInsights/workspaces/{}", self.group_path(), self.workspace_name)
+    }
+
+    /// Whether path parameters `subscription`, `group` and `workspace`, where there are any, name what exists here. The errors are the
+    /// resource manager's.
+    pub fn check(&self, params: &Params) -> Result<(), ApiError> {
+        if let Some(subscription) = params.find("subscription")
+            && !subscription.eq_ignore_ascii_case(&self.subscription_id)
+        {
+            let message = format!("The subscription '{subscription}' could not be found. This server has '{}'.", self.subscription_id);
+            return Err(ApiError::not_found("SubscriptionNotFound", message));
+        }
+        if let Some(group) = params.find("group")
+            && !group.eq_ignore_ascii_case(&self.resource_group)
+        {
+            let message = format!("Resource group '{group}' could not be found. This server has '{}'.", self.resource_group);
+            return Err(ApiError::not_found("ResourceGroupNotFound", message));
+        }
+        if let Some(workspace) = params.find("workspace")
+            && !workspace.eq_ignore_ascii_case(&self.workspace_name)
+            && !workspace.eq_ignore_ascii_case(&self.workspace_id)
+        {
+            let message = format!(
+                "The Resource 'Microsoft.OperationalInsights/workspaces/{workspace}' under resource group '{}' was not found. This server has '{}'.",
+                self.resource_group, self.workspace_name
+            );
+            return Err(ApiError::not_found("ResourceNotFound", message));
+        }
+        Ok(())
+    }
+}
+
+/// Records on their way into tables, as the Logs Ingestion API took them.
+pub struct Upload {
+    /// The rule's immutable id.
+    pub rule: String,
+    pub stream: String,
+    /// JSON, inflated.
+    pub body: Bytes,
+    /// The sender's key for this batch, so that sending it again stores nothing.
+    pub key: Option<String>,
+    pub client_request_id: Option<String>,
+}
+
+/// Where uploads go: the pipeline. Returns when the records survive a power cut.
+#[async_trait]
+pub trait Ingest: Send + Sync {
+    async fn ingest(&self, upload: Upload) -> Result<(), ApiError>;
+
+    /// The resource id of the data collection rule with that immutable id.
+    fn rule_scope(&self, immutable_id: &str) -> Option<String>;
+}

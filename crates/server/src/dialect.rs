@@ -1,0 +1,214 @@
+//! Whose manners an endpoint has: which audiences its tokens carry, at which scope rights are asked for, and what a refusal looks like.
+
+use http::{HeaderValue, header};
+use model::Timestamp;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::error::ApiError;
+use crate::reply::{JSON, Reply};
+
+/// A family of endpoints that behave alike.
+pub struct Dialect {
+    pub name: &'static str,
+    /// Values of `aud` that a bearer token may carry, without trailing slash. The server's own origin is always one more.
+    pub audiences: &'static [&'static str],
+    /// The provider namespace that roles speak of, where the path names none.
+    pub namespace: &'static str,
+    pub scope: ScopeOf,
+    /// Whether a call must say `api-version`.
+    pub api_version: bool,
+    /// Log Analytics answers a token for somebody else with 403, all others with 401.
+    pub wrong_audience_is_forbidden: bool,
+    pub refuse: fn(&ApiError, &RequestIds, Timestamp) -> Value,
+    /// Logs Ingestion repeats the code in a header.
+    pub code_header: Option<&'static str>,
+}
+
+/// The scope at which the caller's roles are looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScopeOf {
+    /// The path itself, up to the resource it names.
+    Path,
+    /// The workspace.
+    Workspace,
+    /// The data collection rule that parameter `rule` names by its immutable id.
+    Rule,
+}
+
+/// Names of one request, for logs, replies and errors.
+#[derive(Clone, Debug)]
+pub struct RequestIds {
+    pub request: Uuid,
+    /// What the client calls this request (`x-ms-client-request-id`), if it is a decent text.
+    pub client: Option<String>,
+}
+
+/// Our own API under `/api/v1`.
+pub static OURS: Dialect = Dialect {
+    name: "api",
+    audiences: &[],
+    namespace: "Bartizan",
+    scope: ScopeOf::Workspace,
+    api_version: false,
+    wrong_audience_is_forbidden: false,
+    refuse: |error, ids, _| {
+        let mut body = cloud_error(error);
+        body["error"]["requestId"] = json!(ids.request);
+        body
+    },
+    code_header: None,
+};
+
+/// Token endpoints and discovery.
+pub static ENTRA: Dialect = Dialect {
+    name: "entra",
+    audiences: &[],
+    namespace: "Microsoft.AAD",
+    scope: ScopeOf::Workspace,
+    api_version: false,
+    wrong_audience_is_forbidden: false,
+    refuse: entra_error,
+    code_header: None,
+};
+
+/// Azure Resource Manager with its providers.
+pub static RESOURCE_MANAGER: Dialect = Dialect {
+    name: "resource_manager",
+    audiences: &["https://management.azure.com", "https://management.core.windows.net"],
+    namespace: "Microsoft.Resources",
+    scope: ScopeOf::Path,
+    api_version: true,
+    wrong_audience_is_forbidden: false,
+    refuse: |error, _, _| cloud_error(error),
+    code_header: None,
+};
+
+/// `Microsoft.SecurityInsights`: the resource manager's manners.
+pub static SECURITY_INSIGHTS: Dialect = Dialect { name: "security_insights", namespace: "Microsoft.SecurityInsights", ..RESOURCE_MANAGER };
+
+/// Azure Monitor's Logs Ingestion API.
+pub static LOGS_INGESTION: Dialect = Dialect {
+    name: "logs_ingestion",
+    audiences: &["https://monitor.azure.com"],
+    namespace: "Microsoft.Insights",
+    scope: ScopeOf::Rule,
+    api_version: true,
+    wrong_audience_is_forbidden: false,
+    refuse: |error, _, _| cloud_error(error),
+    code_header: Some("x-ms-error-code"),
+};
+
+/// The Log Analytics query API.
+pub static LOG_ANALYTICS: Dialect = Dialect {
+    name: "log_analytics",
+    audiences: &["https://api.loganalytics.io", "https://api.loganalytics.azure.com"],
+    namespace: "Microsoft.OperationalInsights",
+    scope: ScopeOf::Workspace,
+    api_version: false,
+    wrong_audience_is_forbidden: true,
+    refuse: |error, ids, _| {
+        let mut body = cloud_error(error);
+        body["error"]["correlationId"] = json!(ids.request);
+        body
+    },
+    code_header: None,
+};
+
+/// Resources for which tokens may be asked for although no dialect here serves them yet.
+pub static OTHER_RESOURCES: &[&str] = &[
+    "https://graph.microsoft.com",
+    "https://api.securitycenter.microsoft.com",
+    "https://api.security.microsoft.com",
+    "https://manage.office.com",
+    "https://vault.azure.net",
+    "https://storage.azure.com",
+    "https://eventhubs.azure.net",
+];
+
+/// All dialects, for the token endpoint and the reference.
+pub static DIALECTS: &[&Dialect] = &[&OURS, &ENTRA, &RESOURCE_MANAGER, &SECURITY_INSIGHTS, &LOGS_INGESTION, &LOG_ANALYTICS];
+
+impl Dialect {
+    /// The refusal as this dialect writes it, with the headers that all of them share.
+    pub fn reply(&self, error: &ApiError, ids: &RequestIds, now: Timestamp, origin: &str) -> Reply {
+        let body = (self.refuse)(error, ids, now).to_string();
+        let mut reply = Reply::bytes(error.status, JSON, body);
+        if let (Some(name), Ok(code)) = (self.code_header, HeaderValue::from_str(&error.code)) {
+            reply.headers.insert(name, code);
+        }
+        if let Some(seconds) = error.retry_after {
+            reply.headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(methods) = error.allow.as_deref().and_then(|methods| HeaderValue::from_str(methods).ok()) {
+            reply.headers.insert(header::ALLOW, methods);
+        }
+        if error.status == http::StatusCode::UNAUTHORIZED && error.entra.is_none() {
+            let quoted: String =
+                error.message.chars().filter(|c| c.is_ascii_graphic() || *c == ' ').filter(|c| !matches!(c, '"' | '\\')).collect();
+            let challenge = format!(r#"Bearer authorization_uri="{origin}/", error="invalid_token", error_description="{quoted}""#);
+            if let Ok(challenge) = HeaderValue::from_str(&challenge) {
+                reply.headers.insert(header::WWW_AUTHENTICATE, challenge);
+            }
+        }
+        reply
+    }
+}
+
+/// `{"error":{"code","message","target"?,"details"?,"innererror"?}}`, the envelope of the resource manager and of Azure Monitor.
+fn cloud_error(error: &ApiError) -> Value {
+    let mut body = json!({ "error": { "code": error.code, "message": error.message } });
+    if let Some(target) = &error.target {
+        body["error"]["target"] = json!(target);
+    }
+    if !error.details.is_empty() {
+        body["error"]["details"] = json!(error.details);
+    }
+    if let Some(inner) = &error.inner {
+        body["error"]["innererror"] = inner.clone();
+    }
+    body
+}
+
+/// OAuth 2.0's `error` and `error_description`, with the fields Entra adds.
+fn entra_error(error: &ApiError, ids: &RequestIds, now: Timestamp) -> Value {
+    let number = error.entra.unwrap_or(90_000);
+    let iso = now.to_string();
+    let stamp = format!("{} {}Z", &iso[..10], &iso[11..19]);
+    let correlation = ids.client.clone().unwrap_or_else(|| ids.request.to_string());
+    let trace = ids.request;
+    json!({
+        "error": error.code,
+        "error_description": format!("AADSTS{number}: {} Trace ID: {trace} Correlation ID: {correlation} Timestamp: {stamp}", error.message),
+        "error_codes": [number],
+        "timestamp": stamp,
+        "trace_id": trace,
+        "correlation_id": correlation,
+        "error_uri": format!("https://login.microsoftonline.com/error?code={number}"),
+    })
+}
+
+/// Without trailing slashes, scheme and host in lower case: how audiences and resources are compared.
+pub fn normal_audience(audience: &str) -> String {
+    let trimmed = audience.trim().trim_end_matches('/');
+    match url::Url::parse(trimmed) {
+        Ok(url) if url.has_host() => url.as_str().trim_end_matches('/').to_owned(),
+        _ => trimmed.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn audiences_compare_without_slashes_and_default_ports() {
+        // WIRE: clients ask for `https://monitor.azure.com//.default`; RFC 3986 §6.2 for case and default port.
+        for written in
+            ["https://Monitor.Azure.com", "https://monitor.azure.com/", "https://monitor.azure.com//", "https://monitor.azure.com:443"]
+        {
+            assert_eq!(normal_audience(written), "https://monitor.azure.com");
+        }
+        assert_eq!(normal_audience("https://localhost:8443/"), "https://localhost:8443");
+    }
+}

@@ -1,0 +1,101 @@
+//! A refusal, before it takes the form its dialect gives it.
+
+use std::borrow::Cow;
+
+use http::StatusCode;
+use serde_json::Value;
+
+/// Why a call is refused. The code is a word for programs, the message a sentence for people that says what to do.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{code}: {message}")]
+pub struct ApiError {
+    pub status: StatusCode,
+    pub code: Cow<'static, str>,
+    pub message: String,
+    /// The parameter, property or header that is wrong.
+    pub target: Option<String>,
+    pub details: Vec<Detail>,
+    /// What Azure calls `innererror`.
+    pub inner: Option<Value>,
+    /// Whole seconds for `Retry-After`.
+    pub retry_after: Option<u64>,
+    /// Methods for `Allow`.
+    pub allow: Option<String>,
+    /// Entra's numbers (`AADSTS…`), where it is Entra that refuses.
+    pub entra: Option<u32>,
+}
+
+/// One of several things that are wrong.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Detail {
+    pub code: Cow<'static, str>,
+    pub message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+}
+
+impl ApiError {
+    pub fn new(status: StatusCode, code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            code: code.into(),
+            message: message.into(),
+            target: None,
+            details: Vec::new(),
+            inner: None,
+            retry_after: None,
+            allow: None,
+            entra: None,
+        }
+    }
+
+    pub fn bad_request(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, message)
+    }
+
+    pub fn unauthorized(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, code, message)
+    }
+
+    pub fn forbidden(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, code, message)
+    }
+
+    pub fn not_found(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, code, message)
+    }
+
+    pub fn conflict(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, code, message)
+    }
+
+    /// Ask again after that many seconds.
+    pub fn too_many(message: impl Into<String>, retry_after: u64) -> Self {
+        Self { retry_after: Some(retry_after.max(1)), ..Self::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message) }
+    }
+
+    /// A defect or a broken disk: the cause goes to the log with the request's id, not to the caller.
+    pub fn internal(error: &dyn std::error::Error) -> Self {
+        tracing::error!(error = model::chain(error), "a request met an internal error");
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "InternalServerError",
+            "The server met an internal error. The log of the service has the cause under this request's id.",
+        )
+    }
+
+    pub fn target(mut self, target: impl Into<String>) -> Self {
+        self.target = Some(target.into());
+        self
+    }
+
+    pub fn inner(mut self, inner: Value) -> Self {
+        self.inner = Some(inner);
+        self
+    }
+
+    pub fn detail(mut self, code: impl Into<Cow<'static, str>>, message: impl Into<String>, target: Option<String>) -> Self {
+        self.details.push(Detail { code: code.into(), message: message.into(), target });
+        self
+    }
+}

@@ -1,0 +1,98 @@
+//! The tenant: who there is, what proves it, what it may do.
+
+mod files;
+mod keys;
+mod secrets;
+mod tokens;
+
+use std::path::Path;
+use std::sync::{Arc, RwLock};
+
+use model::{Span, Timestamp};
+
+pub use files::write_private;
+pub use keys::{KeyError, SigningKeys};
+pub use secrets::{SecretHash, generate_secret};
+pub use tokens::{Claims, TokenError};
+
+use crate::endpoint::Role;
+use crate::rights::{self, Grant};
+
+/// How long an access token lives: what Entra's answers say.
+pub const TOKEN_LIFETIME: Span = Span(3_599 * 10_000_000);
+
+/// The tenant alias with which MSAL skips instance discovery, so that no client needs a code change.
+pub const ADFS: &str = "adfs";
+
+/// Who calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Principal {
+    /// The application's (client) id.
+    pub app_id: String,
+    /// The object id of its service principal: what role assignments name.
+    pub object_id: String,
+    pub audience: String,
+    pub expires: Timestamp,
+}
+
+/// The tenant with its signing keys and role assignments.
+pub struct Identity {
+    pub tenant_id: String,
+    /// The tenant's domain name, another spelling of its id in paths.
+    pub domain: String,
+    keys: SigningKeys,
+    grants: RwLock<Arc<Vec<Grant>>>,
+    /// Host names under which this server may call itself, lower case, without port.
+    hosts: Vec<String>,
+}
+
+impl Identity {
+    /// The tenant whose keys lie in `folder`; makes a key if there is none.
+    pub fn open(
+        folder: &Path,
+        tenant_id: impl Into<String>,
+        domain: impl Into<String>,
+        hosts: impl IntoIterator<Item = String>,
+    ) -> Result<Self, KeyError> {
+        let hosts = hosts.into_iter().map(|host| host.to_ascii_lowercase()).collect();
+        Ok(Self { tenant_id: tenant_id.into(), domain: domain.into(), keys: SigningKeys::open(folder)?, grants: RwLock::default(), hosts })
+    }
+
+    pub fn keys(&self) -> &SigningKeys {
+        &self.keys
+    }
+
+    /// Whether a path segment names this tenant: its id, its domain, or the alias `adfs`.
+    pub fn is_tenant(&self, name: &str) -> bool {
+        name.eq_ignore_ascii_case(&self.tenant_id) || name.eq_ignore_ascii_case(&self.domain) || name.eq_ignore_ascii_case(ADFS)
+    }
+
+    /// Whether `url` is an origin of this server: https, one of its host names, any port.
+    pub fn is_own_origin(&self, url: &str) -> bool {
+        url::Url::parse(url).is_ok_and(|url| {
+            url.scheme() == "https" && matches!(url.path(), "" | "/") && url.host_str().is_some_and(|host| self.is_own_host(host))
+        })
+    }
+
+    /// Whether `host`, without port, is this server.
+    pub fn is_own_host(&self, host: &str) -> bool {
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        self.hosts.iter().any(|own| own.eq_ignore_ascii_case(bare))
+    }
+
+    /// The host name put into issuers when a client calls us by a name that is not ours.
+    pub fn first_host(&self) -> &str {
+        self.hosts.first().map_or("localhost", String::as_str)
+    }
+
+    /// Replaces the role assignments, after they changed in the store.
+    pub fn set_grants(&self, grants: Vec<Grant>) {
+        *self.grants.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = Arc::new(grants);
+    }
+
+    /// Whether the principal may act as `role` in `namespace` at `scope`.
+    pub fn allows(&self, principal: &Principal, role: Role, namespace: &str, scope: &str) -> bool {
+        let grants = Arc::clone(&self.grants.read().unwrap_or_else(|poisoned| poisoned.into_inner()));
+        rights::allowed(grants.iter(), &principal.object_id, role, namespace, scope)
+    }
+}

@@ -1,0 +1,218 @@
+//! From a method and a path to an endpoint.
+//!
+//! Azure's resource manager ignores the case of literal segments, clients percent-encode as they please, double slashes and a trailing
+//! slash occur in the wild; the paths are split first and decoded afterwards, so that `%2F` inside a name stays inside it.
+
+use http::Method;
+
+use crate::endpoint::Endpoint;
+
+/// The endpoints, most specific pattern first.
+pub struct Router {
+    routes: Vec<Route>,
+}
+
+struct Route {
+    endpoint: &'static Endpoint,
+    segments: Vec<Segment>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Segment {
+    Literal(&'static str),
+    Param(&'static str),
+    /// One segment or more.
+    Rest(&'static str),
+}
+
+/// Where a path leads.
+pub enum Found {
+    Endpoint(&'static Endpoint, Params),
+    /// The path exists, but not for this method; these it takes.
+    OtherMethods(Vec<Method>),
+    Nothing,
+}
+
+/// Path parameters, decoded.
+#[derive(Clone, Debug, Default)]
+pub struct Params(Vec<(&'static str, String)>);
+
+impl Params {
+    /// The parameter's value; empty when the pattern has no such parameter.
+    pub fn get(&self, name: &str) -> &str {
+        self.find(name).unwrap_or_default()
+    }
+
+    pub fn find(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// The path has a `%` escape that is no UTF-8.
+#[derive(Debug, PartialEq, Eq)]
+pub struct NotUtf8;
+
+impl Router {
+    pub fn new(endpoints: impl IntoIterator<Item = &'static Endpoint>) -> Self {
+        let mut routes: Vec<Route> = Vec::new();
+        for endpoint in endpoints {
+            for path in spellings(endpoint.path) {
+                routes.push(Route { endpoint, segments: pattern(path) });
+            }
+        }
+        // Literals sort before parameters, those before catch-alls, segment by segment: the first match is the most specific one.
+        routes.sort_by(|a, b| rank(&a.segments).cmp(&rank(&b.segments)));
+        Self { routes }
+    }
+
+    /// The endpoint for a raw (still encoded) path. `HEAD` is served by `GET`.
+    pub fn find(&self, method: &Method, path: &str) -> Result<Found, NotUtf8> {
+        let parts = split(path)?;
+        let wanted = if method == Method::HEAD { &Method::GET } else { method };
+        let mut others = Vec::new();
+        for route in &self.routes {
+            let mut params = Params::default();
+            if !matches(&route.segments, &parts, &mut params.0) {
+                continue;
+            }
+            if route.endpoint.method == wanted {
+                return Ok(Found::Endpoint(route.endpoint, params));
+            }
+            if !others.contains(&route.endpoint.method) {
+                others.push(route.endpoint.method.clone());
+            }
+        }
+        Ok(if others.is_empty() { Found::Nothing } else { Found::OtherMethods(others) })
+    }
+}
+
+/// The pattern without its optional prefix, and with it.
+fn spellings(path: &'static str) -> Vec<&'static str> {
+    // `[/v1]/x`: behind the bracket lies `/x`. The prefixed spelling must be one slice as well, so it is written out by `pattern`.
+    if path.starts_with('[') { vec![&path[path.find(']').map_or(0, |end| end + 1)..], path] } else { vec![path] }
+}
+
+fn pattern(path: &'static str) -> Vec<Segment> {
+    path.split(['/', '[', ']'])
+        .filter(|part| !part.is_empty())
+        .map(|part| match part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) {
+            Some(name) => name.strip_suffix('*').map_or(Segment::Param(name), Segment::Rest),
+            None => Segment::Literal(part),
+        })
+        .collect()
+}
+
+fn rank(segments: &[Segment]) -> Vec<u8> {
+    segments
+        .iter()
+        .map(|segment| match segment {
+            Segment::Literal(_) => 0,
+            Segment::Param(_) => 1,
+            Segment::Rest(_) => 2,
+        })
+        .collect()
+}
+
+/// Segments of a raw path, decoded; empty ones (doubled and trailing slashes) are left out.
+pub fn split(path: &str) -> Result<Vec<String>, NotUtf8> {
+    path.split('/')
+        .filter(|part| !part.is_empty())
+        .map(|part| percent_encoding::percent_decode_str(part).decode_utf8().map(|text| text.into_owned()).map_err(|_| NotUtf8))
+        .collect()
+}
+
+fn matches(segments: &[Segment], parts: &[String], params: &mut Vec<(&'static str, String)>) -> bool {
+    match segments.split_first() {
+        None => parts.is_empty(),
+        Some((Segment::Literal(literal), rest)) => {
+            parts.first().is_some_and(|part| part.eq_ignore_ascii_case(literal)) && matches(rest, &parts[1..], params)
+        }
+        Some((Segment::Param(name), rest)) => {
+            let Some(part) = parts.first() else { return false };
+            params.push((name, part.clone()));
+            let found = matches(rest, &parts[1..], params);
+            if !found {
+                params.pop();
+            }
+            found
+        }
+        Some((Segment::Rest(name), rest)) => {
+            // A pattern has at most one catch-all, so its length follows from what comes behind it.
+            let Some(length) = parts.len().checked_sub(rest.len()).filter(|length| *length > 0) else { return false };
+            params.push((name, parts[..length].join("/")));
+            let found = matches(rest, &parts[length..], params);
+            if !found {
+                params.pop();
+            }
+            found
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect;
+    use crate::endpoint::{Role, nothing};
+    use crate::reply::Reply;
+
+    const fn get(path: &'static str) -> Endpoint {
+        Endpoint {
+            method: Method::GET,
+            path,
+            summary: "Test",
+            dialect: &dialect::OURS,
+            role: Role::Reader,
+            query: nothing,
+            takes: nothing,
+            returns: nothing,
+            run: |_, _| Box::pin(async { Ok(Reply::no_content()) }),
+        }
+    }
+
+    static ROUTES: [Endpoint; 6] = [
+        get("/{tenant}/oauth2/v2.0/token"),
+        get("/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.X/things/{name}"),
+        get("/{scope*}/providers/Microsoft.Authorization/roleAssignments/{name}"),
+        get("[/v1]/workspaces/{workspace}/query"),
+        get("/{scope*}/query"),
+        get("/things/special"),
+    ];
+
+    fn find(path: &str) -> Option<(&'static str, Params)> {
+        match Router::new(&ROUTES).find(&Method::GET, path).unwrap() {
+            Found::Endpoint(endpoint, params) => Some((endpoint.path, params)),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn case_slashes_and_escapes_do_not_matter() {
+        // Azure resource names and providers ignore case (resource manager, "resource naming"); the parameter keeps its own.
+        let (path, params) = find("//SUBSCRIPTIONS/s%20S/resourcegroups/G/providers/microsoft.x/Things/a%2Fb/").unwrap();
+        assert_eq!(path, ROUTES[1].path);
+        assert_eq!((params.get("subscription"), params.get("group"), params.get("name")), ("s S", "G", "a/b"));
+    }
+
+    #[test]
+    fn the_version_prefix_is_optional() {
+        assert_eq!(find("/v1/workspaces/w/query").unwrap().0, ROUTES[3].path);
+        assert_eq!(find("/workspaces/w/query").unwrap().1.get("workspace"), "w");
+    }
+
+    #[test]
+    fn a_catch_all_takes_any_depth_and_yields_to_the_specific() {
+        let (path, params) = find("/subscriptions/s/resourceGroups/g/providers/Microsoft.Authorization/roleAssignments/r").unwrap();
+        assert_eq!((path, params.get("scope")), (ROUTES[2].path, "subscriptions/s/resourceGroups/g"));
+        assert_eq!(find("/a/b/c/query").unwrap().0, ROUTES[4].path);
+        assert!(find("/query").is_none());
+    }
+
+    #[test]
+    fn a_known_path_names_its_methods() {
+        let router = Router::new(&ROUTES);
+        assert!(matches!(router.find(&Method::DELETE, "/things/special"), Ok(Found::OtherMethods(methods)) if methods == [Method::GET]));
+        assert!(matches!(router.find(&Method::HEAD, "/things/special"), Ok(Found::Endpoint(..))));
+        assert!(matches!(router.find(&Method::GET, "/%ff"), Err(NotUtf8)));
+    }
+}

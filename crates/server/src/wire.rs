@@ -1,0 +1,11 @@
+//! Microsoft's dialects, as unmodified clients speak them. A route is one file in its dialect's folder and one line in the dialect's table.
+
+use crate::endpoint::Endpoint;
+
+/// The tables of the dialects.
+static DIALECT_ENDPOINTS: &[&[&Endpoint]] = &[];
+
+/// The routes of all dialects.
+pub fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
+    DIALECT_ENDPOINTS.iter().flat_map(|table| table.iter().copied())
+}
