@@ -41,6 +41,21 @@ pub struct AggregateFn {
     pub examples: &'static [(&'static str, &'static str)],
 }
 
+impl AggregateFn {
+    /// Defaults for the fields that most aggregates leave alone: `AggregateFn { name: …, ..AggregateFn::DEFAULT }`.
+    pub const DEFAULT: AggregateFn = AggregateFn {
+        name: "",
+        aliases: &[],
+        summary: "",
+        signature: Signature::Fixed { args: &[], required: 0, returns: Type::Long },
+        naming: Naming::Argument,
+        columns: Columns::One,
+        state: |_| Vec::new(),
+        start: |_| Err(PrepareError::Unsupported),
+        examples: &[],
+    };
+}
+
 impl fmt::Debug for AggregateFn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name)
@@ -134,6 +149,12 @@ pub fn all() -> impl Iterator<Item = &'static AggregateFn> {
 
 pub type Family = &'static [&'static AggregateFn];
 
+mod argument;
+mod cells;
+#[cfg(test)]
+mod law;
+mod predicate;
+
 macro_rules! families {
     ($($name:ident),* $(,)?) => {
         $(mod $name;)*
@@ -142,4 +163,12 @@ macro_rules! families {
 }
 
 families! {  // alphabetical
+    arg_max,
+    avg,
+    binary_all,
+    count,
+    max,
+    sum,
+    take_any,
+    variance,
 }
