@@ -206,6 +206,12 @@ macro_rules! families {
     };
 }
 
+pub mod columns;
+
 families! {  // alphabetical
+    arithmetic,
+    cast,
+    compare,
+    logic,
     strlen,
 }

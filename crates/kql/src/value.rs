@@ -1,6 +1,20 @@
-//! A single value of the language.
+//! A single value of the language, and its passage to and from Arrow cells, text and JSON.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`cells`] | `Value` ↔ an entry of an Arrow array |
+//! | [`text`] | each type as `tostring` prints it, and read back as `toint`, `todatetime` … read it |
+//! | [`cast`] | one type to another |
+//! | [`decimal`] | arithmetic on `decimal` |
+//! | [`real`] | a `real` as text |
 
 use model::Type;
+
+pub mod cast;
+pub mod cells;
+pub mod decimal;
+pub mod real;
+pub mod text;
 
 /// A constant: what a literal, a folded expression or one cell is.
 #[derive(Clone, Debug, PartialEq)]
