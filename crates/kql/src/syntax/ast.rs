@@ -23,13 +23,21 @@ pub struct Statement {
 
 #[derive(Clone, Debug)]
 pub enum StatementKind {
-    Let { name: Name, value: LetValue },
+    Let {
+        name: Name,
+        value: LetValue,
+    },
     /// `set name = value` or `set name`.
-    Set { name: Name, value: Option<Box<Expr>> },
+    Set {
+        name: Name,
+        value: Option<Box<Expr>>,
+    },
     /// `declare query_parameters(a:long = 1, …)`.
     QueryParameters(Vec<Parameter>),
     /// `declare pattern …`, `alias database …`, `restrict access to …`: kept as text.
-    Other { what: &'static str },
+    Other {
+        what: &'static str,
+    },
     /// A query or a scalar expression; the last one is the answer.
     Query(Expr),
 }
@@ -91,14 +99,18 @@ pub enum ExprKind {
     Star,
     /// A name with `*` in it, for `union`, `search in`, `project-away`.
     Wildcard(Name),
+    /// Also `typeof(…)`, whose arguments are names of types, `*`, and `name:type` as [`ExprKind::Named`]; and `entity_group […]`.
     Call(Call),
     /// `a.b`
     Member { object: Box<Expr>, name: Name },
+    /// `a.f(b)`, as in `database("x").table("y")`.
+    MemberCall { object: Box<Expr>, call: Call },
     /// `a[b]`
     Index { object: Box<Expr>, index: Box<Expr> },
     /// `-a`, `+a`
     Unary { op: &'static str, operand: Box<Expr> },
-    /// Arithmetic, comparison, string operators, `and`, `or`: the operator as written in lower case (`=~`, `!has_cs`, `matches regex`, `<>`).
+    /// Arithmetic, comparison, string operators, `and`, `or`: the operator as written in lower case (`=~`, `!has_cs`, `matches regex`, `<>`);
+    /// `:` in `search`. A chain of `and` or of `or` is a balanced tree, so that long ones do not nest deeply.
     Binary { op: &'static str, left: Box<Expr>, right: Box<Expr>, op_place: Place },
     /// `a in (…)`, `!in`, `in~`, `!in~`, `has_any`, `has_all`. A single tabular element is a subquery.
     In { op: &'static str, left: Box<Expr>, list: Vec<Expr> },
@@ -161,45 +173,168 @@ pub enum OperatorKind {
     /// Names, possibly wildcards, with `asc`/`desc` for wildcards.
     ProjectReorder(Vec<SortKey>),
     ProjectByNames(Vec<Expr>),
-    Summarize { properties: Vec<Property>, aggregates: Vec<Expr>, by: Vec<Expr>, has_by: bool },
-    Distinct { properties: Vec<Property>, columns: Vec<Expr> },
+    Summarize {
+        properties: Vec<Property>,
+        aggregates: Vec<Expr>,
+        by: Vec<Expr>,
+        has_by: bool,
+    },
+    Distinct {
+        properties: Vec<Property>,
+        columns: Vec<Expr>,
+    },
     Count,
-    Take { properties: Vec<Property>, count: Box<Expr> },
-    Sort { properties: Vec<Property>, keys: Vec<SortKey> },
-    Top { count: Box<Expr>, keys: Vec<SortKey> },
-    TopHitters { count: Box<Expr>, of: Box<Expr>, by: Option<Box<Expr>> },
+    Take {
+        properties: Vec<Property>,
+        count: Box<Expr>,
+    },
+    Sort {
+        properties: Vec<Property>,
+        keys: Vec<SortKey>,
+    },
+    Top {
+        count: Box<Expr>,
+        keys: Vec<SortKey>,
+    },
+    TopHitters {
+        count: Box<Expr>,
+        of: Box<Expr>,
+        by: Option<Box<Expr>>,
+    },
     TopNested(Vec<TopNestedLevel>),
-    Join { properties: Vec<Property>, right: Box<Expr>, on: JoinOn },
-    Lookup { properties: Vec<Property>, right: Box<Expr>, on: JoinOn },
+    Join {
+        properties: Vec<Property>,
+        right: Box<Expr>,
+        on: JoinOn,
+    },
+    Lookup {
+        properties: Vec<Property>,
+        right: Box<Expr>,
+        on: JoinOn,
+    },
     /// Tables after the keyword; in a pipe the input comes first.
-    Union { properties: Vec<Property>, tables: Vec<Expr> },
-    MvExpand { properties: Vec<Property>, items: Vec<MvItem>, limit: Option<Box<Expr>> },
-    MvApply { properties: Vec<Property>, items: Vec<MvItem>, limit: Option<Box<Expr>>, id: Option<Name>, body: Box<SubPipe> },
-    Parse { where_: bool, properties: Vec<Property>, expr: Box<Expr>, pattern: Vec<ParsePart> },
-    ParseKv { expr: Box<Expr>, columns: Vec<(Name, Type)>, options: Vec<Property> },
-    MakeSeries { properties: Vec<Property>, aggregates: Vec<MakeSeriesAggregate>, on: Box<Expr>, from: Option<Box<Expr>>, to: Option<Box<Expr>>, step: Option<Box<Expr>>, in_range: bool, by: Vec<Expr> },
+    Union {
+        properties: Vec<Property>,
+        tables: Vec<Expr>,
+    },
+    MvExpand {
+        properties: Vec<Property>,
+        items: Vec<MvItem>,
+        limit: Option<Box<Expr>>,
+    },
+    MvApply {
+        properties: Vec<Property>,
+        items: Vec<MvItem>,
+        limit: Option<Box<Expr>>,
+        id: Option<Name>,
+        body: Box<SubPipe>,
+    },
+    Parse {
+        where_: bool,
+        properties: Vec<Property>,
+        expr: Box<Expr>,
+        pattern: Vec<ParsePart>,
+    },
+    ParseKv {
+        expr: Box<Expr>,
+        columns: Vec<(Name, Type)>,
+        options: Vec<Property>,
+    },
+    MakeSeries {
+        properties: Vec<Property>,
+        aggregates: Vec<MakeSeriesAggregate>,
+        on: Box<Expr>,
+        from: Option<Box<Expr>>,
+        to: Option<Box<Expr>>,
+        step: Option<Box<Expr>>,
+        in_range: bool,
+        by: Vec<Expr>,
+    },
     Serialize(Vec<Expr>),
-    Sample { count: Box<Expr> },
-    SampleDistinct { count: Box<Expr>, of: Box<Expr> },
-    Reduce { by: Box<Expr>, options: Vec<Property> },
-    Render { visualization: Name, properties: Vec<Property> },
-    Evaluate { properties: Vec<Property>, call: Call, schema: Option<Vec<(Name, Type)>>, schema_star: bool },
+    Sample {
+        count: Box<Expr>,
+    },
+    SampleDistinct {
+        count: Box<Expr>,
+        of: Box<Expr>,
+    },
+    Reduce {
+        by: Box<Expr>,
+        options: Vec<Property>,
+    },
+    Render {
+        visualization: Name,
+        properties: Vec<Property>,
+    },
+    Evaluate {
+        properties: Vec<Property>,
+        call: Call,
+        schema: Option<Vec<(Name, Type)>>,
+        schema_star: bool,
+    },
     Invoke(Call),
-    As { properties: Vec<Property>, name: Name },
-    Partition { properties: Vec<Property>, by: Box<Expr>, body: Box<PartitionBody> },
-    Scan { properties: Vec<Property>, declare: Vec<Parameter>, order: Vec<SortKey>, partition: Vec<Expr>, steps: Vec<ScanStep> },
+    As {
+        properties: Vec<Property>,
+        name: Name,
+    },
+    Partition {
+        properties: Vec<Property>,
+        by: Box<Expr>,
+        body: Box<PartitionBody>,
+    },
+    Scan {
+        properties: Vec<Property>,
+        declare: Vec<Parameter>,
+        order: Vec<SortKey>,
+        partition: Vec<Expr>,
+        steps: Vec<ScanStep>,
+    },
     Fork(Vec<(Option<Name>, SubPipe)>),
-    Facet { by: Vec<Expr>, with: Option<Box<SubPipe>> },
+    Facet {
+        by: Vec<Expr>,
+        with: Option<Box<SubPipe>>,
+    },
     GetSchema,
     Consume,
-    Search { properties: Vec<Property>, tables: Vec<Expr>, predicate: Box<Expr> },
-    Find { properties: Vec<Property>, tables: Vec<Expr>, predicate: Option<Box<Expr>>, project: Option<Vec<Expr>>, project_smart: bool, project_away: Vec<Expr> },
+    Search {
+        properties: Vec<Property>,
+        tables: Vec<Expr>,
+        predicate: Box<Expr>,
+    },
+    Find {
+        properties: Vec<Property>,
+        tables: Vec<Expr>,
+        predicate: Option<Box<Expr>>,
+        project: Option<Vec<Expr>>,
+        project_smart: bool,
+        project_away: Vec<Expr>,
+    },
     Print(Vec<Expr>),
-    Range { name: Name, from: Box<Expr>, to: Box<Expr>, step: Box<Expr> },
-    MakeGraph { source: Name, target: Name, properties: Vec<Property>, nodes: Vec<(Expr, Name)> },
-    GraphMatch { properties: Vec<Property>, patterns: Vec<Vec<GraphElement>>, condition: Option<Box<Expr>>, project: Vec<Expr>, shortest: bool },
-    GraphToTable(Vec<Expr>),
+    Range {
+        name: Name,
+        from: Box<Expr>,
+        to: Box<Expr>,
+        step: Box<Expr>,
+    },
+    /// `with_node_id` stands among the properties.
+    MakeGraph {
+        source: Name,
+        target: Name,
+        properties: Vec<Property>,
+        nodes: Vec<(Expr, Name)>,
+        partitioned_by: Option<(Name, SubPipe)>,
+    },
+    GraphMatch {
+        properties: Vec<Property>,
+        patterns: Vec<Vec<GraphElement>>,
+        condition: Option<Box<Expr>>,
+        project: Vec<Expr>,
+        shortest: bool,
+    },
+    GraphToTable(Vec<GraphTable>),
     GraphMarkComponents(Vec<Property>),
+    GraphWhereNodes(Expr),
+    GraphWhereEdges(Expr),
     AssertSchema(Vec<(Name, Type)>),
     MacroExpand,
     /// A keyword that is no operator, with what follows it.
@@ -255,7 +390,11 @@ pub enum ParsePart {
     /// `*`
     Star,
     Text(String),
-    Column { name: Name, ty: Option<Type>, place: Place },
+    Column {
+        name: Name,
+        ty: Option<Type>,
+        place: Place,
+    },
 }
 
 /// `[name =] aggregate [default = expr]`
@@ -287,7 +426,20 @@ pub struct ScanStep {
 pub enum GraphElement {
     Node(Option<Name>),
     /// `-[e]->`, `<-[e]-`, `-[e]-`, `-[e*1..3]->`
-    Edge { name: Option<Name>, direction: GraphDirection, range: Option<(Expr, Expr)> },
+    Edge {
+        name: Option<Name>,
+        direction: GraphDirection,
+        range: Option<(Expr, Expr)>,
+    },
+}
+
+/// `nodes as N with_node_id=id` of `graph-to-table`.
+#[derive(Clone, Debug)]
+pub struct GraphTable {
+    /// `nodes` or `edges`.
+    pub what: Name,
+    pub alias: Option<Name>,
+    pub properties: Vec<Property>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,536 @@
+//! Expressions. Precedence, loosest first: `or` · `and` · `==` `!=` `<>` `in` `between` `has_any` · `<` `<=` `>` `>=` · `=~` `has` `contains`
+//! and other string operators · `+` `-` · `*` `/` `%` · one sign · paths. Comparisons of one row do not chain.
+
+use model::Type;
+
+use super::Parser;
+use super::lists::{Use, nearest};
+use crate::Value;
+use crate::syntax::ast::{Call, Expr, ExprKind};
+use crate::syntax::lexer::TokenKind;
+use crate::syntax::{codes, keywords, literals};
+
+/// Binding strength of a binary operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Level {
+    Or,
+    And,
+    Equality,
+    Relation,
+    Text,
+    Sum,
+    Product,
+    /// Tighter than all: what stands between two products.
+    Sign,
+}
+
+/// What an operator makes of its operands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    Plain,
+    List,
+    Range,
+}
+
+struct Operation {
+    op: &'static str,
+    level: Level,
+    shape: Shape,
+    tokens: usize,
+}
+
+/// Operators written as words.
+const WORDS: &[(&str, Level, Shape)] = &[
+    ("or", Level::Or, Shape::Plain),
+    ("and", Level::And, Shape::Plain),
+    ("in", Level::Equality, Shape::List),
+    ("in~", Level::Equality, Shape::List),
+    ("!in", Level::Equality, Shape::List),
+    ("!in~", Level::Equality, Shape::List),
+    ("has_any", Level::Equality, Shape::List),
+    ("has_all", Level::Equality, Shape::List),
+    ("between", Level::Equality, Shape::Range),
+    ("!between", Level::Equality, Shape::Range),
+    ("has", Level::Text, Shape::Plain),
+    ("!has", Level::Text, Shape::Plain),
+    ("has_cs", Level::Text, Shape::Plain),
+    ("!has_cs", Level::Text, Shape::Plain),
+    ("contains", Level::Text, Shape::Plain),
+    ("!contains", Level::Text, Shape::Plain),
+    ("contains_cs", Level::Text, Shape::Plain),
+    ("!contains_cs", Level::Text, Shape::Plain),
+    ("containscs", Level::Text, Shape::Plain),
+    ("notcontains", Level::Text, Shape::Plain),
+    ("notcontainscs", Level::Text, Shape::Plain),
+    ("startswith", Level::Text, Shape::Plain),
+    ("!startswith", Level::Text, Shape::Plain),
+    ("startswith_cs", Level::Text, Shape::Plain),
+    ("!startswith_cs", Level::Text, Shape::Plain),
+    ("endswith", Level::Text, Shape::Plain),
+    ("!endswith", Level::Text, Shape::Plain),
+    ("endswith_cs", Level::Text, Shape::Plain),
+    ("!endswith_cs", Level::Text, Shape::Plain),
+    ("hasprefix", Level::Text, Shape::Plain),
+    ("!hasprefix", Level::Text, Shape::Plain),
+    ("hasprefix_cs", Level::Text, Shape::Plain),
+    ("!hasprefix_cs", Level::Text, Shape::Plain),
+    ("hassuffix", Level::Text, Shape::Plain),
+    ("!hassuffix", Level::Text, Shape::Plain),
+    ("hassuffix_cs", Level::Text, Shape::Plain),
+    ("!hassuffix_cs", Level::Text, Shape::Plain),
+    ("like", Level::Text, Shape::Plain),
+    ("likecs", Level::Text, Shape::Plain),
+    ("notlike", Level::Text, Shape::Plain),
+    ("notlikecs", Level::Text, Shape::Plain),
+];
+
+impl Parser<'_> {
+    /// A scalar expression, or a table's name.
+    pub(super) fn expr(&mut self) -> Expr {
+        self.binary(Level::Or, false)
+    }
+
+    /// As [`Self::expr`], where `a:b` means that `a` has `b`, and a word or `*` may stand for itself: the predicate of `search`.
+    pub(super) fn search_expr(&mut self) -> Expr {
+        self.binary(Level::Or, true)
+    }
+
+    pub(super) fn error(&self) -> Expr {
+        let at = self.peek().start;
+        Expr { kind: ExprKind::Error, place: at..at }
+    }
+
+    fn operation(&self, search: bool) -> Option<Operation> {
+        let plain = |op, level| Some(Operation { op, level, shape: Shape::Plain, tokens: 1 });
+        match self.peek().kind {
+            TokenKind::Sign(op @ ("==" | "!=" | "<>")) => plain(op, Level::Equality),
+            TokenKind::Sign(op @ ("<" | "<=" | ">" | ">=")) => plain(op, Level::Relation),
+            TokenKind::Sign(op @ ("=~" | "!~")) => plain(op, Level::Text),
+            TokenKind::Sign(":") if search => plain(":", Level::Text),
+            TokenKind::Sign(op @ ("+" | "-")) => plain(op, Level::Sum),
+            TokenKind::Sign(op @ ("*" | "/" | "%")) => plain(op, Level::Product),
+            TokenKind::Word => match self.word()? {
+                "matches" if self.ahead_word(1) == Some("regex") => {
+                    Some(Operation { op: "matches regex", level: Level::Text, shape: Shape::Plain, tokens: 2 })
+                }
+                word => {
+                    let (op, level, shape) = *WORDS.iter().find(|(op, ..)| *op == word)?;
+                    Some(Operation { op, level, shape, tokens: 1 })
+                }
+            },
+            _ => None,
+        }
+    }
+
+    /// Operands and operators that bind at least as tightly as `least`. One frame for all levels: nesting stays cheap on the stack.
+    fn binary(&mut self, least: Level, search: bool) -> Expr {
+        let outer = std::mem::replace(&mut self.peak, self.depth);
+        let mut left = self.unary(search);
+        let mut previous = None;
+        while let Some(operation) = self.operation(search).filter(|operation| operation.level >= least) {
+            let Operation { op, level, shape, tokens } = operation;
+            if matches!(level, Level::Equality | Level::Relation | Level::Text) && previous == Some(level) {
+                self.report(codes::CHAIN, format!("`{op}` cannot follow another comparison of its kind"), None);
+            }
+            previous = Some(level);
+            let start = left.place.start;
+            if !self.taller() {
+                break;
+            }
+            if matches!(level, Level::Or | Level::And) {
+                left = self.chain(left, op, level, search);
+                continue;
+            }
+            let op_start = self.peek().start;
+            self.at += tokens;
+            let op_place = op_start..self.end();
+            left.place = start..left.place.end;
+            let kind = match shape {
+                Shape::Plain => {
+                    let right = self.binary(next(level), search);
+                    ExprKind::Binary { op, left: Box::new(left), right: Box::new(right), op_place }
+                }
+                Shape::List => ExprKind::In { op, left: Box::new(left), list: self.in_list() },
+                Shape::Range => {
+                    let (low, high) = self.between();
+                    ExprKind::Between { negated: op == "!between", operand: Box::new(left), low: Box::new(low), high: Box::new(high) }
+                }
+            };
+            left = Expr { kind, place: self.place_from(start) };
+        }
+        self.peak = self.peak.max(outer);
+        left
+    }
+
+    /// All operands of a chain of `and` or of `or`, as a balanced tree: rules list hundreds of alternatives, and a tree leaning to one
+    /// side would be as deep. Both operators are associative in three-valued logic.
+    fn chain(&mut self, first: Expr, op: &'static str, level: Level, search: bool) -> Expr {
+        let mut operands = vec![first];
+        let mut places = Vec::new();
+        while self.is_word(op) {
+            let token = self.advance();
+            places.push(token.start..token.end);
+            operands.push(self.binary(next(level), search));
+        }
+        // Each round joins neighbours; the operator between two trees is the one in front of the right one.
+        let mut trees: Vec<(Expr, Option<std::ops::Range<usize>>)> =
+            operands.into_iter().zip(std::iter::once(None).chain(places.into_iter().map(Some))).collect();
+        while trees.len() > 1 {
+            let mut joined = Vec::with_capacity(trees.len().div_ceil(2));
+            let mut rest = trees.into_iter();
+            while let Some((left, before)) = rest.next() {
+                match rest.next() {
+                    Some((right, between)) => {
+                        let place = left.place.start..right.place.end;
+                        let op_place = between.unwrap_or_else(|| place.clone());
+                        let kind = ExprKind::Binary { op, left: Box::new(left), right: Box::new(right), op_place };
+                        joined.push((Expr { kind, place }, before));
+                    }
+                    None => joined.push((left, before)),
+                }
+            }
+            trees = joined;
+        }
+        trees.pop().map_or_else(|| self.error(), |tree| tree.0)
+    }
+
+    /// `(a, b)`, or one query in parentheses.
+    fn in_list(&mut self) -> Vec<Expr> {
+        let open = self.at;
+        if !self.is("(") {
+            self.expected("`(` with the values");
+            if self.peek().kind == TokenKind::Word || self.literal_word().is_some() || self.peek().kind == TokenKind::String {
+                return vec![self.binary(Level::Sum, false)];
+            }
+            return Vec::new();
+        }
+        if !self.enter() {
+            self.leave();
+            return Vec::new();
+        }
+        self.advance();
+        let mut list = vec![self.query()];
+        while self.eat(",") {
+            list.push(self.expr());
+        }
+        self.expect_closing(")", open);
+        self.leave();
+        list
+    }
+
+    /// `(low .. high)`
+    fn between(&mut self) -> (Expr, Expr) {
+        let open = self.at;
+        let bracket = self.expect("(");
+        if !self.enter() {
+            self.leave();
+            return (self.error(), self.error());
+        }
+        let low = self.expr();
+        self.expect("..");
+        let high = self.expr();
+        if bracket {
+            self.expect_closing(")", open);
+        }
+        self.leave();
+        (low, high)
+    }
+
+    fn unary(&mut self, search: bool) -> Expr {
+        let start = self.peek().start;
+        let op = match self.peek().kind {
+            TokenKind::Sign("-") => "-",
+            TokenKind::Sign("+") => "+",
+            _ => return self.postfix(search),
+        };
+        self.advance();
+        let operand = Box::new(self.postfix(false));
+        self.taller();
+        Expr { kind: ExprKind::Unary { op, operand }, place: self.place_from(start) }
+    }
+
+    /// A primary expression with its path.
+    pub(super) fn postfix(&mut self, search: bool) -> Expr {
+        let mut expr = self.primary(search);
+        let start = expr.place.start;
+        loop {
+            let dot = self.is(".");
+            if !(dot || self.is("[")) {
+                return expr;
+            }
+            if !self.taller() {
+                return expr;
+            }
+            let open = self.at;
+            if dot {
+                self.advance();
+            }
+            let object = Box::new(expr);
+            let kind = if self.is("[") && (!dot || !self.is_quoted_name(0)) {
+                self.advance();
+                let index = Box::new(if self.enter() { self.expr() } else { self.error() });
+                self.leave();
+                self.expect_closing("]", open);
+                ExprKind::Index { object, index }
+            } else {
+                if !self.is_name() {
+                    self.expected("a name behind `.`");
+                    return *object;
+                }
+                let name = self.name(Use::Refer);
+                match self.is("(") {
+                    true => ExprKind::MemberCall { object, call: self.call(name) },
+                    false => ExprKind::Member { object, name },
+                }
+            };
+            expr = Expr { kind, place: self.place_from(start) };
+        }
+    }
+
+    /// The value that the word here is, where it is one.
+    pub(super) fn literal_word(&self) -> Option<Value> {
+        match self.word()? {
+            "true" | "True" | "TRUE" => Some(Value::Bool(true)),
+            "false" | "False" | "FALSE" => Some(Value::Bool(false)),
+            _ => None,
+        }
+    }
+
+    /// The literal here, `dynamic(…)` excepted.
+    pub(super) fn literal(&mut self) -> Option<Value> {
+        let token = self.peek();
+        let text = self.slice(token);
+        let value = match token.kind {
+            TokenKind::Word => self.literal_word()?,
+            TokenKind::Long => match literals::long(text) {
+                Some(number) => Value::Long(number),
+                None => {
+                    self.report(
+                        codes::NUMBER,
+                        format!("`{text}` does not fit in a long"),
+                        Some("write `decimal(…)` or `real(…)`".to_owned()),
+                    );
+                    Value::Null(Type::Long)
+                }
+            },
+            TokenKind::Real => Value::Real(literals::real(text)?),
+            TokenKind::Timespan => match literals::timespan(text) {
+                Some(span) => Value::Timespan(span.ticks()),
+                None => {
+                    self.report(codes::NUMBER, format!("`{text}` does not fit in a timespan"), None);
+                    Value::Null(Type::Timespan)
+                }
+            },
+            TokenKind::String => return Some(Value::String(self.string())),
+            TokenKind::Typed => {
+                let (word, inner) = text.split_once('(')?;
+                literals::typed(word, inner.strip_suffix(')').unwrap_or(inner))
+            }
+            _ => return None,
+        };
+        self.advance();
+        Some(value)
+    }
+
+    /// Strings that stand side by side are one.
+    pub(super) fn string(&mut self) -> String {
+        let mut text = String::new();
+        while self.peek().kind == TokenKind::String {
+            text += &literals::string(self.slice(self.peek()));
+            self.advance();
+        }
+        text
+    }
+
+    /// A literal with its sign, or `dynamic(…)`: what `datatable` rows and defaults are made of.
+    pub(super) fn literal_operand(&mut self) -> Expr {
+        let start = self.peek().start;
+        let sign = match self.peek().kind {
+            TokenKind::Sign("-") if self.is_number(1) => "-",
+            TokenKind::Sign("+") if self.is_number(1) => "+",
+            _ => "",
+        };
+        if !sign.is_empty() {
+            self.advance();
+            let place = self.peek().start..self.peek().end;
+            let value = self.literal().unwrap_or(Value::Null(Type::Long));
+            let operand = Box::new(Expr { kind: ExprKind::Literal(value), place });
+            let op = if sign == "-" { "-" } else { "+" };
+            return Expr { kind: ExprKind::Unary { op, operand }, place: self.place_from(start) };
+        }
+        if self.is_word("dynamic") && self.ahead_is(1, "(") {
+            return self.dynamic();
+        }
+        if let Some(value) = self.literal() {
+            return Expr { kind: ExprKind::Literal(value), place: self.place_from(start) };
+        }
+        self.expected("a literal");
+        self.error()
+    }
+
+    fn is_number(&self, n: usize) -> bool {
+        matches!(self.ahead(n).kind, TokenKind::Long | TokenKind::Real | TokenKind::Timespan)
+    }
+
+    fn primary(&mut self, search: bool) -> Expr {
+        let token = self.peek();
+        let start = token.start;
+        match token.kind {
+            TokenKind::Sign("(") => return self.paren(),
+            TokenKind::Sign("[") if self.is_quoted_name(0) => {
+                let name = self.name(Use::Refer);
+                return Expr { place: name.place.clone(), kind: ExprKind::Name(name) };
+            }
+            TokenKind::Sign("[") => {
+                let items = if self.enter() { self.bracketed("[", "]", Self::expr) } else { Vec::new() };
+                self.leave();
+                return Expr { kind: ExprKind::List(items), place: self.place_from(start) };
+            }
+            // `*` stands for every column, in front of a comparison.
+            TokenKind::Sign("*") if search || self.star_compares() => {
+                self.advance();
+                return Expr { kind: ExprKind::Star, place: token.start..token.end };
+            }
+            TokenKind::Word => {}
+            TokenKind::Bad => {
+                self.advance();
+                return Expr { kind: ExprKind::Error, place: token.start..token.end };
+            }
+            _ => {
+                return match self.literal() {
+                    Some(value) => Expr { kind: ExprKind::Literal(value), place: self.place_from(start) },
+                    None => self.missing(),
+                };
+            }
+        }
+        if let Some(value) = self.literal() {
+            return Expr { kind: ExprKind::Literal(value), place: self.place_from(start) };
+        }
+        self.word_expr()
+    }
+
+    /// What begins with a word that is no literal.
+    fn word_expr(&mut self) -> Expr {
+        let start = self.peek().start;
+        let word = self.word().unwrap_or_default();
+        let call = self.ahead_is(1, "(");
+        match word {
+            "dynamic" if call => return self.dynamic(),
+            "datatable" if call => return self.datatable(),
+            "externaldata" | "external_data" if call => return self.external_data(),
+            "typeof" if call => return self.type_literal(),
+            "toscalar" | "totable" | "materialize" => return self.subquery(),
+            "entity_group" if self.ahead_is(1, "[") => {
+                let name = self.name(Use::Refer);
+                let args = if self.enter() { self.bracketed("[", "]", Self::expr) } else { Vec::new() };
+                self.leave();
+                return Expr { kind: ExprKind::Call(Call { name, args }), place: self.place_from(start) };
+            }
+            _ => {}
+        }
+        if keywords::is_connective(word) && !call || word.starts_with('!') || word.ends_with('~') {
+            return self.missing();
+        }
+        let name = self.name(Use::Refer);
+        let kind = if self.is("(") { ExprKind::Call(self.call(name)) } else { ExprKind::Name(name) };
+        Expr { kind, place: self.place_from(start) }
+    }
+
+    fn missing(&mut self) -> Expr {
+        let message = format!("expected an expression, found {}", self.found());
+        self.report(codes::EXPRESSION, message, None);
+        self.error()
+    }
+
+    /// True at `*` with a comparison behind it.
+    fn star_compares(&self) -> bool {
+        match self.ahead(1).kind {
+            TokenKind::Sign(sign) => matches!(sign, "==" | "!=" | "=~" | "!~" | "<>"),
+            TokenKind::Word => self
+                .ahead_word(1)
+                .is_some_and(|word| word == "matches" || WORDS.iter().any(|(op, level, _)| *op == word && *level >= Level::Equality)),
+            _ => false,
+        }
+    }
+
+    /// `(expr)` or `(query)`
+    pub(super) fn paren(&mut self) -> Expr {
+        let (open, start) = (self.at, self.peek().start);
+        let inner = if self.enter() {
+            self.expect("(");
+            let inner = self.query();
+            self.expect_closing(")", open);
+            inner
+        } else {
+            self.error()
+        };
+        self.leave();
+        Expr { kind: ExprKind::Paren(Box::new(inner)), place: self.place_from(start) }
+    }
+
+    /// `toscalar(query)`, `materialize(query)`, with a `kind=` between.
+    fn subquery(&mut self) -> Expr {
+        let token = self.advance();
+        let word = self.slice(token);
+        self.properties(&["kind"]);
+        let open = self.at;
+        let inner = if self.enter() && self.expect("(") {
+            let inner = self.query();
+            self.expect_closing(")", open);
+            inner
+        } else {
+            self.error()
+        };
+        self.leave();
+        let kind = match word {
+            "toscalar" => ExprKind::ToScalar(Box::new(inner)),
+            "materialize" => ExprKind::Materialize(Box::new(inner)),
+            _ => ExprKind::Paren(Box::new(inner)),
+        };
+        Expr { kind, place: self.place_from(token.start) }
+    }
+
+    /// `typeof(long)`, `typeof(*, a:long)`
+    fn type_literal(&mut self) -> Expr {
+        let start = self.peek().start;
+        let name = self.name(Use::Refer);
+        let args = self.bracketed("(", ")", |p| {
+            let start = p.peek().start;
+            if p.eat("*") {
+                return Expr { kind: ExprKind::Star, place: p.place_from(start) };
+            }
+            let length = p.name_length(0);
+            let names = if length > 0 && p.ahead_is(length, ":") {
+                let name = p.name(Use::Declare);
+                p.advance();
+                vec![name]
+            } else {
+                Vec::new()
+            };
+            let ty = p.any_word("a type");
+            if !ty.text.is_empty() && Type::parse(&ty.text).is_none() {
+                let help = nearest(&ty.text, Type::ALL.iter().map(|ty| ty.name())).map(|name| format!("did you mean `{name}`?"));
+                p.report_at(codes::TYPE, ty.place.clone(), format!("`{}` is no type", ty.text), help);
+            }
+            let value = Expr { place: ty.place.clone(), kind: ExprKind::Name(ty) };
+            if names.is_empty() {
+                value
+            } else {
+                Expr { kind: ExprKind::Named { names, value: Box::new(value) }, place: p.place_from(start) }
+            }
+        });
+        Expr { kind: ExprKind::Call(Call { name, args }), place: self.place_from(start) }
+    }
+}
+
+fn next(level: Level) -> Level {
+    match level {
+        Level::Or => Level::And,
+        Level::And => Level::Equality,
+        Level::Equality => Level::Relation,
+        Level::Relation => Level::Text,
+        Level::Text => Level::Sum,
+        Level::Sum => Level::Product,
+        Level::Product | Level::Sign => Level::Sign,
+    }
+}

@@ -1,0 +1,272 @@
+//! Names, lists, argument lists, columns with types, properties.
+
+use model::Type;
+
+use super::Parser;
+use crate::syntax::ast::{Call, Expr, ExprKind, Name, Property};
+use crate::syntax::lexer::TokenKind;
+use crate::syntax::{codes, keywords, literals};
+
+/// How a name stands in the text, which decides which keywords it may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Use {
+    /// It refers to something.
+    Refer,
+    /// It is given, in front of `=` or `:`.
+    Declare,
+    /// It is given and nothing follows: `as x`, `let x`.
+    Bare,
+}
+
+impl Parser<'_> {
+    /// True where `['…']` begins.
+    pub(super) fn is_quoted_name(&self, n: usize) -> bool {
+        self.ahead_is(n, "[") && self.ahead(n + 1).kind == TokenKind::String && self.ahead_is(n + 2, "]")
+    }
+
+    /// True where a name begins, keywords included.
+    pub(super) fn is_name(&self) -> bool {
+        self.word().is_some() || self.is_quoted_name(0)
+    }
+
+    /// How many tokens the name at `n` takes: 0 where there is none.
+    pub(super) fn name_length(&self, n: usize) -> usize {
+        match self.ahead(n).kind {
+            TokenKind::Word => 1,
+            _ if self.is_quoted_name(n) => 3,
+            _ => 0,
+        }
+    }
+
+    /// A name, plain or quoted. A keyword that may not be one here is told and taken.
+    pub(super) fn name(&mut self, usage: Use) -> Name {
+        let start = self.peek().start;
+        if self.is_quoted_name(0) {
+            let text = literals::string(self.slice(self.ahead(1)));
+            self.at += 3;
+            return Name { text, place: start..self.end(), quoted: true };
+        }
+        let Some(word) = self.word() else {
+            self.expected("a name");
+            return self.no_name();
+        };
+        let allowed = match usage {
+            Use::Refer => keywords::may_refer(word),
+            Use::Declare => keywords::may_declare(word),
+            Use::Bare => keywords::may_name(word),
+        };
+        if !allowed || word.starts_with('!') || word.ends_with('~') {
+            if self.last == Some(self.at) {
+                return self.no_name();
+            }
+            let message = format!("`{word}` is a keyword and cannot be a plain name here");
+            self.report(codes::KEYWORD, message, Some(format!("write `['{word}']`")));
+        }
+        self.advance();
+        Name { text: word.to_owned(), place: start..self.end(), quoted: false }
+    }
+
+    /// A word as it stands, whatever it is: values of properties, kinds of charts.
+    pub(super) fn any_word(&mut self, what: &str) -> Name {
+        let token = self.peek();
+        if token.kind != TokenKind::Word {
+            self.expected(what);
+            return self.no_name();
+        }
+        self.advance();
+        Name { text: self.slice(token).to_owned(), place: token.start..token.end, quoted: false }
+    }
+
+    /// A name in which `*` stands for any characters, or a plain name, or `*` alone.
+    pub(super) fn name_or_wildcard(&mut self) -> Expr {
+        let start = self.peek().start;
+        let mut length = 0;
+        while matches!(self.ahead(length).kind, TokenKind::Word | TokenKind::Long | TokenKind::Sign("*"))
+            && (length == 0 || self.touches(length))
+        {
+            length += 1;
+        }
+        let star = (0..length).any(|n| self.ahead_is(n, "*"));
+        if !star {
+            let name = self.name(Use::Refer);
+            let place = name.place.clone();
+            return Expr { kind: ExprKind::Name(name), place };
+        }
+        self.at += length;
+        let place = self.place_from(start);
+        let text = self.text[place.clone()].to_owned();
+        let kind = if text == "*" { ExprKind::Star } else { ExprKind::Wildcard(Name { text, place: place.clone(), quoted: false }) };
+        Expr { kind, place }
+    }
+
+    /// One item or more, separated by commas.
+    pub(super) fn list<T>(&mut self, mut item: impl FnMut(&mut Self) -> T) -> Vec<T> {
+        let mut items = vec![item(self)];
+        while self.eat(",") {
+            items.push(item(self));
+        }
+        items
+    }
+
+    /// Items in brackets, none or more.
+    pub(super) fn bracketed<T>(&mut self, open: &str, close: &str, mut item: impl FnMut(&mut Self) -> T) -> Vec<T> {
+        let at = self.at;
+        if !self.expect(open) {
+            return Vec::new();
+        }
+        let items = if self.is(close) { Vec::new() } else { self.list(&mut item) };
+        self.expect_closing(close, at);
+        items
+    }
+
+    /// `name(arguments)`; the name has been read.
+    pub(super) fn call(&mut self, name: Name) -> Call {
+        let args = if self.enter() { self.bracketed("(", ")", Self::argument) } else { Vec::new() };
+        self.leave();
+        Call { name, args }
+    }
+
+    /// `*`, `name = expr` or an expression.
+    fn argument(&mut self) -> Expr {
+        if self.is("*") && (self.ahead_is(1, ",") || self.ahead_is(1, ")")) {
+            let token = self.advance();
+            return Expr { kind: ExprKind::Star, place: token.start..token.end };
+        }
+        self.named()
+    }
+
+    /// `name = expr`, `(a, b) = expr` or an expression.
+    pub(super) fn named(&mut self) -> Expr {
+        let start = self.peek().start;
+        let length = self.name_length(0);
+        if length > 0 && self.ahead_is(length, "=") {
+            let name = self.name(Use::Declare);
+            self.advance();
+            let value = Box::new(self.expr());
+            return Expr { kind: ExprKind::Named { names: vec![name], value }, place: self.place_from(start) };
+        }
+        if self.is("(") && self.is_tuple() {
+            self.advance();
+            let names = self.list(|p| p.name(Use::Declare));
+            self.advance();
+            self.advance();
+            let value = Box::new(self.expr());
+            return Expr { kind: ExprKind::Named { names, value }, place: self.place_from(start) };
+        }
+        self.expr()
+    }
+
+    /// True at `(a, b, …) =`.
+    fn is_tuple(&self) -> bool {
+        let mut n = 1;
+        loop {
+            match self.name_length(n) {
+                0 => return false,
+                length => n += length,
+            }
+            if self.ahead_is(n, ")") {
+                return self.ahead_is(n + 1, "=");
+            }
+            if !self.ahead_is(n, ",") {
+                return false;
+            }
+            n += 1;
+        }
+    }
+
+    pub(super) fn named_list(&mut self) -> Vec<Expr> {
+        self.list(Self::named)
+    }
+
+    /// `name: type`
+    pub(super) fn column(&mut self) -> (Name, Type) {
+        let name = self.name(Use::Declare);
+        self.expect(":");
+        (name, self.type_name())
+    }
+
+    /// `(name: type, …)`
+    pub(super) fn columns(&mut self) -> Vec<(Name, Type)> {
+        self.bracketed("(", ")", Self::column)
+    }
+
+    pub(super) fn type_name(&mut self) -> Type {
+        let Some(word) = self.word() else {
+            self.expected("a type");
+            return Type::Dynamic;
+        };
+        let ty = Type::parse(word);
+        if ty.is_none() {
+            let nearest = nearest(word, Type::ALL.iter().map(|ty| ty.name()));
+            self.report(codes::TYPE, format!("`{word}` is no type"), nearest.map(|name| format!("did you mean `{name}`?")));
+        }
+        self.advance();
+        ty.unwrap_or(Type::Dynamic)
+    }
+
+    /// `typeof(type)`, with the keyword not yet read.
+    pub(super) fn type_of(&mut self) -> Option<Type> {
+        if !self.expect_word("typeof") {
+            return None;
+        }
+        let open = self.at;
+        self.expect("(");
+        let ty = self.type_name();
+        self.expect_closing(")", open);
+        Some(ty)
+    }
+
+    /// `kind=inner hint.strategy=shuffle …`: as long as names of `known`, or hints, stand in front of `=`.
+    pub(super) fn properties(&mut self, known: &[&str]) -> Vec<Property> {
+        let mut properties = Vec::new();
+        while let Some(property) = self.property(known) {
+            properties.push(property);
+        }
+        properties
+    }
+
+    /// As [`Self::properties`], separated by commas or not.
+    pub(super) fn property(&mut self, known: &[&str]) -> Option<Property> {
+        let word = self.word()?;
+        let start = self.peek().start;
+        let hint = word == "hint" && self.ahead_is(1, ".") && self.ahead_word(2).is_some() && self.ahead_is(3, "=");
+        if !hint && !(known.contains(&word) && self.ahead_is(1, "=")) {
+            return None;
+        }
+        self.at += if hint { 3 } else { 1 };
+        let place = self.place_from(start);
+        self.advance();
+        let name = Name { text: self.text[place.clone()].split_whitespace().collect(), place, quoted: false };
+        Some(Property { name, value: self.property_value() })
+    }
+
+    /// A word, a name, a literal, or names in parentheses.
+    pub(super) fn property_value(&mut self) -> Expr {
+        let start = self.peek().start;
+        match self.peek().kind {
+            TokenKind::Word if self.literal_word().is_none() => {
+                let name = self.any_word("a value");
+                Expr { place: name.place.clone(), kind: ExprKind::Name(name) }
+            }
+            _ if self.is_quoted_name(0) => {
+                let name = self.name(Use::Refer);
+                Expr { place: name.place.clone(), kind: ExprKind::Name(name) }
+            }
+            TokenKind::Sign("(") => {
+                let items = self.bracketed("(", ")", Self::property_value);
+                Expr { kind: ExprKind::List(items), place: self.place_from(start) }
+            }
+            _ => self.literal_operand(),
+        }
+    }
+}
+
+/// The name of `names` that `word` was probably meant to be.
+pub(super) fn nearest<'n>(word: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    let lower = word.to_ascii_lowercase();
+    names
+        .map(|name| (strsim::damerau_levenshtein(&lower, name), name))
+        .filter(|(distance, name)| *distance <= name.len().max(3) / 3)
+        .min_by_key(|found| found.0)
+        .map(|found| found.1)
+}
