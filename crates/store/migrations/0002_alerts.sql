@@ -1,3 +1,4 @@
+-- handled: 0 not yet, 1 done, 2 put aside because the body does not read back.
 CREATE TABLE alerts (
     seq       INTEGER PRIMARY KEY AUTOINCREMENT,
     id        TEXT NOT NULL UNIQUE,

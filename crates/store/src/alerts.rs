@@ -21,14 +21,14 @@ impl Alerts<'_> {
         row.map(|row| read(&row)).transpose()
     }
 
-    /// Alerts of which no incident was made yet, oldest first.
-    pub async fn pending(&self, limit: u32) -> Result<Vec<Alert>, StoreError> {
+    /// Alerts of which no incident was made yet, oldest first; one that does not read back stands as its error.
+    pub async fn pending(&self, limit: u32) -> Result<Vec<(Uuid, Result<Alert, StoreError>)>, StoreError> {
         let mut connection = self.store.reader().await?;
         let rows = sqlx::query("SELECT id, body FROM alerts WHERE handled = 0 ORDER BY seq LIMIT ?")
             .bind(limit)
             .fetch_all(&mut *connection)
             .await?;
-        rows.iter().map(read).collect()
+        rows.iter().map(|row| Ok((row.try_get::<String, _>("id")?.parse().unwrap_or_default(), read(row)))).collect()
     }
 
     /// The alerts of an incident, oldest first.
@@ -73,6 +73,12 @@ impl Change {
             .execute(self.connection())
             .await?;
         Ok(done.rows_affected() == 1)
+    }
+
+    /// Puts an alert that does not read back aside: it stays in the store and is not pending any more.
+    pub async fn set_alert_aside(&mut self, id: Uuid) -> Result<(), StoreError> {
+        sqlx::query("UPDATE alerts SET handled = 2 WHERE id = ?").bind(id.to_string()).execute(self.connection()).await?;
+        Ok(())
     }
 
     pub async fn alert(&mut self, id: Uuid) -> Result<Option<Alert>, StoreError> {

@@ -1,0 +1,132 @@
+//! The task that brings rows from the outbox into the tables of the workspace.
+//!
+//! The append carries the outbox's position in the same log frame as the rows, so the log itself knows which rows it has: a crash
+//! after appending and before clearing repeats nothing, one before appending skips nothing, however long the service was down.
+
+use std::sync::Arc;
+
+use model::{Append, AppendError, Catalog, CatalogError, Clock, Rows, Span, TableName, TableSchema, TableWriter};
+use store::{OutboxRow, Store, StoreError, Topic};
+use tokio_util::sync::CancellationToken;
+
+use crate::rows::{RowError, batch};
+use crate::tables::{security_alert_columns, security_incident_columns};
+use crate::waiting::Waiting;
+
+/// Rows that are appended together.
+const AT_ONCE: u32 = 500;
+
+/// Why rows are still in the outbox. They stay there; looking again goes on where it stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    #[error("cannot read or clear the outbox")]
+    Store(#[from] StoreError),
+    #[error("the workspace did not store the outbox's rows")]
+    Append(#[from] AppendError),
+    #[error("the outbox's rows fit no table")]
+    Rows(#[from] RowError),
+    #[error("cannot define the outbox's table")]
+    Define(#[from] CatalogError),
+}
+
+/// Sends the outbox. Safe to run at any time, any number of times, but only one at a time.
+pub struct OutboxSender {
+    pub store: Store,
+    pub writer: Arc<dyn TableWriter>,
+    pub catalog: Arc<dyn Catalog>,
+    pub clock: Arc<dyn Clock>,
+}
+
+impl OutboxSender {
+    /// Runs until cancelled: looks whenever rows are added.
+    pub async fn run(&self, cancel: CancellationToken) {
+        let mut waiting = Waiting::new(self.store.listen(Topic::Outbox), self.clock.clone(), cancel);
+        while !waiting.cancelled() {
+            let go_on = match self.activate().await {
+                Ok(_) => waiting.idle().await,
+                Err(error) => {
+                    tracing::error!(error = model::chain(&error), "rows stay in the outbox; trying again");
+                    waiting.retry(retry_after(&error)).await
+                }
+            };
+            if !go_on {
+                return;
+            }
+        }
+    }
+
+    /// Sends all rows that wait, in their order; answers how many.
+    pub async fn activate(&self) -> Result<usize, SendError> {
+        // The database's identity keeps the position of a database that was thrown away from hiding the rows of its successor.
+        let source = format!("outbox/{}", self.store.id());
+        let mut sent = 0;
+        loop {
+            let position = self.writer.position(&source).map_or(0, |bytes| read_position(&bytes));
+            let rows = self.store.outbox().after(position, AT_ONCE).await?;
+            let Some(last) = rows.last().map(|row| row.seq) else {
+                self.clear(position).await?;
+                return Ok(sent);
+            };
+            let append = Append {
+                rows: self.by_table(&rows).await?,
+                key: Some(format!("{source}/{position}-{last}")),
+                position: Some((source.clone(), last.to_string().into_bytes())),
+            };
+            self.writer.append(append).await?;
+            self.clear(last).await?;
+            sent += rows.len();
+            metrics::counter!("bartizan_outbox_rows_total").increment(rows.len() as u64);
+        }
+    }
+
+    async fn clear(&self, position: i64) -> Result<(), StoreError> {
+        if position == 0 || self.store.outbox().is_empty().await? {
+            return Ok(());
+        }
+        let mut change = self.store.begin().await?;
+        change.clear_outbox(position).await?;
+        change.commit().await
+    }
+
+    /// One batch a table, the rows of each in their order.
+    async fn by_table(&self, rows: &[OutboxRow]) -> Result<Vec<Rows>, SendError> {
+        let mut tables: Vec<&str> = Vec::new();
+        for row in rows {
+            if !tables.contains(&row.table.as_str()) {
+                tables.push(&row.table);
+            }
+        }
+        let mut batches = Vec::with_capacity(tables.len());
+        for table in tables {
+            let schema = self.schema(table).await?;
+            let of_table: Vec<_> = rows.iter().filter(|row| row.table == table).map(|row| &row.row).collect();
+            batches.push(Rows { table: schema.name.clone(), batch: batch(&schema, &of_table)? });
+        }
+        Ok(batches)
+    }
+
+    async fn schema(&self, table: &str) -> Result<Arc<TableSchema>, SendError> {
+        if let Some(schema) = self.catalog.table(table) {
+            return Ok(schema);
+        }
+        let columns = match table {
+            "SecurityAlert" => security_alert_columns(),
+            "SecurityIncident" => security_incident_columns(),
+            _ => return Err(AppendError::NoTable(TableName::new(table)).into()),
+        };
+        Ok(self.catalog.define(&TableName::new(table), columns).await?)
+    }
+}
+
+fn read_position(bytes: &[u8]) -> i64 {
+    std::str::from_utf8(bytes).ok().and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+fn retry_after(error: &SendError) -> Option<Span> {
+    match error {
+        SendError::Append(AppendError::Busy { retry_after_seconds, .. }) => {
+            Some(Span::seconds(i64::try_from(*retry_after_seconds).unwrap_or(60).min(60)))
+        }
+        _ => None,
+    }
+}
