@@ -207,11 +207,17 @@ macro_rules! families {
 }
 
 pub mod columns;
+mod patterns;
+pub mod terms;
 
 families! {  // alphabetical
     arithmetic,
     cast,
     compare,
+    index,
     logic,
+    matches_regex,
+    membership,
     strlen,
+    text_match,
 }

@@ -1,0 +1,78 @@
+//! Regular expressions: compiled once where the pattern is constant, otherwise kept for the patterns met last.
+
+use std::cell::RefCell;
+
+use regex::{Regex, RegexBuilder};
+
+use super::{Prepare, PrepareError};
+use crate::Value;
+
+/// Bytes a compiled pattern may take, and the cache of its search.
+const SIZE_LIMIT: usize = 10 << 20;
+const CACHE: usize = 16;
+
+/// A pattern argument.
+pub enum Pattern {
+    Fixed(Regex),
+    /// Differs from row to row.
+    Open,
+}
+
+/// Compiles `pattern`; the message says what is wrong with it.
+pub fn build(pattern: &str) -> Result<Regex, String> {
+    RegexBuilder::new(pattern).size_limit(SIZE_LIMIT).dfa_size_limit(SIZE_LIMIT).build().map_err(|error| match error {
+        regex::Error::CompiledTooBig(_) => format!("the regular expression `{pattern}` is too large"),
+        error => {
+            let text = error.to_string();
+            let reason = text.lines().rev().find_map(|line| line.strip_prefix("error: ")).unwrap_or("it cannot be read").to_owned();
+            format!("`{pattern}` is no regular expression: {reason}")
+        }
+    })
+}
+
+impl Pattern {
+    /// The pattern in argument `index`.
+    pub fn new(prepare: &Prepare, index: usize) -> Result<Self, PrepareError> {
+        match prepare.constants.get(index).and_then(Option::as_ref) {
+            Some(value) => build(value.as_str().unwrap_or_default()).map(Pattern::Fixed).map_err(PrepareError::Constant),
+            None => Ok(Pattern::Open),
+        }
+    }
+
+    /// As [`Self::new`], where `wrap` makes the pattern out of the text.
+    pub fn wrapped(prepare: &Prepare, index: usize, wrap: fn(&str) -> String) -> Result<Self, PrepareError> {
+        match prepare.constants.get(index).and_then(Option::as_ref).and_then(Value::as_str) {
+            Some(text) => {
+                build(text).map_err(PrepareError::Constant)?;
+                build(&wrap(text)).map(Pattern::Fixed).map_err(PrepareError::Constant)
+            }
+            None => Ok(Pattern::Open),
+        }
+    }
+
+    /// Calls `f` with the pattern of a row, whose text is `text`; nothing where it is no pattern.
+    pub fn with<R>(&self, text: &str, f: impl FnOnce(&Regex) -> R) -> Option<R> {
+        thread_local! {
+            static RECENT: RefCell<Vec<(String, Option<Regex>)>> = const { RefCell::new(Vec::new()) };
+        }
+        match self {
+            Pattern::Fixed(regex) => Some(f(regex)),
+            Pattern::Open => {
+                let regex = RECENT.with_borrow_mut(|recent| {
+                    let at = match recent.iter().position(|(known, _)| known == text) {
+                        Some(at) => at,
+                        None => {
+                            if recent.len() >= CACHE {
+                                recent.remove(0);
+                            }
+                            recent.push((text.to_owned(), build(text).ok()));
+                            recent.len() - 1
+                        }
+                    };
+                    recent[at].1.clone()
+                });
+                regex.map(|regex| f(&regex))
+            }
+        }
+    }
+}
