@@ -151,9 +151,12 @@ pub type Family = &'static [&'static AggregateFn];
 
 mod argument;
 mod cells;
+mod distinct;
+mod json;
 #[cfg(test)]
 mod law;
 mod predicate;
+pub mod sketch;
 
 macro_rules! families {
     ($($name:ident),* $(,)?) => {
@@ -166,8 +169,15 @@ families! {  // alphabetical
     arg_max,
     avg,
     binary_all,
+    buildschema,
     count,
+    count_distinct,
+    dcount,
+    make_bag,
+    make_list,
+    make_set,
     max,
+    percentile,
     sum,
     take_any,
     variance,
