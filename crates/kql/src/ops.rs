@@ -9,6 +9,8 @@ use arrow::record_batch::RecordBatch;
 use crate::plan::{ColumnId, Expr, Field};
 
 pub mod get_schema;
+mod keys;
+mod layout;
 pub mod make_series;
 pub mod mv_expand;
 pub mod parse;

@@ -1,7 +1,20 @@
 //! `mv-expand` — one row for each element of an array or property of a bag. Source: the public KQL reference, `mv-expand-operator`.
+//!
+//! A null stands for one row with a null, an empty array or bag for none, and what is neither array nor bag for itself. Several columns are
+//! expanded side by side, and there are as many rows as the longest has.
 
-use crate::plan::{ColumnId, Expr};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, UInt32Array};
+use arrow::record_batch::RecordBatch;
 use model::Type;
+
+use super::layout::{BATCH_ROWS, Layout, constant_count};
+use super::{EvalError, Evaluator, OpState, Runtime, TableOp};
+use crate::Value;
+use crate::dynamic::{self, Kind};
+use crate::plan::{ColumnId, Expr, Field};
+use crate::value::cells::Cells;
 
 /// A bound `mv-expand`. All other output fields are passed on.
 #[derive(Clone, Debug)]
@@ -33,4 +46,169 @@ pub enum MvKind {
     Bag,
     /// Arrays of name and value.
     Array,
+}
+
+impl TableOp for MvExpand {
+    fn name(&self) -> &'static str {
+        "mv-expand"
+    }
+
+    fn exprs(&self) -> Vec<&Expr> {
+        self.items.iter().map(|item| &item.expr).chain(&self.limit).collect()
+    }
+
+    fn map_exprs(&self, f: &mut dyn FnMut(&Expr) -> Expr) -> Box<dyn TableOp> {
+        let mut mapped = self.clone();
+        mapped.items.iter_mut().for_each(|item| item.expr = f(&item.expr));
+        mapped.limit = self.limit.as_ref().map(f);
+        Box::new(mapped)
+    }
+
+    fn passes(&self, field: ColumnId) -> bool {
+        self.index != Some(field) && self.items.iter().all(|item| item.id != field)
+    }
+
+    fn per_row(&self) -> bool {
+        true
+    }
+
+    fn start(&self, inputs: &[Vec<Field>], outputs: &[Field], runtime: &Runtime) -> Result<Box<dyn OpState>, EvalError> {
+        let own: Vec<ColumnId> = self.items.iter().map(|item| item.id).chain(self.index).collect();
+        Ok(Box::new(Running {
+            items: self
+                .items
+                .iter()
+                .map(|item| Ok((Evaluator::new(&item.expr, &inputs[0], runtime)?, item.ty)))
+                .collect::<Result<_, EvalError>>()?,
+            kind: self.kind,
+            limit: self.limit.as_ref().map_or(Ok(usize::MAX), |limit| constant_count(limit, runtime))?,
+            layout: Layout::new(&inputs[0], outputs, &own)?,
+        }))
+    }
+}
+
+struct Running {
+    items: Vec<(Evaluator, Type)>,
+    kind: MvKind,
+    limit: usize,
+    layout: Layout,
+}
+
+impl OpState for Running {
+    fn push(&mut self, _: usize, batch: &RecordBatch, out: &mut Vec<RecordBatch>) -> Result<(), EvalError> {
+        let columns: Vec<ArrayRef> = self.items.iter().map(|(evaluator, _)| evaluator.eval(batch)).collect::<Result<_, _>>()?;
+        let mut pending = Pending::new(self);
+        let mut scratch = String::new();
+        for row in 0..batch.num_rows() {
+            let expanded: Vec<Expansion> = columns.iter().map(|column| expand(column, row)).collect();
+            let rows = expanded.iter().map(Expansion::rows).max().unwrap_or(0).min(self.limit);
+            for ((mut expansion, cells), (_, ty)) in expanded.into_iter().zip(&mut pending.cells).zip(&self.items) {
+                for _ in 0..rows {
+                    cells.push(&expansion.next(self.kind, *ty, &mut scratch));
+                }
+            }
+            pending.picked.extend(std::iter::repeat_n(row as u32, rows));
+            pending.index.extend(0..rows as i64);
+            if pending.picked.len() >= BATCH_ROWS {
+                std::mem::replace(&mut pending, Pending::new(self)).flush(&self.layout, batch, out)?;
+            }
+        }
+        pending.flush(&self.layout, batch, out)
+    }
+
+    fn finish(&mut self, _: &mut Vec<RecordBatch>) -> Result<(), EvalError> {
+        Ok(())
+    }
+}
+
+/// The next output batch.
+struct Pending {
+    picked: Vec<u32>,
+    index: Vec<i64>,
+    cells: Vec<Cells>,
+}
+
+impl Pending {
+    fn new(running: &Running) -> Self {
+        Self { picked: Vec::new(), index: Vec::new(), cells: running.items.iter().map(|(_, ty)| Cells::new(*ty, 0)).collect() }
+    }
+
+    fn flush(self, layout: &Layout, input: &RecordBatch, out: &mut Vec<RecordBatch>) -> Result<(), EvalError> {
+        let rows = self.picked.len();
+        if rows > 0 {
+            let mut own: Vec<ArrayRef> = self.cells.into_iter().map(Cells::finish).collect();
+            own.push(Arc::new(Int64Array::from(self.index)));
+            out.push(layout.batch(input, Some(&UInt32Array::from(self.picked)), &own, rows)?);
+        }
+        Ok(())
+    }
+}
+
+/// The values of one cell.
+enum Expansion<'a> {
+    Null,
+    Itself(Option<&'a str>),
+    Elements(usize, dynamic::Elements<'a>),
+    Entries(usize, dynamic::Entries<'a>),
+}
+
+fn expand(column: &ArrayRef, row: usize) -> Expansion<'_> {
+    if column.is_null(row) {
+        return Expansion::Null;
+    }
+    let json = column.as_string_view().value(row);
+    if let Some(elements) = dynamic::elements(json) {
+        return Expansion::Elements(elements.clone().count(), elements);
+    }
+    if let Some(entries) = dynamic::entries(json) {
+        return Expansion::Entries(entries.clone().count(), entries);
+    }
+    Expansion::Itself(Some(json))
+}
+
+impl Expansion<'_> {
+    fn rows(&self) -> usize {
+        match self {
+            Expansion::Null | Expansion::Itself(_) => 1,
+            Expansion::Elements(count, _) | Expansion::Entries(count, _) => *count,
+        }
+    }
+
+    /// The next value in type `ty`; null behind the last.
+    fn next(&mut self, kind: MvKind, ty: Type, scratch: &mut String) -> Value {
+        match self {
+            Expansion::Null => Value::null(ty),
+            Expansion::Itself(json) => json.take().map_or(Value::null(ty), |json| conform(json, ty)),
+            Expansion::Elements(_, elements) => elements.next().map_or(Value::null(ty), |json| conform(json, ty)),
+            Expansion::Entries(_, entries) => match entries.next() {
+                None => Value::null(ty),
+                Some((key, value)) => {
+                    scratch.clear();
+                    let (open, middle, close) = if kind == MvKind::Bag { ('{', ':', '}') } else { ('[', ',', ']') };
+                    scratch.push(open);
+                    scratch.push_str(key);
+                    scratch.push(middle);
+                    scratch.push_str(value);
+                    scratch.push(close);
+                    conform(scratch, ty)
+                }
+            },
+        }
+    }
+}
+
+/// A dynamic as `to typeof(ty)` takes it: without parsing, so that the text `"1"` is no long. Times and guids are texts in JSON.
+fn conform(json: &str, ty: Type) -> Value {
+    let kind = dynamic::kind(json);
+    match (kind, ty) {
+        (Kind::Null | Kind::Invalid, _) => Value::null(ty),
+        (_, Type::Dynamic) => Value::Dynamic(json.to_owned()),
+        (_, Type::String) => Value::String(dynamic::to_text(json)),
+        (Kind::Bool(b), Type::Bool) => Value::Bool(b),
+        (Kind::Long(_) | Kind::Real(_), Type::Int | Type::Long | Type::Real | Type::Decimal) => Value::Dynamic(json.to_owned()).cast(ty),
+        (Kind::String, Type::Datetime | Type::Timespan | Type::Guid | Type::Decimal) => {
+            Value::String(dynamic::unquote(json).into_owned()).cast(ty)
+        }
+        _ => Value::null(ty),
+    }
 }
