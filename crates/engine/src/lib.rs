@@ -1,1 +1,37 @@
 //! Runs KQL plans; the one door to DataFusion.
+//!
+//! | step | what | where |
+//! |---|---|---|
+//! | bind | text → typed plan, names settled by what the query sees | [`kql::bind`], `schema` |
+//! | prepare | subqueries run and become constants; what is used twice is run once | `prepare` |
+//! | lower | typed plan → DataFusion's logical plan, operators of ours as nodes | `lower`, `expr`, `node`, `order` |
+//! | plan, run | DataFusion, with few rules and a memory limit | `session`, `run` |
+//!
+//! Invariants: no SQL; no DataFusion type leaves this crate; whatever the optimizer does, whatever the size of batches and the number of
+//! partitions, a query answers the same.
+
+mod aggregate;
+mod engine;
+mod expr;
+mod files;
+mod group;
+mod internal;
+mod interpret;
+mod lower;
+mod node;
+mod order;
+mod prepare;
+mod range;
+mod run;
+mod scalar;
+mod scan;
+mod schema;
+mod session;
+mod unique;
+mod values;
+mod window;
+
+pub use engine::{Engine, EngineError, SystemClock};
+pub use files::{FileError, open};
+pub use run::Store;
+pub use session::Options;

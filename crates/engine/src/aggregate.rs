@@ -1,0 +1,225 @@
+//! One adapter for every aggregate: an [`AggregateFn`] as DataFusion's `AggregateUDF`.
+//!
+//! Grouped aggregation runs over [`Groups`] directly; an aggregation without keys is one group.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::{Arc, Mutex};
+
+use datafusion::arrow::array::{ArrayRef, BooleanArray, new_empty_array};
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
+use datafusion::common::{DataFusionError, Result, ScalarValue, exec_err};
+use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
+use datafusion::logical_expr::utils::{AggregateOrderSensitivity, format_state_name};
+use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, Signature, Volatility};
+use kql::Value;
+use kql::aggregates::{AggregateFn, Emit, Groups, Start};
+use model::Type;
+
+/// A call of one aggregate, types settled.
+#[derive(Clone)]
+pub(crate) struct Call {
+    name: String,
+    function: &'static AggregateFn,
+    types: Vec<Type>,
+    constants: Vec<Option<Value>>,
+    returns: Type,
+    signature: Signature,
+}
+
+impl Call {
+    /// DataFusion cannot count rows without an argument, so a call without any gets a constant, which is dropped again before ours sees it.
+    pub(crate) fn udf(function: &'static AggregateFn, types: Vec<Type>, constants: Vec<Option<Value>>, returns: Type) -> AggregateUDF {
+        let names: Vec<&str> = types.iter().map(|ty| ty.name()).collect();
+        let name = format!("kql:{}({}):{returns}", function.name, names.join(","));
+        let signature = Signature::any(types.len().max(1), Volatility::Immutable);
+        AggregateUDF::new_from_impl(Self { name, function, types, constants, returns, signature })
+    }
+
+    fn begin(&self) -> Start<'_> {
+        Start { types: &self.types, constants: &self.constants, returns: self.returns }
+    }
+
+    fn start(&self) -> Result<Adapter> {
+        let groups = (self.function.start)(&self.begin())
+            .map_err(|why| DataFusionError::Execution(format!("`{}`: {why}", self.function.name)))?;
+        Ok(Adapter { groups, call: self.clone(), total: 0 })
+    }
+}
+
+impl fmt::Debug for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+impl PartialEq for Call {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.constants == other.constants
+    }
+}
+
+impl Eq for Call {}
+
+impl Hash for Call {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+    }
+}
+
+impl AggregateUDFImpl for Call {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(self.returns.arrow())
+    }
+
+    fn order_sensitivity(&self) -> AggregateOrderSensitivity {
+        // Where the order of rows counts, the plan below keeps it.
+        AggregateOrderSensitivity::Insensitive
+    }
+
+    fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
+        let types = (self.function.state)(&self.begin());
+        let fields = types.into_iter().enumerate();
+        Ok(fields.map(|(i, ty)| Arc::new(Field::new(format_state_name(args.name, &i.to_string()), ty, true))).collect())
+    }
+
+    fn accumulator(&self, _: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+        Ok(Box::new(OneGroup(Mutex::new(self.start()?))))
+    }
+
+    fn groups_accumulator_supported(&self, _: AccumulatorArgs) -> bool {
+        true
+    }
+
+    fn create_groups_accumulator(&self, _: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
+        Ok(Box::new(self.start()?))
+    }
+}
+
+struct Adapter {
+    groups: Box<dyn Groups>,
+    call: Call,
+    /// Groups seen and not yet emitted.
+    total: usize,
+}
+
+impl Adapter {
+    fn emitted(&mut self, which: Emit) -> usize {
+        let count = match which {
+            Emit::All => self.total,
+            Emit::First(n) => n.min(self.total),
+        };
+        self.total -= count;
+        count
+    }
+}
+
+fn emit(to: EmitTo) -> Emit {
+    match to {
+        EmitTo::All => Emit::All,
+        EmitTo::First(n) => Emit::First(n),
+    }
+}
+
+impl GroupsAccumulator for Adapter {
+    fn update_batch(&mut self, values: &[ArrayRef], groups: &[usize], filter: Option<&BooleanArray>, total: usize) -> Result<()> {
+        self.total = total;
+        self.groups.update(&values[..self.call.types.len()], groups, filter, total);
+        Ok(())
+    }
+
+    fn evaluate(&mut self, to: EmitTo) -> Result<ArrayRef> {
+        let which = emit(to);
+        let expected = self.emitted(which);
+        let answer = self.groups.evaluate(which);
+        if answer.len() != expected || answer.data_type() != &self.call.returns.arrow() {
+            return exec_err!("`{}` gave {} values of {} for {expected} groups", self.call.name, answer.len(), answer.data_type());
+        }
+        Ok(answer)
+    }
+
+    fn state(&mut self, to: EmitTo) -> Result<Vec<ArrayRef>> {
+        let which = emit(to);
+        self.emitted(which);
+        Ok(self.groups.state(which))
+    }
+
+    fn merge_batch(&mut self, values: &[ArrayRef], groups: &[usize], total: usize) -> Result<()> {
+        self.total = total;
+        self.groups.merge(values, groups, total);
+        Ok(())
+    }
+
+    fn convert_to_state(&self, values: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
+        let rows = values.first().map_or(0, |array| array.len());
+        let mut single = self.call.start()?;
+        single.update_batch(values, &(0..rows).collect::<Vec<_>>(), filter, rows)?;
+        single.state(EmitTo::All)
+    }
+
+    fn size(&self) -> usize {
+        self.groups.size()
+    }
+}
+
+/// The one group of an aggregation without keys. The lock is never contended: DataFusion asks for `Sync` and uses `&mut`.
+struct OneGroup(Mutex<Adapter>);
+
+impl OneGroup {
+    fn get(&mut self) -> &mut Adapter {
+        self.0.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+impl fmt::Debug for OneGroup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OneGroup")
+    }
+}
+
+impl Accumulator for OneGroup {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        let rows = values.first().map_or(0, |array| array.len());
+        self.get().update_batch(values, &vec![0; rows], None, 1)
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        self.touch()?;
+        let answer = self.get().evaluate(EmitTo::All)?;
+        ScalarValue::try_from_array(&answer, 0)
+    }
+
+    fn size(&self) -> usize {
+        self.0.lock().map_or(0, |adapter| adapter.size()) + size_of::<Self>()
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        self.touch()?;
+        self.get().state(EmitTo::All)?.iter().map(|array| ScalarValue::try_from_array(array, 0)).collect()
+    }
+
+    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
+        let rows = states.first().map_or(0, |array| array.len());
+        self.get().merge_batch(states, &vec![0; rows], 1)
+    }
+}
+
+impl OneGroup {
+    /// Without keys there is a group even when there was no row.
+    fn touch(&mut self) -> Result<()> {
+        let adapter = self.get();
+        if adapter.total > 0 {
+            return Ok(());
+        }
+        let none: Vec<ArrayRef> = adapter.call.types.iter().map(|ty| new_empty_array(&ty.arrow())).collect();
+        adapter.update_batch(&none, &[], None, 1)
+    }
+}

@@ -1,0 +1,216 @@
+//! The engine: text in, answer out.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use kql::bind::{Bound, bind};
+use kql::eval::Runtime;
+use model::{Answer, Clock, Column, Diagnostic, DiagnosticKind, InlineTable, Query, QueryEngine, QueryError, QueryStats, Span, TableName, Timestamp, Type};
+use tokio::runtime;
+
+use crate::prepare::prepare;
+use crate::run::{Run, Store};
+use crate::schema::Names;
+use crate::session::{Options, Sessions};
+
+/// Binding recurses over the query, lowering and planning over the plan; all have limits, and this is room for them.
+const STACK: usize = 32 << 20;
+
+/// Runs KQL over the workspace, files or tables given with the query.
+///
+/// Queries run on threads of their own, so that a heavy one does not hold up whoever else is served; dropping the future of
+/// [`QueryEngine::query`] stops the query.
+pub struct Engine {
+    sessions: Arc<Sessions>,
+    store: Option<Store>,
+    files: Arc<Vec<Arc<InlineTable>>>,
+    clock: Arc<dyn Clock>,
+    runtime: Option<runtime::Runtime>,
+}
+
+/// Why an engine could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    #[error("cannot start the threads of the engine")]
+    Threads(#[source] std::io::Error),
+    #[error("cannot set up the engine")]
+    Session(#[source] datafusion::error::DataFusionError),
+}
+
+impl Engine {
+    /// An engine over a workspace, or over what queries bring along.
+    pub fn new(store: Option<Store>, clock: Arc<dyn Clock>, options: Options) -> Result<Self, EngineError> {
+        let runtime = runtime::Builder::new_multi_thread()
+            .thread_name("engine")
+            .worker_threads(options.partitions.max(1))
+            .thread_stack_size(STACK)
+            .enable_all()
+            .build()
+            .map_err(EngineError::Threads)?;
+        let sessions = Arc::new(Sessions::new(options).map_err(EngineError::Session)?);
+        Ok(Self { sessions, store, files: Arc::default(), clock, runtime: Some(runtime) })
+    }
+
+    /// Tables that every query sees, such as files given on the command line.
+    pub fn with_files(mut self, files: Vec<InlineTable>) -> Self {
+        self.files = Arc::new(files.into_iter().map(Arc::new).collect());
+        self
+    }
+
+    fn handle(&self) -> Result<runtime::Handle, QueryError> {
+        self.runtime.as_ref().map(|runtime| runtime.handle().clone()).ok_or_else(|| QueryError::Internal("the engine has stopped".to_owned()))
+    }
+
+    fn begin(&self, query: &Query) -> Result<Arc<Run>, QueryError> {
+        let runtime = Runtime { now: query.scope.now.unwrap_or_else(|| self.clock.now()) };
+        let (scope, limits) = (query.scope.clone(), query.limits.clone());
+        Ok(Arc::new(Run::new(self.sessions.clone(), self.store.clone(), self.files.clone(), runtime, scope, limits)?))
+    }
+
+    /// Parses and binds on a thread that may block and has stack to spare.
+    async fn bind(&self, run: &Arc<Run>, kql: &str, check: bool) -> Result<Bound, QueryError> {
+        let handle = self.handle()?;
+        let names = Names { run: run.clone(), handle: (!check).then(|| handle.clone()) };
+        let (text, now) = (kql.to_owned(), run.runtime.now);
+        joined(handle.spawn_blocking(move || bind(&kql::syntax::parse(&text), &names, now)).await)
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // Dropping a runtime waits for it, which is not allowed where futures run.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// The answer of a task; a panic in it is a defect of ours that only its query must suffer from.
+fn joined<T>(answer: Result<T, tokio::task::JoinError>) -> Result<T, QueryError> {
+    answer.map_err(|why| {
+        if why.is_cancelled() {
+            return QueryError::Cancelled;
+        }
+        let panic = why.into_panic();
+        let message = panic.downcast_ref::<&str>().map(|text| (*text).to_owned()).or_else(|| panic.downcast_ref::<String>().cloned());
+        QueryError::Internal(message.unwrap_or_else(|| "a panic without words".to_owned()))
+    })
+}
+
+/// Stops the task when nobody waits for it any more.
+struct Aborting<T>(tokio::task::JoinHandle<T>);
+
+impl<T> Drop for Aborting<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+async fn on<T: Send + 'static>(handle: &runtime::Handle, task: impl Future<Output = Result<T, QueryError>> + Send + 'static) -> Result<T, QueryError> {
+    let mut task = Aborting(handle.spawn(task));
+    joined((&mut task.0).await)?
+}
+
+/// Errors, if there are any.
+fn errors(bound: &Bound) -> Result<(), QueryError> {
+    if bound.diagnostics.is_empty() { Ok(()) } else { Err(QueryError::Wrong(bound.diagnostics.clone())) }
+}
+
+#[async_trait]
+impl QueryEngine for Engine {
+    async fn query(&self, query: Query) -> Result<Answer, QueryError> {
+        let started = self.clock.monotonic();
+        let run = self.begin(&query)?;
+        let handle = self.handle()?;
+        let work = async {
+            let bound = self.bind(&run, &query.kql, false).await?;
+            errors(&bound)?;
+            let Some(plan) = bound.plan else { return Err(nothing_to_run()) };
+            let render = plan.render.clone();
+            let fields = plan.root.fields.clone();
+            let (rows, bytes) = (query.limits.rows, usize::try_from(query.limits.bytes.0).unwrap_or(usize::MAX));
+            let task = {
+                let run = run.clone();
+                async move {
+                    let prepared = prepare(&run, plan).await?;
+                    run.collect_within(&prepared.root, rows, bytes).await
+                }
+            };
+            let (batches, partial) = on(&handle, task).await?;
+            let columns: Vec<Column> = fields.iter().map(|field| Column::new(field.name.to_string(), field.ty)).collect();
+            let schema = model::arrow_schema(&columns);
+            let batches = batches.into_iter().map(|batch| crate::values::with_columns(&batch, &schema, &(0..columns.len()).collect::<Vec<_>>()));
+            let batches = batches.collect::<Result<Vec<_>, _>>().map_err(crate::lower::broken)?;
+            Ok(Answer { columns, batches, render, partial, stats: QueryStats::default() })
+        };
+        let mut answer = tokio::select! {
+            biased;
+            () = query.cancel.cancelled() => return Err(QueryError::Cancelled),
+            () = self.clock.sleep(query.limits.time) => return Err(QueryError::Time(query.limits.time)),
+            answer = work => answer?,
+        };
+        let elapsed = self.clock.monotonic().saturating_sub(started);
+        let scanned = run.scanned();
+        answer.stats = QueryStats {
+            elapsed: Span((elapsed.as_nanos() / 100) as i64),
+            rows_scanned: scanned.rows,
+            bytes_scanned: scanned.bytes,
+            peak_memory: run.session.runtime_env().memory_pool.reserved() as u64,
+        };
+        Ok(answer)
+    }
+
+    async fn check(&self, query: &Query) -> Result<Option<Vec<Column>>, QueryError> {
+        let run = self.begin(query)?;
+        let bound = self.bind(&run, &query.kql, true).await?;
+        errors(&bound)?;
+        let known = |(name, ty): (String, Option<Type>)| ty.map(|ty| Column::new(name, ty));
+        Ok(bound.columns.and_then(|columns| columns.into_iter().map(known).collect()))
+    }
+
+    async fn tables_read(&self, query: &Query) -> Result<Vec<TableName>, QueryError> {
+        let run = self.begin(query)?;
+        let bound = self.bind(&run, &query.kql, true).await?;
+        errors(&bound)?;
+        Ok(run.tables_read())
+    }
+}
+
+/// A text without a query, or a binder that gave neither a plan nor a reason.
+fn nothing_to_run() -> QueryError {
+    QueryError::Wrong(vec![Diagnostic {
+        code: "KQL0000",
+        kind: DiagnosticKind::Semantic,
+        message: "there is no query to run".to_owned(),
+        help: Some("end the text with a query, such as `print 1`".to_owned()),
+        start: 0,
+        end: 0,
+    }])
+}
+
+/// A clock for engines outside the service.
+pub struct SystemClock {
+    started: std::time::Instant,
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        Self { started: std::time::Instant::now() }
+    }
+}
+
+#[async_trait]
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_system(std::time::SystemTime::now())
+    }
+
+    fn monotonic(&self) -> std::time::Duration {
+        self.started.elapsed()
+    }
+
+    async fn sleep(&self, span: Span) {
+        tokio::time::sleep(span.to_std()).await;
+    }
+}

@@ -1,0 +1,126 @@
+//! Scalar expressions as DataFusion's.
+//!
+//! Every call becomes one of our functions. Only in the positive conjuncts of a `where`, where null and false are the same, comparisons
+//! become DataFusion's own, so that it can prune and push them down. The conditions under which a native comparison has exactly KQL's
+//! meaning there are in [`native`].
+
+use datafusion::common::Column;
+use datafusion::logical_expr::{BinaryExpr, Expr, Operator, lit};
+use kql::Value;
+use kql::eval::{Runtime, fold};
+use kql::functions::Native;
+use kql::plan::{Expr as KqlExpr, ExprKind};
+use model::{QueryError, Type};
+
+use crate::scalar::Call;
+use crate::values::scalar;
+
+/// The column of an id.
+pub(crate) fn column(name: impl ToString) -> Expr {
+    Expr::Column(Column::new_unqualified(name.to_string()))
+}
+
+/// An expression with exactly KQL's meaning.
+pub(crate) fn expr(source: &KqlExpr, runtime: &Runtime) -> Result<Expr, QueryError> {
+    if let Some(value) = constant(source, runtime) {
+        return Ok(lit(scalar(&value)));
+    }
+    match &source.kind {
+        ExprKind::Const(value) => Ok(lit(scalar(value))),
+        ExprKind::Column(id) => Ok(column(id)),
+        ExprKind::Call { function, args } => {
+            let types: Vec<Type> = args.iter().map(|arg| arg.ty).collect();
+            let constants: Vec<Option<Value>> = args.iter().map(|arg| constant(arg, runtime)).collect();
+            let call = Call::prepare(function, &types, &constants, source.ty, runtime.now)
+                .map_err(|why| QueryError::Run(format!("`{}`: {why}", function.name)))?;
+            let args = args.iter().map(|arg| expr(arg, runtime)).collect::<Result<Vec<_>, _>>()?;
+            Ok(call.call(args))
+        }
+        ExprKind::Subquery(index) => Err(QueryError::Internal(format!("subquery {index} has not been run"))),
+        ExprKind::Window { function, .. } => Err(QueryError::Run(format!("`{}` needs a serialized row set", function.name))),
+    }
+}
+
+/// The value of an expression that needs no row.
+pub(crate) fn constant(source: &KqlExpr, runtime: &Runtime) -> Option<Value> {
+    match &source.kind {
+        ExprKind::Const(value) => Some(value.clone()),
+        ExprKind::Column(_) | ExprKind::Subquery(_) | ExprKind::Window { .. } => None,
+        ExprKind::Call { .. } => {
+            let mut rowless = true;
+            source.walk(&mut |part| {
+                rowless &= match &part.kind {
+                    ExprKind::Const(_) => true,
+                    ExprKind::Call { function, .. } => function.deterministic,
+                    _ => false,
+                }
+            });
+            if rowless { fold(source, runtime) } else { None }
+        }
+    }
+}
+
+/// The condition of a `where`: rows stay where it is true; null and false are one.
+pub(crate) fn predicate(source: &KqlExpr, runtime: &Runtime) -> Result<Expr, QueryError> {
+    if let ExprKind::Call { function, args } = &source.kind
+        && let [left, right] = args.as_slice()
+    {
+        let junction = match function.native {
+            Native::And => Some(Operator::And),
+            Native::Or => Some(Operator::Or),
+            _ => None,
+        };
+        if let Some(op) = junction {
+            return Ok(binary(predicate(left, runtime)?, op, predicate(right, runtime)?));
+        }
+        if let Some(op) = native(function.native, left, right, runtime) {
+            return Ok(binary(expr(left, runtime)?, op, expr(right, runtime)?));
+        }
+    }
+    expr(source, runtime)
+}
+
+fn binary(left: Expr, op: Operator, right: Expr) -> Expr {
+    Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right)))
+}
+
+/// DataFusion's own comparison, where in a `where` it keeps the same rows as KQL's.
+///
+/// - Types are the same, and no reals: DataFusion orders NaN above all numbers, KQL compares it as IEEE says.
+/// - `null == null` and `null == 1` are both no reason to keep a row, in both worlds; `null != 1` is, which is `IS DISTINCT FROM`.
+/// - A string computed by a function may be a null that means `""`: only comparisons with a constant other than `""` are safe, and only
+///   those that a null fails as `""` would.
+fn native(native: Native, left: &KqlExpr, right: &KqlExpr, runtime: &Runtime) -> Option<Operator> {
+    let op = match native {
+        Native::Equal => Operator::Eq,
+        Native::NotEqual => Operator::IsDistinctFrom,
+        Native::Less => Operator::Lt,
+        Native::LessOrEqual => Operator::LtEq,
+        Native::Greater => Operator::Gt,
+        Native::GreaterOrEqual => Operator::GtEq,
+        _ => return None,
+    };
+    if left.ty != right.ty {
+        return None;
+    }
+    match left.ty {
+        Type::Int | Type::Long | Type::Datetime | Type::Timespan => Some(op),
+        Type::Bool | Type::Guid => matches!(op, Operator::Eq | Operator::IsDistinctFrom).then_some(op),
+        Type::String => {
+            let constant = constant(right, runtime).or_else(|| constant(left, runtime));
+            let filled = matches!(&constant, Some(Value::String(text)) if !text.is_empty());
+            (filled && matches!(op, Operator::Eq | Operator::IsDistinctFrom)).then_some(op)
+        }
+        Type::Real | Type::Decimal | Type::Dynamic => None,
+    }
+}
+
+/// `expr AS name`, unless it already is that column.
+pub(crate) fn named(expr: Expr, name: impl ToString) -> Expr {
+    let name = name.to_string();
+    match &expr {
+        Expr::Column(column) if column.name == name => expr,
+        _ => expr.alias(name),
+    }
+}
+

@@ -1,0 +1,381 @@
+//! KQL's typed plan as a DataFusion logical plan. Columns are fields named by their id (`c17`), unique in the whole plan.
+//!
+//! What comes in has been prepared ([`crate::prepare`]): subqueries are constants, shared relations and everything a group's body
+//! does not compute per group are tables in memory. What DataFusion has a node for becomes that node; the rest is an [`OpNode`].
+//!
+//! Order: `ordered` says that the consumer wants the promised order of the rows. Where nobody does, a sort is not even made.
+
+use std::sync::Arc;
+
+use datafusion::arrow::record_batch::RecordBatch;
+use datafusion::catalog::TableProvider;
+use datafusion::common::{DFSchema, DataFusionError, JoinType, NullEquality};
+use datafusion::datasource::provider_as_source;
+use datafusion::logical_expr::{
+    Aggregate, AggregateUDF, EmptyRelation, Expr, Filter, Join, JoinConstraint, Limit, LogicalPlan, Projection, Sort, SortExpr, TableScan, Union,
+    expr::AggregateFunction, lit,
+};
+use kql::Value;
+use kql::eval::Runtime;
+use kql::ops::TableOp;
+use kql::plan::{AggregateCall, Expr as KqlExpr, ExprKind, Field, JoinKind, OrderKey, Rel, RelOp, TableRef};
+use model::{QueryError, Type};
+
+use crate::expr::{column, constant, expr, named, predicate};
+use crate::group::GroupOp;
+use crate::internal::{real_rank, text};
+use crate::node::OpNode;
+use crate::order::KeepOrder;
+use crate::range::RangeTable;
+use crate::unique::UniqueOp;
+use crate::values::{BatchesTable, null, rows_to_batch, scalar, schema_of};
+use crate::window::WindowOp;
+
+/// Where the rows of a `Scan` come from.
+pub(crate) trait Tables {
+    /// `columns` are the names in the table of `fields`.
+    fn source(&self, table: &TableRef, fields: &[Field], columns: &[String]) -> Result<Source, QueryError>;
+
+    /// The rows, where they are in memory.
+    fn rows(&self, table: &TableRef, fields: &[Field], columns: &[String]) -> Result<Option<RecordBatch>, QueryError>;
+}
+
+/// A table as DataFusion reads it.
+pub(crate) struct Source {
+    /// Columns are named by the ids of the fields asked for; it may have others, for `condition`.
+    pub provider: Arc<dyn TableProvider>,
+    /// Which of its rows the query may see.
+    pub condition: Option<Expr>,
+}
+
+pub(crate) struct Lowering<'a> {
+    pub tables: &'a dyn Tables,
+    pub runtime: Runtime,
+    /// How many columns have been made up.
+    temporaries: u32,
+}
+
+type Lowered = Result<LogicalPlan, QueryError>;
+
+/// A defect: DataFusion refuses what we built.
+pub(crate) fn broken(why: DataFusionError) -> QueryError {
+    QueryError::Internal(why.to_string())
+}
+
+impl<'a> Lowering<'a> {
+    pub(crate) fn new(tables: &'a dyn Tables, runtime: Runtime) -> Self {
+        Self { tables, runtime, temporaries: 0 }
+    }
+
+    /// The whole of `rel`: exactly its fields, in order, and its rows in the order it promises. Strings are not null.
+    pub(crate) fn answer(&mut self, rel: &Rel) -> Lowered {
+        let input = self.lower(rel, rel.serialized || !rel.order.is_empty())?;
+        let exprs = rel.fields.iter().map(|field| match field.ty {
+            Type::String => text(column(field.id)).alias(field.id.to_string()),
+            _ => column(field.id),
+        });
+        project(input, exprs.collect())
+    }
+
+    /// A plan that has at least the fields of `rel`.
+    pub(crate) fn lower(&mut self, rel: &Rel, ordered: bool) -> Lowered {
+        match &rel.op {
+            RelOp::Scan { table, columns } => {
+                let source = self.tables.source(table, &rel.fields, columns)?;
+                let scanned = scan(&table.name, source.provider)?;
+                match source.condition {
+                    Some(condition) => Ok(LogicalPlan::Filter(Filter::try_new(condition, Arc::new(scanned)).map_err(broken)?)),
+                    None => Ok(scanned),
+                }
+            }
+            RelOp::Values { rows } if rel.fields.is_empty() && rows.len() == 1 => {
+                Ok(LogicalPlan::EmptyRelation(EmptyRelation { produce_one_row: true, schema: Arc::new(DFSchema::empty()) }))
+            }
+            RelOp::Values { rows } => {
+                let batch = rows_to_batch(&rel.fields, rows).map_err(broken)?;
+                scan("values", Arc::new(BatchesTable::new(schema_of(&rel.fields), vec![batch])))
+            }
+            RelOp::Range { from, to, step } => scan("range", Arc::new(RangeTable::new(&rel.fields, from, to, step, &self.runtime)?)),
+            RelOp::Filter { input, predicate: condition } => {
+                let input = self.lower(input, ordered)?;
+                let condition = predicate(condition, &self.runtime)?;
+                Ok(LogicalPlan::Filter(Filter::try_new(condition, Arc::new(input)).map_err(broken)?))
+            }
+            RelOp::Project { input, exprs } => {
+                let input = self.lower(input, ordered)?;
+                let exprs = exprs.iter().zip(&rel.fields).map(|(source, field)| Ok(named(expr(source, &self.runtime)?, field.id)));
+                project(input, exprs.collect::<Result<_, QueryError>>()?)
+            }
+            RelOp::Aggregate { input, keys, aggregates } => self.aggregate(rel, input, keys, aggregates),
+            RelOp::Join { kind, left, right, on } => self.join(rel, *kind, left, right, on),
+            RelOp::Union { inputs, columns } => self.union(rel, inputs, columns, ordered),
+            RelOp::Sort { input, .. } if !ordered => self.lower(input, false),
+            RelOp::Sort { input, keys } => self.sort(input, keys, None),
+            RelOp::Take { input, count } => self.take(input, count),
+            RelOp::Window { input, exprs } => {
+                let op: Arc<dyn TableOp> = Arc::new(WindowOp::new(&input.fields, &rel.fields, exprs.clone()));
+                let lowered = self.lower(input, true)?;
+                OpNode::plan(op, self.runtime, vec![lowered], vec![input.fields.clone()], rel.fields.clone()).map_err(broken)
+            }
+            RelOp::Op { op, inputs } => {
+                let keeps = ordered || op.ordered() || !op.per_row();
+                let lowered = inputs.iter().map(|input| self.lower(input, keeps)).collect::<Result<Vec<_>, _>>()?;
+                let takes = inputs.iter().map(|input| input.fields.clone()).collect();
+                OpNode::plan(op.clone(), self.runtime, lowered, takes, rel.fields.clone()).map_err(broken)
+            }
+            RelOp::Apply { input, keys, body } => {
+                let op: Arc<dyn TableOp> = Arc::new(GroupOp::new(&input.fields, keys.clone(), body, self.tables, &self.runtime)?);
+                let lowered = self.lower(input, true)?;
+                OpNode::plan(op, self.runtime, vec![lowered], vec![input.fields.clone()], rel.fields.clone()).map_err(broken)
+            }
+            RelOp::Group => Err(QueryError::Internal("the rows of a group outside a group".to_owned())),
+            RelOp::Shared { input, .. } => {
+                // Used once: not worth keeping.
+                let lowered = self.lower(input, ordered)?;
+                let exprs = rel.fields.iter().zip(&input.fields).map(|(field, from)| named(column(from.id), field.id));
+                project(lowered, exprs.collect())
+            }
+        }
+    }
+
+    /// A name that no column of the plan has.
+    fn temporary(&mut self) -> String {
+        self.temporaries += 1;
+        format!("t{}", self.temporaries)
+    }
+
+    /// Keys and arguments are computed below the aggregation, so that it sees columns and constants only.
+    fn aggregate(&mut self, rel: &Rel, input: &Rel, keys: &[KqlExpr], aggregates: &[AggregateCall]) -> Lowered {
+        let ordered = aggregates.iter().any(|call| reads_order(call.function.name));
+        let lowered = self.lower(input, ordered)?;
+        let (key_fields, call_fields) = rel.fields.split_at(keys.len().min(rel.fields.len()));
+        let mut computed: Vec<Expr> = Vec::new();
+        for (key, field) in keys.iter().zip(key_fields) {
+            let key_expr = expr(key, &self.runtime)?;
+            computed.push(named(if key.ty == Type::String { text(key_expr) } else { key_expr }, field.id));
+        }
+        let mut names: Vec<(KqlExpr, String)> = Vec::new();
+        let mut calls = Vec::new();
+        for (call, field) in aggregates.iter().zip(call_fields) {
+            let mut args = Vec::new();
+            for arg in &call.args {
+                args.push(match constant(arg, &self.runtime) {
+                    Some(value) => lit(scalar(&value)),
+                    None => {
+                        let known = names.iter().find(|(other, _)| other == arg && is_deterministic(arg)).map(|(_, name)| name.clone());
+                        let name = match known {
+                            Some(name) => name,
+                            None => {
+                                let name = self.temporary();
+                                computed.push(expr(arg, &self.runtime)?.alias(&name));
+                                names.push((arg.clone(), name.clone()));
+                                name
+                            }
+                        };
+                        column(name)
+                    }
+                });
+            }
+            if args.is_empty() {
+                args.push(lit(1i8));
+            }
+            calls.push(Expr::AggregateFunction(AggregateFunction::new_udf(self.aggregate_function(call), args, false, None, vec![], None)).alias(field.id.to_string()));
+        }
+        let input = project(lowered, computed)?;
+        let keys: Vec<Expr> = key_fields.iter().map(|field| column(field.id)).collect();
+        if keys.is_empty() && calls.is_empty() {
+            // `summarize` of nothing by nothing: one empty row.
+            return Ok(LogicalPlan::EmptyRelation(EmptyRelation { produce_one_row: true, schema: Arc::new(DFSchema::empty()) }));
+        }
+        Ok(LogicalPlan::Aggregate(Aggregate::try_new(Arc::new(input), keys, calls).map_err(broken)?))
+    }
+
+    fn aggregate_function(&self, call: &AggregateCall) -> Arc<AggregateUDF> {
+        let types: Vec<Type> = call.args.iter().map(|arg| arg.ty).collect();
+        let constants: Vec<Option<Value>> = call.args.iter().map(|arg| constant(arg, &self.runtime)).collect();
+        Arc::new(crate::aggregate::Call::udf(call.function, types, constants, call.ty))
+    }
+
+    fn join(&mut self, rel: &Rel, kind: JoinKind, left: &Rel, right: &Rel, on: &[(KqlExpr, KqlExpr)]) -> Lowered {
+        let mut left_plan = self.lower(left, kind == JoinKind::InnerUnique)?;
+        let right_plan = self.lower(right, false)?;
+        if kind == JoinKind::InnerUnique && !on.is_empty() {
+            let keys = on.iter().map(|(key, _)| key.clone()).collect();
+            let op: Arc<dyn TableOp> = Arc::new(UniqueOp { keys });
+            left_plan = OpNode::plan(op, self.runtime, vec![left_plan], vec![left.fields.clone()], left.fields.clone()).map_err(broken)?;
+        }
+        // Keys are columns of either side, computed there where they are not.
+        let mut lefts = Vec::new();
+        let mut rights = Vec::new();
+        for (l, r) in on {
+            lefts.push(self.join_key(l)?);
+            rights.push(self.join_key(r)?);
+        }
+        let (left_plan, left_keys) = self.with_computed(left_plan, lefts)?;
+        let (right_plan, right_keys) = self.with_computed(right_plan, rights)?;
+        let pairs = left_keys.into_iter().zip(right_keys).collect();
+        let join_type = match kind {
+            JoinKind::InnerUnique | JoinKind::Inner => JoinType::Inner,
+            JoinKind::LeftOuter => JoinType::Left,
+            JoinKind::RightOuter => JoinType::Right,
+            JoinKind::FullOuter => JoinType::Full,
+            JoinKind::LeftSemi => JoinType::LeftSemi,
+            JoinKind::RightSemi => JoinType::RightSemi,
+            JoinKind::LeftAnti => JoinType::LeftAnti,
+            JoinKind::RightAnti => JoinType::RightAnti,
+        };
+        let join = Join::try_new(
+            Arc::new(left_plan),
+            Arc::new(right_plan),
+            pairs,
+            None,
+            join_type,
+            JoinConstraint::On,
+            NullEquality::NullEqualsNothing,
+            false,
+        );
+        let joined = LogicalPlan::Join(join.map_err(broken)?);
+        // The side that may be missing gets `""` for its strings.
+        let filled = |field: &Field| {
+            let of_left = left.fields.iter().any(|other| other.id == field.id);
+            let missing = match join_type {
+                JoinType::Full => true,
+                JoinType::Left => !of_left,
+                JoinType::Right => of_left,
+                _ => false,
+            };
+            if missing && field.ty == Type::String { text(column(field.id)).alias(field.id.to_string()) } else { column(field.id) }
+        };
+        project(joined, rel.fields.iter().map(filled).collect())
+    }
+
+    fn join_key(&self, key: &KqlExpr) -> Result<Expr, QueryError> {
+        let lowered = expr(key, &self.runtime)?;
+        Ok(if key.ty == Type::String { text(lowered) } else { lowered })
+    }
+
+    /// `input` with further columns for those of `exprs` that are none yet; and the columns.
+    fn with_computed(&mut self, input: LogicalPlan, exprs: Vec<Expr>) -> Result<(LogicalPlan, Vec<Expr>), QueryError> {
+        let mut columns = Vec::new();
+        let mut added = Vec::new();
+        for source in exprs {
+            match source {
+                Expr::Column(_) => columns.push(source),
+                _ => {
+                    let name = self.temporary();
+                    added.push(source.alias(&name));
+                    columns.push(column(name));
+                }
+            }
+        }
+        if added.is_empty() {
+            return Ok((input, columns));
+        }
+        let mut all: Vec<Expr> = input.schema().fields().iter().map(|field| column(field.name())).collect();
+        all.extend(added);
+        Ok((project(input, all)?, columns))
+    }
+
+    fn union(&mut self, rel: &Rel, inputs: &[Rel], columns: &[Vec<KqlExpr>], ordered: bool) -> Lowered {
+        let mut lowered = Vec::new();
+        for (input, exprs) in inputs.iter().zip(columns) {
+            let plan = self.lower(input, ordered)?;
+            let exprs = exprs.iter().zip(&rel.fields).map(|(source, field)| {
+                // A constant null says nothing of its type; the field does.
+                let value = match &source.kind {
+                    ExprKind::Const(Value::Null(_)) => lit(null(field.ty)),
+                    _ => expr(source, &self.runtime)?,
+                };
+                Ok(named(if field.ty == Type::String { text(value) } else { value }, field.id))
+            });
+            lowered.push(Arc::new(project(plan, exprs.collect::<Result<_, QueryError>>()?)?));
+        }
+        match lowered.len() {
+            0 => {
+                let schema = DFSchema::try_from(schema_of(&rel.fields).as_ref().clone()).map_err(broken)?;
+                Ok(LogicalPlan::EmptyRelation(EmptyRelation { produce_one_row: false, schema: Arc::new(schema) }))
+            }
+            1 => Ok(lowered.remove(0).as_ref().clone()),
+            _ => {
+                let schema = DFSchema::try_from(schema_of(&rel.fields).as_ref().clone()).map_err(broken)?;
+                Ok(LogicalPlan::Union(Union { inputs: lowered, schema: Arc::new(schema) }))
+            }
+        }
+    }
+
+    fn sort(&mut self, input: &Rel, keys: &[OrderKey], fetch: Option<usize>) -> Lowered {
+        let lowered = self.lower(input, true)?;
+        let mut sources = Vec::new();
+        let mut directions = Vec::new();
+        // Rows that the new keys do not tell apart stay as they were: the old keys come last.
+        let known = |key: &&OrderKey| key.expr.columns().iter().all(|id| input.fields.iter().any(|field| field.id == *id));
+        for key in keys.iter().chain(input.order.iter().filter(known)) {
+            let source = expr(&key.expr, &self.runtime)?;
+            if key.expr.ty == Type::Real {
+                sources.push(real_rank(source.clone(), key.nulls_first));
+                directions.push((true, true));
+            }
+            sources.push(source);
+            directions.push((key.ascending, key.nulls_first));
+        }
+        let (lowered, columns) = self.with_computed(lowered, sources)?;
+        let mut order: Vec<SortExpr> = Vec::new();
+        for (key, (ascending, nulls_first)) in columns.into_iter().zip(directions) {
+            if !order.iter().any(|known| known.expr == key) {
+                order.push(SortExpr { expr: key, asc: ascending, nulls_first });
+            }
+        }
+        let sorted = LogicalPlan::Sort(Sort { expr: order.clone(), input: Arc::new(lowered), fetch });
+        Ok(KeepOrder::plan(sorted, order))
+    }
+
+    fn take(&mut self, input: &Rel, count: &KqlExpr) -> Lowered {
+        let count = match constant(count, &self.runtime).as_ref().and_then(Value::as_i64) {
+            Some(count) => usize::try_from(count).unwrap_or(0),
+            None => return Err(QueryError::Run("the number of rows to take is no constant".to_owned())),
+        };
+        if let RelOp::Sort { input: unsorted, keys } = &input.op {
+            return self.sort(unsorted, keys, Some(count));
+        }
+        let lowered = self.lower(input, true)?;
+        let fetch = i64::try_from(count).unwrap_or(i64::MAX);
+        Ok(LogicalPlan::Limit(Limit { skip: None, fetch: Some(Box::new(lit(fetch))), input: Arc::new(lowered) }))
+    }
+}
+
+/// Aggregates whose answer depends on the order of their rows.
+fn reads_order(name: &str) -> bool {
+    matches!(name, "make_list" | "make_list_if" | "make_list_with_nulls" | "make_set" | "make_set_if" | "make_bag" | "make_bag_if")
+        || name.starts_with("take_any")
+        || name.starts_with("arg_")
+}
+
+fn is_deterministic(source: &KqlExpr) -> bool {
+    let mut all = true;
+    source.walk(&mut |part| {
+        if let ExprKind::Call { function, .. } = &part.kind {
+            all &= function.deterministic;
+        }
+    });
+    all
+}
+
+fn named(source: Expr, name: impl ToString) -> Expr {
+    named(source, name)
+}
+
+pub(crate) fn project(input: LogicalPlan, exprs: Vec<Expr>) -> Lowered {
+    Ok(LogicalPlan::Projection(Projection::try_new(exprs, Arc::new(input)).map_err(broken)?))
+}
+
+fn scan(name: &str, provider: Arc<dyn TableProvider>) -> Lowered {
+    // Quoted as a bare name: `TableScan` qualifies its columns with it, and a projection takes the qualifier away again.
+    let source = provider_as_source(provider);
+    let table = datafusion::common::TableReference::bare(name.to_owned());
+    let scan = LogicalPlan::TableScan(TableScan::try_new(table, source, None, vec![], None).map_err(broken)?);
+    let exprs = scan.schema().iter().map(|(qualifier, field)| {
+        Expr::Column(datafusion::common::Column::new(qualifier.cloned(), field.name())).alias(field.name())
+    });
+    let exprs = exprs.collect();
+    project(scan, exprs)
+}

@@ -1,0 +1,328 @@
+//! One logical and one physical node for every [`TableOp`]: `mv-expand`, `parse`, `make-series`, plug-ins, and the engine's own window,
+//! group and uniqueness operators.
+//!
+//! The node says which input columns it needs and which predicates may run before it; an operator that handles each row by itself keeps
+//! the partitions of its input, any other runs on one partition and sees its rows in the order in which they come.
+
+use std::cmp::Ordering;
+use std::collections::HashSet;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::arrow::datatypes::{Schema, SchemaRef};
+use datafusion::arrow::record_batch::RecordBatch;
+use datafusion::catalog::Session;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{DFSchema, DFSchemaRef, DataFusionError, Result, internal_err};
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::{Expr, Extension, LogicalPlan, UserDefinedLogicalNode, UserDefinedLogicalNodeCore};
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, Distribution, ExecutionPlan, Partitioning, PlanProperties};
+use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
+use futures::{StreamExt, stream};
+use kql::eval::{EvalError, Runtime};
+use kql::ops::{OpState, TableOp};
+use kql::plan::{ColumnId, Field};
+
+use crate::values::schema_of;
+
+/// Number of rows above which a batch is handed on in slices.
+const SLICE: usize = 8192;
+
+/// An operator over its inputs, in a logical plan.
+#[derive(Clone)]
+pub(crate) struct OpNode {
+    op: Arc<dyn TableOp>,
+    runtime: Runtime,
+    inputs: Vec<LogicalPlan>,
+    /// What of each input the operator is shown: those of its fields that the input still has.
+    takes: Vec<Vec<Field>>,
+    gives: Vec<Field>,
+    schema: DFSchemaRef,
+}
+
+impl OpNode {
+    /// `takes` are the fields of each input relation, `gives` those of the operator's own.
+    pub(crate) fn plan(op: Arc<dyn TableOp>, runtime: Runtime, inputs: Vec<LogicalPlan>, takes: Vec<Vec<Field>>, gives: Vec<Field>) -> Result<LogicalPlan> {
+        let schema = Arc::new(DFSchema::try_from(schema_of(&gives).as_ref().clone())?);
+        let node = Self { op, runtime, inputs, takes, gives, schema };
+        Ok(LogicalPlan::Extension(Extension { node: Arc::new(node) }))
+    }
+
+    /// Columns that the operator's own expressions read.
+    fn reads(&self) -> HashSet<ColumnId> {
+        self.op.exprs().into_iter().flat_map(kql::plan::Expr::columns).collect()
+    }
+
+    fn is_passed(&self, id: ColumnId) -> bool {
+        self.op.passes(id) && self.takes.iter().flatten().any(|field| field.id == id)
+    }
+}
+
+impl fmt::Debug for OpNode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.op.name())
+    }
+}
+
+impl PartialEq for OpNode {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.op, &other.op) && self.inputs == other.inputs && self.gives == other.gives
+    }
+}
+
+impl Eq for OpNode {}
+
+impl Hash for OpNode {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.op.name().hash(state);
+        self.inputs.hash(state);
+        self.gives.iter().for_each(|field| field.id.hash(state));
+    }
+}
+
+impl PartialOrd for OpNode {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        self.inputs.partial_cmp(&other.inputs)
+    }
+}
+
+impl UserDefinedLogicalNodeCore for OpNode {
+    fn name(&self) -> &str {
+        self.op.name()
+    }
+
+    fn inputs(&self) -> Vec<&LogicalPlan> {
+        self.inputs.iter().collect()
+    }
+
+    fn schema(&self) -> &DFSchemaRef {
+        &self.schema
+    }
+
+    fn expressions(&self) -> Vec<Expr> {
+        // Ours are KQL's own and evaluated by KQL's own evaluator.
+        Vec::new()
+    }
+
+    fn prevent_predicate_push_down_columns(&self) -> HashSet<String> {
+        let single = self.inputs.len() == 1;
+        self.gives.iter().filter(|field| !(single && self.is_passed(field.id))).map(|field| field.id.to_string()).collect()
+    }
+
+    fn fmt_for_explain(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{}: {:?}", self.op.name(), self.gives.iter().map(|field| field.id).collect::<Vec<_>>())
+    }
+
+    fn with_exprs_and_inputs(&self, _: Vec<Expr>, inputs: Vec<LogicalPlan>) -> Result<Self> {
+        let has = |input: &LogicalPlan, id: ColumnId| input.schema().has_column_with_unqualified_name(&id.to_string());
+        let takes: Vec<Vec<Field>> =
+            self.takes.iter().zip(&inputs).map(|(fields, input)| fields.iter().filter(|field| has(input, field.id)).cloned().collect()).collect();
+        // A passed field that is no longer there was not wanted by anyone above.
+        let gone = |id: ColumnId| self.is_passed(id) && !takes.iter().flatten().any(|field| field.id == id);
+        let gives: Vec<Field> = self.gives.iter().filter(|field| !gone(field.id)).cloned().collect();
+        let schema = Arc::new(DFSchema::try_from(schema_of(&gives).as_ref().clone())?);
+        Ok(Self { op: self.op.clone(), runtime: self.runtime, inputs, takes, gives, schema })
+    }
+
+    fn necessary_children_exprs(&self, wanted: &[usize]) -> Option<Vec<Vec<usize>>> {
+        let reads = self.reads();
+        let wanted: HashSet<ColumnId> = wanted.iter().filter_map(|&index| self.gives.get(index)).map(|field| field.id).collect();
+        let needs = |field: &Field| {
+            let given = self.gives.iter().any(|given| given.id == field.id);
+            reads.contains(&field.id) || (given && (wanted.contains(&field.id) || !self.is_passed(field.id)))
+        };
+        let children = self.inputs.iter().zip(&self.takes).map(|(input, fields)| {
+            let mut indices: Vec<usize> =
+                fields.iter().filter(|field| needs(field)).filter_map(|field| input.schema().index_of_column_by_name(None, &field.id.to_string())).collect();
+            indices.sort_unstable();
+            indices
+        });
+        Some(children.collect())
+    }
+}
+
+/// Makes [`OpExec`] of [`OpNode`].
+pub(crate) struct OpPlanner;
+
+#[async_trait]
+impl ExtensionPlanner for OpPlanner {
+    async fn plan_extension(
+        &self,
+        _: &dyn PhysicalPlanner,
+        node: &dyn UserDefinedLogicalNode,
+        _: &[&LogicalPlan],
+        inputs: &[Arc<dyn ExecutionPlan>],
+        _: &dyn Session,
+        _: &datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext,
+    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        let Some(node) = node.as_any().downcast_ref::<OpNode>() else { return Ok(None) };
+        Ok(Some(Arc::new(OpExec::new(node.op.clone(), node.runtime, inputs.to_vec(), node.takes.clone(), node.gives.clone()))))
+    }
+}
+
+/// An operator over its inputs, ready to run.
+#[derive(Debug)]
+pub(crate) struct OpExec {
+    op: Arc<dyn TableOp>,
+    runtime: Runtime,
+    inputs: Vec<Arc<dyn ExecutionPlan>>,
+    takes: Vec<Vec<Field>>,
+    gives: Vec<Field>,
+    properties: Arc<PlanProperties>,
+}
+
+impl OpExec {
+    fn new(op: Arc<dyn TableOp>, runtime: Runtime, inputs: Vec<Arc<dyn ExecutionPlan>>, takes: Vec<Vec<Field>>, gives: Vec<Field>) -> Self {
+        let partitions = match inputs.as_slice() {
+            [input] if op.per_row() => input.properties().output_partitioning().partition_count(),
+            _ => 1,
+        };
+        let properties = Arc::new(PlanProperties::new(
+            EquivalenceProperties::new(schema_of(&gives)),
+            Partitioning::UnknownPartitioning(partitions),
+            if op.per_row() { EmissionType::Incremental } else { EmissionType::Final },
+            Boundedness::Bounded,
+        ));
+        Self { op, runtime, inputs, takes, gives, properties }
+    }
+
+    fn is_parallel(&self) -> bool {
+        self.op.per_row() && self.inputs.len() == 1
+    }
+}
+
+impl DisplayAs for OpExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "OpExec: {}", self.op.name())
+    }
+}
+
+impl ExecutionPlan for OpExec {
+    fn name(&self) -> &str {
+        "OpExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn required_input_distribution(&self) -> Vec<Distribution> {
+        let one = if self.is_parallel() { Distribution::UnspecifiedDistribution } else { Distribution::SinglePartition };
+        vec![one; self.inputs.len()]
+    }
+
+    fn maintains_input_order(&self) -> Vec<bool> {
+        // Rows do come out in the order of the input, but not every sort key comes out with them.
+        vec![false; self.inputs.len()]
+    }
+
+    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
+        vec![false; self.inputs.len()]
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        self.inputs.iter().collect()
+    }
+
+    fn apply_expressions(&self, _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(Arc::new(Self::new(self.op.clone(), self.runtime, children, self.takes.clone(), self.gives.clone())))
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        if !self.is_parallel() && partition != 0 {
+            return internal_err!("`{}` has one partition, not {partition}", self.op.name());
+        }
+        let state = self.op.start(&self.takes, &self.gives, &self.runtime).map_err(run_error)?;
+        // The last input first: an operator of two inputs builds from the second and streams the first.
+        let inputs = self.inputs.iter().enumerate().rev();
+        let streams = inputs.map(|(index, input)| Ok((index, input.execute(partition, context.clone())?))).collect::<Result<Vec<_>>>()?;
+        let reservation = MemoryConsumer::new(self.op.name()).register(context.memory_pool());
+        let schema = self.schema();
+        let running = Running { state, streams, reservation, out: Vec::new(), schema: schema.clone(), finished: false, name: self.op.name() };
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream::try_unfold(running, Running::next))))
+    }
+}
+
+struct Running {
+    state: Box<dyn OpState>,
+    /// In the order in which they are read.
+    streams: Vec<(usize, SendableRecordBatchStream)>,
+    reservation: MemoryReservation,
+    /// Batches to hand on, the next one last.
+    out: Vec<RecordBatch>,
+    schema: SchemaRef,
+    finished: bool,
+    name: &'static str,
+}
+
+impl Running {
+    async fn next(mut self) -> Result<Option<(RecordBatch, Self)>> {
+        loop {
+            if let Some(batch) = self.out.pop() {
+                return Ok(Some((batch, self)));
+            }
+            if self.finished {
+                return Ok(None);
+            }
+            let mut made = Vec::new();
+            match self.streams.first_mut() {
+                Some((index, stream)) => match stream.next().await {
+                    Some(batch) => self.state.push(*index, &batch?, &mut made).map_err(run_error)?,
+                    None => {
+                        self.streams.remove(0);
+                        continue;
+                    }
+                },
+                None => {
+                    self.state.finish(&mut made).map_err(run_error)?;
+                    self.finished = true;
+                }
+            }
+            self.reservation.try_resize(self.state.size())?;
+            for batch in made.iter().rev() {
+                self.hand_on(batch)?;
+            }
+        }
+    }
+
+    fn hand_on(&mut self, batch: &RecordBatch) -> Result<()> {
+        let batch = conform(batch, &self.schema, self.name)?;
+        let starts: Vec<usize> = (0..batch.num_rows()).step_by(SLICE).collect();
+        for &start in starts.iter().rev() {
+            self.out.push(batch.slice(start, SLICE.min(batch.num_rows() - start)));
+        }
+        Ok(())
+    }
+}
+
+/// The columns of `schema`, by name, out of `batch`.
+fn conform(batch: &RecordBatch, schema: &SchemaRef, name: &str) -> Result<RecordBatch> {
+    if schema.fields().is_empty() {
+        let options = datafusion::arrow::record_batch::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        return Ok(RecordBatch::try_new_with_options(Arc::new(Schema::empty()), vec![], &options)?);
+    }
+    let columns = schema
+        .fields()
+        .iter()
+        .map(|field| match batch.column_by_name(field.name()) {
+            Some(column) => Ok(column.clone()),
+            None => internal_err!("`{name}` did not give column `{}`", field.name()),
+        })
+        .collect::<Result<Vec<_>>>()?;
+    Ok(RecordBatch::try_new(schema.clone(), columns)?)
+}
+
+/// An operator's own error, as one that DataFusion carries up unchanged.
+pub(crate) fn run_error(why: EvalError) -> DataFusionError {
+    DataFusionError::External(Box::new(why))
+}

@@ -1,0 +1,107 @@
+//! One adapter for every scalar function: a [`ScalarFn`] with its types and compiled kernel, as DataFusion's `ScalarUDF`.
+//!
+//! The name carries what the kernel was resolved to (`kql:bin(datetime,timespan):datetime`), because a datetime and a long are the same
+//! Arrow type and mean different things; from the name alone a process that knows our function table builds the same function.
+//! DataFusion is never told that a function is strict: our kernels see nulls and decide.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::{Result, ScalarValue, exec_err};
+use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility};
+use kql::Value;
+use kql::functions::{Args, Column, Kernel, Prepare, PrepareError, ScalarFn};
+use model::{Timestamp, Type};
+
+/// A call of one function, types settled, constants compiled.
+pub(crate) struct Call {
+    name: String,
+    kernel: Arc<dyn Kernel>,
+    returns: DataType,
+    signature: Signature,
+    deterministic: bool,
+    now: Timestamp,
+}
+
+impl Call {
+    /// Compiles `function` for arguments of `types`; `constants` has the value of each argument that is known.
+    pub(crate) fn prepare(
+        function: &'static ScalarFn,
+        types: &[Type],
+        constants: &[Option<Value>],
+        returns: Type,
+        now: Timestamp,
+    ) -> std::result::Result<ScalarUDF, PrepareError> {
+        let kernel = (function.prepare)(&Prepare { constants, types, returns, now })?;
+        let names: Vec<&str> = types.iter().map(|ty| ty.name()).collect();
+        Ok(Self::new(format!("kql:{}({}):{returns}", function.name, names.join(",")), kernel.into(), returns.arrow(), types.len(), function.deterministic, now))
+    }
+
+    /// A function of the engine's own, outside KQL's table.
+    pub(crate) fn internal(name: &str, kernel: Box<dyn Kernel>, returns: DataType, args: usize) -> ScalarUDF {
+        Self::new(name.to_owned(), kernel.into(), returns, args, true, Timestamp::clamp_ticks(0))
+    }
+
+    fn new(name: String, kernel: Arc<dyn Kernel>, returns: DataType, args: usize, deterministic: bool, now: Timestamp) -> ScalarUDF {
+        let volatility = if deterministic { Volatility::Immutable } else { Volatility::Volatile };
+        let takes = if args == 0 { TypeSignature::Nullary } else { TypeSignature::Any(args) };
+        let signature = Signature::new(takes, volatility);
+        ScalarUDF::new_from_impl(Self { name, kernel, returns, signature, deterministic, now })
+    }
+}
+
+impl std::fmt::Debug for Call {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+// The constants are literals among the arguments, which DataFusion compares with the function.
+impl PartialEq for Call {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.now == other.now
+    }
+}
+
+impl Eq for Call {}
+
+impl Hash for Call {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+    }
+}
+
+impl ScalarUDFImpl for Call {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(self.returns.clone())
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let constant = self.deterministic && args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
+        let rows = if constant { 1 } else { args.number_rows };
+        let arrays = args
+            .args
+            .into_iter()
+            .map(|arg| {
+                Ok(match arg {
+                    ColumnarValue::Array(array) => Column::Array(array),
+                    ColumnarValue::Scalar(value) => Column::Scalar(value.to_array_of_size(1)?),
+                })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let answer = self.kernel.eval(&Args { arrays: &arrays, rows });
+        if answer.len() != rows || answer.data_type() != &self.returns {
+            return exec_err!("`{}` gave {} values of {} for {rows} rows", self.name, answer.len(), answer.data_type());
+        }
+        Ok(if constant { ColumnarValue::Scalar(ScalarValue::try_from_array(&answer, 0)?) } else { ColumnarValue::Array(answer) })
+    }
+}

@@ -1,0 +1,55 @@
+//! What names mean to the binder: tables of the scope, of files and of the workspace, and stored functions.
+
+use std::sync::Arc;
+
+use arrow::record_batch::RecordBatch;
+use kql::bind::Schema;
+use kql::plan::Rel;
+use model::{Column, StoredFunction};
+use tokio::runtime::Handle;
+
+use crate::prepare::prepare_rel;
+use crate::run::Run;
+
+pub(crate) struct Names {
+    pub run: Arc<Run>,
+    /// Runs what the binder needs rows of; nothing when a query is only checked.
+    pub handle: Option<Handle>,
+}
+
+impl Schema for Names {
+    fn table(&self, name: &str) -> Option<Vec<Column>> {
+        if let Some(inline) = self.run.inline(name) {
+            return Some(inline.schema.columns.clone());
+        }
+        let table = self.run.store.as_ref()?.catalog.table(name)?;
+        self.run.names(&table.name);
+        Some(table.columns.clone())
+    }
+
+    fn tables(&self) -> Vec<String> {
+        let inline = self.run.scope.tables.iter().chain(self.run.files.iter()).map(|table| table.schema.name.as_str().to_owned());
+        let mut names: Vec<String> = inline.collect();
+        if let Some(store) = &self.run.store {
+            names.extend(store.catalog.tables().iter().map(|table| table.name.as_str().to_owned()));
+        }
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    fn function(&self, name: &str) -> Option<StoredFunction> {
+        self.run.scope.functions.iter().find(|function| function.name == name).map(|function| function.as_ref().clone())
+    }
+
+    fn run(&self, rel: &Rel) -> Result<Option<(u32, Vec<RecordBatch>)>, String> {
+        let Some(handle) = &self.handle else { return Ok(None) };
+        // Binding runs on a thread that may block.
+        handle.block_on(async {
+            let rel = prepare_rel(&self.run, rel.clone()).await.map_err(|why| why.to_string())?;
+            let number = self.run.keep(&rel).await.map_err(|why| why.to_string())?;
+            let (_, batches) = self.run.kept(number).unwrap_or_default();
+            Ok(Some((number, batches)))
+        })
+    }
+}

@@ -1,0 +1,138 @@
+//! DataFusion's session, cut down to what plans of ours need: no catalog, no SQL, no analyzer (types are settled before), and only the
+//! optimizer rules that help. Planning a small query must cost a few milliseconds at most.
+
+use std::sync::Arc;
+
+use datafusion::common::Result;
+use datafusion::execution::memory_pool::GreedyMemoryPool;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::optimizer::common_subexpr_eliminate::CommonSubexprEliminate;
+use datafusion::optimizer::eliminate_filter::EliminateFilter;
+use datafusion::optimizer::eliminate_limit::EliminateLimit;
+use datafusion::optimizer::eliminate_outer_join::EliminateOuterJoin;
+use datafusion::optimizer::optimize_projections::OptimizeProjections;
+use datafusion::optimizer::propagate_empty_relation::PropagateEmptyRelation;
+use datafusion::optimizer::push_down_filter::PushDownFilter;
+use datafusion::optimizer::push_down_limit::PushDownLimit;
+use datafusion::optimizer::simplify_expressions::SimplifyExpressions;
+use datafusion::optimizer::{Optimizer, OptimizerRule};
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_optimizer::combine_partial_final_agg::CombinePartialFinalAggregate;
+use datafusion::physical_optimizer::ensure_coop::EnsureCooperative;
+use datafusion::physical_optimizer::ensure_requirements::EnsureRequirements;
+use datafusion::physical_optimizer::filter_pushdown::FilterPushdown;
+use datafusion::physical_optimizer::join_selection::JoinSelection;
+use datafusion::physical_optimizer::limit_pushdown::LimitPushdown;
+use datafusion::physical_optimizer::projection_pushdown::ProjectionPushdown;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
+use datafusion::prelude::SessionConfig;
+
+use crate::node::OpPlanner;
+use crate::order::KeepOrderPlanner;
+
+/// How plans are run. Every query must answer the same under all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Off: only what DataFusion cannot do without.
+    pub optimize: bool,
+    /// Rows in a batch.
+    pub batch_size: usize,
+    /// Threads that one query may use.
+    pub partitions: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let partitions = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(8);
+        Self { optimize: true, batch_size: 8192, partitions }
+    }
+}
+
+/// What all queries share.
+pub(crate) struct Sessions {
+    state: SessionState,
+    runtime: Arc<RuntimeEnv>,
+    optimizer: Option<Optimizer>,
+    planner: DefaultPhysicalPlanner,
+}
+
+impl Sessions {
+    pub(crate) fn new(options: Options) -> Result<Self> {
+        let mut config = SessionConfig::new()
+            .with_batch_size(options.batch_size.max(1))
+            .with_target_partitions(options.partitions.max(1))
+            .with_create_default_catalog_and_schema(false)
+            .with_information_schema(false)
+            // Rows keep the order in which they come: partitions are made by scans, joins and groups only.
+            .with_round_robin_repartition(false);
+        let settings = config.options_mut();
+        settings.optimizer.max_passes = 2;
+        settings.optimizer.skip_failed_rules = false;
+        settings.execution.parquet.pushdown_filters = false;
+        settings.execution.collect_statistics = false;
+        let runtime = RuntimeEnvBuilder::new().build_arc()?;
+        let state = SessionStateBuilder::new()
+            .with_config(config)
+            .with_runtime_env(runtime.clone())
+            .with_analyzer_rules(vec![])
+            .with_optimizer_rules(vec![])
+            .with_physical_optimizer_rules(physical_rules(options.optimize))
+            .build();
+        let optimizer = options.optimize.then(|| Optimizer::with_rules(logical_rules()));
+        let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(OpPlanner), Arc::new(KeepOrderPlanner)]);
+        Ok(Self { state, runtime, optimizer, planner })
+    }
+
+    /// A session of one query, which may use `memory` bytes.
+    pub(crate) fn session(&self, memory: usize) -> Result<SessionState> {
+        let runtime = RuntimeEnvBuilder::from_runtime_env(&self.runtime).with_memory_pool(Arc::new(GreedyMemoryPool::new(memory))).build_arc()?;
+        Ok(SessionStateBuilder::new_from_existing(self.state.clone()).with_runtime_env(runtime).build())
+    }
+
+    pub(crate) async fn plan(&self, session: &SessionState, plan: LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
+        let plan = match &self.optimizer {
+            Some(optimizer) => optimizer.optimize(plan, session, |_, _| {})?,
+            None => plan,
+        };
+        let physical = self.planner.create_physical_plan(&plan, session).await?;
+        tracing::trace!(plan = %datafusion::physical_plan::displayable(physical.as_ref()).indent(false), "planned");
+        Ok(physical)
+    }
+
+    pub(crate) fn start(session: &SessionState, plan: Arc<dyn ExecutionPlan>) -> Result<SendableRecordBatchStream> {
+        execute_stream(plan, session.task_ctx())
+    }
+}
+
+fn logical_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
+    vec![
+        Arc::new(SimplifyExpressions::new()),
+        Arc::new(EliminateFilter::new()),
+        Arc::new(EliminateLimit::new()),
+        Arc::new(PropagateEmptyRelation::new()),
+        Arc::new(EliminateOuterJoin::new()),
+        Arc::new(PushDownLimit::new()),
+        Arc::new(PushDownFilter::new()),
+        Arc::new(CommonSubexprEliminate::new()),
+        Arc::new(OptimizeProjections::new()),
+    ]
+}
+
+fn physical_rules(optimize: bool) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    if !optimize {
+        return vec![Arc::new(JoinSelection::new()), Arc::new(EnsureRequirements::new()), Arc::new(EnsureCooperative::new())];
+    }
+    vec![
+        Arc::new(JoinSelection::new()),
+        Arc::new(FilterPushdown::new()),
+        Arc::new(EnsureRequirements::new()),
+        Arc::new(CombinePartialFinalAggregate::new()),
+        Arc::new(LimitPushdown::new()),
+        Arc::new(ProjectionPushdown::new()),
+        Arc::new(EnsureCooperative::new()),
+        Arc::new(FilterPushdown::new_post_optimization()),
+    ]
+}
