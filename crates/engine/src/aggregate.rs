@@ -41,8 +41,8 @@ impl Call {
     }
 
     fn start(&self) -> Result<Adapter> {
-        let groups = (self.function.start)(&self.begin())
-            .map_err(|why| DataFusionError::Execution(format!("`{}`: {why}", self.function.name)))?;
+        let groups =
+            (self.function.start)(&self.begin()).map_err(|why| DataFusionError::Execution(format!("`{}`: {why}", self.function.name)))?;
         Ok(Adapter { groups, call: self.clone(), total: 0 })
     }
 }

@@ -6,7 +6,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use kql::bind::{Bound, bind};
 use kql::eval::Runtime;
-use model::{Answer, Clock, Column, Diagnostic, DiagnosticKind, InlineTable, Query, QueryEngine, QueryError, QueryStats, Span, TableName, Timestamp, Type};
+use model::{
+    Answer, Clock, Column, Diagnostic, DiagnosticKind, InlineTable, Query, QueryEngine, QueryError, QueryStats, Span, TableName, Timestamp,
+    Type,
+};
 use tokio::runtime;
 
 use crate::prepare::prepare;
@@ -59,7 +62,10 @@ impl Engine {
     }
 
     fn handle(&self) -> Result<runtime::Handle, QueryError> {
-        self.runtime.as_ref().map(|runtime| runtime.handle().clone()).ok_or_else(|| QueryError::Internal("the engine has stopped".to_owned()))
+        self.runtime
+            .as_ref()
+            .map(|runtime| runtime.handle().clone())
+            .ok_or_else(|| QueryError::Internal("the engine has stopped".to_owned()))
     }
 
     fn begin(&self, query: &Query) -> Result<Arc<Run>, QueryError> {
@@ -107,7 +113,10 @@ impl<T> Drop for Aborting<T> {
     }
 }
 
-async fn on<T: Send + 'static>(handle: &runtime::Handle, task: impl Future<Output = Result<T, QueryError>> + Send + 'static) -> Result<T, QueryError> {
+async fn on<T: Send + 'static>(
+    handle: &runtime::Handle,
+    task: impl Future<Output = Result<T, QueryError>> + Send + 'static,
+) -> Result<T, QueryError> {
     let mut task = Aborting(handle.spawn(task));
     joined((&mut task.0).await)?
 }
@@ -140,7 +149,8 @@ impl QueryEngine for Engine {
             let (batches, partial) = on(&handle, task).await?;
             let columns: Vec<Column> = fields.iter().map(|field| Column::new(field.name.to_string(), field.ty)).collect();
             let schema = model::arrow_schema(&columns);
-            let batches = batches.into_iter().map(|batch| crate::values::with_columns(&batch, &schema, &(0..columns.len()).collect::<Vec<_>>()));
+            let batches =
+                batches.into_iter().map(|batch| crate::values::with_columns(&batch, &schema, &(0..columns.len()).collect::<Vec<_>>()));
             let batches = batches.collect::<Result<Vec<_>, _>>().map_err(crate::lower::broken)?;
             Ok(Answer { columns, batches, render, partial, stats: QueryStats::default() })
         };

@@ -123,4 +123,3 @@ pub(crate) fn named(expr: Expr, name: impl ToString) -> Expr {
         _ => expr.alias(name),
     }
 }
-

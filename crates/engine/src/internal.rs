@@ -11,7 +11,8 @@ use crate::scalar::Call;
 
 /// A string that is never null: KQL has no null string, and `""` must match, group and print as itself.
 pub(crate) fn text(expr: Expr) -> Expr {
-    static TEXT: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Arc::new(Call::internal("$text", kernel(|args| fill(args.array(0))), DataType::Utf8View, 1)));
+    static TEXT: LazyLock<Arc<ScalarUDF>> =
+        LazyLock::new(|| Arc::new(Call::internal("$text", kernel(|args| fill(args.array(0))), DataType::Utf8View, 1)));
     TEXT.call(vec![expr])
 }
 
@@ -25,8 +26,10 @@ pub(crate) fn fill(array: ArrayRef) -> ArrayRef {
 
 /// Where a real stands among nulls, NaN and numbers: NaN is sorted next to null, wherever nulls go.
 pub(crate) fn real_rank(expr: Expr, nulls_first: bool) -> Expr {
-    static FIRST: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Arc::new(Call::internal("$real_rank_first", kernel(|args| rank(&args.array(0), true)), DataType::Int8, 1)));
-    static LAST: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Arc::new(Call::internal("$real_rank_last", kernel(|args| rank(&args.array(0), false)), DataType::Int8, 1)));
+    static FIRST: LazyLock<Arc<ScalarUDF>> =
+        LazyLock::new(|| Arc::new(Call::internal("$real_rank_first", kernel(|args| rank(&args.array(0), true)), DataType::Int8, 1)));
+    static LAST: LazyLock<Arc<ScalarUDF>> =
+        LazyLock::new(|| Arc::new(Call::internal("$real_rank_last", kernel(|args| rank(&args.array(0), false)), DataType::Int8, 1)));
     if nulls_first { FIRST.call(vec![expr]) } else { LAST.call(vec![expr]) }
 }
 

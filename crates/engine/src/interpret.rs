@@ -55,17 +55,66 @@ impl Body {
 enum Node {
     Group,
     Rows(RecordBatch),
-    Filter { input: Box<Node>, predicate: Evaluator },
-    Project { input: Box<Node>, exprs: Vec<Evaluator>, fields: Vec<Field> },
-    Aggregate { input: Box<Node>, keys: Vec<Expr>, aggregates: Vec<Aggregation>, fields: Vec<Field>, inputs: Vec<Field>, runtime: Runtime },
-    Join { kind: JoinKind, left: Box<Node>, right: Box<Node>, on: Vec<(Expr, Expr)>, sides: (Vec<Field>, Vec<Field>), fields: Vec<Field>, runtime: Runtime },
-    Union { inputs: Vec<(Node, Vec<Evaluator>)>, fields: Vec<Field> },
-    Sort { input: Box<Node>, keys: Vec<(Evaluator, Type, SortOptions)> },
-    Take { input: Box<Node>, count: usize },
-    Window { input: Box<Node>, window: Compiled },
-    Op { op: Arc<dyn TableOp>, inputs: Vec<(Node, Vec<Field>)>, fields: Vec<Field>, runtime: Runtime },
-    Apply { input: Box<Node>, keys: Vec<Expr>, inputs: Vec<Field>, body: Body, runtime: Runtime },
-    Rename { input: Box<Node>, from: Vec<Field>, to: Vec<Field> },
+    Filter {
+        input: Box<Node>,
+        predicate: Evaluator,
+    },
+    Project {
+        input: Box<Node>,
+        exprs: Vec<Evaluator>,
+        fields: Vec<Field>,
+    },
+    Aggregate {
+        input: Box<Node>,
+        keys: Vec<Expr>,
+        aggregates: Vec<Aggregation>,
+        fields: Vec<Field>,
+        inputs: Vec<Field>,
+        runtime: Runtime,
+    },
+    Join {
+        kind: JoinKind,
+        left: Box<Node>,
+        right: Box<Node>,
+        on: Vec<(Expr, Expr)>,
+        sides: (Vec<Field>, Vec<Field>),
+        fields: Vec<Field>,
+        runtime: Runtime,
+    },
+    Union {
+        inputs: Vec<(Node, Vec<Evaluator>)>,
+        fields: Vec<Field>,
+    },
+    Sort {
+        input: Box<Node>,
+        keys: Vec<(Evaluator, Type, SortOptions)>,
+    },
+    Take {
+        input: Box<Node>,
+        count: usize,
+    },
+    Window {
+        input: Box<Node>,
+        window: Compiled,
+    },
+    Op {
+        op: Arc<dyn TableOp>,
+        inputs: Vec<(Node, Vec<Field>)>,
+        fields: Vec<Field>,
+        runtime: Runtime,
+    },
+    Apply {
+        input: Box<Node>,
+        keys: Vec<Expr>,
+        inputs: Vec<Field>,
+        body: Box<Body>,
+        runtime: Runtime,
+    },
+    Rename {
+        input: Box<Node>,
+        from: Vec<Field>,
+        to: Vec<Field>,
+    },
 }
 
 struct Aggregation {
@@ -114,7 +163,9 @@ impl Compiler<'_> {
                 Some(rows) => Node::Rows(rows),
                 None => return Err(QueryError::Internal(format!("table `{}` has not been read before its group", table.name))),
             },
-            RelOp::Filter { input, predicate } => Node::Filter { predicate: self.evaluator(predicate, &input.fields)?, input: self.boxed(input)? },
+            RelOp::Filter { input, predicate } => {
+                Node::Filter { predicate: self.evaluator(predicate, &input.fields)?, input: self.boxed(input)? }
+            }
             RelOp::Project { input, exprs } => {
                 let exprs = exprs.iter().map(|source| self.evaluator(source, &input.fields)).collect::<Result<_, _>>()?;
                 Node::Project { input: self.boxed(input)?, exprs, fields }
@@ -174,7 +225,7 @@ impl Compiler<'_> {
             RelOp::Apply { input, keys, body } => Node::Apply {
                 keys: keys.clone(),
                 inputs: input.fields.clone(),
-                body: Body::compile(body, &input.fields, self.tables, self.runtime)?,
+                body: Box::new(Body::compile(body, &input.fields, self.tables, self.runtime)?),
                 input: self.boxed(input)?,
                 runtime,
             },
@@ -221,7 +272,8 @@ impl Node {
                 join(*kind, &left.run(group)?, &right.run(group)?, on, sides, fields, runtime)
             }
             Node::Union { inputs, fields } => {
-                let parts = inputs.iter().map(|(input, exprs)| evaluate(&input.run(group)?, exprs, fields)).collect::<Result<Vec<_>, _>>()?;
+                let parts =
+                    inputs.iter().map(|(input, exprs)| evaluate(&input.run(group)?, exprs, fields)).collect::<Result<Vec<_>, _>>()?;
                 concat_batches(&schema_of(fields), &parts).map_err(arrow_error)
             }
             Node::Sort { input, keys } => sort(&input.run(group)?, keys),
@@ -257,7 +309,8 @@ fn batch_of(fields: &[Field], columns: Vec<ArrayRef>, rows: usize) -> Ran {
 }
 
 fn select(batch: &RecordBatch, fields: &[Field]) -> Ran {
-    let column = |field: &Field| batch.column_by_name(&field.id.to_string()).cloned().ok_or_else(|| EvalError::MissingColumn(field.id.to_string()));
+    let column =
+        |field: &Field| batch.column_by_name(&field.id.to_string()).cloned().ok_or_else(|| EvalError::MissingColumn(field.id.to_string()));
     batch_of(fields, fields.iter().map(column).collect::<Result<_, _>>()?, batch.num_rows())
 }
 
@@ -315,7 +368,10 @@ fn sort(batch: &RecordBatch, keys: &[(Evaluator, Type, SortOptions)]) -> Ran {
     for (key, ty, options) in keys {
         let values = key.eval(batch)?;
         if *ty == Type::Real {
-            columns.push(SortColumn { values: rank(&values, options.nulls_first), options: Some(SortOptions { descending: false, nulls_first: true }) });
+            columns.push(SortColumn {
+                values: rank(&values, options.nulls_first),
+                options: Some(SortOptions { descending: false, nulls_first: true }),
+            });
         }
         columns.push(SortColumn { values, options: Some(*options) });
     }
@@ -362,7 +418,9 @@ fn join(
             _ => pairs.extend(found.iter().map(|&other| (Some(at), Some(other)))),
         }
     }
-    let of_right = |wanted: bool| matched_right.iter().enumerate().filter(move |(_, matched)| **matched == wanted).map(|(at, _)| (None, Some(at as u32)));
+    let of_right = |wanted: bool| {
+        matched_right.iter().enumerate().filter(move |(_, matched)| **matched == wanted).map(|(at, _)| (None, Some(at as u32)))
+    };
     match kind {
         JoinKind::RightOuter | JoinKind::FullOuter | JoinKind::RightAnti => pairs.extend(of_right(false)),
         JoinKind::RightSemi => pairs.extend(of_right(true)),
@@ -379,7 +437,11 @@ fn join(
                 (None, Some(column)) => (column, &right_indices),
                 (None, None) => return Err(EvalError::MissingColumn(name)),
             };
-            let taken = if column.is_empty() { new_null_array(column.data_type(), indices.len()) } else { take(column, indices, None).map_err(arrow_error)? };
+            let taken = if column.is_empty() {
+                new_null_array(column.data_type(), indices.len())
+            } else {
+                take(column, indices, None).map_err(arrow_error)?
+            };
             Ok(if field.ty == Type::String { fill(taken) } else { taken })
         })
         .collect::<Result<Vec<_>, _>>()?;

@@ -12,8 +12,8 @@ use datafusion::catalog::TableProvider;
 use datafusion::common::{DFSchema, DataFusionError, JoinType, NullEquality};
 use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::{
-    Aggregate, AggregateUDF, EmptyRelation, Expr, Filter, Join, JoinConstraint, Limit, LogicalPlan, Projection, Sort, SortExpr, TableScan, Union,
-    expr::AggregateFunction, lit,
+    Aggregate, AggregateUDF, EmptyRelation, Expr, Filter, Join, JoinConstraint, Limit, LogicalPlan, Projection, Sort, SortExpr,
+    TableScanBuilder, Union, expr::AggregateFunction, lit,
 };
 use kql::Value;
 use kql::eval::Runtime;
@@ -179,7 +179,10 @@ impl<'a> Lowering<'a> {
             if args.is_empty() {
                 args.push(lit(1i8));
             }
-            calls.push(Expr::AggregateFunction(AggregateFunction::new_udf(self.aggregate_function(call), args, false, None, vec![], None)).alias(field.id.to_string()));
+            calls.push(
+                Expr::AggregateFunction(AggregateFunction::new_udf(self.aggregate_function(call), args, false, None, vec![], None))
+                    .alias(field.id.to_string()),
+            );
         }
         let input = project(lowered, computed)?;
         let keys: Vec<Expr> = key_fields.iter().map(|field| column(field.id)).collect();
@@ -360,10 +363,6 @@ fn is_deterministic(source: &KqlExpr) -> bool {
     all
 }
 
-fn named(source: Expr, name: impl ToString) -> Expr {
-    named(source, name)
-}
-
 pub(crate) fn project(input: LogicalPlan, exprs: Vec<Expr>) -> Lowered {
     Ok(LogicalPlan::Projection(Projection::try_new(exprs, Arc::new(input)).map_err(broken)?))
 }
@@ -372,10 +371,11 @@ fn scan(name: &str, provider: Arc<dyn TableProvider>) -> Lowered {
     // Quoted as a bare name: `TableScan` qualifies its columns with it, and a projection takes the qualifier away again.
     let source = provider_as_source(provider);
     let table = datafusion::common::TableReference::bare(name.to_owned());
-    let scan = LogicalPlan::TableScan(TableScan::try_new(table, source, None, vec![], None).map_err(broken)?);
-    let exprs = scan.schema().iter().map(|(qualifier, field)| {
-        Expr::Column(datafusion::common::Column::new(qualifier.cloned(), field.name())).alias(field.name())
-    });
+    let scan = LogicalPlan::TableScan(TableScanBuilder::new(table, source).build().map_err(broken)?);
+    let exprs = scan
+        .schema()
+        .iter()
+        .map(|(qualifier, field)| Expr::Column(datafusion::common::Column::new(qualifier.cloned(), field.name())).alias(field.name()));
     let exprs = exprs.collect();
     project(scan, exprs)
 }

@@ -48,7 +48,13 @@ pub(crate) struct OpNode {
 
 impl OpNode {
     /// `takes` are the fields of each input relation, `gives` those of the operator's own.
-    pub(crate) fn plan(op: Arc<dyn TableOp>, runtime: Runtime, inputs: Vec<LogicalPlan>, takes: Vec<Vec<Field>>, gives: Vec<Field>) -> Result<LogicalPlan> {
+    pub(crate) fn plan(
+        op: Arc<dyn TableOp>,
+        runtime: Runtime,
+        inputs: Vec<LogicalPlan>,
+        takes: Vec<Vec<Field>>,
+        gives: Vec<Field>,
+    ) -> Result<LogicalPlan> {
         let schema = Arc::new(DFSchema::try_from(schema_of(&gives).as_ref().clone())?);
         let node = Self { op, runtime, inputs, takes, gives, schema };
         Ok(LogicalPlan::Extension(Extension { node: Arc::new(node) }))
@@ -121,8 +127,12 @@ impl UserDefinedLogicalNodeCore for OpNode {
 
     fn with_exprs_and_inputs(&self, _: Vec<Expr>, inputs: Vec<LogicalPlan>) -> Result<Self> {
         let has = |input: &LogicalPlan, id: ColumnId| input.schema().has_column_with_unqualified_name(&id.to_string());
-        let takes: Vec<Vec<Field>> =
-            self.takes.iter().zip(&inputs).map(|(fields, input)| fields.iter().filter(|field| has(input, field.id)).cloned().collect()).collect();
+        let takes: Vec<Vec<Field>> = self
+            .takes
+            .iter()
+            .zip(&inputs)
+            .map(|(fields, input)| fields.iter().filter(|field| has(input, field.id)).cloned().collect())
+            .collect();
         // A passed field that is no longer there was not wanted by anyone above.
         let gone = |id: ColumnId| self.is_passed(id) && !takes.iter().flatten().any(|field| field.id == id);
         let gives: Vec<Field> = self.gives.iter().filter(|field| !gone(field.id)).cloned().collect();
@@ -138,8 +148,11 @@ impl UserDefinedLogicalNodeCore for OpNode {
             reads.contains(&field.id) || (given && (wanted.contains(&field.id) || !self.is_passed(field.id)))
         };
         let children = self.inputs.iter().zip(&self.takes).map(|(input, fields)| {
-            let mut indices: Vec<usize> =
-                fields.iter().filter(|field| needs(field)).filter_map(|field| input.schema().index_of_column_by_name(None, &field.id.to_string())).collect();
+            let mut indices: Vec<usize> = fields
+                .iter()
+                .filter(|field| needs(field))
+                .filter_map(|field| input.schema().index_of_column_by_name(None, &field.id.to_string()))
+                .collect();
             indices.sort_unstable();
             indices
         });
@@ -248,7 +261,8 @@ impl ExecutionPlan for OpExec {
         let streams = inputs.map(|(index, input)| Ok((index, input.execute(partition, context.clone())?))).collect::<Result<Vec<_>>>()?;
         let reservation = MemoryConsumer::new(self.op.name()).register(context.memory_pool());
         let schema = self.schema();
-        let running = Running { state, streams, reservation, out: Vec::new(), schema: schema.clone(), finished: false, name: self.op.name() };
+        let running =
+            Running { state, streams, reservation, out: Vec::new(), schema: schema.clone(), finished: false, name: self.op.name() };
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream::try_unfold(running, Running::next))))
     }
 }

@@ -89,10 +89,10 @@ impl ExtensionPlanner for KeepOrderPlanner {
         _: &[&LogicalPlan],
         inputs: &[Arc<dyn ExecutionPlan>],
         session: &dyn Session,
-        _: &PhysicalPlanningContext,
+        context: &PhysicalPlanningContext,
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
         let (Some(node), [input]) = (node.as_any().downcast_ref::<KeepOrder>(), inputs) else { return Ok(None) };
-        let order = create_physical_sort_exprs(&node.order, node.input.schema(), session.execution_props())?;
+        let order = create_physical_sort_exprs(&node.order, node.input.schema(), session.execution_props(), context)?;
         Ok(Some(match LexOrdering::new(order) {
             Some(order) => Arc::new(KeepOrderExec { input: input.clone(), order }),
             None => input.clone(),

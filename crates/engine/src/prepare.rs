@@ -139,7 +139,9 @@ impl Preparing<'_> {
                 RelOp::Sort { input, keys } => RelOp::Sort { keys: self.keys(&keys), input: self.boxed(input).await? },
                 RelOp::Take { input, count } => RelOp::Take { count: self.expr(&count), input: self.boxed(input).await? },
                 RelOp::Window { input, exprs } => RelOp::Window { exprs: self.exprs(&exprs), input: self.boxed(input).await? },
-                RelOp::Op { op, inputs } => RelOp::Op { op: op.map_exprs(&mut |source| self.expr(source)).into(), inputs: self.rels(inputs).await? },
+                RelOp::Op { op, inputs } => {
+                    RelOp::Op { op: op.map_exprs(&mut |source| self.expr(source)).into(), inputs: self.rels(inputs).await? }
+                }
                 RelOp::Apply { input, keys, body } => RelOp::Apply {
                     keys: self.exprs(&keys),
                     input: self.boxed(input).await?,
@@ -166,7 +168,14 @@ impl Preparing<'_> {
         Ok(ready)
     }
 
-    async fn share(&mut self, id: u32, input: Arc<Rel>, fields: Vec<Field>, order: Vec<OrderKey>, serialized: bool) -> Result<Rel, QueryError> {
+    async fn share(
+        &mut self,
+        id: u32,
+        input: Arc<Rel>,
+        fields: Vec<Field>,
+        order: Vec<OrderKey>,
+        serialized: bool,
+    ) -> Result<Rel, QueryError> {
         if self.uses.get(&id).copied().unwrap_or(1) < 2 {
             let input = Arc::new(self.rel(input.as_ref().clone()).await?);
             return Ok(Rel { op: RelOp::Shared { id, input }, order: self.keys(&order), fields, serialized });
@@ -203,11 +212,15 @@ impl Preparing<'_> {
                 RelOp::Filter { input, predicate } => RelOp::Filter { input: self.settled(input).await?, predicate },
                 RelOp::Project { input, exprs } => RelOp::Project { input: self.settled(input).await?, exprs },
                 RelOp::Aggregate { input, keys, aggregates } => RelOp::Aggregate { input: self.settled(input).await?, keys, aggregates },
-                RelOp::Join { kind, left, right, on } => RelOp::Join { kind, left: self.settled(left).await?, right: self.settled(right).await?, on },
+                RelOp::Join { kind, left, right, on } => {
+                    RelOp::Join { kind, left: self.settled(left).await?, right: self.settled(right).await?, on }
+                }
                 RelOp::Sort { input, keys } => RelOp::Sort { input: self.settled(input).await?, keys },
                 RelOp::Take { input, count } => RelOp::Take { input: self.settled(input).await?, count },
                 RelOp::Window { input, exprs } => RelOp::Window { input: self.settled(input).await?, exprs },
-                RelOp::Apply { input, keys, body } => RelOp::Apply { input: self.settled(input).await?, keys, body: self.settled(body).await? },
+                RelOp::Apply { input, keys, body } => {
+                    RelOp::Apply { input: self.settled(input).await?, keys, body: self.settled(body).await? }
+                }
                 RelOp::Shared { id, input } => RelOp::Shared { id, input: Arc::new(self.settle(input.as_ref().clone()).await?) },
                 RelOp::Union { inputs, columns } => RelOp::Union { inputs: self.settled_all(inputs).await?, columns },
                 RelOp::Op { op, inputs } => RelOp::Op { op, inputs: self.settled_all(inputs).await? },

@@ -27,8 +27,16 @@ use crate::values::schema_of;
 /// Where a range begins, ends and how it goes there.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Bounds {
-    Int { from: i64, to: i64, step: i64 },
-    Real { from: f64, to: f64, step: f64 },
+    Int {
+        from: i64,
+        to: i64,
+        step: i64,
+    },
+    Real {
+        from: f64,
+        to: f64,
+        step: f64,
+    },
     /// A null bound, or a step that leads nowhere.
     Nothing,
 }
@@ -88,7 +96,13 @@ pub(crate) struct RangeTable {
 }
 
 impl RangeTable {
-    pub(crate) fn new(fields: &[Field], from: &KqlExpr, to: &KqlExpr, step: &KqlExpr, runtime: &Runtime) -> std::result::Result<Self, QueryError> {
+    pub(crate) fn new(
+        fields: &[Field],
+        from: &KqlExpr,
+        to: &KqlExpr,
+        step: &KqlExpr,
+        runtime: &Runtime,
+    ) -> std::result::Result<Self, QueryError> {
         let ty = fields.first().map_or(Type::Long, |field| field.ty);
         Ok(Self { schema: schema_of(fields), ty, bounds: Bounds::new(ty, from, to, step, runtime)? })
     }
@@ -104,7 +118,13 @@ impl TableProvider for RangeTable {
         TableType::Temporary
     }
 
-    async fn scan(&self, session: &dyn Session, projection: Option<&Vec<usize>>, _: &[Expr], _: Option<usize>) -> Result<Arc<dyn ExecutionPlan>> {
+    async fn scan(
+        &self,
+        session: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _: &[Expr],
+        _: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
         let wanted: Vec<usize> = projection.cloned().unwrap_or_else(|| vec![0]);
         let schema = Arc::new(self.schema.project(&wanted)?);
         let properties = Arc::new(PlanProperties::new(

@@ -57,7 +57,14 @@ pub(crate) struct Scanned {
 }
 
 impl Run {
-    pub(crate) fn new(sessions: Arc<Sessions>, store: Option<Store>, files: Arc<Vec<Arc<InlineTable>>>, runtime: Runtime, scope: Scope, limits: Limits) -> Result<Self, QueryError> {
+    pub(crate) fn new(
+        sessions: Arc<Sessions>,
+        store: Option<Store>,
+        files: Arc<Vec<Arc<InlineTable>>>,
+        runtime: Runtime,
+        scope: Scope,
+        limits: Limits,
+    ) -> Result<Self, QueryError> {
         let memory = usize::try_from(limits.memory.0).unwrap_or(usize::MAX);
         let session = sessions.session(memory).map_err(broken)?;
         let store = if scope.inline_only { None } else { store };
@@ -91,7 +98,8 @@ impl Run {
         }
         // All that the query has named so far, at one moment.
         let mut state = self.state();
-        let mut names: Vec<String> = state.read.iter().map(|table| table.as_str().to_owned()).filter(|other| !state.snapshots.contains_key(other)).collect();
+        let mut names: Vec<String> =
+            state.read.iter().map(|table| table.as_str().to_owned()).filter(|other| !state.snapshots.contains_key(other)).collect();
         if !names.iter().any(|other| other == name) {
             names.push(name.to_owned());
         }
@@ -109,7 +117,12 @@ impl Run {
         self.collect_within(rel, usize::MAX, usize::MAX).await
     }
 
-    pub(crate) async fn collect_within(&self, rel: &Rel, rows: usize, bytes: usize) -> Result<(Vec<RecordBatch>, Option<QueryError>), QueryError> {
+    pub(crate) async fn collect_within(
+        &self,
+        rel: &Rel,
+        rows: usize,
+        bytes: usize,
+    ) -> Result<(Vec<RecordBatch>, Option<QueryError>), QueryError> {
         let plan = Lowering::new(self, self.runtime).answer(rel)?;
         let failed = |why| self.failed(why);
         let physical = self.sessions.plan(&self.session, plan).await.map_err(failed)?;
@@ -225,7 +238,9 @@ impl Tables for Run {
 
     fn rows(&self, table: &TableRef, fields: &[Field], columns: &[String]) -> Result<Option<RecordBatch>, QueryError> {
         let Some(batches) = self.rows_of(table, fields, columns)? else { return Ok(None) };
-        arrow::compute::concat_batches(&crate::values::schema_of(fields), &batches).map(Some).map_err(|why| QueryError::Internal(why.to_string()))
+        arrow::compute::concat_batches(&crate::values::schema_of(fields), &batches)
+            .map(Some)
+            .map_err(|why| QueryError::Internal(why.to_string()))
     }
 }
 

@@ -35,7 +35,14 @@ impl Call {
     ) -> std::result::Result<ScalarUDF, PrepareError> {
         let kernel = (function.prepare)(&Prepare { constants, types, returns, now })?;
         let names: Vec<&str> = types.iter().map(|ty| ty.name()).collect();
-        Ok(Self::new(format!("kql:{}({}):{returns}", function.name, names.join(",")), kernel.into(), returns.arrow(), types.len(), function.deterministic, now))
+        Ok(Self::new(
+            format!("kql:{}({}):{returns}", function.name, names.join(",")),
+            kernel.into(),
+            returns.arrow(),
+            types.len(),
+            function.deterministic,
+            now,
+        ))
     }
 
     /// A function of the engine's own, outside KQL's table.

@@ -24,7 +24,7 @@ use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 use datafusion::physical_plan::union::UnionExec;
 use kql::functions::kernel;
 use kql::plan::Field;
-use model::{INGESTION_TIME, QueryError, Scope, TIME_GENERATED, Type, Window};
+use model::{INGESTION_TIME, QueryError, Scope, Type, Window};
 use workspace::{DataFile, Snapshot, TimeRange, tenth_name};
 
 use crate::expr::column;
@@ -33,11 +33,19 @@ use crate::lower::Source;
 use crate::scalar::Call;
 use crate::values::with_columns;
 
+/// The column that an answer's `timespan` is about.
+const TIME_GENERATED: &str = "TimeGenerated";
+
 /// Ticks between 0001-01-01 and 1970-01-01.
 const UNIX_EPOCH: i64 = 621_355_968_000_000_000;
 
 /// A table as the query sees it: the fields it asks for, and what it may not see.
-pub(crate) fn source(snapshot: Arc<Snapshot>, fields: &[Field], names: &[String], scope: &Scope) -> std::result::Result<Source, QueryError> {
+pub(crate) fn source(
+    snapshot: Arc<Snapshot>,
+    fields: &[Field],
+    names: &[String],
+    scope: &Scope,
+) -> std::result::Result<Source, QueryError> {
     let mut columns = Vec::new();
     for (field, name) in fields.iter().zip(names) {
         columns.push(Column::new(&snapshot, field.id.to_string(), name, field.ty));
@@ -57,7 +65,8 @@ pub(crate) fn source(snapshot: Arc<Snapshot>, fields: &[Field], names: &[String]
     if let Some(window) = scope.ingested {
         within(INGESTION_TIME, window, Operator::Gt, Operator::LtEq);
     }
-    let schema = Arc::new(Schema::new(columns.iter().map(|column| ArrowField::new(&column.name, column.ty.arrow(), true)).collect::<Vec<_>>()));
+    let schema =
+        Arc::new(Schema::new(columns.iter().map(|column| ArrowField::new(&column.name, column.ty.arrow(), true)).collect::<Vec<_>>()));
     Ok(Source { provider: Arc::new(WorkspaceTable { snapshot, columns, schema }), condition: conjunction(conditions) })
 }
 
@@ -75,7 +84,11 @@ struct Column {
 
 impl Column {
     fn new(snapshot: &Snapshot, name: String, table_name: &str, ty: Type) -> Self {
-        let physical = if table_name == INGESTION_TIME { Some(INGESTION_TIME.to_owned()) } else { snapshot.physical_name(table_name).map(str::to_owned) };
+        let physical = if table_name == INGESTION_TIME {
+            Some(INGESTION_TIME.to_owned())
+        } else {
+            snapshot.physical_name(table_name).map(str::to_owned)
+        };
         Self { name, table_name: table_name.to_owned(), physical, ty }
     }
 
@@ -113,7 +126,13 @@ impl TableProvider for WorkspaceTable {
         Ok(filters.iter().map(answer).collect())
     }
 
-    async fn scan(&self, session: &dyn Session, projection: Option<&Vec<usize>>, filters: &[Expr], _: Option<usize>) -> Result<Arc<dyn ExecutionPlan>> {
+    async fn scan(
+        &self,
+        session: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        _: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
         let wanted: Vec<usize> = projection.cloned().unwrap_or_else(|| (0..self.columns.len()).collect());
         let schema = Arc::new(self.schema.project(&wanted)?);
         let columns: Vec<&Column> = wanted.iter().filter_map(|&index| self.columns.get(index)).collect();
@@ -167,14 +186,24 @@ impl WorkspaceTable {
             }
             (Type::Int | Type::Long | Type::Timespan, value) => (op, value.clone()),
             // A text that is not there at all is null in the file and `""` in the query.
-            (Type::String | Type::Guid, value) if op == Operator::Eq && !matches!(value, ScalarValue::Utf8View(Some(text)) if text.is_empty()) => (op, value.clone()),
+            (Type::String | Type::Guid, value)
+                if op == Operator::Eq && !matches!(value, ScalarValue::Utf8View(Some(text)) if text.is_empty()) =>
+            {
+                (op, value.clone())
+            }
             _ => return None,
         };
         let stored = Expr::BinaryExpr(BinaryExpr::new(Box::new(self::column(physical)), stored_op, Box::new(lit(stored))));
         Some(Bound { table_name: column.table_name.clone(), op, value: value.clone(), stored })
     }
 
-    fn files(&self, session: &dyn Session, files: &[&Arc<DataFile>], columns: &[&Column], bounds: &[Bound]) -> Result<Arc<dyn ExecutionPlan>> {
+    fn files(
+        &self,
+        session: &dyn Session,
+        files: &[&Arc<DataFile>],
+        columns: &[&Column],
+        bounds: &[Bound],
+    ) -> Result<Arc<dyn ExecutionPlan>> {
         // The files' columns: those asked for, those bounds look at, and companions.
         let mut fields: Vec<ArrowField> = Vec::new();
         let mut places: HashMap<String, usize> = HashMap::new();
@@ -233,7 +262,8 @@ fn groups(files: &[&Arc<DataFile>], partitions: usize) -> Result<Vec<FileGroup>>
     let count = partitions.clamp(1, files.len().max(1));
     let mut groups: Vec<(u64, FileGroup)> = (0..count).map(|_| (0, FileGroup::new(vec![]))).collect();
     for file in files {
-        let path = object_store::path::Path::from_absolute_path(&file.path).map_err(|why| datafusion::error::DataFusionError::External(Box::new(why)))?;
+        let path = object_store::path::Path::from_absolute_path(&file.path)
+            .map_err(|why| datafusion::error::DataFusionError::External(Box::new(why)))?;
         let mut part = datafusion::datasource::listing::PartitionedFile::new(path.to_string(), file.bytes);
         part.object_meta.location = path;
         if let Some((bytes, group)) = groups.iter_mut().min_by_key(|(bytes, _)| *bytes) {
@@ -280,12 +310,18 @@ fn ticks() -> Arc<ScalarUDF> {
 }
 
 fn to_ticks(micros: &ArrayRef, tenths: Option<&Int8Array>) -> ArrayRef {
-    let Some(micros) = micros.as_primitive_opt::<TimestampMicrosecondType>() else { return arrow::array::new_null_array(&DataType::Int64, micros.len()) };
+    let Some(micros) = micros.as_primitive_opt::<TimestampMicrosecondType>() else {
+        return arrow::array::new_null_array(&DataType::Int64, micros.len());
+    };
     match tenths.filter(|tenths| tenths.null_count() < tenths.len()) {
         None => Arc::new(micros.unary::<_, Int64Type>(|micros| micros.saturating_mul(10).saturating_add(UNIX_EPOCH))),
         Some(tenths) => {
             let whole = micros.iter().zip(tenths.iter());
-            Arc::new(whole.map(|(micros, tenth)| Some(micros?.saturating_mul(10).saturating_add(UNIX_EPOCH) + i64::from(tenth.unwrap_or(0)))).collect::<Int64Array>())
+            Arc::new(
+                whole
+                    .map(|(micros, tenth)| Some(micros?.saturating_mul(10).saturating_add(UNIX_EPOCH) + i64::from(tenth.unwrap_or(0))))
+                    .collect::<Int64Array>(),
+            )
         }
     }
 }
@@ -296,7 +332,9 @@ fn shape(batch: &RecordBatch, columns: &[&Column], schema: &SchemaRef) -> Result
     let columns = columns
         .iter()
         .map(|column| match batch.column_by_name(&column.table_name) {
-            Some(values) if values.data_type() == &column.ty.arrow() => Ok(if column.ty == Type::String { crate::internal::fill(values.clone()) } else { values.clone() }),
+            Some(values) if values.data_type() == &column.ty.arrow() => {
+                Ok(if column.ty == Type::String { crate::internal::fill(values.clone()) } else { values.clone() })
+            }
             _ => crate::values::null(column.ty).to_array_of_size(rows),
         })
         .collect::<Result<Vec<_>>>()?;
@@ -314,7 +352,9 @@ pub(crate) fn rename(
     let renamed = batches.iter().map(|batch| {
         let places: Vec<Option<usize>> = (0..fields.len()).map(|index| place(batch, index)).collect();
         if let Some(all) = places.iter().copied().collect::<Option<Vec<usize>>>()
-            && fields.iter().zip(&all).all(|(field, &at)| batch.column(at).data_type() == &field.ty.arrow() && (field.ty != Type::String || batch.column(at).null_count() == 0))
+            && fields.iter().zip(&all).all(|(field, &at)| {
+                batch.column(at).data_type() == &field.ty.arrow() && (field.ty != Type::String || batch.column(at).null_count() == 0)
+            })
         {
             return with_columns(batch, &schema, &all);
         }

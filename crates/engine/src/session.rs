@@ -88,7 +88,8 @@ impl Sessions {
 
     /// A session of one query, which may use `memory` bytes.
     pub(crate) fn session(&self, memory: usize) -> Result<SessionState> {
-        let runtime = RuntimeEnvBuilder::from_runtime_env(&self.runtime).with_memory_pool(Arc::new(GreedyMemoryPool::new(memory))).build_arc()?;
+        let runtime =
+            RuntimeEnvBuilder::from_runtime_env(&self.runtime).with_memory_pool(Arc::new(GreedyMemoryPool::new(memory))).build_arc()?;
         Ok(SessionStateBuilder::new_from_existing(self.state.clone()).with_runtime_env(runtime).build())
     }
 

@@ -47,15 +47,11 @@ pub(crate) fn null(ty: Type) -> ScalarValue {
 
 /// Constant rows as one batch.
 pub(crate) fn rows_to_batch(fields: &[Field], rows: &[Vec<Value>]) -> Result<RecordBatch> {
-    let columns = fields
-        .iter()
-        .enumerate()
-        .map(|(index, field)| {
-            let missing = Value::Null(field.ty);
-            let cells = rows.iter().map(|row| scalar(row.get(index).unwrap_or(&missing)));
-            if rows.is_empty() { Ok(datafusion::arrow::array::new_empty_array(&field.ty.arrow())) } else { ScalarValue::iter_to_array(cells) }
-        })
-        .collect::<Result<Vec<_>>>()?;
+    let columns = fields.iter().enumerate().map(|(index, field)| {
+        let cells: Vec<Value> = rows.iter().map(|row| row.get(index).cloned().unwrap_or_else(|| Value::null(field.ty))).collect();
+        Value::array(&cells, field.ty)
+    });
+    let columns = columns.collect();
     let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
     Ok(RecordBatch::try_new_with_options(schema_of(fields), columns, &options)?)
 }
@@ -91,11 +87,18 @@ impl TableProvider for BatchesTable {
         TableType::Temporary
     }
 
-    async fn scan(&self, session: &dyn Session, projection: Option<&Vec<usize>>, _: &[Expr], _: Option<usize>) -> Result<Arc<dyn ExecutionPlan>> {
+    async fn scan(
+        &self,
+        session: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _: &[Expr],
+        _: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
         let size = session.config().batch_size().max(1);
-        let sliced = self.batches.iter().flat_map(|batch| {
-            (0..batch.num_rows()).step_by(size).map(move |start| batch.slice(start, size.min(batch.num_rows() - start)))
-        });
+        let sliced = self
+            .batches
+            .iter()
+            .flat_map(|batch| (0..batch.num_rows()).step_by(size).map(move |start| batch.slice(start, size.min(batch.num_rows() - start))));
         Ok(MemorySourceConfig::try_new_exec(&[sliced.collect()], self.schema.clone(), projection.cloned())?)
     }
 }

@@ -102,8 +102,8 @@ impl Compiled {
                 let types: Vec<Type> = args.iter().map(|arg| arg.ty).collect();
                 let constants: Vec<Option<Value>> = args.iter().map(|arg| crate::expr::constant(arg, runtime)).collect();
                 let prepare = Prepare { constants: &constants, types: &types, returns: source.ty, now: runtime.now };
-                let window = (function.prepare)(&prepare)
-                    .map_err(|why| EvalError::Prepare { function: function.name, message: why.to_string() })?;
+                let window =
+                    (function.prepare)(&prepare).map_err(|why| EvalError::Prepare { function: function.name, message: why.to_string() })?;
                 let args = args.iter().map(|arg| Evaluator::new(arg, &self.fields, runtime)).collect::<Result<_, _>>()?;
                 let id = ColumnId(LAST_ID - u32::try_from(self.steps.len()).unwrap_or(0));
                 self.step(id, source.ty, Step::Window { window, args });

@@ -1,8 +1,98 @@
-use super::{Failure, Outcome};
+//! `bartizan kql run --jsonl` — answers one query a line of standard input, each as it comes.
+//!
+//! In: `{"id","query"}`. Out: `{"id","columns":[{"name","type"}],"rows":[[…]],"error":null|{"code","message"}}`. Numbers, booleans and
+//! nulls are JSON's; `datetime`, `timespan`, `guid` and `decimal` are text as Kusto prints them; `dynamic` is the JSON it is.
+
+use std::io::{BufRead, Write};
+use std::path::PathBuf;
+
+use engine::Options;
+use model::{Answer, Query, QueryEngine, QueryError};
+use serde_json::{Value as Json, json};
+
+use super::Outcome;
+use super::query::Sources;
 
 #[derive(clap::Args)]
-pub struct Args {}
+#[command(after_help = "Example:\n  echo '{\"id\":\"1\",\"query\":\"print x = 1\"}' | bartizan kql run --jsonl")]
+pub struct Args {
+    /// One JSON object a line, in and out; the only form there is.
+    #[arg(long, required = true)]
+    jsonl: bool,
+    /// Tables to ask: CSV, TSV, JSON, NDJSON or Parquet, each named after its file.
+    #[arg(long = "file", value_name = "F")]
+    files: Vec<PathBuf>,
+    /// A workspace to ask.
+    #[arg(long, value_name = "D", conflicts_with = "files")]
+    data_dir: Option<PathBuf>,
+    /// Plan without DataFusion's optimizer: every query must answer the same.
+    #[arg(long, hide = true)]
+    unoptimized: bool,
+    /// Rows in a batch: every query must answer the same.
+    #[arg(long, hide = true, default_value_t = 8192)]
+    batch_size: usize,
+    /// Partitions of a query: every query must answer the same.
+    #[arg(long, hide = true)]
+    partitions: Option<usize>,
+}
 
-pub fn run(_args: Args) -> Outcome {
-    Err(Failure::Wrong("this command is being built".to_owned()))
+pub fn run(args: Args) -> Outcome {
+    let defaults = Options::default();
+    let options =
+        Options { optimize: !args.unoptimized, batch_size: args.batch_size, partitions: args.partitions.unwrap_or(defaults.partitions) };
+    let sources = Sources { files: args.files, data_dir: args.data_dir };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    runtime.block_on(async {
+        let engine = sources.engine(options)?;
+        let mut out = std::io::stdout().lock();
+        for line in std::io::stdin().lock().lines() {
+            let line = line?;
+            if line.trim().is_empty() {
+                continue;
+            }
+            let answer = answer(engine.as_ref(), &line).await;
+            writeln!(out, "{answer}")?;
+            out.flush()?;
+        }
+        Ok(())
+    })
+}
+
+async fn answer(engine: &dyn QueryEngine, line: &str) -> Json {
+    #[derive(serde::Deserialize)]
+    struct Asked {
+        #[serde(default)]
+        id: Json,
+        query: String,
+    }
+    let asked: Asked = match serde_json::from_str(line) {
+        Ok(asked) => asked,
+        Err(why) => return failed(Json::Null, "BadLine", &why.to_string()),
+    };
+    match engine.query(Query::new(asked.query)).await {
+        Ok(Answer { partial: Some(why), .. }) | Err(why) => failed(asked.id, code(&why), &why.to_string()),
+        Ok(answer) => {
+            let columns: Vec<Json> = answer.columns.iter().map(|column| json!({ "name": column.name, "type": column.ty.name() })).collect();
+            let rows: Vec<Json> = super::query::cells(&answer).map(|row| row.iter().map(kql::Value::to_json).collect()).collect();
+            json!({ "id": asked.id, "columns": columns, "rows": rows, "error": null })
+        }
+    }
+}
+
+fn failed(id: Json, code: &str, message: &str) -> Json {
+    json!({ "id": id, "columns": [], "rows": [], "error": { "code": code, "message": message } })
+}
+
+/// What scripts tell failures apart by: the diagnostic's own code, or the kind of limit.
+fn code(why: &QueryError) -> &'static str {
+    match why {
+        QueryError::Wrong(diagnostics) => diagnostics.first().map_or("Wrong", |first| first.code),
+        QueryError::Time(_) => "Time",
+        QueryError::Rows(_) => "Rows",
+        QueryError::Bytes(_) => "Bytes",
+        QueryError::Memory(_) => "Memory",
+        QueryError::Cancelled => "Cancelled",
+        QueryError::Run(_) => "Run",
+        QueryError::Internal(_) => "Internal",
+    }
 }

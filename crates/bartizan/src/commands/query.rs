@@ -1,8 +1,178 @@
+//! `bartizan query` — one KQL question, of a workspace or straight of files.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context;
+use engine::{Engine, Options, SystemClock};
+use kql::Value;
+use model::{Answer, Query, QueryEngine, QueryError, Type};
+use serde_json::Value as Json;
+
 use super::{Failure, Outcome};
 
 #[derive(clap::Args)]
-pub struct Args {}
+#[command(
+    after_help = "Examples:\n  bartizan query 'print 1 + 1'\n  bartizan query --file signins.csv 'signins | summarize count() by User'\n  bartizan query --data-dir ~/.local/share/bartizan --format ndjson 'SecurityIncident | take 10'"
+)]
+pub struct Args {
+    /// A workspace to ask.
+    #[arg(long, value_name = "D", conflicts_with = "files")]
+    data_dir: Option<PathBuf>,
+    /// Tables to ask: CSV, TSV, JSON, NDJSON or Parquet, each named after its file.
+    #[arg(long = "file", value_name = "F")]
+    files: Vec<PathBuf>,
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+    /// The question.
+    #[arg(value_name = "KQL")]
+    kql: String,
+}
 
-pub fn run(_args: Args) -> Outcome {
-    Err(Failure::Wrong("this command is being built".to_owned()))
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// Columns under each other.
+    Table,
+    /// One array of objects.
+    Json,
+    /// With a header line.
+    Csv,
+    /// One object a line.
+    Ndjson,
+}
+
+/// What a query may read.
+pub struct Sources {
+    pub files: Vec<PathBuf>,
+    pub data_dir: Option<PathBuf>,
+}
+
+impl Sources {
+    pub fn engine(&self, options: Options) -> anyhow::Result<Arc<dyn QueryEngine>> {
+        if let Some(data_dir) = &self.data_dir {
+            anyhow::bail!("`{}`: a data directory is read by the running service only; ask it through its API", data_dir.display());
+        }
+        let tables = self.files.iter().map(|path| engine::open(path)).collect::<Result<Vec<_>, _>>()?;
+        let engine = Engine::new(None, Arc::new(SystemClock::default()), options)?;
+        Ok(Arc::new(engine.with_files(tables)))
+    }
+}
+
+pub fn run(args: Args) -> Outcome {
+    let sources = Sources { files: args.files, data_dir: args.data_dir };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    runtime.block_on(async {
+        let engine = sources.engine(Options::default())?;
+        match engine.query(Query::new(args.kql.clone())).await {
+            Ok(answer) => {
+                print(&answer, args.format).context("cannot write the answer")?;
+                if let Some(why) = &answer.partial {
+                    eprintln!("warning: rows are missing: {why}");
+                }
+                Ok(())
+            }
+            Err(why) => Err(Failure::Wrong(explain(&args.kql, &why))),
+        }
+    })
+}
+
+/// The rows of an answer, cell by cell.
+pub fn cells(answer: &Answer) -> impl Iterator<Item = Vec<Value>> {
+    answer.batches.iter().flat_map(|batch| {
+        (0..batch.num_rows()).map(move |row| {
+            answer.columns.iter().zip(batch.columns()).map(|(column, array)| Value::from_cell(array, row, column.ty)).collect()
+        })
+    })
+}
+
+/// What is wrong, where, and what to do, as a person reads it.
+fn explain(text: &str, why: &QueryError) -> String {
+    let QueryError::Wrong(diagnostics) = why else { return format!("error: {why}") };
+    let described = diagnostics.iter().map(|diagnostic| {
+        let start = (0..=diagnostic.start.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
+        let before = &text[..start];
+        let line = before.rsplit('\n').next().unwrap_or_default();
+        let whole = text[start - line.len()..].lines().next().unwrap_or_default();
+        let wide = text.get(start..diagnostic.end).map_or(1, |part| part.lines().next().unwrap_or_default().chars().count().max(1));
+        let help = diagnostic.help.as_ref().map(|help| format!("\n = {help}")).unwrap_or_default();
+        format!(
+            "error[{}]: {}\n ┌ line {}\n │ {whole}\n   {}{}{help}",
+            diagnostic.code,
+            diagnostic.message,
+            before.matches('\n').count() + 1,
+            " ".repeat(line.chars().count()),
+            "^".repeat(wide),
+        )
+    });
+    described.collect::<Vec<_>>().join("\n")
+}
+
+fn print(answer: &Answer, format: Format) -> io::Result<()> {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let object = |row: &[Value]| -> Json {
+        answer
+            .columns
+            .iter()
+            .zip(row)
+            .map(|(column, value)| (column.name.clone(), value.to_json()))
+            .collect::<serde_json::Map<_, _>>()
+            .into()
+    };
+    match format {
+        Format::Ndjson => {
+            for row in cells(answer) {
+                writeln!(out, "{}", object(&row))?;
+            }
+        }
+        Format::Json => {
+            let rows: Vec<Json> = cells(answer).map(|row| object(&row)).collect();
+            writeln!(out, "{}", serde_json::to_string_pretty(&rows)?)?;
+        }
+        Format::Csv => {
+            let line = |cells: &mut dyn Iterator<Item = String>| cells.map(|cell| quoted(&cell)).collect::<Vec<_>>().join(",");
+            writeln!(out, "{}", line(&mut answer.columns.iter().map(|column| column.name.clone())))?;
+            for row in cells(answer) {
+                writeln!(out, "{}", line(&mut row.iter().map(Value::to_text)))?;
+            }
+        }
+        Format::Table => {
+            table(answer, &mut out)?;
+        }
+    }
+    out.flush()
+}
+
+/// A CSV cell (RFC 4180).
+fn quoted(cell: &str) -> String {
+    if cell.contains(['"', ',', '\n', '\r']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell.to_owned() }
+}
+
+/// Wider cells are cut on a terminal.
+const WIDEST: usize = 60;
+
+fn table(answer: &Answer, out: &mut dyn Write) -> io::Result<()> {
+    let cut = io::stdout().is_terminal();
+    let shown = |value: &Value| {
+        let text = value.to_text().replace(['\n', '\r', '\t'], " ");
+        if cut && text.chars().count() > WIDEST { text.chars().take(WIDEST - 1).chain(['…']).collect() } else { text }
+    };
+    let rows: Vec<Vec<String>> = cells(answer).map(|row| row.iter().map(shown).collect()).collect();
+    let width =
+        |index: usize, name: &str| rows.iter().map(|row| row[index].chars().count()).chain([name.chars().count()]).max().unwrap_or(0);
+    let widths: Vec<usize> = answer.columns.iter().enumerate().map(|(index, column)| width(index, &column.name)).collect();
+    let numeric = |ty: Type| ty.is_numeric();
+    let line = |cells: Vec<&str>| {
+        let padded = cells.iter().zip(&widths).zip(&answer.columns).map(|((cell, &width), column)| {
+            let fill = " ".repeat(width - cell.chars().count().min(width));
+            if numeric(column.ty) { format!("{fill}{cell}") } else { format!("{cell}{fill}") }
+        });
+        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    writeln!(out, "{}", line(answer.columns.iter().map(|column| column.name.as_str()).collect()))?;
+    writeln!(out, "{}", widths.iter().map(|&width| "─".repeat(width)).collect::<Vec<_>>().join("  "))?;
+    for row in &rows {
+        writeln!(out, "{}", line(row.iter().map(String::as_str).collect()))?;
+    }
+    Ok(())
 }
