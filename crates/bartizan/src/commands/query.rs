@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
+use arrow::record_batch::RecordBatch;
 use engine::{Engine, Options, SystemClock};
 use kql::Value;
 use model::{Answer, Query, QueryEngine, QueryError, Type};
@@ -79,11 +80,11 @@ pub fn run(args: Args) -> Outcome {
 
 /// The rows of an answer, cell by cell.
 pub fn cells(answer: &Answer) -> impl Iterator<Item = Vec<Value>> {
-    answer.batches.iter().flat_map(|batch| {
-        (0..batch.num_rows()).map(move |row| {
-            answer.columns.iter().zip(batch.columns()).map(|(column, array)| Value::from_cell(array, row, column.ty)).collect()
-        })
-    })
+    let row = move |(batch, row): (&RecordBatch, usize)| {
+        let columns = answer.columns.iter().zip(batch.columns());
+        columns.map(|(column, array)| Value::from_cell(array, row, column.ty)).collect()
+    };
+    answer.batches.iter().flat_map(|batch| (0..batch.num_rows()).map(move |row| (batch, row))).map(row)
 }
 
 /// What is wrong, where, and what to do, as a person reads it.
