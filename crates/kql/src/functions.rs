@@ -208,16 +208,26 @@ macro_rules! families {
 
 pub mod columns;
 mod patterns;
+mod signatures;
 pub mod terms;
 
 families! {  // alphabetical
     arithmetic,
+    bin,
+    calendar,
     cast,
     compare,
+    condition,
+    convert,
+    date_text,
+    extract,
     index,
+    indexof,
     logic,
     matches_regex,
     membership,
+    split,
+    strcat,
     strlen,
     text_match,
 }
