@@ -213,6 +213,8 @@ pub mod terms;
 
 families! {  // alphabetical
     arithmetic,
+    arrays,
+    bags,
     bin,
     calendar,
     cast,
@@ -223,9 +225,11 @@ families! {  // alphabetical
     extract,
     index,
     indexof,
+    jsonpath,
     logic,
     matches_regex,
     membership,
+    sets,
     split,
     strcat,
     strlen,
