@@ -4,7 +4,7 @@ use std::fmt;
 
 use arrow::array::ArrayRef;
 
-use crate::functions::{Args, PrepareError, Prepare, Signature};
+use crate::functions::{Args, Prepare, PrepareError, Signature};
 
 /// A function over a serialized row set.
 pub struct WindowFn {
@@ -27,6 +27,21 @@ pub trait Window: Send + Sync {
     fn eval(&self, args: &Args) -> ArrayRef;
 }
 
+/// A window from a closure.
+fn closure<F>(eval: F) -> Box<dyn Window>
+where
+    F: Fn(&Args) -> ArrayRef + Send + Sync + 'static,
+{
+    struct Closure<F>(F);
+    impl<F: Fn(&Args) -> ArrayRef + Send + Sync> Window for Closure<F> {
+        fn eval(&self, args: &Args) -> ArrayRef {
+            (self.0)(args)
+        }
+    }
+    Box::new(Closure(eval))
+}
+
+/// The window function called `name`.
 pub fn find(name: &str) -> Option<&'static WindowFn> {
     WINDOWS.iter().flat_map(|family| family.iter().copied()).find(|window| window.name == name)
 }
@@ -45,4 +60,7 @@ macro_rules! families {
 }
 
 families! {  // alphabetical
+    prev,
+    row_number,
+    row_window_session,
 }
