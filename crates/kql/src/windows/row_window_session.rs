@@ -41,7 +41,9 @@ fn sessions(args: &Args) -> ArrayRef {
     let columns = [args.array(0), args.array(1), args.array(2)];
     let [times, from_first, between] = columns.each_ref().map(|column| column.as_primitive::<Int64Type>());
     // A null distance ends no session.
-    let reached = |time: i64, since: i64, distance: &Int64Array, row: usize| distance.is_valid(row) && time >= since.saturating_add(distance.value(row));
+    let reached = |time: i64, since: i64, distance: &Int64Array, row: usize| {
+        distance.is_valid(row) && time >= since.saturating_add(distance.value(row))
+    };
     let mut session: Option<i64> = None;
     let mut before: Option<i64> = None;
     let begun = (0..args.rows).map(|row| {
