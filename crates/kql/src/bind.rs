@@ -1,10 +1,34 @@
 //! From a syntax tree to a typed plan: names, types, implicit casts, result column names; with diagnostics that name the thing, the place
 //! and the next step.
+//!
+//! Binding goes on after an error: what could not be bound becomes a scalar of unknown type or a table of unknown columns, about which
+//! nothing more is said. The same serves open schemas, which only a run can tell (`bag_unpack`, a watchlist that is not here).
+//!
+//! A tabular `let` is bound at its definition, to find what is wrong with it, and anew at each use, so that every use has columns of its
+//! own; functions likewise. `materialize`, `as` and the table before `invoke` are shared instead ([`RelOp::Shared`](crate::plan::RelOp)).
 
-use model::{Column, Diagnostic, StoredFunction, Timestamp, Type};
+mod calls;
+mod casts;
+mod diagnostics;
+mod finish;
+mod naming;
+mod operators;
+mod relation;
+mod scalar;
+mod scope;
+mod source;
+mod statements;
 
-use crate::plan::{Plan, Rel};
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+
+use model::{Column, Diagnostic, DiagnosticKind, Render, StoredFunction, Timestamp, Type};
+
+use crate::eval::Runtime;
+use crate::plan::{ColumnId, Plan, Rel, Subquery};
 use crate::syntax::Parsed;
+use crate::syntax::ast::Place;
+use scope::UserFunction;
 
 /// What names mean outside the query.
 pub trait Schema {
@@ -16,28 +40,143 @@ pub trait Schema {
 
     fn function(&self, name: &str) -> Option<StoredFunction>;
 
-    /// Runs a relation now, because the columns of the next operator depend on its rows (`bag_unpack`, `pivot`). Gives a number by
-    /// which [`crate::plan::TableRef::computed`] finds the rows again, and the rows. `None` when only checking: the schema stays open.
-    fn run(&self, rel: &Rel) -> Result<Option<(u32, Vec<arrow::record_batch::RecordBatch>)>, String>;
+    /// Runs a relation now, because the columns of the next operator depend on its rows (`bag_unpack`, `pivot`). `subqueries` are those
+    /// that it may refer to. Gives a number by which [`crate::plan::TableRef::computed`] finds the rows again, and the rows, whose columns
+    /// are named by [`ColumnId`]. `None` when only checking: the schema stays open.
+    fn run(&self, rel: &Rel, subqueries: &[Subquery]) -> Result<Option<(u32, Vec<arrow::record_batch::RecordBatch>)>, String>;
 
-    /// Columns and rows of a watchlist, when there is one of that alias.
+    /// Columns of a watchlist, when there is one of that alias. Its rows are those of the table [`watchlist_table`] names.
     fn watchlist(&self, alias: &str) -> Option<Vec<Column>> {
         let _ = alias;
         None
     }
 }
 
+/// The name that a plan's [`TableRef`](crate::plan::TableRef) has for the rows of a watchlist.
+pub fn watchlist_table(alias: &str) -> String {
+    format!("_GetWatchlist('{alias}')")
+}
+
 /// What came of binding.
 #[derive(Debug)]
 pub struct Bound {
-    /// Nothing when there are errors.
+    /// Nothing when there are errors, and when `open` says why.
     pub plan: Option<Plan>,
     /// Result columns; `None` as type where it is not known, `None` as a whole where the schema is open.
     pub columns: Option<Vec<(String, Option<Type>)>>,
     pub diagnostics: Vec<Diagnostic>,
+    /// Why there is no plan though the text is not wrong: something in it is known only elsewhere, or is not allowed here. A check passes;
+    /// a run must fail with this.
+    pub open: Option<Diagnostic>,
 }
 
 /// Binds a parsed text. Never fails and never panics.
-pub fn bind(parsed: &Parsed, _schema: &dyn Schema, _now: Timestamp) -> Bound {
-    Bound { plan: None, columns: None, diagnostics: parsed.diagnostics.clone() }
+pub fn bind(parsed: &Parsed, schema: &dyn Schema, now: Timestamp) -> Bound {
+    let mut binder = Binder::new(schema, now, false);
+    let mut answer = binder.script(&parsed.script);
+    if binder.ingestion_wanted {
+        // Only now is it worth carrying the instant of arrival along with every row.
+        binder = Binder::new(schema, now, true);
+        answer = binder.script(&parsed.script);
+    }
+    binder.finish(answer, parsed.diagnostics.clone())
+}
+
+/// How deep expressions, tables and functions may be nested. A thread with a stack of 2 MiB can do this.
+const DEEPEST: usize = 200;
+
+/// How many tables and operators a query may come to once its `let`s are put in their places.
+const LARGEST: usize = 20_000;
+
+struct Binder<'s> {
+    schema: &'s dyn Schema,
+    runtime: Runtime,
+    diagnostics: Vec<Diagnostic>,
+    open: Option<Diagnostic>,
+    subqueries: Vec<Subquery>,
+    render: Option<Render>,
+    more: Vec<(String, Rel)>,
+    next_column: u32,
+    next_shared: u32,
+    /// Columns whose types are not known.
+    unknown: HashSet<ColumnId>,
+    depth: usize,
+    work: usize,
+    /// Above zero while something is bound only to find what is wrong with it.
+    trials: usize,
+    /// Stored functions that are being bound, with the place of the outermost call.
+    calling: Vec<(String, Place)>,
+    stored: HashMap<String, Option<Rc<UserFunction>>>,
+    /// Scans carry the hidden column of arrival.
+    with_ingestion: bool,
+    /// The text asks for `ingestion_time()` and scans do not carry it yet.
+    ingestion_wanted: bool,
+}
+
+impl<'s> Binder<'s> {
+    fn new(schema: &'s dyn Schema, now: Timestamp, with_ingestion: bool) -> Self {
+        Self {
+            schema,
+            runtime: Runtime { now },
+            diagnostics: Vec::new(),
+            open: None,
+            subqueries: Vec::new(),
+            render: None,
+            more: Vec::new(),
+            next_column: 0,
+            next_shared: 0,
+            unknown: HashSet::new(),
+            depth: 0,
+            work: 0,
+            trials: 0,
+            calling: Vec::new(),
+            stored: HashMap::new(),
+            with_ingestion,
+            ingestion_wanted: false,
+        }
+    }
+
+    /// One level deeper; false where that is too deep. Each true wants a [`Binder::leave`].
+    fn enter(&mut self, place: &Place) -> bool {
+        if self.depth >= DEEPEST {
+            self.report(diagnostics::TOO_DEEP, place, format!("nested more than {DEEPEST} levels deep"));
+            return false;
+        }
+        self.depth += 1;
+        true
+    }
+
+    fn leave(&mut self) {
+        self.depth -= 1;
+    }
+
+    /// Counts an operator; false where there are too many.
+    fn count(&mut self, place: &Place) -> bool {
+        self.work += 1;
+        if self.work > LARGEST {
+            self.report(diagnostics::TOO_LARGE, place, format!("the query comes to more than {LARGEST} operators"));
+        }
+        self.work <= LARGEST
+    }
+
+    /// Binds something only to find what is wrong with it, or what it looks like.
+    fn trial<T>(&mut self, bind: impl FnOnce(&mut Self) -> T) -> T {
+        let (subqueries, more, open, render) = (self.subqueries.len(), self.more.len(), self.open.clone(), self.render.clone());
+        self.trials += 1;
+        let answer = bind(self);
+        self.trials -= 1;
+        self.subqueries.truncate(subqueries);
+        self.more.truncate(more);
+        self.open = open;
+        self.render = render;
+        answer
+    }
+
+    /// There will be no plan, though nothing is wrong with the text.
+    fn postpone(&mut self, code: &'static str, place: &Place, message: impl Into<String>) {
+        if self.open.is_none() {
+            let (start, end) = (place.start, place.end);
+            self.open = Some(Diagnostic { code, kind: DiagnosticKind::Semantic, message: message.into(), help: None, start, end });
+        }
+    }
 }

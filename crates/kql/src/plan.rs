@@ -38,9 +38,18 @@ pub struct Field {
     pub ty: Type,
 }
 
+impl Field {
+    /// A column that no name in the query means: it carries the order of rows past a `project` that dropped the sort key, or the instant
+    /// a row came in. Hidden fields stand behind the visible ones or anywhere among them; an answer leaves them out.
+    pub fn is_hidden(&self) -> bool {
+        self.name.is_empty() || &*self.name == "$IngestionTime"
+    }
+}
+
 /// A bound query.
 #[derive(Clone, Debug)]
 pub struct Plan {
+    /// Its visible fields (see [`Field::is_hidden`]) are the answer; `order` may need the hidden ones.
     pub root: Rel,
     /// Subqueries whose answer is needed as a constant before the rest runs; each may refer to those before it.
     pub subqueries: Vec<Subquery>,
@@ -70,10 +79,44 @@ pub struct Rel {
     pub op: RelOp,
     pub fields: Vec<Field>,
     /// The order of the rows, where KQL promises one ("serialized"): empty where it does not. The engine gives this order to
-    /// windows and to the final answer explicitly.
+    /// windows and to the final answer explicitly. Keys read fields of this relation, hidden ones included.
     pub order: Vec<OrderKey>,
     /// The row set is serialized even if `order` is empty (after `serialize`, `range`, `datatable`, `print`).
     pub serialized: bool,
+}
+
+impl Rel {
+    /// The relations below, except what is shared.
+    pub fn inputs(&self) -> Vec<&Rel> {
+        match &self.op {
+            RelOp::Scan { .. } | RelOp::Values { .. } | RelOp::Range { .. } | RelOp::Group | RelOp::Shared { .. } => Vec::new(),
+            RelOp::Filter { input, .. }
+            | RelOp::Project { input, .. }
+            | RelOp::Aggregate { input, .. }
+            | RelOp::Sort { input, .. }
+            | RelOp::Take { input, .. }
+            | RelOp::Window { input, .. } => vec![input],
+            RelOp::Join { left, right, .. } => vec![left, right],
+            RelOp::Union { inputs, .. } | RelOp::Op { inputs, .. } => inputs.iter().collect(),
+            RelOp::Apply { input, body, .. } => vec![input, body],
+        }
+    }
+
+    /// The relations below, except what is shared.
+    pub fn inputs_mut(&mut self) -> Vec<&mut Rel> {
+        match &mut self.op {
+            RelOp::Scan { .. } | RelOp::Values { .. } | RelOp::Range { .. } | RelOp::Group | RelOp::Shared { .. } => Vec::new(),
+            RelOp::Filter { input, .. }
+            | RelOp::Project { input, .. }
+            | RelOp::Aggregate { input, .. }
+            | RelOp::Sort { input, .. }
+            | RelOp::Take { input, .. }
+            | RelOp::Window { input, .. } => vec![input],
+            RelOp::Join { left, right, .. } => vec![left, right],
+            RelOp::Union { inputs, .. } | RelOp::Op { inputs, .. } => inputs.iter_mut().collect(),
+            RelOp::Apply { input, body, .. } => vec![input, body],
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -209,6 +252,15 @@ impl Expr {
             for arg in args {
                 arg.walk(visit);
             }
+        }
+    }
+
+    /// Replaces the id of every column read.
+    pub fn map_columns(&mut self, f: &dyn Fn(ColumnId) -> ColumnId) {
+        match &mut self.kind {
+            ExprKind::Column(id) => *id = f(*id),
+            ExprKind::Call { args, .. } | ExprKind::Window { args, .. } => args.iter_mut().for_each(|arg| arg.map_columns(f)),
+            ExprKind::Const(_) | ExprKind::Subquery(_) => {}
         }
     }
 

@@ -1,0 +1,79 @@
+//! Codes of what the binder finds wrong, and how it says so: what, where, and the nearest right name.
+
+use model::{Diagnostic, DiagnosticKind};
+
+use super::Binder;
+use crate::plan::Field;
+use crate::syntax::ast::Place;
+
+pub const UNKNOWN_TABLE: &str = "KQL0101";
+pub const UNKNOWN_NAME: &str = "KQL0102";
+pub const UNKNOWN_FUNCTION: &str = "KQL0103";
+pub const ARGUMENT_COUNT: &str = "KQL0104";
+pub const WRONG_TYPE: &str = "KQL0105";
+pub const NOT_CONSTANT: &str = "KQL0106";
+pub const MISPLACED_AGGREGATE: &str = "KQL0107";
+pub const NOT_SERIALIZED: &str = "KQL0108";
+pub const UNSUPPORTED: &str = "KQL0109";
+pub const DUPLICATE_NAME: &str = "KQL0110";
+pub const TABLE_WANTED: &str = "KQL0111";
+pub const SCALAR_WANTED: &str = "KQL0112";
+pub const TOO_DEEP: &str = "KQL0113";
+pub const TOO_LARGE: &str = "KQL0114";
+pub const RECURSION: &str = "KQL0115";
+pub const EXTERNAL_DATA: &str = "KQL0116";
+pub const NO_QUERY: &str = "KQL0117";
+pub const BAD_OPTION: &str = "KQL0118";
+pub const RUN: &str = "KQL0119";
+pub const NOT_A_KEY: &str = "KQL0120";
+
+/// Names shown in a help line at most.
+const SHOWN: usize = 12;
+
+impl Binder<'_> {
+    pub(super) fn report(&mut self, code: &'static str, place: &Place, message: impl Into<String>) {
+        self.report_with(code, place, message, None);
+    }
+
+    pub(super) fn report_with(&mut self, code: &'static str, place: &Place, message: impl Into<String>, help: Option<String>) {
+        let mut message = message.into();
+        // Inside a stored function places belong to another text: the call stands for it.
+        let place = match self.calling.last() {
+            Some((name, at)) => {
+                message = format!("in function `{name}`: {message}");
+                at.clone()
+            }
+            None => place.clone(),
+        };
+        // A tabular `let` is bound at its definition and at each use: say it once.
+        let again = self.diagnostics.iter().any(|known| known.code == code && known.start == place.start && known.end == place.end);
+        if !again {
+            self.diagnostics.push(Diagnostic { code, kind: DiagnosticKind::Semantic, message, help, start: place.start, end: place.end });
+        }
+    }
+
+    /// `what` is KQL, but not what we can do.
+    pub(super) fn unsupported(&mut self, place: &Place, what: &str) {
+        self.report(UNSUPPORTED, place, format!("{what} is not supported here yet"));
+    }
+}
+
+/// `did you mean …` for the nearest of `names`, if one is near.
+pub fn did_you_mean<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> Option<String> {
+    let lower = name.to_lowercase();
+    names
+        .map(|candidate| (strsim::damerau_levenshtein(&lower, &candidate.to_lowercase()), candidate))
+        .filter(|(distance, candidate)| *distance <= 1 + candidate.chars().count() / 4)
+        .min_by_key(|(distance, candidate)| (*distance, candidate.len()))
+        .map(|(_, candidate)| format!("did you mean `{candidate}`?"))
+}
+
+/// The columns at hand, for a help line.
+pub fn columns_here(fields: &[Field]) -> String {
+    let names: Vec<&str> = fields.iter().filter(|field| !field.is_hidden()).map(|field| &*field.name).collect();
+    match names.len() {
+        0 => "there are no columns here".to_owned(),
+        n if n > SHOWN => format!("columns here: {}, … ({n})", names[..SHOWN].join(", ")),
+        _ => format!("columns here: {}", names.join(", ")),
+    }
+}

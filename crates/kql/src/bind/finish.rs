@@ -1,0 +1,73 @@
+//! The end of binding: what was found, as a plan or as diagnostics.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use model::Diagnostic;
+
+use super::scope::Relation;
+use super::{Binder, Bound};
+use crate::plan::{Expr, Plan, Rel, RelOp};
+
+impl Binder<'_> {
+    pub(super) fn finish(self, answer: Relation, syntax: Vec<Diagnostic>) -> Bound {
+        let columns = (!answer.open)
+            .then(|| answer.visible().map(|field| (field.name.to_string(), (!self.unknown.contains(&field.id)).then_some(field.ty))).collect());
+        let mut diagnostics = syntax;
+        let wrong_syntax = !diagnostics.is_empty();
+        // After a syntax error half of what follows would be its echo.
+        diagnostics.extend(self.diagnostics.into_iter().filter(|_| !wrong_syntax));
+        let planned = diagnostics.is_empty() && self.open.is_none() && !answer.open;
+        let mut plan = planned.then(|| Plan { root: answer.rel, subqueries: self.subqueries, render: self.render, more: self.more });
+        if let Some(plan) = &mut plan {
+            inline_lone_shares(plan);
+        }
+        Bound { plan, columns, diagnostics, open: self.open }
+    }
+}
+
+/// Shared tables that are used once need no sharing.
+fn inline_lone_shares(plan: &mut Plan) {
+    let mut uses = HashMap::new();
+    let mut roots: Vec<&mut Rel> = std::iter::once(&mut plan.root)
+        .chain(plan.subqueries.iter_mut().map(|subquery| &mut subquery.rel))
+        .chain(plan.more.iter_mut().map(|(_, rel)| rel))
+        .collect();
+    for root in &roots {
+        count(root, &mut uses);
+    }
+    if uses.values().any(|count| *count == 1) {
+        for root in &mut roots {
+            inline(root, &uses);
+        }
+    }
+}
+
+fn count(rel: &Rel, uses: &mut HashMap<u32, u32>) {
+    if let RelOp::Shared { id, input } = &rel.op {
+        let times = uses.entry(*id).or_insert(0);
+        *times += 1;
+        if *times == 1 {
+            count(input, uses);
+        }
+        return;
+    }
+    for input in rel.inputs() {
+        count(input, uses);
+    }
+}
+
+fn inline(rel: &mut Rel, uses: &HashMap<u32, u32>) {
+    if let RelOp::Shared { id, input } = &rel.op
+        && uses.get(id) == Some(&1)
+    {
+        let mut input = Arc::unwrap_or_clone(input.clone());
+        inline(&mut input, uses);
+        let exprs = input.fields.iter().map(Expr::column).collect();
+        rel.op = RelOp::Project { input: Box::new(input), exprs };
+        return;
+    }
+    for input in rel.inputs_mut() {
+        inline(input, uses);
+    }
+}

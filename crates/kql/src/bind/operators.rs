@@ -1,0 +1,118 @@
+//! Tabular operators: one family a file, one line here.
+
+mod columns;
+mod count;
+mod distinct;
+mod extend;
+mod filter;
+mod get_schema;
+mod join;
+mod print;
+mod range;
+mod render;
+mod rows;
+mod search;
+mod sort;
+mod summarize;
+mod union;
+
+use super::Binder;
+use super::scope::{Cx, Env, Relation, Windows};
+use crate::syntax::ast::{Operator, OperatorKind as Op, Property};
+
+impl Binder<'_> {
+    /// One `| operator` over `input`. `env` grows where the operator gives a name (`as`).
+    pub(super) fn operator_over(&mut self, operator: &Operator, input: Relation, env: &mut Env) -> Relation {
+        let place = &operator.place;
+        match &operator.kind {
+            Op::Where(predicate) => self.filter_by(predicate, input, env),
+            Op::Extend(items) => self.extend(items, input, env),
+            Op::Serialize(items) => self.serialize(items, input, env),
+            Op::Project(items) => self.project_items(items, input, env),
+            Op::ProjectAway(names) => self.project_away(names, input),
+            Op::ProjectKeep(names) => self.project_keep(names, input),
+            Op::ProjectRename(items) => self.project_rename(items, input),
+            Op::ProjectReorder(keys) => self.project_reorder(keys, input),
+            Op::ProjectByNames(names) => self.project_by_names(names, input, env),
+            Op::Summarize { aggregates, by, .. } => self.summarize(aggregates, by, input, env, place),
+            Op::Distinct { columns, .. } => self.distinct(columns, input, env),
+            Op::Count => self.count_rows(input),
+            Op::Take { count, .. } => self.take(count, input, env),
+            Op::Sort { keys, .. } => self.sort(keys, input, env),
+            Op::Top { count, keys } => self.top(count, keys, input, env),
+            Op::Join { properties, right, on } => self.join(properties, right, on, input, env, place),
+            Op::Lookup { properties, right, on } => self.lookup(properties, right, on, input, env, place),
+            Op::Union { properties, tables } => self.union(properties, tables, Some(input), env, place),
+            Op::Search { properties, tables, predicate } => self.search(properties, tables, predicate, Some(input), env, place),
+            Op::Render { visualization, properties } => self.render(visualization, properties, input, env),
+            Op::As { name, .. } => self.name_as(name, input, env),
+            Op::Invoke(call) => self.table_call(call, Some(input), place, &mut Cx::constant(env)),
+            Op::GetSchema => self.get_schema(input, place),
+            Op::Consume => self.consume(input),
+            Op::Sample { count } => self.sample(count, input, env),
+            Op::AssertSchema(columns) => self.assert_schema(columns, input, place),
+            Op::Print(_) | Op::Range { .. } | Op::Find { .. } => {
+                self.report(super::diagnostics::TABLE_WANTED, &operator.keyword, "this operator stands at the beginning of a query");
+                Relation::unknown()
+            }
+            other => {
+                self.unsupported(&operator.keyword, &format!("`{}`", name_of(other)));
+                Relation::unknown()
+            }
+        }
+    }
+
+    /// An operator that begins a query.
+    pub(super) fn source_operator(&mut self, operator: &Operator, env: &Env) -> Relation {
+        let place = &operator.place;
+        match &operator.kind {
+            Op::Union { properties, tables } => self.union(properties, tables, None, env, place),
+            Op::Print(items) => self.print(items, env),
+            Op::Range { name, from, to, step } => self.range(name, [from, to, step], env, place),
+            Op::Search { properties, tables, predicate } => self.search(properties, tables, predicate, None, env, place),
+            other => {
+                self.unsupported(&operator.keyword, &format!("`{}`", name_of(other)));
+                Relation::unknown()
+            }
+        }
+    }
+
+    /// Where window functions stand among rows that have an order.
+    fn windows_over(input: &Relation) -> Option<Windows> {
+        input.rel.serialized.then(Windows::default)
+    }
+}
+
+/// The value of a property before an operator's body, such as `kind=inner`.
+fn property<'p>(properties: &'p [Property], name: &str) -> Option<&'p Property> {
+    properties.iter().find(|property| property.name.text.eq_ignore_ascii_case(name))
+}
+
+/// An operator's name as written.
+fn name_of(operator: &Op) -> &str {
+    match operator {
+        Op::TopHitters { .. } => "top-hitters",
+        Op::TopNested(_) => "top-nested",
+        Op::MvExpand { .. } => "mv-expand",
+        Op::MvApply { .. } => "mv-apply",
+        Op::Parse { where_: true, .. } => "parse-where",
+        Op::Parse { .. } => "parse",
+        Op::ParseKv { .. } => "parse-kv",
+        Op::MakeSeries { .. } => "make-series",
+        Op::SampleDistinct { .. } => "sample-distinct",
+        Op::Reduce { .. } => "reduce",
+        Op::Evaluate { .. } => "evaluate",
+        Op::Partition { .. } => "partition",
+        Op::Scan { .. } => "scan",
+        Op::Fork(_) => "fork",
+        Op::Facet { .. } => "facet",
+        Op::Find { .. } => "find",
+        Op::MakeGraph { .. } => "make-graph",
+        Op::GraphMatch { .. } => "graph-match",
+        Op::GraphToTable(_) => "graph-to-table",
+        Op::GraphMarkComponents(_) => "graph-mark-components",
+        Op::MacroExpand => "macro-expand",
+        Op::Unknown(name) => &name.text,
+        _ => "this operator",
+    }
+}

@@ -1,0 +1,47 @@
+//! `distinct`.
+
+use crate::bind::naming::{Names, name_of};
+use crate::bind::scope::{Cx, Env, Relation, Scalar};
+use crate::bind::Binder;
+use crate::plan::{Rel, RelOp};
+use crate::syntax::ast::{Expr, ExprKind, Place};
+
+use super::extend::{Item, item};
+
+impl Binder<'_> {
+    pub(super) fn distinct(&mut self, columns: &[Expr], input: Relation, env: &Env) -> Relation {
+        let mut names = Names::default();
+        let mut keys: Vec<(String, Scalar, Place)> = Vec::new();
+        let mut open = false;
+        for (index, expr) in columns.iter().enumerate() {
+            match &expr.kind {
+                ExprKind::Star => {
+                    open |= input.open;
+                    for (name, value) in self.outputs(&input) {
+                        if names.take(&name) {
+                            keys.push((name, value, expr.place.clone()));
+                        }
+                    }
+                }
+                _ => {
+                    let Item { names: written, value } = item(expr);
+                    let bound = self.scalar(value, &mut Cx::row(env, &input));
+                    let name = written.first().map(|name| name.text.clone()).or_else(|| name_of(value));
+                    let name = names.unique(&name.unwrap_or_else(|| format!("Column{}", index + 1)));
+                    keys.push((name, bound, expr.place.clone()));
+                }
+            }
+        }
+        for (_, value, place) in &keys {
+            self.refuse_dynamic(value, place, "a column of `distinct`");
+        }
+        let mut fields = Vec::with_capacity(keys.len());
+        let mut exprs = Vec::with_capacity(keys.len());
+        for (name, value, _) in keys {
+            fields.push(self.field(&name, &value));
+            exprs.push(value.expr);
+        }
+        let op = RelOp::Aggregate { input: Box::new(input.rel), keys: exprs, aggregates: Vec::new() };
+        Relation { rel: Rel { op, fields, order: Vec::new(), serialized: false }, open }
+    }
+}

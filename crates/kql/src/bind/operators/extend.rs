@@ -1,0 +1,127 @@
+//! `extend`, `serialize`, `project`: columns computed from a row.
+
+use model::Type;
+
+use crate::bind::naming::{Names, name_of};
+use crate::bind::scope::{Cx, Env, Relation, Scalar, Windows};
+use crate::bind::{Binder, diagnostics as code};
+use crate::syntax::ast::{Expr, ExprKind, Name};
+
+/// A computed column before it has its final name.
+pub(super) struct Item<'a> {
+    /// As the query says; nothing where the expression gives the name.
+    pub names: &'a [Name],
+    pub value: &'a Expr,
+}
+
+pub(super) fn item(expr: &Expr) -> Item<'_> {
+    match &expr.kind {
+        ExprKind::Named { names, value } => Item { names, value },
+        _ => Item { names: &[], value: expr },
+    }
+}
+
+impl Binder<'_> {
+    /// New columns see the input only, not each other. One that has the name of a column takes its place.
+    pub(super) fn extend(&mut self, items: &[Expr], input: Relation, env: &Env) -> Relation {
+        let mut windows = Self::windows_over(&input);
+        let mut outputs = self.outputs(&input);
+        let mut names = Names::of(outputs.iter().map(|(name, _)| name.as_str()));
+        let mut given = Names::default();
+        let mut computed = Vec::with_capacity(items.len());
+        for (index, expr) in items.iter().enumerate() {
+            let Item { names: written, value } = item(expr);
+            let bound = self.scalar(value, &mut Cx { windows: windows.as_mut(), ..Cx::row(env, &input) });
+            if written.len() > 1 {
+                self.several_names(written, &bound, value);
+            }
+            let name = match (written.first(), name_of(value)) {
+                (Some(name), _) => {
+                    if !given.take(&name.text) {
+                        self.report(code::DUPLICATE_NAME, &name.place, format!("there are two new columns `{}`", name.text));
+                    }
+                    name.text.clone()
+                }
+                // A bare column stays what it is.
+                (None, Some(name)) if matches!(value.kind, ExprKind::Name(_)) => name,
+                (None, Some(name)) => names.unique(&name),
+                (None, None) => names.unique(&format!("Column{}", index + 1)),
+            };
+            names.take(&name);
+            computed.push((name, bound));
+        }
+        for (name, bound) in computed {
+            match outputs.iter_mut().find(|(existing, _)| *existing == name) {
+                Some((_, old)) => *old = bound,
+                None => outputs.push((name, bound)),
+            }
+        }
+        self.project_with(input, outputs, windows)
+    }
+
+    /// A value under several names: what the language has for functions that give several columns, and those we do not have.
+    fn several_names(&mut self, names: &[Name], value: &Scalar, expr: &Expr) {
+        if value.known {
+            let list: Vec<&str> = names.iter().map(|name| name.text.as_str()).collect();
+            self.unsupported(&expr.place, &format!("giving one value the names `({})`", list.join(", ")));
+        }
+    }
+
+    pub(super) fn serialize(&mut self, items: &[Expr], mut input: Relation, env: &Env) -> Relation {
+        input.rel.serialized = true;
+        self.extend(items, input, env)
+    }
+
+    pub(super) fn project_items(&mut self, items: &[Expr], input: Relation, env: &Env) -> Relation {
+        let mut windows = Self::windows_over(&input);
+        let mut outputs: Vec<(String, Scalar)> = Vec::with_capacity(items.len());
+        // Names that are written come first: an unnamed column gives way to them.
+        let mut names = Names::default();
+        for expr in items {
+            if let Some(name) = item(expr).names.first()
+                && !names.take(&name.text)
+            {
+                self.report(code::DUPLICATE_NAME, &name.place, format!("there are two columns `{}`", name.text));
+            }
+        }
+        let mut open = false;
+        for (index, expr) in items.iter().enumerate() {
+            if matches!(expr.kind, ExprKind::Star) {
+                open |= input.open;
+                let all = self.outputs(&input);
+                outputs.extend(all.into_iter().filter(|(name, _)| names.take(name)));
+                continue;
+            }
+            let Item { names: written, value } = item(expr);
+            let bound = self.scalar(value, &mut Cx { windows: windows.as_mut(), ..Cx::row(env, &input) });
+            if written.len() > 1 {
+                self.several_names(written, &bound, value);
+            }
+            let name = match (written.first(), name_of(value)) {
+                (Some(name), _) => name.text.clone(),
+                (None, Some(name)) if matches!(value.kind, ExprKind::Name(_)) && outputs.iter().any(|(other, _)| *other == name) => continue,
+                (None, Some(name)) => names.unique(&name),
+                (None, None) => names.unique(&format!("Column{}", index + 1)),
+            };
+            outputs.push((name, bound));
+        }
+        let mut projected = self.project_with(input, outputs, windows);
+        projected.open = open;
+        projected
+    }
+
+    pub(super) fn project_with(&mut self, input: Relation, outputs: Vec<(String, Scalar)>, windows: Option<Windows>) -> Relation {
+        let input = match windows {
+            Some(windows) => self.with_windows(input, windows),
+            None => input,
+        };
+        self.project(input, outputs)
+    }
+
+    pub(in crate::bind) fn refuse_dynamic(&mut self, value: &Scalar, place: &crate::syntax::ast::Place, what: &str) {
+        if value.known && value.ty() == Type::Dynamic {
+            let help = "make it a scalar first, as with `tostring(…)`".to_owned();
+            self.report_with(code::WRONG_TYPE, place, format!("{what} cannot be a dynamic"), Some(help));
+        }
+    }
+}

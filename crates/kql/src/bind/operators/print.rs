@@ -1,0 +1,36 @@
+//! `print`: one row.
+
+use std::sync::Arc;
+
+use crate::bind::naming::{Names, name_of};
+use crate::bind::scope::{Cx, Env, Relation};
+use crate::bind::{Binder, diagnostics as code};
+use crate::plan::{Rel, RelOp};
+use crate::syntax::ast::Expr;
+
+use super::extend::{Item, item};
+
+impl Binder<'_> {
+    /// Unnamed columns are `print_0`, `print_1`, … by their place in the list.
+    pub(super) fn print(&mut self, items: &[Expr], env: &Env) -> Relation {
+        let row = Rel { op: RelOp::Values { rows: Arc::new(vec![Vec::new()]) }, fields: Vec::new(), order: Vec::new(), serialized: true };
+        let row = Relation { rel: row, open: false };
+        let mut names = Names::default();
+        let mut outputs = Vec::with_capacity(items.len());
+        for (index, expr) in items.iter().enumerate() {
+            let Item { names: written, value } = item(expr);
+            let bound = self.scalar(value, &mut Cx::constant(env));
+            let name = match written {
+                [] => names.unique(&name_of(value).unwrap_or_else(|| format!("print_{index}"))),
+                [name, ..] => {
+                    if !names.take(&name.text) {
+                        self.report(code::DUPLICATE_NAME, &name.place, format!("there are two columns `{}`", name.text));
+                    }
+                    name.text.clone()
+                }
+            };
+            outputs.push((name, bound));
+        }
+        self.project(row, outputs)
+    }
+}

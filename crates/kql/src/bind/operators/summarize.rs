@@ -1,0 +1,238 @@
+//! `summarize`.
+//!
+//! Expressions are bound with their aggregate calls taken out into columns of the `Aggregate` below; what remains of them is projected
+//! above it, over those columns and the keys.
+
+use crate::Value;
+use crate::aggregates::{self, AggregateFn, Columns};
+use crate::bind::naming::{Names, name_of};
+use crate::bind::scope::{Aggregates, Cx, Env, Relation, Scalar};
+use crate::bind::{Binder, diagnostics as code};
+use crate::plan::{AggregateCall, Expr as Bound, ExprKind as BoundKind, Field, Rel, RelOp};
+use crate::syntax::ast::{Call, Expr, ExprKind, Name, Place};
+
+use super::extend::{Item, item};
+
+/// A key of the grouping: the expression below, the column above.
+struct Key {
+    expr: Bound,
+    field: Field,
+}
+
+impl Binder<'_> {
+    pub(super) fn summarize(&mut self, aggregates: &[Expr], by: &[Expr], input: Relation, env: &Env, place: &Place) -> Relation {
+        let mut names = Names::default();
+        let mut keys: Vec<Key> = Vec::with_capacity(by.len());
+        for (index, expr) in by.iter().enumerate() {
+            let Item { names: written, value } = item(expr);
+            let bound = self.scalar(value, &mut Cx::row(env, &input));
+            self.refuse_dynamic(&bound, &value.place, "a key of `summarize`");
+            let name = match written.first() {
+                Some(name) => {
+                    self.take_name(&mut names, name);
+                    name.text.clone()
+                }
+                None => names.unique(&name_of(value).unwrap_or_else(|| format!("Column{}", index + 1))),
+            };
+            let field = self.field(&name, &bound);
+            keys.push(Key { expr: bound.expr, field });
+        }
+        let mut collected = Aggregates::default();
+        let mut outputs: Vec<(String, Scalar)> = keys.iter().map(|key| (key.field.name.to_string(), self.column(&key.field))).collect();
+        for (index, expr) in aggregates.iter().enumerate() {
+            let Item { names: written, value } = item(expr);
+            let many = match &unwrapped(value).kind {
+                ExprKind::Call(call) => aggregates::find(&call.name.text).filter(|aggregate| gives_several(aggregate, call)).map(|found| (found, call)),
+                _ => None,
+            };
+            if let Some((aggregate, call)) = many {
+                self.several(aggregate, call, written, &value.place, &input, env, &keys, &mut collected, &mut names, &mut outputs);
+                continue;
+            }
+            let mut cx = Cx { aggregates: Some(&mut collected), ..Cx::row(env, &input) };
+            let mut bound = self.scalar(value, &mut cx);
+            replace_keys(&mut bound.expr, &keys);
+            self.check_grouped(&bound, &collected, &keys, &input, &value.place);
+            if written.len() > 1 && bound.known {
+                self.unsupported(&value.place, "giving one aggregate several names");
+            }
+            let name = match written.first() {
+                Some(name) => {
+                    self.take_name(&mut names, name);
+                    name.text.clone()
+                }
+                None => names.unique(&name_of(value).unwrap_or_else(|| format!("Column{}", index + 1))),
+            };
+            outputs.push((name, bound));
+        }
+        if aggregates.is_empty() && by.is_empty() {
+            self.report(code::ARGUMENT_COUNT, place, "`summarize` wants an aggregate or a key");
+        }
+        let mut fields: Vec<Field> = keys.iter().map(|key| key.field.clone()).collect();
+        let mut calls = Vec::with_capacity(collected.calls.len());
+        for (call, field) in collected.calls {
+            fields.push(field);
+            calls.push(call);
+        }
+        let op = RelOp::Aggregate { input: Box::new(input.rel), keys: keys.into_iter().map(|key| key.expr).collect(), aggregates: calls };
+        let grouped = Relation { rel: Rel { op, fields, order: Vec::new(), serialized: false }, open: false };
+        self.project(grouped, outputs)
+    }
+
+    fn take_name(&mut self, names: &mut Names, name: &Name) {
+        if !names.take(&name.text) {
+            self.report(code::DUPLICATE_NAME, &name.place, format!("there are two columns `{}`", name.text));
+        }
+    }
+
+    /// After grouping only keys and aggregates have one value a group.
+    fn check_grouped(&mut self, value: &Scalar, collected: &Aggregates, keys: &[Key], input: &Relation, place: &Place) {
+        for id in value.expr.columns() {
+            let grouped = keys.iter().any(|key| key.field.id == id) || collected.calls.iter().any(|(_, field)| field.id == id);
+            if let (false, Some(field)) = (grouped, input.rel.fields.iter().find(|field| field.id == id)) {
+                let help = format!("put it behind `by`, or take one value with `take_any({})`", field.name);
+                self.report_with(code::NOT_A_KEY, place, format!("`{}` is neither a key nor inside an aggregate", field.name), Some(help));
+            }
+        }
+    }
+
+    /// Aggregates that give several columns: `arg_max(a, b, *)`, `percentiles(x, 5, 50)`.
+    #[allow(clippy::too_many_arguments)]
+    fn several(
+        &mut self,
+        aggregate: &'static AggregateFn,
+        call: &Call,
+        written: &[Name],
+        place: &Place,
+        input: &Relation,
+        env: &Env,
+        keys: &[Key],
+        collected: &mut Aggregates,
+        names: &mut Names,
+        outputs: &mut Vec<(String, Scalar)>,
+    ) {
+        let Some(columns) = self.several_columns(aggregate, call, place, input, env, keys) else { return };
+        if written.len() > columns.len() {
+            self.report(code::ARGUMENT_COUNT, &written[columns.len()].place, format!("`{}` gives only {} columns here", call.name.text, columns.len()));
+        }
+        for (index, (name, bound, known)) in columns.into_iter().enumerate() {
+            let name = match written.get(index) {
+                Some(name) => {
+                    self.take_name(names, name);
+                    name.text.clone()
+                }
+                None => names.unique(&name),
+            };
+            let mut cx = Cx { aggregates: Some(&mut *collected), ..Cx::row(env, input) };
+            let value = self.collect_aggregate(bound, known, &mut cx);
+            outputs.push((name, value));
+        }
+    }
+
+    /// The calls behind one that gives several columns, with the names that they have where the query gives none.
+    fn several_columns(
+        &mut self,
+        aggregate: &'static AggregateFn,
+        call: &Call,
+        place: &Place,
+        input: &Relation,
+        env: &Env,
+        keys: &[Key],
+    ) -> Option<Vec<(String, AggregateCall, bool)>> {
+        let mut args: Vec<(String, Scalar, Place)> = Vec::new();
+        for (index, arg) in call.args.iter().enumerate() {
+            if matches!(arg.kind, ExprKind::Star) {
+                for field in input.visible() {
+                    let taken = |expr: &Bound| matches!(expr.kind, BoundKind::Column(id) if id == field.id);
+                    if !keys.iter().any(|key| taken(&key.expr)) && !args.iter().any(|(_, value, _)| taken(&value.expr)) {
+                        args.push((field.name.to_string(), self.column(field), arg.place.clone()));
+                    }
+                }
+                continue;
+            }
+            let value = self.scalar(arg, &mut Cx::row(env, input));
+            let unnamed = if index == 0 { format!("{}_", call.name.text) } else { format!("{}_{}", call.name.text, index) };
+            args.push((name_of(arg).unwrap_or(unnamed), value, arg.place.clone()));
+        }
+        let mut columns = Vec::with_capacity(args.len());
+        match aggregate.columns {
+            Columns::One => return None,
+            Columns::Extreme => {
+                let Some((_, order, _)) = args.first().cloned() else {
+                    self.report(code::ARGUMENT_COUNT, place, format!("`{}` wants at least 1 argument, got 0", call.name.text));
+                    return None;
+                };
+                for (name, value, at) in args {
+                    let (call, known) = self.aggregate_of(aggregate, vec![order.clone(), value], &[place.clone(), at], place)?;
+                    columns.push((name, call, known));
+                }
+            }
+            Columns::Record => {
+                let record = if args.len() > 1 { aggregates::find(aggregates::RECORD).unwrap_or(aggregate) } else { aggregate };
+                for (name, value, at) in args {
+                    let (bound, known) = self.aggregate_of(record, vec![value], &[at], place)?;
+                    let name = if call.name.text == "any" { format!("any_{name}") } else { name };
+                    columns.push((name, bound, known));
+                }
+            }
+            Columns::Percentiles { values, each } => {
+                let Some(each) = aggregates::find(each) else {
+                    self.unsupported(place, &format!("`{}`", call.name.text));
+                    return None;
+                };
+                if args.len() <= values {
+                    self.report(code::ARGUMENT_COUNT, place, format!("`{}` wants at least {} arguments, got {}", call.name.text, values + 1, args.len()));
+                    return None;
+                }
+                let first = call.args.first().and_then(name_of).unwrap_or_default();
+                let percents = args.split_off(values);
+                for (_, percent, at) in percents {
+                    let shown = percent_name(percent.expr.as_const());
+                    let mut all: Vec<Scalar> = args.iter().map(|(_, value, _)| value.clone()).collect();
+                    let mut places: Vec<Place> = args.iter().map(|(_, _, at)| at.clone()).collect();
+                    all.push(percent);
+                    places.push(at);
+                    let (call, known) = self.aggregate_of(each, all, &places, place)?;
+                    columns.push((format!("percentile_{first}_{shown}"), call, known));
+                }
+            }
+        }
+        Some(columns)
+    }
+}
+
+/// `99_9` for 99.9, as Kusto names its columns.
+fn percent_name(value: Option<&Value>) -> String {
+    match value {
+        Some(Value::Int(n)) => n.to_string(),
+        Some(Value::Long(n)) => n.to_string(),
+        Some(Value::Real(n)) => n.to_string().replace('.', "_"),
+        _ => String::new(),
+    }
+}
+
+fn gives_several(aggregate: &AggregateFn, call: &Call) -> bool {
+    match aggregate.columns {
+        Columns::One => false,
+        Columns::Extreme | Columns::Percentiles { .. } => true,
+        Columns::Record => call.args.len() != 1 || matches!(call.args[0].kind, ExprKind::Star),
+    }
+}
+
+/// Puts the column of a key where the key's expression stands.
+fn replace_keys(expr: &mut Bound, keys: &[Key]) {
+    if let Some(key) = keys.iter().find(|key| key.expr == *expr && !matches!(expr.kind, BoundKind::Const(_))) {
+        *expr = Bound::column(&key.field);
+        return;
+    }
+    if let BoundKind::Call { args, .. } = &mut expr.kind {
+        args.iter_mut().for_each(|arg| replace_keys(arg, keys));
+    }
+}
+
+fn unwrapped(expr: &Expr) -> &Expr {
+    match &expr.kind {
+        ExprKind::Paren(inner) => unwrapped(inner),
+        _ => expr,
+    }
+}

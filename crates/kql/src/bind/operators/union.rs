@@ -1,0 +1,174 @@
+//! `union`: rows of several tables, columns matched by name and type.
+
+use model::Type;
+
+use crate::Value;
+use crate::bind::naming::{Names, name_of, wildcard};
+use crate::bind::scope::{Binding, Env, Relation, Scalar};
+use crate::bind::{Binder, diagnostics as code};
+use crate::plan::{Expr as Bound, Rel, RelOp};
+use crate::syntax::ast::{Expr, ExprKind, Name, Place, Property};
+
+use super::property;
+
+/// One table of a union, and what `withsource` calls it.
+pub(super) struct Leg {
+    pub relation: Relation,
+    pub source: String,
+}
+
+/// A column of the result.
+struct Output {
+    name: String,
+    ty: Type,
+    known: bool,
+    /// Of each leg, the index of its field.
+    from: Vec<Option<usize>>,
+}
+
+impl Binder<'_> {
+    pub(super) fn union(&mut self, properties: &[Property], tables: &[Expr], input: Option<Relation>, env: &Env, place: &Place) -> Relation {
+        let mut fuzzy = false;
+        let mut inner = false;
+        let mut source_column = None;
+        for property in properties {
+            let value = &property.value;
+            match property.name.text.to_ascii_lowercase().as_str() {
+                "isfuzzy" => fuzzy = matches!(&value.kind, ExprKind::Literal(Value::Bool(true))) || name_of(value).is_some_and(|name| name == "true"),
+                "kind" => match name_of(value).as_deref() {
+                    Some("inner") => inner = true,
+                    Some("outer") => {}
+                    _ => self.report(code::BAD_OPTION, &value.place, "`kind` of a union is `inner` or `outer`"),
+                },
+                "withsource" | "with_source" => source_column = self.text(value, "the name of the source column", env),
+                name if name.starts_with("hint.") => {}
+                name => self.report(code::BAD_OPTION, &property.name.place, format!("`union` has no option `{name}`")),
+            }
+        }
+        let mut legs: Vec<Leg> = input.map(|relation| Leg { relation, source: "union_arg0".to_owned() }).into_iter().collect();
+        for table in tables {
+            self.union_leg(table, fuzzy, "union_arg", env, &mut legs);
+        }
+        if legs.is_empty() {
+            self.report(code::UNKNOWN_TABLE, place, "none of the tables of this union is here");
+            return Relation::unknown();
+        }
+        self.unite(legs, inner, source_column.as_deref())
+    }
+
+    /// Binds a table expression of a union; several tables where it is a wildcard, none where it is missing and that is allowed.
+    pub(super) fn union_leg(&mut self, table: &Expr, fuzzy: bool, unnamed: &str, env: &Env, legs: &mut Vec<Leg>) {
+        let pattern = match &table.kind {
+            ExprKind::Wildcard(name) => Some(name.text.as_str()),
+            ExprKind::Star => Some("*"),
+            _ => None,
+        };
+        if let Some(pattern) = pattern {
+            return self.wildcard_legs(pattern, &table.place, fuzzy, env, legs);
+        }
+        let source = match &table.kind {
+            ExprKind::Name(name) if env.get(&name.text).is_none() => name.text.clone(),
+            _ => format!("{unnamed}{}", legs.len()),
+        };
+        let before = self.diagnostics.len();
+        let relation = self.table(table, env);
+        let missing = fuzzy && self.diagnostics[before..].iter().any(|found| found.code == code::UNKNOWN_TABLE);
+        if missing {
+            self.diagnostics.truncate(before);
+            return;
+        }
+        legs.push(Leg { relation, source });
+    }
+
+    fn wildcard_legs(&mut self, pattern: &str, place: &Place, fuzzy: bool, env: &Env, legs: &mut Vec<Leg>) {
+        let mut names: Vec<String> = self.schema.tables().into_iter().filter(|name| wildcard(pattern, name)).collect();
+        let views = env.names().filter(|(name, binding)| wildcard(pattern, name) && matches!(binding, Binding::Function(function) if function.function.view));
+        names.extend(views.map(|(name, _)| name.to_owned()));
+        names.sort();
+        names.dedup();
+        if names.is_empty() && !fuzzy {
+            self.report(code::UNKNOWN_TABLE, place, format!("no table matches `{pattern}`"));
+        }
+        for text in names {
+            if !self.count(place) {
+                return;
+            }
+            let name = Expr { kind: ExprKind::Name(Name { text: text.clone(), place: place.clone(), quoted: true }), place: place.clone() };
+            let relation = self.table(&name, env);
+            legs.push(Leg { relation, source: text });
+        }
+    }
+
+    /// Columns of the same name and type become one; where a name has several types each gets its type behind it.
+    pub(super) fn unite(&mut self, legs: Vec<Leg>, inner: bool, source: Option<&str>) -> Relation {
+        let open = legs.iter().any(|leg| leg.relation.open);
+        let mut outputs: Vec<Output> = Vec::new();
+        for (index, leg) in legs.iter().enumerate() {
+            for (position, field) in leg.relation.rel.fields.iter().enumerate() {
+                if field.name.is_empty() {
+                    continue;
+                }
+                let known = !self.unknown.contains(&field.id);
+                let matching = outputs.iter_mut().find(|output| output.name == *field.name && (output.ty == field.ty || !known || !output.known));
+                match matching {
+                    Some(output) => {
+                        if !output.known && known {
+                            output.ty = field.ty;
+                        }
+                        output.known |= known;
+                        output.from[index] = Some(position);
+                    }
+                    None => {
+                        let mut from = vec![None; legs.len()];
+                        from[index] = Some(position);
+                        outputs.push(Output { name: field.name.to_string(), ty: field.ty, known, from });
+                    }
+                }
+            }
+        }
+        if inner {
+            outputs.retain(|output| output.from.iter().all(Option::is_some));
+        }
+        // A name is free where all its columns are of one type.
+        let plain: Vec<bool> = outputs.iter().map(|output| outputs.iter().filter(|other| other.name == output.name).count() == 1).collect();
+        let mut names = Names::of(source.into_iter().chain(outputs.iter().zip(&plain).filter(|(_, plain)| **plain).map(|(output, _)| output.name.as_str())));
+        let mut fields = Vec::with_capacity(outputs.len() + 1);
+        if let Some(source) = source {
+            fields.push(self.typed(source, Type::String));
+        }
+        for (output, plain) in outputs.iter().zip(&plain) {
+            let name = if *plain && Some(output.name.as_str()) != source {
+                output.name.clone()
+            } else if *plain {
+                names.unique(&output.name)
+            } else {
+                names.unique(&format!("{}_{}", output.name, output.ty))
+            };
+            let value = Scalar { expr: Self::null(output.ty), known: output.known };
+            fields.push(self.field(&name, &value));
+        }
+        let mut columns = Vec::with_capacity(legs.len());
+        for (index, leg) in legs.iter().enumerate() {
+            let mut exprs: Vec<Bound> = Vec::with_capacity(fields.len());
+            if source.is_some() {
+                exprs.push(Bound::constant(Value::String(leg.source.clone())));
+            }
+            for output in &outputs {
+                exprs.push(match output.from[index] {
+                    Some(position) => Bound::column(&leg.relation.rel.fields[position]),
+                    None => Self::null(output.ty),
+                });
+            }
+            columns.push(exprs);
+        }
+        let inputs = legs.into_iter().map(|leg| leg.relation.rel).collect();
+        let rel = Rel { op: RelOp::Union { inputs, columns }, fields, order: Vec::new(), serialized: false };
+        Relation { rel, open }
+    }
+
+    /// Reads `kind` of a join.
+    pub(super) fn kind_of(&mut self, properties: &[Property], env: &Env) -> Option<String> {
+        let kind = property(properties, "kind")?;
+        self.text(&kind.value, "`kind`", env).map(|text| text.to_ascii_lowercase())
+    }
+}

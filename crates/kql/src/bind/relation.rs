@@ -1,0 +1,161 @@
+//! Building blocks of relations: projections that keep what the order needs, window nodes, shared tables.
+
+use std::sync::Arc;
+
+use model::Type;
+
+use super::Binder;
+use super::scope::{Relation, Scalar, SharedTable, Windows};
+use crate::Value;
+use crate::plan::{ColumnId, Expr, ExprKind, Field, Rel, RelOp};
+
+/// The hidden column of a table that tells when a row came in.
+pub(super) const INGESTION_TIME: &str = "$IngestionTime";
+
+impl Relation {
+    /// A relation of which nothing is known, after an error or where only a run can tell.
+    pub fn unknown() -> Self {
+        Self { rel: Rel { op: RelOp::Values { rows: Arc::default() }, fields: Vec::new(), order: Vec::new(), serialized: true }, open: true }
+    }
+
+    pub fn visible(&self) -> impl Iterator<Item = &Field> {
+        self.rel.fields.iter().filter(|field| !field.is_hidden())
+    }
+
+    pub fn find(&self, name: &str) -> Option<&Field> {
+        self.visible().find(|field| &*field.name == name)
+    }
+
+    /// The same fields with another operator on top, order and all.
+    pub fn wrap(self, op: impl FnOnce(Box<Rel>) -> RelOp) -> Self {
+        let (fields, order, serialized) = (self.rel.fields.clone(), self.rel.order.clone(), self.rel.serialized);
+        Self { rel: Rel { op: op(Box::new(self.rel)), fields, order, serialized }, open: self.open }
+    }
+
+    /// Forgets any order of rows.
+    pub fn unordered(mut self) -> Self {
+        self.rel.order.clear();
+        self.rel.serialized = false;
+        self
+    }
+}
+
+impl Binder<'_> {
+    pub(super) fn fresh(&mut self) -> ColumnId {
+        let id = ColumnId(self.next_column);
+        self.next_column += 1;
+        id
+    }
+
+    /// A new column for `value`; unknown types stay unknown.
+    pub(super) fn field(&mut self, name: &str, value: &Scalar) -> Field {
+        let field = Field { id: self.fresh(), name: name.into(), ty: value.ty() };
+        if !value.known {
+            self.unknown.insert(field.id);
+        }
+        field
+    }
+
+    pub(super) fn typed(&mut self, name: &str, ty: Type) -> Field {
+        Field { id: self.fresh(), name: name.into(), ty }
+    }
+
+    pub(super) fn column(&self, field: &Field) -> Scalar {
+        Scalar { expr: Expr::column(field), known: !self.unknown.contains(&field.id) }
+    }
+
+    /// Columns `outputs` over `input`, in this order. A column passed on keeps its id, the first time it is. Columns that the order of rows
+    /// needs, and when a row came in, stay as hidden fields behind.
+    pub(super) fn project(&mut self, input: Relation, outputs: Vec<(String, Scalar)>) -> Relation {
+        let Relation { rel: input, open } = input;
+        let mut fields: Vec<Field> = Vec::with_capacity(outputs.len());
+        let mut exprs = Vec::with_capacity(outputs.len());
+        for (name, value) in outputs {
+            let kept = match value.expr.kind {
+                ExprKind::Column(id) if !fields.iter().any(|field| field.id == id) => Some(id),
+                _ => None,
+            };
+            let field = match kept {
+                Some(id) => Field { id, name: name.as_str().into(), ty: value.ty() },
+                None => self.field(&name, &value),
+            };
+            fields.push(field);
+            exprs.push(value.expr);
+        }
+        let mut needed: Vec<ColumnId> = input.order.iter().flat_map(|key| key.expr.columns()).collect();
+        needed.extend(input.fields.iter().filter(|field| &*field.name == INGESTION_TIME).map(|field| field.id));
+        for id in needed {
+            if fields.iter().any(|field| field.id == id) {
+                continue;
+            }
+            if let Some(field) = input.fields.iter().find(|field| field.id == id) {
+                let name: Arc<str> = if &*field.name == INGESTION_TIME { field.name.clone() } else { "".into() };
+                fields.push(Field { id, name, ty: field.ty });
+                exprs.push(Expr::column(field));
+            }
+        }
+        let (order, serialized) = (input.order.clone(), input.serialized);
+        Relation { rel: Rel { op: RelOp::Project { input: Box::new(input), exprs }, fields, order, serialized }, open }
+    }
+
+    /// All visible columns as outputs for [`Binder::project`].
+    pub(super) fn outputs(&self, input: &Relation) -> Vec<(String, Scalar)> {
+        input.visible().map(|field| (field.name.to_string(), self.column(field))).collect()
+    }
+
+    /// Puts the window calls met in expressions over `input` under them, as hidden columns.
+    pub(super) fn with_windows(&mut self, mut input: Relation, windows: Windows) -> Relation {
+        let mut calls = windows.calls;
+        let mut level = 0;
+        while !calls.is_empty() {
+            let (now, later): (Vec<_>, Vec<_>) = calls.into_iter().partition(|call| call.level <= level);
+            let mut fields = input.rel.fields.clone();
+            fields.extend(now.iter().map(|call| call.field.clone()));
+            let exprs = now.into_iter().map(|call| call.expr).collect();
+            let (order, serialized) = (input.rel.order.clone(), input.rel.serialized);
+            input.rel = Rel { op: RelOp::Window { input: Box::new(input.rel), exprs }, fields, order, serialized };
+            calls = later;
+            level += 1;
+        }
+        input
+    }
+
+    pub(super) fn filter(&mut self, input: Relation, predicate: Scalar) -> Relation {
+        input.wrap(|input| RelOp::Filter { input, predicate: predicate.expr })
+    }
+
+    /// A relation that will be used several times.
+    pub(super) fn share(&mut self, relation: Relation) -> SharedTable {
+        self.next_shared += 1;
+        SharedTable { id: self.next_shared, rel: Arc::new(relation.rel), open: relation.open }
+    }
+
+    /// One use of a shared relation, with ids of its own.
+    pub(super) fn reuse(&mut self, shared: &SharedTable) -> Relation {
+        let mut renamed = Vec::with_capacity(shared.rel.fields.len());
+        for field in &shared.rel.fields {
+            let id = self.fresh();
+            if self.unknown.contains(&field.id) {
+                self.unknown.insert(id);
+            }
+            renamed.push(Field { id, ..field.clone() });
+        }
+        let rename = |id: ColumnId| shared.rel.fields.iter().position(|field| field.id == id).map_or(id, |index| renamed[index].id);
+        let mut order = shared.rel.order.clone();
+        for key in &mut order {
+            key.expr.map_columns(&rename);
+        }
+        let rel = Rel { op: RelOp::Shared { id: shared.id, input: shared.rel.clone() }, fields: renamed, order, serialized: shared.rel.serialized };
+        Relation { rel, open: shared.open }
+    }
+
+    /// A null of a type; the null of a string is empty.
+    pub(super) fn null(ty: Type) -> Expr {
+        Expr::constant(if ty == Type::String { Value::String(String::new()) } else { Value::Null(ty) })
+    }
+
+    /// What stands for a scalar that could not be bound or whose type is not known.
+    pub(super) fn unknown_scalar() -> Scalar {
+        Scalar { expr: Self::null(Type::Dynamic), known: false }
+    }
+}

@@ -1,0 +1,415 @@
+//! Scalar expressions: columns, variables, operators. Calls are in `calls`.
+
+use model::Type;
+
+use super::scope::{Binding, Cx, Scalar};
+use super::{Binder, casts, diagnostics as code};
+use crate::Value;
+use crate::plan::{Expr, ExprKind as Bound, Field, Subquery, SubqueryKind};
+use crate::syntax::ast::{self, ExprKind, Name, Place};
+
+impl Binder<'_> {
+    pub(super) fn scalar(&mut self, expr: &ast::Expr, cx: &mut Cx) -> Scalar {
+        if !self.enter(&expr.place) {
+            return Self::unknown_scalar();
+        }
+        let bound = self.scalar_inner(expr, cx);
+        self.leave();
+        bound
+    }
+
+    fn scalar_inner(&mut self, expr: &ast::Expr, cx: &mut Cx) -> Scalar {
+        match &expr.kind {
+            ExprKind::Literal(value) => Scalar::known(Expr::constant(value.clone())),
+            ExprKind::Dynamic(text) if text.trim() == "null" => Scalar::known(Expr::constant(Value::Null(Type::Dynamic))),
+            ExprKind::Dynamic(text) => Scalar::known(Expr::constant(Value::Dynamic(text.clone()))),
+            ExprKind::Name(name) => self.name(name, cx),
+            ExprKind::Call(call) => self.call(call, &expr.place, cx),
+            ExprKind::Member { object, name } => self.member(object, name, &expr.place, cx),
+            ExprKind::Index { object, index } => {
+                let object_value = self.scalar(object, cx);
+                let index_value = self.scalar(index, cx);
+                self.operator("[]", vec![object_value, index_value], &[object.place.clone(), index.place.clone()], &expr.place)
+            }
+            ExprKind::Unary { op, operand } => self.unary(op, operand, &expr.place, cx),
+            ExprKind::Binary { op, .. } if matches!(*op, "and" | "or") => self.connective(op, expr, cx),
+            ExprKind::Binary { .. } => self.binary(expr, cx),
+            ExprKind::In { op, left, list } => self.member_of(op, left, list, &expr.place, cx),
+            ExprKind::Between { negated, operand, low, high } => self.between(*negated, [operand, low, high], &expr.place, cx),
+            ExprKind::Named { value, .. } => self.scalar(value, cx),
+            ExprKind::Paren(inner) => self.scalar(inner, cx),
+            ExprKind::ToScalar(inner) => self.to_scalar(inner, cx),
+            ExprKind::List(items) => {
+                let values: Vec<Scalar> = items.iter().map(|item| self.scalar(item, cx)).collect();
+                let places: Vec<Place> = items.iter().map(|item| item.place.clone()).collect();
+                self.operator("pack_array", values, &places, &expr.place)
+            }
+            ExprKind::Star | ExprKind::Wildcard(_) => {
+                self.report(code::SCALAR_WANTED, &expr.place, "`*` cannot stand here");
+                Self::unknown_scalar()
+            }
+            ExprKind::Pipe { .. } | ExprKind::Source(_) | ExprKind::Materialize(_) | ExprKind::DataTable { .. } | ExprKind::ExternalData { .. } => {
+                self.report_with(code::SCALAR_WANTED, &expr.place, "a table cannot stand here", Some("`toscalar(…)` takes its first value".to_owned()));
+                Self::unknown_scalar()
+            }
+            ExprKind::Error => Self::unknown_scalar(),
+        }
+    }
+
+    /// The column or variable that `name` means; columns come first.
+    fn name(&mut self, name: &Name, cx: &mut Cx) -> Scalar {
+        if let Some(field) = find(cx.fields, &name.text) {
+            return self.column(field);
+        }
+        match cx.env.get(&name.text) {
+            Some(Binding::Scalar(value)) => return value.clone(),
+            Some(_) => {
+                self.report_with(
+                    code::SCALAR_WANTED,
+                    &name.place,
+                    format!("`{}` is a table or a function, not a value", name.text),
+                    Some("`toscalar(…)` takes the first value of a table".to_owned()),
+                );
+                return Self::unknown_scalar();
+            }
+            None => {}
+        }
+        if let Some((right, _)) = cx.right
+            && let Some(field) = find(right, &name.text)
+        {
+            return self.column(field);
+        }
+        if !cx.open && !cx.right.is_some_and(|(_, open)| open) {
+            let variables = cx.env.names().filter(|(_, binding)| matches!(binding, Binding::Scalar(_))).map(|(name, _)| name);
+            let near = code::did_you_mean(&name.text, cx.fields.iter().filter(|field| !field.is_hidden()).map(|field| &*field.name).chain(variables));
+            let here = code::columns_here(cx.fields);
+            let help = near.map_or(here.clone(), |near| format!("{near} {here}"));
+            self.report_with(code::UNKNOWN_NAME, &name.place, format!("there is no column or variable `{}`", name.text), Some(help));
+        }
+        Self::unknown_scalar()
+    }
+
+    /// `a.b`: a property of a dynamic, a side of a join, the state of a `scan` step.
+    fn member(&mut self, object: &ast::Expr, name: &Name, place: &Place, cx: &mut Cx) -> Scalar {
+        if let ExprKind::Name(side) = &object.kind {
+            let fields = match side.text.as_str() {
+                "$left" => Some((cx.fields, cx.open)),
+                "$right" => cx.right,
+                _ => None,
+            };
+            if let Some((fields, open)) = fields {
+                return self.side(fields, open, side, name);
+            }
+            if let Some(steps) = &mut cx.steps
+                && let Some(step) = steps.names.iter().position(|step| *step == side.text)
+            {
+                if let Some(index) = steps.fields.iter().position(|field| *field.name == name.text) {
+                    let used = steps.used.iter().find(|(s, f, _)| (*s, *f) == (step, index)).map(|(_, _, id)| *id);
+                    let id = used.unwrap_or_else(|| {
+                        let id = self.fresh();
+                        steps.used.push((step, index, id));
+                        id
+                    });
+                    return Scalar::known(Expr { kind: Bound::Column(id), ty: steps.fields[index].ty });
+                }
+                let help = code::columns_here(&steps.fields);
+                self.report_with(code::UNKNOWN_NAME, &name.place, format!("step `{}` has no column `{}`", side.text, name.text), Some(help));
+                return Self::unknown_scalar();
+            }
+        }
+        let value = self.scalar(object, cx);
+        let key = Scalar::known(Expr::constant(Value::String(name.text.clone())));
+        if value.known && value.ty() != Type::Dynamic {
+            let help = "only a dynamic has properties; `parse_json(…)` makes one of a string".to_owned();
+            self.report_with(code::WRONG_TYPE, place, format!("a {} has no property `{}`", value.ty(), name.text), Some(help));
+            return Self::unknown_scalar();
+        }
+        self.operator("[]", vec![value, key], &[object.place.clone(), name.place.clone()], place)
+    }
+
+    fn side(&mut self, fields: &[Field], open: bool, side: &Name, name: &Name) -> Scalar {
+        if let Some(field) = find(fields, &name.text) {
+            return self.column(field);
+        }
+        if !open {
+            let near = code::did_you_mean(&name.text, fields.iter().map(|field| &*field.name));
+            let help = near.unwrap_or_else(|| code::columns_here(fields));
+            self.report_with(code::UNKNOWN_NAME, &name.place, format!("`{}` has no column `{}`", side.text, name.text), Some(help));
+        }
+        Self::unknown_scalar()
+    }
+
+    fn unary(&mut self, op: &str, operand: &ast::Expr, place: &Place, cx: &mut Cx) -> Scalar {
+        let value = self.scalar(operand, cx);
+        if op == "+" {
+            return value;
+        }
+        match value.expr.as_const() {
+            Some(Value::Int(n)) => Scalar::known(Expr::constant(n.checked_neg().map_or(Value::Null(Type::Int), Value::Int))),
+            Some(Value::Long(n)) => Scalar::known(Expr::constant(Value::Long(n.wrapping_neg()))),
+            Some(Value::Real(n)) => Scalar::known(Expr::constant(Value::Real(-n))),
+            Some(Value::Timespan(n)) => Scalar::known(Expr::constant(Value::Timespan(n.wrapping_neg()))),
+            _ => self.operator("neg", vec![value], &[operand.place.clone()], place),
+        }
+    }
+
+    /// A chain of `and` or of `or`, as a tree of little depth however long the chain.
+    fn connective(&mut self, op: &'static str, expr: &ast::Expr, cx: &mut Cx) -> Scalar {
+        let mut chain = Vec::new();
+        let mut left = expr;
+        while let ExprKind::Binary { op: inner, left: next, right, .. } = &left.kind
+            && *inner == op
+        {
+            chain.push(&**right);
+            left = next;
+        }
+        chain.push(left);
+        let mut values: Vec<(Scalar, Place)> = chain.into_iter().rev().map(|part| (self.scalar(part, cx), part.place.clone())).collect();
+        while values.len() > 1 {
+            let mut paired = Vec::with_capacity(values.len().div_ceil(2));
+            let mut rest = values.into_iter();
+            while let Some((left, left_place)) = rest.next() {
+                paired.push(match rest.next() {
+                    Some((right, right_place)) => {
+                        let place = left_place.start..right_place.end;
+                        (self.operator(op, vec![left, right], &[left_place, right_place], &place), place)
+                    }
+                    None => (left, left_place),
+                });
+            }
+            values = paired;
+        }
+        values.pop().map_or_else(Self::unknown_scalar, |(value, _)| value)
+    }
+
+    /// A chain of binary operators, bound from its left end without recursion.
+    fn binary(&mut self, expr: &ast::Expr, cx: &mut Cx) -> Scalar {
+        let mut chain = Vec::new();
+        let mut left = expr;
+        while let ExprKind::Binary { op, left: next, right, .. } = &left.kind
+            && !matches!(*op, "and" | "or")
+        {
+            chain.push((*op, &**right, &left.place));
+            left = next;
+        }
+        if chain.len() > super::DEEPEST {
+            self.report(code::TOO_DEEP, &expr.place, format!("more than {} operators in a row", super::DEEPEST));
+            return Self::unknown_scalar();
+        }
+        let mut value = self.scalar(left, cx);
+        let mut start = left.place.clone();
+        for (op, right, place) in chain.into_iter().rev() {
+            let other = self.scalar(right, cx);
+            let op = if op == "<>" { "!=" } else { op };
+            value = self.operator(op, vec![value, other], &[start, right.place.clone()], place);
+            start = place.clone();
+        }
+        value
+    }
+
+    fn between(&mut self, negated: bool, [operand, low, high]: [&ast::Expr; 3], place: &Place, cx: &mut Cx) -> Scalar {
+        let value = self.scalar(operand, cx);
+        let from = self.scalar(low, cx);
+        let mut to = self.scalar(high, cx);
+        // `between (start .. 1d)`: the end lies so much later than the start.
+        if from.known && to.known && from.ty() == Type::Datetime && to.ty() == Type::Timespan {
+            to = self.operator("+", vec![from.clone(), to], &[low.place.clone(), high.place.clone()], place);
+        }
+        let name = if negated { "!between" } else { "between" };
+        self.operator(name, vec![value, from, to], &[operand.place.clone(), low.place.clone(), high.place.clone()], place)
+    }
+
+    /// `in`, `has_any` and their kin.
+    fn member_of(&mut self, op: &'static str, left: &ast::Expr, list: &[ast::Expr], place: &Place, cx: &mut Cx) -> Scalar {
+        let value = self.scalar(left, cx);
+        let places = [left.place.clone(), list.first().map_or(place.clone(), |item| item.place.clone())];
+        if let [only] = list
+            && self.is_table_in(only, cx)
+        {
+            let set = self.set(only, cx);
+            let value = if value.known && value.ty() == Type::Dynamic { self.cast(value, Type::String) } else { value };
+            return self.operator(op, vec![value, set], &places, place);
+        }
+        let mut items = Vec::with_capacity(list.len());
+        for item in list {
+            let bound = self.scalar(item, cx);
+            items.push((bound, item.place.clone()));
+        }
+        let words = matches!(op, "has_any" | "has_all");
+        if !words && !items.iter().any(|(item, _)| item.ty() == Type::Dynamic || !item.known) {
+            return self.typed_in(op, value, items, &places, place);
+        }
+        if let [(only, _)] = &items[..]
+            && (only.ty() == Type::Dynamic || !only.known)
+        {
+            let value = if value.known && value.ty() == Type::Dynamic { self.cast(value, Type::String) } else { value };
+            return self.operator(op, vec![value, only.clone()], &places, place);
+        }
+        let array = self.array(items, place);
+        let value = if value.known && value.ty() == Type::Dynamic { self.cast(value, Type::String) } else { value };
+        self.operator(op, vec![value, array], &places, place)
+    }
+
+    /// `x in (a, b)` where all elements are of scalar types: they become the type of `x`, or both become their common number type.
+    fn typed_in(&mut self, op: &'static str, mut value: Scalar, items: Vec<(Scalar, Place)>, places: &[Place], place: &Place) -> Scalar {
+        let mut target = value.ty();
+        if value.known && target == Type::Dynamic {
+            target = items.first().map_or(Type::String, |(item, _)| item.ty());
+        }
+        for (item, _) in &items {
+            if item.ty().is_numeric() && target.is_numeric() {
+                target = wider(target, item.ty());
+            }
+        }
+        let mut args = Vec::with_capacity(items.len() + 1);
+        if value.known && value.ty() != target {
+            value = self.cast(value, target);
+        }
+        let known = value.known;
+        args.push(value);
+        for (item, at) in items {
+            if known && item.known && !casts::fits(item.ty(), target) {
+                self.report(code::WRONG_TYPE, &at, format!("`{op}` compares a {target} with a {}", item.ty()));
+                return Self::unknown_scalar();
+            }
+            args.push(if known { self.cast(item, target) } else { item });
+        }
+        self.operator(op, args, places, place)
+    }
+
+    /// Elements and arrays of elements as one dynamic array.
+    fn array(&mut self, items: Vec<(Scalar, Place)>, place: &Place) -> Scalar {
+        let places: Vec<Place> = items.iter().map(|(_, place)| place.clone()).collect();
+        let mut arrays: Vec<Scalar> = Vec::new();
+        let mut loose: Vec<Scalar> = Vec::new();
+        for (item, _) in items {
+            if item.ty() == Type::Dynamic && item.known {
+                if !loose.is_empty() {
+                    let packed = self.operator("pack_array", std::mem::take(&mut loose), &places, place);
+                    arrays.push(packed);
+                }
+                arrays.push(item);
+            } else {
+                loose.push(item);
+            }
+        }
+        if !loose.is_empty() {
+            let packed = self.operator("pack_array", loose, &places, place);
+            arrays.push(packed);
+        }
+        match arrays.len() {
+            1 => arrays.swap_remove(0),
+            _ => self.operator("array_concat", arrays, &places, place),
+        }
+    }
+
+    /// All values of the first column of a table.
+    pub(super) fn set(&mut self, table: &ast::Expr, cx: &Cx) -> Scalar {
+        self.subquery(table, SubqueryKind::Set, cx)
+    }
+
+    fn to_scalar(&mut self, inner: &ast::Expr, cx: &mut Cx) -> Scalar {
+        if self.is_table_in(inner, cx) {
+            return self.subquery(inner, SubqueryKind::Scalar, cx);
+        }
+        self.scalar(inner, &mut Cx::constant(cx.env))
+    }
+
+    fn subquery(&mut self, table: &ast::Expr, kind: SubqueryKind, cx: &Cx) -> Scalar {
+        let relation = self.table(table, cx.env);
+        let Some(first) = relation.visible().next().cloned() else {
+            if !relation.open {
+                self.report(code::SCALAR_WANTED, &table.place, "a table without columns has no value");
+            }
+            return Self::unknown_scalar();
+        };
+        let value = self.column(&first);
+        if relation.open || !value.known {
+            return Scalar { known: kind == SubqueryKind::Set, ..Self::unknown_scalar() };
+        }
+        let ty = if kind == SubqueryKind::Set { Type::Dynamic } else { first.ty };
+        let rel = self.project(relation, vec![(first.name.to_string(), value)]).rel;
+        self.subqueries.push(Subquery { rel, kind, ty });
+        Scalar::known(Expr { kind: Bound::Subquery(self.subqueries.len() - 1), ty })
+    }
+
+    /// A call of an operator or function of ours whose arguments are bound.
+    pub(super) fn operator(&mut self, name: &str, args: Vec<Scalar>, places: &[Place], place: &Place) -> Scalar {
+        match crate::functions::find(name) {
+            Some(function) => self.apply(function, args, places, place),
+            None => {
+                self.unsupported(place, &format!("`{name}`"));
+                Self::unknown_scalar()
+            }
+        }
+    }
+
+    /// A condition: a bool, or a dynamic taken for one.
+    pub(super) fn condition(&mut self, expr: &ast::Expr, cx: &mut Cx) -> Scalar {
+        let value = self.scalar(expr, cx);
+        self.as_condition(value, &expr.place)
+    }
+
+    pub(super) fn as_condition(&mut self, value: Scalar, place: &Place) -> Scalar {
+        match value.ty() {
+            Type::Bool => value,
+            _ if !value.known => value,
+            Type::Dynamic | Type::Int | Type::Long => self.cast(value, Type::Bool),
+            other => {
+                self.report(code::WRONG_TYPE, place, format!("a condition must be a bool, this is a {other}"));
+                Self::unknown_scalar()
+            }
+        }
+    }
+
+    /// An expression that must be known before the first row, as a `ty`.
+    pub(super) fn constant(&mut self, expr: &ast::Expr, ty: Type, what: &str, env: &super::scope::Env) -> Scalar {
+        let value = self.scalar(expr, &mut Cx::constant(env));
+        self.constant_as(value, ty, what, &expr.place)
+    }
+
+    pub(super) fn constant_as(&mut self, value: Scalar, ty: Type, what: &str, place: &Place) -> Scalar {
+        if !value.known {
+            return value;
+        }
+        if !casts::fits(value.ty(), ty) {
+            self.report(code::WRONG_TYPE, place, format!("{what} must be a {ty}, this is a {}", value.ty()));
+            return Self::unknown_scalar();
+        }
+        self.cast(value, ty)
+    }
+
+    /// A constant text, known now.
+    pub(super) fn text(&mut self, expr: &ast::Expr, what: &str, env: &super::scope::Env) -> Option<String> {
+        // Options are often written as bare words.
+        if let ExprKind::Name(name) = &expr.kind
+            && env.get(&name.text).is_none()
+        {
+            return Some(name.text.clone());
+        }
+        let value = self.scalar(expr, &mut Cx::constant(env));
+        match value.expr.as_const() {
+            Some(Value::String(text)) => Some(text.clone()),
+            _ if !value.known => None,
+            _ => {
+                self.report(code::NOT_CONSTANT, &expr.place, format!("{what} must be a constant string"));
+                None
+            }
+        }
+    }
+}
+
+/// The number type that holds both.
+pub(super) fn wider(a: Type, b: Type) -> Type {
+    let rank = |ty: Type| match ty {
+        Type::Int => 0,
+        Type::Long => 1,
+        Type::Real => 2,
+        _ => 3,
+    };
+    if rank(a) >= rank(b) { a } else { b }
+}
+
+pub(super) fn find<'f>(fields: &'f [Field], name: &str) -> Option<&'f Field> {
+    fields.iter().find(|field| &*field.name == name && !field.is_hidden())
+}

@@ -1,0 +1,178 @@
+//! What names mean at a place: `let` variables, functions and parameters, and the columns of the row at hand.
+
+use std::cell::OnceCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use model::Type;
+
+use crate::plan::{AggregateCall, ColumnId, Expr, Field, Rel};
+use crate::syntax::ast;
+
+/// A bound scalar. Where `known` is false its type hangs on something that only a run can tell (an open schema) or on an error that was
+/// reported: nothing more is said about it, and there will be no plan.
+#[derive(Clone, Debug)]
+pub(super) struct Scalar {
+    pub expr: Expr,
+    pub known: bool,
+}
+
+impl Scalar {
+    pub fn known(expr: Expr) -> Self {
+        Self { expr, known: true }
+    }
+
+    pub fn ty(&self) -> Type {
+        self.expr.ty
+    }
+}
+
+/// A bound table: rows, and whether it may have more columns than those we know.
+#[derive(Clone, Debug)]
+pub(super) struct Relation {
+    pub rel: Rel,
+    pub open: bool,
+}
+
+/// What a name stands for.
+#[derive(Clone)]
+pub(super) enum Binding {
+    Scalar(Scalar),
+    Table(Rc<Lazy>),
+    Function(Rc<UserFunction>),
+    Shared(Rc<SharedTable>),
+}
+
+/// A tabular `let`: bound anew at each use, with the names of its definition.
+pub(super) struct Lazy {
+    pub expr: Rc<ast::Expr>,
+    pub env: Env,
+    /// Filled at the first use of what is written `materialize(…)`.
+    pub shared: OnceCell<Rc<SharedTable>>,
+}
+
+/// A `let` function or a stored one.
+pub(super) struct UserFunction {
+    pub name: String,
+    pub function: ast::Function,
+    pub env: Env,
+    pub tabular: bool,
+    /// From the workspace: places in its text mean nothing to the reader.
+    pub stored: bool,
+}
+
+/// A relation that is computed once.
+pub(super) struct SharedTable {
+    pub id: u32,
+    pub rel: Arc<Rel>,
+    pub open: bool,
+}
+
+/// Variables in sight; later ones shadow earlier ones. Cheap to clone, so that functions and tables keep the names of their definition.
+#[derive(Clone, Default)]
+pub(super) struct Env(Option<Rc<Node>>);
+
+struct Node {
+    name: String,
+    binding: Binding,
+    parent: Env,
+}
+
+impl Env {
+    pub fn with(&self, name: &str, binding: Binding) -> Env {
+        Env(Some(Rc::new(Node { name: name.to_owned(), binding, parent: self.clone() })))
+    }
+
+    pub fn get(&self, name: &str) -> Option<&Binding> {
+        self.nodes().find(|node| node.name == name).map(|node| &node.binding)
+    }
+
+    /// All names in sight, nearest first.
+    pub fn names(&self) -> impl Iterator<Item = (&str, &Binding)> {
+        self.nodes().map(|node| (node.name.as_str(), &node.binding))
+    }
+
+    fn nodes(&self) -> impl Iterator<Item = &Node> {
+        std::iter::successors(self.0.as_deref(), |node| node.parent.0.as_deref())
+    }
+}
+
+impl Drop for Node {
+    /// One after the other: a script may have a hundred thousand `let`s.
+    fn drop(&mut self) {
+        let mut next = self.parent.0.take();
+        while let Some(node) = next {
+            next = match Rc::try_unwrap(node) {
+                Ok(mut node) => node.parent.0.take(),
+                Err(_) => None,
+            };
+        }
+    }
+}
+
+/// Where an expression stands: the names it may use and what kinds of calls are allowed.
+pub(super) struct Cx<'c> {
+    pub env: &'c Env,
+    pub fields: &'c [Field],
+    pub open: bool,
+    /// The other side, in join conditions: `fields` is then `$left`.
+    pub right: Option<(&'c [Field], bool)>,
+    /// Steps of a `scan`, whose last rows are read as `step.column`.
+    pub steps: Option<&'c mut Steps>,
+    /// Collects aggregate calls, where they are allowed.
+    pub aggregates: Option<&'c mut Aggregates>,
+    /// Collects window calls, where rows have an order.
+    pub windows: Option<&'c mut Windows>,
+}
+
+impl<'c> Cx<'c> {
+    /// No row: only constants and variables.
+    pub fn constant(env: &'c Env) -> Self {
+        Self { env, fields: &[], open: false, right: None, steps: None, aggregates: None, windows: None }
+    }
+
+    pub fn row(env: &'c Env, input: &'c Relation) -> Self {
+        Self { fields: &input.rel.fields, open: input.open, ..Self::constant(env) }
+    }
+}
+
+/// Aggregate calls met while binding, with the column that each gives.
+#[derive(Default)]
+pub(super) struct Aggregates {
+    pub calls: Vec<(AggregateCall, Field)>,
+}
+
+/// Window calls met while binding. A call that uses another's answer stands one level above it.
+#[derive(Default)]
+pub(super) struct Windows {
+    pub calls: Vec<WindowCall>,
+}
+
+pub(super) struct WindowCall {
+    pub expr: Expr,
+    pub field: Field,
+    pub level: usize,
+}
+
+impl Windows {
+    /// One above the highest window that `args` read.
+    pub fn level(&self, args: &[Expr]) -> usize {
+        let mut level = 0;
+        for id in args.iter().flat_map(Expr::columns) {
+            if let Some(call) = self.calls.iter().find(|call| call.field.id == id) {
+                level = level.max(call.level + 1);
+            }
+        }
+        level
+    }
+}
+
+/// States of the steps of a `scan` that expressions have read so far.
+#[derive(Default)]
+pub(super) struct Steps {
+    pub names: Vec<String>,
+    /// Fields of a state: those of the input, then the declared ones.
+    pub fields: Vec<Field>,
+    /// Step, index of the field, the id by which it is read.
+    pub used: Vec<(usize, usize, ColumnId)>,
+}

@@ -1,0 +1,357 @@
+//! Where rows come from: tables, `let` tables, functions, pipes, literal tables.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use model::Type;
+
+use super::relation::INGESTION_TIME;
+use super::scope::{Binding, Cx, Env, Lazy, Relation, SharedTable};
+use super::{Binder, diagnostics as code, watchlist_table};
+use crate::Value;
+use crate::plan::{ExprKind as Bound, Field, Rel, RelOp, TableRef};
+use crate::syntax::ast::{self, ExprKind, Name, Operator, Place};
+
+impl Binder<'_> {
+    pub(super) fn table(&mut self, expr: &ast::Expr, env: &Env) -> Relation {
+        if !self.enter(&expr.place) {
+            return Relation::unknown();
+        }
+        let bound = if self.count(&expr.place) { self.table_inner(expr, env) } else { Relation::unknown() };
+        self.leave();
+        bound
+    }
+
+    fn table_inner(&mut self, expr: &ast::Expr, env: &Env) -> Relation {
+        match &expr.kind {
+            ExprKind::Name(name) => self.named_table(name, env),
+            ExprKind::Call(call) => self.table_call(call, None, &expr.place, &mut Cx::constant(env)),
+            ExprKind::Paren(inner) => self.table(inner, env),
+            ExprKind::Pipe { source, operators } => {
+                let mut env = env.clone();
+                let input = self.table(source, &env);
+                self.pipe(operators, input, &mut env)
+            }
+            ExprKind::Source(operator) => self.source_operator(operator, env),
+            ExprKind::Materialize(inner) => self.table(inner, env),
+            ExprKind::DataTable { columns, values } => self.data_table(columns, values, env),
+            ExprKind::ExternalData { columns, .. } => {
+                self.postpone(code::EXTERNAL_DATA, &expr.place, "`externaldata` reads from outside, which is not allowed here");
+                let fields: Vec<Field> = columns.iter().map(|(name, ty)| self.typed(&name.text, *ty)).collect();
+                Relation { rel: Rel { op: RelOp::Values { rows: Arc::default() }, fields, order: Vec::new(), serialized: false }, open: false }
+            }
+            ExprKind::Member { object, name } => self.elsewhere(object, name, &expr.place, env),
+            ExprKind::Wildcard(name) => {
+                self.report_with(code::TABLE_WANTED, &name.place, "`*` cannot stand here", Some(format!("`union {}` reads several tables", name.text)));
+                Relation::unknown()
+            }
+            ExprKind::Error => Relation::unknown(),
+            _ => {
+                self.report(code::TABLE_WANTED, &expr.place, "a table is wanted here, this is a value");
+                Relation::unknown()
+            }
+        }
+    }
+
+    pub(super) fn pipe(&mut self, operators: &[Operator], mut input: Relation, env: &mut Env) -> Relation {
+        for operator in operators {
+            if !self.count(&operator.place) {
+                return Relation::unknown();
+            }
+            input = self.operator_over(operator, input, env);
+        }
+        input
+    }
+
+    fn named_table(&mut self, name: &Name, env: &Env) -> Relation {
+        match env.get(&name.text).cloned() {
+            Some(Binding::Table(lazy)) => return self.lazy(&lazy),
+            Some(Binding::Shared(shared)) => return self.reuse(&shared),
+            Some(Binding::Function(function)) => {
+                return self.table_user_call(&function, &[], None, &name.place, &mut Cx::constant(env));
+            }
+            Some(Binding::Scalar(value)) => {
+                if value.known {
+                    self.report(code::TABLE_WANTED, &name.place, format!("`{}` is a value, not a table", name.text));
+                }
+                return Relation::unknown();
+            }
+            None => {}
+        }
+        if let Some(columns) = self.schema.table(&name.text) {
+            return self.scan(TableRef { name: name.text.clone(), computed: None }, columns);
+        }
+        if let Some(function) = self.stored(&name.text) {
+            return self.table_user_call(&function, &[], None, &name.place, &mut Cx::constant(env));
+        }
+        if is_asim(&name.text) {
+            return self.open_table(&name.place, format!("the parser `{}` is not here", name.text));
+        }
+        self.unknown_table(&name.text, &name.place, env);
+        Relation::unknown()
+    }
+
+    fn unknown_table(&mut self, name: &str, place: &Place, env: &Env) {
+        let tables = self.schema.tables();
+        let lets = env.names().filter(|(_, binding)| !matches!(binding, Binding::Scalar(_))).map(|(name, _)| name);
+        let help = code::did_you_mean(name, lets.chain(tables.iter().map(String::as_str)));
+        self.report_with(code::UNKNOWN_TABLE, place, format!("there is no table `{name}`"), help);
+    }
+
+    /// One use of a tabular `let`.
+    fn lazy(&mut self, lazy: &Rc<Lazy>) -> Relation {
+        let materialized = match &lazy.expr.kind {
+            ExprKind::Materialize(inner) => Some(&**inner),
+            _ => None,
+        };
+        match materialized {
+            Some(inner) if self.trials == 0 => {
+                let shared: Rc<SharedTable> = match lazy.shared.get() {
+                    Some(shared) => shared.clone(),
+                    None => {
+                        let relation = self.table(inner, &lazy.env);
+                        let shared = Rc::new(self.share(relation));
+                        lazy.shared.get_or_init(|| shared).clone()
+                    }
+                };
+                self.reuse(&shared)
+            }
+            _ => self.table(&lazy.expr, &lazy.env),
+        }
+    }
+
+    pub(super) fn scan(&mut self, table: TableRef, columns: Vec<model::Column>) -> Relation {
+        let mut fields = Vec::with_capacity(columns.len() + 1);
+        let mut names = Vec::with_capacity(columns.len() + 1);
+        for column in columns.into_iter().filter(|column| column.name != INGESTION_TIME) {
+            fields.push(self.typed(&column.name, column.ty));
+            names.push(column.name);
+        }
+        if self.with_ingestion && table.computed.is_none() {
+            fields.push(self.typed(INGESTION_TIME, Type::Datetime));
+            names.push(INGESTION_TIME.to_owned());
+        }
+        let rel = Rel { op: RelOp::Scan { table, columns: names }, fields, order: Vec::new(), serialized: false };
+        Relation { rel, open: false }
+    }
+
+    /// A table whose columns only the place it lives in knows.
+    fn open_table(&mut self, place: &Place, why: String) -> Relation {
+        self.postpone(code::UNKNOWN_TABLE, place, why);
+        Relation::unknown()
+    }
+
+    /// A call that gives a table. `piped` is the table before `invoke`.
+    pub(super) fn table_call(&mut self, call: &ast::Call, piped: Option<Relation>, place: &Place, cx: &mut Cx) -> Relation {
+        let name = call.name.text.as_str();
+        let function = match cx.env.get(name) {
+            Some(Binding::Function(function)) => Some(function.clone()),
+            Some(Binding::Table(_) | Binding::Shared(_)) if call.args.is_empty() => return self.named_table(&call.name, cx.env),
+            _ => self.stored(name),
+        };
+        if let Some(function) = function {
+            if !function.tabular {
+                self.report(code::TABLE_WANTED, place, format!("`{name}` gives a value, not a table"));
+                return Relation::unknown();
+            }
+            return self.table_user_call(&function, &call.args, piped, place, cx);
+        }
+        match name {
+            "table" => match call.args.first().and_then(|arg| self.text(arg, "the name of the table", cx.env)) {
+                Some(text) => self.named_table(&Name { text, place: call.args[0].place.clone(), quoted: true }, &Env::default()),
+                None => Relation::unknown(),
+            },
+            "_GetWatchlist" => self.watchlist(call, place, cx.env),
+            "materialize" if call.args.len() == 1 => self.table(&call.args[0], cx.env),
+            "FileProfile" if piped.is_some() => self.open_table(place, "`FileProfile` asks Microsoft and is not here".to_owned()),
+            _ if is_asim(name) => {
+                for arg in &call.args {
+                    let value = match &arg.kind {
+                        ExprKind::Named { value, .. } => value,
+                        _ => arg,
+                    };
+                    if !self.is_table(value, cx.env) {
+                        self.scalar(value, &mut Cx::constant(cx.env));
+                    }
+                }
+                self.open_table(place, format!("the parser `{name}` is not here"))
+            }
+            _ => {
+                let lets = cx.env.names().filter(|(_, binding)| matches!(binding, Binding::Function(_))).map(|(name, _)| name);
+                let help = code::did_you_mean(name, lets);
+                self.report_with(code::UNKNOWN_FUNCTION, &call.name.place, format!("there is no table function `{name}` here"), help);
+                Relation::unknown()
+            }
+        }
+    }
+
+    fn watchlist(&mut self, call: &ast::Call, place: &Place, env: &Env) -> Relation {
+        let Some(alias) = call.args.first() else {
+            self.report(code::ARGUMENT_COUNT, place, "`_GetWatchlist` wants the alias of a watchlist");
+            return Relation::unknown();
+        };
+        let value = self.scalar(alias, &mut Cx::constant(env));
+        let Some(Value::String(alias)) = value.expr.as_const() else {
+            return self.open_table(place, "the alias of the watchlist is known only when it runs".to_owned());
+        };
+        match self.schema.watchlist(alias) {
+            Some(columns) => self.scan(TableRef { name: watchlist_table(alias), computed: None }, columns),
+            None => self.open_table(place, format!("there is no watchlist `{alias}`")),
+        }
+    }
+
+    /// `workspace("x").T`, `arg("").resources`: other places.
+    fn elsewhere(&mut self, object: &ast::Expr, name: &Name, place: &Place, env: &Env) -> Relation {
+        match root_call(object) {
+            Some("workspace" | "database" | "cluster" | "app" | "resource" | "arg" | "adx") => {
+                // The schema of the same name here is the best guess while checking; rows would come from elsewhere.
+                self.postpone(code::UNKNOWN_TABLE, place, "queries across workspaces and clusters are not supported here yet");
+                match self.schema.table(&name.text).filter(|_| root_call(object) != Some("arg")) {
+                    Some(columns) => self.scan(TableRef { name: name.text.clone(), computed: None }, columns),
+                    None => Relation::unknown(),
+                }
+            }
+            _ => {
+                self.scalar(object, &mut Cx::constant(env));
+                self.report(code::TABLE_WANTED, place, "a table is wanted here, this is a value");
+                Relation::unknown()
+            }
+        }
+    }
+
+    /// `datatable (a:long) [ … ]`: literals only, as Kusto asks.
+    fn data_table(&mut self, columns: &[(Name, Type)], values: &[ast::Expr], env: &Env) -> Relation {
+        let mut names = super::naming::Names::default();
+        for (name, _) in columns {
+            if !names.take(&name.text) {
+                self.report(code::DUPLICATE_NAME, &name.place, format!("there are two columns `{}`", name.text));
+            }
+        }
+        let fields: Vec<Field> = columns.iter().map(|(name, ty)| self.typed(&name.text, *ty)).collect();
+        if let (Some(last), false) = (values.last(), columns.is_empty() || values.len().is_multiple_of(columns.len())) {
+            let message = format!("{} values do not fill rows of {} columns", values.len(), columns.len());
+            self.report(code::ARGUMENT_COUNT, &last.place, message);
+        }
+        let mut rows = Vec::with_capacity(values.len() / columns.len().max(1));
+        for chunk in values.chunks_exact(columns.len().max(1)) {
+            let row = chunk.iter().zip(columns).map(|(value, (_, ty))| self.literal(value, *ty, env)).collect();
+            rows.push(row);
+        }
+        let rel = Rel { op: RelOp::Values { rows: Arc::new(rows) }, fields, order: Vec::new(), serialized: false };
+        Relation { rel, open: false }
+    }
+
+    /// A cell of a literal table.
+    fn literal(&mut self, expr: &ast::Expr, ty: Type, env: &Env) -> Value {
+        let null = || if ty == Type::String { Value::String(String::new()) } else { Value::Null(ty) };
+        if !is_literal(expr) {
+            self.scalar(expr, &mut Cx::constant(env));
+            self.report(code::NOT_CONSTANT, &expr.place, "only literals can stand in a `datatable`");
+            return null();
+        }
+        let value = self.scalar(expr, &mut Cx::constant(env));
+        if !value.known {
+            return null();
+        }
+        if value.ty() != ty && value.ty() == Type::String {
+            // Kusto reads texts as what the column wants.
+            let reader = match ty {
+                Type::Dynamic => {
+                    return match value.expr.as_const().and_then(Value::as_str) {
+                        Some(text) => Value::Dynamic(serde_json::Value::String(text.to_owned()).to_string()),
+                        None => null(),
+                    };
+                }
+                Type::Bool => "tobool",
+                Type::Int => "toint",
+                Type::Long => "tolong",
+                Type::Real => "todouble",
+                Type::Decimal => "todecimal",
+                Type::Datetime => "todatetime",
+                Type::Timespan => "totimespan",
+                Type::Guid => "toguid",
+                Type::String => "tostring",
+            };
+            let read = self.call_as(reader, vec![value], ty);
+            return read.expr.as_const().cloned().unwrap_or_else(null);
+        }
+        let from = value.ty();
+        let read = match (from, ty) {
+            (Type::Dynamic, _) | (_, Type::Dynamic) if from != ty => self.call_as("$cast", vec![value], ty),
+            _ => self.cast(value, ty),
+        };
+        match read.expr.kind {
+            Bound::Const(value) => value,
+            _ => {
+                self.report(code::WRONG_TYPE, &expr.place, format!("a {from} cannot stand in a column of type {ty}"));
+                null()
+            }
+        }
+    }
+
+    // ---- what is a table?
+
+    /// As [`Binder::is_table`], where columns are in sight too.
+    pub(super) fn is_table_in(&mut self, expr: &ast::Expr, cx: &Cx) -> bool {
+        match &expr.kind {
+            ExprKind::Name(name) if super::scalar::find(cx.fields, &name.text).is_some() => false,
+            ExprKind::Paren(inner) => self.is_table_in(inner, cx),
+            _ => self.is_table(expr, cx.env),
+        }
+    }
+
+    pub(super) fn is_table(&mut self, expr: &ast::Expr, env: &Env) -> bool {
+        match &expr.kind {
+            ExprKind::Name(name) => match env.get(&name.text) {
+                Some(Binding::Table(_) | Binding::Shared(_)) => true,
+                Some(Binding::Function(function)) => function.tabular,
+                Some(Binding::Scalar(_)) => false,
+                None => {
+                    self.schema.table(&name.text).is_some() || is_asim(&name.text) || self.stored(&name.text).is_some_and(|function| function.tabular)
+                }
+            },
+            ExprKind::Call(call) => match env.get(&call.name.text) {
+                Some(Binding::Function(function)) => function.tabular,
+                Some(Binding::Table(_) | Binding::Shared(_)) => call.args.is_empty(),
+                _ => match call.name.text.as_str() {
+                    "table" | "_GetWatchlist" | "materialize" => true,
+                    name if crate::functions::find(name).is_some() => false,
+                    name => self.stored(name).map_or_else(|| is_asim(name), |function| function.tabular),
+                },
+            },
+            ExprKind::Paren(inner) => self.is_table(inner, env),
+            ExprKind::Pipe { .. } | ExprKind::Source(_) | ExprKind::Materialize(_) | ExprKind::DataTable { .. } | ExprKind::ExternalData { .. } => true,
+            ExprKind::Member { object, .. } => {
+                matches!(root_call(object), Some("workspace" | "database" | "cluster" | "app" | "resource" | "arg" | "adx"))
+            }
+            _ => false,
+        }
+    }
+}
+
+/// The function called at the left end of `f(…).a.b`.
+fn root_call(expr: &ast::Expr) -> Option<&str> {
+    let mut expr = expr;
+    loop {
+        match &expr.kind {
+            ExprKind::Call(call) => return Some(&call.name.text),
+            ExprKind::Member { object, .. } => expr = object,
+            _ => return None,
+        }
+    }
+}
+
+/// Names of the normalising parsers that Microsoft ships with every workspace (`_Im_Dns`, `imAuthentication`, `vimDnsEmpty`).
+fn is_asim(name: &str) -> bool {
+    let then_upper = |prefix: &str| name.strip_prefix(prefix).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_uppercase()));
+    name.starts_with("_Im_") || name.starts_with("_ASim_") || then_upper("im") || then_upper("vim") || then_upper("ASim")
+}
+
+/// Literals, negative ones too.
+fn is_literal(expr: &ast::Expr) -> bool {
+    match &expr.kind {
+        ExprKind::Literal(_) | ExprKind::Dynamic(_) | ExprKind::Error => true,
+        ExprKind::Unary { operand, .. } => is_literal(operand),
+        _ => false,
+    }
+}

@@ -1,0 +1,157 @@
+//! Statements: `let`, `declare query_parameters`, `set`; the last query is the answer.
+
+use std::rc::Rc;
+
+use model::Type;
+
+use super::scope::{Binding, Cx, Env, Lazy, Relation, Scalar, UserFunction};
+use super::{Binder, diagnostics as code};
+use crate::plan::{Expr, ExprKind as Bound};
+use crate::syntax::ast::{self, ExprKind, Function, LetValue, ParameterType, Script, StatementKind};
+
+impl Binder<'_> {
+    /// The answer of a whole text.
+    pub(super) fn script(&mut self, script: &Script) -> Relation {
+        let (env, last) = self.statements(script, Env::default());
+        match last {
+            Some(query) if self.is_table(query, &env) || !is_plainly_scalar(query) => self.table(query, &env),
+            Some(query) => {
+                self.scalar(query, &mut Cx::constant(&env));
+                let help = Some("`print …` shows the value of an expression".to_owned());
+                self.report_with(code::TABLE_WANTED, &query.place, "a query must give a table", help);
+                Relation::unknown()
+            }
+            None => {
+                let end = script.statements.last().map_or(0..0, |statement| statement.place.clone());
+                self.report(code::NO_QUERY, &end, "there is no query here");
+                Relation::unknown()
+            }
+        }
+    }
+
+    /// Names that the statements give, and the last query.
+    pub(super) fn statements<'a>(&mut self, script: &'a Script, mut env: Env) -> (Env, Option<&'a ast::Expr>) {
+        let mut last = None;
+        for statement in &script.statements {
+            match &statement.kind {
+                StatementKind::Let { name, value: LetValue::Expr(value) } => env = self.let_value(&name.text, value, env),
+                StatementKind::Let { name, value: LetValue::Function(function) } => env = self.let_function(&name.text, function, env),
+                StatementKind::Set { .. } => {}
+                StatementKind::QueryParameters(parameters) => {
+                    for parameter in parameters {
+                        env = self.query_parameter(parameter, env);
+                    }
+                }
+                StatementKind::Other { what } => self.unsupported(&statement.place, &format!("`{what}`")),
+                StatementKind::Query(query) => last = Some(query),
+            }
+        }
+        (env, last)
+    }
+
+    fn let_value(&mut self, name: &str, value: &ast::Expr, env: Env) -> Env {
+        // `let f = g;` where `g` is a function: another name for it.
+        if let ExprKind::Name(other) = &value.kind
+            && let Some(binding @ Binding::Function(_)) = env.get(&other.text)
+        {
+            let binding = binding.clone();
+            return env.with(name, binding);
+        }
+        if self.is_table(value, &env) || !is_plainly_scalar(value) {
+            let lazy = Lazy { expr: Rc::new(value.clone()), env: env.clone(), shared: Default::default() };
+            self.trial(|binder| binder.table(value, &env));
+            return env.with(name, Binding::Table(Rc::new(lazy)));
+        }
+        let bound = self.scalar(value, &mut Cx::constant(&env));
+        env.with(name, Binding::Scalar(bound))
+    }
+
+    fn let_function(&mut self, name: &str, function: &Function, env: Env) -> Env {
+        let tabular = self.body_is_table(function, &env);
+        let bound = UserFunction { name: name.to_owned(), function: function.clone(), env: env.clone(), tabular, stored: false };
+        self.trial(|binder| {
+            let inner = binder.opaque_parameters(function, &env);
+            let (inner, last) = binder.statements(&function.body, inner);
+            match last {
+                Some(body) if tabular => drop(binder.table(body, &inner)),
+                Some(body) => drop(binder.scalar(body, &mut Cx::constant(&inner))),
+                None => {}
+            }
+        });
+        env.with(name, Binding::Function(Rc::new(bound)))
+    }
+
+    fn query_parameter(&mut self, parameter: &ast::Parameter, env: Env) -> Env {
+        let ParameterType::Scalar(ty) = parameter.ty else {
+            self.unsupported(&parameter.name.place, "a tabular query parameter");
+            return env;
+        };
+        let value = match &parameter.default {
+            Some(default) => {
+                let value = self.scalar(default, &mut Cx::constant(&env));
+                self.cast(value, ty)
+            }
+            None => Scalar::known(Self::null(ty)),
+        };
+        env.with(&parameter.name.text, Binding::Scalar(value))
+    }
+
+    /// Parameters of which nothing but the name and the type is known.
+    fn opaque_parameters(&mut self, function: &Function, env: &Env) -> Env {
+        let mut env = env.clone();
+        for parameter in &function.parameters {
+            let binding = match &parameter.ty {
+                ParameterType::Scalar(ty) => {
+                    let expr = Expr { kind: Bound::Column(self.fresh()), ty: *ty };
+                    Binding::Scalar(Scalar { expr, known: *ty != Type::Dynamic && *ty != Type::Int })
+                }
+                ParameterType::Table(_) => {
+                    let shared = self.share(Relation::unknown());
+                    Binding::Shared(Rc::new(shared))
+                }
+            };
+            env = env.with(&parameter.name.text, binding);
+        }
+        env
+    }
+
+    /// Does the body of a function give a table?
+    pub(super) fn body_is_table(&mut self, function: &Function, env: &Env) -> bool {
+        if !self.enter(&function.place) {
+            return true;
+        }
+        let mut env = self.opaque_parameters(function, env);
+        let mut last = None;
+        for statement in &function.body.statements {
+            match &statement.kind {
+                StatementKind::Let { name, value: LetValue::Expr(value) } => {
+                    let binding = if self.is_table(value, &env) {
+                        Binding::Table(Rc::new(Lazy { expr: Rc::new(value.clone()), env: env.clone(), shared: Default::default() }))
+                    } else {
+                        Binding::Scalar(Self::unknown_scalar())
+                    };
+                    env = env.with(&name.text, binding);
+                }
+                StatementKind::Let { name, value: LetValue::Function(inner) } => {
+                    let tabular = self.body_is_table(inner, &env);
+                    let bound = UserFunction { name: name.text.clone(), function: inner.clone(), env: env.clone(), tabular, stored: false };
+                    env = env.with(&name.text, Binding::Function(Rc::new(bound)));
+                }
+                StatementKind::Query(query) => last = Some(query),
+                _ => {}
+            }
+        }
+        let tabular = last.is_some_and(|query| self.is_table(query, &env) || !is_plainly_scalar(query));
+        self.leave();
+        tabular
+    }
+}
+
+/// Where it is no table: is it an expression that could only be a scalar?
+fn is_plainly_scalar(expr: &ast::Expr) -> bool {
+    match &expr.kind {
+        ExprKind::Paren(inner) => is_plainly_scalar(inner),
+        ExprKind::Pipe { .. } | ExprKind::Source(_) | ExprKind::Materialize(_) | ExprKind::DataTable { .. } | ExprKind::ExternalData { .. } => false,
+        _ => true,
+    }
+}
