@@ -129,38 +129,84 @@ pub struct OrderKey {
 #[derive(Clone, Debug)]
 pub enum RelOp {
     /// Rows of a table. `columns` names the table's column behind each field; the scan reads only those that are used.
-    Scan { table: TableRef, columns: Vec<String> },
+    Scan {
+        table: TableRef,
+        columns: Vec<String>,
+    },
     /// Constant rows: `datatable`, and `print` as one row without columns under a `Project`.
-    Values { rows: Arc<Vec<Vec<Value>>> },
+    Values {
+        rows: Arc<Vec<Vec<Value>>>,
+    },
     /// `range x from a to b step c`, inclusive; `from`, `to`, `step` are constant expressions of the column's family.
-    Range { from: Expr, to: Expr, step: Expr },
-    Filter { input: Box<Rel>, predicate: Expr },
+    Range {
+        from: Expr,
+        to: Expr,
+        step: Expr,
+    },
+    Filter {
+        input: Box<Rel>,
+        predicate: Expr,
+    },
     /// Every field of this relation is the expression with the same index: `extend`, `project`, `project-away`, renaming, order.
-    Project { input: Box<Rel>, exprs: Vec<Expr> },
+    Project {
+        input: Box<Rel>,
+        exprs: Vec<Expr>,
+    },
     /// Fields are the keys, then the aggregates. Without keys there is always exactly one row. Without aggregates: `distinct`.
     /// Keys may be reordered among the fields by a `Project` above.
-    Aggregate { input: Box<Rel>, keys: Vec<Expr>, aggregates: Vec<AggregateCall> },
+    Aggregate {
+        input: Box<Rel>,
+        keys: Vec<Expr>,
+        aggregates: Vec<AggregateCall>,
+    },
     /// Fields are a subset of left and right fields. Keys are pairs of expressions, one over each side, already of equal type.
     /// A null key never matches, except that `""` matches `""`. `filter` is a further condition over both sides.
-    Join { kind: JoinKind, left: Box<Rel>, right: Box<Rel>, on: Vec<(Expr, Expr)> },
+    Join {
+        kind: JoinKind,
+        left: Box<Rel>,
+        right: Box<Rel>,
+        on: Vec<(Expr, Expr)>,
+    },
     /// Rows of all inputs. `columns[i][f]` is the expression over input `i` for field `f` (a column, or a null constant where it has none).
-    Union { inputs: Vec<Rel>, columns: Vec<Vec<Expr>> },
+    Union {
+        inputs: Vec<Rel>,
+        columns: Vec<Vec<Expr>>,
+    },
     /// Stable where the engine can; order is also in `Rel::order`.
-    Sort { input: Box<Rel>, keys: Vec<OrderKey> },
+    Sort {
+        input: Box<Rel>,
+        keys: Vec<OrderKey>,
+    },
     /// The first `count` rows in `input.order`, or any rows where there is none. `top` is `Take` over `Sort`.
-    Take { input: Box<Rel>, count: Expr },
+    Take {
+        input: Box<Rel>,
+        count: Expr,
+    },
     /// Window functions over a serialized input, all rows at once: fields are the input's, then one for each expression.
-    Window { input: Box<Rel>, exprs: Vec<Expr> },
+    Window {
+        input: Box<Rel>,
+        exprs: Vec<Expr>,
+    },
     /// An operator of ours (see [`TableOp`]): `mv-expand`, `parse`, `make-series`, `scan`, plug-ins …
-    Op { op: Arc<dyn TableOp>, inputs: Vec<Rel> },
+    Op {
+        op: Arc<dyn TableOp>,
+        inputs: Vec<Rel>,
+    },
     /// `mv-apply` and `partition`: `body` runs once for each group of rows of `input` that agree on `keys`, and sees only those rows.
     /// Inside `body`, `RelOp::Group` is the group's rows. Fields are those of `body`.
-    Apply { input: Box<Rel>, keys: Vec<Expr>, body: Box<Rel> },
+    Apply {
+        input: Box<Rel>,
+        keys: Vec<Expr>,
+        body: Box<Rel>,
+    },
     /// The rows of the group in an `Apply`.
     Group,
     /// A relation that is computed once however often it is used (`materialize`, `as`, repeated subplans). Fields are fresh ids for
     /// those of `input`, by index.
-    Shared { id: u32, input: Arc<Rel> },
+    Shared {
+        id: u32,
+        input: Arc<Rel>,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -206,9 +252,15 @@ pub enum ExprKind {
     /// The answer of `Plan::subqueries[i]`: a constant once the engine has run it.
     Subquery(usize),
     /// Operators are functions too: `==` is [`ScalarFn`] `"=="`.
-    Call { function: &'static ScalarFn, args: Vec<Expr> },
+    Call {
+        function: &'static ScalarFn,
+        args: Vec<Expr>,
+    },
     /// Only in `RelOp::Window`, possibly inside calls.
-    Window { function: &'static WindowFn, args: Vec<Expr> },
+    Window {
+        function: &'static WindowFn,
+        args: Vec<Expr>,
+    },
 }
 
 impl PartialEq for ExprKind {

@@ -59,7 +59,12 @@ impl Binder<'_> {
         let name = call.name.text.as_str();
         if aggregates::find(name).is_some() {
             let help = "aggregates stand in `summarize`, and in `make-series` and `top-nested`".to_owned();
-            self.report_with(code::MISPLACED_AGGREGATE, &call.name.place, format!("`{name}` is an aggregate and cannot stand here"), Some(help));
+            self.report_with(
+                code::MISPLACED_AGGREGATE,
+                &call.name.place,
+                format!("`{name}` is an aggregate and cannot stand here"),
+                Some(help),
+            );
             return;
         }
         let ours = functions::all().map(|function| function.name).chain(aggregates::all().map(|aggregate| aggregate.name));
@@ -108,7 +113,9 @@ impl Binder<'_> {
     /// Notes an aggregate call; gives its column.
     pub(super) fn collect_aggregate(&mut self, call: AggregateCall, known: bool, cx: &mut Cx) -> Scalar {
         let Some(collector) = cx.aggregates.as_mut() else { return Self::unknown_scalar() };
-        if let Some((_, field)) = collector.calls.iter().find(|(other, _)| std::ptr::eq(other.function, call.function) && other.args == call.args) {
+        if let Some((_, field)) =
+            collector.calls.iter().find(|(other, _)| std::ptr::eq(other.function, call.function) && other.args == call.args)
+        {
             return Scalar { expr: Expr::column(field), known };
         }
         let field = Field { id: self.fresh(), name: "".into(), ty: call.ty };
@@ -335,7 +342,14 @@ impl Binder<'_> {
     }
 
     /// The names inside a function's body: those of its definition, and its parameters.
-    fn parameters(&mut self, function: &Rc<UserFunction>, args: &[ast::Expr], piped: Option<Relation>, place: &Place, cx: &mut Cx) -> Option<Env> {
+    fn parameters(
+        &mut self,
+        function: &Rc<UserFunction>,
+        args: &[ast::Expr],
+        piped: Option<Relation>,
+        place: &Place,
+        cx: &mut Cx,
+    ) -> Option<Env> {
         let parameters = &function.function.parameters;
         let mut given: Vec<Option<&ast::Expr>> = vec![None; parameters.len()];
         let mut next = usize::from(piped.is_some());
@@ -345,7 +359,12 @@ impl Binder<'_> {
                     let found = parameters.iter().position(|parameter| parameter.name.text == names[0].text);
                     let Some(index) = found else {
                         let help = code::did_you_mean(&names[0].text, parameters.iter().map(|parameter| parameter.name.text.as_str()));
-                        self.report_with(code::UNKNOWN_NAME, &names[0].place, format!("`{}` has no parameter `{}`", function.name, names[0].text), help);
+                        self.report_with(
+                            code::UNKNOWN_NAME,
+                            &names[0].place,
+                            format!("`{}` has no parameter `{}`", function.name, names[0].text),
+                            help,
+                        );
                         return None;
                     };
                     (index, &**value)
@@ -358,7 +377,11 @@ impl Binder<'_> {
             match given.get_mut(index) {
                 Some(slot) => *slot = Some(value),
                 None => {
-                    self.report(code::ARGUMENT_COUNT, place, format!("`{}` takes {} arguments, got {}", function.name, parameters.len(), args.len()));
+                    self.report(
+                        code::ARGUMENT_COUNT,
+                        place,
+                        format!("`{}` takes {} arguments, got {}", function.name, parameters.len(), args.len()),
+                    );
                     return None;
                 }
             }

@@ -13,8 +13,7 @@ use crate::syntax::ast::Place;
 const LONGEST_FOLDED: usize = 64 * 1024;
 
 /// What types an unknown argument is tried as.
-const STAND_INS: [Type; 8] =
-    [Type::Dynamic, Type::String, Type::Long, Type::Real, Type::Datetime, Type::Timespan, Type::Bool, Type::Guid];
+const STAND_INS: [Type; 8] = [Type::Dynamic, Type::String, Type::Long, Type::Real, Type::Datetime, Type::Timespan, Type::Bool, Type::Guid];
 
 /// How a call with arguments of partly unknown types comes out.
 pub(super) enum Fit {
@@ -57,8 +56,11 @@ fn resolve(signature: &Signature, args: &[Arg]) -> Result<Resolved, SignatureErr
 
 fn overload(overloads: &[Overload], args: &[Arg]) -> Result<Resolved, SignatureError> {
     let of_length = || overloads.iter().filter(|overload| overload.args.len() == args.len());
-    let matches = |overload: &&Overload, test: fn(Type, Type) -> bool| overload.args.iter().zip(args).all(|((_, ty), arg)| test(arg.ty, *ty));
-    let found = of_length().find(|overload| matches(overload, |from, to| from == to)).or_else(|| of_length().find(|overload| matches(overload, fits)));
+    let matches =
+        |overload: &&Overload, test: fn(Type, Type) -> bool| overload.args.iter().zip(args).all(|((_, ty), arg)| test(arg.ty, *ty));
+    let found = of_length()
+        .find(|overload| matches(overload, |from, to| from == to))
+        .or_else(|| of_length().find(|overload| matches(overload, fits)));
     if let Some(overload) = found {
         return Ok(Resolved { args: overload.args.iter().map(|(_, ty)| *ty).collect(), returns: overload.returns });
     }

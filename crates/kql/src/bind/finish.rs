@@ -11,8 +11,9 @@ use crate::plan::{Expr, Plan, Rel, RelOp};
 
 impl Binder<'_> {
     pub(super) fn finish(self, answer: Relation, syntax: Vec<Diagnostic>) -> Bound {
-        let columns = (!answer.open)
-            .then(|| answer.visible().map(|field| (field.name.to_string(), (!self.unknown.contains(&field.id)).then_some(field.ty))).collect());
+        let columns = (!answer.open).then(|| {
+            answer.visible().map(|field| (field.name.to_string(), (!self.unknown.contains(&field.id)).then_some(field.ty))).collect()
+        });
         let mut diagnostics = syntax;
         let wrong_syntax = !diagnostics.is_empty();
         // After a syntax error half of what follows would be its echo.

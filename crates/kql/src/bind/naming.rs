@@ -9,8 +9,26 @@ use crate::syntax::ast::{Expr, ExprKind};
 
 /// Functions whose result is called as their first argument, when that has a name.
 const NAMED_AS_ARGUMENT: &[&str] = &[
-    "bin", "bin_at", "floor", "tobool", "toboolean", "todatetime", "todecimal", "todouble", "todynamic", "toguid", "toint", "tolong",
-    "toreal", "tostring", "totimespan", "array_slice", "parse_json", "parsejson", "column_ifexists", "columnifexists",
+    "bin",
+    "bin_at",
+    "floor",
+    "tobool",
+    "toboolean",
+    "todatetime",
+    "todecimal",
+    "todouble",
+    "todynamic",
+    "toguid",
+    "toint",
+    "tolong",
+    "toreal",
+    "tostring",
+    "totimespan",
+    "array_slice",
+    "parse_json",
+    "parsejson",
+    "column_ifexists",
+    "columnifexists",
 ];
 
 /// The name of an unnamed expression; nothing where only its position names it.
@@ -77,10 +95,6 @@ impl Names {
         self.taken.insert(name.to_owned())
     }
 
-    pub fn contains(&self, name: &str) -> bool {
-        self.taken.contains(name)
-    }
-
     /// `name`, or `name1`, `name2` … where it is taken.
     pub fn unique(&mut self, name: &str) -> String {
         if self.take(name) {
@@ -119,9 +133,15 @@ mod tests {
 
     #[test]
     fn wildcards_match_whole_names() {
-        for (pattern, name, matches) in
-            [("*", "", true), ("a*", "abc", true), ("*c", "abc", true), ("a*c", "abc", true), ("a*a", "a", false), ("b*", "abc", false), ("*b*", "abc", true)]
-        {
+        for (pattern, name, matches) in [
+            ("*", "", true),
+            ("a*", "abc", true),
+            ("*c", "abc", true),
+            ("a*c", "abc", true),
+            ("a*a", "a", false),
+            ("b*", "abc", false),
+            ("*b*", "abc", true),
+        ] {
             assert_eq!(wildcard(pattern, name), matches, "{pattern} against {name}");
         }
     }

@@ -15,7 +15,10 @@ pub(super) const INGESTION_TIME: &str = "$IngestionTime";
 impl Relation {
     /// A relation of which nothing is known, after an error or where only a run can tell.
     pub fn unknown() -> Self {
-        Self { rel: Rel { op: RelOp::Values { rows: Arc::default() }, fields: Vec::new(), order: Vec::new(), serialized: true }, open: true }
+        Self {
+            rel: Rel { op: RelOp::Values { rows: Arc::default() }, fields: Vec::new(), order: Vec::new(), serialized: true },
+            open: true,
+        }
     }
 
     pub fn visible(&self) -> impl Iterator<Item = &Field> {
@@ -145,7 +148,12 @@ impl Binder<'_> {
         for key in &mut order {
             key.expr.map_columns(&rename);
         }
-        let rel = Rel { op: RelOp::Shared { id: shared.id, input: shared.rel.clone() }, fields: renamed, order, serialized: shared.rel.serialized };
+        let rel = Rel {
+            op: RelOp::Shared { id: shared.id, input: shared.rel.clone() },
+            fields: renamed,
+            order,
+            serialized: shared.rel.serialized,
+        };
         Relation { rel, open: shared.open }
     }
 

@@ -48,8 +48,17 @@ impl Binder<'_> {
                 self.report(code::SCALAR_WANTED, &expr.place, "`*` cannot stand here");
                 Self::unknown_scalar()
             }
-            ExprKind::Pipe { .. } | ExprKind::Source(_) | ExprKind::Materialize(_) | ExprKind::DataTable { .. } | ExprKind::ExternalData { .. } => {
-                self.report_with(code::SCALAR_WANTED, &expr.place, "a table cannot stand here", Some("`toscalar(…)` takes its first value".to_owned()));
+            ExprKind::Pipe { .. }
+            | ExprKind::Source(_)
+            | ExprKind::Materialize(_)
+            | ExprKind::DataTable { .. }
+            | ExprKind::ExternalData { .. } => {
+                self.report_with(
+                    code::SCALAR_WANTED,
+                    &expr.place,
+                    "a table cannot stand here",
+                    Some("`toscalar(…)` takes its first value".to_owned()),
+                );
                 Self::unknown_scalar()
             }
             ExprKind::Error => Self::unknown_scalar(),
@@ -81,7 +90,10 @@ impl Binder<'_> {
         }
         if !cx.open && !cx.right.is_some_and(|(_, open)| open) {
             let variables = cx.env.names().filter(|(_, binding)| matches!(binding, Binding::Scalar(_))).map(|(name, _)| name);
-            let near = code::did_you_mean(&name.text, cx.fields.iter().filter(|field| !field.is_hidden()).map(|field| &*field.name).chain(variables));
+            let near = code::did_you_mean(
+                &name.text,
+                cx.fields.iter().filter(|field| !field.is_hidden()).map(|field| &*field.name).chain(variables),
+            );
             let here = code::columns_here(cx.fields);
             let help = near.map_or(here.clone(), |near| format!("{near} {here}"));
             self.report_with(code::UNKNOWN_NAME, &name.place, format!("there is no column or variable `{}`", name.text), Some(help));
@@ -113,7 +125,12 @@ impl Binder<'_> {
                     return Scalar::known(Expr { kind: Bound::Column(id), ty: steps.fields[index].ty });
                 }
                 let help = code::columns_here(&steps.fields);
-                self.report_with(code::UNKNOWN_NAME, &name.place, format!("step `{}` has no column `{}`", side.text, name.text), Some(help));
+                self.report_with(
+                    code::UNKNOWN_NAME,
+                    &name.place,
+                    format!("step `{}` has no column `{}`", side.text, name.text),
+                    Some(help),
+                );
                 return Self::unknown_scalar();
             }
         }

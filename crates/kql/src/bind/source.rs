@@ -38,11 +38,19 @@ impl Binder<'_> {
             ExprKind::ExternalData { columns, .. } => {
                 self.postpone(code::EXTERNAL_DATA, &expr.place, "`externaldata` reads from outside, which is not allowed here");
                 let fields: Vec<Field> = columns.iter().map(|(name, ty)| self.typed(&name.text, *ty)).collect();
-                Relation { rel: Rel { op: RelOp::Values { rows: Arc::default() }, fields, order: Vec::new(), serialized: false }, open: false }
+                Relation {
+                    rel: Rel { op: RelOp::Values { rows: Arc::default() }, fields, order: Vec::new(), serialized: false },
+                    open: false,
+                }
             }
             ExprKind::Member { object, name } => self.elsewhere(object, name, &expr.place, env),
             ExprKind::Wildcard(name) => {
-                self.report_with(code::TABLE_WANTED, &name.place, "`*` cannot stand here", Some(format!("`union {}` reads several tables", name.text)));
+                self.report_with(
+                    code::TABLE_WANTED,
+                    &name.place,
+                    "`*` cannot stand here",
+                    Some(format!("`union {}` reads several tables", name.text)),
+                );
                 Relation::unknown()
             }
             ExprKind::Error => Relation::unknown(),
@@ -307,7 +315,9 @@ impl Binder<'_> {
                 Some(Binding::Function(function)) => function.tabular,
                 Some(Binding::Scalar(_)) => false,
                 None => {
-                    self.schema.table(&name.text).is_some() || is_asim(&name.text) || self.stored(&name.text).is_some_and(|function| function.tabular)
+                    self.schema.table(&name.text).is_some()
+                        || is_asim(&name.text)
+                        || self.stored(&name.text).is_some_and(|function| function.tabular)
                 }
             },
             ExprKind::Call(call) => match env.get(&call.name.text) {
@@ -320,7 +330,11 @@ impl Binder<'_> {
                 },
             },
             ExprKind::Paren(inner) => self.is_table(inner, env),
-            ExprKind::Pipe { .. } | ExprKind::Source(_) | ExprKind::Materialize(_) | ExprKind::DataTable { .. } | ExprKind::ExternalData { .. } => true,
+            ExprKind::Pipe { .. }
+            | ExprKind::Source(_)
+            | ExprKind::Materialize(_)
+            | ExprKind::DataTable { .. }
+            | ExprKind::ExternalData { .. } => true,
             ExprKind::Member { object, .. } => {
                 matches!(root_call(object), Some("workspace" | "database" | "cluster" | "app" | "resource" | "arg" | "adx"))
             }

@@ -151,7 +151,11 @@ impl Binder<'_> {
 fn is_plainly_scalar(expr: &ast::Expr) -> bool {
     match &expr.kind {
         ExprKind::Paren(inner) => is_plainly_scalar(inner),
-        ExprKind::Pipe { .. } | ExprKind::Source(_) | ExprKind::Materialize(_) | ExprKind::DataTable { .. } | ExprKind::ExternalData { .. } => false,
+        ExprKind::Pipe { .. }
+        | ExprKind::Source(_)
+        | ExprKind::Materialize(_)
+        | ExprKind::DataTable { .. }
+        | ExprKind::ExternalData { .. } => false,
         _ => true,
     }
 }

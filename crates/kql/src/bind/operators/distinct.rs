@@ -1,8 +1,8 @@
 //! `distinct`.
 
+use crate::bind::Binder;
 use crate::bind::naming::{Names, name_of};
 use crate::bind::scope::{Cx, Env, Relation, Scalar};
-use crate::bind::Binder;
 use crate::plan::{Rel, RelOp};
 use crate::syntax::ast::{Expr, ExprKind, Place};
 

@@ -99,7 +99,9 @@ impl Binder<'_> {
             }
             let name = match (written.first(), name_of(value)) {
                 (Some(name), _) => name.text.clone(),
-                (None, Some(name)) if matches!(value.kind, ExprKind::Name(_)) && outputs.iter().any(|(other, _)| *other == name) => continue,
+                (None, Some(name)) if matches!(value.kind, ExprKind::Name(_)) && outputs.iter().any(|(other, _)| *other == name) => {
+                    continue;
+                }
                 (None, Some(name)) => names.unique(&name),
                 (None, None) => names.unique(&format!("Column{}", index + 1)),
             };

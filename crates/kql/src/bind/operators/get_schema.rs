@@ -23,7 +23,10 @@ impl Binder<'_> {
 
     pub(super) fn assert_schema(&mut self, columns: &[(Name, Type)], input: Relation, place: &Place) -> Relation {
         let same = input.visible().count() == columns.len()
-            && input.visible().zip(columns).all(|(field, (name, ty))| *field.name == name.text && (field.ty == *ty || self.unknown.contains(&field.id)));
+            && input
+                .visible()
+                .zip(columns)
+                .all(|(field, (name, ty))| *field.name == name.text && (field.ty == *ty || self.unknown.contains(&field.id)));
         if !same && !input.open {
             let help = Some(code::columns_here(&input.rel.fields));
             self.report_with(code::WRONG_TYPE, place, "the columns are not those that `assert-schema` wants", help);

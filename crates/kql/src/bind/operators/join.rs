@@ -26,7 +26,15 @@ const KINDS: &[(&str, JoinKind)] = &[
 ];
 
 impl Binder<'_> {
-    pub(super) fn join(&mut self, properties: &[Property], right: &Expr, on: &JoinOn, left: Relation, env: &Env, place: &Place) -> Relation {
+    pub(super) fn join(
+        &mut self,
+        properties: &[Property],
+        right: &Expr,
+        on: &JoinOn,
+        left: Relation,
+        env: &Env,
+        place: &Place,
+    ) -> Relation {
         let kind = match self.kind_of(properties, env) {
             None => JoinKind::InnerUnique,
             Some(name) => match KINDS.iter().find(|(known, _)| *known == name) {
@@ -44,7 +52,15 @@ impl Binder<'_> {
     }
 
     /// A join that adds the right side's columns, except its keys.
-    pub(super) fn lookup(&mut self, properties: &[Property], right: &Expr, on: &JoinOn, left: Relation, env: &Env, place: &Place) -> Relation {
+    pub(super) fn lookup(
+        &mut self,
+        properties: &[Property],
+        right: &Expr,
+        on: &JoinOn,
+        left: Relation,
+        env: &Env,
+        place: &Place,
+    ) -> Relation {
         let kind = match self.kind_of(properties, env).as_deref() {
             None | Some("leftouter") => JoinKind::LeftOuter,
             Some("inner") => JoinKind::Inner,
@@ -62,7 +78,14 @@ impl Binder<'_> {
         self.joined(kind, left, right, keys, &dropped)
     }
 
-    fn joined(&mut self, kind: JoinKind, left: Relation, right: Relation, on: Vec<(Bound, Bound)>, dropped: &[crate::plan::ColumnId]) -> Relation {
+    fn joined(
+        &mut self,
+        kind: JoinKind,
+        left: Relation,
+        right: Relation,
+        on: Vec<(Bound, Bound)>,
+        dropped: &[crate::plan::ColumnId],
+    ) -> Relation {
         let open = match kind {
             JoinKind::LeftSemi | JoinKind::LeftAnti => left.open,
             JoinKind::RightSemi | JoinKind::RightAnti => right.open,
@@ -144,7 +167,12 @@ impl Binder<'_> {
                     self.join_pair(b, a, &condition.place, keys);
                 } else {
                     let help = "write `$left.a == $right.b`".to_owned();
-                    self.report_with(code::WRONG_TYPE, &condition.place, "a join condition compares the left side with the right side", Some(help));
+                    self.report_with(
+                        code::WRONG_TYPE,
+                        &condition.place,
+                        "a join condition compares the left side with the right side",
+                        Some(help),
+                    );
                 }
             }
             ExprKind::Error => {}

@@ -28,7 +28,9 @@ impl Binder<'_> {
                 Some(Value::Long(value)) => value.to_string(),
                 Some(Value::Int(value)) => value.to_string(),
                 Some(Value::Real(value)) => value.to_string(),
-                Some(Value::Datetime(ticks)) => model::Timestamp::from_ticks(*ticks).to_string(),
+                Some(Value::Datetime(ticks)) => {
+                    model::Timestamp::from_ticks(*ticks).map_or_else(String::new, |instant| instant.to_string())
+                }
                 _ => String::new(),
             },
         }

@@ -27,7 +27,11 @@ impl Binder<'_> {
             None | Some("default" | "case_insensitive") => false,
             Some("case_sensitive") => true,
             Some(other) => {
-                self.report(code::BAD_OPTION, place, format!("`kind` of a search is `case_sensitive` or `case_insensitive`, not `{other}`"));
+                self.report(
+                    code::BAD_OPTION,
+                    place,
+                    format!("`kind` of a search is `case_sensitive` or `case_insensitive`, not `{other}`"),
+                );
                 false
             }
         };

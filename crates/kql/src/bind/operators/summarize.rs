@@ -42,7 +42,9 @@ impl Binder<'_> {
         for (index, expr) in aggregates.iter().enumerate() {
             let Item { names: written, value } = item(expr);
             let many = match &unwrapped(value).kind {
-                ExprKind::Call(call) => aggregates::find(&call.name.text).filter(|aggregate| gives_several(aggregate, call)).map(|found| (found, call)),
+                ExprKind::Call(call) => {
+                    aggregates::find(&call.name.text).filter(|aggregate| gives_several(aggregate, call)).map(|found| (found, call))
+                }
                 _ => None,
             };
             if let Some((aggregate, call)) = many {
@@ -113,7 +115,11 @@ impl Binder<'_> {
     ) {
         let Some(columns) = self.several_columns(aggregate, call, place, input, env, keys) else { return };
         if written.len() > columns.len() {
-            self.report(code::ARGUMENT_COUNT, &written[columns.len()].place, format!("`{}` gives only {} columns here", call.name.text, columns.len()));
+            self.report(
+                code::ARGUMENT_COUNT,
+                &written[columns.len()].place,
+                format!("`{}` gives only {} columns here", call.name.text, columns.len()),
+            );
         }
         for (index, (name, bound, known)) in columns.into_iter().enumerate() {
             let name = match written.get(index) {
@@ -181,7 +187,11 @@ impl Binder<'_> {
                     return None;
                 };
                 if args.len() <= values {
-                    self.report(code::ARGUMENT_COUNT, place, format!("`{}` wants at least {} arguments, got {}", call.name.text, values + 1, args.len()));
+                    self.report(
+                        code::ARGUMENT_COUNT,
+                        place,
+                        format!("`{}` wants at least {} arguments, got {}", call.name.text, values + 1, args.len()),
+                    );
                     return None;
                 }
                 let first = call.args.first().and_then(name_of).unwrap_or_default();

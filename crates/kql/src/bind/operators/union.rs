@@ -27,14 +27,23 @@ struct Output {
 }
 
 impl Binder<'_> {
-    pub(super) fn union(&mut self, properties: &[Property], tables: &[Expr], input: Option<Relation>, env: &Env, place: &Place) -> Relation {
+    pub(super) fn union(
+        &mut self,
+        properties: &[Property],
+        tables: &[Expr],
+        input: Option<Relation>,
+        env: &Env,
+        place: &Place,
+    ) -> Relation {
         let mut fuzzy = false;
         let mut inner = false;
         let mut source_column = None;
         for property in properties {
             let value = &property.value;
             match property.name.text.to_ascii_lowercase().as_str() {
-                "isfuzzy" => fuzzy = matches!(&value.kind, ExprKind::Literal(Value::Bool(true))) || name_of(value).is_some_and(|name| name == "true"),
+                "isfuzzy" => {
+                    fuzzy = matches!(&value.kind, ExprKind::Literal(Value::Bool(true))) || name_of(value).is_some_and(|name| name == "true")
+                }
                 "kind" => match name_of(value).as_deref() {
                     Some("inner") => inner = true,
                     Some("outer") => {}
@@ -82,7 +91,9 @@ impl Binder<'_> {
 
     fn wildcard_legs(&mut self, pattern: &str, place: &Place, fuzzy: bool, env: &Env, legs: &mut Vec<Leg>) {
         let mut names: Vec<String> = self.schema.tables().into_iter().filter(|name| wildcard(pattern, name)).collect();
-        let views = env.names().filter(|(name, binding)| wildcard(pattern, name) && matches!(binding, Binding::Function(function) if function.function.view));
+        let views = env
+            .names()
+            .filter(|(name, binding)| wildcard(pattern, name) && matches!(binding, Binding::Function(function) if function.function.view));
         names.extend(views.map(|(name, _)| name.to_owned()));
         names.sort();
         names.dedup();
@@ -109,7 +120,8 @@ impl Binder<'_> {
                     continue;
                 }
                 let known = !self.unknown.contains(&field.id);
-                let matching = outputs.iter_mut().find(|output| output.name == *field.name && (output.ty == field.ty || !known || !output.known));
+                let matching =
+                    outputs.iter_mut().find(|output| output.name == *field.name && (output.ty == field.ty || !known || !output.known));
                 match matching {
                     Some(output) => {
                         if !output.known && known {
@@ -131,7 +143,9 @@ impl Binder<'_> {
         }
         // A name is free where all its columns are of one type.
         let plain: Vec<bool> = outputs.iter().map(|output| outputs.iter().filter(|other| other.name == output.name).count() == 1).collect();
-        let mut names = Names::of(source.into_iter().chain(outputs.iter().zip(&plain).filter(|(_, plain)| **plain).map(|(output, _)| output.name.as_str())));
+        let mut names = Names::of(
+            source.into_iter().chain(outputs.iter().zip(&plain).filter(|(_, plain)| **plain).map(|(output, _)| output.name.as_str())),
+        );
         let mut fields = Vec::with_capacity(outputs.len() + 1);
         if let Some(source) = source {
             fields.push(self.typed(source, Type::String));
