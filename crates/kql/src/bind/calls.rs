@@ -27,6 +27,7 @@ impl Binder<'_> {
             "column_ifexists" | "columnifexists" => return self.column_if_exists(call, place, cx),
             "ingestion_time" => return self.ingestion_time(cx),
             "pack_all" => return self.pack_all(call, place, cx),
+            "typeof" => return self.type_of(call, place),
             _ => {}
         }
         if cx.aggregates.is_some()
@@ -199,6 +200,21 @@ impl Binder<'_> {
             Some(field) => self.column(&field),
             None if cx.open => Self::unknown_scalar(),
             None => fallback,
+        }
+    }
+
+    /// `typeof(long)` as an argument: the name of the type.
+    fn type_of(&mut self, call: &ast::Call, place: &Place) -> Scalar {
+        let ty = match &call.args[..] {
+            [ast::Expr { kind: ExprKind::Name(name), .. }] => Type::parse(&name.text),
+            _ => None,
+        };
+        match ty {
+            Some(ty) => Scalar::known(Expr::constant(crate::Value::String(ty.name().to_owned()))),
+            None => {
+                self.report(code::WRONG_TYPE, place, "`typeof` wants the name of a type here");
+                Self::unknown_scalar()
+            }
         }
     }
 

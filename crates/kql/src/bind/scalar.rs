@@ -26,6 +26,10 @@ impl Binder<'_> {
             ExprKind::Name(name) => self.name(name, cx),
             ExprKind::Call(call) => self.call(call, &expr.place, cx),
             ExprKind::Member { object, name } => self.member(object, name, &expr.place, cx),
+            ExprKind::MemberCall { call, .. } => {
+                self.unsupported(&expr.place, &format!("a call of `{}` elsewhere", call.name.text));
+                Self::unknown_scalar()
+            }
             ExprKind::Index { object, index } => {
                 let object_value = self.scalar(object, cx);
                 let index_value = self.scalar(index, cx);

@@ -44,6 +44,13 @@ impl Binder<'_> {
                 }
             }
             ExprKind::Member { object, name } => self.elsewhere(object, name, &expr.place, env),
+            ExprKind::MemberCall { object, call } => {
+                let name = call.args.first().filter(|_| call.name.text == "table").and_then(|arg| self.text(arg, "the name of the table", env));
+                match name {
+                    Some(text) => self.elsewhere(object, &Name { text, place: call.args[0].place.clone(), quoted: true }, &expr.place, env),
+                    None => self.open_table(&expr.place, "functions of other workspaces and clusters are not here".to_owned()),
+                }
+            }
             ExprKind::Wildcard(name) => {
                 self.report_with(
                     code::TABLE_WANTED,
@@ -335,7 +342,7 @@ impl Binder<'_> {
             | ExprKind::Materialize(_)
             | ExprKind::DataTable { .. }
             | ExprKind::ExternalData { .. } => true,
-            ExprKind::Member { object, .. } => {
+            ExprKind::Member { object, .. } | ExprKind::MemberCall { object, .. } => {
                 matches!(root_call(object), Some("workspace" | "database" | "cluster" | "app" | "resource" | "arg" | "adx"))
             }
             _ => false,
@@ -349,7 +356,7 @@ fn root_call(expr: &ast::Expr) -> Option<&str> {
     loop {
         match &expr.kind {
             ExprKind::Call(call) => return Some(&call.name.text),
-            ExprKind::Member { object, .. } => expr = object,
+            ExprKind::Member { object, .. } | ExprKind::MemberCall { object, .. } => expr = object,
             _ => return None,
         }
     }
