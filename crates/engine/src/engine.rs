@@ -135,7 +135,7 @@ impl QueryEngine for Engine {
         let work = async {
             let bound = self.bind(&run, &query.kql, false).await?;
             errors(&bound)?;
-            let Some(plan) = bound.plan else { return Err(nothing_to_run()) };
+            let Some(plan) = bound.plan else { return Err(bound.open.map_or_else(nothing_to_run, |why| QueryError::Wrong(vec![why]))) };
             let render = plan.render.clone();
             let fields = plan.root.fields.clone();
             let (rows, bytes) = (query.limits.rows, usize::try_from(query.limits.bytes.0).unwrap_or(usize::MAX));

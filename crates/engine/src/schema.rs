@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
 use kql::bind::Schema;
-use kql::plan::Rel;
+use kql::plan::{Rel, Subquery};
 use model::{Column, StoredFunction};
 use tokio::runtime::Handle;
 
@@ -42,11 +42,11 @@ impl Schema for Names {
         self.run.scope.functions.iter().find(|function| function.name == name).map(|function| function.as_ref().clone())
     }
 
-    fn run(&self, rel: &Rel) -> Result<Option<(u32, Vec<RecordBatch>)>, String> {
+    fn run(&self, rel: &Rel, subqueries: &[Subquery]) -> Result<Option<(u32, Vec<RecordBatch>)>, String> {
         let Some(handle) = &self.handle else { return Ok(None) };
         // Binding runs on a thread that may block.
         handle.block_on(async {
-            let rel = prepare_rel(&self.run, rel.clone()).await.map_err(|why| why.to_string())?;
+            let rel = prepare_rel(&self.run, rel.clone(), subqueries.to_vec()).await.map_err(|why| why.to_string())?;
             let number = self.run.keep(&rel).await.map_err(|why| why.to_string())?;
             let (_, batches) = self.run.kept(number).unwrap_or_default();
             Ok(Some((number, batches)))

@@ -107,6 +107,8 @@ struct Binder<'s> {
     /// Stored functions that are being bound, with the place of the outermost call.
     calling: Vec<(String, Place)>,
     stored: HashMap<String, Option<Rc<UserFunction>>>,
+    /// Columns that operators keep as hidden ones, and `summarize` as keys: the input of an `mv-apply` whose body runs over all its rows.
+    carried: Vec<ColumnId>,
     /// Scans carry the hidden column of arrival.
     with_ingestion: bool,
     /// The text asks for `ingestion_time()` and scans do not carry it yet.
@@ -131,6 +133,7 @@ impl<'s> Binder<'s> {
             trials: 0,
             calling: Vec::new(),
             stored: HashMap::new(),
+            carried: Vec::new(),
             with_ingestion,
             ingestion_wanted: false,
         }

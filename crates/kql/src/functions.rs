@@ -168,7 +168,9 @@ pub enum Native {
 /// The function called `name`, aliases included. KQL's function names are case-sensitive.
 pub fn find(name: &str) -> Option<&'static ScalarFn> {
     static INDEX: std::sync::LazyLock<hashbrown::HashMap<&'static str, &'static ScalarFn>> = std::sync::LazyLock::new(|| {
-        all().flat_map(|function| std::iter::once(function.name).chain(function.aliases.iter().copied()).map(move |name| (name, function))).collect()
+        all()
+            .flat_map(|function| std::iter::once(function.name).chain(function.aliases.iter().copied()).map(move |name| (name, function)))
+            .collect()
     });
     INDEX.get(name).copied()
 }

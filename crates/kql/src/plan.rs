@@ -40,7 +40,7 @@ pub struct Field {
 
 impl Field {
     /// A column that no name in the query means: it carries the order of rows past a `project` that dropped the sort key, or the instant
-    /// a row came in. Hidden fields stand behind the visible ones or anywhere among them; an answer leaves them out.
+    /// a row came in. The root of a plan has none.
     pub fn is_hidden(&self) -> bool {
         self.name.is_empty() || &*self.name == "$IngestionTime"
     }
@@ -49,7 +49,6 @@ impl Field {
 /// A bound query.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// Its visible fields (see [`Field::is_hidden`]) are the answer; `order` may need the hidden ones.
     pub root: Rel,
     /// Subqueries whose answer is needed as a constant before the rest runs; each may refer to those before it.
     pub subqueries: Vec<Subquery>,
@@ -79,7 +78,8 @@ pub struct Rel {
     pub op: RelOp,
     pub fields: Vec<Field>,
     /// The order of the rows, where KQL promises one ("serialized"): empty where it does not. The engine gives this order to
-    /// windows and to the final answer explicitly. Keys read fields of this relation, hidden ones included.
+    /// windows and to the final answer explicitly. Keys read fields of
+    /// this relation, hidden ones included.
     pub order: Vec<OrderKey>,
     /// The row set is serialized even if `order` is empty (after `serialize`, `range`, `datatable`, `print`).
     pub serialized: bool,

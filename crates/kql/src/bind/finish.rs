@@ -7,7 +7,7 @@ use model::Diagnostic;
 
 use super::scope::Relation;
 use super::{Binder, Bound};
-use crate::plan::{Expr, Plan, Rel, RelOp};
+use crate::plan::{Expr, Field, OrderKey, Plan, Rel, RelOp};
 
 impl Binder<'_> {
     pub(super) fn finish(self, answer: Relation, syntax: Vec<Diagnostic>) -> Bound {
@@ -19,12 +19,26 @@ impl Binder<'_> {
         // After a syntax error half of what follows would be its echo.
         diagnostics.extend(self.diagnostics.into_iter().filter(|_| !wrong_syntax));
         let planned = diagnostics.is_empty() && self.open.is_none() && !answer.open;
-        let mut plan = planned.then(|| Plan { root: answer.rel, subqueries: self.subqueries, render: self.render, more: self.more });
+        let mut plan =
+            planned.then(|| Plan { root: visible_only(answer.rel), subqueries: self.subqueries, render: self.render, more: self.more });
         if let Some(plan) = &mut plan {
             inline_lone_shares(plan);
         }
         Bound { plan, columns, diagnostics, open: self.open }
     }
+}
+
+/// The columns that the query asked for. What the order of rows hung on may be gone: it is kept below.
+fn visible_only(rel: Rel) -> Rel {
+    if !rel.fields.iter().any(Field::is_hidden) {
+        return rel;
+    }
+    let fields: Vec<Field> = rel.fields.iter().filter(|field| !field.is_hidden()).cloned().collect();
+    let exprs = fields.iter().map(Expr::column).collect();
+    let there = |key: &OrderKey| key.expr.columns().iter().all(|id| fields.iter().any(|field| field.id == *id));
+    let order = rel.order.iter().take_while(|key| there(key)).cloned().collect();
+    let serialized = rel.serialized;
+    Rel { op: RelOp::Project { input: Box::new(rel), exprs }, fields, order, serialized }
 }
 
 /// Shared tables that are used once need no sharing.

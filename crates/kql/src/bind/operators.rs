@@ -1,5 +1,6 @@
 //! Tabular operators: one family a file, one line here.
 
+mod apply;
 mod columns;
 mod count;
 mod distinct;
@@ -7,6 +8,8 @@ mod extend;
 mod filter;
 mod get_schema;
 mod join;
+mod mv_expand;
+mod parse;
 mod print;
 mod range;
 mod render;
@@ -44,6 +47,13 @@ impl Binder<'_> {
             Op::Lookup { properties, right, on } => self.lookup(properties, right, on, input, env, place),
             Op::Union { properties, tables } => self.union(properties, tables, Some(input), env, place),
             Op::Search { properties, tables, predicate } => self.search(properties, tables, predicate, Some(input), env, place),
+            Op::MvExpand { properties, items, limit } => self.mv_expand(properties, items, limit.as_deref(), input, env),
+            Op::MvApply { properties, items, limit, body, .. } => {
+                self.mv_apply(properties, items, limit.as_deref(), body, input, env, place)
+            }
+            Op::Partition { by, body, .. } => self.partition(by, body, input, env, place),
+            Op::Parse { where_, properties, expr, pattern } => self.parse_by(*where_, properties, expr, pattern, input, env, place),
+            Op::ParseKv { expr, columns, options } => self.parse_kv(expr, columns, options, input, env),
             Op::Render { visualization, properties } => self.render(visualization, properties, input, env),
             Op::As { name, .. } => self.name_as(name, input, env),
             Op::Invoke(call) => self.table_call(call, Some(input), place, &mut Cx::constant(env)),

@@ -86,6 +86,7 @@ impl Binder<'_> {
             exprs.push(value.expr);
         }
         let mut needed: Vec<ColumnId> = input.order.iter().flat_map(|key| key.expr.columns()).collect();
+        needed.extend(self.carried.iter().copied());
         needed.extend(input.fields.iter().filter(|field| &*field.name == INGESTION_TIME).map(|field| field.id));
         for id in needed {
             if fields.iter().any(|field| field.id == id) {

@@ -45,7 +45,8 @@ impl Binder<'_> {
             }
             ExprKind::Member { object, name } => self.elsewhere(object, name, &expr.place, env),
             ExprKind::MemberCall { object, call } => {
-                let name = call.args.first().filter(|_| call.name.text == "table").and_then(|arg| self.text(arg, "the name of the table", env));
+                let name =
+                    call.args.first().filter(|_| call.name.text == "table").and_then(|arg| self.text(arg, "the name of the table", env));
                 match name {
                     Some(text) => self.elsewhere(object, &Name { text, place: call.args[0].place.clone(), quoted: true }, &expr.place, env),
                     None => self.open_table(&expr.place, "functions of other workspaces and clusters are not here".to_owned()),

@@ -70,6 +70,11 @@ impl Binder<'_> {
         if aggregates.is_empty() && by.is_empty() {
             self.report(code::ARGUMENT_COUNT, place, "`summarize` wants an aggregate or a key");
         }
+        for id in self.carried.clone() {
+            if let Some(field) = input.rel.fields.iter().find(|field| field.id == id) {
+                keys.push(Key { expr: Bound::column(field), field: Field { name: "".into(), ..field.clone() } });
+            }
+        }
         let mut fields: Vec<Field> = keys.iter().map(|key| key.field.clone()).collect();
         let mut calls = Vec::with_capacity(collected.calls.len());
         for (call, field) in collected.calls {
