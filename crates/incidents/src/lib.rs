@@ -23,4 +23,6 @@ pub use outbox::{OutboxSender, SendError};
 pub use parts::{MAX_COMMENTS, MAX_MESSAGE, TaskDraft};
 pub use rows::{RowError, batch};
 pub use service::Incidents;
-pub use tables::{WorkspaceFacts, security_alert_columns, security_alert_row, security_incident_columns, security_incident_row};
+pub use tables::{
+    WorkspaceFacts, extended_properties, security_alert_columns, security_alert_row, security_incident_columns, security_incident_row,
+};

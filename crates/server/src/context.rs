@@ -19,6 +19,8 @@ pub struct Context {
     pub clock: Arc<dyn Clock>,
     /// Control state; its bells wake the tasks that work on what a handler changed.
     pub store: Store,
+    /// Changes incidents; knows the workspace's facts for links.
+    pub incidents: incidents::Incidents,
     pub ingest: Arc<dyn Ingest>,
     pub identity: Arc<Identity>,
     pub cloud: Cloud,

@@ -1,9 +1,11 @@
 //! Microsoft's dialects, as unmodified clients speak them. A route is one file in its dialect's folder and one line in the dialect's table.
 
+mod security_insights;
+
 use crate::endpoint::Endpoint;
 
 /// The tables of the dialects.
-static DIALECT_ENDPOINTS: &[&[&Endpoint]] = &[];
+static DIALECT_ENDPOINTS: &[&[&Endpoint]] = &[security_insights::ENDPOINTS];
 
 /// The routes of all dialects.
 pub fn endpoints() -> impl Iterator<Item = &'static Endpoint> {

@@ -1,0 +1,173 @@
+//! `/alertRules`: analytics rules of kind `Scheduled` and `NRT`.
+//!
+//! What was written is kept as it was, checked and with defaults filled in; detection reads it from the store.
+
+use http::Method;
+use model::Actor;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use store::{AnalyticsRuleRecord, AuditEntry};
+use uuid::Uuid;
+
+use super::alert_rule_checks::{Kind, check};
+use super::etag;
+use super::resources::{provider, resource, store_error};
+use super::route::{VIA, provider_path, route};
+use crate::call::Call;
+use crate::context::Context;
+use crate::endpoint::{Endpoint, Role};
+use crate::error::ApiError;
+use crate::reply::Reply;
+
+pub static LIST: Endpoint =
+    route(Method::GET, provider_path!("/alertRules"), "List the analytics rules", Role::Reader, |cx, call| Box::pin(list(cx, call)));
+pub static GET: Endpoint =
+    route(Method::GET, provider_path!("/alertRules/{rule}"), "Read an analytics rule", Role::Reader, |cx, call| Box::pin(get(cx, call)));
+pub static PUT: Endpoint =
+    route(Method::PUT, provider_path!("/alertRules/{rule}"), "Create or replace an analytics rule", Role::Contributor, |cx, call| {
+        Box::pin(put(cx, call))
+    });
+pub static DELETE: Endpoint =
+    route(Method::DELETE, provider_path!("/alertRules/{rule}"), "Delete an analytics rule", Role::Contributor, |cx, call| {
+        Box::pin(delete(cx, call))
+    });
+pub static ACTIONS: Endpoint =
+    route(Method::GET, provider_path!("/alertRules/{rule}/actions"), "List the actions of an analytics rule", Role::Reader, |cx, call| {
+        Box::pin(actions(cx, call))
+    });
+pub static ACTION: Endpoint = route(
+    Method::GET,
+    provider_path!("/alertRules/{rule}/actions/{action}"),
+    "Read an action of an analytics rule",
+    Role::Reader,
+    |cx, call| Box::pin(action(cx, call)),
+);
+
+fn view(cx: &Context, rule: &AnalyticsRuleRecord) -> Value {
+    let mut properties = rule.properties.clone();
+    properties.insert("lastModifiedUtc".to_owned(), json!(rule.modified));
+    properties.entry("alertRuleTemplateName").or_insert(Value::Null);
+    let mut object =
+        resource(format!("{}/alertRules/{}", provider(cx), rule.id), &rule.id, "alertRules", Some(rule.etag), Value::Object(properties));
+    object["kind"] = json!(rule.kind);
+    object
+}
+
+async fn list(cx: &Context, _: Call) -> Result<Reply, ApiError> {
+    let rules = cx.store.analytics_rules().list().await.map_err(store_error)?;
+    Reply::json(json!({ "value": rules.iter().map(|rule| view(cx, rule)).collect::<Vec<_>>() }))
+}
+
+async fn find(cx: &Context, name: &str) -> Result<AnalyticsRuleRecord, ApiError> {
+    cx.store.analytics_rules().get(name).await.map_err(store_error)?.ok_or_else(|| {
+        let shown: String = name.chars().take(100).collect();
+        ApiError::not_found("NotFound", format!("Analytics rule '{shown}' does not exist."))
+    })
+}
+
+async fn get(cx: &Context, call: Call) -> Result<Reply, ApiError> {
+    Reply::json(view(cx, &find(cx, call.param("rule")).await?))
+}
+
+#[derive(Deserialize)]
+struct Body {
+    #[serde(default)]
+    kind: Option<String>,
+    #[serde(default)]
+    etag: Option<String>,
+    #[serde(default)]
+    properties: Option<Map<String, Value>>,
+}
+
+async fn put(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
+    let id = call.param("rule").to_owned();
+    if id.len() > 260 || !id.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')) {
+        return Err(
+            ApiError::bad_request("BadRequest", "The name of a rule has letters, digits, '-', '_' and '.', at most 260.").target("ruleId")
+        );
+    }
+    let body: Body = call.json().await?;
+    let kind = body.kind.as_deref().ok_or_else(|| ApiError::bad_request("BadRequest", "`kind` is required.").target("kind"))?;
+    let kind = Kind::parse(kind)?;
+    let properties =
+        body.properties.ok_or_else(|| ApiError::bad_request("BadRequest", "`properties` is required.").target("properties"))?;
+    // Asked before the transaction begins: the engine may take its time.
+    let checked = check(cx.engine.as_ref(), kind, properties).await?;
+    let actor = call.actor(VIA);
+    let now = cx.clock.now();
+
+    let mut change = cx.store.begin().await.map_err(store_error)?;
+    let before = change.analytics_rule(&id).await.map_err(store_error)?;
+    if let Some(before) = &before {
+        if body.etag.as_deref().filter(|etag| !etag.is_empty()).is_some_and(|written| !etag::matches(written, before.etag)) {
+            let message = format!("Newer version of resource '{}' exists. Data was not saved", before.id);
+            return Err(ApiError::conflict("Conflict", message));
+        }
+        if before.kind != kind.name() {
+            let message = format!("The rule is of kind '{}', which cannot be changed. Delete it and create another.", before.kind);
+            return Err(ApiError::bad_request("BadRequest", message).target("kind"));
+        }
+    }
+    let rule = AnalyticsRuleRecord {
+        id: before.as_ref().map_or(id, |before| before.id.clone()),
+        kind: kind.name().to_owned(),
+        enabled: checked.enabled,
+        etag: Uuid::new_v4(),
+        created: before.as_ref().map_or(now, |before| before.created),
+        modified: now,
+        properties: checked.properties,
+    };
+    change.put_analytics_rule(&rule).await.map_err(store_error)?;
+    let entry = audit(&rule.id, if before.is_some() { "changed" } else { "created" }, &actor, now, before.as_ref(), Some(&rule));
+    change.record(&entry).await.map_err(store_error)?;
+    change.commit().await.map_err(store_error)?;
+    Reply::put(before.is_none(), view(cx, &rule))
+}
+
+async fn delete(cx: &Context, call: Call) -> Result<Reply, ApiError> {
+    let mut change = cx.store.begin().await.map_err(store_error)?;
+    let Some(before) = change.analytics_rule(call.param("rule")).await.map_err(store_error)? else { return Ok(Reply::no_content()) };
+    change.delete_analytics_rule(&before.id).await.map_err(store_error)?;
+    change.record(&audit(&before.id, "deleted", &call.actor(VIA), cx.clock.now(), Some(&before), None)).await.map_err(store_error)?;
+    change.commit().await.map_err(store_error)?;
+    Ok(Reply::empty(http::StatusCode::OK))
+}
+
+/// The entry of the audit trail: properties that differ, each before and after.
+fn audit(
+    id: &str,
+    action: &str,
+    actor: &Actor,
+    at: model::Timestamp,
+    before: Option<&AnalyticsRuleRecord>,
+    after: Option<&AnalyticsRuleRecord>,
+) -> AuditEntry {
+    let value =
+        |rule: Option<&AnalyticsRuleRecord>, name: &String| rule.and_then(|rule| rule.properties.get(name)).cloned().unwrap_or_default();
+    let names = [before, after].into_iter().flatten().flat_map(|rule| rule.properties.keys());
+    let changes: Map<String, Value> = names
+        .filter_map(|name| {
+            let (old, new) = (value(before, name), value(after, name));
+            (old != new).then(|| (name.clone(), json!([old, new])))
+        })
+        .collect();
+    AuditEntry {
+        at,
+        aggregate: "analytics rule".to_owned(),
+        id: id.to_owned(),
+        action: action.to_owned(),
+        actor: actor.clone(),
+        changes: Value::Object(changes),
+    }
+}
+
+/// Actions start playbooks, and there are none.
+async fn actions(cx: &Context, call: Call) -> Result<Reply, ApiError> {
+    find(cx, call.param("rule")).await?;
+    Reply::json(json!({ "value": [] }))
+}
+
+async fn action(cx: &Context, call: Call) -> Result<Reply, ApiError> {
+    find(cx, call.param("rule")).await?;
+    Err(ApiError::not_found("NotFound", "Rules have no actions here: this server runs no playbooks."))
+}
