@@ -1,1 +1,9 @@
-//! Vendors' event streams and APIs as local stand-ins.
+//! Vendors' event streams as local stand-ins: they speak to the service from outside, over its public API, with nothing but what
+//! `connect.json` says.
+//!
+//! Invariant: nothing here shares parsing code with what it exercises.
+
+mod client;
+pub mod flare;
+
+pub use client::{Client, ClientError, Connection};

@@ -1,0 +1,5 @@
+//! What only the whole house can show: the arrows, the map, the cases, the loop.
+
+mod arrows;
+mod map;
+mod shared;

@@ -1,0 +1,98 @@
+//! Flare's push connector as seen from Sentinel: exposure events posted to `Custom-FireworkEventsStream` with an app registration's token
+//! (S0-03, S0-10, S0-14, S0-18).
+//!
+//! The columns of the stream and the table are those of the published solution's data collection rule; the events are invented.
+
+use model::Timestamp;
+use serde_json::{Value, json};
+
+use crate::{Client, ClientError};
+
+pub const STREAM: &str = "Custom-FireworkEventsStream";
+
+/// The data collection rule that the solution deploys, for one workspace.
+pub fn data_collection_rule(workspace: &str) -> Value {
+    let text = include_str!("../../../content/data_collection_rules/firework.json").replace("{workspace}", workspace);
+    serde_json::from_str(&text).expect("content/data_collection_rules/firework.json is JSON")
+}
+
+/// Creates the data collection rule, as "Deploy" does on the connector's page; gives its immutable id. Safe to repeat (S0-11).
+pub async fn deploy(client: &Client) -> Result<String, ClientError> {
+    let path = format!("{}/Microsoft.Insights/dataCollectionRules/FireworkCustomDCR", client.connection.providers());
+    let rule = client.put(&path, "2023-03-11", &data_collection_rule(&client.connection.workspace())).await?;
+    rule["properties"]["immutableId"].as_str().map(str::to_owned).ok_or_else(|| ClientError::Refused {
+        what: "the data collection rule",
+        status: 200,
+        body: "the answer has no `immutableId`".to_owned(),
+    })
+}
+
+struct Kind {
+    event_type: &'static str,
+    category: &'static str,
+    source: &'static str,
+    title: &'static str,
+    /// 1 informational … 5 critical.
+    score: i64,
+}
+
+/// The exposure types that the solution names (S0-04), from harmless to alarming.
+const KINDS: [Kind; 6] = [
+    Kind { event_type: "whois", category: "Domain", source: "whois", title: "A look-alike domain was registered", score: 2 },
+    Kind { event_type: "google_dork", category: "Open web", source: "google", title: "An internal page is indexed", score: 2 },
+    Kind { event_type: "bucket", category: "Cloud", source: "bucket_listing", title: "A storage bucket lists its files", score: 3 },
+    Kind { event_type: "github_repository", category: "Source code", source: "github", title: "A key stands in a public repository", score: 4 },
+    Kind { event_type: "forum_post", category: "Dark web", source: "forum", title: "Access to the network is offered for sale", score: 5 },
+    Kind { event_type: "leaked_credential", category: "Credentials", source: "stealer_logs", title: "A password of an employee was leaked", score: 5 },
+];
+
+const PEOPLE: [&str; 5] = ["ann", "bo", "carla", "deniz", "eve"];
+
+/// Event number `n` of the stream: the same number gives the same event, at the given time.
+pub fn event(n: u64, at: Timestamp) -> Value {
+    let kind = &KINDS[(n % KINDS.len() as u64) as usize];
+    let person = PEOPLE[(n / KINDS.len() as u64 % PEOPLE.len() as u64) as usize];
+    let identity = format!("{person}@example.com");
+    let uid = format!("{}/{n:08x}", kind.event_type);
+    json!({
+        "timestamp": at.to_millis_string(),
+        "timestamp_formatted": at.to_millis_string(),
+        "first_crawled_at": at.to_millis_string(),
+        "materialized_at": at.to_millis_string(),
+        "url": format!("https://app.flare.example/#/uid/{uid}"),
+        "event_title": kind.title,
+        "event_type": kind.event_type,
+        "source": kind.source,
+        "source_name": kind.source,
+        "id": uid,
+        "uid": uid,
+        "keyword": "example.com",
+        "category_name": kind.category,
+        "content_preview": [format!("… {identity} …")],
+        "content": format!("{}: {identity}", kind.title),
+        "risk": { "score": kind.score },
+        "tags": ["sample"],
+        "related": [],
+        "data": { "identity_name": identity, "domain": "example.com" },
+        "identifiers": [{ "id": n, "type": "domain", "name": "example.com" }],
+        "actor": if kind.score == 5 { "nightjar" } else { "" },
+        "victim_name": "Example Ltd",
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_field_of_an_event_is_declared_in_the_stream() {
+        let rule = data_collection_rule("/workspace");
+        let columns = rule["properties"]["streamDeclarations"][STREAM]["columns"].as_array().unwrap();
+        let declared: Vec<&str> = columns.iter().map(|column| column["name"].as_str().unwrap()).collect();
+        for n in 0..KINDS.len() as u64 {
+            for name in event(n, Timestamp::UNIX_EPOCH).as_object().unwrap().keys() {
+                assert!(declared.contains(&name.as_str()), "{name} is not in the stream");
+            }
+        }
+    }
+}
