@@ -1,0 +1,159 @@
+//! Which windows of a rule are due. Pure: nothing but the rule's kind, where it stands, and the instant.
+//!
+//! Windows are half-open on the left, `(from, until]`, over the time at which rows arrived. The runs of a rule tile the time line: each begins
+//! where the one before ended (a longer `queryPeriod` only looks further back). Nothing here asks for the time of day, so a clock that jumps
+//! forward makes one window longer, and one that jumps back makes nothing due until it has caught up.
+
+use model::{Span, Timestamp, Window};
+use serde::{Deserialize, Serialize};
+
+use crate::rule::Kind;
+
+/// At most this many missed runs are made up for one by one; the rest become one longer window, so that nothing is skipped.
+pub const MAX_CATCH_UP: usize = 24;
+
+/// Where the runs of a rule stand. Written in the transaction that adds a run's alerts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunState {
+    /// Rows that arrived until here have been seen.
+    pub seen_until: Timestamp,
+    /// Silent until here, because the rule fired and suppresses.
+    #[serde(default)]
+    pub silent_until: Option<Timestamp>,
+    /// Runs that failed since one succeeded, and why the last one did.
+    #[serde(default)]
+    pub failures: u32,
+    #[serde(default)]
+    pub last_error: Option<String>,
+    /// Not before this, after a failure.
+    #[serde(default)]
+    pub retry_at: Option<Timestamp>,
+    /// What the state was made for; a rule that was given another frequency starts its grid anew from where it stands.
+    #[serde(default)]
+    pub last_run: Option<Timestamp>,
+}
+
+impl RunState {
+    /// A rule that begins at `now`: it sees what arrives from now on.
+    pub fn starting(now: Timestamp) -> Self {
+        Self { seen_until: now, silent_until: None, failures: 0, last_error: None, retry_at: None, last_run: None }
+    }
+}
+
+/// A run that is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// The piece of the time line that is this run's own: it tiles with the runs before and after.
+    pub tile: Window,
+    /// The rows that the query sees: the tile, or further back where `queryPeriod` is longer than `queryFrequency`.
+    pub sees: Window,
+}
+
+/// The runs that are due when rows that arrived until `complete` are all visible, oldest first.
+///
+/// A scheduled rule is due once its frequency has passed since it last saw rows; a near-real-time rule whenever anything may have arrived.
+pub fn due(kind: Kind, state: &RunState, complete: Timestamp) -> Vec<Run> {
+    let from = state.seen_until;
+    if complete <= from {
+        return Vec::new();
+    }
+    match kind {
+        Kind::NearRealTime => vec![run(from, complete, Span::ZERO)],
+        Kind::Scheduled { frequency, period, .. } => {
+            let further_back = Span(period.ticks() - frequency.ticks());
+            let passed = (complete - from).ticks() / frequency.ticks();
+            let ticks = usize::try_from(passed).unwrap_or(usize::MAX);
+            if ticks == 0 {
+                return Vec::new();
+            }
+            let mut runs = Vec::with_capacity(ticks.min(MAX_CATCH_UP));
+            let mut start = from;
+            if ticks > MAX_CATCH_UP {
+                // The oldest of the missed runs are merged: one longer look instead of thousands of short ones.
+                let merged = Span(frequency.ticks() * (ticks - MAX_CATCH_UP + 1) as i64);
+                runs.push(run(start, start + merged, further_back));
+                start = start + merged;
+            }
+            while (complete - start) >= frequency {
+                runs.push(run(start, start + frequency, further_back));
+                start = start + frequency;
+            }
+            runs
+        }
+    }
+}
+
+fn run(from: Timestamp, until: Timestamp, further_back: Span) -> Run {
+    let tile = Window { from, until };
+    Run { tile, sees: Window { from: from - further_back, until } }
+}
+
+/// When a scheduled rule is next due; nothing for a near-real-time rule, which waits for the bell.
+pub fn next(kind: Kind, state: &RunState) -> Option<Timestamp> {
+    let due = match kind {
+        Kind::NearRealTime => None,
+        Kind::Scheduled { frequency, .. } => Some(state.seen_until + frequency),
+    };
+    match (due, state.retry_at) {
+        (Some(due), Some(retry)) => Some(due.max(retry)),
+        (due, retry) => due.or(retry),
+    }
+}
+
+/// How long a rule that has failed `failures` times in a row waits: doubling from ten seconds to an hour, spread by `jitter` (0 to 1) so that
+/// rules that failed together do not come back together.
+pub fn back_off(failures: u32, jitter: f64) -> Span {
+    let base = Span::seconds(10).ticks().saturating_mul(1 << failures.saturating_sub(1).min(9));
+    let capped = base.min(Span::HOUR.ticks());
+    Span((capped as f64 * (0.75 + 0.5 * jitter.clamp(0.0, 1.0))) as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rule::{Trigger, TriggerOperator};
+
+    fn at(minutes: i64) -> Timestamp {
+        Timestamp::UNIX_EPOCH + Span(minutes * model::TICKS_PER_MINUTE)
+    }
+
+    fn every(frequency: i64, period: i64) -> Kind {
+        let minutes = |n: i64| Span(n * model::TICKS_PER_MINUTE);
+        Kind::Scheduled {
+            frequency: minutes(frequency),
+            period: minutes(period),
+            trigger: Trigger { operator: TriggerOperator::GreaterThan, threshold: 0 },
+        }
+    }
+
+    #[test]
+    fn a_run_sees_its_period_and_owns_its_frequency() {
+        let state = RunState::starting(at(0));
+        assert_eq!(due(every(5, 60), &state, at(4)), []);
+        let runs = due(every(5, 60), &state, at(5));
+        assert_eq!(runs, [Run { tile: Window { from: at(0), until: at(5) }, sees: Window { from: at(-55), until: at(5) } }]);
+    }
+
+    #[test]
+    fn a_long_outage_is_caught_up_in_few_runs_without_a_gap() {
+        let runs = due(every(5, 5), &RunState::starting(at(0)), at(5 * 1000 + 3));
+        assert_eq!(runs.len(), MAX_CATCH_UP);
+        assert_eq!(runs[0].tile.from, at(0));
+        assert_eq!(runs.last().unwrap().tile.until, at(5000));
+        assert!(runs.windows(2).all(|pair| pair[0].tile.until == pair[1].tile.from));
+    }
+
+    #[test]
+    fn nothing_is_due_while_the_clock_is_behind() {
+        assert_eq!(due(Kind::NearRealTime, &RunState::starting(at(10)), at(9)), []);
+        assert_eq!(due(every(5, 5), &RunState::starting(at(10)), at(2)), []);
+    }
+
+    #[test]
+    fn back_off_doubles_and_has_an_end() {
+        assert_eq!(back_off(1, 0.5), Span::seconds(10));
+        assert_eq!(back_off(2, 0.5), Span::seconds(20));
+        assert_eq!(back_off(40, 0.5), Span::HOUR);
+        assert!(back_off(3, 0.0) < back_off(3, 1.0));
+    }
+}
