@@ -52,8 +52,8 @@ pub fn alerts(rule: &AnalyticsRule, run: Run, generated: Timestamp, answer: &Ans
 
 fn alert(rule: &AnalyticsRule, run: Run, generated: Timestamp, rows: &Rows, group: std::ops::Range<usize>, index: usize) -> Alert {
     let properties = &rule.properties;
-    let first = group.start;
-    let text = |column: &str| (first < group.end).then(|| rows.text(first, column)).flatten();
+    let (first, last) = (group.start, group.end);
+    let text = |column: &str| (first < last).then(|| rows.text(first, column)).flatten();
     let overrides = &properties.alert_details_override;
     let title = overrides.alert_display_name_format.as_deref().and_then(|format| fill(format, &text)).unwrap_or_else(|| properties.display_name.clone());
     let description = overrides.alert_description_format.as_deref().and_then(|format| fill(format, &text)).unwrap_or_else(|| properties.description.clone());

@@ -71,11 +71,12 @@ pub fn from_column(text: &str) -> Vec<Entity> {
 /// Adds an entity unless the same is there; one that says more about the same thing replaces it.
 pub fn add(entities: &mut Vec<Entity>, entity: Entity, limit: usize) {
     let key = entity.key();
-    match entities.iter_mut().find(|known| known.key() == key) {
-        Some(known) if entity.identifiers.len() > known.identifiers.len() => *known = entity,
-        Some(_) => {}
-        None if entities.len() < limit => entities.push(entity),
-        None => {}
+    if let Some(known) = entities.iter_mut().find(|known| known.key() == key) {
+        if entity.identifiers.len() > known.identifiers.len() {
+            *known = entity;
+        }
+    } else if entities.len() < limit {
+        entities.push(entity);
     }
 }
 

@@ -185,7 +185,8 @@ impl Detection {
         let now = self.clock.now();
         let mut found = Vec::new();
         if !silent {
-            let scope = Scope { now: Some(pinned_now(rule.kind, run, now)), ingested: Some(run.sees), ..Scope::default() };
+            // `now()` is the end of the window, so that a late run asks what a punctual one would have asked.
+            let scope = Scope { now: Some(run.tile.until), ingested: Some(run.sees), ..Scope::default() };
             let answer = self.engine.query(Query::new(&rule.properties.query).with_scope(scope)).await?;
             found = alerts(rule, run, now, &answer);
         }
@@ -245,15 +246,6 @@ impl Detection {
             Some(at) if at > now => (at - now).min(HEARTBEAT),
             _ => HEARTBEAT,
         }
-    }
-}
-
-/// What `now()` answers: the end of the window for a scheduled rule, so that a late run asks what a punctual one would have asked. A near-real-time
-/// window ends when its rows arrived, which is now.
-fn pinned_now(kind: Kind, run: Run, now: Timestamp) -> Timestamp {
-    match kind {
-        Kind::Scheduled { .. } => run.tile.until,
-        Kind::NearRealTime => run.tile.until.max(now.min(run.tile.until)),
     }
 }
 
