@@ -146,7 +146,7 @@ async fn run_until(world: &Arc<World>, store: &Store, done: impl AsyncFn() -> bo
 }
 
 async fn titles(store: &Store) -> Vec<String> {
-    let mut titles: Vec<String> = store.alerts().pending(1000).await.unwrap().into_iter().map(|alert| alert.display_name).collect();
+    let mut titles: Vec<String> = store.alerts().pending(1000).await.unwrap().into_iter().map(|(_, alert)| alert.unwrap().display_name).collect();
     titles.sort();
     titles
 }
@@ -171,7 +171,7 @@ async fn each_row_is_alerted_once_however_late_the_loop_comes_back() {
     run_until(&world, &store, async || titles(&store).await.len() == 5).await;
     assert_eq!(titles(&store).await, ["Saw ann", "Saw bo", "Saw carla", "Saw deniz", "Saw eve"]);
     let alerts = store.alerts().pending(10).await.unwrap();
-    assert_eq!(alerts[0].entities[0].get("Name"), Some("ann"));
+    assert_eq!(alerts[0].1.as_ref().unwrap().entities[0].get("Name"), Some("ann"));
     let mut asked = world.asked.lock().unwrap().clone();
     asked.sort_by_key(|window| window.from);
     assert!(asked.windows(2).all(|pair| pair[0].until == pair[1].from), "{asked:?}");
