@@ -8,7 +8,7 @@
 //!
 //! **On disk** a column is stored under its physical name ([`Snapshot::physical`]), because Parquet readers ignore case and `Url` and
 //! `url` are two columns here. `datetime` is `Timestamp(µs, UTC)`, with an `Int8` companion named by [`tenth_name`] that holds the ticks
-//! (0–9) that do not fit, present only in files where one is not zero; `string`, `guid` and `dynamic` are `Utf8`, everything else is as in
+//! (0–9) that do not fit, present only in files where one is not zero (and null where all of a batch were); `string`, `guid` and `dynamic` are `Utf8`, everything else is as in
 //! memory. [`INGESTION_TIME`] is stored like a `datetime` under its own name. A file lacks the columns that are null (or empty text) in
 //! all its rows.
 

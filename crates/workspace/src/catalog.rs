@@ -1,0 +1,216 @@
+//! What tables there are: names, columns, their names in the files, retention. Kept in `catalog.json`, replaced as a whole.
+//!
+//! A table is identified by its `folder`, which is never used twice: rows of a dropped table that still lie in the log cannot come back in
+//! a new one of the same name. Everything here is a pure function of the old catalog; the file is written by `Workspace`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use model::{CatalogError, Column, Span, TableName, TableSchema, Type};
+use serde::{Deserialize, Serialize};
+
+use crate::builtin;
+
+/// Columns that the workspace fills or reserves, at the end of every custom table.
+const STANDARD: [(&str, Type); 3] = [("TenantId", Type::String), ("Type", Type::String), ("_ResourceId", Type::String)];
+
+/// Standard columns whose names start with `_`, which only Azure Monitor may use.
+const UNDERSCORED: [&str; 5] = ["_ResourceId", "_SubscriptionId", "_ItemId", "_BilledSize", "_IsBillable"];
+
+const MAX_TABLE_NAME: usize = 63;
+const MAX_COLUMN_NAME: usize = 45;
+
+/// A column and its name in the files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredColumn {
+    pub name: String,
+    #[serde(rename = "type")]
+    pub ty: Type,
+    /// Unique in the table ignoring case; left out where it is the name itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub physical: Option<String>,
+}
+
+impl StoredColumn {
+    pub fn physical(&self) -> &str {
+        self.physical.as_deref().unwrap_or(&self.name)
+    }
+}
+
+/// A table as the catalog keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredTable {
+    /// The folder of its files, and its identity in log and manifest.
+    pub folder: String,
+    pub columns: Vec<StoredColumn>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<Span>,
+}
+
+impl StoredTable {
+    pub fn schema(&self, name: &TableName) -> Arc<TableSchema> {
+        let columns = self.columns.iter().map(|column| Column::new(&column.name, column.ty)).collect();
+        Arc::new(TableSchema { name: name.clone(), columns })
+    }
+
+    pub fn physical(&self) -> Arc<[String]> {
+        self.columns.iter().map(|column| column.physical().to_owned()).collect()
+    }
+}
+
+/// All tables.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CatalogDocument {
+    pub version: u32,
+    /// The number of the next folder.
+    pub next: u64,
+    pub tables: BTreeMap<TableName, StoredTable>,
+}
+
+impl CatalogDocument {
+    /// With the built-in tables, and the columns that a newer version gave them.
+    pub fn with_built_in(mut self) -> Self {
+        self.version = 1;
+        for table in builtin::tables() {
+            let columns = match self.tables.get(&table.name) {
+                // The user's own type wins where both added a column of the same name.
+                Some(known) => {
+                    let fresh = |column: &Column| !known.columns.iter().any(|old| old.name == column.name);
+                    table.columns.into_iter().filter(|column| fresh(column)).collect()
+                }
+                None => table.columns,
+            };
+            self.merge(&table.name, columns, &[]);
+        }
+        self
+    }
+
+    /// The catalog in which `name` has (at least) these columns.
+    pub fn define(&self, name: &TableName, columns: Vec<Column>) -> Result<Self, CatalogError> {
+        if !is_table_name(name.as_str()) {
+            return Err(CatalogError::BadTableName { name: name.as_str().to_owned() });
+        }
+        let known = self.tables.get(name);
+        for (index, column) in columns.iter().enumerate() {
+            let earlier = columns[..index].iter().find(|earlier| earlier.name == column.name).map(|earlier| earlier.ty);
+            let old = known.and_then(|table| table.columns.iter().find(|old| old.name == column.name)).map(|old| old.ty);
+            match old.or(earlier) {
+                Some(old) if old != column.ty => {
+                    return Err(CatalogError::TypeChange { table: name.clone(), column: column.name.clone(), old, new: column.ty });
+                }
+                Some(_) => {}
+                None if !is_column_name(&column.name) => return Err(CatalogError::BadColumnName { name: column.name.clone() }),
+                None => {}
+            }
+        }
+        let mut next = self.clone();
+        let standard: &[_] = if name.as_str().ends_with("_CL") && known.is_none() { &STANDARD } else { &[] };
+        let mut columns = columns;
+        if known.is_none() && !columns.iter().any(|column| column.name == "TimeGenerated") {
+            columns.insert(0, Column::new("TimeGenerated", Type::Datetime));
+        }
+        next.merge(name, columns, standard);
+        Ok(next)
+    }
+
+    pub fn drop_table(&self, name: &TableName) -> Result<Self, CatalogError> {
+        if builtin::is_built_in(name.as_str()) {
+            return Err(CatalogError::BuiltIn(name.clone()));
+        }
+        let mut next = self.clone();
+        next.tables.remove(name).map(|_| next).ok_or_else(|| CatalogError::NoTable(name.clone()))
+    }
+
+    pub fn set_retention(&self, name: &TableName, retention: Option<Span>) -> Result<Self, CatalogError> {
+        let mut next = self.clone();
+        next.tables.get_mut(name).ok_or_else(|| CatalogError::NoTable(name.clone()))?.retention = retention;
+        Ok(next)
+    }
+
+    fn merge(&mut self, name: &TableName, columns: Vec<Column>, standard: &[(&str, Type)]) {
+        let number = self.next;
+        let table = self.tables.entry(name.clone()).or_insert_with(|| StoredTable {
+            folder: format!("{name}.{number}"),
+            columns: Vec::new(),
+            retention: None,
+        });
+        if table.columns.is_empty() {
+            self.next += 1;
+        }
+        let wanted = columns.into_iter().chain(standard.iter().map(|(name, ty)| Column::new(*name, *ty)));
+        for column in wanted {
+            if !table.columns.iter().any(|old| old.name == column.name) {
+                let physical = physical_name(&column.name, &table.columns);
+                let physical = (physical != column.name).then_some(physical);
+                table.columns.push(StoredColumn { name: column.name, ty: column.ty, physical });
+            }
+        }
+    }
+}
+
+/// `name`, or `name$2`, `name$3` … where another column has it already but for case. No column name holds a `$`.
+fn physical_name(name: &str, taken: &[StoredColumn]) -> String {
+    let free = |candidate: &str| !taken.iter().any(|column| column.physical().eq_ignore_ascii_case(candidate));
+    if free(name) {
+        return name.to_owned();
+    }
+    (2..).map(|n| format!("{name}${n}")).find(|candidate| free(candidate)).unwrap_or_default()
+}
+
+fn is_table_name(name: &str) -> bool {
+    is_word(name, MAX_TABLE_NAME)
+}
+
+fn is_column_name(name: &str) -> bool {
+    is_word(name, MAX_COLUMN_NAME) || UNDERSCORED.contains(&name)
+}
+
+fn is_word(name: &str, longest: usize) -> bool {
+    name.len() <= longest
+        && name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn columns(list: &[(&str, Type)]) -> Vec<Column> {
+        list.iter().map(|(name, ty)| Column::new(*name, *ty)).collect()
+    }
+
+    #[test]
+    fn names_that_differ_in_case_get_their_own_file_columns() {
+        let name = TableName::new("Case_CL");
+        let wanted = columns(&[("Url", Type::String), ("url", Type::String), ("URL", Type::Dynamic)]);
+        let catalog = CatalogDocument::default().define(&name, wanted).unwrap();
+        assert_eq!(
+            catalog.tables[&name].physical().to_vec(),
+            ["TimeGenerated", "Url", "url$2", "URL$3", "TenantId", "Type", "_ResourceId"]
+        );
+        let again = catalog.define(&name, columns(&[("uRL", Type::Int)])).unwrap();
+        assert_eq!(again.tables[&name].physical().last().unwrap(), "uRL$4");
+    }
+
+    #[test]
+    fn columns_are_added_and_never_change_type() {
+        let name = TableName::new("T_CL");
+        let first = CatalogDocument::default().define(&name, columns(&[("A", Type::Int)])).unwrap();
+        assert_eq!(first.define(&name, columns(&[("A", Type::Int)])).unwrap(), first);
+        assert!(matches!(first.define(&name, columns(&[("A", Type::Long)])), Err(CatalogError::TypeChange { .. })));
+        assert!(matches!(first.define(&name, columns(&[("B", Type::Int), ("B", Type::Long)])), Err(CatalogError::TypeChange { .. })));
+        assert!(matches!(first.define(&name, columns(&[("a b", Type::Int)])), Err(CatalogError::BadColumnName { .. })));
+        assert!(matches!(first.define(&TableName::new("../etc"), vec![]), Err(CatalogError::BadTableName { .. })));
+    }
+
+    #[test]
+    fn a_dropped_table_leaves_its_folder_behind() {
+        let name = TableName::new("T_CL");
+        let first = CatalogDocument::default().define(&name, vec![]).unwrap();
+        let second = first.drop_table(&name).unwrap().define(&name, vec![]).unwrap();
+        assert_ne!(first.tables[&name].folder, second.tables[&name].folder);
+        let built_in = CatalogDocument::default().with_built_in();
+        assert!(matches!(built_in.drop_table(&TableName::new("Syslog")), Err(CatalogError::BuiltIn(_))));
+        assert_eq!(built_in.clone().with_built_in(), built_in);
+    }
+}

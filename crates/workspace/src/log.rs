@@ -1,0 +1,186 @@
+//! The write-ahead log as files: `00000000000000000001.log`, … , each begun by one header and never written to after an error.
+//!
+//! A frame that was written but not proven synced may lie in a file nobody trusts any more. The header of the next file says with which
+//! sequence it begins; frames of earlier files at or beyond that sequence are void. So a sender that tries again under the same key
+//! stores its rows once, whatever the disk kept of the first attempt.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use model::{Disk, DiskFile};
+
+use crate::frame::{self, Damage, FILE_HEAD, Frame};
+
+struct Current {
+    path: PathBuf,
+    file: Box<dyn DiskFile>,
+    salt: u64,
+    length: u64,
+    last: Option<u64>,
+}
+
+/// A file that gets no more frames.
+#[derive(Clone, Debug)]
+struct Closed {
+    path: PathBuf,
+    bytes: u64,
+    /// The newest sequence in it.
+    last: u64,
+}
+
+/// The log, open for appending.
+pub struct Log {
+    disk: Arc<dyn Disk>,
+    folder: PathBuf,
+    next_number: u64,
+    current: Option<Current>,
+    closed: Vec<Closed>,
+    file_size: u64,
+}
+
+/// What opening the log found.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Valid frames, in order.
+    pub frames: Vec<Frame>,
+    pub damage: Vec<DamagedPart>,
+    /// Frames that were written and never acknowledged.
+    pub void: usize,
+    pub bytes: u64,
+}
+
+/// Bytes of a log file that are no frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DamagedPart {
+    pub file: PathBuf,
+    pub damage: Damage,
+    pub bytes: Bytes,
+}
+
+impl Log {
+    /// Reads all files of the folder. The first append begins a new one.
+    pub fn open(disk: Arc<dyn Disk>, folder: &Path, file_size: u64) -> io::Result<(Log, Found)> {
+        disk.create_dir_all(folder)?;
+        let mut found = Found::default();
+        let mut log = Log { disk: disk.clone(), folder: folder.to_owned(), next_number: 1, current: None, closed: Vec::new(), file_size };
+        let mut files = Vec::new();
+        for path in disk.list(folder)? {
+            let Some(number) = file_number(&path) else { continue };
+            log.next_number = log.next_number.max(number + 1);
+            let bytes = Bytes::from(disk.read(&path)?);
+            found.bytes += bytes.len() as u64;
+            let scanned = frame::scan(&bytes);
+            for damage in &scanned.damage {
+                let part = bytes.slice(damage.start..damage.end);
+                found.damage.push(DamagedPart { file: path.clone(), damage: damage.clone(), bytes: part });
+            }
+            files.push((path, bytes.len() as u64, scanned));
+        }
+        // From the last file back, so that each knows where its successors begin.
+        let mut bound = u64::MAX;
+        for (path, bytes, scanned) in files.iter_mut().rev() {
+            let before = scanned.frames.len();
+            scanned.frames.retain(|frame| frame.sequence < bound);
+            found.void += before - scanned.frames.len();
+            let last = scanned.frames.iter().map(|frame| frame.sequence).max().unwrap_or(0);
+            log.closed.push(Closed { path: path.clone(), bytes: *bytes, last });
+            let first = scanned.first.or_else(|| scanned.frames.iter().find(|frame| frame.append.is_some()).map(|frame| frame.sequence));
+            bound = bound.min(first.unwrap_or(u64::MAX));
+        }
+        log.closed.reverse();
+        found.frames = files.into_iter().flat_map(|(_, _, scanned)| scanned.frames).collect();
+        Ok((log, found))
+    }
+
+    /// A file to write to, beginning one where needed; gives the salt for its frames. `first` is the next sequence.
+    pub fn begin(&mut self, first: u64) -> io::Result<u64> {
+        if self.current.as_ref().is_some_and(|current| current.length >= self.file_size) {
+            self.close_current();
+        }
+        if let Some(current) = &self.current {
+            return Ok(current.salt);
+        }
+        let path = self.folder.join(format!("{:020}.log", self.next_number));
+        self.next_number += 1;
+        let salt = uuid::Uuid::new_v4().as_u64_pair().0;
+        let begun = (|| {
+            let mut file = self.disk.append(&path)?;
+            file.write_all(&frame::file_head(first, salt))?;
+            file.sync()?;
+            self.disk.sync_dir(&self.folder)?;
+            Ok(file)
+        })();
+        match begun {
+            Ok(file) => {
+                self.current = Some(Current { path, file, salt, length: FILE_HEAD as u64, last: None });
+                Ok(salt)
+            }
+            Err(cause) => {
+                // It holds no frame; left behind it would only take an inode.
+                let _ = self.disk.remove(&path);
+                Err(cause)
+            }
+        }
+    }
+
+    /// Writes whole frames and syncs them. After an error the file is given up and nothing of the group counts.
+    pub fn commit(&mut self, frames: &[u8], last: u64) -> io::Result<()> {
+        let Some(current) = &mut self.current else { return Err(io::Error::other("no log file is open")) };
+        let written = current.file.write_all(frames).and_then(|()| current.file.sync());
+        match written {
+            Ok(()) => {
+                current.length += frames.len() as u64;
+                current.last = Some(last);
+                Ok(())
+            }
+            Err(cause) => {
+                // Room for others, and less to read at the next start; but what counts is the header of the next file.
+                let _ = current.file.truncate(current.length);
+                self.close_current();
+                Err(cause)
+            }
+        }
+    }
+
+    /// The next append begins a new file.
+    pub fn close_current(&mut self) {
+        let Some(Current { path, length, last, .. }) = self.current.take() else { return };
+        match last {
+            Some(last) => self.closed.push(Closed { path, bytes: length, last }),
+            // Never held an acknowledged frame.
+            None => {
+                if self.disk.remove(&path).is_err() {
+                    self.closed.push(Closed { path, bytes: length, last: 0 });
+                }
+            }
+        }
+    }
+
+    /// Bytes of all files.
+    pub fn bytes(&self) -> u64 {
+        self.closed.iter().map(|file| file.bytes).sum::<u64>() + self.current.as_ref().map_or(0, |current| current.length)
+    }
+
+    /// Removes closed files whose frames are all at or below `through`, oldest first. A file is only removed when all before it are, so
+    /// that void frames in an older file never outlive the header that voids them.
+    pub fn remove_through(&mut self, through: u64) -> io::Result<()> {
+        let mut removed = false;
+        while let Some(file) = self.closed.first()
+            && file.last <= through
+        {
+            self.disk.remove(&file.path)?;
+            self.closed.remove(0);
+            removed = true;
+        }
+        if removed { self.disk.sync_dir(&self.folder) } else { Ok(()) }
+    }
+}
+
+fn file_number(path: &Path) -> Option<u64> {
+    if path.extension()? != "log" {
+        return None;
+    }
+    path.file_stem()?.to_str()?.parse().ok()
+}
