@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOptions, StringArray, StringViewArray, new_null_array};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOptions, StringViewArray, new_null_array};
 use arrow::buffer::Buffer;
 use arrow::compute::{cast, concat};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema};
@@ -205,11 +205,6 @@ pub fn merge(first: &MemoryBatch, second: &MemoryBatch) -> Result<MemoryBatch, C
     let fields: Vec<Field> = fields.into_iter().map(|field| field.with_nullable(true)).collect();
     let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?;
     Ok(measured(batch, first.ingested.union(second.ingested)))
-}
-
-/// A text column as plain `Utf8`.
-pub fn to_utf8(array: &dyn Array) -> Result<StringArray, ArrowError> {
-    Ok(cast(array, &DataType::Utf8)?.as_string::<i32>().clone())
 }
 
 #[cfg(test)]

@@ -192,7 +192,7 @@ fn split_ticks(ticks: &dyn Array) -> (TimestampMicrosecondArray, Int8Array) {
     (micros.with_timezone("UTC"), tenths)
 }
 
-/// The rows of a file in the memory layout, under the columns' own names. For tests and tools: queries read through the engine.
+/// The rows of a file in the memory layout, under the columns' own names.
 pub fn decode(columns: &[StoredColumn], file: Vec<u8>) -> Result<Vec<RecordBatch>, DataFileError> {
     let reader = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(file))?.build()?;
     reader.map(|batch| from_disk(columns, &batch?)).collect()

@@ -57,6 +57,7 @@ impl Keys {
         }
     }
 
+    #[cfg(test)]
     pub fn len(&self) -> usize {
         self.seen.len()
     }

@@ -1,17 +1,39 @@
 //! Tables: write-ahead log, Parquet files under a manifest, catalog.
+//!
+//! ```text
+//! append ─► check, encode ─► queue ─► one thread: group, one write, one sync ─► memory ─► acknowledgement, bell
+//!                                                    wal/<workspace>/*.log        │
+//!                                     another thread: Parquet, manifest, compaction, retention
+//!                                                    tables/<workspace>/{catalog,manifest}.json, <table>.<number>/*.parquet
+//! ```
+//!
+//! Invariants: an acknowledged row is in the synced log or in a file that the durable manifest names, never in both for a query; a
+//! failed sync is never taken back; nothing here reads a clock or touches a disk but through the ports; damage is set aside and told,
+//! never skipped in silence.
 
+mod bell;
 mod builtin;
 mod catalog;
 mod codec;
+mod commit;
 mod config;
 mod datafile;
 mod disk;
 mod frame;
 mod keys;
 mod log;
+mod maintain;
 mod manifest;
+mod recover;
 mod snapshot;
+mod state;
+mod workspace;
 
 pub use config::WorkspaceConfig;
+pub use datafile::DataFileError;
 pub use disk::SystemDisk;
+pub use maintain::MaintainError;
+pub use manifest::StateFileError;
+pub use recover::{OpenError, Quarantined, Recovery};
 pub use snapshot::{DataFile, MemoryBatch, Snapshot, Snapshots, TimeRange, is_hidden, tenth_name};
+pub use workspace::{FlushError, Options, ReadError, Workspace};

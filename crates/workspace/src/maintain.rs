@@ -1,0 +1,329 @@
+//! From the log to files, and keeping the files in order: flush, compaction, retention.
+//!
+//! A round plans edits, encodes the new files and syncs them, then publishes all edits with one manifest. Until that manifest is durable
+//! nothing in memory changes. When it cannot be written (the disk is full, say) the encoded files are kept and the next round publishes the
+//! same edits: whether the failed manifest reached the disk or not, the files it names are there and mean the same.
+
+use std::io;
+use std::sync::Arc;
+
+use model::{Span, TableName, Timestamp};
+use uuid::Uuid;
+
+use crate::catalog::StoredTable;
+use crate::datafile::{self, DataFileError, Encoded};
+use crate::manifest::{FileEntry, seal};
+use crate::snapshot::{DataFile, MemoryBatch, TimeRange};
+use crate::state::{State, Table};
+use crate::workspace::Shared;
+
+/// Why a round did not end.
+#[derive(Debug, thiserror::Error)]
+pub enum MaintainError {
+    #[error("cannot encode a file of table `{table}`")]
+    Encode {
+        table: TableName,
+        #[source]
+        cause: DataFileError,
+    },
+    #[error("cannot write a file of table `{table}`")]
+    File {
+        table: TableName,
+        #[source]
+        cause: io::Error,
+    },
+    #[error("cannot write the manifest")]
+    Manifest(#[source] io::Error),
+}
+
+/// A change of one table's files.
+#[derive(Debug)]
+struct Edit {
+    table: TableName,
+    folder: String,
+    /// These files go; the new one takes the place of the first.
+    remove: Vec<Arc<DataFile>>,
+    add: Option<Arc<DataFile>>,
+    /// So many entries at the front of memory are in the new file, the last of them with this sequence.
+    flushed: Option<(usize, u64)>,
+}
+
+/// What a round shall do with a table.
+enum Plan {
+    Flush { batches: Vec<Arc<MemoryBatch>>, last: u64 },
+    Merge(Vec<Arc<DataFile>>),
+    Expire(Vec<Arc<DataFile>>),
+}
+
+/// Does the rounds. One at a time.
+pub struct Maintainer {
+    shared: Arc<Shared>,
+    /// Encoded, synced and not yet published.
+    pending: Vec<Edit>,
+    keys_file: Option<String>,
+}
+
+impl Maintainer {
+    pub fn new(shared: Arc<Shared>, keys_file: Option<String>) -> Self {
+        Self { shared, pending: Vec::new(), keys_file }
+    }
+
+    /// One round; gives the sequence up to which the log is not needed any more, where something was published.
+    pub fn round(&mut self, force: bool) -> Result<Option<u64>, MaintainError> {
+        self.sweep();
+        let mut through = None;
+        if !self.pending.is_empty() {
+            through = Some(self.publish()?);
+        }
+        let planned = self.plan(force);
+        let mut trouble = None;
+        for (table, stored, plan) in planned {
+            match self.carry_out(&table, &stored, plan) {
+                Ok(edit) => self.pending.push(edit),
+                Err(error) => {
+                    self.thaw(&table);
+                    trouble = Some(error);
+                }
+            }
+        }
+        if !self.pending.is_empty() {
+            through = Some(self.publish()?);
+            self.sweep();
+        }
+        trouble.map_or(Ok(through), Err)
+    }
+
+    fn plan(&self, force: bool) -> Vec<(TableName, Arc<StoredTable>, Plan)> {
+        let config = &self.shared.config;
+        let now = self.shared.clock.now();
+        let mut state = self.shared.state();
+        let crowded = state.memory as u64 > config.memory.0 / 2;
+        let whole = state.memory;
+        let log_full = self.shared.log_bytes() > config.log_size.0;
+        let mut planned = Vec::new();
+        for table in state.tables.values_mut() {
+            let (name, stored) = (table.name.clone(), table.stored.clone());
+            let bytes = table.memory_bytes();
+            let old = table.memory.first().is_some_and(|entry| now - entry.batch.ingested.first >= config.flush_after);
+            let big = bytes as u64 >= config.flush_size.0 || (crowded && bytes * 8 >= whole);
+            if let Some(last) = table.memory.last().map(|entry| entry.last)
+                && (force || old || big || log_full)
+            {
+                table.frozen = table.memory.len();
+                let batches = table.memory.iter().map(|entry| entry.batch.clone()).collect();
+                planned.push((name.clone(), stored.clone(), Plan::Flush { batches, last }));
+            }
+            let expired = expired(table, now - table.stored.retention.unwrap_or(config.retention));
+            if !expired.is_empty() {
+                planned.push((name, stored, Plan::Expire(expired)));
+                continue;
+            }
+            if let Some(run) = small_run(&table.files, config.file_size.0, config.small_files) {
+                planned.push((name, stored, Plan::Merge(run)));
+            }
+        }
+        planned
+    }
+
+    fn carry_out(&self, table: &TableName, stored: &StoredTable, plan: Plan) -> Result<Edit, MaintainError> {
+        let edit = Edit { table: table.clone(), folder: stored.folder.clone(), remove: Vec::new(), add: None, flushed: None };
+        let encode = |cause| MaintainError::Encode { table: table.clone(), cause };
+        Ok(match plan {
+            Plan::Flush { batches, last } => {
+                let encoded = datafile::encode(&stored.columns, &batches).map_err(encode)?;
+                let time = TimeRange::over(batches.iter().filter_map(|batch| batch.time));
+                let ingested = TimeRange::over(batches.iter().map(|batch| batch.ingested));
+                let file = self.write(table, &stored.folder, last, encoded, time, ingested)?;
+                metrics::counter!("bartizan_workspace_flushed_rows_total").increment(file.rows);
+                Edit { add: Some(file), flushed: Some((batches.len(), last)), ..edit }
+            }
+            Plan::Merge(run) => {
+                let read = |file: &Arc<DataFile>| self.shared.disk.read(&file.path);
+                let bytes = run.iter().map(read).collect::<Result<Vec<_>, _>>();
+                let bytes = bytes.map_err(|cause| MaintainError::File { table: table.clone(), cause })?;
+                let encoded = datafile::merge(&stored.columns, bytes).map_err(encode)?;
+                let time = TimeRange::over(run.iter().filter_map(|file| file.time));
+                let ingested = TimeRange::over(run.iter().map(|file| file.ingested));
+                let file = self.write(table, &stored.folder, 0, encoded, time, ingested)?;
+                metrics::counter!("bartizan_workspace_compactions_total").increment(1);
+                Edit { add: Some(file), remove: run, ..edit }
+            }
+            Plan::Expire(files) => Edit { remove: files, ..edit },
+        })
+    }
+
+    fn write(
+        &self,
+        table: &TableName,
+        folder: &str,
+        last: u64,
+        encoded: Encoded,
+        time: Option<TimeRange>,
+        ingested: Option<TimeRange>,
+    ) -> Result<Arc<DataFile>, MaintainError> {
+        let disk = &self.shared.disk;
+        let folder = self.shared.folders.tables.join(folder);
+        // Never a name twice: a file that a lost manifest may name must keep its content.
+        let path = folder.join(format!("{last:020}-{}.parquet", Uuid::new_v4().simple()));
+        let written = disk.create_dir_all(&folder).and_then(|()| disk.replace(&path, &encoded.bytes));
+        written.map_err(|cause| MaintainError::File { table: table.clone(), cause })?;
+        let ingested = ingested.unwrap_or(TimeRange { first: Timestamp::MIN, last: Timestamp::MIN });
+        Ok(Arc::new(DataFile { path, bytes: encoded.bytes.len() as u64, rows: encoded.rows, time, ingested, columns: encoded.columns }))
+    }
+
+    /// Writes the manifest with the pending edits, then makes them visible.
+    fn publish(&mut self) -> Result<u64, MaintainError> {
+        let shared = self.shared.clone();
+        let (mut manifest, keys) = {
+            let mut state = shared.state();
+            self.pending.retain(|edit| state.tables.get(&edit.table).is_some_and(|table| table.folder() == edit.folder));
+            let mut manifest = state.manifest(None);
+            for edit in &self.pending {
+                let entry = manifest.tables.entry(edit.folder.clone()).or_default();
+                edit_files(&mut entry.files, edit, |file| FileEntry::of(file));
+                if let Some((_, last)) = edit.flushed {
+                    entry.flushed = last;
+                }
+            }
+            manifest.through = through_after(&state, &self.pending);
+            // A lease that is only in the log's head is lost with it; promise what is known here.
+            manifest.lease = manifest.lease.max(state.times.floor);
+            state.times.lease = state.times.lease.max(manifest.lease);
+            (manifest, state.keys.to_bytes())
+        };
+        let through = manifest.through;
+        let keys_file = format!("keys-{:020}-{}.bin", manifest.sequence, &Uuid::new_v4().simple().to_string()[..8]);
+        manifest.keys = Some(keys_file.clone());
+        let written = shared
+            .disk
+            .replace(&shared.folders.tables.join(&keys_file), &keys)
+            .and_then(|()| seal(&manifest))
+            .and_then(|bytes| shared.disk.replace(&shared.folders.manifest(), &bytes));
+        written.map_err(MaintainError::Manifest)?;
+        {
+            let mut state = shared.state();
+            for edit in std::mem::take(&mut self.pending) {
+                apply(&mut state, edit);
+            }
+            state.count_memory();
+            metrics::gauge!("bartizan_workspace_memory_bytes").set(state.memory as f64);
+        }
+        if let Some(old) = self.keys_file.replace(keys_file) {
+            // An orphan at worst; the next start removes it.
+            let _ = shared.disk.remove(&shared.folders.tables.join(old));
+        }
+        Ok(through)
+    }
+
+    fn thaw(&self, table: &TableName) {
+        if let Some(table) = self.shared.state().tables.get_mut(table) {
+            table.frozen = 0;
+        }
+    }
+
+    /// Removes files that no manifest and no snapshot names.
+    fn sweep(&self) {
+        let mut free = Vec::new();
+        self.shared.state().retired.retain(|file| {
+            let used = Arc::strong_count(file) > 1;
+            if !used {
+                free.push(file.path.clone());
+            }
+            used
+        });
+        for path in free {
+            if let Err(cause) = self.shared.disk.remove(&path) {
+                tracing::warn!(path = %path.display(), error = %cause, "cannot remove a file; the next start will");
+            }
+        }
+    }
+}
+
+/// Files whose rows are all older than `limit`.
+fn expired(table: &Table, limit: Timestamp) -> Vec<Arc<DataFile>> {
+    table.files.iter().filter(|file| file.time.unwrap_or(file.ingested).last < limit).cloned().collect()
+}
+
+/// Neighbours worth merging: at least `fewest` small files in a row, at most `most` bytes together.
+fn small_run(files: &[Arc<DataFile>], most: u64, fewest: usize) -> Option<Vec<Arc<DataFile>>> {
+    let mut run: Vec<Arc<DataFile>> = Vec::new();
+    for file in files {
+        let small = file.bytes < most / 4;
+        let fits = run.iter().map(|file| file.bytes).sum::<u64>() + file.bytes <= most;
+        if small && fits {
+            run.push(file.clone());
+            continue;
+        }
+        if run.len() >= fewest.max(2) {
+            break;
+        }
+        run = if small { vec![file.clone()] } else { Vec::new() };
+    }
+    (run.len() >= fewest.max(2)).then_some(run)
+}
+
+fn edit_files<T>(files: &mut Vec<T>, edit: &Edit, of: impl Fn(&Arc<DataFile>) -> T)
+where
+    T: PartialEq,
+{
+    let removed: Vec<T> = edit.remove.iter().map(&of).collect();
+    let place = files.iter().position(|file| removed.contains(file)).unwrap_or(files.len());
+    files.retain(|file| !removed.contains(file));
+    if let Some(added) = &edit.add {
+        files.insert(place.min(files.len()), of(added));
+    }
+}
+
+fn through_after(state: &State, edits: &[Edit]) -> u64 {
+    let flushed =
+        |table: &Table| edits.iter().filter(|edit| edit.table == table.name).find_map(|edit| edit.flushed).map_or(0, |(count, _)| count);
+    let oldest = state.tables.values().filter_map(|table| table.memory.get(flushed(table))).map(|entry| entry.first).min();
+    oldest.map_or(state.sequence, |first| first - 1)
+}
+
+fn apply(state: &mut State, edit: Edit) {
+    let Some(table) = state.tables.get_mut(&edit.table) else { return };
+    if table.folder() != edit.folder {
+        return;
+    }
+    edit_files(&mut table.files, &edit, Arc::clone);
+    if let Some((count, last)) = edit.flushed {
+        table.memory.drain(..count.min(table.memory.len()));
+        table.frozen = 0;
+        table.flushed = last;
+    }
+    state.retired.extend(edit.remove);
+}
+
+/// How often the maintainer looks around unasked.
+pub const ROUND: Span = Span::SECOND;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(n: u64, bytes: u64) -> Arc<DataFile> {
+        let at = Timestamp::UNIX_EPOCH + Span::seconds(n as i64);
+        let range = TimeRange { first: at, last: at };
+        Arc::new(DataFile { path: format!("{n}").into(), bytes, rows: 1, time: Some(range), ingested: range, columns: vec![] })
+    }
+
+    #[test]
+    fn only_neighbours_are_merged() {
+        let files: Vec<_> = [(1, 10), (2, 10), (3, 900), (4, 10), (5, 10), (6, 10)].map(|(n, bytes)| file(n, bytes)).to_vec();
+        let run = small_run(&files, 1000, 3).unwrap();
+        assert_eq!(run, files[3..]);
+        assert!(small_run(&files, 1000, 4).is_none());
+        assert!(small_run(&files, 25, 3).is_none());
+    }
+
+    #[test]
+    fn a_merged_file_takes_the_place_of_the_first() {
+        let files: Vec<_> = (1..=4).map(|n| file(n, 10)).collect();
+        let mut list = files.clone();
+        let edit =
+            Edit { table: TableName::new("T"), folder: "T.0".into(), remove: files[1..3].to_vec(), add: Some(file(9, 20)), flushed: None };
+        edit_files(&mut list, &edit, Arc::clone);
+        assert_eq!(list.iter().map(|file| file.path.display().to_string()).collect::<Vec<_>>(), ["1", "9", "4"]);
+    }
+}

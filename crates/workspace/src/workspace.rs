@@ -1,0 +1,503 @@
+//! The workspace itself: one thread that writes the log, one that keeps the files, and the ports on top.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use model::{
+    Ack, Append, AppendError, Arrival, Catalog, CatalogError, Clock, Column, Disk, Span, TableName, TableSchema, TableWriter, Timestamp,
+    WorkspaceName, chain,
+};
+use tokio::sync::oneshot;
+
+use crate::bell::Bell;
+use crate::catalog::CatalogDocument;
+use crate::commit::{Committer, Constants, Prepared, PreparedRows};
+use crate::datafile::{self, DataFileError};
+use crate::frame::{self, Appended, EncodedRows};
+use crate::maintain::{Maintainer, ROUND};
+use crate::manifest::seal;
+use crate::recover::{self, OpenError, Recovery};
+use crate::snapshot::{Snapshot, Snapshots};
+use crate::state::{Folders, State};
+use crate::{WorkspaceConfig, codec, keys};
+
+/// Appends that share one sync.
+const GROUP: usize = 512;
+/// Bytes of a group; the first append always fits.
+const GROUP_BYTES: usize = 32 << 20;
+/// Batches beyond this are encoded off the caller's thread.
+const ENCODE_INLINE: usize = 256 << 10;
+/// How long a promise waits for its lease before it is given as far as the old one goes.
+const RENEW_WAIT: Duration = Duration::from_millis(200);
+
+/// What the threads and the ports share.
+pub struct Shared {
+    pub disk: Arc<dyn Disk>,
+    pub clock: Arc<dyn Clock>,
+    pub config: WorkspaceConfig,
+    pub constants: Constants,
+    pub folders: Folders,
+    pub bell: Bell,
+    state: Mutex<State>,
+    log_bytes: AtomicU64,
+}
+
+impl Shared {
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while it holds the lock; if something did, the state is still whole between two statements.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn log_bytes(&self) -> u64 {
+        self.log_bytes.load(Ordering::Relaxed)
+    }
+
+    pub fn set_log_bytes(&self, bytes: u64) {
+        self.log_bytes.store(bytes, Ordering::Relaxed);
+    }
+}
+
+enum Command {
+    Append {
+        prepared: Box<Prepared>,
+        bytes: usize,
+        done: oneshot::Sender<Result<Ack, AppendError>>,
+    },
+    /// Make promises up to now durable.
+    Renew {
+        done: mpsc::Sender<()>,
+    },
+    /// Log files with nothing beyond this sequence may go.
+    Truncate {
+        through: u64,
+    },
+    Stop,
+}
+
+enum Job {
+    /// A round now; everything goes to files where `force` is set.
+    Round {
+        force: bool,
+        done: Option<oneshot::Sender<Result<(), FlushError>>>,
+    },
+    Stop,
+}
+
+/// Why rows could not be written to files. They stay in the log and in memory.
+#[derive(Debug, thiserror::Error)]
+pub enum FlushError {
+    #[error("cannot write rows to files")]
+    Write(#[source] crate::maintain::MaintainError),
+    #[error("the workspace is closed")]
+    Closed,
+}
+
+/// Why rows cannot be read back.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    #[error("there is no table `{0}`")]
+    NoTable(TableName),
+    #[error("cannot read `{path}`")]
+    File {
+        path: PathBuf,
+        #[source]
+        cause: io::Error,
+    },
+    #[error(transparent)]
+    Decode(#[from] DataFileError),
+}
+
+/// What a workspace is opened with.
+pub struct Options {
+    pub name: WorkspaceName,
+    pub config: WorkspaceConfig,
+    /// The workspace's id, which fills the column `TenantId`.
+    pub id: Option<String>,
+    pub disk: Arc<dyn Disk>,
+    pub clock: Arc<dyn Clock>,
+}
+
+/// The tables of one workspace, durable.
+///
+/// One process at a time: the caller holds the lock of the data directory.
+pub struct Workspace {
+    shared: Arc<Shared>,
+    writer: mpsc::Sender<Command>,
+    maintainer: mpsc::Sender<Job>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    queued: Arc<AtomicUsize>,
+    /// One change of the catalog at a time.
+    defining: Arc<Mutex<()>>,
+    recovery: Recovery,
+}
+
+impl Workspace {
+    /// Opens the workspace in a data directory, reading the log behind the files.
+    pub fn open(data: &Path, options: Options) -> Result<Workspace, OpenError> {
+        let Options { name, config, id, disk, clock } = options;
+        let folders = Folders {
+            log: data.join("wal").join(name.as_str()),
+            tables: data.join("tables").join(name.as_str()),
+            quarantine: data.join("quarantine"),
+        };
+        let constants = Constants { tenant_id: id };
+        let opened = recover::open(&disk, &folders, &config, &constants, clock.now())?;
+        let shared = Arc::new(Shared {
+            disk,
+            clock,
+            config,
+            constants,
+            folders,
+            bell: Bell::new(),
+            state: Mutex::new(opened.state),
+            log_bytes: AtomicU64::new(opened.recovery.log_bytes),
+        });
+        let queued = Arc::new(AtomicUsize::new(0));
+        let (writer, commands) = mpsc::channel();
+        let (maintainer, jobs) = mpsc::channel();
+        let committer = Committer { log: opened.log, shared: shared.clone() };
+        let keeper = Maintainer::new(shared.clone(), opened.keys_file);
+        let (to_writer, to_maintainer, waiting) = (writer.clone(), maintainer.clone(), queued.clone());
+        let spawn = |name: &str, body: Box<dyn FnOnce() + Send>| {
+            thread::Builder::new().name(name.to_owned()).spawn(body).map_err(OpenError::Thread)
+        };
+        let threads = vec![
+            spawn("log", Box::new(move || write_log(committer, &commands, &to_maintainer, &waiting)))?,
+            spawn("files", Box::new(move || keep_files(keeper, &jobs, &to_writer)))?,
+        ];
+        tracing::info!(frames = opened.recovery.frames, rows = opened.recovery.rows, "workspace `{name}` is open");
+        let recovery = opened.recovery;
+        Ok(Workspace { shared, writer, maintainer, threads: Mutex::new(threads), queued, defining: Arc::default(), recovery })
+    }
+
+    /// What opening found.
+    pub fn recovery(&self) -> &Recovery {
+        &self.recovery
+    }
+
+    /// Writes all rows to files now. For a clean stop nobody needs this: the log is enough.
+    pub async fn flush(&self) -> Result<(), FlushError> {
+        self.round(true).await
+    }
+
+    /// One round of flush, compaction and retention, of what is due.
+    pub async fn maintain(&self) -> Result<(), FlushError> {
+        self.round(false).await
+    }
+
+    /// All rows of a table in the memory layout, files first. For checks and tools; queries read files a part at a time.
+    pub fn rows(&self, table: &str) -> Result<Vec<RecordBatch>, ReadError> {
+        let (snapshot, stored) = {
+            let state = self.shared.state();
+            let table = state.tables.get(table).ok_or_else(|| ReadError::NoTable(TableName::new(table)))?;
+            (table.snapshot(), table.stored.clone())
+        };
+        let mut batches = Vec::new();
+        for file in &snapshot.files {
+            let bytes = self.shared.disk.read(&file.path).map_err(|cause| ReadError::File { path: file.path.clone(), cause })?;
+            batches.extend(datafile::decode(&stored.columns, bytes)?);
+        }
+        batches.extend(snapshot.memory.iter().map(|memory| memory.batch.clone()));
+        Ok(batches)
+    }
+
+    async fn round(&self, force: bool) -> Result<(), FlushError> {
+        let (done, answer) = oneshot::channel();
+        self.maintainer.send(Job::Round { force, done: Some(done) }).map_err(|_| FlushError::Closed)?;
+        answer.await.map_err(|_| FlushError::Closed)?
+    }
+
+    /// Stops: appends that wait are stored, later ones are refused. Blocks until both threads are gone.
+    pub fn close(&self) {
+        let _ = self.maintainer.send(Job::Stop);
+        let _ = self.writer.send(Command::Stop);
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the workspace ended by a panic");
+            }
+        }
+    }
+
+    fn prepare(&self, append: &Append) -> Result<(Vec<PreparedRows>, usize), AppendError> {
+        let mut rows = Vec::new();
+        for part in append.rows.iter().filter(|part| part.batch.num_rows() > 0) {
+            let found = self.shared.state().tables.get(&part.table).map(|table| (table.folder().to_owned(), table.schema.clone()));
+            let (folder, schema) = found.ok_or_else(|| AppendError::NoTable(part.table.clone()))?;
+            rows.push(PreparedRows { table: part.table.clone(), folder, schema, batch: part.batch.clone() });
+        }
+        let bytes = rows.iter().map(|part| part.batch.get_array_memory_size()).sum();
+        Ok((rows, bytes))
+    }
+
+    /// Changes the catalog: durable first, then visible. Gives what `look` sees under the same lock.
+    async fn change<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&CatalogDocument) -> Result<CatalogDocument, CatalogError> + Send + 'static,
+        look: impl FnOnce(&State) -> T + Send + 'static,
+    ) -> Result<T, CatalogError> {
+        let (shared, defining) = (self.shared.clone(), self.defining.clone());
+        let changed = tokio::task::spawn_blocking(move || {
+            let _one_at_a_time = defining.lock().unwrap_or_else(PoisonError::into_inner);
+            let old = shared.state().catalog.clone();
+            let new = change(&old)?;
+            if new != old {
+                let written = seal(&new).and_then(|bytes| shared.disk.replace(&shared.folders.catalog(), &bytes));
+                written.map_err(CatalogError::Write)?;
+                let mut state = shared.state();
+                let gone = state.adopt(new);
+                state.retired.extend(gone.into_iter().flat_map(|table| table.files));
+            }
+            let state = shared.state();
+            Ok(look(&state))
+        });
+        changed.await.map_err(|cause| CatalogError::Write(io::Error::other(cause)))?
+    }
+}
+
+impl Drop for Workspace {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+#[async_trait]
+impl TableWriter for Workspace {
+    async fn append(&self, append: Append) -> Result<Ack, AppendError> {
+        let (rows, bytes) = self.prepare(&append)?;
+        let waiting = self.queued.load(Ordering::Relaxed);
+        if waiting > 0 && waiting + bytes > self.shared.config.queue.0 as usize {
+            return Err(AppendError::Busy { reason: "the log is behind", retry_after_seconds: 1 });
+        }
+        let queued = Queued::new(&self.queued, bytes);
+        let key = append.key.as_deref().map(keys::hash);
+        let position = append.position;
+        if let Some((source, _)) = &position
+            && (source.is_empty() || source.len() > usize::from(u16::MAX))
+        {
+            return Err(AppendError::Log(io::Error::new(io::ErrorKind::InvalidInput, "a source needs a name of 1 to 65535 bytes")));
+        }
+        let prepared = if bytes <= ENCODE_INLINE {
+            encode(rows, key, position)?
+        } else {
+            let encoded = tokio::task::spawn_blocking(move || encode(rows, key, position)).await;
+            encoded.map_err(|cause| AppendError::Log(io::Error::other(cause)))??
+        };
+        if frame::body_length(&prepared.appended) > frame::MAX_BODY {
+            return Err(AppendError::Log(io::Error::new(io::ErrorKind::FileTooLarge, "one append may not be larger than 512 MiB")));
+        }
+        let (done, answer) = oneshot::channel();
+        let command = Command::Append { prepared: Box::new(prepared), bytes: queued.keep(), done };
+        self.writer.send(command).map_err(|_| AppendError::Closed)?;
+        answer.await.map_err(|_| AppendError::Closed)?
+    }
+
+    fn position(&self, source: &str) -> Option<Vec<u8>> {
+        self.shared.state().positions.get(source).cloned()
+    }
+}
+
+/// Bytes counted as waiting, until the writer has them or the append is given up.
+struct Queued<'a> {
+    queued: &'a AtomicUsize,
+    bytes: usize,
+}
+
+impl<'a> Queued<'a> {
+    fn new(queued: &'a AtomicUsize, bytes: usize) -> Self {
+        queued.fetch_add(bytes, Ordering::Relaxed);
+        Self { queued, bytes }
+    }
+
+    /// From here on the writer counts.
+    fn keep(mut self) -> usize {
+        std::mem::take(&mut self.bytes)
+    }
+}
+
+impl Drop for Queued<'_> {
+    fn drop(&mut self) {
+        self.queued.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+fn encode(rows: Vec<PreparedRows>, key: Option<u128>, position: Option<(String, Vec<u8>)>) -> Result<Prepared, AppendError> {
+    let mut appended = Appended { key, position, tables: Vec::with_capacity(rows.len()) };
+    let mut compacted = Vec::with_capacity(rows.len());
+    for part in rows {
+        let batch = codec::compact(&part.schema, &part.batch)?;
+        let bytes = codec::encode(&batch).map_err(|cause| AppendError::Log(io::Error::other(cause)))?;
+        appended.tables.push(EncodedRows { table: part.folder.clone(), rows: batch.num_rows() as u32, bytes });
+        compacted.push(PreparedRows { batch, ..part });
+    }
+    Ok(Prepared { appended, rows: compacted })
+}
+
+#[async_trait]
+impl Catalog for Workspace {
+    fn table(&self, name: &str) -> Option<Arc<TableSchema>> {
+        self.shared.state().tables.get(name).map(|table| table.schema.clone())
+    }
+
+    fn tables(&self) -> Vec<Arc<TableSchema>> {
+        let mut tables: Vec<_> = self.shared.state().tables.values().map(|table| table.schema.clone()).collect();
+        tables.sort_by(|a, b| a.name.cmp(&b.name));
+        tables
+    }
+
+    async fn define(&self, name: &TableName, columns: Vec<Column>) -> Result<Arc<TableSchema>, CatalogError> {
+        let (wanted, asked) = (name.clone(), name.clone());
+        let schema = self.change(
+            move |catalog| catalog.define(&wanted, columns),
+            move |state| state.tables.get(&asked).map(|table| table.schema.clone()),
+        );
+        schema.await?.ok_or_else(|| CatalogError::NoTable(name.clone()))
+    }
+
+    async fn drop_table(&self, name: &TableName) -> Result<(), CatalogError> {
+        let name = name.clone();
+        self.change(move |catalog| catalog.drop_table(&name), |_| ()).await?;
+        let _ = self.maintainer.send(Job::Round { force: false, done: None });
+        Ok(())
+    }
+
+    async fn set_retention(&self, name: &TableName, retention: Option<Span>) -> Result<(), CatalogError> {
+        let name = name.clone();
+        self.change(move |catalog| catalog.set_retention(&name, retention), |_| ()).await
+    }
+
+    fn retention(&self, name: &str) -> Option<Span> {
+        self.shared.state().tables.get(name).map(|table| table.stored.retention.unwrap_or(self.shared.config.retention))
+    }
+
+    fn arrivals(&self) -> BoxStream<'static, Arrival> {
+        self.shared.bell.listen()
+    }
+
+    fn complete_until(&self) -> Timestamp {
+        let now = self.shared.clock.now();
+        let short = {
+            let state = self.shared.state();
+            state.times.in_flight.is_none() && now > state.times.lease
+        };
+        if short {
+            let (done, renewed) = mpsc::channel();
+            if self.writer.send(Command::Renew { done }).is_ok() {
+                // A disk that takes longer only makes the answer older.
+                let _ = renewed.recv_timeout(RENEW_WAIT);
+            }
+        }
+        self.shared.state().times.complete_until(now)
+    }
+}
+
+impl Snapshots for Workspace {
+    fn snapshot(&self, table: &str) -> Option<Snapshot> {
+        self.shared.state().tables.get(table).map(|table| table.snapshot())
+    }
+
+    fn snapshots(&self, tables: &[&str]) -> Vec<Option<Snapshot>> {
+        let state = self.shared.state();
+        tables.iter().map(|table| state.tables.get(*table).map(|table| table.snapshot())).collect()
+    }
+}
+
+fn write_log(mut committer: Committer, commands: &mpsc::Receiver<Command>, maintainer: &mpsc::Sender<Job>, queued: &AtomicUsize) {
+    let mut stopping = false;
+    while !stopping {
+        let Ok(first) = commands.recv() else { return };
+        let (mut group, mut waiting, mut renew, mut bytes) = (Vec::new(), Vec::new(), Vec::new(), 0);
+        let mut next = Some(first);
+        while let Some(command) = next {
+            match command {
+                Command::Append { prepared, bytes: size, done } => {
+                    bytes += size;
+                    group.push(*prepared);
+                    waiting.push(done);
+                }
+                Command::Renew { done } => renew.push(done),
+                Command::Truncate { through } => {
+                    if let Err(cause) = committer.log.remove_through(through) {
+                        tracing::warn!(error = %cause, "cannot remove a log file; the next round will");
+                    }
+                    committer.note_log_bytes();
+                }
+                Command::Stop => {
+                    committer.shared.state().closed = true;
+                    stopping = true;
+                }
+            }
+            next = if group.len() < GROUP && bytes < GROUP_BYTES { commands.try_recv().ok() } else { None };
+        }
+        if !group.is_empty() {
+            metrics::histogram!("bartizan_workspace_group_appends").record(group.len() as f64);
+            let acks = committer.commit(group);
+            queued.fetch_sub(bytes, Ordering::Relaxed);
+            for (done, ack) in waiting.into_iter().zip(acks) {
+                // A sender that has gone away has its rows stored all the same.
+                let _ = done.send(ack);
+            }
+            let (memory, config) = (committer.shared.state().memory as u64, &committer.shared.config);
+            if memory > config.memory.0 / 2 || committer.log.bytes() > config.log_size.0 {
+                let _ = maintainer.send(Job::Round { force: false, done: None });
+            }
+        }
+        if !renew.is_empty() {
+            if let Err(cause) = committer.renew(committer.shared.clock.now()) {
+                tracing::warn!(error = %cause, "cannot make a promise of time durable");
+            }
+            drop(renew);
+        }
+    }
+}
+
+fn keep_files(mut maintainer: Maintainer, jobs: &mpsc::Receiver<Job>, writer: &mpsc::Sender<Command>) {
+    let mut rest = 0;
+    loop {
+        let (mut force, mut waiting) = (false, Vec::new());
+        let mut next = match jobs.recv_timeout(ROUND.to_std()) {
+            Ok(job) => Some(job),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
+        while let Some(job) = next {
+            match job {
+                Job::Round { force: all, done } => {
+                    force |= all;
+                    waiting.extend(done);
+                }
+                Job::Stop => return,
+            }
+            next = jobs.try_recv().ok();
+        }
+        // After trouble (a full disk) look again in a while, unless somebody waits for an answer.
+        if rest > 0 && waiting.is_empty() {
+            rest -= 1;
+            continue;
+        }
+        let result = maintainer.round(force);
+        match &result {
+            Ok(Some(through)) => {
+                let _ = writer.send(Command::Truncate { through: *through });
+            }
+            Ok(None) => {}
+            Err(error) => {
+                rest = 5;
+                metrics::counter!("bartizan_workspace_maintain_errors_total").increment(1);
+                tracing::error!(error = %chain(error), "rows stay in the log for now");
+            }
+        }
+        let mut result = Some(result.map(|_| ()).map_err(FlushError::Write));
+        for done in waiting {
+            let _ = done.send(result.take().unwrap_or(Ok(())));
+        }
+    }
+}
