@@ -20,6 +20,7 @@ pub mod sample;
 pub mod scan;
 pub mod top_hitters;
 pub mod top_nested;
+mod whole;
 
 pub use crate::eval::{EvalError, Evaluator, Runtime};
 

@@ -1,6 +1,5 @@
 //! How an operator's output batches are put together: columns passed on, and columns of its own, found by id.
-//!
-//! The engine may have pruned columns that nobody reads; an operator therefore asks the layout which of its columns are wanted at all.
+//! The engine may have pruned columns that nobody reads: they are left out.
 
 use std::sync::Arc;
 
@@ -37,11 +36,6 @@ impl Layout {
             None => Err(EvalError::MissingColumn(field.id.to_string())),
         };
         Ok(Self { schema: schema(outputs), sources: outputs.iter().map(source).collect::<Result<_, _>>()? })
-    }
-
-    /// Whether own column `index` is among the outputs.
-    pub fn wants(&self, index: usize) -> bool {
-        self.sources.iter().any(|source| matches!(source, Source::Own(at) if *at == index))
     }
 
     /// A batch of `rows` rows: passed columns of `input` (their rows `picked`, or all), and `own` columns. Own columns that are not wanted

@@ -9,7 +9,7 @@ use std::fmt;
 use arrow::record_batch::RecordBatch;
 use model::Type;
 
-use super::TableOp;
+use super::{Runtime, TableOp};
 use crate::Value;
 use crate::plan::{AggregateCall, ColumnId, Expr, Field};
 
@@ -19,7 +19,8 @@ pub struct Plugin {
     pub args: &'static [PluginArg],
     /// How many arguments must be there.
     pub required: usize,
-    /// The last argument may be repeated.
+    /// The last argument may be repeated. Named arguments whose name is no parameter's (`return_unmatched = true`, `step1 = (…)`) count as
+    /// repetitions, too.
     pub repeats: bool,
     /// The output columns depend on the rows: `Call::rows` must be given, unless the query declares the columns (`: (a:long)`) .
     pub needs_rows: bool,
@@ -34,7 +35,7 @@ impl fmt::Debug for Plugin {
     }
 }
 
-/// A parameter; an argument may be given by this name (`return_unmatched = true`).
+/// A parameter; an argument may be given by this name (`columnsConflict = "keep_source"`) and then stands at the parameter's place.
 #[derive(Debug)]
 pub struct PluginArg {
     pub name: &'static str,
@@ -51,14 +52,14 @@ pub enum Shape {
     Aggregate,
     /// A table: the second input of the operator.
     Table,
-    /// A column of the table argument before it.
+    /// A column of the table argument before it, or a constant.
     TableColumn,
 }
 
 /// An argument as bound.
 #[derive(Debug)]
 pub enum Argument {
-    /// Also for `TableColumn`. `name` is the column's, or empty.
+    /// Also for `TableColumn`. `name` is the one given (`name = …`), otherwise the column's, otherwise empty.
     Expr {
         expr: Expr,
         name: String,
@@ -84,6 +85,14 @@ pub struct Call<'a> {
     pub schema_star: bool,
     /// Gives a new id.
     pub fresh: &'a mut dyn FnMut() -> ColumnId,
+    pub runtime: Runtime,
+}
+
+impl<'a> Call<'a> {
+    /// Argument `index`, where it is there.
+    pub fn arg(&self, index: usize) -> Option<&'a Argument> {
+        self.args.get(index).and_then(|arg| arg.as_ref())
+    }
 }
 
 /// What a call comes to: an operator and the columns that it gives.
@@ -108,5 +117,12 @@ pub fn find(name: &str) -> Option<&'static Plugin> {
     PLUGINS.iter().copied().find(|plugin| plugin.name == name)
 }
 
+mod ip_lookup;
+
 model::register! { PLUGINS: Plugin = PLUGIN;  // alphabetical
+    bag_unpack,
+    ipv4_lookup,
+    ipv6_lookup,
+    narrow,
+    pivot,
 }
