@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use kql::bind::{Bound, bind};
 use kql::eval::Runtime;
+use kql::plan::Field;
 use model::{
     Answer, Clock, Column, Diagnostic, DiagnosticKind, InlineTable, Query, QueryEngine, QueryError, QueryStats, Span, TableName, Timestamp,
     Type,
@@ -137,13 +138,13 @@ impl QueryEngine for Engine {
             errors(&bound)?;
             let Some(plan) = bound.plan else { return Err(bound.open.map_or_else(nothing_to_run, |why| QueryError::Wrong(vec![why]))) };
             let render = plan.render.clone();
-            let fields = plan.root.fields.clone();
+            let fields: Vec<Field> = plan.root.fields.iter().filter(|field| !field.is_hidden()).cloned().collect();
             let (rows, bytes) = (query.limits.rows, usize::try_from(query.limits.bytes.0).unwrap_or(usize::MAX));
             let task = {
-                let run = run.clone();
+                let (run, fields) = (run.clone(), fields.clone());
                 async move {
                     let prepared = prepare(&run, plan).await?;
-                    run.collect_within(&prepared.root, rows, bytes).await
+                    run.collect_within(&prepared.root, &fields, rows, bytes).await
                 }
             };
             let (batches, partial) = on(&handle, task).await?;

@@ -67,10 +67,10 @@ impl<'a> Lowering<'a> {
         Self { tables, runtime, temporaries: 0 }
     }
 
-    /// The whole of `rel`: exactly its fields, in order, and its rows in the order it promises. Strings are not null.
-    pub(crate) fn answer(&mut self, rel: &Rel) -> Lowered {
+    /// The whole of `rel`: exactly `fields` of it, in order, and its rows in the order it promises. Strings are not null.
+    pub(crate) fn answer(&mut self, rel: &Rel, fields: &[Field]) -> Lowered {
         let input = self.lower(rel, rel.serialized || !rel.order.is_empty())?;
-        let exprs = rel.fields.iter().map(|field| match field.ty {
+        let exprs = fields.iter().map(|field| match field.ty {
             Type::String => text(column(field.id)).alias(field.id.to_string()),
             _ => column(field.id),
         });

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use kql::Value;
-use kql::plan::{AggregateCall, Expr, ExprKind, Field, OrderKey, Plan, Rel, RelOp, Subquery, SubqueryKind, TableRef};
+use kql::plan::{AggregateCall, Expr, ExprKind, Field, OrderKey, Plan, Rel, RelOp, SubqueryKind, TableRef};
 use model::{QueryError, Type};
 
 use crate::run::Run;
@@ -38,12 +38,6 @@ pub(crate) async fn prepare(run: &Run, plan: Plan) -> Result<Prepared, QueryErro
         more.push((name, preparing.rel(rel).await?));
     }
     Ok(Prepared { root, more })
-}
-
-/// Prepares a relation on its own, while the query is still being bound. `subqueries` are those bound so far.
-pub(crate) async fn prepare_rel(run: &Run, rel: Rel, subqueries: Vec<Subquery>) -> Result<Rel, QueryError> {
-    let plan = Plan { root: rel, subqueries, render: None, more: Vec::new() };
-    Ok(prepare(run, plan).await?.root)
 }
 
 /// How often each shared relation is used. What a group's body uses, it uses many times.

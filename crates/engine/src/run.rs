@@ -114,16 +114,13 @@ impl Run {
 
     /// Runs a prepared relation to its end. The second is true when rows are missing because a limit of the answer was met.
     pub(crate) async fn collect(&self, rel: &Rel) -> Result<(Vec<RecordBatch>, Option<QueryError>), QueryError> {
-        self.collect_within(rel, usize::MAX, usize::MAX).await
+        self.collect_within(rel, &rel.fields, usize::MAX, usize::MAX).await
     }
 
-    pub(crate) async fn collect_within(
-        &self,
-        rel: &Rel,
-        rows: usize,
+    pub(crate) async fn collect_within(&self, rel: &Rel, fields: &[Field], rows: usize,
         bytes: usize,
     ) -> Result<(Vec<RecordBatch>, Option<QueryError>), QueryError> {
-        let plan = Lowering::new(self, self.runtime).answer(rel)?;
+        let plan = Lowering::new(self, self.runtime).answer(rel, fields)?;
         let failed = |why| self.failed(why);
         let physical = self.sessions.plan(&self.session, plan).await.map_err(failed)?;
         let mut stream = Sessions::start(&self.session, physical.clone()).map_err(failed)?;
@@ -155,7 +152,7 @@ impl Run {
     /// Runs a prepared relation and keeps its rows; gives the number by which a scan finds them.
     pub(crate) async fn keep(&self, rel: &Rel) -> Result<u32, QueryError> {
         let memory = usize::try_from(self.limits.memory.0).unwrap_or(usize::MAX);
-        let (batches, stopped) = self.collect_within(rel, usize::MAX, memory).await?;
+        let (batches, stopped) = self.collect_within(rel, &rel.fields, usize::MAX, memory).await?;
         if stopped.is_some() {
             return Err(QueryError::Memory(self.limits.memory));
         }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
 use kql::bind::Schema;
-use kql::plan::{Rel, Subquery};
+use kql::plan::{Plan, Rel, Subquery};
 use model::{Column, StoredFunction};
 use tokio::runtime::Handle;
 
-use crate::prepare::prepare_rel;
+use crate::prepare::prepare;
 use crate::run::Run;
 
 pub(crate) struct Names {
@@ -46,8 +46,9 @@ impl Schema for Names {
         let Some(handle) = &self.handle else { return Ok(None) };
         // Binding runs on a thread that may block.
         handle.block_on(async {
-            let rel = prepare_rel(&self.run, rel.clone(), subqueries.to_vec()).await.map_err(|why| why.to_string())?;
-            let number = self.run.keep(&rel).await.map_err(|why| why.to_string())?;
+            let plan = Plan { root: rel.clone(), subqueries: subqueries.to_vec(), render: None, more: Vec::new() };
+            let prepared = prepare(&self.run, plan).await.map_err(|why| why.to_string())?;
+            let number = self.run.keep(&prepared.root).await.map_err(|why| why.to_string())?;
             let (_, batches) = self.run.kept(number).unwrap_or_default();
             Ok(Some((number, batches)))
         })
