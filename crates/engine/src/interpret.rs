@@ -11,7 +11,6 @@ use arrow::compute::{SortColumn, SortOptions, concat_batches, filter_record_batc
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use arrow::row::OwnedRow;
 use kql::Value;
-use kql::aggregates::{AggregateFn, Emit, Start};
 use kql::eval::{EvalError, Evaluator, Runtime};
 use kql::ops::TableOp;
 use kql::plan::{Expr, ExprKind, Field, JoinKind, OrderKey, Rel, RelOp};
@@ -19,6 +18,7 @@ use model::{QueryError, Type};
 
 use crate::expr::constant;
 use crate::group::groups;
+use crate::grouping::Grouping;
 use crate::internal::{fill, rank};
 use crate::lower::{Tables, broken};
 use crate::range::Bounds;
@@ -64,14 +64,7 @@ enum Node {
         exprs: Vec<Evaluator>,
         fields: Vec<Field>,
     },
-    Aggregate {
-        input: Box<Node>,
-        keys: Vec<Expr>,
-        aggregates: Vec<Aggregation>,
-        fields: Vec<Field>,
-        inputs: Vec<Field>,
-        runtime: Runtime,
-    },
+    Aggregate { input: Box<Node>, grouping: Grouping },
     Join {
         kind: JoinKind,
         left: Box<Node>,
@@ -115,14 +108,6 @@ enum Node {
         from: Vec<Field>,
         to: Vec<Field>,
     },
-}
-
-struct Aggregation {
-    function: &'static AggregateFn,
-    args: Vec<Evaluator>,
-    types: Vec<Type>,
-    constants: Vec<Option<Value>>,
-    returns: Type,
 }
 
 struct Compiler<'a> {
@@ -171,19 +156,8 @@ impl Compiler<'_> {
                 Node::Project { input: self.boxed(input)?, exprs, fields }
             }
             RelOp::Aggregate { input, keys, aggregates } => {
-                let aggregates = aggregates
-                    .iter()
-                    .map(|call| {
-                        Ok(Aggregation {
-                            function: call.function,
-                            args: call.args.iter().map(|arg| self.evaluator(arg, &input.fields)).collect::<Result<_, _>>()?,
-                            types: call.args.iter().map(|arg| arg.ty).collect(),
-                            constants: call.args.iter().map(|arg| constant(arg, self.runtime)).collect(),
-                            returns: call.ty,
-                        })
-                    })
-                    .collect::<Result<_, QueryError>>()?;
-                Node::Aggregate { input: self.boxed(input)?, keys: keys.clone(), aggregates, fields, inputs: input.fields.clone(), runtime }
+                let grouping = Grouping::compile(keys, aggregates, &input.fields, &fields, self.runtime).map_err(run)?;
+                Node::Aggregate { input: self.boxed(input)?, grouping }
             }
             RelOp::Join { kind, left, right, on } => Node::Join {
                 kind: *kind,
@@ -265,8 +239,10 @@ impl Node {
                 filter_record_batch(&batch, keep.as_boolean()).map_err(arrow_error)
             }
             Node::Project { input, exprs, fields } => evaluate(&input.run(group)?, exprs, fields),
-            Node::Aggregate { input, keys, aggregates, fields, inputs, runtime } => {
-                aggregate(&input.run(group)?, keys, aggregates, fields, inputs, runtime)
+            Node::Aggregate { input, grouping } => {
+                let mut state = grouping.start()?;
+                grouping.push(&mut state, &input.run(group)?)?;
+                grouping.finish(state)
             }
             Node::Join { kind, left, right, on, sides, fields, runtime } => {
                 join(*kind, &left.run(group)?, &right.run(group)?, on, sides, fields, runtime)
@@ -326,40 +302,6 @@ fn evaluate(batch: &RecordBatch, exprs: &[Evaluator], fields: &[Field]) -> Ran {
     batch_of(fields, columns, batch.num_rows())
 }
 
-fn aggregate(batch: &RecordBatch, keys: &[Expr], aggregates: &[Aggregation], fields: &[Field], inputs: &[Field], runtime: &Runtime) -> Ran {
-    let rows = batch.num_rows();
-    let (mut columns, members, total) = if keys.is_empty() {
-        (Vec::new(), vec![0; rows], 1)
-    } else {
-        let mut keys = Keys::new(keys, inputs, runtime)?;
-        let (columns, key_rows) = keys.rows(batch)?;
-        let mut index = HashMap::new();
-        let mut firsts: Vec<u32> = Vec::new();
-        let members: Vec<usize> = key_rows
-            .iter()
-            .enumerate()
-            .map(|(at, row)| {
-                *index.entry(row).or_insert_with(|| {
-                    firsts.push(at as u32);
-                    firsts.len() - 1
-                })
-            })
-            .collect();
-        let firsts = UInt32Array::from(firsts);
-        let columns = columns.iter().map(|column| take(column, &firsts, None)).collect::<Result<Vec<_>, _>>().map_err(arrow_error)?;
-        (columns, members, firsts.len())
-    };
-    for call in aggregates {
-        let start = Start { types: &call.types, constants: &call.constants, returns: call.returns };
-        let mut groups =
-            (call.function.start)(&start).map_err(|why| EvalError::Prepare { function: call.function.name, message: why.to_string() })?;
-        let args = call.args.iter().map(|arg| arg.eval(batch)).collect::<Result<Vec<_>, _>>()?;
-        groups.update(&args, &members, None, total);
-        columns.push(groups.evaluate(Emit::All));
-    }
-    batch_of(fields, columns, total)
-}
-
 fn sort(batch: &RecordBatch, keys: &[(Evaluator, Type, SortOptions)]) -> Ran {
     if batch.num_rows() < 2 || keys.is_empty() {
         return Ok(batch.clone());
@@ -396,21 +338,19 @@ fn join(
     let rights = key_rows(right, &right_keys, &sides.1, runtime)?;
     let mut index: HashMap<&OwnedRow, Vec<u32>> = HashMap::new();
     for (at, row) in rights.iter().enumerate() {
-        if let Some(row) = row {
-            index.entry(row).or_default().push(at as u32);
-        }
+        index.entry(row).or_default().push(at as u32);
     }
     let mut seen = HashSet::new();
     let mut pairs: Vec<(Option<u32>, Option<u32>)> = Vec::new();
     let mut matched_right = vec![false; right.num_rows()];
     for (at, row) in lefts.iter().enumerate() {
         let at = at as u32;
-        let found: &[u32] = row.as_ref().and_then(|row| index.get(row)).map_or(&[], Vec::as_slice);
+        let found: &[u32] = index.get(row).map_or(&[], Vec::as_slice);
         for &other in found {
             matched_right[other as usize] = true;
         }
         match kind {
-            JoinKind::InnerUnique if !on.is_empty() && !row.as_ref().is_some_and(|row| seen.insert(row)) => {}
+            JoinKind::InnerUnique if !on.is_empty() && !seen.insert(row) => {}
             JoinKind::LeftSemi if !found.is_empty() => pairs.push((Some(at), None)),
             JoinKind::LeftAnti if found.is_empty() => pairs.push((Some(at), None)),
             JoinKind::LeftSemi | JoinKind::LeftAnti | JoinKind::RightSemi | JoinKind::RightAnti => {}
@@ -448,10 +388,10 @@ fn join(
     batch_of(fields, columns, pairs.len())
 }
 
-/// The key of each row; nothing where a part of it is null. Without keys every row has the same.
-fn key_rows(batch: &RecordBatch, keys: &[Expr], fields: &[Field], runtime: &Runtime) -> Result<Vec<Option<OwnedRow>>, EvalError> {
+/// The key of each row. Without keys every row has the same.
+fn key_rows(batch: &RecordBatch, keys: &[Expr], fields: &[Field], runtime: &Runtime) -> Result<Vec<OwnedRow>, EvalError> {
     let everywhere = [Expr::constant(Value::Bool(true))];
     let mut keys = Keys::new(if keys.is_empty() { &everywhere } else { keys }, fields, runtime)?;
-    let (columns, rows) = keys.rows(batch)?;
-    Ok((0..batch.num_rows()).map(|at| (!columns.iter().any(|column| column.is_null(at))).then(|| rows.row(at).owned())).collect())
+    let (_, rows) = keys.rows(batch)?;
+    Ok(rows.iter().map(|row| row.owned()).collect())
 }

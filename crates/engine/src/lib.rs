@@ -15,6 +15,7 @@ mod engine;
 mod expr;
 mod files;
 mod group;
+mod grouping;
 mod internal;
 mod interpret;
 mod lower;

@@ -3,7 +3,10 @@
 //! What comes in has been prepared ([`crate::prepare`]): subqueries are constants, shared relations and everything a group's body
 //! does not compute per group are tables in memory. What DataFusion has a node for becomes that node; the rest is an [`OpNode`].
 //!
-//! Order: `ordered` says that the consumer wants the promised order of the rows. Where nobody does, a sort is not even made.
+//! Order: `ordered` says that the consumer reads the rows in order. Where nobody does, a sort is not even made; where somebody does,
+//! rows without a promised order still come in the same one every time, as far as one thread can see to it.
+//!
+//! Null keys of a join match each other: measured on Microsoft's engine, whatever `==` says.
 
 use std::sync::Arc;
 
@@ -23,6 +26,7 @@ use model::{QueryError, Type};
 
 use crate::expr::{column, constant, expr, named, predicate};
 use crate::group::GroupOp;
+use crate::grouping::SummarizeOp;
 use crate::internal::{real_rank, text};
 use crate::node::OpNode;
 use crate::order::KeepOrder;
@@ -69,7 +73,7 @@ impl<'a> Lowering<'a> {
 
     /// The whole of `rel`: exactly `fields` of it, in order, and its rows in the order it promises. Strings are not null.
     pub(crate) fn answer(&mut self, rel: &Rel, fields: &[Field]) -> Lowered {
-        let input = self.lower(rel, rel.serialized || !rel.order.is_empty())?;
+        let input = self.lower(rel, promises(rel))?;
         let exprs = fields.iter().map(|field| match field.ty {
             Type::String => text(column(field.id)).alias(field.id.to_string()),
             _ => column(field.id),
@@ -106,6 +110,11 @@ impl<'a> Lowering<'a> {
                 let exprs = exprs.iter().zip(&rel.fields).map(|(source, field)| Ok(named(expr(source, &self.runtime)?, field.id)));
                 project(input, exprs.collect::<Result<_, QueryError>>()?)
             }
+            RelOp::Aggregate { input, keys, aggregates } if ordered && !keys.is_empty() => {
+                let lowered = self.lower(input, true)?;
+                let op: Arc<dyn TableOp> = Arc::new(SummarizeOp { keys: keys.clone(), aggregates: aggregates.clone() });
+                OpNode::plan(op, self.runtime, vec![lowered], vec![input.fields.clone()], rel.fields.clone()).map_err(broken)
+            }
             RelOp::Aggregate { input, keys, aggregates } => self.aggregate(rel, input, keys, aggregates),
             RelOp::Join { kind, left, right, on } => self.join(rel, *kind, left, right, on),
             RelOp::Union { inputs, columns } => self.union(rel, inputs, columns, ordered),
@@ -118,8 +127,8 @@ impl<'a> Lowering<'a> {
                 OpNode::plan(op, self.runtime, vec![lowered], vec![input.fields.clone()], rel.fields.clone()).map_err(broken)
             }
             RelOp::Op { op, inputs } => {
-                let keeps = ordered || op.ordered() || !op.per_row();
-                let lowered = inputs.iter().map(|input| self.lower(input, keeps)).collect::<Result<Vec<_>, _>>()?;
+                let keeps = |input: &Rel| ordered || op.ordered() || (!op.per_row() && promises(input));
+                let lowered = inputs.iter().map(|input| self.lower(input, keeps(input))).collect::<Result<Vec<_>, _>>()?;
                 let takes = inputs.iter().map(|input| input.fields.clone()).collect();
                 OpNode::plan(op.clone(), self.runtime, lowered, takes, rel.fields.clone()).map_err(broken)
             }
@@ -200,7 +209,7 @@ impl<'a> Lowering<'a> {
     }
 
     fn join(&mut self, rel: &Rel, kind: JoinKind, left: &Rel, right: &Rel, on: &[(KqlExpr, KqlExpr)]) -> Lowered {
-        let mut left_plan = self.lower(left, kind == JoinKind::InnerUnique)?;
+        let mut left_plan = self.lower(left, kind == JoinKind::InnerUnique && promises(left))?;
         let right_plan = self.lower(right, false)?;
         if kind == JoinKind::InnerUnique && !on.is_empty() {
             let keys = on.iter().map(|(key, _)| key.clone()).collect();
@@ -234,7 +243,7 @@ impl<'a> Lowering<'a> {
             None,
             join_type,
             JoinConstraint::On,
-            NullEquality::NullEqualsNothing,
+            NullEquality::NullEqualsNull,
             false,
         );
         let joined = LogicalPlan::Join(join.map_err(broken)?);
@@ -307,7 +316,7 @@ impl<'a> Lowering<'a> {
     }
 
     fn sort(&mut self, input: &Rel, keys: &[OrderKey], fetch: Option<usize>) -> Lowered {
-        let lowered = self.lower(input, true)?;
+        let lowered = self.lower(input, promises(input))?;
         let mut sources = Vec::new();
         let mut directions = Vec::new();
         // Rows that the new keys do not tell apart stay as they were: the old keys come last.
@@ -340,10 +349,15 @@ impl<'a> Lowering<'a> {
         if let RelOp::Sort { input: unsorted, keys } = &input.op {
             return self.sort(unsorted, keys, Some(count));
         }
-        let lowered = self.lower(input, true)?;
+        let lowered = self.lower(input, promises(input))?;
         let fetch = i64::try_from(count).unwrap_or(i64::MAX);
         Ok(LogicalPlan::Limit(Limit { skip: None, fetch: Some(Box::new(lit(fetch))), input: Arc::new(lowered) }))
     }
+}
+
+/// Whether KQL promises an order of the rows.
+fn promises(rel: &Rel) -> bool {
+    rel.serialized || !rel.order.is_empty()
 }
 
 /// Aggregates whose answer depends on the order of their rows.

@@ -13,7 +13,6 @@ use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::{DFSchema, Result, ScalarValue};
-use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::execution::object_store::ObjectStoreUrl;
@@ -31,7 +30,7 @@ use crate::expr::column;
 use crate::internal::text;
 use crate::lower::Source;
 use crate::scalar::Call;
-use crate::values::with_columns;
+use crate::values::{BatchesExec, with_columns};
 
 /// The column that an answer's `timespan` is about.
 const TIME_GENERATED: &str = "TimeGenerated";
@@ -145,7 +144,7 @@ impl TableProvider for WorkspaceTable {
         let memory = self.snapshot.memory.iter().filter(|batch| may_hold(&bounds, batch.time, batch.ingested));
         let batches = memory.map(|batch| shape(&batch.batch, &columns, &schema)).collect::<Result<Vec<_>>>()?;
         if !batches.is_empty() || parts.is_empty() {
-            parts.push(MemorySourceConfig::try_new_exec(&[batches], schema, None)?);
+            parts.push(BatchesExec::plan(batches, &schema, None)?);
         }
         UnionExec::try_new(parts)
     }

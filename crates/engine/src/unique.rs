@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use arrow::array::{Array, ArrayRef, BooleanArray};
+use arrow::array::{ArrayRef, BooleanArray};
 use arrow::compute::filter_record_batch;
 use arrow::record_batch::RecordBatch;
 use arrow::row::{OwnedRow, RowConverter, SortField};
@@ -54,11 +54,10 @@ struct Seen {
 
 impl OpState for Seen {
     fn push(&mut self, _: usize, batch: &RecordBatch, out: &mut Vec<RecordBatch>) -> Result<(), EvalError> {
-        let (columns, rows) = self.keys.rows(batch)?;
+        let (_, rows) = self.keys.rows(batch)?;
         let keep: BooleanArray = (0..batch.num_rows())
             .map(|index| {
-                // A null key matches nothing, so its row is not needed.
-                let fresh = !columns.iter().any(|column| column.is_null(index)) && self.rows.insert(rows.row(index).owned());
+                let fresh = self.rows.insert(rows.row(index).owned());
                 if fresh {
                     self.bytes += rows.row(index).data().len() + size_of::<OwnedRow>();
                 }

@@ -1,15 +1,22 @@
 //! Constants and rows in memory: KQL's values as Arrow's, and a table provider over batches that are already there.
 
+use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::arrow::datatypes::{Field as ArrowField, Schema, SchemaRef, i256};
 use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::{Result, ScalarValue};
-use datafusion::datasource::memory::MemorySourceConfig;
+use datafusion::common::stats::Precision;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{Result, ScalarValue, Statistics};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::{Expr, TableType};
-use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
 use kql::Value;
 use kql::plan::Field;
 use model::{DECIMAL_PRECISION, DECIMAL_SCALE, Type};
@@ -99,6 +106,81 @@ impl TableProvider for BatchesTable {
             .batches
             .iter()
             .flat_map(|batch| (0..batch.num_rows()).step_by(size).map(move |start| batch.slice(start, size.min(batch.num_rows() - start))));
-        Ok(MemorySourceConfig::try_new_exec(&[sliced.collect()], self.schema.clone(), projection.cloned())?)
+        BatchesExec::plan(sliced.collect(), &self.schema, projection)
+    }
+}
+
+/// Hands on batches in their order. DataFusion's own source of this kind is dealt out to several partitions when that seems useful.
+#[derive(Debug)]
+pub(crate) struct BatchesExec {
+    batches: Vec<RecordBatch>,
+    rows: usize,
+    properties: Arc<PlanProperties>,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+impl BatchesExec {
+    pub(crate) fn plan(batches: Vec<RecordBatch>, schema: &SchemaRef, projection: Option<&Vec<usize>>) -> Result<Arc<dyn ExecutionPlan>> {
+        let (schema, batches) = match projection {
+            None => (schema.clone(), batches),
+            Some(wanted) => {
+                let schema = Arc::new(schema.project(wanted)?);
+                let batches = batches.iter().map(|batch| with_columns(batch, &schema, wanted)).collect::<Result<_>>()?;
+                (schema, batches)
+            }
+        };
+        let rows = batches.iter().map(RecordBatch::num_rows).sum();
+        let one = Partitioning::UnknownPartitioning(1);
+        let properties = PlanProperties::new(EquivalenceProperties::new(schema), one, EmissionType::Incremental, Boundedness::Bounded);
+        Ok(Arc::new(Self { batches, rows, properties: Arc::new(properties), metrics: ExecutionPlanMetricsSet::new() }))
+    }
+}
+
+impl DisplayAs for BatchesExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "BatchesExec: {} rows", self.rows)
+    }
+}
+
+impl ExecutionPlan for BatchesExec {
+    fn name(&self) -> &str {
+        "BatchesExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![]
+    }
+
+    fn apply_expressions(&self, _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn with_new_children(self: Arc<Self>, _: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn execute(&self, partition: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let metrics = BaselineMetrics::new(&self.metrics, partition);
+        let batches = self.batches.clone().into_iter().map(move |batch| {
+            metrics.record_output(batch.num_rows());
+            Ok(batch)
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), futures::stream::iter(batches))))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+
+    fn partition_statistics(&self, _: Option<usize>) -> Result<Arc<Statistics>> {
+        let bytes = self.batches.iter().map(RecordBatch::get_array_memory_size).sum();
+        let mut statistics = Statistics::new_unknown(&self.schema());
+        statistics.num_rows = Precision::Exact(self.rows);
+        statistics.total_byte_size = Precision::Inexact(bytes);
+        Ok(Arc::new(statistics))
     }
 }
