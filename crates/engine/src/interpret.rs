@@ -64,7 +64,10 @@ enum Node {
         exprs: Vec<Evaluator>,
         fields: Vec<Field>,
     },
-    Aggregate { input: Box<Node>, grouping: Grouping },
+    Aggregate {
+        input: Box<Node>,
+        grouping: Grouping,
+    },
     Join {
         kind: JoinKind,
         left: Box<Node>,

@@ -117,7 +117,11 @@ impl Run {
         self.collect_within(rel, &rel.fields, usize::MAX, usize::MAX).await
     }
 
-    pub(crate) async fn collect_within(&self, rel: &Rel, fields: &[Field], rows: usize,
+    pub(crate) async fn collect_within(
+        &self,
+        rel: &Rel,
+        fields: &[Field],
+        rows: usize,
         bytes: usize,
     ) -> Result<(Vec<RecordBatch>, Option<QueryError>), QueryError> {
         let plan = Lowering::new(self, self.runtime).answer(rel, fields)?;
