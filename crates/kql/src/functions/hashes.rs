@@ -1,0 +1,91 @@
+//! Hashes: `hash` and `hash_xxhash64`, `hash_sha256`, `hash_sha1`, `hash_md5`.
+//! Source of truth: the public KQL reference, one page each; the digests are of the value as `tostring` prints it, `hash` of a text is xxHash64
+//! of its bytes.
+
+use md5::Md5;
+use model::Type;
+use sha1::Sha1;
+use sha2::{Digest, Sha256};
+use xxhash_rust::xxh64::xxh64;
+
+use super::signatures::{count, texts, wants};
+use super::{Family, Resolved, ScalarFn, Signature, kernel};
+use crate::Value;
+
+pub static FAMILY: Family = &[&HASH, &SHA256, &SHA1, &MD5];
+
+static HASH: ScalarFn = ScalarFn {
+    name: "hash",
+    aliases: &["hash_xxhash64"],
+    summary: "A 64-bit hash of the value, or its remainder by a number",
+    signature: Signature::Custom(|args| {
+        count(args, 1, Some(2))?;
+        if args.get(1).is_some_and(|arg| !matches!(arg.ty, Type::Int | Type::Long | Type::Dynamic)) {
+            return Err(wants(1, "long"));
+        }
+        Ok(Resolved { args: [args[0].ty, Type::Long][..args.len()].to_vec(), returns: Type::Long })
+    }),
+    examples: &[(r#"hash("World")"#, "1846988464401551951"), (r#"hash("World", 100)"#, "51")],
+    prepare: |prepare| {
+        let ty = prepare.types[0];
+        Ok(kernel(move |args| {
+            args.map_longs(|row| {
+                let column = &args.arrays[0];
+                let value = Value::from_cell(column.inner(), if column.is_scalar() { 0 } else { row }, ty);
+                let hash = match &value {
+                    Value::Bool(b) => xxh64(&[u8::from(*b)], 0),
+                    Value::Int(n) => xxh64(&n.to_le_bytes(), 0),
+                    Value::Long(n) | Value::Datetime(n) | Value::Timespan(n) => xxh64(&n.to_le_bytes(), 0),
+                    Value::Real(x) => xxh64(&x.to_le_bytes(), 0),
+                    other => xxh64(other.to_text().as_bytes(), 0),
+                } as i64;
+                if args.len() < 2 {
+                    return Some(hash);
+                }
+                let modulus = args.longs(1).get(row)?;
+                (modulus > 0).then(|| hash.wrapping_rem_euclid(modulus))
+            })
+        }))
+    },
+    ..ScalarFn::DEFAULT
+};
+
+macro_rules! digest {
+    ($name:ident, $call:literal, $digest:ty, $summary:literal, $example:expr) => {
+        static $name: ScalarFn = ScalarFn {
+            name: $call,
+            summary: $summary,
+            signature: Signature::Custom(|args| texts(args, 1, Some(1), Type::String)),
+            examples: &[$example],
+            prepare: |_| {
+                Ok(kernel(|args| {
+                    let source = args.texts(0);
+                    args.map_texts(|row, out| out.push_str(&hex::encode(<$digest>::digest(source.get(row).as_bytes()))))
+                }))
+            },
+            ..ScalarFn::DEFAULT
+        };
+    };
+}
+
+digest!(
+    SHA256,
+    "hash_sha256",
+    Sha256,
+    "The SHA-256 digest of the text, in hexadecimal digits",
+    (r#"hash_sha256("World")"#, "78ae647dc5544d227130a0682a51e30bc7777fbb6d8a8f17007463a3ecd1d524")
+);
+digest!(
+    SHA1,
+    "hash_sha1",
+    Sha1,
+    "The SHA-1 digest of the text, in hexadecimal digits",
+    (r#"hash_sha1("World")"#, "70c07ec18ef89c5309bbb0937f3a6342411e1fdd")
+);
+digest!(
+    MD5,
+    "hash_md5",
+    Md5,
+    "The MD5 digest of the text, in hexadecimal digits",
+    (r#"hash_md5(datetime(2020-01-01))"#, "786c530672d1f8db31fee25ea8a9390b")
+);
