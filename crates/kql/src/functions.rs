@@ -244,3 +244,6 @@ families! {  // alphabetical
     strlen,
     text_match,
 }
+
+#[cfg(test)]
+mod tests;

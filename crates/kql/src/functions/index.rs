@@ -16,7 +16,7 @@ static INDEX: ScalarFn = ScalarFn {
     name: "[]",
     summary: "The property or element of a dynamic value",
     signature: Signature::Custom(resolve),
-    examples: &[(r#"dynamic({"a":[1,{"b":"x"}]}).a[1].b"#, "x"), (r#"dynamic([1,2,3])[-1]"#, "3"), (r#"dynamic({"a":1}).missing"#, "")],
+    examples: &[(r#"dynamic({"a":[1,{"b":"x"}]}).a[1].b"#, "x"), (r#"dynamic([1,2,3])[-1]"#, "3"), (r#"dynamic({"a":1}).other"#, "")],
     prepare: compile,
     ..ScalarFn::DEFAULT
 };

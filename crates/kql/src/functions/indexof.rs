@@ -31,19 +31,17 @@ static INDEX_OF: ScalarFn = ScalarFn {
                 if lookup.is_empty() {
                     return None;
                 }
-                let window = window(args, source.get(row), row)?;
-                let mut from = 0;
-                for _ in 1..window.occurrence {
-                    match window.text.get(from..).and_then(|rest| rest.find(lookup)) {
-                        // The next place to look is one character on: occurrences may overlap.
-                        Some(at) => from += at + window.text[from + at..].chars().next().map_or(1, char::len_utf8),
-                        None => return Some(-1),
+                let source = source.get(row);
+                let mut window = window(args, source, row)?;
+                // Each further occurrence is looked for from behind the last, within the same length (documented example).
+                loop {
+                    let Some(at) = window.text.find(lookup) else { return Some(-1) };
+                    let place = window.offset + window.text[..at].chars().count() as i64;
+                    if window.occurrence == 1 {
+                        return Some(place);
                     }
+                    window = Window::new(source, place + 1, window.length, window.occurrence - 1);
                 }
-                Some(match window.text.get(from..).and_then(|rest| rest.find(lookup)) {
-                    Some(at) => window.offset + window.text[..from + at].chars().count() as i64,
-                    None => -1,
-                })
             })
         }))
     },
@@ -90,7 +88,18 @@ struct Window<'a> {
     text: &'a str,
     /// Code points before it.
     offset: i64,
+    length: i64,
     occurrence: i64,
+}
+
+impl<'a> Window<'a> {
+    /// From a code point on, of a length or (-1) to the end.
+    fn new(source: &'a str, start: i64, length: i64, occurrence: i64) -> Self {
+        let place = |count: i64| source.char_indices().nth(usize::try_from(count).unwrap_or(usize::MAX)).map_or(source.len(), |(at, _)| at);
+        let from = place(start);
+        let to = if length < 0 { source.len() } else { place(start.saturating_add(length)) };
+        Window { text: &source[from..to], offset: start, length, occurrence }
+    }
 }
 
 fn window<'a>(args: &Args, source: &'a str, row: usize) -> Option<Window<'a>> {
@@ -100,10 +109,7 @@ fn window<'a>(args: &Args, source: &'a str, row: usize) -> Option<Window<'a>> {
         return None;
     }
     let start = if start < 0 { (source.chars().count() as i64).saturating_add(start).max(0) } else { start };
-    let place = |count: i64| source.char_indices().nth(usize::try_from(count).unwrap_or(usize::MAX)).map_or(source.len(), |(at, _)| at);
-    let from = place(start);
-    let to = if length < 0 { source.len() } else { place(start.saturating_add(length)) };
-    Some(Window { text: &source[from..to], offset: start, occurrence })
+    Some(Window::new(source, start, length, occurrence))
 }
 
 static COUNT_OF: ScalarFn = ScalarFn {
@@ -116,24 +122,25 @@ static COUNT_OF: ScalarFn = ScalarFn {
         (r#"countof("abcabc", "a.c", "regex")"#, "2"),
     ],
     prepare: |prepare| {
-        let regex = prepare.constants.get(2).and_then(Option::as_ref).and_then(Value::as_str) == Some("regex");
-        let pattern = if regex { Some(Pattern::new(prepare, 1)?) } else { None };
+        let kind = prepare.constants.get(2).map(|kind| kind.as_ref().and_then(Value::as_str) == Some("regex"));
+        // A text that is searched as it is need be no pattern.
+        let pattern = if kind == Some(true) { Pattern::new(prepare, 1)? } else { Pattern::Open };
         Ok(kernel(move |args| {
             let (source, search) = (args.texts(0), args.texts(1));
             args.map_longs(|row| {
                 let (source, search) = (source.get(row), search.get(row));
-                match &pattern {
-                    Some(pattern) => pattern.with(search, |regex| regex.find_iter(source).count() as i64),
-                    None if search.is_empty() => Some(0),
-                    None => {
-                        let (mut found, mut from) = (0, 0);
-                        while let Some(at) = source.get(from..).and_then(|rest| rest.find(search)) {
-                            found += 1;
-                            from += at + search.chars().next().map_or(1, char::len_utf8);
-                        }
-                        Some(found)
-                    }
+                if args.len() > 2 && args.texts(2).get(row) == "regex" {
+                    return pattern.with(search, |regex| regex.find_iter(source).count() as i64);
                 }
+                if search.is_empty() {
+                    return Some(0);
+                }
+                let (mut found, mut from) = (0, 0);
+                while let Some(at) = source.get(from..).and_then(|rest| rest.find(search)) {
+                    found += 1;
+                    from += at + search.chars().next().map_or(1, char::len_utf8);
+                }
+                Some(found)
             })
         }))
     },
