@@ -85,6 +85,9 @@ pub fn bind(parsed: &Parsed, schema: &dyn Schema, now: Timestamp) -> Bound {
 /// How deep expressions, tables and functions may be nested. A thread with a stack of 2 MiB can do this.
 const DEEPEST: usize = 200;
 
+/// How many operators may stand on top of each other in a plan: whoever walks it does so by recursion.
+const HIGHEST: usize = 400;
+
 /// How many tables and operators a query may come to once its `let`s are put in their places.
 const LARGEST: usize = 20_000;
 

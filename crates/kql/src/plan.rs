@@ -86,6 +86,20 @@ pub struct Rel {
 }
 
 impl Rel {
+    /// Operators on top of each other, what is shared included. Needs no stack.
+    pub fn height(&self) -> usize {
+        let mut highest = 0;
+        let mut waiting = vec![(self, 1)];
+        while let Some((rel, height)) = waiting.pop() {
+            highest = highest.max(height);
+            if let RelOp::Shared { input, .. } = &rel.op {
+                waiting.push((input, height + 1));
+            }
+            waiting.extend(rel.inputs().into_iter().map(|input| (input, height + 1)));
+        }
+        highest
+    }
+
     /// The relations below, except what is shared.
     pub fn inputs(&self) -> Vec<&Rel> {
         match &self.op {

@@ -14,6 +14,9 @@ use crate::plan::{AggregateCall, Expr, ExprKind as Bound, Field};
 use crate::syntax::ast::{self, ExprKind, ParameterType, Place};
 use crate::windows::{self, WindowFn};
 
+/// Levels that a call of a function written in KQL counts for.
+const CALL_DEPTH: usize = 3;
+
 const TYPES_UNKNOWN: &str = "the types of some columns are known only when it runs";
 
 impl Binder<'_> {
@@ -291,7 +294,7 @@ impl Binder<'_> {
         bound
     }
 
-    fn scalar_user_call(&mut self, function: &Rc<UserFunction>, args: &[ast::Expr], place: &Place, cx: &mut Cx) -> Scalar {
+    pub(super) fn scalar_user_call(&mut self, function: &Rc<UserFunction>, args: &[ast::Expr], place: &Place, cx: &mut Cx) -> Scalar {
         if function.tabular {
             let help = "`toscalar(…)` takes the first value of a table".to_owned();
             self.report_with(code::SCALAR_WANTED, place, format!("`{}` gives a table, not a value", function.name), Some(help));
@@ -339,6 +342,11 @@ impl Binder<'_> {
     }
 
     fn begin_call(&mut self, function: &UserFunction, place: &Place) -> bool {
+        // A call costs more stack than an expression.
+        if self.depth + CALL_DEPTH > super::DEEPEST {
+            self.report(code::TOO_DEEP, place, format!("nested more than {} levels deep", super::DEEPEST));
+            return false;
+        }
         if function.stored {
             if self.calling.iter().any(|(name, _)| *name == function.name) {
                 self.report(code::RECURSION, place, format!("function `{}` calls itself", function.name));
@@ -348,10 +356,12 @@ impl Binder<'_> {
             let at = self.calling.last().map_or_else(|| place.clone(), |(_, at)| at.clone());
             self.calling.push((function.name.clone(), at));
         }
+        self.depth += CALL_DEPTH;
         true
     }
 
     fn end_call(&mut self, function: &UserFunction) {
+        self.depth -= CALL_DEPTH;
         if function.stored {
             self.calling.pop();
         }

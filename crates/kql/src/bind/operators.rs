@@ -4,19 +4,23 @@ mod apply;
 mod columns;
 mod count;
 mod distinct;
+mod evaluate;
 mod extend;
 mod filter;
 mod get_schema;
 mod join;
+mod make_series;
 mod mv_expand;
 mod parse;
 mod print;
 mod range;
 mod render;
 mod rows;
+mod scan;
 mod search;
 mod sort;
 mod summarize;
+mod top_nested;
 mod union;
 
 use super::Binder;
@@ -54,6 +58,20 @@ impl Binder<'_> {
             Op::Partition { by, body, .. } => self.partition(by, body, input, env, place),
             Op::Parse { where_, properties, expr, pattern } => self.parse_by(*where_, properties, expr, pattern, input, env, place),
             Op::ParseKv { expr, columns, options } => self.parse_kv(expr, columns, options, input, env),
+            Op::MakeSeries { properties, aggregates, on, from, to, step, in_range, by } => {
+                let nonempty = self.kind_of(properties, env).is_some_and(|kind| kind == "nonempty");
+                let (from, to, step) = (from.as_deref(), to.as_deref(), step.as_deref());
+                let clauses = make_series::Clauses { aggregates, on, from, to, step, in_range: *in_range, nonempty, by };
+                self.make_series(&clauses, input, env, place)
+            }
+            Op::TopNested(levels) => self.top_nested(levels, input, env),
+            Op::TopHitters { count, of, by } => self.top_hitters(count, of, by.as_deref(), input, env),
+            Op::SampleDistinct { count, of } => self.sample_distinct(count, of, input, env),
+            Op::Scan { properties, declare, order, partition, steps } => {
+                let clauses = scan::Clauses { properties, declare, order, partition, steps };
+                self.scan_steps(&clauses, input, env, place)
+            }
+            Op::Evaluate { call, schema, schema_star, .. } => self.evaluate(call, schema.as_deref(), *schema_star, input, env, place),
             Op::Render { visualization, properties } => self.render(visualization, properties, input, env),
             Op::As { name, .. } => self.name_as(name, input, env),
             Op::Invoke(call) => self.table_call(call, Some(input), place, &mut Cx::constant(env)),

@@ -76,6 +76,10 @@ impl Binder<'_> {
         }
         match cx.env.get(&name.text) {
             Some(Binding::Scalar(value)) => return value.clone(),
+            Some(Binding::Function(function)) if !function.tabular => {
+                let function = function.clone();
+                return self.scalar_user_call(&function, &[], &name.place, cx);
+            }
             Some(_) => {
                 self.report_with(
                     code::SCALAR_WANTED,
@@ -222,6 +226,12 @@ impl Binder<'_> {
         for (op, right, place) in chain.into_iter().rev() {
             let other = self.scalar(right, cx);
             let op = if op == "<>" { "!=" } else { op };
+            let dynamic = value.known && other.known && value.ty() == Type::Dynamic && other.ty() == Type::Dynamic;
+            if dynamic && matches!(op, "==" | "!=" | "<" | "<=" | ">" | ">=" | "+" | "-" | "*" | "/" | "%") {
+                let help = "cast them first, as with `tostring(…)` or `tolong(…)`".to_owned();
+                self.report_with(code::WRONG_TYPE, place, format!("`{op}` cannot take two dynamics"), Some(help));
+                return Self::unknown_scalar();
+            }
             value = self.operator(op, vec![value, other], &[start, right.place.clone()], place);
             start = place.clone();
         }
@@ -290,8 +300,9 @@ impl Binder<'_> {
         args.push(value);
         for (item, at) in items {
             if known && item.known && !casts::fits(item.ty(), target) {
-                self.report(code::WRONG_TYPE, &at, format!("`{op}` compares a {target} with a {}", item.ty()));
-                return Self::unknown_scalar();
+                // Microsoft's parser lets this pass, and what its engine makes of it is not written anywhere.
+                self.postpone(code::WRONG_TYPE, &at, format!("`{op}` compares a {target} with a {}", item.ty()));
+                return Scalar { expr: Self::null(Type::Bool), known: true };
             }
             args.push(if known { self.cast(item, target) } else { item });
         }
@@ -375,7 +386,7 @@ impl Binder<'_> {
         match value.ty() {
             Type::Bool => value,
             _ if !value.known => value,
-            Type::Dynamic | Type::Int | Type::Long => self.cast(value, Type::Bool),
+            Type::Dynamic => self.cast(value, Type::Bool),
             other => {
                 self.report(code::WRONG_TYPE, place, format!("a condition must be a bool, this is a {other}"));
                 Self::unknown_scalar()

@@ -7,7 +7,7 @@ use model::Type;
 
 use super::relation::INGESTION_TIME;
 use super::scope::{Binding, Cx, Env, Lazy, Relation, SharedTable};
-use super::{Binder, diagnostics as code, watchlist_table};
+use super::{Binder, HIGHEST, diagnostics as code, watchlist_table};
 use crate::Value;
 use crate::plan::{ExprKind as Bound, Field, Rel, RelOp, TableRef};
 use crate::syntax::ast::{self, ExprKind, Name, Operator, Place};
@@ -70,11 +70,20 @@ impl Binder<'_> {
     }
 
     pub(super) fn pipe(&mut self, operators: &[Operator], mut input: Relation, env: &mut Env) -> Relation {
+        if operators.len() > HIGHEST {
+            self.report(code::TOO_LARGE, &operators[HIGHEST].place, format!("more than {HIGHEST} operators follow each other"));
+            return Relation::unknown();
+        }
         for operator in operators {
             if !self.count(&operator.place) {
                 return Relation::unknown();
             }
             input = self.operator_over(operator, input, env);
+        }
+        // With what stands in `let`s a pipe may be longer than it looks.
+        if let (Some(last), true) = (operators.last(), input.rel.height() > HIGHEST * 2) {
+            self.report(code::TOO_LARGE, &last.place, format!("with its `let`s the query comes to more than {} steps", HIGHEST * 2));
+            return Relation::unknown();
         }
         input
     }
@@ -101,7 +110,7 @@ impl Binder<'_> {
             return self.table_user_call(&function, &[], None, &name.place, &mut Cx::constant(env));
         }
         if is_asim(&name.text) {
-            return self.open_table(&name.place, format!("the parser `{}` is not here", name.text));
+            return self.asim(&name.text, &name.place);
         }
         self.unknown_table(&name.text, &name.place, env);
         Relation::unknown()
@@ -157,6 +166,16 @@ impl Binder<'_> {
         Relation::unknown()
     }
 
+    /// A normalising parser that is not installed: its columns are not known, except what every table has.
+    fn asim(&mut self, name: &str, place: &Place) -> Relation {
+        let mut open = self.open_table(place, format!("the parser `{name}` is not here"));
+        for (name, ty) in [("TimeGenerated", Type::Datetime), ("Type", Type::String)] {
+            let field = self.typed(name, ty);
+            open.rel.fields.push(field);
+        }
+        open
+    }
+
     /// A call that gives a table. `piped` is the table before `invoke`.
     pub(super) fn table_call(&mut self, call: &ast::Call, piped: Option<Relation>, place: &Place, cx: &mut Cx) -> Relation {
         let name = call.name.text.as_str();
@@ -173,6 +192,7 @@ impl Binder<'_> {
             return self.table_user_call(&function, &call.args, piped, place, cx);
         }
         match name {
+            "table" if call.args.first().is_some_and(|arg| !self.scalar(arg, &mut Cx::constant(cx.env)).known) => Relation::unknown(),
             "table" => match call.args.first().and_then(|arg| self.text(arg, "the name of the table", cx.env)) {
                 Some(text) => self.named_table(&Name { text, place: call.args[0].place.clone(), quoted: true }, &Env::default()),
                 None => Relation::unknown(),
@@ -190,7 +210,7 @@ impl Binder<'_> {
                         self.scalar(value, &mut Cx::constant(cx.env));
                     }
                 }
-                self.open_table(place, format!("the parser `{name}` is not here"))
+                self.asim(name, place)
             }
             _ => {
                 let lets = cx.env.names().filter(|(_, binding)| matches!(binding, Binding::Function(_))).map(|(name, _)| name);
@@ -212,7 +232,14 @@ impl Binder<'_> {
         };
         match self.schema.watchlist(alias) {
             Some(columns) => self.scan(TableRef { name: watchlist_table(alias), computed: None }, columns),
-            None => self.open_table(place, format!("there is no watchlist `{alias}`")),
+            None => {
+                let mut open = self.open_table(place, format!("there is no watchlist `{alias}`"));
+                for (name, ty) in [("LastUpdatedTimeUTC", Type::Datetime), ("SearchKey", Type::String), ("_DTItemId", Type::String)] {
+                    let field = self.typed(name, ty);
+                    open.rel.fields.push(field);
+                }
+                open
+            }
         }
     }
 

@@ -2,8 +2,6 @@
 
 use std::rc::Rc;
 
-use model::Type;
-
 use super::scope::{Binding, Cx, Env, Lazy, Relation, Scalar, UserFunction};
 use super::{Binder, diagnostics as code};
 use crate::plan::{Expr, ExprKind as Bound};
@@ -14,7 +12,7 @@ impl Binder<'_> {
     pub(super) fn script(&mut self, script: &Script) -> Relation {
         let (env, last) = self.statements(script, Env::default());
         match last {
-            Some(query) if self.is_table(query, &env) || !is_plainly_scalar(query) => self.table(query, &env),
+            Some(query) if self.is_table(query, &env) || !is_plainly_scalar(query) || is_unknown_name(query, &env) => self.table(query, &env),
             Some(query) => {
                 self.scalar(query, &mut Cx::constant(&env));
                 let help = Some("`print …` shows the value of an expression".to_owned());
@@ -103,7 +101,7 @@ impl Binder<'_> {
             let binding = match &parameter.ty {
                 ParameterType::Scalar(ty) => {
                     let expr = Expr { kind: Bound::Column(self.fresh()), ty: *ty };
-                    Binding::Scalar(Scalar { expr, known: *ty != Type::Dynamic && *ty != Type::Int })
+                    Binding::Scalar(Scalar { expr, known: false })
                 }
                 ParameterType::Table(_) => {
                     let shared = self.share(Relation::unknown());
@@ -145,6 +143,11 @@ impl Binder<'_> {
         self.leave();
         tabular
     }
+}
+
+/// A lone name that nothing has: a table was meant.
+fn is_unknown_name(query: &ast::Expr, env: &Env) -> bool {
+    matches!(&query.kind, ExprKind::Name(name) if env.get(&name.text).is_none())
 }
 
 /// Where it is no table: is it an expression that could only be a scalar?

@@ -28,10 +28,12 @@ impl Binder<'_> {
             self.unsupported(place, "`mv-apply`");
             return Relation::unknown();
         };
-        let expanded = self.mv_expand(properties, items, limit, numbered, env);
-        // Columns of the input that the expansion left alone.
-        let kept: Vec<Field> = before.into_iter().filter(|field| expanded.visible().any(|now| now.id == field.id)).collect();
+        // All columns of the input come out again; those that the expansion replaces are hidden meanwhile.
+        let kept = before;
         let ids: Vec<ColumnId> = kept.iter().map(|field| field.id).chain([row.id]).collect();
+        let outer = std::mem::replace(&mut self.carried, ids.clone());
+        let expanded = self.mv_expand(properties, items, limit, numbered, env);
+        self.carried = outer;
         let flat = is_flat(&body.operators);
         let answer = if flat {
             let outer = std::mem::replace(&mut self.carried, ids.clone());

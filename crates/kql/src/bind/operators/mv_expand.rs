@@ -45,8 +45,7 @@ impl Binder<'_> {
             }
             let name = match (&item.name, name_of(&item.expr)) {
                 (Some(name), _) => name.text.clone(),
-                (None, Some(name)) if matches!(item.expr.kind, crate::syntax::ast::ExprKind::Name(_)) => name,
-                (None, Some(name)) => names.unique(&name),
+                (None, Some(name)) => name,
                 (None, None) => names.unique(&format!("Column{}", position + 1)),
             };
             let ty = item.to.unwrap_or(Type::Dynamic);

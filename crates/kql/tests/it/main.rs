@@ -1,0 +1,3 @@
+//! Tests of the whole crate against outside truths.
+
+mod binding;
