@@ -12,7 +12,9 @@ impl Binder<'_> {
     pub(super) fn script(&mut self, script: &Script) -> Relation {
         let (env, last) = self.statements(script, Env::default());
         match last {
-            Some(query) if self.is_table(query, &env) || !is_plainly_scalar(query) || is_unknown_name(query, &env) => self.table(query, &env),
+            Some(query) if self.is_table(query, &env) || !is_plainly_scalar(query) || is_unknown_name(query, &env) => {
+                self.table(query, &env)
+            }
             Some(query) => {
                 self.scalar(query, &mut Cx::constant(&env));
                 let help = Some("`print …` shows the value of an expression".to_owned());

@@ -194,7 +194,7 @@ fn wrong_queries_are_refused() {
     check("T | where strlen(Count) > 1", "error: `strlen` wants string for argument 1, got long");
     check("T | project a = 1, a = 2", "error: there are two columns `a`");
     check("externaldata (a:long) ['https://example.org/x.csv']", "a:long");
-    check("datatable (a:real) [0.0 / 0.0]", "error: only literals can stand in a `datatable`");
+    check("datatable (a:datetime) [now()]", "error: only literals can stand in a `datatable`");
     check("print 1 | where print_0", "error: a condition must be a bool, this is a long");
 }
 
@@ -224,7 +224,8 @@ fn depth_has_a_bound() {
     let sums = format!("print {}", vec!["1"; 3_000].join(" + "));
     let lets = (0..200).fold("let a0 = T;".to_owned(), |text, i| text + &format!("let a{} = a{i} | where Count > {i};", i + 1)) + "a200";
     let doubling = (0..30).fold("let a0 = T;".to_owned(), |text, i| text + &format!("let a{} = union a{i}, a{i};", i + 1)) + "a30";
-    let functions = (0..200).fold("let f0 = (x:long) { x };".to_owned(), |text, i| text + &format!("let f{} = (x:long) {{ f{i}(x) }};", i + 1));
+    let functions =
+        (0..200).fold("let f0 = (x:long) { x };".to_owned(), |text, i| text + &format!("let f{} = (x:long) {{ f{i}(x) }};", i + 1));
     let functions = functions + "print f200(1)";
     let texts = [nested(50), nested(1_000), nested(100_000), pipes, ors, sums, lets, doubling, functions];
     // The stack of a worker thread.
@@ -244,7 +245,8 @@ fn depth_has_a_bound() {
 
 /// A file of `../shared`, or nothing where it is absent.
 fn shared(path: &str) -> Option<String> {
-    let root = std::env::var_os("BARTIZAN_SHARED").map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared"), PathBuf::from);
+    let root = std::env::var_os("BARTIZAN_SHARED")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared"), PathBuf::from);
     let text = std::fs::read_to_string(root.join(path)).ok();
     if text.is_none() {
         println!("skipped: there is no {path}");
@@ -299,7 +301,8 @@ fn measured_columns_and_refusals() {
         }
         good += 1;
         let list = case["columns"].as_array().cloned().unwrap_or_default();
-        let pair = |column: &serde_json::Value| format!("{}:{}", column["name"].as_str().unwrap_or(""), column["type"].as_str().unwrap_or(""));
+        let pair =
+            |column: &serde_json::Value| format!("{}:{}", column["name"].as_str().unwrap_or(""), column["type"].as_str().unwrap_or(""));
         let expected: Vec<String> = list.iter().map(pair).collect();
         let ours: Option<Vec<String>> = found
             .columns
@@ -309,7 +312,9 @@ fn measured_columns_and_refusals() {
             (Some(first), _) => differences.entry(first.message.clone()).or_default().push(query.to_owned()),
             (None, Some(ours)) if ours == expected => right += 1,
             (None, None) => differences.entry("open".to_owned()).or_default().push(query.to_owned()),
-            (None, Some(ours)) => differences.entry(format!("{} instead of {}", ours.join(","), expected.join(","))).or_default().push(query.to_owned()),
+            (None, Some(ours)) => {
+                differences.entry(format!("{} instead of {}", ours.join(","), expected.join(","))).or_default().push(query.to_owned())
+            }
         }
     }
     report("measured", &differences);
@@ -321,7 +326,8 @@ fn measured_columns_and_refusals() {
 /// Verdict and columns of Microsoft's parser over published rules and queries.
 #[test]
 fn published_queries() {
-    let (Some(rules), Some(queries), Some(tables)) = (shared("corpus/analytics_rules.jsonl"), shared("corpus/queries.jsonl"), shared("schemas/tables.json"))
+    let (Some(rules), Some(queries), Some(tables)) =
+        (shared("corpus/analytics_rules.jsonl"), shared("corpus/queries.jsonl"), shared("schemas/tables.json"))
     else {
         return;
     };
@@ -359,8 +365,9 @@ fn published_queries() {
         }
         accepted += 1;
         let expected: Vec<(String, String)> = serde_json::from_value(official["columns"].clone()).unwrap_or_default();
-        let ours: Option<Vec<(String, String)>> =
-            found.columns.map(|columns| columns.into_iter().map(|(name, ty)| (name, ty.map_or("unknown", Type::name).to_owned())).collect());
+        let ours: Option<Vec<(String, String)>> = found
+            .columns
+            .map(|columns| columns.into_iter().map(|(name, ty)| (name, ty.map_or("unknown", Type::name).to_owned())).collect());
         match ours {
             Some(ours) if ours == expected => same += 1,
             Some(ours) => {
@@ -387,7 +394,7 @@ fn published_queries() {
 }
 
 // Floors, in percent: raise them as the functions and operators arrive; never lower them.
-const MEASURED_COLUMNS: usize = 0;
-const MEASURED_REFUSALS: usize = 0;
-const PUBLISHED_ACCEPTED: usize = 0;
-const PUBLISHED_COLUMNS: usize = 0;
+const MEASURED_COLUMNS: usize = 95;
+const MEASURED_REFUSALS: usize = 93;
+const PUBLISHED_ACCEPTED: usize = 88;
+const PUBLISHED_COLUMNS: usize = 86;

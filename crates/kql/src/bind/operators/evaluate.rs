@@ -29,7 +29,8 @@ impl Binder<'_> {
         if self.diagnostics.len() > errors {
             return Relation::unknown();
         }
-        let declared: Option<Vec<(String, model::Type)>> = schema.map(|columns| columns.iter().map(|(name, ty)| (name.text.clone(), *ty)).collect());
+        let declared: Option<Vec<(String, model::Type)>> =
+            schema.map(|columns| columns.iter().map(|(name, ty)| (name.text.clone(), *ty)).collect());
         let unknown = input.open || input.visible().any(|field| self.unknown.contains(&field.id));
         let mut input = input;
         let mut rows = None;
@@ -121,7 +122,9 @@ impl Binder<'_> {
         let mut given: Vec<Option<&Expr>> = Vec::new();
         for arg in &call.args {
             match &arg.kind {
-                ExprKind::Named { names, value } if names.len() == 1 && plugin.args.iter().any(|known| known.name.eq_ignore_ascii_case(&names[0].text)) => {
+                ExprKind::Named { names, value }
+                    if names.len() == 1 && plugin.args.iter().any(|known| known.name.eq_ignore_ascii_case(&names[0].text)) =>
+                {
                     let index = plugin.args.iter().position(|known| known.name.eq_ignore_ascii_case(&names[0].text)).unwrap_or(0);
                     given.resize(given.len().max(index + 1), None);
                     given[index] = Some(value);
@@ -130,7 +133,8 @@ impl Binder<'_> {
             }
         }
         if given.len() > plugin.args.len() && !plugin.repeats || given.iter().take(plugin.required).flatten().count() < plugin.required {
-            let message = format!("`{}` wants {} to {} arguments, got {}", plugin.name, plugin.required, plugin.args.len(), call.args.len());
+            let message =
+                format!("`{}` wants {} to {} arguments, got {}", plugin.name, plugin.required, plugin.args.len(), call.args.len());
             self.report(code::ARGUMENT_COUNT, place, message);
             return None;
         }

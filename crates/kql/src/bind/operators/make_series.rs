@@ -36,7 +36,8 @@ impl Binder<'_> {
             let Item { names: written, value } = item(expr);
             let bound = self.scalar(value, &mut Cx::row(env, &input));
             self.refuse_dynamic(&bound, &value.place, "a key of `make-series`");
-            let name = written.first().map(|name| name.text.clone()).or_else(|| name_of(value)).unwrap_or_else(|| format!("Column{}", index + 1));
+            let name =
+                written.first().map(|name| name.text.clone()).or_else(|| name_of(value)).unwrap_or_else(|| format!("Column{}", index + 1));
             let field = self.field(&names.unique(&name), &bound);
             by.push((bound.expr, field.id));
             fields.push(field);
@@ -45,7 +46,8 @@ impl Binder<'_> {
         for (index, aggregate) in clauses.aggregates.iter().enumerate() {
             let Item { names: written, value } = item(&aggregate.expr);
             let call = self.lone_aggregate(value, &input, env);
-            let name = written.first().map(|name| name.text.clone()).or_else(|| name_of(value)).unwrap_or_else(|| format!("Column{}", index + 1));
+            let name =
+                written.first().map(|name| name.text.clone()).or_else(|| name_of(value)).unwrap_or_else(|| format!("Column{}", index + 1));
             let field = self.typed(&names.unique(&name), Type::Dynamic);
             let default = match (&aggregate.default, &call) {
                 (Some(default), Some(call)) => {
@@ -91,7 +93,8 @@ impl Binder<'_> {
                 Self::null(step_type)
             }
         };
-        let op = MakeSeries { aggregates, axis: axis.expr, axis_id, from, to, step, in_range: clauses.in_range, nonempty: clauses.nonempty, by };
+        let op =
+            MakeSeries { aggregates, axis: axis.expr, axis_id, from, to, step, in_range: clauses.in_range, nonempty: clauses.nonempty, by };
         let rel = Rel { op: RelOp::Op { op: Arc::new(op), inputs: vec![input.rel] }, fields, order: Vec::new(), serialized: false };
         Relation { rel, open: false }
     }

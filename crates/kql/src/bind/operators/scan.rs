@@ -7,8 +7,8 @@ use model::Type;
 use crate::bind::casts::fits;
 use crate::bind::scope::{Cx, Env, Relation, Steps};
 use crate::bind::{Binder, diagnostics as code};
-use crate::plan::Field;
 use crate::ops::scan::{Declared, Scan, StateColumn, Step, StepOutput};
+use crate::plan::Field;
 use crate::syntax::ast::{Expr, Parameter, ParameterType, Place, Property, ScanStep, SortKey};
 
 use super::property;
@@ -50,14 +50,15 @@ impl Binder<'_> {
         let visible: Vec<_> = input.visible().cloned().collect();
         let mut fields = visible.clone();
         fields.extend(columns.iter().cloned());
-        let mut states = Steps { names: clauses.steps.iter().map(|step| step.name.text.clone()).collect(), fields: fields.clone(), used: Vec::new() };
+        let mut states =
+            Steps { names: clauses.steps.iter().map(|step| step.name.text.clone()).collect(), fields: fields.clone(), used: Vec::new() };
         let mut steps = Vec::with_capacity(clauses.steps.len());
         for step in clauses.steps {
-            let cx = |states| Cx { fields: &fields, open: input.open, steps: Some(states), ..Cx::constant(env) };
-            let condition = self.condition(&step.condition, &mut cx(&mut states)).expr;
+            let mut cx = Cx { fields: &fields, open: input.open, steps: Some(&mut states), ..Cx::constant(env) };
+            let condition = self.condition(&step.condition, &mut cx).expr;
             let mut assignments = Vec::with_capacity(step.assignments.len());
             for (name, value) in &step.assignments {
-                let bound = self.scalar(value, &mut cx(&mut states));
+                let bound = self.scalar(value, &mut cx);
                 let Some(index) = columns.iter().position(|column| *column.name == name.text) else {
                     let help = code::did_you_mean(&name.text, columns.iter().map(|column| &*column.name));
                     self.report_with(code::UNKNOWN_NAME, &name.place, format!("`scan` declares no column `{}`", name.text), help);
@@ -75,7 +76,11 @@ impl Binder<'_> {
                 Some("last") => StepOutput::Last,
                 Some("none") => StepOutput::None,
                 Some(other) => {
-                    self.report(code::BAD_OPTION, &step.name.place, format!("`output` of a step is `all`, `last` or `none`, not `{other}`"));
+                    self.report(
+                        code::BAD_OPTION,
+                        &step.name.place,
+                        format!("`output` of a step is `all`, `last` or `none`, not `{other}`"),
+                    );
                     StepOutput::All
                 }
             };
@@ -89,12 +94,14 @@ impl Binder<'_> {
             let field = Field { id, name: "".into(), ty: fields[field].ty };
             steps[step].state.push((field, column));
         }
-        let match_id = property(clauses.properties, "with_match_id").and_then(|name| self.text(&name.value, "the name of the match column", env)).map(|name| {
-            let field = self.typed(&name, Type::Long);
-            let id = field.id;
-            columns.push(field);
-            id
-        });
+        let match_id = property(clauses.properties, "with_match_id")
+            .and_then(|name| self.text(&name.value, "the name of the match column", env))
+            .map(|name| {
+                let field = self.typed(&name, Type::Long);
+                let id = field.id;
+                columns.push(field);
+                id
+            });
         self.extended_by(Arc::new(Scan { declared, steps, match_id, partition }), columns, input)
     }
 }

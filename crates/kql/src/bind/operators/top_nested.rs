@@ -35,7 +35,15 @@ impl Binder<'_> {
             let by_field = self.typed(&names.unique(&by_name), call.as_ref().map_or(Type::Dynamic, |call| call.ty));
             let others = level.others.as_ref().map(|others| self.constant(others, of.ty(), "what stands for the others", env).expr);
             if let Some(by) = call {
-                bound_levels.push(NestedLevel { count, of: of.expr, of_id: of_field.id, by, by_id: by_field.id, ascending: level.ascending, others });
+                bound_levels.push(NestedLevel {
+                    count,
+                    of: of.expr,
+                    of_id: of_field.id,
+                    by,
+                    by_id: by_field.id,
+                    ascending: level.ascending,
+                    others,
+                });
             }
             fields.extend([of_field, by_field]);
         }
