@@ -17,6 +17,8 @@ mod relations;
 mod resources;
 mod route;
 mod tasks;
+#[cfg(test)]
+mod tests;
 
 use crate::endpoint::Endpoint;
 
