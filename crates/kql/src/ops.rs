@@ -18,6 +18,8 @@ pub mod parse_kv;
 pub mod plugins;
 pub mod sample;
 pub mod scan;
+#[cfg(test)]
+mod tests;
 pub mod top_hitters;
 pub mod top_nested;
 mod whole;

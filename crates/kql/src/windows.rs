@@ -52,6 +52,9 @@ pub fn all() -> impl Iterator<Item = &'static WindowFn> {
 
 pub type Family = &'static [&'static WindowFn];
 
+#[cfg(test)]
+mod tests;
+
 macro_rules! families {
     ($($name:ident),* $(,)?) => {
         $(mod $name;)*

@@ -21,7 +21,7 @@ static SUM: AggregateFn = AggregateFn {
     naming: Naming::Prefix("sum"),
     state,
     start,
-    examples: &[("datatable(x:long)[3, long(null), 1] | summarize sum(x)", "4"), ("datatable(x:real)[] | summarize sum(x)", "0")],
+    examples: &[("datatable(x:long)[3, long(null), 1] | summarize sum(x)", "4"), ("datatable(x:real)[] | summarize sum(x)", "0.0")],
     ..AggregateFn::DEFAULT
 };
 

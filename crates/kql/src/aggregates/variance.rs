@@ -40,7 +40,7 @@ static STDEV: AggregateFn = AggregateFn {
     naming: Naming::Prefix("stdev"),
     start: |_| moments(SAMPLE_ROOT),
     // Recorded from Microsoft's engine.
-    examples: &[("datatable(x:long)[1, 3] | summarize stdev(x)", "1.4142135623730951"), ("datatable(x:long)[5] | summarize stdev(x)", "0")],
+    examples: &[("datatable(x:long)[1, 3] | summarize stdev(x)", "1.4142135623730951"), ("datatable(x:long)[5] | summarize stdev(x)", "0.0")],
     ..BASE
 };
 
@@ -59,7 +59,7 @@ static STDEVP: AggregateFn = AggregateFn {
     summary: "Standard deviation of a population",
     naming: Naming::Prefix("stdevp"),
     start: |_| moments(POPULATION_ROOT),
-    examples: &[("datatable(x:long)[1, 3] | summarize stdevp(x)", "1")],
+    examples: &[("datatable(x:long)[1, 3] | summarize stdevp(x)", "1.0")],
     ..BASE
 };
 
@@ -68,7 +68,7 @@ static STDEVPIF: AggregateFn = AggregateFn {
     summary: "Standard deviation of a population, of the rows for which a predicate is true",
     naming: Naming::Prefix("stdevpif"),
     start: |start| predicate::start::<1>(start, |_| moments(POPULATION_ROOT)),
-    examples: &[("datatable(x:long)[1, 3, 9] | summarize stdevpif(x, x < 9)", "1")],
+    examples: &[("datatable(x:long)[1, 3, 9] | summarize stdevpif(x, x < 9)", "1.0")],
     ..BASE_IF
 };
 
@@ -77,7 +77,7 @@ static VARIANCE: AggregateFn = AggregateFn {
     summary: "Variance of a sample",
     naming: Naming::Prefix("variance"),
     start: |_| moments(SAMPLE),
-    examples: &[("datatable(x:long)[1, 3] | summarize variance(x)", "2")],
+    examples: &[("datatable(x:long)[1, 3] | summarize variance(x)", "2.0")],
     ..BASE
 };
 
@@ -87,7 +87,7 @@ static VARIANCEIF: AggregateFn = AggregateFn {
     naming: Naming::Prefix("varianceif"),
     start: |start| predicate::start::<1>(start, |_| moments(SAMPLE)),
     // The public KQL reference, page `varianceif-aggregation-function`.
-    examples: &[("range x from 1 to 100 step 1 | summarize varianceif(x, x % 2 == 0)", "850")],
+    examples: &[("range x from 1 to 100 step 1 | summarize varianceif(x, x % 2 == 0)", "850.0")],
     ..BASE_IF
 };
 
@@ -96,7 +96,7 @@ static VARIANCEP: AggregateFn = AggregateFn {
     summary: "Variance of a population",
     naming: Naming::Prefix("variancep"),
     start: |_| moments(POPULATION),
-    examples: &[("datatable(x:long)[1, 3] | summarize variancep(x)", "1")],
+    examples: &[("datatable(x:long)[1, 3] | summarize variancep(x)", "1.0")],
     ..BASE
 };
 
@@ -105,7 +105,7 @@ static VARIANCEPIF: AggregateFn = AggregateFn {
     summary: "Variance of a population, of the rows for which a predicate is true",
     naming: Naming::Prefix("variancepif"),
     start: |start| predicate::start::<1>(start, |_| moments(POPULATION)),
-    examples: &[("datatable(x:long)[1, 3, 9] | summarize variancepif(x, x < 9)", "1")],
+    examples: &[("datatable(x:long)[1, 3, 9] | summarize variancepif(x, x < 9)", "1.0")],
     ..BASE_IF
 };
 
@@ -126,7 +126,7 @@ static COVARIANCEIF: AggregateFn = AggregateFn {
     // The public KQL reference, page `covarianceif-aggregation-function`.
     examples: &[(
         "range x from 1 to 100 step 1 | extend y = iff(x % 2 == 0, x * 2, x * 3) | summarize round(covarianceif(x, y, x % 3 == 0), 6)",
-        "2142",
+        "2142.0",
     )],
     ..BASE_2_IF
 };
@@ -146,7 +146,7 @@ static COVARIANCEPIF: AggregateFn = AggregateFn {
     summary: "Covariance of two populations, of the rows for which a predicate is true",
     naming: Naming::Prefix("covariancepif"),
     start: |start| predicate::start::<2>(start, |_| moments(POPULATION)),
-    examples: &[("datatable(x:real, y:real)[1,1, 3,3, 9,0] | summarize covariancepif(x, y, x < 9)", "1")],
+    examples: &[("datatable(x:real, y:real)[1,1, 3,3, 9,0] | summarize covariancepif(x, y, x < 9)", "1.0")],
     ..BASE_2_IF
 };
 

@@ -62,9 +62,10 @@ fn answer(table: &Table, of: Type, by: Option<Type>) -> Result<Vec<ArrayRef>, Ev
     let mut sums = (function.start)(&start).map_err(|error| EvalError::Run(error.to_string()))?;
     sums.update(&table.columns[2..], &groups, None, keys.len());
     let sums = sums.evaluate(Emit::All);
-    let order = top(&sums, table.count(0), false)?;
-    // `top` gives the largest first.
-    let picked: Vec<usize> = order.into_iter().rev().collect();
+    let mut chosen = top(&sums, table.count(0), false)?;
+    chosen.sort_unstable();
+    let theirs = take(&sums, &UInt32Array::from_iter_values(chosen.iter().map(|group| *group as u32)), None).map_err(run)?;
+    let picked: Vec<usize> = top(&theirs, usize::MAX, true)?.into_iter().map(|at| chosen[at]).collect();
     let indices = UInt32Array::from_iter_values(picked.iter().map(|group| *group as u32));
     let mut own = keys.columns(&picked)?;
     own.push(take(&sums, &indices, None).map_err(run)?);
