@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::error::StoreError;
 use crate::migrations::migrator;
 use crate::topics::{Bells, Topic};
-use crate::{Alerts, AnalyticsRules, Audit, IncidentParts, Incidents, Outbox};
+use crate::{Alerts, AnalyticsRules, AppRegistrations, Audit, IncidentParts, Incidents, Outbox, RoleAssignments};
 
 /// Connections that read. Reads are short; more would only wait for the two cores of a small machine.
 const READERS: u32 = 4;
@@ -91,6 +91,10 @@ impl Store {
         AnalyticsRules { store: self }
     }
 
+    pub fn app_registrations(&self) -> AppRegistrations<'_> {
+        AppRegistrations { store: self }
+    }
+
     pub fn audit(&self) -> Audit<'_> {
         Audit { store: self }
     }
@@ -105,6 +109,10 @@ impl Store {
 
     pub fn outbox(&self) -> Outbox<'_> {
         Outbox { store: self }
+    }
+
+    pub fn role_assignments(&self) -> RoleAssignments<'_> {
+        RoleAssignments { store: self }
     }
 
     /// Waits for running work and closes the file; the log is folded into it.

@@ -6,6 +6,7 @@
 
 mod alerts;
 mod analytics_rules;
+mod app_registrations;
 mod audit;
 mod database;
 mod error;
@@ -14,10 +15,12 @@ mod incident_parts;
 mod incidents;
 mod migrations;
 mod outbox;
+mod role_assignments;
 mod topics;
 
 pub use alerts::Alerts;
 pub use analytics_rules::{AnalyticsRuleRecord, AnalyticsRules};
+pub use app_registrations::{AppRegistration, AppRegistrations, ClientCertificate, ClientSecret};
 pub use audit::{Audit, AuditEntry};
 pub use database::{Change, Store};
 pub use error::StoreError;
@@ -25,4 +28,5 @@ pub use incident_filter::{Comparison, IncidentField, IncidentFilter, IncidentOrd
 pub use incident_parts::{IncidentParts, Part};
 pub use incidents::{IncidentPage, Incidents};
 pub use outbox::{Outbox, OutboxRow};
+pub use role_assignments::{RoleAssignment, RoleAssignments};
 pub use topics::Topic;

@@ -15,6 +15,7 @@ migrations! {
     2 "0002_alerts",
     3 "0003_incidents",
     4 "0004_analytics_rules",
+    5 "0005_identity",
 }
 
 pub(crate) fn migrator() -> Migrator {
