@@ -15,8 +15,8 @@ use crate::reply::Reply;
 /// A route with everything the product needs to know about it.
 pub struct Endpoint {
     pub method: Method,
-    /// Literal segments match in any case. `{name}` takes one segment, `{name*}` one or more. A pattern may start with `[/v1]`: the
-    /// prefix may then be there or not.
+    /// Literal segments match in any case. `{name}` takes one segment, `{name*}` one or more. One group in brackets, such as `[/v1]`,
+    /// may be there or not.
     pub path: &'static str,
     /// One line for the reference, imperative, no full stop.
     pub summary: &'static str,

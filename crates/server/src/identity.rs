@@ -1,5 +1,6 @@
 //! The tenant: who there is, what proves it, what it may do.
 
+mod bootstrap;
 mod files;
 mod keys;
 mod secrets;
@@ -10,9 +11,10 @@ use std::sync::{Arc, RwLock};
 
 use model::{Span, Timestamp};
 
+pub use bootstrap::{BootstrapError, Bootstrapped, LOCAL_NAMES, bootstrap, grants};
 pub use files::write_private;
 pub use keys::{KeyError, SigningKeys};
-pub use secrets::{SecretHash, generate_secret};
+pub use secrets::{SecretError, SecretHash, generate_secret};
 pub use tokens::{Claims, TokenError};
 
 use crate::endpoint::Role;

@@ -15,6 +15,9 @@ pub mod identity;
 mod reply;
 mod rights;
 mod router;
+mod serve;
+mod stall;
+mod tls;
 mod wire;
 
 pub use body::{Body, BodyLimits, MAX_JSON_DEPTH};
@@ -27,6 +30,8 @@ pub use error::{ApiError, Detail};
 pub use reply::Reply;
 pub use rights::{Grant, METRICS_PUBLISHER, OWNER, ROLE_DEFINITIONS, RoleDefinition};
 pub use router::{Params, Router};
+pub use serve::{ServerConfig, serve};
+pub use tls::{ServerCertificate, TlsError};
 
 /// Every route there is: ours, then Microsoft's.
 pub fn endpoints() -> impl Iterator<Item = &'static Endpoint> {

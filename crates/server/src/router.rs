@@ -56,8 +56,9 @@ impl Router {
     pub fn new(endpoints: impl IntoIterator<Item = &'static Endpoint>) -> Self {
         let mut routes: Vec<Route> = Vec::new();
         for endpoint in endpoints {
-            for path in spellings(endpoint.path) {
-                routes.push(Route { endpoint, segments: pattern(path) });
+            routes.push(Route { endpoint, segments: pattern(endpoint.path, true) });
+            if endpoint.path.contains('[') {
+                routes.push(Route { endpoint, segments: pattern(endpoint.path, false) });
             }
         }
         // Literals sort before parameters, those before catch-alls, segment by segment: the first match is the most specific one.
@@ -86,14 +87,16 @@ impl Router {
     }
 }
 
-/// The pattern without its optional prefix, and with it.
-fn spellings(path: &'static str) -> Vec<&'static str> {
-    // `[/v1]/x`: behind the bracket lies `/x`. The prefixed spelling must be one slice as well, so it is written out by `pattern`.
-    if path.starts_with('[') { vec![&path[path.find(']').map_or(0, |end| end + 1)..], path] } else { vec![path] }
-}
-
-fn pattern(path: &'static str) -> Vec<Segment> {
-    path.split(['/', '[', ']'])
+/// The segments of a pattern, with or without its optional group `[…]`.
+fn pattern(path: &'static str, with_group: bool) -> Vec<Segment> {
+    let (before, group, after) =
+        match path.split_once('[').and_then(|(before, rest)| rest.split_once(']').map(|(group, after)| (before, group, after))) {
+            Some(parts) => parts,
+            None => (path, "", ""),
+        };
+    [before, if with_group { group } else { "" }, after]
+        .into_iter()
+        .flat_map(|part| part.split('/'))
         .filter(|part| !part.is_empty())
         .map(|part| match part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) {
             Some(name) => name.strip_suffix('*').map_or(Segment::Param(name), Segment::Rest),
@@ -195,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn the_version_prefix_is_optional() {
+    fn a_group_in_brackets_is_optional() {
         assert_eq!(find("/v1/workspaces/w/query").unwrap().0, ROUTES[3].path);
         assert_eq!(find("/workspaces/w/query").unwrap().1.get("workspace"), "w");
     }

@@ -1,11 +1,12 @@
 //! Microsoft's dialects, as unmodified clients speak them. A route is one file in its dialect's folder and one line in the dialect's table.
 
+mod entra;
 mod security_insights;
 
 use crate::endpoint::Endpoint;
 
 /// The tables of the dialects.
-static DIALECT_ENDPOINTS: &[&[&Endpoint]] = &[security_insights::ENDPOINTS];
+static DIALECT_ENDPOINTS: &[&[&Endpoint]] = &[entra::ENDPOINTS, security_insights::ENDPOINTS];
 
 /// The routes of all dialects.
 pub fn endpoints() -> impl Iterator<Item = &'static Endpoint> {

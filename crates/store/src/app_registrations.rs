@@ -55,12 +55,6 @@ impl AppRegistrations<'_> {
         let rows = sqlx::query("SELECT * FROM app_registrations ORDER BY created, app_id").fetch_all(&mut *connection).await?;
         rows.iter().map(read).collect()
     }
-
-    /// A name of the embedded cloud, such as `tenant_id`.
-    pub async fn cloud_name(&self, name: &str) -> Result<Option<String>, StoreError> {
-        let mut connection = self.store.reader().await?;
-        Ok(sqlx::query_scalar("SELECT value FROM cloud_names WHERE name = ?").bind(name).fetch_optional(&mut *connection).await?)
-    }
 }
 
 impl Change {
@@ -94,6 +88,20 @@ impl Change {
             .execute(self.connection())
             .await?;
         Ok(sqlx::query_scalar("SELECT value FROM cloud_names WHERE name = ?").bind(name).fetch_one(self.connection()).await?)
+    }
+
+    pub async fn cloud_name(&mut self, name: &str) -> Result<Option<String>, StoreError> {
+        Ok(sqlx::query_scalar("SELECT value FROM cloud_names WHERE name = ?").bind(name).fetch_optional(self.connection()).await?)
+    }
+
+    /// Keeps `value` under `name`, whatever was there.
+    pub async fn set_cloud_name(&mut self, name: &str, value: &str) -> Result<(), StoreError> {
+        sqlx::query("INSERT INTO cloud_names (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value")
+            .bind(name)
+            .bind(value)
+            .execute(self.connection())
+            .await?;
+        Ok(())
     }
 }
 

@@ -45,15 +45,17 @@ impl Change {
 
     /// Adds the assignment. Assignments do not change: there must be none of that name.
     pub async fn add_role_assignment(&mut self, assignment: &RoleAssignment) -> Result<(), StoreError> {
-        sqlx::query("INSERT INTO role_assignments (name, scope, definition_id, principal_id, created, created_by) VALUES (?, ?, ?, ?, ?, ?)")
-            .bind(&assignment.name)
-            .bind(&assignment.scope)
-            .bind(&assignment.definition_id)
-            .bind(&assignment.principal_id)
-            .bind(assignment.created.ticks())
-            .bind(&assignment.created_by)
-            .execute(self.connection())
-            .await?;
+        sqlx::query(
+            "INSERT INTO role_assignments (name, scope, definition_id, principal_id, created, created_by) VALUES (?, ?, ?, ?, ?, ?)",
+        )
+        .bind(&assignment.name)
+        .bind(&assignment.scope)
+        .bind(&assignment.definition_id)
+        .bind(&assignment.principal_id)
+        .bind(assignment.created.ticks())
+        .bind(&assignment.created_by)
+        .execute(self.connection())
+        .await?;
         self.touch(Topic::RoleAssignments);
         Ok(())
     }
