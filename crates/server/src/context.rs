@@ -97,6 +97,9 @@ pub struct Upload {
 pub trait Ingest: Send + Sync {
     async fn ingest(&self, upload: Upload) -> Result<(), ApiError>;
 
+    /// Forgets and reads the data collection rules again; returns when uploads see the stored ones.
+    async fn rules_changed(&self) -> Result<(), ApiError>;
+
     /// The resource id of the data collection rule with that immutable id.
     fn rule_scope(&self, immutable_id: &str) -> Option<String>;
 }

@@ -12,6 +12,7 @@ mod dispatch;
 mod endpoint;
 mod error;
 pub mod identity;
+mod kql_errors;
 mod reply;
 mod rights;
 mod router;

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::error::StoreError;
 use crate::migrations::migrator;
 use crate::topics::{Bells, Topic};
-use crate::{Alerts, AnalyticsRules, AppRegistrations, Audit, IncidentParts, Incidents, Outbox, RoleAssignments};
+use crate::{Alerts, AnalyticsRules, AppRegistrations, Audit, DataCollectionRules, IncidentParts, Incidents, Outbox, RoleAssignments};
 
 /// Connections that read. Reads are short; more would only wait for the two cores of a small machine.
 const READERS: u32 = 4;
@@ -97,6 +97,10 @@ impl Store {
 
     pub fn audit(&self) -> Audit<'_> {
         Audit { store: self }
+    }
+
+    pub fn data_collection_rules(&self) -> DataCollectionRules<'_> {
+        DataCollectionRules { store: self }
     }
 
     pub fn incidents(&self) -> Incidents<'_> {

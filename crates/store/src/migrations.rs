@@ -16,6 +16,7 @@ migrations! {
     3 "0003_incidents",
     4 "0004_analytics_rules",
     5 "0005_identity",
+    6 "0006_data_collection_rules",
 }
 
 pub(crate) fn migrator() -> Migrator {

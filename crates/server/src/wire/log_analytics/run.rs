@@ -1,0 +1,84 @@
+//! One query, from its parameters to its reply; shared by all routes.
+
+use http::StatusCode;
+use model::{Limits, Query, Scope};
+use serde::Deserialize;
+use tokio_util::sync::CancellationToken;
+
+use super::prefer::Prefer;
+use super::{encode, failure, timespan};
+use crate::context::Context;
+use crate::error::ApiError;
+use crate::reply::{JSON, Reply};
+
+/// The longest query text taken.
+const MAX_QUERY: usize = 1 << 20;
+/// Above this many rows an answer is written on a thread of its own, so that small answers need not wait for it.
+const MANY_ROWS: usize = 5_000;
+
+/// What a client asks. Stock clients write `null` for what they do not want.
+#[derive(Debug, Default, Deserialize)]
+pub struct Ask {
+    pub query: Option<String>,
+    pub timespan: Option<String>,
+    /// Further workspaces to look into.
+    pub workspaces: Option<Vec<String>>,
+}
+
+/// Runs the query. `url_timespan` intersects with that of the body.
+///
+/// When the client goes away this future is dropped, and with it the guard that cancels the query.
+pub async fn run(cx: &Context, ask: Ask, url_timespan: Option<&str>, prefer: Prefer) -> Result<Reply, ApiError> {
+    let kql = ask.query.filter(|text| !text.trim().is_empty());
+    let kql = kql.ok_or_else(|| failure::bad("A query is required: the property 'query' is missing or empty.").target("query"))?;
+    if kql.len() > MAX_QUERY {
+        return Err(failure::bad(format!("The query has {} bytes; at most {MAX_QUERY} are taken.", kql.len())).target("query"));
+    }
+    for workspace in ask.workspaces.iter().flatten() {
+        if !is_ours(cx, workspace) {
+            let shown: String = workspace.chars().take(200).collect();
+            return Err(failure::bad(format!("There is no workspace '{shown}' on this server.")).target("workspaces"));
+        }
+    }
+    let now = cx.clock.now();
+    let window = |text: Option<&str>| {
+        text.filter(|text| !text.trim().is_empty())
+            .map(|text| {
+                timespan::parse(text, now).map_err(|error| failure::bad(format!("The timespan is wrong: {error}.")).target("timespan"))
+            })
+            .transpose()
+    };
+    let window = timespan::intersect(window(url_timespan)?, window(ask.timespan.as_deref())?);
+    let cancel = CancellationToken::new();
+    let _cancelled_when_dropped = cancel.clone().drop_guard();
+    let query =
+        Query { kql, scope: Scope { window, ..Scope::default() }, limits: Limits { time: prefer.wait, ..Limits::default() }, cancel };
+    let text = query.kql.clone();
+    let answer = cx.engine.query(query).await.map_err(|error| failure::refusal(&text, &error))?;
+    let body = if answer.rows() > MANY_ROWS {
+        tokio::task::spawn_blocking(move || encode::answer(&answer, prefer)).await.map_err(|error| ApiError::internal(&error))?
+    } else {
+        encode::answer(&answer, prefer)
+    };
+    Ok(Reply::bytes(StatusCode::OK, JSON, body))
+}
+
+/// Whether a workspace id, name or resource id is that of the one workspace.
+pub fn is_ours(cx: &Context, name: &str) -> bool {
+    let name = name.trim().trim_matches('/');
+    name.eq_ignore_ascii_case(&cx.cloud.workspace_id)
+        || name.eq_ignore_ascii_case(&cx.cloud.workspace_name)
+        || name.eq_ignore_ascii_case(cx.cloud.workspace_path().trim_matches('/'))
+}
+
+/// Refuses another workspace than ours.
+pub fn check_workspace(cx: &Context, name: &str) -> Result<(), ApiError> {
+    if is_ours(cx, name) {
+        return Ok(());
+    }
+    let shown: String = name.chars().take(200).collect();
+    Err(ApiError::not_found(
+        "PathNotFoundError",
+        format!("The requested path does not exist: there is no workspace '{shown}' on this server."),
+    ))
+}

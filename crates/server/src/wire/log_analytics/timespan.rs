@@ -1,0 +1,91 @@
+//! The `timespan` parameter: ISO 8601 durations and intervals.
+//!
+//! Both ends are inclusive (the service filters with `between`); a window here is half-open, so one tick is added to its end.
+
+use model::{Span, Timestamp, Window};
+
+const TICK: Span = Span(1);
+
+/// Why a text is no timespan.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TimespanError {
+    #[error(
+        "'{0}' is no ISO 8601 timespan; write a duration such as 'PT12H', or an interval such as '2026-01-01/2026-01-02' or '2026-01-01/P1D'"
+    )]
+    Shape(String),
+    #[error("the timespan '{0}' ends before it begins")]
+    Backwards(String),
+}
+
+/// The window that `text` means at `now`.
+pub fn parse(text: &str, now: Timestamp) -> Result<Window, TimespanError> {
+    let text = text.trim();
+    let shape = || TimespanError::Shape(text.chars().take(100).collect());
+    let (from, until) = match text.split_once('/') {
+        None => {
+            let length = Span::parse_iso(text).ok_or_else(shape)?;
+            (now - length, now)
+        }
+        Some((first, second)) => match (instant(first), instant(second)) {
+            (Some(from), Some(until)) => (from, until),
+            (Some(from), None) => (from, from + Span::parse_iso(second).ok_or_else(shape)?),
+            (None, Some(until)) => (until - Span::parse_iso(first).ok_or_else(shape)?, until),
+            (None, None) => return Err(shape()),
+        },
+    };
+    if until < from {
+        return Err(TimespanError::Backwards(text.chars().take(100).collect()));
+    }
+    Ok(Window { from, until: until + TICK })
+}
+
+fn instant(text: &str) -> Option<Timestamp> {
+    Timestamp::parse_iso(text)
+}
+
+/// What both windows cover. Nothing in common is an empty window, not an error: the query then answers no rows.
+pub fn intersect(a: Option<Window>, b: Option<Window>) -> Option<Window> {
+    match (a, b) {
+        (Some(a), Some(b)) => {
+            let from = a.from.max(b.from);
+            Some(Window { from, until: a.until.min(b.until).max(from) })
+        }
+        (one, other) => one.or(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        Timestamp::parse_iso(text).unwrap()
+    }
+
+    #[test]
+    fn all_forms_that_clients_send() {
+        // WIRE §4: Python sends fractional seconds and millisecond intervals, JavaScript `P1D`.
+        let now = at("2026-01-10T00:00:00Z");
+        let window = |from: &str, until: &str| Ok(Window { from: at(from), until: at(until) + TICK });
+        assert_eq!(parse("PT86400.0S", now), window("2026-01-09", "2026-01-10"));
+        assert_eq!(parse("P1D", now), window("2026-01-09", "2026-01-10"));
+        assert_eq!(parse("2026-01-01T00:00:00.000Z/2026-01-02T00:00:00.000Z", now), window("2026-01-01", "2026-01-02"));
+        assert_eq!(parse("2026-01-01/P1D", now), window("2026-01-01", "2026-01-02"));
+        assert_eq!(parse("PT1H/2026-01-02T01:00:00Z", now), window("2026-01-02", "2026-01-02T01:00:00Z"));
+        for bad in ["", "1d", "P1D/P1D", "yesterday/today", "P1M"] {
+            assert!(matches!(parse(bad, now), Err(TimespanError::Shape(_))), "{bad}");
+        }
+        assert!(matches!(parse("2026-01-02/2026-01-01", now), Err(TimespanError::Backwards(_))));
+    }
+
+    #[test]
+    fn url_and_body_intersect() {
+        let now = at("2026-01-10T00:00:00Z");
+        let (day, hour) = (parse("P1D", now).unwrap(), parse("PT1H", now).unwrap());
+        assert_eq!(intersect(Some(day), Some(hour)), Some(hour));
+        assert_eq!(intersect(None, Some(hour)), Some(hour));
+        let past = parse("2020-01-01/P1D", now).unwrap();
+        let empty = intersect(Some(day), Some(past)).unwrap();
+        assert_eq!(empty.from, empty.until);
+    }
+}

@@ -1,0 +1,95 @@
+//! `POST /dataCollectionRules/{rule}/streams/{stream}` — take a batch of records; 204 once they survive a power cut.
+//!
+//! Wire: learn.microsoft.com/azure/azure-monitor/logs/logs-ingestion-api-overview, any api-version. An empty array is taken: Vector's
+//! health check sends one.
+
+use http::{Method, StatusCode, header};
+use sha2::{Digest, Sha256};
+
+use crate::body::{BodyLimits, MAX_JSON_DEPTH, deeper_than, too_deep};
+use crate::call::Call;
+use crate::context::{Context, Upload};
+use crate::dialect::LOGS_INGESTION;
+use crate::endpoint::{Endpoint, Role, as_specified, nothing};
+use crate::error::ApiError;
+use crate::reply::Reply;
+
+pub static ENDPOINT: Endpoint = Endpoint {
+    method: Method::POST,
+    path: "/dataCollectionRules/{rule}/streams/{stream}",
+    summary: "Send a batch of records to a stream of a data collection rule",
+    dialect: &LOGS_INGESTION,
+    role: Role::Publisher,
+    query: as_specified,
+    takes: as_specified,
+    returns: nothing,
+    run: |cx, call| Box::pin(upload(cx, call)),
+};
+
+async fn upload(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
+    if call.headers.contains_key(header::CONTENT_TYPE) && !call.is_json() {
+        let message = "The Content-Type must be 'application/json'.";
+        return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", message).target("Content-Type"));
+    }
+    let body = call.bytes(BodyLimits::INGESTION).await?;
+    check_shape(&body)?;
+    let (rule, stream) = (call.param("rule").to_owned(), call.param("stream").to_owned());
+    let key = call.ids.client.as_deref().map(|id| key(&rule, &stream, id, &body));
+    cx.ingest.ingest(Upload { rule, stream, body, key, client_request_id: call.ids.client.clone() }).await?;
+    Ok(Reply::no_content())
+}
+
+/// What can be told without reading the records: a JSON array it must be, and not too deep.
+fn check_shape(body: &[u8]) -> Result<(), ApiError> {
+    // A byte order mark is what Windows clients put in front of UTF-8.
+    let text = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    match text.iter().find(|byte| !byte.is_ascii_whitespace()) {
+        None => return Err(ApiError::bad_request("InvalidRequestBody", "The request has no body; it must be a JSON array of objects.")),
+        Some(b'[') => {}
+        Some(b'{') => {
+            let message = "The body is a JSON object; it must be an array of objects. Put the object into '[' and ']'.";
+            return Err(ApiError::bad_request("InvalidRequestBody", message));
+        }
+        Some(_) => return Err(ApiError::bad_request("InvalidRequestBody", "The body is no JSON array of objects.")),
+    }
+    if deeper_than(text, MAX_JSON_DEPTH) { Err(too_deep()) } else { Ok(()) }
+}
+
+/// The key under which a batch that is sent again is known.
+///
+/// Clients keep `x-ms-client-request-id` when they retry, but some use one id for everything they send: the content is part of the key,
+/// so that only the same batch under the same id is taken for a repetition.
+fn key(rule: &str, stream: &str, id: &str, body: &[u8]) -> String {
+    let mut hash = Sha256::new();
+    for part in [rule.as_bytes(), stream.as_bytes(), id.as_bytes()] {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    hash.update(body);
+    format!("dcr:{}", hex::encode(&hash.finalize()[..16]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_arrays_of_sane_depth_pass() {
+        for good in [&b"[]"[..], b" \n[{\"a\":1}]", b"\xef\xbb\xbf[]"] {
+            assert!(check_shape(good).is_ok());
+        }
+        let deep = [b"[".repeat(1000), b"]".repeat(1000)].concat();
+        let code = |body: &[u8]| check_shape(body).unwrap_err().code;
+        assert_eq!((code(b"{}"), code(b""), code(b"1"), code(&deep)), ("InvalidRequestBody".into(), "InvalidRequestBody".into(), "InvalidRequestBody".into(), "JsonTooDeep".into()));
+        assert!(check_shape(b"{\"a\":1}").unwrap_err().message.contains("must be an array"));
+    }
+
+    #[test]
+    fn only_the_same_batch_under_the_same_id_is_a_repetition() {
+        let first = key("r", "s", "id", b"[1]");
+        assert_eq!(first, key("r", "s", "id", b"[1]"));
+        for other in [key("r", "s", "id", b"[2]"), key("r", "s", "id2", b"[1]"), key("rs", "", "id", b"[1]")] {
+            assert_ne!(first, other);
+        }
+    }
+}

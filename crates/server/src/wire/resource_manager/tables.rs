@@ -1,0 +1,277 @@
+//! `Microsoft.OperationalInsights/workspaces/{workspace}/tables` — the tables of the workspace.
+//!
+//! Rules of names and columns: learn.microsoft.com/azure/azure-monitor/logs/create-custom-table. A table may gain columns; none of them
+//! changes its type.
+
+use http::{Method, StatusCode};
+use model::{CatalogError, Column, Span, TableName, TableSchema, Type};
+use serde_json::{Value, json};
+
+use super::{page, properties};
+use crate::call::Call;
+use crate::context::Context;
+use crate::dialect::RESOURCE_MANAGER;
+use crate::endpoint::{Endpoint, Role, as_specified, nothing};
+use crate::error::ApiError;
+use crate::reply::Reply;
+
+const ALL: &str =
+    "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.OperationalInsights/workspaces/{workspace}/tables";
+const ONE: &str =
+    "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.OperationalInsights/workspaces/{workspace}/tables/{table}";
+
+pub static LIST: Endpoint = Endpoint {
+    method: Method::GET,
+    path: ALL,
+    summary: "List tables, by name",
+    dialect: &RESOURCE_MANAGER,
+    role: Role::Reader,
+    query: as_specified,
+    takes: nothing,
+    returns: as_specified,
+    run: |cx, call| Box::pin(list(cx, call)),
+};
+
+pub static GET: Endpoint = Endpoint {
+    method: Method::GET,
+    path: ONE,
+    summary: "Read a table's columns and retention",
+    dialect: &RESOURCE_MANAGER,
+    role: Role::Reader,
+    query: nothing,
+    takes: nothing,
+    returns: as_specified,
+    run: |cx, call| Box::pin(get(cx, call)),
+};
+
+pub static PUT: Endpoint = Endpoint {
+    method: Method::PUT,
+    path: ONE,
+    summary: "Create a custom table, add columns, or set the retention",
+    dialect: &RESOURCE_MANAGER,
+    role: Role::Contributor,
+    query: nothing,
+    takes: as_specified,
+    returns: as_specified,
+    run: |cx, call| Box::pin(put(cx, call)),
+};
+
+pub static PATCH: Endpoint = Endpoint {
+    method: Method::PATCH,
+    path: ONE,
+    summary: "Add columns to a table or set its retention",
+    dialect: &RESOURCE_MANAGER,
+    role: Role::Contributor,
+    query: nothing,
+    takes: as_specified,
+    returns: as_specified,
+    run: |cx, call| Box::pin(put(cx, call)),
+};
+
+pub static DELETE: Endpoint = Endpoint {
+    method: Method::DELETE,
+    path: ONE,
+    summary: "Remove a custom table with its rows",
+    dialect: &RESOURCE_MANAGER,
+    role: Role::Contributor,
+    query: nothing,
+    takes: nothing,
+    returns: nothing,
+    run: |cx, call| Box::pin(delete(cx, call)),
+};
+
+async fn list(cx: &Context, call: Call) -> Result<Reply, ApiError> {
+    let views: Vec<Value> = cx.catalog.tables().iter().map(|table| view(cx, table)).collect();
+    page(&call, &views)
+}
+
+async fn get(cx: &Context, call: Call) -> Result<Reply, ApiError> {
+    let name = call.param("table");
+    match cx.catalog.table(name) {
+        Some(table) => Reply::json(view(cx, &table)),
+        None => Err(not_found(name)),
+    }
+}
+
+async fn put(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
+    let body: Value = call.json().await?;
+    let properties = properties(&body)?;
+    let name = TableName::new(call.param("table"));
+    let existing = cx.catalog.table(name.as_str());
+    if existing.is_none() && call.endpoint.method == Method::PATCH {
+        return Err(not_found(name.as_str()));
+    }
+    let retention = retention(properties)?;
+    let schema = match properties.get("schema") {
+        None | Some(Value::Null) if existing.is_some() => None,
+        None | Some(Value::Null) => return Err(invalid("A new table needs a schema with its columns.", "properties.schema")),
+        Some(schema) => Some(columns(schema, &name, existing.as_deref())?),
+    };
+    let table = match schema {
+        Some(columns) => cx.catalog.define(&name, columns).await.map_err(refusal)?,
+        None => existing.ok_or_else(|| not_found(name.as_str()))?,
+    };
+    if let Some(retention) = retention {
+        cx.catalog.set_retention(&name, retention).await.map_err(refusal)?;
+    }
+    tracing::info!(table = %name, by = call.actor("ResourceManager").name, "table defined");
+    Reply::json(view(cx, &table))
+}
+
+async fn delete(cx: &Context, call: Call) -> Result<Reply, ApiError> {
+    let name = TableName::new(call.param("table"));
+    match cx.catalog.drop_table(&name).await {
+        Ok(()) => {
+            tracing::info!(table = %name, by = call.actor("ResourceManager").name, "table removed");
+            Ok(Reply::empty(StatusCode::OK))
+        }
+        // Removing what is not there is no error in the resource manager.
+        Err(CatalogError::NoTable(_)) => Ok(Reply::no_content()),
+        Err(error) => Err(refusal(error)),
+    }
+}
+
+/// The columns a client wants, checked. `existing` columns need not be repeated.
+fn columns(schema: &Value, name: &TableName, existing: Option<&TableSchema>) -> Result<Vec<Column>, ApiError> {
+    if let Some(said) = schema.get("name").and_then(Value::as_str)
+        && !said.eq_ignore_ascii_case(name.as_str())
+    {
+        return Err(invalid(format!("The schema's name '{said}' is not the table's, '{name}'."), "properties.schema.name"));
+    }
+    if existing.is_none() && !name.as_str().ends_with("_CL") {
+        return Err(invalid(format!("The name of a custom table must end with '_CL': '{name}_CL' would do."), "name"));
+    }
+    let written = schema.get("columns").and_then(Value::as_array).filter(|columns| !columns.is_empty());
+    let written =
+        written.ok_or_else(|| invalid("The schema needs an array 'columns' with at least one column.", "properties.schema.columns"))?;
+    let mut columns: Vec<Column> = Vec::with_capacity(written.len());
+    for (index, column) in written.iter().enumerate() {
+        let place = format!("properties.schema.columns[{index}]");
+        let text = |key: &str| column.get(key).and_then(Value::as_str);
+        let column_name = text("name").ok_or_else(|| invalid("A column needs a 'name'.", format!("{place}.name")))?;
+        let type_name = text("type")
+            .or_else(|| text("columnType"))
+            .ok_or_else(|| invalid(format!("Column '{column_name}' needs a 'type'."), format!("{place}.type")))?;
+        let ty = parse_type(type_name).ok_or_else(|| {
+            let message = format!(
+                "Column '{column_name}' has the unknown type '{type_name}'; known are string, int, long, real, boolean, dateTime, guid and dynamic."
+            );
+            invalid(message, format!("{place}.type"))
+        })?;
+        if columns.iter().any(|known| known.name == column_name) {
+            return Err(invalid(format!("Column '{column_name}' is there twice."), place));
+        }
+        columns.push(Column::new(column_name, ty));
+    }
+    let time =
+        existing.and_then(|table| table.column("TimeGenerated")).or_else(|| columns.iter().find(|column| column.name == "TimeGenerated"));
+    match time {
+        Some(column) if column.ty == Type::Datetime => Ok(columns),
+        Some(_) => Err(invalid("Column 'TimeGenerated' must be of type dateTime.", "properties.schema.columns")),
+        None => Err(invalid("A table needs a column 'TimeGenerated' of type dateTime.", "properties.schema.columns")),
+    }
+}
+
+/// Types a table's column may have: Kusto's without `decimal` and `timespan`, which Log Analytics does not store.
+fn parse_type(name: &str) -> Option<Type> {
+    Type::parse(name).filter(|ty| !matches!(ty, Type::Decimal | Type::Timespan))
+}
+
+/// `Some(None)` for the workspace's default, which Azure writes as -1.
+fn retention(properties: &serde_json::Map<String, Value>) -> Result<Option<Option<Span>>, ApiError> {
+    // Everything kept here is queryable, so the total retention is the one that counts where both are given.
+    let (key, most) = if properties.get("totalRetentionInDays").is_some_and(|value| !value.is_null()) {
+        ("totalRetentionInDays", 4_383)
+    } else {
+        ("retentionInDays", 730)
+    };
+    match properties.get(key) {
+        None | Some(Value::Null) => Ok(None),
+        Some(value) => match value.as_i64() {
+            Some(-1) => Ok(Some(None)),
+            Some(days) if (4..=most).contains(&days) => Ok(Some(Some(Span(days * Span::DAY.ticks())))),
+            _ => Err(invalid(format!("'{key}' must be -1 or a number of days from 4 to {most}."), format!("properties.{key}"))),
+        },
+    }
+}
+
+fn view(cx: &Context, table: &TableSchema) -> Value {
+    let name = table.name.as_str();
+    let columns: Vec<Value> = table
+        .columns
+        .iter()
+        .map(|column| json!({ "name": column.name, "type": type_name(column.ty), "isHidden": false, "isDefaultDisplay": false }))
+        .collect();
+    let is_custom = name.ends_with("_CL");
+    let days = cx.catalog.retention(name).map_or(-1, |span| span.ticks() / Span::DAY.ticks());
+    let (custom, standard) = if is_custom { (json!(columns), json!([])) } else { (json!([]), json!(columns)) };
+    json!({
+        "id": format!("{}/tables/{name}", cx.cloud.workspace_path()), "name": name, "type": "Microsoft.OperationalInsights/workspaces/tables",
+        "properties": {
+            "plan": "Analytics", "provisioningState": "Succeeded", "retentionInDays": days, "totalRetentionInDays": days, "archiveRetentionInDays": 0,
+            "retentionInDaysAsDefault": days == -1, "totalRetentionInDaysAsDefault": days == -1,
+            "schema": {
+                "name": name, "tableType": if is_custom { "CustomLog" } else { "Microsoft" },
+                "tableSubType": if is_custom { "DataCollectionRuleBased" } else { "Any" },
+                "columns": custom, "standardColumns": standard,
+            },
+        },
+    })
+}
+
+/// As the Tables API writes types.
+fn type_name(ty: Type) -> &'static str {
+    match ty {
+        Type::Datetime => "dateTime",
+        Type::Bool => "boolean",
+        other => other.name(),
+    }
+}
+
+fn not_found(name: &str) -> ApiError {
+    ApiError::not_found("ResourceNotFound", format!("There is no table '{name}' in the workspace.")).target(name)
+}
+
+fn invalid(message: impl Into<String>, target: impl Into<String>) -> ApiError {
+    ApiError::bad_request("InvalidParameter", message).target(target)
+}
+
+fn refusal(error: CatalogError) -> ApiError {
+    match &error {
+        CatalogError::Write(_) => ApiError::internal(&error),
+        CatalogError::NoTable(name) => not_found(name.as_str()),
+        CatalogError::BuiltIn(_) => ApiError::bad_request("TableCannotBeDeleted", error.to_string()),
+        _ => ApiError::bad_request("InvalidParameter", error.to_string()).target("properties.schema"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn schemas_are_checked_before_the_catalog_sees_them() {
+        let name = TableName::new("T_CL");
+        let read = |schema: Value| columns(&schema, &name, None);
+        let good = read(
+            json!({ "name": "t_cl", "columns": [{ "name": "TimeGenerated", "type": "DateTime" }, { "name": "Url", "type": "string" }, { "name": "url", "type": "guid" }] }),
+        );
+        assert_eq!(good.unwrap().len(), 3);
+        let target = |schema: Value| read(schema).unwrap_err().target.unwrap();
+        assert_eq!(target(json!({ "columns": [{ "name": "A", "type": "string" }] })), "properties.schema.columns");
+        assert_eq!(target(json!({ "columns": [{ "name": "A", "type": "decimal" }] })), "properties.schema.columns[0].type");
+        assert_eq!(target(json!({ "name": "Other_CL", "columns": [] })), "properties.schema.name");
+        assert!(columns(&json!({ "columns": [] }), &TableName::new("T"), None).unwrap_err().message.contains("'T_CL'"));
+    }
+
+    #[test]
+    fn retention_follows_azures_ranges() {
+        // learn.microsoft.com/azure/azure-monitor/logs/data-retention-configure: 4–730 days interactive, up to 4 383 in all, -1 resets.
+        let read = |value: Value| retention(value.as_object().unwrap());
+        assert_eq!(read(json!({ "retentionInDays": 30 })).unwrap(), Some(Some(Span(30 * Span::DAY.ticks()))));
+        assert_eq!(read(json!({ "retentionInDays": -1 })).unwrap(), Some(None));
+        assert_eq!(read(json!({})).unwrap(), None);
+        assert!(read(json!({ "retentionInDays": 3 })).is_err() && read(json!({ "retentionInDays": 731 })).is_err());
+        assert!(read(json!({ "totalRetentionInDays": 4383, "retentionInDays": 30 })).is_ok());
+    }
+}
