@@ -1,0 +1,225 @@
+//! One value on its way into a typed column: what JSON may become what type, and the builders that take it.
+//!
+//! As Log Analytics does it: numbers and booleans are also read from their text, an empty text is null where the column is no string, a
+//! string column takes any JSON, a dynamic column keeps any JSON. What does not fit is an error that names the value; nothing is rounded or
+//! cut in silence.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BooleanBuilder, Decimal256Builder, Float64Builder, Int32Builder, Int64Builder, StringViewBuilder};
+use arrow::compute::kernels::cast_utils::parse_decimal;
+use arrow::datatypes::{Decimal256Type, i256};
+use model::{DECIMAL_PRECISION, DECIMAL_SCALE, Span, Timestamp, Type};
+
+/// A value that fits its column.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Cell<'a> {
+    Null,
+    Bool(bool),
+    Int(i32),
+    /// Ticks, too.
+    Long(i64),
+    Real(f64),
+    Decimal(i256),
+    Text(Cow<'a, str>),
+}
+
+/// The cell for a JSON value, given by its text. The error says what the value is and what it should be.
+pub fn from_json(ty: Type, json: &str) -> Result<Cell<'_>, String> {
+    let json = json.trim();
+    match json.as_bytes().first() {
+        None | Some(b'n') => Ok(Cell::Null),
+        _ if ty == Type::Dynamic => Ok(Cell::Text(minified(json))),
+        Some(b'"') => {
+            let text = unquoted(json).ok_or_else(|| refusal(ty, json))?;
+            match text {
+                Cow::Borrowed(text) => from_text(ty, text),
+                // The text owns its bytes, and so must the cell.
+                Cow::Owned(text) => from_text(ty, &text).map(Cell::into_owned),
+            }
+        }
+        Some(b'{' | b'[') if ty != Type::String => Err(refusal(ty, json)),
+        Some(b't' | b'f') if !matches!(ty, Type::String | Type::Bool) => Err(refusal(ty, json)),
+        Some(b'{' | b'[') => Ok(Cell::Text(minified(json))),
+        _ if ty == Type::Datetime || ty == Type::Timespan || ty == Type::Guid => Err(refusal(ty, json)),
+        _ => from_text(ty, json),
+    }
+}
+
+/// The cell for a value given as text.
+pub fn from_text(ty: Type, text: &str) -> Result<Cell<'_>, String> {
+    if ty == Type::String {
+        return Ok(Cell::Text(text.into()));
+    }
+    let word = text.trim();
+    if word.is_empty() {
+        return Ok(Cell::Null);
+    }
+    let cell = match ty {
+        Type::Bool => match word {
+            "1" => Some(Cell::Bool(true)),
+            "0" => Some(Cell::Bool(false)),
+            _ if word.eq_ignore_ascii_case("true") => Some(Cell::Bool(true)),
+            _ if word.eq_ignore_ascii_case("false") => Some(Cell::Bool(false)),
+            _ => None,
+        },
+        Type::Int => whole(word).and_then(|n| i32::try_from(n).ok()).map(Cell::Int),
+        Type::Long => whole(word).map(Cell::Long),
+        Type::Real => word.parse().ok().map(Cell::Real),
+        Type::Decimal => parse_decimal::<Decimal256Type>(word, DECIMAL_PRECISION, DECIMAL_SCALE).ok().map(Cell::Decimal),
+        Type::Datetime => Timestamp::parse_iso(word).map(|time| Cell::Long(time.ticks())),
+        Type::Timespan => word.parse::<Span>().ok().map(|span| Cell::Long(span.ticks())),
+        Type::Guid => uuid::Uuid::parse_str(word).ok().map(|guid| Cell::Text(guid.hyphenated().to_string().into())),
+        Type::Dynamic => Some(Cell::Text(serde_json::Value::from(text).to_string().into())),
+        Type::String => None,
+    };
+    cell.ok_or_else(|| refusal(ty, text))
+}
+
+/// A whole number, also when written `5.0` or `5e0`.
+fn whole(word: &str) -> Option<i64> {
+    word.parse().ok().or_else(|| {
+        let real: f64 = word.parse().ok()?;
+        // Beyond 2^53 a real no longer says which whole number it is.
+        (real.fract() == 0.0 && real.abs() <= 9_007_199_254_740_992.0).then_some(real as i64)
+    })
+}
+
+fn refusal(ty: Type, value: &str) -> String {
+    const SHOWN: usize = 40;
+    let cut = value.char_indices().nth(SHOWN).map_or(value.len(), |(at, _)| at);
+    let more = if cut < value.len() { "…" } else { "" };
+    format!("`{}{more}` is no {ty}", &value[..cut])
+}
+
+fn unquoted(json: &str) -> Option<Cow<'_, str>> {
+    let inner = json.get(1..json.len().checked_sub(1)?)?;
+    if inner.contains('\\') { serde_json::from_str::<String>(json).ok().map(Cow::Owned) } else { Some(Cow::Borrowed(inner)) }
+}
+
+/// JSON without the white space between its tokens.
+fn minified(json: &str) -> Cow<'_, str> {
+    let (mut inside, mut escaped) = (false, false);
+    let mut keep = |byte: char| {
+        let keep = inside || !byte.is_ascii_whitespace();
+        match byte {
+            _ if escaped => escaped = false,
+            '\\' if inside => escaped = true,
+            '"' => inside = !inside,
+            _ => {}
+        }
+        keep
+    };
+    match json.find(|c| !keep(c)) {
+        None => Cow::Borrowed(json),
+        Some(first) => {
+            let mut out = json[..first].to_owned();
+            out.extend(json[first + 1..].chars().filter(|c| keep(*c)));
+            Cow::Owned(out)
+        }
+    }
+}
+
+impl Cell<'_> {
+    pub fn into_owned(self) -> Cell<'static> {
+        match self {
+            Cell::Null => Cell::Null,
+            Cell::Bool(value) => Cell::Bool(value),
+            Cell::Int(value) => Cell::Int(value),
+            Cell::Long(value) => Cell::Long(value),
+            Cell::Real(value) => Cell::Real(value),
+            Cell::Decimal(value) => Cell::Decimal(value),
+            Cell::Text(text) => Cell::Text(Cow::Owned(text.into_owned())),
+        }
+    }
+}
+
+/// Builds a column of cells.
+pub enum CellBuilder {
+    Bool(BooleanBuilder),
+    Int(Int32Builder),
+    Long(Int64Builder),
+    Real(Float64Builder),
+    Decimal(Decimal256Builder),
+    /// A null becomes empty where the flag is set: a `string` has no null.
+    Text(StringViewBuilder, bool),
+}
+
+impl CellBuilder {
+    pub fn new(ty: Type) -> Self {
+        match ty {
+            Type::Bool => Self::Bool(BooleanBuilder::new()),
+            Type::Int => Self::Int(Int32Builder::new()),
+            Type::Long | Type::Datetime | Type::Timespan => Self::Long(Int64Builder::new()),
+            Type::Real => Self::Real(Float64Builder::new()),
+            Type::Decimal => Self::Decimal(Decimal256Builder::new().with_data_type(ty.arrow())),
+            Type::String | Type::Guid | Type::Dynamic => Self::Text(StringViewBuilder::new(), ty == Type::String),
+        }
+    }
+
+    /// A cell that is not of the column's type becomes null; [`from_json`] and [`from_text`] give no such cell.
+    pub fn push(&mut self, cell: &Cell<'_>) {
+        match (self, cell) {
+            (Self::Bool(builder), Cell::Bool(value)) => builder.append_value(*value),
+            (Self::Bool(builder), _) => builder.append_null(),
+            (Self::Int(builder), Cell::Int(value)) => builder.append_value(*value),
+            (Self::Int(builder), _) => builder.append_null(),
+            (Self::Long(builder), Cell::Long(value)) => builder.append_value(*value),
+            (Self::Long(builder), _) => builder.append_null(),
+            (Self::Real(builder), Cell::Real(value)) => builder.append_value(*value),
+            (Self::Real(builder), _) => builder.append_null(),
+            (Self::Decimal(builder), Cell::Decimal(value)) => builder.append_value(*value),
+            (Self::Decimal(builder), _) => builder.append_null(),
+            (Self::Text(builder, _), Cell::Text(value)) => builder.append_value(value),
+            (Self::Text(builder, true), _) => builder.append_value(""),
+            (Self::Text(builder, false), _) => builder.append_null(),
+        }
+    }
+
+    pub fn finish(self) -> ArrayRef {
+        match self {
+            Self::Bool(mut builder) => Arc::new(builder.finish()),
+            Self::Int(mut builder) => Arc::new(builder.finish()),
+            Self::Long(mut builder) => Arc::new(builder.finish()),
+            Self::Real(mut builder) => Arc::new(builder.finish()),
+            Self::Decimal(mut builder) => Arc::new(builder.finish()),
+            Self::Text(mut builder, _) => Arc::new(builder.finish()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_becomes_what_the_column_wants() {
+        let text = |text: &str| Ok(Cell::Text(text.to_owned().into()));
+        let cases: Vec<(Type, &str, Result<Cell<'_>, String>)> = vec![
+            (Type::Int, "7", Ok(Cell::Int(7))),
+            (Type::Int, "\"7\"", Ok(Cell::Int(7))),
+            (Type::Int, "7.0", Ok(Cell::Int(7))),
+            (Type::Int, "7.5", Err("`7.5` is no int".into())),
+            (Type::Int, "3000000000", Err("`3000000000` is no int".into())),
+            (Type::Long, "9007199254740993", Ok(Cell::Long(9_007_199_254_740_993))),
+            (Type::Long, "\"\"", Ok(Cell::Null)),
+            (Type::Long, "true", Err("`true` is no long".into())),
+            (Type::Real, "1e3", Ok(Cell::Real(1000.0))),
+            (Type::Bool, "\"False\"", Ok(Cell::Bool(false))),
+            (Type::Bool, "[]", Err("`[]` is no bool".into())),
+            (Type::Datetime, "\"1970-01-01T00:00:00Z\"", Ok(Cell::Long(model::UNIX_EPOCH_TICKS))),
+            (Type::Datetime, "17", Err("`17` is no datetime".into())),
+            (Type::String, "\"a\\u00e9\\n\"", text("aé\n")),
+            (Type::String, "{ \"a\" : [1, \"x y\"] }", text("{\"a\":[1,\"x y\"]}")),
+            (Type::String, "1.50", text("1.50")),
+            (Type::Dynamic, "{ \"a\\\" b\" : 1.50 }", text("{\"a\\\" b\":1.50}")),
+            (Type::Dynamic, "null", Ok(Cell::Null)),
+            (Type::Guid, "\"74BE27DE-1E4E-49D9-B579-FE0B331D3642\"", text("74be27de-1e4e-49d9-b579-fe0b331d3642")),
+            (Type::Timespan, "\"1.02:00:00\"", Ok(Cell::Long(26 * model::TICKS_PER_HOUR))),
+        ];
+        for (ty, json, expected) in cases {
+            assert_eq!(from_json(ty, json), expected, "{json} as {ty}");
+        }
+    }
+}

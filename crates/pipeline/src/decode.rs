@@ -1,0 +1,229 @@
+//! A body of JSON straight into typed columns, without a tree in between.
+//!
+//! One pass finds the rows and checks the syntax, one per row reads its members. A row that does not fit is set aside with the reason and
+//! its own text; the others go on.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::{RecordBatch, RecordBatchOptions};
+use model::{Column, arrow_schema};
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::cell::{Cell, CellBuilder, from_json};
+
+/// Brackets may be nested this deep.
+pub const MAX_DEPTH: usize = 64;
+
+/// Why a body holds no records at all.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BodyError {
+    #[error("the body is no JSON array of objects")]
+    NotAnArray,
+    #[error("the body is no JSON: {problem} at line {line}, column {column}")]
+    Syntax { problem: String, line: usize, column: usize },
+    #[error("the body nests more than {MAX_DEPTH} levels deep")]
+    TooDeep,
+}
+
+/// A row that did not fit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Misfit<'a> {
+    pub record: &'a str,
+    pub reason: String,
+}
+
+/// The rows of a body.
+pub struct Decoded<'a> {
+    pub batch: RecordBatch,
+    /// The text of each row of `batch`.
+    pub records: Vec<&'a str>,
+    pub misfits: Vec<Misfit<'a>>,
+    /// Members that no column is declared for; they are left out.
+    pub unknown: u64,
+}
+
+/// Decodes an array of objects into the columns of a stream.
+pub fn decode<'a>(body: &'a [u8], columns: &[Column]) -> Result<Decoded<'a>, BodyError> {
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    match body.iter().find(|byte| !byte.is_ascii_whitespace()) {
+        Some(b'[') => {}
+        Some(b'{') => return Err(BodyError::NotAnArray),
+        _ => {
+            // A scalar or nothing at all; say which where it is not even JSON.
+            serde_json::from_slice::<serde::de::IgnoredAny>(body).map_err(syntax)?;
+            return Err(BodyError::NotAnArray);
+        }
+    }
+    if depth_exceeds(body, MAX_DEPTH) {
+        return Err(BodyError::TooDeep);
+    }
+    let rows: Vec<&RawValue> = serde_json::from_slice(body).map_err(syntax)?;
+    let places: HashMap<&str, usize> = columns.iter().enumerate().map(|(place, column)| (column.name.as_str(), place)).collect();
+    let mut builders: Vec<CellBuilder> = columns.iter().map(|column| CellBuilder::new(column.ty)).collect();
+    let (mut records, mut misfits, mut unknown) = (Vec::with_capacity(rows.len()), Vec::new(), 0);
+    let mut cells = vec![Cell::Null; columns.len()];
+    for row in rows {
+        let record = row.get();
+        cells.fill(Cell::Null);
+        match read_row(record, columns, &places, &mut cells) {
+            Ok(left_out) => {
+                unknown += left_out;
+                records.push(record);
+                builders.iter_mut().zip(&cells).for_each(|(builder, cell)| builder.push(cell));
+            }
+            Err(reason) => misfits.push(Misfit { record, reason }),
+        }
+    }
+    let arrays = builders.into_iter().map(CellBuilder::finish).collect();
+    let options = RecordBatchOptions::new().with_row_count(Some(records.len()));
+    let batch = RecordBatch::try_new_with_options(arrow_schema(columns), arrays, &options);
+    // Cannot be: every builder got one cell a row. An empty batch would lose rows, so the rows are misfits then.
+    let batch = match batch {
+        Ok(batch) => batch,
+        Err(cause) => {
+            misfits.extend(records.drain(..).map(|record| Misfit { record, reason: format!("the columns do not fit together: {cause}") }));
+            RecordBatch::new_empty(Arc::new(arrow_schema(columns).as_ref().clone()))
+        }
+    };
+    Ok(Decoded { batch, records, misfits, unknown })
+}
+
+fn syntax(error: serde_json::Error) -> BodyError {
+    let text = error.to_string();
+    let problem = text.split(" at line ").next().unwrap_or(&text).to_owned();
+    BodyError::Syntax { problem, line: error.line(), column: error.column() }
+}
+
+/// Whether brackets are nested deeper than `most`. Reads bytes only, so a hostile body costs no stack.
+fn depth_exceeds(body: &[u8], most: usize) -> bool {
+    let (mut depth, mut inside, mut escaped) = (0usize, false, false);
+    for byte in body {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if inside => escaped = true,
+            b'"' => inside = !inside,
+            b'[' | b'{' if !inside => {
+                depth += 1;
+                if depth > most {
+                    return true;
+                }
+            }
+            b']' | b'}' if !inside => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    false
+}
+
+/// Reads an object's members into the cells; gives how many have no column.
+fn read_row<'a>(record: &'a str, columns: &[Column], places: &HashMap<&str, usize>, cells: &mut [Cell<'a>]) -> Result<u64, String> {
+    if !record.starts_with('{') {
+        return Err("the record is no JSON object".to_owned());
+    }
+    let mut reader = serde_json::Deserializer::from_str(record);
+    let row = Row { columns, places, cells, problem: None };
+    let (unknown, problem) = reader.deserialize_map(row).map_err(|error| error.to_string())?;
+    problem.map_or(Ok(unknown), Err)
+}
+
+struct Row<'r, 'a> {
+    columns: &'r [Column],
+    places: &'r HashMap<&'r str, usize>,
+    cells: &'r mut [Cell<'a>],
+    problem: Option<String>,
+}
+
+impl<'a> Visitor<'a> for Row<'_, 'a> {
+    type Value = (u64, Option<String>);
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'a>>(mut self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut unknown = 0;
+        while let Some(Key(name)) = map.next_key::<Key<'a>>()? {
+            let value: &'a RawValue = map.next_value()?;
+            let Some(&place) = self.places.get(name.as_ref()) else {
+                unknown += 1;
+                continue;
+            };
+            match from_json(self.columns[place].ty, value.get()) {
+                Ok(cell) => self.cells[place] = cell,
+                Err(reason) if self.problem.is_none() => self.problem = Some(format!("column `{name}`: {reason}")),
+                Err(_) => {}
+            }
+        }
+        Ok((unknown, self.problem))
+    }
+}
+
+/// A member's name, borrowed where it has no escapes.
+struct Key<'a>(Cow<'a, str>);
+
+impl<'de> serde::Deserialize<'de> for Key<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl<'de> Visitor<'de> for Text {
+            type Value = Key<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a name")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Key<'de>, E> {
+                Ok(Key(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Key<'de>, E> {
+                Ok(Key(Cow::Owned(text.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(Text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::AsArray;
+    use arrow::datatypes::Int32Type;
+    use model::Type;
+
+    use super::*;
+
+    fn columns() -> Vec<Column> {
+        vec![Column::new("n", Type::Int), Column::new("url", Type::String), Column::new("Url", Type::String)]
+    }
+
+    #[test]
+    fn a_bad_row_does_not_keep_the_others() {
+        let body = br#" [ {"n": 1, "url": "a", "Url": "A", "more": {"x": []}}, 5, {"n": "two"}, {"n": null}, {} ] "#;
+        let decoded = decode(body, &columns()).unwrap();
+        assert_eq!(decoded.batch.num_rows(), 3);
+        assert_eq!(decoded.batch.column(0).as_primitive::<Int32Type>().iter().collect::<Vec<_>>(), [Some(1), None, None]);
+        assert_eq!(decoded.batch.column(2).as_string_view().iter().collect::<Vec<_>>(), [Some("A"), Some(""), Some("")]);
+        assert_eq!(decoded.unknown, 1);
+        let misfits: Vec<_> = decoded.misfits.iter().map(|misfit| (misfit.record, misfit.reason.as_str())).collect();
+        assert_eq!(misfits, [("5", "the record is no JSON object"), (r#"{"n": "two"}"#, "column `n`: `two` is no int")]);
+    }
+
+    #[test]
+    fn bodies_that_hold_no_records_are_told_apart() {
+        let error = |body: &[u8]| decode(body, &columns()).err().unwrap();
+        assert_eq!(error(b"{}"), BodyError::NotAnArray);
+        assert_eq!(error(b"\"x\""), BodyError::NotAnArray);
+        assert!(matches!(error(b""), BodyError::Syntax { .. }));
+        assert!(matches!(error(b"[{\"n\": 1}, "), BodyError::Syntax { line: 1, .. }));
+        assert!(matches!(error(b"[{\"n\": 1}] x"), BodyError::Syntax { .. }));
+        assert!(matches!(error(b"[\"\xff\"]"), BodyError::Syntax { .. }));
+        let deep = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        assert_eq!(error(deep(1000).as_bytes()), BodyError::TooDeep);
+        assert_eq!(error(deep(65).as_bytes()), BodyError::TooDeep);
+        assert!(decode(deep(64).as_bytes(), &columns()).is_ok());
+        assert_eq!(decode(b"\xef\xbb\xbf[]", &columns()).unwrap().batch.num_rows(), 0);
+    }
+}

@@ -1,0 +1,272 @@
+//! From a body of JSON to rows in tables: one request, one append.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+use bytes::Bytes;
+use model::{
+    Ack, Append, AppendError, ByteSize, Catalog, Clock, Column, InlineTable, Limits, Query, QueryEngine, QueryError, Rows, Scope, Span,
+    StreamName, TableName, TableSchema, TableWriter, Timestamp, Type, chain,
+};
+use uuid::Uuid;
+
+use crate::decode::{BodyError, Misfit, decode};
+use crate::output::{MAX_FIELD, fit, texts};
+use crate::rule::{Flow, Rule, RuleError, table_of};
+
+/// The table of rows that could not be stored, and of notes on rows that were changed.
+pub const DEAD_LETTERS: &str = "DCRLogErrors";
+
+/// A request to store records.
+#[derive(Clone, Debug)]
+pub struct Ingest {
+    /// The rule's immutable id.
+    pub rule: String,
+    pub stream: String,
+    /// JSON, inflated.
+    pub body: Bytes,
+    /// The sender's key for this batch: sending it again stores nothing.
+    pub key: Option<String>,
+    pub client_request_id: Option<String>,
+}
+
+/// What became of the records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ingested {
+    pub ack: Ack,
+    /// Rows stored in tables, over all flows.
+    pub rows: usize,
+    /// Records set aside in the dead-letter table.
+    pub dead: usize,
+}
+
+/// Why nothing was stored.
+#[derive(Debug, thiserror::Error)]
+pub enum IngestError {
+    #[error("there is no data collection rule with the immutable id `{0}`")]
+    UnknownRule(String),
+    #[error("data collection rule `{rule}` has no stream `{stream}`")]
+    UnknownStream { rule: String, stream: String },
+    #[error(transparent)]
+    Body(#[from] BodyError),
+    /// Ask again later.
+    #[error("records are not taken now: {reason}; try again in {retry_after_seconds} s")]
+    Busy { reason: String, retry_after_seconds: u64 },
+    #[error("cannot store the records")]
+    Store(#[source] AppendError),
+}
+
+/// Data collection rules at work.
+pub struct Pipeline {
+    engine: Arc<dyn QueryEngine>,
+    writer: Arc<dyn TableWriter>,
+    catalog: Arc<dyn Catalog>,
+    clock: Arc<dyn Clock>,
+    rules: RwLock<HashMap<String, Arc<Rule>>>,
+}
+
+/// Azure Monitor gives a transform 20 seconds.
+const TRANSFORM_TIME: Span = Span(20 * model::TICKS_PER_SECOND);
+
+impl Pipeline {
+    pub fn new(engine: Arc<dyn QueryEngine>, writer: Arc<dyn TableWriter>, catalog: Arc<dyn Catalog>, clock: Arc<dyn Clock>) -> Self {
+        Self { engine, writer, catalog, clock, rules: RwLock::default() }
+    }
+
+    /// Takes over all rules there are, by immutable id.
+    pub fn set_rules(&self, rules: impl IntoIterator<Item = (String, Rule)>) {
+        let rules = rules.into_iter().map(|(id, rule)| (id.to_ascii_lowercase(), Arc::new(rule))).collect();
+        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = rules;
+    }
+
+    pub fn put_rule(&self, immutable_id: &str, rule: Rule) {
+        self.rules.write().unwrap_or_else(PoisonError::into_inner).insert(immutable_id.to_ascii_lowercase(), Arc::new(rule));
+    }
+
+    pub fn remove_rule(&self, immutable_id: &str) {
+        self.rules.write().unwrap_or_else(PoisonError::into_inner).remove(&immutable_id.to_ascii_lowercase());
+    }
+
+    pub fn rule(&self, immutable_id: &str) -> Option<Arc<Rule>> {
+        self.rules.read().unwrap_or_else(PoisonError::into_inner).get(&immutable_id.to_ascii_lowercase()).cloned()
+    }
+
+    /// What is wrong with a rule beyond its shape: tables that do not exist, transforms that are wrong or give nothing the table has.
+    pub async fn check(&self, rule: &Rule) -> Vec<RuleError> {
+        let mut errors = Vec::new();
+        for (n, flow) in rule.flows.iter().enumerate() {
+            let path = |field: &str| format!("properties.dataFlows[{n}].{field}");
+            let Some(table) = self.catalog.table(flow.output.as_str()) else {
+                errors.push(RuleError {
+                    path: path("outputStream"),
+                    problem: format!("names table `{}`, which does not exist", flow.output),
+                });
+                continue;
+            };
+            let (Some(transform), Some(stream)) = (&flow.transform, flow.streams.first()) else { continue };
+            let Some(columns) = self.columns(rule, stream.as_str()) else { continue };
+            let source = RecordBatch::new_empty(model::arrow_schema(&columns));
+            match self.engine.check(&self.query(transform, columns, source, self.clock.now())).await {
+                Ok(Some(columns)) if !columns.iter().any(|column| table.column(&column.name).is_some()) => {
+                    let problem = format!("gives no column that table `{}` has", flow.output);
+                    errors.push(RuleError { path: path("transformKql"), problem });
+                }
+                Ok(_) => {}
+                Err(QueryError::Wrong(diagnostics)) => {
+                    let problems = diagnostics.iter().map(|one| format!("is wrong at offset {}: {}", one.start, one.message));
+                    errors.extend(problems.map(|problem| RuleError { path: path("transformKql"), problem }));
+                }
+                Err(error) => errors.push(RuleError { path: path("transformKql"), problem: chain(&error) }),
+            }
+        }
+        errors
+    }
+
+    /// Stores the records of a body: all flows and the dead letters in one append, durable and visible when this returns.
+    pub async fn ingest(&self, ingest: Ingest) -> Result<Ingested, IngestError> {
+        let rule = self.rule(&ingest.rule).ok_or_else(|| IngestError::UnknownRule(ingest.rule.clone()))?;
+        let unknown = || IngestError::UnknownStream { rule: ingest.rule.clone(), stream: ingest.stream.clone() };
+        if rule.flows_of(&ingest.stream).next().is_none() {
+            return Err(unknown());
+        }
+        let columns = self.columns(&rule, &ingest.stream).ok_or_else(unknown)?;
+        let now = self.clock.now();
+        let decoded = decode(&ingest.body, &columns)?;
+        metrics::counter!("bartizan_pipeline_records_total").increment((decoded.records.len() + decoded.misfits.len()) as u64);
+        metrics::counter!("bartizan_pipeline_members_unknown_total").increment(decoded.unknown);
+
+        let mut letters = Letters::default();
+        letters.misfits(&decoded.misfits);
+        let mut rows = Vec::new();
+        for flow in rule.flows_of(&ingest.stream) {
+            match self.run(flow, &columns, &decoded.batch, now).await? {
+                Ok((batches, notes)) => {
+                    letters.notes.extend(notes.into_iter().map(|note| format!("table `{}`: {note}", flow.output)));
+                    rows.extend(batches.into_iter().map(|batch| Rows { table: flow.output.clone(), batch }));
+                }
+                Err(reason) => letters.all(&decoded.records, &reason),
+            }
+        }
+        let stored = rows.iter().map(|part| part.batch.num_rows()).sum();
+        let dead = letters.records.len();
+        if let Some(batch) = letters.batch(&ingest, rule.resource_id.as_deref(), now) {
+            rows.push(Rows { table: TableName::new(DEAD_LETTERS), batch });
+        }
+        metrics::counter!("bartizan_pipeline_dead_letters_total").increment(dead as u64);
+        // The key is the sender's for this stream of this rule; another's may be equal.
+        let key = ingest.key.as_ref().map(|key| format!("{}\n{}\n{key}", ingest.rule.to_ascii_lowercase(), ingest.stream));
+        let ack = self.writer.append(Append { rows, key, position: None }).await.map_err(|error| match error {
+            AppendError::Busy { reason, retry_after_seconds } => IngestError::Busy { reason: reason.to_owned(), retry_after_seconds },
+            error => IngestError::Store(error),
+        })?;
+        Ok(Ingested { ack, rows: stored, dead })
+    }
+
+    /// The columns of a stream: as declared, or those of the table that a `Microsoft-` stream stands for.
+    fn columns(&self, rule: &Rule, stream: &str) -> Option<Vec<Column>> {
+        if let Some(columns) = rule.streams.get(&StreamName::new(stream)) {
+            return Some(columns.clone());
+        }
+        let table = table_of(stream).filter(|_| stream.starts_with("Microsoft-"))?;
+        self.catalog.table(table).map(|table| table.columns.clone())
+    }
+
+    /// Runs a flow. The inner error is why its records cannot be stored and never will.
+    async fn run(
+        &self,
+        flow: &Flow,
+        columns: &[Column],
+        batch: &RecordBatch,
+        now: Timestamp,
+    ) -> Result<Result<Output, String>, IngestError> {
+        let Some(table) = self.catalog.table(flow.output.as_str()) else {
+            return Ok(Err(format!("there is no table `{}`", flow.output)));
+        };
+        if batch.num_rows() == 0 {
+            return Ok(Ok(Output::default()));
+        }
+        let Some(transform) = &flow.transform else {
+            return Ok(Ok(fit_all(&table, columns, std::slice::from_ref(batch), now)));
+        };
+        match self.engine.query(self.query(transform, columns.to_vec(), batch.clone(), now)).await {
+            Ok(answer) => match &answer.partial {
+                None => Ok(Ok(fit_all(&table, &answer.columns, &answer.batches, now))),
+                Some(limit) => Ok(Err(format!("the transform stopped: {}", chain(limit)))),
+            },
+            Err(error @ (QueryError::Time(_) | QueryError::Memory(_) | QueryError::Cancelled)) => {
+                Err(IngestError::Busy { reason: format!("the transform stopped: {}", chain(&error)), retry_after_seconds: 5 })
+            }
+            Err(error) => Ok(Err(format!("the transform failed: {}", chain(&error)))),
+        }
+    }
+
+    fn query(&self, transform: &str, columns: Vec<Column>, batch: RecordBatch, now: Timestamp) -> Query {
+        let source = InlineTable { schema: TableSchema::new("source", columns), batches: vec![batch] };
+        let scope = Scope { now: Some(now), tables: vec![Arc::new(source)], inline_only: true, ..Scope::default() };
+        let limits = Limits { time: TRANSFORM_TIME, rows: 10_000_000, bytes: ByteSize(1 << 30), memory: ByteSize(512 << 20) };
+        Query { limits, ..Query::new(transform) }.with_scope(scope)
+    }
+}
+
+type Output = (Vec<RecordBatch>, Vec<String>);
+
+fn fit_all(table: &TableSchema, columns: &[Column], batches: &[RecordBatch], now: Timestamp) -> Output {
+    let (mut fitted, mut notes) = (Vec::new(), Vec::new());
+    for batch in batches.iter().filter(|batch| batch.num_rows() > 0) {
+        let one = fit(table, columns, batch, now);
+        metrics::counter!("bartizan_pipeline_columns_dropped_total").increment(one.dropped.len() as u64);
+        notes.extend(one.notes);
+        fitted.push(one.batch);
+    }
+    (fitted, notes)
+}
+
+/// Rows for the dead-letter table.
+#[derive(Default)]
+struct Letters {
+    /// The record and why it is here.
+    records: Vec<(String, String)>,
+    /// What was changed in rows that were stored.
+    notes: Vec<String>,
+}
+
+impl Letters {
+    fn misfits(&mut self, misfits: &[Misfit<'_>]) {
+        self.records.extend(misfits.iter().map(|misfit| (cut(misfit.record), misfit.reason.clone())));
+    }
+
+    fn all(&mut self, records: &[&str], reason: &str) {
+        self.records.extend(records.iter().map(|record| (cut(record), reason.to_owned())));
+    }
+
+    fn batch(&self, ingest: &Ingest, resource_id: Option<&str>, now: Timestamp) -> Option<RecordBatch> {
+        let entries = self.records.iter().map(|(record, reason)| ("Ingest", record.as_str(), reason.as_str()));
+        let entries: Vec<_> = entries.chain(self.notes.iter().map(|note| ("Note", "", note.as_str()))).collect();
+        if entries.is_empty() {
+            return None;
+        }
+        let every = |value: &str| texts(entries.iter().map(|_| value));
+        let correlation = Uuid::new_v4().to_string();
+        let columns: Vec<(&str, ArrayRef)> = vec![
+            ("TimeGenerated", Arc::new(Int64Array::from_value(now.ticks(), entries.len()))),
+            ("OperationName", texts(entries.iter().map(|entry| entry.0))),
+            ("Record_CF", texts(entries.iter().map(|entry| entry.1))),
+            ("Message", texts(entries.iter().map(|entry| entry.2))),
+            ("InputStreamId", every(&ingest.stream)),
+            ("CorrelationId", every(&correlation)),
+            ("ClientRequestId", every(ingest.client_request_id.as_deref().unwrap_or_default())),
+            ("_ResourceId", every(resource_id.unwrap_or(&ingest.rule))),
+        ];
+        let fields: Vec<Column> = columns.iter().map(|(name, _)| Column::new(*name, letter_type(name))).collect();
+        RecordBatch::try_new(model::arrow_schema(&fields), columns.into_iter().map(|(_, array)| array).collect()).ok()
+    }
+}
+
+fn letter_type(column: &str) -> Type {
+    if column == "TimeGenerated" { Type::Datetime } else { Type::String }
+}
+
+fn cut(record: &str) -> String {
+    record[..record.floor_char_boundary(MAX_FIELD)].to_owned()
+}
