@@ -330,6 +330,11 @@ impl<'a> Lowering<'a> {
             sources.push(source);
             directions.push((key.ascending, key.nulls_first));
         }
+        for field in group_keys(input) {
+            // Groups come from several threads; ties between them are broken the same way every time.
+            sources.push(column(field.id));
+            directions.push((true, true));
+        }
         let (lowered, columns) = self.with_computed(lowered, sources)?;
         let mut order: Vec<SortExpr> = Vec::new();
         for (key, (ascending, nulls_first)) in columns.into_iter().zip(directions) {
@@ -352,6 +357,21 @@ impl<'a> Lowering<'a> {
         let lowered = self.lower(input, promises(input))?;
         let fetch = i64::try_from(count).unwrap_or(i64::MAX);
         Ok(LogicalPlan::Limit(Limit { skip: None, fetch: Some(Box::new(lit(fetch))), input: Arc::new(lowered) }))
+    }
+}
+
+/// The fields of `rel` that are keys of the `summarize` it comes from.
+fn group_keys(rel: &Rel) -> Vec<&Field> {
+    let mut below = rel;
+    loop {
+        below = match &below.op {
+            RelOp::Filter { input, .. } | RelOp::Project { input, .. } => input,
+            RelOp::Aggregate { keys, .. } => {
+                let keys = below.fields.iter().take(keys.len());
+                return keys.filter_map(|key| rel.fields.iter().find(|field| field.id == key.id)).collect();
+            }
+            _ => return Vec::new(),
+        };
     }
 }
 

@@ -1,7 +1,7 @@
 //! `bartizan kql run --jsonl` — answers one query a line of standard input, each as it comes.
 //!
 //! In: `{"id","query"}`. Out: `{"id","columns":[{"name","type"}],"rows":[[…]],"error":null|{"code","message"}}`. Numbers, booleans and
-//! nulls are JSON's; `datetime`, `timespan`, `guid` and `decimal` are text as Kusto prints them; `dynamic` is the JSON it is.
+//! nulls are JSON's; `datetime`, `timespan`, `guid` and `decimal` are text as Kusto prints them; `dynamic` is its JSON text.
 
 use std::io::{BufRead, Write};
 use std::path::PathBuf;
@@ -73,9 +73,17 @@ async fn answer(engine: &dyn QueryEngine, line: &str) -> Json {
         Ok(Answer { partial: Some(why), .. }) | Err(why) => failed(asked.id, code(&why), &why.to_string()),
         Ok(answer) => {
             let columns: Vec<Json> = answer.columns.iter().map(|column| json!({ "name": column.name, "type": column.ty.name() })).collect();
-            let rows: Vec<Json> = super::query::cells(&answer).map(|row| row.iter().map(kql::Value::to_json).collect()).collect();
+            let rows: Vec<Json> = super::query::cells(&answer).map(|row| row.iter().map(cell).collect()).collect();
             json!({ "id": asked.id, "columns": columns, "rows": rows, "error": null })
         }
+    }
+}
+
+/// A dynamic goes out as its JSON text, so that the string `"3"` and the number `3` stay two values.
+fn cell(value: &kql::Value) -> Json {
+    match value {
+        kql::Value::Dynamic(json) => json.as_str().into(),
+        other => other.to_json(),
     }
 }
 
