@@ -1,0 +1,47 @@
+//! Whole queries: text in, answer out.
+
+mod answers;
+mod limits;
+mod workspace;
+
+use std::sync::{Arc, OnceLock};
+
+use engine::{Engine, Options, SystemClock};
+use model::{Answer, Query, QueryEngine, QueryError};
+
+/// The ways to run a plan that must all give the same answer.
+fn ways() -> &'static [Engine] {
+    static WAYS: OnceLock<Vec<Engine>> = OnceLock::new();
+    WAYS.get_or_init(|| {
+        let plain = Options { optimize: true, batch_size: 8192, partitions: 1 };
+        let ways = [plain, Options { optimize: false, ..plain }, Options { batch_size: 1, ..plain }, Options { partitions: 4, ..plain }];
+        ways.into_iter().map(|options| Engine::new(None, Arc::new(SystemClock::default()), options).unwrap()).collect()
+    })
+}
+
+/// Rows as `tostring` prints their cells, joined by `|`.
+fn printed(answer: &Answer) -> Vec<String> {
+    let row = |batch: &arrow::record_batch::RecordBatch, row: usize| {
+        let cells = answer.columns.iter().zip(batch.columns());
+        cells.map(|(column, array)| kql::Value::from_cell(array, row, column.ty).to_text()).collect::<Vec<_>>().join("|")
+    };
+    answer.batches.iter().flat_map(|batch| (0..batch.num_rows()).map(move |index| row(batch, index))).collect()
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+/// The rows of `kql`, the same in all ways.
+fn rows(kql: &str) -> Vec<String> {
+    let answers: Vec<Vec<String>> =
+        ways().iter().map(|engine| printed(&ask(engine, Query::new(kql)).unwrap_or_else(|why| panic!("{kql}: {why}")))).collect();
+    for other in &answers[1..] {
+        assert_eq!(&answers[0], other, "{kql}");
+    }
+    answers.into_iter().next().unwrap()
+}
+
+fn ask(engine: &Engine, query: Query) -> Result<Answer, QueryError> {
+    block_on(engine.query(query))
+}
