@@ -120,9 +120,11 @@ pub fn find(name: &str) -> Option<&'static Plugin> {
 mod ip_lookup;
 
 model::register! { PLUGINS: Plugin = PLUGIN;  // alphabetical
+    activity_counts_metrics,
     bag_unpack,
     ipv4_lookup,
     ipv6_lookup,
     narrow,
     pivot,
+    rolling_percentile,
 }

@@ -578,6 +578,36 @@ fn addresses_are_looked_up_in_networks() {
 }
 
 #[test]
+fn activity_is_counted_along_a_timeline() {
+    // The reference, page `activity-counts-metrics-plugin`.
+    let input = [field(0, "UserId", Type::String), field(1, "Day", Type::Long)];
+    let days = ["ADJB", "CTJ", "HTTJBS", "S"];
+    let data: Vec<Vec<Value>> =
+        days.iter().zip(1..).flat_map(|(ids, day)| ids.chars().map(move |id| vec![text(&id.to_string()), Value::Long(day)])).collect();
+    let number = |n: i64| Some(Argument::Expr { expr: constant(Value::Long(n)), name: String::new() });
+    let args = vec![column(&input[0]), column(&input[1]), number(1), number(4), number(1)];
+    let (names, got) = evaluate("activity_counts_metrics", args, &[(&input, &data)], None, false).unwrap();
+    assert_eq!(names, ["Day:long", "count:long", "dcount:long", "new_dcount:long", "aggregated_dcount:long"]);
+    let expected: &[&[&str]] =
+        &[&["1", "4", "4", "4", "4"], &["2", "3", "3", "2", "6"], &["3", "6", "5", "2", "8"], &["4", "1", "1", "0", "8"]];
+    assert_eq!(got, rows(expected));
+}
+
+#[test]
+fn percentiles_roll_over_bins() {
+    // The reference, page `rolling-percentile-plugin`, with hours as numbers: ten days of 24 values, three days a window.
+    let input = [field(0, "val", Type::Long), field(1, "hour", Type::Long), field(2, "half", Type::String)];
+    let data: Vec<Vec<Value>> =
+        (0..240).map(|n| vec![Value::Long(n + 1), Value::Long(n), text(if n % 2 == 0 { "Odd" } else { "Even" })]).collect();
+    let number = |n: i64| Some(Argument::Expr { expr: constant(Value::Long(n)), name: String::new() });
+    let args = vec![column(&input[0]), number(50), column(&input[1]), number(24), number(3), column(&input[2])];
+    let (names, got) = evaluate("rolling_percentile", args, &[(&input, &data)], None, false).unwrap();
+    assert_eq!(names, ["hour:long", "half:string", "rolling_3_percentile_val_50:long"]);
+    let even: Vec<&str> = got.iter().filter(|row| row[1] == "Even").map(|row| row[2].as_str()).collect();
+    assert_eq!(even, ["12", "24", "36", "60", "84", "108", "132", "156", "180", "204"]);
+}
+
+#[test]
 fn every_plugin_has_an_example_and_a_summary() {
     for plugin in plugins::PLUGINS {
         assert!(!plugin.examples.is_empty() && !plugin.summary.is_empty(), "{plugin:?}");

@@ -38,7 +38,7 @@ impl Binder<'_> {
             match self.rows_of(&input, place) {
                 Some((number, batches)) if !unknown => {
                     let columns = input.rel.fields.iter().map(|field| field.id.to_string()).collect();
-                    input.rel.op = RelOp::Scan { table: TableRef { name: String::new(), computed: Some(number) }, columns };
+                    input.rel.op = RelOp::Scan { table: TableRef { name: "input".to_owned(), computed: Some(number) }, columns };
                     rows = Some(batches);
                 }
                 _ => return self.unevaluated(plugin, &args, input),

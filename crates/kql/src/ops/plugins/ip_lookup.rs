@@ -79,9 +79,9 @@ pub fn bind(call: Call, name: &'static str, v6: bool) -> Result<Bound, PluginErr
             number += 1;
             name = format!("{}{number}", field.name);
         }
-        let id = (call.fresh)();
-        columns.push((field.id, id));
-        fields.push(Field { id, name: name.into(), ty: field.ty });
+        // The table's columns keep their ids, so that the engine knows which of them are read.
+        columns.push(field.id);
+        fields.push(Field { id: field.id, name: name.into(), ty: field.ty });
     }
     Ok(Bound { op: Box::new(IpLookup { name, v6, source, network, extra, columns, unmatched }), fields })
 }
@@ -94,8 +94,8 @@ struct IpLookup {
     network: Expr,
     /// Columns that must be equal, here and there.
     extra: Vec<(Expr, Expr)>,
-    /// Columns of the table and what they are called in the output.
-    columns: Vec<(ColumnId, ColumnId)>,
+    /// Columns of the table that are passed on.
+    columns: Vec<ColumnId>,
     unmatched: bool,
 }
 
@@ -114,7 +114,7 @@ impl TableOp for IpLookup {
     }
 
     fn passes(&self, field: ColumnId) -> bool {
-        self.columns.iter().all(|(_, id)| *id != field)
+        !self.columns.contains(&field)
     }
 
     fn per_row(&self) -> bool {
@@ -273,13 +273,13 @@ impl OpState for Running {
         let rows = ours.len();
         let (ours, theirs) = (UInt32Array::from(ours), UInt32Array::from(theirs));
         let columns = self.outputs.iter().map(|field| {
-            match self.op.columns.iter().find(|(_, id)| *id == field.id) {
-                None => {
-                    let name = field.id.to_string();
+            let name = field.id.to_string();
+            match self.op.columns.contains(&field.id) {
+                false => {
                     let column = batch.column_by_name(&name).ok_or(EvalError::MissingColumn(name))?;
                     take(column, &ours, None).map_err(run)
                 }
-                Some((there, _)) => match networks.rows.as_ref().and_then(|table| table.column_by_name(&there.to_string())) {
+                true => match networks.rows.as_ref().and_then(|table| table.column_by_name(&name)) {
                     // A string is never null.
                     Some(column) if field.ty == Type::String => {
                         let taken = take(column, &theirs, None).map_err(run)?;
