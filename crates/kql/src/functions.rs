@@ -237,12 +237,17 @@ families! {  // alphabetical
     matches_regex,
     math,
     membership,
+    misc,
     parse_text,
+    parse_xml,
+    series,
     sets,
+    special,
     split,
     strcat,
     strlen,
     text_match,
+    zones,
 }
 
 #[cfg(test)]

@@ -162,6 +162,11 @@ fn resolve_between(args: &[Arg]) -> Result<Resolved, SignatureError> {
 fn compile(op: Op, prepare: &Prepare) -> Result<Box<dyn Kernel>, PrepareError> {
     let [a, b] = prepare.types else { return Err(PrepareError::Unsupported) };
     let compare = match (*a, *b) {
+        // Recorded: Microsoft's engine refuses it too.
+        (Type::Dynamic, Type::Dynamic) if prepare.constants.iter().all(Option::is_none) => {
+            let text = "cannot compare two dynamic values; convert them, for example with `tostring()`";
+            return Err(PrepareError::Constant(text.to_owned()));
+        }
         (a, b) if a == b => order_of(a),
         (Type::Dynamic, Type::Long) => |args: &Args| -> Order {
             let (json, n) = (args.arrays[0].clone(), args.arrays[1].clone());
