@@ -61,6 +61,7 @@ impl Correlation {
             if pending.is_empty() {
                 return Ok(report);
             }
+            let opened = report.opened;
             let mut change = self.store.begin().await?;
             for (id, alert) in pending {
                 match alert {
@@ -73,7 +74,7 @@ impl Correlation {
                 }
             }
             change.commit().await?;
-            metrics::counter!("bartizan_incidents_opened_total").increment(report.opened as u64);
+            metrics::counter!("bartizan_incidents_opened_total").increment((report.opened - opened) as u64);
         }
     }
 

@@ -1,7 +1,12 @@
 //! The audit trail: who changed what, from where, and which fields went from what to what.
+//!
+//! Every entry carries a seal, the SHA-256 of the seal before it and of what the entry says, so that altering, removing or slipping in
+//! an entry breaks the chain from there on. Whoever can rewrite the whole file can rewrite the chain: to be sure against that, note the
+//! last seal elsewhere.
 
 use model::{Actor, Timestamp};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use sqlx::Row;
 
 use crate::error::{StoreError, decode, encode};
@@ -21,6 +26,15 @@ pub struct AuditEntry {
     pub actor: Actor,
     /// `{"field": [before, after]}`.
     pub changes: Value,
+}
+
+/// What [`Audit::verify`] found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Chain {
+    /// All entries are as they were written; the seal of the last one.
+    Whole { entries: u64, last: String },
+    /// This entry is not what was written, or one before it is missing.
+    Broken { entry: i64 },
 }
 
 /// Reads the audit trail.
@@ -53,18 +67,110 @@ impl Audit<'_> {
     }
 }
 
+impl Audit<'_> {
+    /// Walks the chain of seals from the first entry. Costs a read of the whole trail.
+    pub async fn verify(&self) -> Result<Chain, StoreError> {
+        /// Entries read at once.
+        const PAGE: i64 = 1_000;
+        let (mut last, mut seal, mut entries) = (0, String::new(), 0);
+        loop {
+            let mut connection = self.store.reader().await?;
+            let rows =
+                sqlx::query("SELECT seq, at, aggregate, id, action, actor, changes, seal FROM audit WHERE seq > ? ORDER BY seq LIMIT ?")
+                    .bind(last)
+                    .bind(PAGE)
+                    .fetch_all(&mut *connection)
+                    .await?;
+            drop(connection);
+            if rows.is_empty() {
+                return Ok(Chain::Whole { entries, last: seal });
+            }
+            for row in rows {
+                let seq: i64 = row.try_get("seq")?;
+                let at: i64 = row.try_get("at")?;
+                let texts: [String; 5] =
+                    [row.try_get("aggregate")?, row.try_get("id")?, row.try_get("action")?, row.try_get("actor")?, row.try_get("changes")?];
+                let expected = seal_of(&seal, at, texts.each_ref().map(String::as_str));
+                seal = row.try_get("seal")?;
+                if seal != expected {
+                    return Ok(Chain::Broken { entry: seq });
+                }
+                (last, entries) = (seq, entries + 1);
+            }
+        }
+    }
+}
+
+/// The seal of an entry. Lengths stand before texts, so that no text can pass for two.
+fn seal_of(previous: &str, at: i64, texts: [&str; 5]) -> String {
+    let mut hash = Sha256::new();
+    hash.update(at.to_le_bytes());
+    for text in std::iter::once(previous).chain(texts) {
+        hash.update((text.len() as u64).to_le_bytes());
+        hash.update(text.as_bytes());
+    }
+    hex::encode(hash.finalize())
+}
+
 impl Change {
     /// Records who did it. Belongs into every change that a person or an API made.
     pub async fn record(&mut self, entry: &AuditEntry) -> Result<(), StoreError> {
-        sqlx::query("INSERT INTO audit (at, aggregate, id, action, actor, changes) VALUES (?, ?, ?, ?, ?, ?)")
+        let previous: Option<String> =
+            sqlx::query_scalar("SELECT seal FROM audit ORDER BY seq DESC LIMIT 1").fetch_optional(self.connection()).await?;
+        let (actor, changes) = (encode(AGGREGATE, &entry.actor)?, encode(AGGREGATE, &entry.changes)?);
+        let texts = [entry.aggregate.as_str(), &entry.id, &entry.action, &actor, &changes];
+        let seal = seal_of(previous.as_deref().unwrap_or_default(), entry.at.ticks(), texts);
+        sqlx::query("INSERT INTO audit (at, aggregate, id, action, actor, changes, seal) VALUES (?, ?, ?, ?, ?, ?, ?)")
             .bind(entry.at.ticks())
             .bind(&entry.aggregate)
             .bind(&entry.id)
             .bind(&entry.action)
-            .bind(encode(AGGREGATE, &entry.actor)?)
-            .bind(encode(AGGREGATE, &entry.changes)?)
+            .bind(&actor)
+            .bind(&changes)
+            .bind(seal)
             .execute(self.connection())
             .await?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_entry_that_was_altered_or_removed_is_found_out() {
+        for (damage, expected) in [
+            ("UPDATE audit SET changes = '{}' WHERE seq = 3", Chain::Broken { entry: 3 }),
+            ("UPDATE audit SET at = at + 1 WHERE seq = 1", Chain::Broken { entry: 1 }),
+            ("DELETE FROM audit WHERE seq = 2", Chain::Broken { entry: 3 }),
+            (
+                "INSERT INTO audit (at, aggregate, id, action, actor, changes) VALUES (1, 'a', 'b', 'c', '{}', '{}')",
+                Chain::Broken { entry: 6 },
+            ),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let store = Store::open(&folder.path().join("state.db")).await.unwrap();
+            for n in 0..5 {
+                let mut change = store.begin().await.unwrap();
+                let entry = AuditEntry {
+                    at: Timestamp::UNIX_EPOCH,
+                    aggregate: "incident".to_owned(),
+                    id: "1".to_owned(),
+                    action: "changed".to_owned(),
+                    actor: Actor::task("test"),
+                    changes: json!({ "n": [n, n + 1] }),
+                };
+                change.record(&entry).await.unwrap();
+                change.commit().await.unwrap();
+            }
+            assert!(matches!(store.audit().verify().await.unwrap(), Chain::Whole { entries: 5, .. }));
+            let mut change = store.begin().await.unwrap();
+            sqlx::query(damage).execute(change.connection()).await.unwrap();
+            change.commit().await.unwrap();
+            assert_eq!(store.audit().verify().await.unwrap(), expected, "{damage}");
+        }
     }
 }

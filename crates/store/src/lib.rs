@@ -22,7 +22,7 @@ mod topics;
 pub use alerts::Alerts;
 pub use analytics_rules::{AnalyticsRuleRecord, AnalyticsRules};
 pub use app_registrations::{AppRegistration, AppRegistrations, ClientCertificate, ClientSecret};
-pub use audit::{Audit, AuditEntry};
+pub use audit::{Audit, AuditEntry, Chain};
 pub use data_collection_rules::{DataCollectionRuleRecord, DataCollectionRules};
 pub use database::{Change, Store};
 pub use error::StoreError;

@@ -17,6 +17,7 @@ migrations! {
     4 "0004_analytics_rules",
     5 "0005_identity",
     6 "0006_data_collection_rules",
+    7 "0007_audit_chain",
 }
 
 pub(crate) fn migrator() -> Migrator {

@@ -109,6 +109,10 @@ impl Ingest for Nothing {
     fn rule_scope(&self, _: &str) -> Option<String> {
         None
     }
+
+    async fn rules_changed(&self) -> Result<(), ApiError> {
+        Ok(())
+    }
 }
 
 #[async_trait]
@@ -187,7 +191,7 @@ impl Served {
             .header("host", "localhost:8443")
             .header("authorization", format!("Bearer {}", self.token))
             .header("content-type", "application/json")
-            .body(Full::new(bytes).map_err(|never| match never {}).boxed_unsync())
+            .body(Full::new(bytes).map_err(|never| match never {}).boxed())
             .unwrap();
         let reply = self.dispatcher.answer(request, ([127, 0, 0, 1], 1).into()).await;
         let status = reply.status();
