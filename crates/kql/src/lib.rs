@@ -12,6 +12,7 @@
 
 pub mod aggregates;
 pub mod bind;
+pub mod check;
 pub mod dynamic;
 pub mod eval;
 pub mod functions;

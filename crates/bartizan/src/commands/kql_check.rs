@@ -1,8 +1,101 @@
+//! `bartizan kql check --jsonl --schema tables.json` — says what is wrong with one query a line of standard input, and which columns it would
+//! answer, without running it.
+//!
+//! In: `{"id","query"}`. Out: `{"id","errors":[{"kind","code","message","start","end","help"}],"columns":[[name,type]]|null}`. Places are in
+//! UTF-16 units, as editors count; `columns` is null where only a run can tell them. Exit code 0 when every line was answered.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use anyhow::Context;
+use kql::check::{TableSchemas, check, utf16_offset};
+use model::{DiagnosticKind, Timestamp};
+use serde::Deserialize;
+use serde_json::{Value as Json, json};
+
 use super::{Failure, Outcome};
 
 #[derive(clap::Args)]
-pub struct Args {}
+#[command(after_help = "Example:\n  echo '{\"id\":\"1\",\"query\":\"T | where a\"}' | bartizan kql check --jsonl --schema tables.json")]
+pub struct Args {
+    /// One JSON object a line, in and out; the only form there is.
+    #[arg(long, required = true)]
+    jsonl: bool,
+    /// Tables that queries may name: {"Table": [["Column", "type"], …]}.
+    #[arg(long, value_name = "F")]
+    schema: Option<PathBuf>,
+}
 
-pub fn run(_args: Args) -> Outcome {
-    Err(Failure::Wrong("this command is being built".to_owned()))
+#[derive(Deserialize)]
+struct Request {
+    #[serde(default)]
+    id: Json,
+    query: String,
+}
+
+/// Names are looked up by recursion over the syntax tree, whose depth has a bound: a stack of this size is ample for it.
+const STACK: usize = 64 << 20;
+
+pub fn run(args: Args) -> Outcome {
+    debug_assert!(args.jsonl);
+    let schemas = match &args.schema {
+        Some(path) => {
+            let file = File::open(path).with_context(|| format!("cannot open `{}`", path.display()))?;
+            serde_json::from_reader(BufReader::new(file))
+                .map_err(|error| Failure::Wrong(format!("`{}` is no table schema: {error}", path.display())))?
+        }
+        None => TableSchemas::default(),
+    };
+    let now = Timestamp::from_system(SystemTime::now());
+    let worker = std::thread::Builder::new().stack_size(STACK).spawn(move || answer_lines(&schemas, now))?;
+    worker.join().map_err(|_| anyhow::anyhow!("checking broke"))?
+}
+
+fn answer_lines(schemas: &TableSchemas, now: Timestamp) -> Outcome {
+    let (input, mut output) = (std::io::stdin().lock(), std::io::stdout().lock());
+    let mut unread = 0usize;
+    for line in input.lines() {
+        let line = line?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        let answer = match serde_json::from_str::<Request>(&line) {
+            Ok(request) => answer(&request, schemas, now),
+            Err(error) => {
+                unread += 1;
+                let wrong =
+                    json!({"kind": "syntax", "code": "JSON", "message": format!("the line is no request: {error}"), "start": 0, "end": 0});
+                json!({"id": null, "errors": [wrong], "columns": null})
+            }
+        };
+        writeln!(output, "{answer}")?;
+        output.flush()?;
+    }
+    if unread > 0 {
+        return Err(Failure::Wrong(format!("{unread} lines were no requests")));
+    }
+    Ok(())
+}
+
+fn answer(request: &Request, schemas: &TableSchemas, now: Timestamp) -> Json {
+    let text = &request.query;
+    let bound = check(text, schemas, now);
+    let errors: Vec<Json> = bound
+        .diagnostics
+        .iter()
+        .map(|wrong| {
+            let kind = match wrong.kind {
+                DiagnosticKind::Syntax => "syntax",
+                DiagnosticKind::Semantic => "semantic",
+            };
+            let (start, end) = (utf16_offset(text, wrong.start), utf16_offset(text, wrong.end));
+            json!({"kind": kind, "code": wrong.code, "message": wrong.message, "start": start, "end": end, "help": wrong.help})
+        })
+        .collect();
+    let columns = bound
+        .columns
+        .map(|columns| columns.into_iter().map(|(name, ty)| json!([name, ty.map_or("unknown", |ty| ty.name())])).collect::<Vec<_>>());
+    json!({"id": request.id, "errors": errors, "columns": columns})
 }

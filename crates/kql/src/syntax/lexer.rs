@@ -146,14 +146,15 @@ impl Lexer<'_> {
         self.diagnostics.push(Diagnostic { code: code.code, kind: DiagnosticKind::Syntax, message, help, start, end });
     }
 
-    /// White space, Unicode's included (a byte order mark too: texts are pasted from anywhere), and `//` comments.
+    /// White space, Unicode's included (a byte order mark and a zero-width space too: texts are pasted from anywhere), and `//` comments.
     fn skip_blank(&mut self) {
         while let Some(&byte) = self.bytes.get(self.at) {
             if byte.is_ascii_whitespace() || byte == 0x0b {
                 self.at += 1;
             } else if byte == b'/' && self.peek(1) == b'/' {
                 self.at += self.bytes[self.at..].iter().position(|b| *b == b'\n').unwrap_or(self.bytes.len() - self.at);
-            } else if let Some(c) = self.text[self.at..].chars().next().filter(|c| !c.is_ascii() && (c.is_whitespace() || *c == '\u{feff}'))
+            } else if let Some(c) =
+                self.text[self.at..].chars().next().filter(|c| !c.is_ascii() && (c.is_whitespace() || matches!(c, '\u{feff}' | '\u{200b}')))
             {
                 self.at += c.len_utf8();
             } else {
@@ -173,7 +174,7 @@ impl Lexer<'_> {
         if byte.is_ascii_digit() {
             return self.number();
         }
-        if is_word(byte) || (matches!(byte, b'$' | b'@') && is_word(self.peek(1)) && !self.peek(1).is_ascii_digit()) {
+        if is_word(byte) || (byte == b'$' && is_word(self.peek(1)) && !self.peek(1).is_ascii_digit()) {
             return self.word();
         }
         if byte == b'!' {

@@ -1,3 +1,8 @@
-//! Tests of the whole crate against outside truths.
+//! Tests of the whole crate against outside truths, through its public interface alone.
 
 mod binding;
+mod check;
+mod corpus;
+mod robustness;
+mod shared;
+mod syntax;

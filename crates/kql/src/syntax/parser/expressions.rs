@@ -87,12 +87,17 @@ const WORDS: &[(&str, Level, Shape)] = &[
 impl Parser<'_> {
     /// A scalar expression, or a table's name.
     pub(super) fn expr(&mut self) -> Expr {
-        self.binary(Level::Or, false)
+        self.binary(Level::Or)
     }
 
-    /// As [`Self::expr`], where `a:b` means that `a` has `b`, and a word or `*` may stand for itself: the predicate of `search`.
+    /// As [`Self::expr`], or `*` alone: the predicate of `search`.
     pub(super) fn search_expr(&mut self) -> Expr {
-        self.binary(Level::Or, true)
+        let token = self.peek();
+        if self.is("*") && !self.star_compares() {
+            self.advance();
+            return Expr { kind: ExprKind::Star, place: token.start..token.end };
+        }
+        self.expr()
     }
 
     pub(super) fn error(&self) -> Expr {
@@ -100,19 +105,21 @@ impl Parser<'_> {
         Expr { kind: ExprKind::Error, place: at..at }
     }
 
-    fn operation(&self, search: bool) -> Option<Operation> {
+    fn operation(&self) -> Option<Operation> {
         let plain = |op, level| Some(Operation { op, level, shape: Shape::Plain, tokens: 1 });
         match self.peek().kind {
             TokenKind::Sign(op @ ("==" | "!=" | "<>")) => plain(op, Level::Equality),
             TokenKind::Sign(op @ ("<" | "<=" | ">" | ">=")) => plain(op, Level::Relation),
             TokenKind::Sign(op @ ("=~" | "!~")) => plain(op, Level::Text),
-            TokenKind::Sign(":") if search => plain(":", Level::Text),
+            TokenKind::Sign(":") => plain(":", Level::Text),
             TokenKind::Sign(op @ ("+" | "-")) => plain(op, Level::Sum),
             TokenKind::Sign(op @ ("*" | "/" | "%")) => plain(op, Level::Product),
             TokenKind::Word => match self.word()? {
                 "matches" if self.ahead_word(1) == Some("regex") => {
                     Some(Operation { op: "matches regex", level: Level::Text, shape: Shape::Plain, tokens: 2 })
                 }
+                // `make-series … on t in range(…)`
+                "in" if self.ahead_word(1) == Some("range") => None,
                 word => {
                     let (op, level, shape) = *WORDS.iter().find(|(op, ..)| *op == word)?;
                     Some(Operation { op, level, shape, tokens: 1 })
@@ -123,13 +130,15 @@ impl Parser<'_> {
     }
 
     /// Operands and operators that bind at least as tightly as `least`. One frame for all levels: nesting stays cheap on the stack.
-    fn binary(&mut self, least: Level, search: bool) -> Expr {
+    fn binary(&mut self, least: Level) -> Expr {
         let outer = std::mem::replace(&mut self.peak, self.depth);
-        let mut left = self.unary(search);
+        let mut left = self.unary();
         let mut previous = None;
-        while let Some(operation) = self.operation(search).filter(|operation| operation.level >= least) {
+        while let Some(operation) = self.operation().filter(|operation| operation.level >= least) {
             let Operation { op, level, shape, tokens } = operation;
-            if matches!(level, Level::Equality | Level::Relation | Level::Text) && previous == Some(level) {
+            // An operator tighter than the one before it can only follow a list or a range, which nothing compares further.
+            let alone = matches!(level, Level::Equality | Level::Relation | Level::Text) && previous == Some(level);
+            if alone || previous.is_some_and(|previous| level > previous) {
                 self.report(codes::CHAIN, format!("`{op}` cannot follow another comparison of its kind"), None);
             }
             previous = Some(level);
@@ -138,7 +147,7 @@ impl Parser<'_> {
                 break;
             }
             if matches!(level, Level::Or | Level::And) {
-                left = self.chain(left, op, level, search);
+                left = self.chain(left, op, level);
                 continue;
             }
             let op_start = self.peek().start;
@@ -147,7 +156,7 @@ impl Parser<'_> {
             left.place = start..left.place.end;
             let kind = match shape {
                 Shape::Plain => {
-                    let right = self.binary(next(level), search);
+                    let right = self.binary(next(level));
                     ExprKind::Binary { op, left: Box::new(left), right: Box::new(right), op_place }
                 }
                 Shape::List => ExprKind::In { op, left: Box::new(left), list: self.in_list() },
@@ -164,13 +173,13 @@ impl Parser<'_> {
 
     /// All operands of a chain of `and` or of `or`, as a balanced tree: rules list hundreds of alternatives, and a tree leaning to one
     /// side would be as deep. Both operators are associative in three-valued logic.
-    fn chain(&mut self, first: Expr, op: &'static str, level: Level, search: bool) -> Expr {
+    fn chain(&mut self, first: Expr, op: &'static str, level: Level) -> Expr {
         let mut operands = vec![first];
         let mut places = Vec::new();
         while self.is_word(op) {
             let token = self.advance();
             places.push(token.start..token.end);
-            operands.push(self.binary(next(level), search));
+            operands.push(self.binary(next(level)));
         }
         // Each round joins neighbours; the operator between two trees is the one in front of the right one.
         let mut trees: Vec<(Expr, Option<std::ops::Range<usize>>)> =
@@ -199,8 +208,8 @@ impl Parser<'_> {
         let open = self.at;
         if !self.is("(") {
             self.expected("`(` with the values");
-            if self.peek().kind == TokenKind::Word || self.literal_word().is_some() || self.peek().kind == TokenKind::String {
-                return vec![self.binary(Level::Sum, false)];
+            if self.peek().kind == TokenKind::Word || self.truth(0).is_some() || self.peek().kind == TokenKind::String {
+                return vec![self.binary(Level::Sum)];
             }
             return Vec::new();
         }
@@ -236,22 +245,37 @@ impl Parser<'_> {
         (low, high)
     }
 
-    fn unary(&mut self, search: bool) -> Expr {
+    fn unary(&mut self) -> Expr {
         let start = self.peek().start;
         let op = match self.peek().kind {
             TokenKind::Sign("-") => "-",
             TokenKind::Sign("+") => "+",
-            _ => return self.postfix(search),
+            _ => return self.postfix(),
         };
+        if let Some(literal) = self.least_long(op) {
+            return literal;
+        }
         self.advance();
-        let operand = Box::new(self.postfix(false));
+        let operand = Box::new(self.postfix());
         self.taller();
         Expr { kind: ExprKind::Unary { op, operand }, place: self.place_from(start) }
     }
 
+    /// `-9223372036854775808`, whose digits alone do not fit.
+    fn least_long(&mut self, sign: &str) -> Option<Expr> {
+        let (start, token) = (self.peek().start, self.ahead(1));
+        let text = self.slice(token);
+        if sign != "-" || token.kind != TokenKind::Long || literals::long(text).is_some() {
+            return None;
+        }
+        let number = literals::long(&format!("-{text}"))?;
+        self.at += 2;
+        Some(Expr { kind: ExprKind::Literal(Value::Long(number)), place: self.place_from(start) })
+    }
+
     /// A primary expression with its path.
-    pub(super) fn postfix(&mut self, search: bool) -> Expr {
-        let mut expr = self.primary(search);
+    pub(super) fn postfix(&mut self) -> Expr {
+        let mut expr = self.primary();
         let start = expr.place.start;
         loop {
             let dot = self.is(".");
@@ -287,11 +311,11 @@ impl Parser<'_> {
         }
     }
 
-    /// The value that the word here is, where it is one.
-    pub(super) fn literal_word(&self) -> Option<Value> {
-        match self.word()? {
-            "true" | "True" | "TRUE" => Some(Value::Bool(true)),
-            "false" | "False" | "FALSE" => Some(Value::Bool(false)),
+    /// What token `n` is, where it is `true` or `false`.
+    pub(super) fn truth(&self, n: usize) -> Option<bool> {
+        match self.ahead_word(n)? {
+            "true" | "True" | "TRUE" => Some(true),
+            "false" | "False" | "FALSE" => Some(false),
             _ => None,
         }
     }
@@ -301,7 +325,7 @@ impl Parser<'_> {
         let token = self.peek();
         let text = self.slice(token);
         let value = match token.kind {
-            TokenKind::Word => self.literal_word()?,
+            TokenKind::Word => Value::Bool(self.truth(0)?),
             TokenKind::Long => match literals::long(text) {
                 Some(number) => Value::Long(number),
                 None => {
@@ -350,6 +374,9 @@ impl Parser<'_> {
             TokenKind::Sign("+") if self.is_number(1) => "+",
             _ => "",
         };
+        if let Some(literal) = self.least_long(sign) {
+            return literal;
+        }
         if !sign.is_empty() {
             self.advance();
             let place = self.peek().start..self.peek().end;
@@ -372,7 +399,7 @@ impl Parser<'_> {
         matches!(self.ahead(n).kind, TokenKind::Long | TokenKind::Real | TokenKind::Timespan)
     }
 
-    fn primary(&mut self, search: bool) -> Expr {
+    fn primary(&mut self) -> Expr {
         let token = self.peek();
         let start = token.start;
         match token.kind {
@@ -382,12 +409,15 @@ impl Parser<'_> {
                 return Expr { place: name.place.clone(), kind: ExprKind::Name(name) };
             }
             TokenKind::Sign("[") => {
-                let items = if self.enter() { self.bracketed("[", "]", Self::expr) } else { Vec::new() };
+                let open = self.at;
+                self.advance();
+                let item = if self.enter() { self.expr() } else { self.error() };
                 self.leave();
-                return Expr { kind: ExprKind::List(items), place: self.place_from(start) };
+                self.expect_closing("]", open);
+                return Expr { kind: ExprKind::List(vec![item]), place: self.place_from(start) };
             }
             // `*` stands for every column, in front of a comparison.
-            TokenKind::Sign("*") if search || self.star_compares() => {
+            TokenKind::Sign("*") if self.star_compares() => {
                 self.advance();
                 return Expr { kind: ExprKind::Star, place: token.start..token.end };
             }
@@ -418,6 +448,7 @@ impl Parser<'_> {
             "dynamic" if call => return self.dynamic(),
             "datatable" if call => return self.datatable(),
             "externaldata" | "external_data" if call => return self.external_data(),
+            "inline_external_table" if call || self.ahead_word(1) == Some("kind") => return self.inline_external_table(),
             "typeof" if call => return self.type_literal(),
             "toscalar" | "totable" | "materialize" => return self.subquery(),
             "entity_group" if self.ahead_is(1, "[") => {
@@ -445,7 +476,7 @@ impl Parser<'_> {
     /// True at `*` with a comparison behind it.
     fn star_compares(&self) -> bool {
         match self.ahead(1).kind {
-            TokenKind::Sign(sign) => matches!(sign, "==" | "!=" | "=~" | "!~" | "<>"),
+            TokenKind::Sign(sign) => matches!(sign, "==" | "!=" | "=~" | "!~" | "<>" | ":"),
             TokenKind::Word => self
                 .ahead_word(1)
                 .is_some_and(|word| word == "matches" || WORDS.iter().any(|(op, level, _)| *op == word && *level >= Level::Equality)),
@@ -511,6 +542,9 @@ impl Parser<'_> {
             if !ty.text.is_empty() && Type::parse(&ty.text).is_none() {
                 let help = nearest(&ty.text, Type::ALL.iter().map(|ty| ty.name())).map(|name| format!("did you mean `{name}`?"));
                 p.report_at(codes::TYPE, ty.place.clone(), format!("`{}` is no type", ty.text), help);
+            }
+            if names.is_empty() && p.is(",") {
+                p.expected("`)`: several columns are written `name:type`");
             }
             let value = Expr { place: ty.place.clone(), kind: ExprKind::Name(ty) };
             if names.is_empty() {

@@ -7,22 +7,22 @@ use crate::syntax::ast::{Expr, GraphDirection, GraphElement, GraphTable, Operato
 impl Parser<'_> {
     /// `make-graph source --> target [with table on key, …] [with_node_id = name] [partitioned-by column (…)]`
     pub(super) fn make_graph(&mut self) -> OperatorKind {
-        let mut properties = self.properties(&[]);
         let source = self.name(Use::Refer);
         if !(self.eat("-") && self.eat("-")) {
             self.expected("`-->`");
         }
         self.eat(">");
         let target = self.name(Use::Refer);
-        let mut nodes = Vec::new();
+        let (mut nodes, mut properties) = (Vec::new(), Vec::new());
         if self.eat_word("with") {
             nodes = self.list(|p| {
                 let table = p.table();
                 p.expect_word("on");
                 (table, p.name(Use::Refer))
             });
+        } else {
+            properties = self.properties(&["with_node_id"]);
         }
-        properties.extend(self.properties(&["with_node_id"]));
         let mut partitioned_by = None;
         if self.is_word("partitioned") && self.ahead_is(1, "-") && self.ahead_word(2) == Some("by") {
             self.at += 3;

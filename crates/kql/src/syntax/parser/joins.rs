@@ -37,7 +37,7 @@ impl Parser<'_> {
             let message = format!("`{word}` stands in parentheses here");
             self.report(codes::EXPECTED, message, Some(format!("write `({word}(…))`, or give it a name with `let`")));
         }
-        self.postfix(false)
+        self.postfix()
     }
 
     /// As [`Self::table`], or a name with `*` in it, qualified or not.

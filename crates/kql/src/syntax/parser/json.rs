@@ -89,12 +89,11 @@ impl Parser<'_> {
             }
             return;
         }
-        // Digits are kept as written, where JSON writes them so too.
-        if token.kind == TokenKind::Real
-            && text.bytes().all(|b| b.is_ascii_digit() || b == b'.')
+        // Digits are kept as written, where JSON writes them so too: a number may be longer than a long.
+        let plain = text.bytes().all(|b| b.is_ascii_digit() || b == b'.')
             && !text.ends_with('.')
-            && !text.starts_with("00")
-        {
+            && (text.len() == 1 || !text.starts_with('0') || text.starts_with("0."));
+        if plain && matches!(token.kind, TokenKind::Long | TokenKind::Real) {
             self.advance();
             out.push_str(text);
             return;

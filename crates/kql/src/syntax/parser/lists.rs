@@ -32,7 +32,7 @@ impl Parser<'_> {
     /// How many tokens the name at `n` takes: 0 where there is none.
     pub(super) fn name_length(&self, n: usize) -> usize {
         match self.ahead(n).kind {
-            TokenKind::Word => 1,
+            TokenKind::Word if self.truth(n).is_none() => 1,
             _ if self.is_quoted_name(n) => 3,
             _ => 0,
         }
@@ -55,10 +55,7 @@ impl Parser<'_> {
             Use::Declare => keywords::may_declare(word),
             Use::Bare => keywords::may_name(word),
         };
-        if !allowed || word.starts_with('!') || word.ends_with('~') {
-            if self.last == Some(self.at) {
-                return self.no_name();
-            }
+        if !allowed || word.starts_with('!') || word.ends_with('~') || self.truth(0).is_some() {
             let message = format!("`{word}` is a keyword and cannot be a plain name here");
             self.report(codes::KEYWORD, message, Some(format!("write `['{word}']`")));
         }
@@ -244,7 +241,7 @@ impl Parser<'_> {
     pub(super) fn property_value(&mut self) -> Expr {
         let start = self.peek().start;
         match self.peek().kind {
-            TokenKind::Word if self.literal_word().is_none() => {
+            TokenKind::Word if self.truth(0).is_none() => {
                 let name = self.any_word("a value");
                 Expr { place: name.place.clone(), kind: ExprKind::Name(name) }
             }

@@ -217,7 +217,7 @@ fn count(p: &mut Parser<'_>) -> OperatorKind {
     if !p.eat_word("as") {
         return OperatorKind::Count;
     }
-    let name = p.name(Use::Bare);
+    let name = if p.is_quoted_name(0) { p.any_word("a plain name") } else { p.name(Use::Bare) };
     let place = name.place.clone();
     let called = Name { text: "count".to_owned(), place: keyword.clone(), quoted: false };
     let value = Box::new(Expr { kind: ExprKind::Call(Call { name: called, args: Vec::new() }), place: keyword });
@@ -302,7 +302,7 @@ fn sort(p: &mut Parser<'_>) -> OperatorKind {
 
 fn summarize(p: &mut Parser<'_>) -> OperatorKind {
     let properties = p.properties(&[]);
-    let at_by = |p: &Parser<'_>| p.is_word("by") && !p.ahead_is(1, "=");
+    let at_by = |p: &Parser<'_>| p.is_word("by");
     let aggregates = if p.at_operator_end() || at_by(p) { Vec::new() } else { p.named_list() };
     let has_by = at_by(p);
     let by = if has_by {
@@ -315,8 +315,7 @@ fn summarize(p: &mut Parser<'_>) -> OperatorKind {
 }
 
 fn take(p: &mut Parser<'_>) -> OperatorKind {
-    let properties = p.properties(&[]);
-    OperatorKind::Take { properties, count: Box::new(p.named()) }
+    OperatorKind::Take { properties: Vec::new(), count: Box::new(p.named()) }
 }
 
 fn top(p: &mut Parser<'_>) -> OperatorKind {

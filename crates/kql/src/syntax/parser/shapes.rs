@@ -4,12 +4,33 @@
 use model::Type;
 
 use super::Parser;
-use super::lists::Use;
+use super::lists::{Use, nearest};
 use crate::syntax::ast::{
-    Expr, ExprKind, MakeSeriesAggregate, MvItem, Name, OperatorKind, ParsePart, PartitionBody, Property, TopNestedLevel,
+    Call, Expr, ExprKind, MakeSeriesAggregate, MvItem, Name, OperatorKind, ParsePart, PartitionBody, Property, TopNestedLevel,
 };
 use crate::syntax::lexer::TokenKind;
-use crate::syntax::literals;
+use crate::syntax::{codes, literals};
+
+/// Properties of a chart.
+const CHART: &[&str] = &[
+    "accumulate",
+    "anomalycolumns",
+    "kind",
+    "legend",
+    "series",
+    "title",
+    "xaxis",
+    "xcolumn",
+    "xmax",
+    "xmin",
+    "xtitle",
+    "yaxis",
+    "ycolumns",
+    "ymax",
+    "ymin",
+    "ysplit",
+    "ytitle",
+];
 
 impl Parser<'_> {
     pub(super) fn mv_expand(&mut self) -> OperatorKind {
@@ -189,9 +210,19 @@ impl Parser<'_> {
         OperatorKind::Evaluate { properties, call, schema, schema_star }
     }
 
+    /// `invoke f(…)`; of a path such as `f(…).g(…)` the last call counts.
     pub(super) fn invoke(&mut self) -> OperatorKind {
-        let name = self.name(Use::Refer);
-        OperatorKind::Invoke(self.call(name))
+        if !self.ahead_is(self.name_length(0).max(1), "(") {
+            let name = self.name(Use::Refer);
+            return OperatorKind::Invoke(self.call(name));
+        }
+        match self.postfix().kind {
+            ExprKind::Call(call) | ExprKind::MemberCall { call, .. } => OperatorKind::Invoke(call),
+            _ => {
+                self.expected("`(`");
+                OperatorKind::Invoke(Call { name: self.no_name(), args: Vec::new() })
+            }
+        }
     }
 
     pub(super) fn partition(&mut self) -> OperatorKind {
@@ -232,19 +263,16 @@ impl Parser<'_> {
     pub(super) fn render(&mut self) -> OperatorKind {
         let visualization = self.any_word("the kind of chart");
         let mut properties = Vec::new();
-        if self.is_word("with") {
-            self.advance();
-            let open = self.at;
-            self.expect("(");
-            while self.word().is_some() {
-                properties.push(self.render_property());
-                if !self.eat(",") {
-                    break;
+        let open = self.at + 1;
+        if self.eat_word("with") {
+            if self.expect("(") {
+                if !self.is(")") {
+                    properties = self.list(Self::render_property);
                 }
+                self.expect_closing(")", open);
             }
-            self.expect_closing(")", open);
         } else {
-            while self.word().is_some() {
+            while self.word().is_some_and(|word| word == "by" || CHART.contains(&word)) {
                 properties.push(self.render_property());
             }
         }
@@ -253,21 +281,28 @@ impl Parser<'_> {
 
     /// `name = value`, `by columns`; a value may be a list of names, which goes on behind a comma as long as no `name =` follows.
     fn render_property(&mut self) -> Property {
+        if let Some(word) = self.word().filter(|word| !CHART.contains(word) && *word != "by") {
+            let help = nearest(word, CHART.iter().copied()).map(|known| format!("did you mean `{known}`?"));
+            self.report(codes::EXPECTED, format!("`{word}` is no property of a chart"), help);
+        }
         let name = self.any_word("a property");
         if name.text != "by" {
             self.expect("=");
         }
         let start = self.peek().start;
-        let first = self.property_value();
-        let mut values = vec![first];
+        let mut values = vec![self.render_value()];
         while self.is(",") && self.name_length(1) > 0 && !self.ahead_is(1 + self.name_length(1), "=") {
             self.advance();
-            values.push(self.property_value());
+            values.push(self.render_value());
         }
         let value = match values.len() {
             1 => values.swap_remove(0),
             _ => Expr { kind: ExprKind::List(values), place: self.place_from(start) },
         };
         Property { name, value }
+    }
+
+    fn render_value(&mut self) -> Expr {
+        if self.name_length(0) > 0 && self.ahead_is(self.name_length(0), "(") { self.expr() } else { self.property_value() }
     }
 }

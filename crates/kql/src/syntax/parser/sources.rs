@@ -109,6 +109,8 @@ impl Parser<'_> {
         let open = self.at;
         let mut values = Vec::new();
         if self.expect("[") {
+            // Commas in front of the first value and behind the last one are let pass, as the language does.
+            while self.eat(",") {}
             while !self.is("]") {
                 values.push(self.literal_operand());
                 if !self.eat(",") {
@@ -135,13 +137,50 @@ impl Parser<'_> {
         Expr { kind: ExprKind::ExternalData { columns, locations, options }, place: self.place_from(start) }
     }
 
+    /// `inline_external_table [(a: long, …)] kind=… [partition by (…)] [pathformat=(…)] [dataformat=…] (address, …) [with (…)]`
+    pub(super) fn inline_external_table(&mut self) -> Expr {
+        let start = self.advance().start;
+        let columns = if self.is("(") { self.columns() } else { Vec::new() };
+        let mut properties = self.properties(&["kind", "dataformat"]);
+        if self.is_word("partition") {
+            self.advance();
+            self.expect_word("by");
+            self.skip_brackets();
+        }
+        if self.is_word("pathformat") {
+            self.advance();
+            self.expect("=");
+            self.skip_brackets();
+        }
+        properties.extend(self.properties(&["kind", "dataformat"]));
+        let locations = if self.enter() { self.bracketed("(", ")", Self::expr) } else { Vec::new() };
+        self.leave();
+        if self.is_word("with") && self.ahead_is(1, "(") {
+            self.advance();
+            properties.extend(self.options(None));
+        }
+        let options = properties.into_iter().map(|property| (property.name, property.value)).collect();
+        Expr { kind: ExprKind::ExternalData { columns, locations, options }, place: self.place_from(start) }
+    }
+
+    /// Passes over brackets and what stands in them.
+    fn skip_brackets(&mut self) {
+        let open = self.at;
+        if self.expect("(") {
+            match self.find_closing(")") {
+                Some(closing) => self.at = closing + 1,
+                None => self.expect_closing(")", open),
+            }
+        }
+    }
+
     /// `macro-expand [properties] group as name (statements)`: read and not kept.
     fn macro_expand(&mut self) -> Expr {
         let start = self.peek().start;
         self.at += 3;
         let keyword = self.place_from(start);
         self.properties(&["isfuzzy", "kind"]);
-        self.postfix(false);
+        self.postfix();
         self.expect_word("as");
         self.name(Use::Bare);
         let open = self.at;

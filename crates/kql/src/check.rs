@@ -1,0 +1,95 @@
+//! Checking a text without running it: against the schemas of tables alone, with places as editors count them.
+
+use std::collections::HashMap;
+
+use model::{Column, StoredFunction, Timestamp, Type};
+use serde::Deserialize;
+
+use crate::bind::{self, Bound, Schema};
+use crate::plan::Rel;
+use crate::syntax;
+
+/// Tables known by name and columns only: `{"Table": [["Column", "type"], …]}`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(transparent)]
+pub struct TableSchemas(HashMap<String, Vec<(String, ColumnType)>>);
+
+/// A type by any of its names.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "String")]
+struct ColumnType(Type);
+
+/// A word in a schema file that is no type.
+#[derive(Debug, thiserror::Error)]
+#[error("`{0}` is no type")]
+pub struct UnknownType(String);
+
+impl TryFrom<String> for ColumnType {
+    type Error = UnknownType;
+
+    fn try_from(name: String) -> Result<Self, UnknownType> {
+        Type::parse(&name).map(ColumnType).ok_or(UnknownType(name))
+    }
+}
+
+impl Schema for TableSchemas {
+    fn table(&self, name: &str) -> Option<Vec<Column>> {
+        let columns = self.0.get(name)?;
+        Some(columns.iter().map(|(name, ty)| Column::new(name.clone(), ty.0)).collect())
+    }
+
+    fn tables(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.0.keys().cloned().collect();
+        names.sort_unstable();
+        names
+    }
+
+    fn function(&self, _name: &str) -> Option<StoredFunction> {
+        None
+    }
+
+    fn run(
+        &self,
+        _rel: &Rel,
+        _subqueries: &[crate::plan::Subquery],
+    ) -> Result<Option<(u32, Vec<arrow::record_batch::RecordBatch>)>, String> {
+        Ok(None)
+    }
+}
+
+/// Parses and binds `text`: everything that is wrong with it, in the order of the places, and the columns it would answer.
+pub fn check(text: &str, schema: &dyn Schema, now: Timestamp) -> Bound {
+    let mut bound = bind::bind(&syntax::parse(text), schema, now);
+    bound.diagnostics.sort_by_key(|diagnostic| diagnostic.start);
+    bound
+}
+
+/// The number of UTF-16 units in front of byte `offset`, which is where editors and JavaScript see that place. An offset within a character
+/// or behind the text is the next boundary.
+pub fn utf16_offset(text: &str, offset: usize) -> usize {
+    let mut end = offset.min(text.len());
+    while !text.is_char_boundary(end) {
+        end += 1;
+    }
+    text[..end].encode_utf16().count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_counted_as_editors_count() {
+        // `é` is two bytes and one unit, `😀` four bytes and two units.
+        let text = "é😀x";
+        assert_eq!([0, 1, 2, 6, 7, 99].map(|offset| utf16_offset(text, offset)), [0, 1, 1, 3, 4, 4]);
+    }
+
+    #[test]
+    fn schemas_name_types_in_every_spelling_and_no_others() {
+        let schemas: TableSchemas = serde_json::from_str(r#"{"T": [["a", "long"], ["b", "Boolean"]]}"#).unwrap();
+        let types: Vec<Type> = schemas.table("T").unwrap().iter().map(|column| column.ty).collect();
+        assert_eq!(types, [Type::Long, Type::Bool]);
+        assert!(serde_json::from_str::<TableSchemas>(r#"{"T": [["a", "number"]]}"#).is_err());
+    }
+}

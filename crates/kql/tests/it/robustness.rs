@@ -1,0 +1,140 @@
+//! No text makes parsing or binding panic, hang or overflow the stack. Texts are published queries and small ones of ours with tokens and
+//! bytes deleted, doubled, exchanged and put in; seeds are fixed, so that a failure comes again.
+
+use std::time::{Duration, Instant};
+
+use kql::check::{TableSchemas, check};
+use kql::syntax::lexer::lex;
+use kql::syntax::{MAX_DEPTH, parse};
+use model::Timestamp;
+
+use crate::shared;
+use crate::syntax::accepted;
+
+/// Marsaglia's xorshift: enough randomness, the same everywhere.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % n.max(1) as u64) as usize
+    }
+}
+
+/// `text` with one token or byte changed.
+fn mutate(text: &str, random: &mut Random) -> String {
+    let (tokens, _) = lex(text);
+    let mut pieces: Vec<&str> = tokens.iter().map(|token| &text[token.start..token.end]).filter(|piece| !piece.is_empty()).collect();
+    if pieces.is_empty() {
+        return text.to_owned();
+    }
+    let (at, other) = (random.below(pieces.len()), random.below(pieces.len()));
+    match random.below(7) {
+        0 => drop(pieces.remove(at)),
+        1 => pieces.insert(at, pieces[at]),
+        2 => pieces.swap(at, other),
+        3 => pieces[at] = pieces[other],
+        4 => pieces.insert(at, ["(", ")", "[", "{", "|", "\"", "..", ";", "first", "=", "*", "regex"][random.below(12)]),
+        5 => pieces.truncate(at),
+        _ => {
+            let mut bytes = text.as_bytes().to_vec();
+            let at = random.below(bytes.len());
+            bytes[at] = random.below(256) as u8;
+            return String::from_utf8_lossy(&bytes).into_owned();
+        }
+    }
+    pieces.join(" ")
+}
+
+/// Everything that must hold of any text at all.
+fn survives(text: &str, schemas: &TableSchemas) {
+    let started = Instant::now();
+    let bound = check(text, schemas, Timestamp::UNIX_EPOCH);
+    for wrong in &bound.diagnostics {
+        assert!(wrong.start <= wrong.end && wrong.end <= text.len(), "{wrong:?} in {text:?}");
+        assert!(text.is_char_boundary(wrong.start) && text.is_char_boundary(wrong.end), "{wrong:?} in {text:?}");
+        assert!(!wrong.message.is_empty());
+    }
+    // A wide bound: it is there to find what grows out of proportion, on a busy machine too.
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?} for {text:?}", started.elapsed());
+}
+
+/// On a stack as small as threads of a server have.
+fn on_a_small_stack(run: impl FnOnce() + Send + 'static) {
+    std::thread::Builder::new().stack_size(2 << 20).spawn(run).expect("a thread").join().expect("no panic");
+}
+
+#[test]
+fn changed_queries_are_survived() {
+    on_a_small_stack(|| {
+        let mut texts = accepted();
+        if let Some(rows) = shared::corpus() {
+            texts.extend(rows.iter().map(shared::query).filter(|text| text.len() < 3000).step_by(4).map(str::to_owned));
+        }
+        let schemas = TableSchemas::default();
+        let mut random = Random(0x9e37_79b9_7f4a_7c15);
+        for _ in 0..3000 {
+            let mut text = texts[random.below(texts.len())].clone();
+            for _ in 0..=random.below(3) {
+                text = mutate(&text, &mut random);
+            }
+            survives(&text, &schemas);
+        }
+    });
+}
+
+#[test]
+fn nesting_has_a_bound_of_its_own() {
+    // Each is a beginning, a middle that is repeated, and an end that is repeated.
+    let shapes: &[(&str, &str, &str)] = &[
+        ("print ", "(", ")"),
+        ("print ", "f(", ")"),
+        ("print ", "-(", ")"),
+        ("print x", "[x", "]"),
+        ("print dynamic(", "[", "]"),
+        ("print dynamic(", "{\"a\":", "}"),
+        ("T ", "| join (T ", ") on a"),
+        ("T ", "| where a in (T ", ")"),
+        ("T ", "| mv-apply a on (take 1 ", ")"),
+        ("T ", "| partition by a { T ", "}"),
+        ("print ", "toscalar(", ")"),
+        ("T | where a ", "between (1 .. (a ", "))"),
+        ("", "let f = () {", "}"),
+        ("T ", "| fork (take 1 ", ")"),
+        ("", "macro-expand g as x (", ")"),
+        ("externaldata(a:string)[", "externaldata(a:string)[", "]"),
+        ("print a", ".b", ""),
+        ("print 1", "+1", ""),
+        ("print a", "[0]", ""),
+        ("print a", ".f()", ""),
+    ];
+    for (start, middle, end) in shapes.iter().copied() {
+        on_a_small_stack(move || {
+            for times in [10, MAX_DEPTH / 3, 1000, 20_000] {
+                let text = format!("{start}{}{}", middle.repeat(times), end.repeat(times));
+                survives(&text, &TableSchemas::default());
+                let deep = parse(&text).diagnostics.iter().filter(|wrong| wrong.code == "KQL0011").count();
+                assert_eq!(deep, usize::from(times >= 1000), "{times} × {middle}");
+            }
+        });
+    }
+}
+
+#[test]
+fn long_chains_of_conditions_are_no_nesting() {
+    on_a_small_stack(|| {
+        for op in ["or", "and"] {
+            let text = format!("T | where {}", vec!["a == 1"; 5000].join(&format!(" {op} ")));
+            assert!(parse(&text).diagnostics.is_empty());
+            survives(&text, &TableSchemas::default());
+        }
+    });
+}
+
+#[test]
+fn a_broken_text_gives_a_bounded_number_of_diagnostics() {
+    let parsed = parse(&"T | where ) ".repeat(10_000));
+    assert!(parsed.diagnostics.len() <= 101, "{}", parsed.diagnostics.len());
+}
