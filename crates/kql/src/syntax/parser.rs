@@ -32,8 +32,11 @@ use super::lexer::{Token, TokenKind, lex};
 
 pub use operators::operator_names;
 
-/// Levels of nesting that a text may have; published queries need fewer than forty.
+/// Levels of nesting that a text may have. A query within a query weighs [`QUERY_LEVELS`], because binding one takes that much more of the
+/// stack, and threads have 2 MiB.
 pub const MAX_DEPTH: usize = 200;
+
+const QUERY_LEVELS: usize = 4;
 
 /// Diagnostics that are kept; the rest only says the same.
 const MAX_DIAGNOSTICS: usize = 100;
@@ -49,7 +52,11 @@ pub struct Parsed {
 pub fn parse(text: &str) -> Parsed {
     let (tokens, diagnostics) = lex(text);
     let mut parser = Parser { text, tokens, at: 0, depth: 0, peak: 0, last: None, diagnostics };
-    let script = parser.script(None);
+    let mut script = parser.script(None);
+    if parser.peak > MAX_DEPTH {
+        // Nobody shall walk half a tree that is too deep.
+        script = Script::default();
+    }
     let mut diagnostics = parser.diagnostics;
     diagnostics.sort_by_key(|d| d.start);
     if diagnostics.len() > MAX_DIAGNOSTICS {
@@ -245,7 +252,11 @@ impl<'t> Parser<'t> {
 
     /// Goes one level down; false, with a diagnostic and the rest of the text given up, where that is too deep.
     fn enter(&mut self) -> bool {
-        self.depth += 1;
+        self.enter_by(1)
+    }
+
+    fn enter_by(&mut self, levels: usize) -> bool {
+        self.depth += levels;
         self.peak = self.peak.max(self.depth);
         if self.peak <= MAX_DEPTH {
             return true;
@@ -255,7 +266,11 @@ impl<'t> Parser<'t> {
     }
 
     fn leave(&mut self) {
-        self.depth -= 1;
+        self.leave_by(1);
+    }
+
+    fn leave_by(&mut self, levels: usize) {
+        self.depth -= levels;
     }
 
     /// The tree built so far becomes the child of one more node. A chain such as `a + b + c` grows that way without going down a level, so

@@ -1,6 +1,6 @@
 //! Statements: queries, `let` with functions, `declare`, `set` and the rest; and the pipe.
 
-use super::Parser;
+use super::{Parser, QUERY_LEVELS};
 use super::lists::Use;
 use crate::syntax::ast::{Expr, ExprKind, Function, LetValue, Parameter, ParameterType, Script, Statement, StatementKind, SubPipe};
 
@@ -87,14 +87,14 @@ impl Parser<'_> {
         }
         let parameters = self.parameters(false);
         let open = self.at;
-        let body = if self.enter() && self.expect("{") {
+        let body = if self.enter_by(QUERY_LEVELS) && self.expect("{") {
             let body = self.script(Some("}"));
             self.expect_closing("}", open);
             body
         } else {
             Script::default()
         };
-        self.leave();
+        self.leave_by(QUERY_LEVELS);
         Function { view, parameters, body, place: self.place_from(start) }
     }
 
@@ -149,8 +149,12 @@ impl Parser<'_> {
     /// `| operator | operator …`
     fn operators(&mut self) -> Vec<crate::syntax::ast::Operator> {
         let mut operators = Vec::new();
-        while self.eat("|") {
-            operators.push(self.operator());
+        while self.is("|") {
+            if self.enter_by(QUERY_LEVELS) {
+                self.advance();
+                operators.push(self.operator());
+            }
+            self.leave_by(QUERY_LEVELS);
             if !self.at_operator_end() {
                 self.leftover();
             }
