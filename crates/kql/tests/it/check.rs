@@ -6,8 +6,8 @@ use model::Timestamp;
 use crate::shared;
 
 /// Agreement that must not be lost again, in percent.
-const VERDICTS: usize = 60;
-const COLUMNS: usize = 50;
+const VERDICTS: usize = 85;
+const COLUMNS: usize = 95;
 
 #[test]
 fn published_queries_get_the_official_verdict_and_columns() {
