@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 something is wrong with what was read, 2 it could not run.
 
 mod case;
+mod demo;
 mod kql_check;
 mod kql_run;
 mod query;
@@ -29,7 +30,7 @@ enum Command {
     /// Start the service.
     Up(up::Args),
     /// Start the service with a sample stream, sample rules and a story on the terminal.
-    Demo(up::DemoArgs),
+    Demo(demo::Args),
     /// Ask a KQL question of a workspace or of files.
     Query(query::Args),
     /// Run or check KQL in bulk.
@@ -73,7 +74,7 @@ pub fn main() -> ExitCode {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let outcome = match Cli::parse().command {
         Command::Up(args) => up::run(args),
-        Command::Demo(args) => up::demo(args),
+        Command::Demo(args) => demo::run(args),
         Command::Query(args) => query::run(args),
         Command::Kql(Kql::Run(args)) => kql_run::run(args),
         Command::Kql(Kql::Check(args)) => kql_check::run(args),

@@ -1,6 +1,8 @@
 //! The binary: reads the command line and the configuration, wires everything together. The only crate that knows everyone.
 
 mod commands;
+mod config;
+mod service;
 
 use std::process::ExitCode;
 

@@ -87,17 +87,22 @@ impl Client {
 
     /// Creates or replaces a resource and gives the answer.
     pub async fn put(&self, path: &str, version: &str, body: &Value) -> Result<Value, ClientError> {
-        self.arm(reqwest::Method::PUT, path, version, Some(body)).await
+        self.arm(reqwest::Method::PUT, path, version, &[], Some(body)).await
     }
 
     pub async fn get(&self, path: &str, version: &str) -> Result<Value, ClientError> {
-        self.arm(reqwest::Method::GET, path, version, None).await
+        self.get_with(path, version, &[]).await
     }
 
-    async fn arm(&self, method: reqwest::Method, path: &str, version: &str, body: Option<&Value>) -> Result<Value, ClientError> {
+    /// Reads a resource or a list, with further query parameters.
+    pub async fn get_with(&self, path: &str, version: &str, query: &[(&str, &str)]) -> Result<Value, ClientError> {
+        self.arm(reqwest::Method::GET, path, version, query, None).await
+    }
+
+    async fn arm(&self, method: reqwest::Method, path: &str, version: &str, query: &[(&str, &str)], body: Option<&Value>) -> Result<Value, ClientError> {
         let token = self.token("https://management.azure.com").await?;
         let url = format!("{}{path}", self.connection.arm_endpoint.trim_end_matches('/'));
-        let mut request = self.http.request(method, url).query(&[("api-version", version)]).bearer_auth(token.reveal());
+        let mut request = self.http.request(method, url).query(&[("api-version", version)]).query(query).bearer_auth(token.reveal());
         if let Some(body) = body {
             request = request.json(body);
         }

@@ -1,0 +1,169 @@
+//! The composition root: who is given what. Starts every part in order and stops them in the opposite one.
+
+mod connect;
+mod ingest;
+mod lock;
+mod rules;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use detection::Detection;
+use engine::{Engine, SystemClock};
+use incidents::{Correlation, Incidents, OutboxSender, WorkspaceFacts};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use model::{Catalog, Clock, TableWriter, WorkspaceName};
+use pipeline::Pipeline;
+use server::{Dispatcher, ServerConfig, identity};
+use store::Store;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use workspace::{SystemDisk, Workspace};
+
+use crate::config::Config;
+
+/// What the command line and the configuration together mean.
+pub struct Settings {
+    pub data_dir: PathBuf,
+    pub listen: SocketAddr,
+    pub config: Config,
+    /// Load the sample rules that are built in.
+    pub sample_rules: bool,
+}
+
+/// A running service.
+pub struct Service {
+    pub connect: connect::Connect,
+    /// Where `connect.json` was written.
+    pub connect_path: PathBuf,
+    pub store: Store,
+    stop: CancellationToken,
+    server: JoinHandle<Result<(), server::TlsError>>,
+    tasks: Vec<JoinHandle<()>>,
+    workspace: Arc<Workspace>,
+    _lock: lock::DirectoryLock,
+}
+
+impl Service {
+    /// Starts everything; returns when requests are answered.
+    pub async fn start(settings: Settings) -> anyhow::Result<Service> {
+        let Settings { data_dir, listen, config, sample_rules } = settings;
+        let lock = lock::DirectoryLock::take(&data_dir)?;
+        let metrics = metrics_handle()?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+        let store = Store::open(&data_dir.join("state.db")).await.context("cannot open the control state")?;
+        let cloud = identity::bootstrap(&data_dir, &store, &names_of(listen), clock.now()).await?;
+
+        let options = workspace::Options {
+            name: WorkspaceName::new(&cloud.cloud.workspace_name),
+            config: config.workspace.clone(),
+            id: Some(cloud.cloud.workspace_id.clone()),
+            disk: Arc::new(SystemDisk),
+            clock: clock.clone(),
+        };
+        let folder = data_dir.clone();
+        let workspace = Arc::new(tokio::task::spawn_blocking(move || Workspace::open(&folder, options)).await?.context("cannot open the tables")?);
+        for quarantined in &workspace.recovery().quarantined {
+            tracing::error!(?quarantined, "damage was found in the log and set aside");
+        }
+        let (catalog, writer): (Arc<dyn Catalog>, Arc<dyn TableWriter>) = (workspace.clone(), workspace.clone());
+        let rows = engine::Store { catalog: catalog.clone(), snapshots: workspace.clone() };
+        let engine = Arc::new(Engine::new(Some(rows), clock.clone(), engine::Options::default())?);
+
+        // Bound before connect.json is written: with port 0 only the system knows the port.
+        let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+        let address = listener.local_addr()?;
+        let connect = connect::Connect::new(&data_dir, address, &cloud);
+        let facts = Arc::new(WorkspaceFacts {
+            workspace_id: cloud.cloud.workspace_id.clone(),
+            workspace_name: cloud.cloud.workspace_name.clone(),
+            subscription_id: cloud.cloud.subscription_id.clone(),
+            resource_group: cloud.cloud.resource_group.clone(),
+            portal_url: connect.portal_url.clone(),
+        });
+        rules::load(&store, clock.as_ref(), &config.rules, sample_rules).await?;
+
+        let pipeline = Arc::new(Pipeline::new(store.clone(), engine.clone(), writer.clone(), catalog.clone(), clock.clone()));
+        let context = Arc::new(server::Context {
+            engine: engine.clone(),
+            writer: writer.clone(),
+            catalog: catalog.clone(),
+            clock: clock.clone(),
+            store: store.clone(),
+            incidents: Incidents { store: store.clone(), clock: clock.clone(), facts: facts.clone() },
+            ingest: Arc::new(ingest::Door(pipeline)),
+            identity: Arc::new(cloud.identity),
+            cloud: cloud.cloud,
+            metrics: Box::new(move || metrics.render()),
+        });
+        let stop = CancellationToken::new();
+        let dispatcher = Arc::new(Dispatcher::new(context));
+        let server = tokio::spawn(server::serve(ServerConfig::default(), dispatcher, cloud.certificate, listener, clock.clone(), stop.clone()));
+
+        let detection = Detection { store: store.clone(), engine, catalog: catalog.clone(), clock: clock.clone() };
+        let correlation = Correlation { store: store.clone(), clock: clock.clone(), facts };
+        let outbox = OutboxSender { store: store.clone(), writer, catalog, clock };
+        let token = || stop.clone();
+        let tasks = vec![
+            tokio::spawn(detection.run(token())),
+            tokio::spawn({ let stop = token(); async move { correlation.run(stop).await } }),
+            tokio::spawn({ let stop = token(); async move { outbox.run(stop).await } }),
+        ];
+        let connect_path = connect.write(&data_dir).context("cannot write `connect.json`")?;
+        tracing::info!(url = connect.base_url, "Ready.");
+        Ok(Service { connect, connect_path, store, stop, server, tasks, workspace, _lock: lock })
+    }
+
+    /// Waits until the service is told to end (SIGTERM, SIGINT) or its listener breaks.
+    pub async fn wait(&mut self) -> anyhow::Result<()> {
+        tokio::select! {
+            signal = signal() => signal.context("cannot listen for signals"),
+            ended = &mut self.server => Ok(ended??),
+        }
+    }
+
+    /// Stops taking requests, lets those in progress end, then the tasks, then the tables.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        tracing::info!("Stopping.");
+        self.stop.cancel();
+        if !self.server.is_finished() {
+            self.server.await??;
+        }
+        for task in self.tasks {
+            task.await?;
+        }
+        let workspace = self.workspace;
+        tokio::task::spawn_blocking(move || workspace.close()).await?;
+        self.store.close().await;
+        tracing::info!("Stopped.");
+        Ok(())
+    }
+}
+
+/// The recorder is the process's: a second service in it (in tests) shares the first one's.
+fn metrics_handle() -> anyhow::Result<PrometheusHandle> {
+    static HANDLE: std::sync::OnceLock<PrometheusHandle> = std::sync::OnceLock::new();
+    if let Some(handle) = HANDLE.get() {
+        return Ok(handle.clone());
+    }
+    let handle = PrometheusBuilder::new().install_recorder().context("cannot count what happens")?;
+    Ok(HANDLE.get_or_init(|| handle).clone())
+}
+
+/// What the certificate must cover besides the local names.
+fn names_of(listen: SocketAddr) -> Vec<String> {
+    let ip = listen.ip();
+    if ip.is_loopback() || ip.is_unspecified() { Vec::new() } else { vec![ip.to_string()] }
+}
+
+async fn signal() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut term, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = term.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+    }
+}

@@ -1,0 +1,80 @@
+//! `connect.json`: how to reach the service, for its owner and for scripts. Public contract: names are added, never changed.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use server::identity::Bootstrapped;
+use serde::Serialize;
+
+/// What the file says. Every endpoint is a bare https origin.
+#[derive(Clone, Serialize)]
+pub struct Connect {
+    pub base_url: String,
+    /// Absolute path of the certificate authority to trust.
+    pub ca_cert: PathBuf,
+    pub authority: String,
+    pub tenant_id: String,
+    pub client_id: String,
+    client_secret: String,
+    pub subscription_id: String,
+    pub resource_group: String,
+    pub workspace_name: String,
+    pub workspace_id: String,
+    workspace_key: String,
+    pub logs_ingestion_endpoint: String,
+    pub log_analytics_endpoint: String,
+    pub graph_endpoint: String,
+    pub arm_endpoint: String,
+    pub ti_endpoint: String,
+    pub portal_url: String,
+    pub admin_user: String,
+    admin_password: String,
+}
+
+impl Connect {
+    pub fn new(data_dir: &Path, address: SocketAddr, cloud: &Bootstrapped) -> Self {
+        let host = match address.ip() {
+            ip if ip.is_loopback() || ip.is_unspecified() => "localhost".to_owned(),
+            std::net::IpAddr::V6(ip) => format!("[{ip}]"),
+            ip => ip.to_string(),
+        };
+        let base = format!("https://{host}:{}", address.port());
+        let absolute = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned());
+        Self {
+            ca_cert: absolute.join("tls/ca.pem"),
+            authority: base.clone(),
+            tenant_id: cloud.tenant_id.clone(),
+            client_id: cloud.client_id.clone(),
+            client_secret: cloud.client_secret.reveal().clone(),
+            subscription_id: cloud.cloud.subscription_id.clone(),
+            resource_group: cloud.cloud.resource_group.clone(),
+            workspace_name: cloud.cloud.workspace_name.clone(),
+            workspace_id: cloud.cloud.workspace_id.clone(),
+            workspace_key: cloud.workspace_key.reveal().clone(),
+            logs_ingestion_endpoint: base.clone(),
+            log_analytics_endpoint: base.clone(),
+            graph_endpoint: base.clone(),
+            arm_endpoint: base.clone(),
+            ti_endpoint: base.clone(),
+            portal_url: base.clone(),
+            admin_user: cloud.admin_user.clone(),
+            admin_password: cloud.admin_password.reveal().clone(),
+            base_url: base,
+        }
+    }
+
+    /// Replaces `D/connect.json`, readable by its owner only; a reader sees the old file or the new one.
+    pub fn write(&self, data_dir: &Path) -> std::io::Result<PathBuf> {
+        let (path, new) = (data_dir.join("connect.json"), data_dir.join("connect.json.new"));
+        let text = serde_json::to_string_pretty(self).map_err(std::io::Error::other)?;
+        let mut options = std::fs::OpenOptions::new();
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.write(true).create(true).truncate(true).open(&new)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(&new, &path)?;
+        std::fs::File::open(data_dir)?.sync_all()?;
+        Ok(path)
+    }
+}
