@@ -86,7 +86,8 @@ impl Service {
         });
         rules::load(&store, clock.as_ref(), &config.rules, sample_rules).await?;
 
-        let pipeline = Arc::new(Pipeline::new(store.clone(), engine.clone(), writer.clone(), catalog.clone(), clock.clone()));
+        let pipeline = Pipeline::new(engine.clone(), writer.clone(), catalog.clone(), clock.clone());
+        let door = ingest::Door::open(pipeline, store.clone(), cloud.cloud.clone()).await?;
         let context = Arc::new(server::Context {
             engine: engine.clone(),
             writer: writer.clone(),
@@ -94,7 +95,7 @@ impl Service {
             clock: clock.clone(),
             store: store.clone(),
             incidents: Incidents { store: store.clone(), clock: clock.clone(), facts: facts.clone() },
-            ingest: Arc::new(ingest::Door(pipeline)),
+            ingest: door,
             identity: Arc::new(cloud.identity),
             cloud: cloud.cloud,
             metrics: Box::new(move || metrics.render()),
