@@ -40,9 +40,7 @@ enum Command {
     #[command(hide = true)]
     Case(case::Args),
     /// Print completion for a shell.
-    Completion {
-        shell: clap_complete::Shell,
-    },
+    Completion { shell: clap_complete::Shell },
 }
 
 #[derive(Subcommand)]

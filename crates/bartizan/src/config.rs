@@ -94,7 +94,9 @@ fn parse(file: &Path, text: &str) -> Result<Config, ConfigError> {
 
 /// " Did you mean `listen`?" from serde's "unknown field `lisen`, expected one of `listen`, …".
 fn nearest(problem: &str) -> String {
-    let Some(rest) = problem.strip_prefix("unknown field `").or_else(|| problem.strip_prefix("unknown variant `")) else { return String::new() };
+    let Some(rest) = problem.strip_prefix("unknown field `").or_else(|| problem.strip_prefix("unknown variant `")) else {
+        return String::new();
+    };
     let mut quoted = rest.split('`');
     let Some(wrong) = quoted.next() else { return String::new() };
     quoted

@@ -65,7 +65,8 @@ impl Service {
             clock: clock.clone(),
         };
         let folder = data_dir.clone();
-        let workspace = Arc::new(tokio::task::spawn_blocking(move || Workspace::open(&folder, options)).await?.context("cannot open the tables")?);
+        let workspace =
+            Arc::new(tokio::task::spawn_blocking(move || Workspace::open(&folder, options)).await?.context("cannot open the tables")?);
         for quarantined in &workspace.recovery().quarantined {
             tracing::error!(?quarantined, "damage was found in the log and set aside");
         }
@@ -102,7 +103,8 @@ impl Service {
         });
         let stop = CancellationToken::new();
         let dispatcher = Arc::new(Dispatcher::new(context));
-        let server = tokio::spawn(server::serve(ServerConfig::default(), dispatcher, cloud.certificate, listener, clock.clone(), stop.clone()));
+        let server =
+            tokio::spawn(server::serve(ServerConfig::default(), dispatcher, cloud.certificate, listener, clock.clone(), stop.clone()));
 
         let detection = Detection { store: store.clone(), engine, catalog: catalog.clone(), clock: clock.clone() };
         let correlation = Correlation { store: store.clone(), clock: clock.clone(), facts };
@@ -110,8 +112,14 @@ impl Service {
         let token = || stop.clone();
         let tasks = vec![
             tokio::spawn(detection.run(token())),
-            tokio::spawn({ let stop = token(); async move { correlation.run(stop).await } }),
-            tokio::spawn({ let stop = token(); async move { outbox.run(stop).await } }),
+            tokio::spawn({
+                let stop = token();
+                async move { correlation.run(stop).await }
+            }),
+            tokio::spawn({
+                let stop = token();
+                async move { outbox.run(stop).await }
+            }),
         ];
         let connect_path = connect.write(&data_dir).context("cannot write `connect.json`")?;
         tracing::info!(url = connect.base_url, "Ready.");

@@ -55,10 +55,24 @@ fn alert(rule: &AnalyticsRule, run: Run, generated: Timestamp, rows: &Rows, grou
     let (first, last) = (group.start, group.end);
     let text = |column: &str| (first < last).then(|| rows.text(first, column)).flatten();
     let overrides = &properties.alert_details_override;
-    let title = overrides.alert_display_name_format.as_deref().and_then(|format| fill(format, &text)).unwrap_or_else(|| properties.display_name.clone());
-    let description = overrides.alert_description_format.as_deref().and_then(|format| fill(format, &text)).unwrap_or_else(|| properties.description.clone());
-    let severity = overrides.alert_severity_column_name.as_deref().and_then(text).and_then(|name| Severity::parse(&name)).unwrap_or(properties.severity);
-    let tactics = overrides.alert_tactics_column_name.as_deref().and_then(text).map(|list| tactics_of(&list)).filter(|list| !list.is_empty());
+    let title = overrides
+        .alert_display_name_format
+        .as_deref()
+        .and_then(|format| fill(format, &text))
+        .unwrap_or_else(|| properties.display_name.clone());
+    let description = overrides
+        .alert_description_format
+        .as_deref()
+        .and_then(|format| fill(format, &text))
+        .unwrap_or_else(|| properties.description.clone());
+    let severity = overrides
+        .alert_severity_column_name
+        .as_deref()
+        .and_then(text)
+        .and_then(|name| Severity::parse(&name))
+        .unwrap_or(properties.severity);
+    let tactics =
+        overrides.alert_tactics_column_name.as_deref().and_then(text).map(|list| tactics_of(&list)).filter(|list| !list.is_empty());
 
     let mut found: Vec<Entity> = Vec::new();
     let mut details: BTreeMap<String, Vec<String>> = BTreeMap::new();

@@ -43,7 +43,8 @@ fn split_host(full: &str) -> Vec<(String, String)> {
         return vec![("NTDomain".to_owned(), domain.to_owned()), ("HostName".to_owned(), name.to_owned())];
     }
     // An address has dots as well, and no domain.
-    match full.split_once('.').filter(|(name, domain)| !name.is_empty() && !domain.is_empty() && full.parse::<std::net::IpAddr>().is_err()) {
+    match full.split_once('.').filter(|(name, domain)| !name.is_empty() && !domain.is_empty() && full.parse::<std::net::IpAddr>().is_err())
+    {
         Some((name, domain)) => vec![("HostName".to_owned(), name.to_owned()), ("DnsDomain".to_owned(), domain.to_owned())],
         None => vec![("HostName".to_owned(), full.to_owned())],
     }

@@ -29,7 +29,11 @@ pub struct AnalyticsRule {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    Scheduled { frequency: Span, period: Span, trigger: Trigger },
+    Scheduled {
+        frequency: Span,
+        period: Span,
+        trigger: Trigger,
+    },
     /// As rows arrive.
     NearRealTime,
 }
@@ -216,7 +220,10 @@ impl AnalyticsRule {
             return Err(wrong("query", "is empty"));
         }
         if properties.entity_mappings.len() > MAX_ENTITY_MAPPINGS {
-            return Err(wrong("entityMappings", format!("has {} mappings; at most {MAX_ENTITY_MAPPINGS}", properties.entity_mappings.len())));
+            return Err(wrong(
+                "entityMappings",
+                format!("has {} mappings; at most {MAX_ENTITY_MAPPINGS}", properties.entity_mappings.len()),
+            ));
         }
         if properties.custom_details.len() > MAX_CUSTOM_DETAILS {
             return Err(wrong("customDetails", format!("has {} details; at most {MAX_CUSTOM_DETAILS}", properties.custom_details.len())));
@@ -225,7 +232,8 @@ impl AnalyticsRule {
             for field in &mapping.field_mappings {
                 if mapping.entity_type.identifier(&field.identifier).is_none() {
                     let known: Vec<&str> = mapping.entity_type.info().identifiers.iter().map(|identifier| identifier.name).collect();
-                    let problem = format!("`{}` is no identifier of {}; known are {}", field.identifier, mapping.entity_type, known.join(", "));
+                    let problem =
+                        format!("`{}` is no identifier of {}; known are {}", field.identifier, mapping.entity_type, known.join(", "));
                     return Err(wrong(&format!("entityMappings[{index}].fieldMappings"), problem));
                 }
             }
@@ -256,7 +264,11 @@ fn scheduled(properties: &Properties) -> Result<Kind, RuleError> {
         }
     }
     if period < frequency {
-        let problem = format!("is {}, shorter than queryFrequency ({}): rows between two runs would be seen by none", period.to_iso(), frequency.to_iso());
+        let problem = format!(
+            "is {}, shorter than queryFrequency ({}): rows between two runs would be seen by none",
+            period.to_iso(),
+            frequency.to_iso()
+        );
         return Err(wrong("queryPeriod", problem));
     }
     let trigger = Trigger {
@@ -337,13 +349,20 @@ mod tests {
         assert!(with("queryPeriod", json!("PT5S")).contains("allowed is"));
         assert!(with("queryFrequency", json!("PT20M")).contains("seen by none"));
         assert!(with("severity", json!("Awful")).contains("severity"));
-        assert!(with("entityMappings", json!([{"entityType": "IP", "fieldMappings": [{"identifier": "Adress", "columnName": "c"}]}])).contains("known are Address"));
-        assert_eq!(read("Fusion", minimal()).unwrap_err().to_string(), "a rule of kind `Fusion` cannot run here: `Scheduled` and `NRT` can");
+        assert!(
+            with("entityMappings", json!([{"entityType": "IP", "fieldMappings": [{"identifier": "Adress", "columnName": "c"}]}]))
+                .contains("known are Address")
+        );
+        assert_eq!(
+            read("Fusion", minimal()).unwrap_err().to_string(),
+            "a rule of kind `Fusion` cannot run here: `Scheduled` and `NRT` can"
+        );
     }
 
     #[test]
     fn nulls_are_defaults_and_an_nrt_rule_needs_no_schedule() {
-        let rule = read("NRT", json!({"displayName": "x", "query": "T", "tactics": null, "entityMappings": null, "customDetails": null})).unwrap();
+        let rule =
+            read("NRT", json!({"displayName": "x", "query": "T", "tactics": null, "entityMappings": null, "customDetails": null})).unwrap();
         assert_eq!(rule.kind, Kind::NearRealTime);
         assert!(rule.properties.incident_configuration.create_incident);
     }

@@ -88,7 +88,9 @@ fn load(file: &str, document: Document, mut values: Map<String, Value>, text: &s
             Some(line) => RuleError::Yaml { file: file.to_owned(), line, field: yaml_name(&field), problem },
             None => RuleError::File { file: file.to_owned(), field: yaml_name(&field), problem },
         },
-        RuleError::Kind(kind) => RuleError::File { file: file.to_owned(), field: "kind".to_owned(), problem: RuleError::Kind(kind).to_string() },
+        RuleError::Kind(kind) => {
+            RuleError::File { file: file.to_owned(), field: "kind".to_owned(), problem: RuleError::Kind(kind).to_string() }
+        }
         other => other,
     };
     let known = known_keys();
@@ -150,7 +152,10 @@ mod tests {
     #[test]
     fn a_broken_file_says_where() {
         let message = |text: String| parse("r.yaml", &text).unwrap_err().to_string();
-        assert!(message(RULE.replace("queryFrequency: 1h", "queryFrequency: 1m")).starts_with("r.yaml, line 5, field `queryFrequency`: is PT1M"));
+        assert!(
+            message(RULE.replace("queryFrequency: 1h", "queryFrequency: 1m"))
+                .starts_with("r.yaml, line 5, field `queryFrequency`: is PT1M")
+        );
         assert!(message(RULE.replace("severity: High", "severity: Dire")).starts_with("r.yaml, line 4, field `severity`"));
         assert!(message(RULE.replace("entityType: Account", "entityType: Acount")).contains("entityMappings[0].entityType"));
         assert!(message(RULE.replace("name: Many tries\n", "")).contains("missing field `name`"));

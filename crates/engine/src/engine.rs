@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use kql::bind::{Bound, bind};
 use kql::eval::Runtime;
 use kql::plan::Field;
+use kql::syntax::codes::is_tolerated;
 use model::{
     Answer, Clock, Column, Diagnostic, DiagnosticKind, InlineTable, Query, QueryEngine, QueryError, QueryStats, Span, TableName, Timestamp,
     Type,
@@ -124,7 +125,8 @@ async fn on<T: Send + 'static>(
 
 /// Errors, if there are any.
 fn errors(bound: &Bound) -> Result<(), QueryError> {
-    if bound.diagnostics.is_empty() { Ok(()) } else { Err(QueryError::Wrong(bound.diagnostics.clone())) }
+    let wrong: Vec<_> = bound.diagnostics.iter().filter(|diagnostic| !is_tolerated(diagnostic.code)).cloned().collect();
+    if wrong.is_empty() { Ok(()) } else { Err(QueryError::Wrong(wrong)) }
 }
 
 #[async_trait]

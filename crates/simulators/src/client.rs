@@ -99,7 +99,14 @@ impl Client {
         self.arm(reqwest::Method::GET, path, version, query, None).await
     }
 
-    async fn arm(&self, method: reqwest::Method, path: &str, version: &str, query: &[(&str, &str)], body: Option<&Value>) -> Result<Value, ClientError> {
+    async fn arm(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        version: &str,
+        query: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Result<Value, ClientError> {
         let token = self.token("https://management.azure.com").await?;
         let url = format!("{}{path}", self.connection.arm_endpoint.trim_end_matches('/'));
         let mut request = self.http.request(method, url).query(&[("api-version", version)]).query(query).bearer_auth(token.reveal());

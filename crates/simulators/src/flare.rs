@@ -41,9 +41,21 @@ const KINDS: [Kind; 6] = [
     Kind { event_type: "whois", category: "Domain", source: "whois", title: "A look-alike domain was registered", score: 2 },
     Kind { event_type: "google_dork", category: "Open web", source: "google", title: "An internal page is indexed", score: 2 },
     Kind { event_type: "bucket", category: "Cloud", source: "bucket_listing", title: "A storage bucket lists its files", score: 3 },
-    Kind { event_type: "github_repository", category: "Source code", source: "github", title: "A key stands in a public repository", score: 4 },
+    Kind {
+        event_type: "github_repository",
+        category: "Source code",
+        source: "github",
+        title: "A key stands in a public repository",
+        score: 4,
+    },
     Kind { event_type: "forum_post", category: "Dark web", source: "forum", title: "Access to the network is offered for sale", score: 5 },
-    Kind { event_type: "leaked_credential", category: "Credentials", source: "stealer_logs", title: "A password of an employee was leaked", score: 5 },
+    Kind {
+        event_type: "leaked_credential",
+        category: "Credentials",
+        source: "stealer_logs",
+        title: "A password of an employee was leaked",
+        score: 5,
+    },
 ];
 
 const PEOPLE: [&str; 5] = ["ann", "bo", "carla", "deniz", "eve"];

@@ -187,7 +187,11 @@ pub fn parse(file: &str, text: &str) -> Result<Vec<Case>, CaseError> {
             }
             let columns = cells(lines[start])
                 .into_iter()
-                .map(|cell| cell.rsplit_once(": ").map(|(name, ty)| (name.to_owned(), ty.to_owned())).ok_or_else(|| error(start, "a column needs its type: `name: type`")))
+                .map(|cell| {
+                    cell.rsplit_once(": ")
+                        .map(|(name, ty)| (name.to_owned(), ty.to_owned()))
+                        .ok_or_else(|| error(start, "a column needs its type: `name: type`"))
+                })
                 .collect::<Result<Vec<_>, _>>()?;
             let rows: Vec<Vec<String>> = lines[(start + 2).min(at + 1)..=at].iter().map(|line| cells(line)).collect();
             if rows.iter().any(|row| row.len() != columns.len()) {
@@ -200,7 +204,11 @@ pub fn parse(file: &str, text: &str) -> Result<Vec<Case>, CaseError> {
     }
     for case in &cases {
         if case.query.is_empty() || case.from.is_empty() {
-            return Err(CaseError::Format { file: format!("{file} ({})", case.name), line: 0, what: "a case needs a query and a `from:` line" });
+            return Err(CaseError::Format {
+                file: format!("{file} ({})", case.name),
+                line: 0,
+                what: "a case needs a query and a `from:` line",
+            });
         }
     }
     Ok(cases)
@@ -252,12 +260,16 @@ mod tests {
         let cases = parse("strlen.md", TEXT).unwrap();
         assert_eq!(cases.len(), 2);
         assert_eq!(cases[0].name, "strlen > Counts");
-        let answer = Table { columns: vec![("a".into(), "long".into()), ("b".into(), "string".into())], rows: vec![vec!["3".into(), "p|q".into()]] };
+        let answer =
+            Table { columns: vec![("a".into(), "long".into()), ("b".into(), "string".into())], rows: vec![vec!["3".into(), "p|q".into()]] };
         assert_eq!(cases[0].judge(&Ok(answer.clone())), None);
         assert!(cases[0].judge(&Err("no".into())).is_some());
         assert_eq!(cases[1].judge(&Err("KQL0007: no".into())), None);
         let blessed = bless(TEXT, &[(&cases[0], &Ok(answer)), (&cases[1], &Err("KQL".into()))]);
-        assert_eq!(parse("strlen.md", &blessed).unwrap().iter().map(|c| c.expected.clone()).collect::<Vec<_>>(), cases.iter().map(|c| c.expected.clone()).collect::<Vec<_>>());
+        assert_eq!(
+            parse("strlen.md", &blessed).unwrap().iter().map(|c| c.expected.clone()).collect::<Vec<_>>(),
+            cases.iter().map(|c| c.expected.clone()).collect::<Vec<_>>()
+        );
     }
 
     #[test]

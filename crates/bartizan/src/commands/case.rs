@@ -10,7 +10,9 @@ use testkit::cases::{self, Case, Outcome as Answered, Table};
 use super::{Failure, Outcome};
 
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  bartizan case                         all of them\n  bartizan case 'strlen > refuses'      those whose heading contains it\n  bartizan case --bless strlen          rewrite the answers that are ours")]
+#[command(
+    after_help = "Examples:\n  bartizan case                         all of them\n  bartizan case 'strlen > refuses'      those whose heading contains it\n  bartizan case --bless strlen          rewrite the answers that are ours"
+)]
 pub struct Args {
     /// Only cases whose heading contains this; case does not count.
     #[arg(default_value = "")]

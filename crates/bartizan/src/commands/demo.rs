@@ -9,7 +9,10 @@ use super::{Outcome, up};
 use crate::service::Service;
 
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  bartizan demo           runs until Ctrl-C; the stream goes on\n  bartizan demo --once    ends when an incident has opened, with exit code 0")]
+#[group(id = "demo")]
+#[command(
+    after_help = "Examples:\n  bartizan demo           runs until Ctrl-C; the stream goes on\n  bartizan demo --once    ends when an incident has opened, with exit code 0"
+)]
 pub struct Args {
     #[command(flatten)]
     up: up::Args,
@@ -35,8 +38,9 @@ pub fn run(args: Args) -> Outcome {
         let mut service = Service::start(settings).await?;
         println!("Bartizan is up at {} ({} ms).", service.connect.base_url, began.elapsed().as_millis());
         println!("How to connect: {}", service.connect_path.display());
+        let connection = Connection::read(&service.connect_path)?;
         let told = tokio::select! {
-            told = tell(&service) => told,
+            told = tell(connection) => told,
             ended = service.wait() => { ended?; return service.stop().await; }
         };
         let client = match told {
@@ -48,7 +52,10 @@ pub fn run(args: Args) -> Outcome {
         };
         if !args.once {
             println!("\nThe stream goes on, an event every {} s. Ask it something:", EVERY.as_secs());
-            println!("  bartizan query --data-dir {} 'SecurityIncident | take 10'", service.connect_path.parent().unwrap_or(std::path::Path::new(".")).display());
+            println!(
+                "  bartizan query --data-dir {} 'SecurityIncident | take 10'",
+                service.connect_path.parent().unwrap_or(std::path::Path::new(".")).display()
+            );
             println!("Ctrl-C ends it.");
             tokio::select! {
                 ended = service.wait() => ended?,
@@ -61,8 +68,8 @@ pub fn run(args: Args) -> Outcome {
 }
 
 /// One turn of the loop, step by step, through the public API alone.
-async fn tell(service: &Service) -> anyhow::Result<(Client, String)> {
-    let client = Client::new(Connection::read(&service.connect_path)?)?;
+async fn tell(connection: Connection) -> anyhow::Result<(Client, String)> {
+    let client = Client::new(connection)?;
     println!("\nA vendor (a stand-in for Flare) connects with nothing but an app registration:");
     let step = Step::begin("deploys its table and data collection rule");
     let rule = flare::deploy(&client).await?;
@@ -88,7 +95,9 @@ async fn tell(service: &Service) -> anyhow::Result<(Client, String)> {
         }
     })
     .await
-    .map_err(|_| anyhow::anyhow!("no incident opened within {} s; `bartizan up` with BARTIZAN_LOG=debug says more", PATIENCE.as_secs()))??;
+    .map_err(|_| {
+        anyhow::anyhow!("no incident opened within {} s; `bartizan up` with BARTIZAN_LOG=debug says more", PATIENCE.as_secs())
+    })??;
     let properties = &incident["properties"];
     step.end(&format!("#{} {}, severity {}", properties["incidentNumber"], text(&properties["title"]), text(&properties["severity"])));
     println!("  event to incident: {} ms", loop_began.elapsed().as_millis());
@@ -98,7 +107,10 @@ async fn tell(service: &Service) -> anyhow::Result<(Client, String)> {
 async fn newest_incident(client: &Client) -> anyhow::Result<Option<Value>> {
     let path = format!("{}/providers/Microsoft.SecurityInsights/incidents", client.connection.workspace());
     let list = client.get_with(&path, "2025-09-01", &[("$orderby", "properties/lastModifiedTimeUtc desc"), ("$top", "1")]).await?;
-    Ok(list["value"].as_array().and_then(|list| list.first()).map(|incident| json!({"name": incident["name"], "etag": incident["etag"], "properties": incident["properties"]})))
+    Ok(list["value"]
+        .as_array()
+        .and_then(|list| list.first())
+        .map(|incident| json!({"name": incident["name"], "etag": incident["etag"], "properties": incident["properties"]})))
 }
 
 /// The sample stream, until dropped.

@@ -4,8 +4,8 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use server::identity::Bootstrapped;
 use serde::Serialize;
+use server::identity::Bootstrapped;
 
 /// What the file says. Every endpoint is a bare https origin.
 #[derive(Clone, Serialize)]

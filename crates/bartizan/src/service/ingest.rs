@@ -37,7 +37,11 @@ impl Door {
             match Rule::parse(&record.properties) {
                 Ok(rule) => rules.push((record.immutable_id, Rule { resource_id: Some(scope), ..rule })),
                 // It was checked when it was stored: an older version took what this one does not.
-                Err(errors) => tracing::error!(rule = record.name, ?errors, "A stored data collection rule is not understood; uploads to it are refused."),
+                Err(errors) => tracing::error!(
+                    rule = record.name,
+                    ?errors,
+                    "A stored data collection rule is not understood; uploads to it are refused."
+                ),
             }
         }
         self.pipeline.set_rules(rules);

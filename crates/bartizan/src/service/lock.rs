@@ -9,7 +9,11 @@ pub enum LockError {
     #[error("another service is running over `{0}`: stop it, or choose another directory with --data-dir")]
     Taken(PathBuf),
     #[error("cannot use `{path}` as data directory")]
-    Open { path: PathBuf, #[source] cause: std::io::Error },
+    Open {
+        path: PathBuf,
+        #[source]
+        cause: std::io::Error,
+    },
 }
 
 /// Held as long as it lives.

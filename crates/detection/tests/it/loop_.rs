@@ -8,7 +8,10 @@ use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use detection::Detection;
 use futures::stream::BoxStream;
-use model::{Answer, Arrival, Catalog, CatalogError, Clock, Column, Query, QueryEngine, QueryError, Span, TableName, TableSchema, Timestamp, Type, Window, arrow_schema};
+use model::{
+    Answer, Arrival, Catalog, CatalogError, Clock, Column, Query, QueryEngine, QueryError, Span, TableName, TableSchema, Timestamp, Type,
+    Window, arrow_schema,
+};
 use serde_json::json;
 use store::{AnalyticsRuleRecord, Store};
 use tokio_util::sync::CancellationToken;
@@ -146,7 +149,8 @@ async fn run_until(world: &Arc<World>, store: &Store, done: impl AsyncFn() -> bo
 }
 
 async fn titles(store: &Store) -> Vec<String> {
-    let mut titles: Vec<String> = store.alerts().pending(1000).await.unwrap().into_iter().map(|(_, alert)| alert.unwrap().display_name).collect();
+    let mut titles: Vec<String> =
+        store.alerts().pending(1000).await.unwrap().into_iter().map(|(_, alert)| alert.unwrap().display_name).collect();
     titles.sort();
     titles
 }
@@ -188,7 +192,8 @@ async fn a_failing_query_backs_off_and_its_window_stays_due() {
     world.rows.lock().unwrap().push((minute(2), "ann".to_owned()));
     *world.failures_left.lock().unwrap() = 1;
     world.set_now(minute(6));
-    let failures = async || store.analytics_rules().run_state::<serde_json::Value>("rule").await.unwrap().map(|state| state["failures"].clone());
+    let failures =
+        async || store.analytics_rules().run_state::<serde_json::Value>("rule").await.unwrap().map(|state| state["failures"].clone());
     run_until(&world, &store, async || failures().await == Some(json!(1))).await;
     let state = store.analytics_rules().run_state::<serde_json::Value>("rule").await.unwrap().unwrap();
     assert!(state["last_error"].as_str().unwrap().contains("limit of time"), "{state}");

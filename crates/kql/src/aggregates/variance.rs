@@ -40,7 +40,10 @@ static STDEV: AggregateFn = AggregateFn {
     naming: Naming::Prefix("stdev"),
     start: |_| moments(SAMPLE_ROOT),
     // Recorded from Microsoft's engine.
-    examples: &[("datatable(x:long)[1, 3] | summarize stdev(x)", "1.4142135623730951"), ("datatable(x:long)[5] | summarize stdev(x)", "0.0")],
+    examples: &[
+        ("datatable(x:long)[1, 3] | summarize stdev(x)", "1.4142135623730951"),
+        ("datatable(x:long)[5] | summarize stdev(x)", "0.0"),
+    ],
     ..BASE
 };
 

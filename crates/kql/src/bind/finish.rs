@@ -8,6 +8,7 @@ use model::Diagnostic;
 use super::scope::Relation;
 use super::{Binder, Bound};
 use crate::plan::{Expr, Field, OrderKey, Plan, Rel, RelOp};
+use crate::syntax::codes::is_tolerated;
 
 impl Binder<'_> {
     pub(super) fn finish(self, answer: Relation, syntax: Vec<Diagnostic>) -> Bound {
@@ -15,10 +16,10 @@ impl Binder<'_> {
             answer.visible().map(|field| (field.name.to_string(), (!self.unknown.contains(&field.id)).then_some(field.ty))).collect()
         });
         let mut diagnostics = syntax;
-        let wrong_syntax = !diagnostics.is_empty();
+        let wrong_syntax = diagnostics.iter().any(|diagnostic| !is_tolerated(diagnostic.code));
         // After a syntax error half of what follows would be its echo.
         diagnostics.extend(self.diagnostics.into_iter().filter(|_| !wrong_syntax));
-        let planned = diagnostics.is_empty() && self.open.is_none() && !answer.open;
+        let planned = diagnostics.iter().all(|diagnostic| is_tolerated(diagnostic.code)) && self.open.is_none() && !answer.open;
         let mut plan =
             planned.then(|| Plan { root: visible_only(answer.rel), subqueries: self.subqueries, render: self.render, more: self.more });
         if let Some(plan) = &mut plan {

@@ -42,6 +42,13 @@ codes! {
     JSON = "KQL0015", "the text in `dynamic(…)` is no JSON", Some("keys are quoted; values are JSON or literals, not names");
     TOO_MANY = "KQL0016", "there are more mistakes than are shown", None;
     CASE = "KQL0017", "a word is known, but in lower case", None;
+    AGGREGATE_KEYWORD = "KQL0018", "a keyword names an aggregate", None;
+}
+
+/// True for what Microsoft's editors complain about although it can mean but one thing: a keyword as the name of an aggregate, as in
+/// `summarize last = max(x)`, which people's queries have. `kql check` reports it, running a query does not stop at it.
+pub fn is_tolerated(code: &str) -> bool {
+    code == AGGREGATE_KEYWORD.code
 }
 
 #[cfg(test)]

@@ -303,7 +303,14 @@ fn sort(p: &mut Parser<'_>) -> OperatorKind {
 fn summarize(p: &mut Parser<'_>) -> OperatorKind {
     let properties = p.properties(&[]);
     let at_by = |p: &Parser<'_>| p.is_word("by");
+    let before = p.diagnostics.len();
     let aggregates = if p.at_operator_end() || at_by(p) { Vec::new() } else { p.named_list() };
+    // `last = max(x)` among aggregates cannot be anything else; elsewhere the engine refuses such names (recorded).
+    for diagnostic in &mut p.diagnostics[before..] {
+        if diagnostic.code == codes::KEYWORD.code {
+            diagnostic.code = codes::AGGREGATE_KEYWORD.code;
+        }
+    }
     let has_by = at_by(p);
     let by = if has_by {
         p.advance();

@@ -41,8 +41,7 @@ async fn token(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
         return Err(errors::unknown_resource(&resource, &cx.identity.tenant_id));
     }
     let now = cx.clock.now();
-    let token =
-        cx.identity.issue(&app.app_id, &app.object_id, &resource, &call.origin, now).map_err(|error| ApiError::internal(&error))?;
+    let token = cx.identity.issue(&app.app_id, &app.object_id, &resource, &call.origin, now).map_err(|error| ApiError::internal(&error))?;
     metrics::counter!("bartizan_tokens_issued_total").increment(1);
     Reply::json(answer(&token, &resource, now.unix_seconds(), wants_v1))
 }
@@ -104,7 +103,10 @@ mod tests {
     #[test]
     fn version_one_has_its_numbers_as_strings() {
         let one = answer("t", "r", 1000, true);
-        assert_eq!((one["expires_in"].as_str(), one["expires_on"].as_str(), one["resource"].as_str()), (Some("3599"), Some("4599"), Some("r")));
+        assert_eq!(
+            (one["expires_in"].as_str(), one["expires_on"].as_str(), one["resource"].as_str()),
+            (Some("3599"), Some("4599"), Some("r"))
+        );
         assert_eq!(answer("t", "r", 1000, false)["expires_in"], 3599);
     }
 }

@@ -80,7 +80,10 @@ mod tests {
         }
         let deep = [b"[".repeat(1000), b"]".repeat(1000)].concat();
         let code = |body: &[u8]| check_shape(body).unwrap_err().code;
-        assert_eq!((code(b"{}"), code(b""), code(b"1"), code(&deep)), ("InvalidRequestBody".into(), "InvalidRequestBody".into(), "InvalidRequestBody".into(), "JsonTooDeep".into()));
+        assert_eq!(
+            (code(b"{}"), code(b""), code(b"1"), code(&deep)),
+            ("InvalidRequestBody".into(), "InvalidRequestBody".into(), "InvalidRequestBody".into(), "JsonTooDeep".into())
+        );
         assert!(check_shape(b"{\"a\":1}").unwrap_err().message.contains("must be an array"));
     }
 
