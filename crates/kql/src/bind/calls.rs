@@ -245,13 +245,26 @@ impl Binder<'_> {
                 }
             }
         };
-        if cx.open || ignore {
-            if ignore && !cx.open {
-                self.unsupported(place, "`pack_all(true)`");
-            }
+        if cx.open {
             return Scalar { known: true, ..Self::unknown_scalar() }.unplanned(self);
         }
         let mut args = Vec::new();
+        if ignore {
+            // A bag of its own for each column, or none where it is empty, all merged.
+            let mut bags = vec![Scalar::known(Expr::constant(crate::Value::Dynamic("{}".to_owned())))];
+            for field in cx.fields.iter().filter(|field| !field.is_hidden()) {
+                let value = self.column(field);
+                let name = Scalar::known(Expr::constant(crate::Value::String(field.name.to_string())));
+                let places = vec![place.clone(); 3];
+                let text = self.operator("tostring", vec![value.clone()], &places, place);
+                let empty = self.operator("isempty", vec![text], &places, place);
+                let bag = self.operator("bag_pack", vec![name, value], &places, place);
+                let none = Scalar::known(Expr::constant(crate::Value::Dynamic("{}".to_owned())));
+                bags.push(self.operator("iff", vec![empty, none, bag], &places, place));
+            }
+            let places = vec![place.clone(); bags.len()];
+            return self.operator("bag_merge", bags, &places, place);
+        }
         for field in cx.fields.iter().filter(|field| !field.is_hidden()) {
             args.push(Scalar::known(Expr::constant(crate::Value::String(field.name.to_string()))));
             args.push(self.column(field));

@@ -1,6 +1,8 @@
 //! `distinct`.
 
-use crate::bind::Binder;
+use crate::bind::{Binder, diagnostics as code};
+use model::Type;
+
 use crate::bind::naming::{Names, name_of};
 use crate::bind::scope::{Cx, Env, Relation, Scalar};
 use crate::plan::{Rel, RelOp};
@@ -33,7 +35,14 @@ impl Binder<'_> {
             }
         }
         for (_, value, place) in &keys {
-            self.refuse_dynamic(value, place, "a column of `distinct`");
+            if value.known && value.ty() == Type::Dynamic {
+                // Microsoft's parser lets it pass, and when two dynamics are the same is not written anywhere.
+                self.postpone(
+                    code::WRONG_TYPE,
+                    place,
+                    "a column of `distinct` cannot be a dynamic here; make it a scalar first, as with `tostring(…)`",
+                );
+            }
         }
         let mut fields = Vec::with_capacity(keys.len());
         let mut exprs = Vec::with_capacity(keys.len());

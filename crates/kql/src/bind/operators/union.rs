@@ -11,6 +11,11 @@ use crate::syntax::ast::{Expr, ExprKind, Name, Place, Property};
 
 use super::property;
 
+/// A `let` function that stands among the tables.
+fn is_view(binding: &Binding) -> bool {
+    matches!(binding, Binding::Function(function) if function.function.view)
+}
+
 /// One table of a union, and what `withsource` calls it.
 pub(super) struct Leg {
     pub relation: Relation,
@@ -76,14 +81,16 @@ impl Binder<'_> {
             return self.wildcard_legs(pattern, &table.place, fuzzy, env, legs);
         }
         let source = match &table.kind {
-            ExprKind::Name(name) if env.get(&name.text).is_none() => name.text.clone(),
+            ExprKind::Name(name) if env.get(&name.text).is_none_or(is_view) => name.text.clone(),
             _ => format!("{unnamed}{}", legs.len()),
         };
         let before = self.diagnostics.len();
+        let open = self.open.clone();
         let relation = self.table(table, env);
         let missing = fuzzy && self.diagnostics[before..].iter().any(|found| found.code == code::UNKNOWN_TABLE);
         if missing {
             self.diagnostics.truncate(before);
+            self.open = open;
             return;
         }
         legs.push(Leg { relation, source });
@@ -91,9 +98,7 @@ impl Binder<'_> {
 
     fn wildcard_legs(&mut self, pattern: &str, place: &Place, fuzzy: bool, env: &Env, legs: &mut Vec<Leg>) {
         let mut names: Vec<String> = self.schema.tables().into_iter().filter(|name| wildcard(pattern, name)).collect();
-        let views = env
-            .names()
-            .filter(|(name, binding)| wildcard(pattern, name) && matches!(binding, Binding::Function(function) if function.function.view));
+        let views = env.names().filter(|(name, binding)| wildcard(pattern, name) && is_view(binding));
         names.extend(views.map(|(name, _)| name.to_owned()));
         names.sort();
         names.dedup();
@@ -133,7 +138,9 @@ impl Binder<'_> {
                     None => {
                         let mut from = vec![None; legs.len()];
                         from[index] = Some(position);
-                        outputs.push(Output { name: field.name.to_string(), ty: field.ty, known, from });
+                        // Columns of one name stand together.
+                        let last = outputs.iter().rposition(|output| output.name == *field.name).map_or(outputs.len(), |last| last + 1);
+                        outputs.insert(last, Output { name: field.name.to_string(), ty: field.ty, known, from });
                     }
                 }
             }
