@@ -355,6 +355,9 @@ impl Binder<'_> {
     }
 
     fn begin_call(&mut self, function: &UserFunction, place: &Place) -> bool {
+        if !self.count(place) {
+            return false;
+        }
         // A call costs more stack than an expression.
         if self.depth + CALL_DEPTH > super::DEEPEST {
             self.report(code::TOO_DEEP, place, format!("nested more than {} levels deep", super::DEEPEST));

@@ -75,7 +75,10 @@ impl Binder<'_> {
             return self.column(field);
         }
         match cx.env.get(&name.text) {
-            Some(Binding::Scalar(value)) => return value.clone(),
+            Some(Binding::Scalar(value)) => {
+                let value = value.clone();
+                return if self.afford(&value.expr, &name.place) { value } else { Self::unknown_scalar() };
+            }
             Some(Binding::Function(function)) if !function.tabular => {
                 let function = function.clone();
                 return self.scalar_user_call(&function, &[], &name.place, cx);
@@ -107,6 +110,14 @@ impl Binder<'_> {
             self.report_with(code::UNKNOWN_NAME, &name.place, format!("there is no column or variable `{}`", name.text), Some(help));
         }
         Self::unknown_scalar()
+    }
+
+    /// Counts the copy of a variable's value: `let`s of `let`s can double it thirty times over.
+    fn afford(&mut self, expr: &Expr, place: &Place) -> bool {
+        let mut size = 0;
+        expr.walk(&mut |part| size += 1 + part.as_const().and_then(Value::as_str).map_or(0, |text| text.len() / 1024));
+        self.work += size / 16;
+        self.work <= super::LARGEST || self.count(place)
     }
 
     /// `a.b`: a property of a dynamic, a side of a join, the state of a `scan` step.

@@ -227,7 +227,10 @@ fn depth_has_a_bound() {
     let functions =
         (0..200).fold("let f0 = (x:long) { x };".to_owned(), |text, i| text + &format!("let f{} = (x:long) {{ f{i}(x) }};", i + 1));
     let functions = functions + "print f200(1)";
-    let texts = [nested(50), nested(1_000), nested(100_000), pipes, ors, sums, lets, doubling, functions];
+    let twice = (0..40).fold("let g0 = (x:long) { x };".to_owned(), |text, i| text + &format!("let g{} = (x:long) {{ g{i}(x) + g{i}(x) }};", i + 1));
+    let twice = twice + "print g40(1)";
+    let values = (0..40).fold("let v0 = rand();".to_owned(), |text, i| text + &format!("let v{} = v{i} + v{i};", i + 1)) + "print v40";
+    let texts = [twice, values, nested(50), nested(1_000), nested(100_000), pipes, ors, sums, lets, doubling, functions];
     // The stack of a worker thread.
     let thread = std::thread::Builder::new().stack_size(2 << 20).spawn(move || {
         for text in &texts {
