@@ -194,7 +194,6 @@ fn wrong_queries_are_refused() {
     check("T | where strlen(Count) > 1", "error: `strlen` wants string for argument 1, got long");
     check("T | project a = 1, a = 2", "error: there are two columns `a`");
     check("externaldata (a:long) ['https://example.org/x.csv']", "a:long");
-    check("datatable (a:datetime) [now()]", "error: only literals can stand in a `datatable`");
     check("print 1 | where print_0", "error: a condition must be a bool, this is a long");
 }
 
@@ -397,7 +396,7 @@ fn published_queries() {
 }
 
 // Floors, in percent: raise them as the functions and operators arrive; never lower them.
-const MEASURED_COLUMNS: usize = 95;
-const MEASURED_REFUSALS: usize = 93;
-const PUBLISHED_ACCEPTED: usize = 88;
-const PUBLISHED_COLUMNS: usize = 86;
+const MEASURED_COLUMNS: usize = 98;
+const MEASURED_REFUSALS: usize = 94;
+const PUBLISHED_ACCEPTED: usize = 96;
+const PUBLISHED_COLUMNS: usize = 93;
