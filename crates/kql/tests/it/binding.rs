@@ -138,6 +138,8 @@ fn columns_of_operators() {
     check("T | project-rename N = Name | project-keep N, C*", "N:string, Count:long");
     check("T | project-reorder Count, *", "Count:long, Time:datetime, Name:string, Bag:dynamic");
     check("T | extend Name = Count | project Name", "Name:long");
+    check("T | extend tostring(Count), strlen(Name) | project Count, strlen_Name", "Count:string, strlen_Name:long");
+    check("T | extend Count * 2, not(true)", "Time:datetime, Name:string, Count:long, Bag:dynamic, Column1:long, Column2:bool");
     check("T | summarize count(), max(Count) by Name", "Name:string, count_:long, max_Count:long");
     check("T | summarize by Name", "Name:string");
     check("T | distinct Name, Count", "Name:string, Count:long");
@@ -226,7 +228,8 @@ fn depth_has_a_bound() {
     let functions =
         (0..200).fold("let f0 = (x:long) { x };".to_owned(), |text, i| text + &format!("let f{} = (x:long) {{ f{i}(x) }};", i + 1));
     let functions = functions + "print f200(1)";
-    let twice = (0..40).fold("let g0 = (x:long) { x };".to_owned(), |text, i| text + &format!("let g{} = (x:long) {{ g{i}(x) + g{i}(x) }};", i + 1));
+    let twice = (0..40)
+        .fold("let g0 = (x:long) { x };".to_owned(), |text, i| text + &format!("let g{} = (x:long) {{ g{i}(x) + g{i}(x) }};", i + 1));
     let twice = twice + "print g40(1)";
     let values = (0..40).fold("let v0 = rand();".to_owned(), |text, i| text + &format!("let v{} = v{i} + v{i};", i + 1)) + "print v40";
     let texts = [twice, values, nested(50), nested(1_000), nested(100_000), pipes, ors, sums, lets, doubling, functions];

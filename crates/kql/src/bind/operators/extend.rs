@@ -42,9 +42,8 @@ impl Binder<'_> {
                     }
                     name.text.clone()
                 }
-                // A bare column stays what it is.
-                (None, Some(name)) if matches!(value.kind, ExprKind::Name(_)) => name,
-                (None, Some(name)) => names.unique(&name),
+                // `extend tostring(x)` changes `x`.
+                (None, Some(name)) => given.unique(&name),
                 (None, None) => names.unique(&format!("Column{}", index + 1)),
             };
             names.take(&name);
