@@ -166,7 +166,10 @@ impl Change {
         .bind(encode(AGGREGATE, incident)?)
         .execute(self.connection())
         .await?;
-        for (position, alert) in incident.alert_ids.iter().enumerate() {
+        // Alerts are only ever added, at the end: what is there need not be written again.
+        let known: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM incident_alerts WHERE incident = ?").bind(&id).fetch_one(self.connection()).await?;
+        for (position, alert) in incident.alert_ids.iter().enumerate().skip(known as usize) {
             sqlx::query(
                 "INSERT INTO incident_alerts (incident, alert, position) VALUES (?, ?, ?) ON CONFLICT (incident, alert) DO NOTHING",
             )
