@@ -1,0 +1,11 @@
+//! The server from the outside: real TLS, a real HTTP client, and canned ports behind it.
+
+mod bad_input;
+mod bearer;
+mod entra;
+mod house;
+mod ingestion;
+mod listener;
+mod query;
+mod resource_manager;
+mod routes;

@@ -1,0 +1,172 @@
+//! The resource manager. Shapes and codes: WIRE §2, §5 and the REST references of the providers.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::house::{ARM, House, answer};
+
+async fn arm(house: &House, method: Method, path: &str, body: Option<Value>) -> (u16, Value) {
+    let separator = if path.contains('?') { '&' } else { '?' };
+    let mut request = house.call(ARM, method, &format!("{path}{separator}api-version=2023-03-11")).await;
+    if let Some(body) = body {
+        request = request.json(&body);
+    }
+    let (status, body) = answer(request).await;
+    (status.as_u16(), body)
+}
+
+fn table(columns: Value) -> Option<Value> {
+    Some(json!({ "properties": { "schema": { "name": "T_CL", "columns": columns }, "retentionInDays": 30 } }))
+}
+
+#[tokio::test]
+async fn the_one_workspace_is_found_in_any_case() {
+    let house = House::new().await;
+    let (status, workspace) = arm(&house, Method::GET, &house.workspace().to_uppercase(), None).await;
+    assert_eq!((status, &workspace["properties"]["customerId"]), (200, &json!(house.boot.cloud.workspace_id)), "{workspace}");
+    let (_, list) = arm(&house, Method::GET, &format!("{}/providers/Microsoft.OperationalInsights/workspaces/", house.group()), None).await;
+    assert_eq!(list["value"][0]["id"], house.workspace());
+    for (path, code) in [
+        ("/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups", "SubscriptionNotFound"),
+        (&format!("/subscriptions/{}/resourceGroups/other", house.boot.cloud.subscription_id), "ResourceGroupNotFound"),
+        (&format!("{}/providers/Microsoft.OperationalInsights/workspaces/other/tables", house.group()), "ResourceNotFound"),
+    ] {
+        let (status, body) = arm(&house, Method::GET, path, None).await;
+        assert_eq!((status, body["error"]["code"].as_str()), (404, Some(code)), "{body}");
+    }
+    let (status, body) = answer(house.call(ARM, Method::GET, &house.workspace()).await).await;
+    assert_eq!((status.as_u16(), &body["error"]["code"]), (400, &json!("MissingApiVersionParameter")));
+}
+
+#[tokio::test]
+async fn tables_are_made_read_listed_and_removed() {
+    let house = House::new().await;
+    let path = format!("{}/tables/T_CL", house.workspace());
+    for wrong in [
+        json!([]),
+        json!([{ "name": "A", "type": "string" }]),
+        json!([{ "name": "TimeGenerated", "type": "datetime" }, { "name": "a b", "type": "int" }]),
+    ] {
+        let (status, body) = arm(&house, Method::PUT, &path, table(wrong)).await;
+        assert_eq!((status, body["error"]["code"].as_str()), (400, Some("InvalidParameter")), "{body}");
+    }
+    let (status, made) = arm(
+        &house,
+        Method::PUT,
+        &path,
+        table(json!([{ "name": "TimeGenerated", "type": "datetime" }, { "name": "Url", "type": "string" }])),
+    )
+    .await;
+    assert_eq!((status, made["name"].as_str(), &made["properties"]["retentionInDays"]), (200, Some("T_CL"), &json!(30)), "{made}");
+    assert_eq!(
+        made["properties"]["schema"]["columns"][0],
+        json!({ "name": "TimeGenerated", "type": "dateTime", "isHidden": false, "isDefaultDisplay": false })
+    );
+    for name in ["A_CL", "B_CL"] {
+        let schema = json!({ "properties": { "schema": { "name": name, "columns": [{ "name": "TimeGenerated", "type": "datetime" }] } } });
+        assert_eq!(arm(&house, Method::PUT, &format!("{}/tables/{name}", house.workspace()), Some(schema)).await.0, 200);
+    }
+    // Pages: the link is absolute, and following it ends.
+    let mut next = format!("{}/tables?$top=2", house.workspace());
+    let mut names = Vec::new();
+    loop {
+        let (status, page) = arm(&house, Method::GET, &next, None).await;
+        assert_eq!(status, 200, "{page}");
+        names.extend(page["value"].as_array().unwrap().iter().map(|table| table["name"].as_str().unwrap().to_owned()));
+        match page["nextLink"].as_str() {
+            Some(link) => next = link.strip_prefix(&house.base).unwrap().to_owned(),
+            None => break,
+        }
+    }
+    assert_eq!(names, ["A_CL", "B_CL", "T_CL"]);
+    assert_eq!(arm(&house, Method::DELETE, &path, None).await.0, 200);
+    assert_eq!(arm(&house, Method::DELETE, &path, None).await.0, 204);
+    assert_eq!(arm(&house, Method::GET, &path, None).await.0, 404);
+}
+
+#[tokio::test]
+async fn rules_keep_their_immutable_id_and_wrong_ones_are_explained() {
+    let house = House::new().await;
+    crate::ingestion::rule(&house).await;
+    let path = format!("{}/providers/Microsoft.Insights/dataCollectionRules/r", house.group());
+    let (_, first) = arm(&house, Method::GET, &path, None).await;
+    let id = first["properties"]["immutableId"].as_str().unwrap();
+    assert!(id.len() == 36 && id.starts_with("dcr-"), "{id}");
+    // A client sends back what it read.
+    let (status, again) = arm(&house, Method::PUT, &path.to_uppercase(), Some(first.clone())).await;
+    assert_eq!(
+        (status, &again["properties"]["immutableId"], &again["name"]),
+        (200, &first["properties"]["immutableId"], &json!("r")),
+        "{again}"
+    );
+    let (_, list) = arm(
+        &house,
+        Method::GET,
+        &format!("/subscriptions/{}/providers/Microsoft.Insights/dataCollectionRules", house.boot.cloud.subscription_id),
+        None,
+    )
+    .await;
+    assert_eq!(list["value"].as_array().unwrap().len(), 1);
+
+    let with = |pointer: &str, value: Value| {
+        let mut body = first.clone();
+        *body.pointer_mut(pointer).unwrap() = value;
+        Some(body)
+    };
+    for (pointer, value, code, target) in [
+        (
+            "/properties/dataFlows/0/transformKql",
+            json!("source | where Nope == 1"),
+            "InvalidTransformQuery",
+            "properties.dataFlows[0].transformKql",
+        ),
+        (
+            "/properties/dataFlows/0/transformKql",
+            json!("source | project Number=text"),
+            "InvalidTransformOutput",
+            "properties.dataFlows[0].transformKql",
+        ),
+        ("/properties/dataFlows/0/outputStream", json!("Custom-Missing_CL"), "InvalidOutputTable", "properties.dataFlows[0].outputStream"),
+        ("/properties/dataFlows/0/streams", json!(["Custom-Other"]), "InvalidPayload", "properties.dataFlows[0].streams"),
+        (
+            "/properties/destinations/logAnalytics/0/workspaceResourceId",
+            json!("/x"),
+            "InvalidPayload",
+            "properties.destinations.logAnalytics[0].workspaceResourceId",
+        ),
+    ] {
+        let (status, body) = arm(&house, Method::PUT, &path, with(pointer, value)).await;
+        assert_eq!((status, body["error"]["code"].as_str(), body["error"]["target"].as_str()), (400, Some(code), Some(target)), "{body}");
+    }
+    let (_, body) = arm(&house, Method::PUT, &path, with("/properties/dataFlows/0/transformKql", json!("source\n| where Nope == 1"))).await;
+    assert_eq!((&body["error"]["innererror"]["line"], &body["error"]["innererror"]["pos"]), (&json!(2), &json!(8)), "{body}");
+    assert_eq!(arm(&house, Method::DELETE, &path, None).await.0, 200);
+    assert_eq!(arm(&house, Method::DELETE, &path, None).await.0, 204);
+}
+
+#[tokio::test]
+async fn roles_are_given_to_principals_that_exist() {
+    let house = House::new().await;
+    let path = |name: &str| format!("{}/providers/Microsoft.Authorization/roleAssignments/{name}", house.group());
+    let body = |role: &str, principal: &str| Some(json!({ "properties": { "roleDefinitionId": role, "principalId": principal } }));
+    let reader = "acdd72a7-3385-48ef-bd42-f606fba81ae7";
+    let name = uuid::Uuid::new_v4().to_string();
+    assert_eq!(arm(&house, Method::PUT, &path(&name), body(reader, &house.boot.object_id)).await.0, 201);
+    assert_eq!(arm(&house, Method::PUT, &path(&name), body(reader, &house.boot.object_id)).await.0, 200);
+    for (name, role, principal, status, code) in [
+        (name.as_str(), server::OWNER, house.boot.object_id.as_str(), 409, "RoleAssignmentUpdateNotPermitted"),
+        ("not-a-guid", reader, &house.boot.object_id, 400, "InvalidRoleAssignmentId"),
+        (&uuid::Uuid::new_v4().to_string(), reader, &house.boot.client_id, 400, "PrincipalNotFound"),
+        (&uuid::Uuid::new_v4().to_string(), "nonsense", &house.boot.object_id, 400, "RoleDefinitionDoesNotExist"),
+    ] {
+        let (found, answer) = arm(&house, Method::PUT, &path(name), body(role, principal)).await;
+        assert_eq!((found, answer["error"]["code"].as_str()), (status, Some(code)), "{answer}");
+    }
+    let all = format!(
+        "{}/providers/Microsoft.Authorization/roleAssignments?$filter=principalId%20eq%20'{}'",
+        house.group(),
+        house.boot.object_id
+    );
+    assert_eq!(arm(&house, Method::GET, &all, None).await.1["value"].as_array().unwrap().len(), 3);
+    assert_eq!(arm(&house, Method::GET, &path(&name), None).await.1["properties"]["principalId"], house.boot.object_id);
+}
