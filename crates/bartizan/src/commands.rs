@@ -7,6 +7,7 @@ mod demo;
 mod kql_check;
 mod kql_run;
 mod query;
+mod service;
 mod up;
 
 use std::process::ExitCode;

@@ -17,6 +17,9 @@ use crate::lower::Tables;
 use crate::unique::{Keys, arrow_error};
 use crate::window::together;
 
+/// Rows that are handed on at a time.
+const BATCH: usize = 8192;
+
 /// Collects its input, groups it by `keys` in order of first appearance, and runs the body over each group.
 #[derive(Clone)]
 pub(crate) struct GroupOp {
@@ -80,9 +83,19 @@ impl OpState for Collect {
 
     fn finish(&mut self, out: &mut Vec<RecordBatch>) -> Result<(), EvalError> {
         if let Some(whole) = together(&std::mem::take(&mut self.batches))? {
+            // Groups are often tiny; their answers are handed on together.
+            let mut answers = Vec::new();
+            let mut rows = 0;
             for group in groups(&mut self.keys, &whole)? {
-                out.push(self.body.run(&group)?);
+                let answer = self.body.run(&group)?;
+                rows += answer.num_rows();
+                answers.push(answer);
+                if rows >= BATCH {
+                    out.extend(together(&std::mem::take(&mut answers))?);
+                    rows = 0;
+                }
             }
+            out.extend(together(&answers)?);
         }
         Ok(())
     }

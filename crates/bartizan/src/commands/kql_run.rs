@@ -43,14 +43,14 @@ pub fn run(args: Args) -> Outcome {
     let sources = Sources { files: args.files, data_dir: args.data_dir };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.block_on(async {
-        let engine = sources.engine(options)?;
+        let opened = sources.open(options).await?;
         let mut out = std::io::stdout().lock();
         for line in std::io::stdin().lock().lines() {
             let line = line?;
             if line.trim().is_empty() {
                 continue;
             }
-            let answer = answer(engine.as_ref(), &line).await;
+            let answer = answer(opened.engine.as_ref(), &line).await;
             writeln!(out, "{answer}")?;
             out.flush()?;
         }

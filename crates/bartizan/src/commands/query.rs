@@ -1,16 +1,19 @@
 //! `bartizan query` — one KQL question, of a workspace or straight of files.
 
+use std::fs::{File, TryLockError};
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use arrow::record_batch::RecordBatch;
-use engine::{Engine, Options, SystemClock};
+use engine::{Engine, Options, Store, SystemClock};
 use kql::Value;
-use model::{Answer, Query, QueryEngine, QueryError, Type};
+use model::{Answer, Query, QueryEngine, QueryError, Type, WorkspaceName};
 use serde_json::Value as Json;
+use workspace::Workspace;
 
+use super::service::Service;
 use super::{Failure, Outcome};
 
 #[derive(clap::Args)]
@@ -49,14 +52,50 @@ pub struct Sources {
     pub data_dir: Option<PathBuf>,
 }
 
+/// An engine over what a query may read.
+pub struct Opened {
+    pub engine: Arc<dyn QueryEngine>,
+    /// Of the data directory, as long as we read it.
+    _lock: Option<File>,
+}
+
 impl Sources {
-    pub fn engine(&self, options: Options) -> anyhow::Result<Arc<dyn QueryEngine>> {
-        if let Some(data_dir) = &self.data_dir {
-            anyhow::bail!("`{}`: a data directory is read by the running service only; ask it through its API", data_dir.display());
+    pub async fn open(&self, options: Options) -> anyhow::Result<Opened> {
+        let clock = Arc::new(SystemClock::default());
+        let Some(data_dir) = &self.data_dir else {
+            let tables = self.files.iter().map(|path| engine::open(path)).collect::<Result<Vec<_>, _>>()?;
+            let engine = Engine::new(None, clock, options)?.with_files(tables);
+            return Ok(Opened { engine: Arc::new(engine), _lock: None });
+        };
+        let path = data_dir.join("lock");
+        let lock = File::open(&path).with_context(|| format!("`{}` is no data directory of a service", data_dir.display()))?;
+        match lock.try_lock() {
+            Err(TryLockError::WouldBlock) => return Ok(Opened { engine: Arc::new(Service::connect(data_dir).await?), _lock: None }),
+            Err(TryLockError::Error(cause)) => return Err(cause).with_context(|| format!("cannot lock `{}`", path.display())),
+            Ok(()) => {}
         }
-        let tables = self.files.iter().map(|path| engine::open(path)).collect::<Result<Vec<_>, _>>()?;
-        let engine = Engine::new(None, Arc::new(SystemClock::default()), options)?;
-        Ok(Arc::new(engine.with_files(tables)))
+        let name = workspace_name(data_dir)?;
+        let (config, disk) = (workspace::WorkspaceConfig::default(), Arc::new(workspace::SystemDisk));
+        let opened = Arc::new(Workspace::open(data_dir, workspace::Options { name, config, id: None, disk, clock: clock.clone() })?);
+        let engine = Engine::new(Some(Store { catalog: opened.clone(), snapshots: opened }), clock, options)?;
+        Ok(Opened { engine: Arc::new(engine), _lock: Some(lock) })
+    }
+}
+
+/// The one workspace of a data directory.
+fn workspace_name(data_dir: &Path) -> anyhow::Result<WorkspaceName> {
+    let folder = data_dir.join("tables");
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(&folder).with_context(|| format!("cannot read `{}`", folder.display()))? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            names.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    match names.as_slice() {
+        [name] => Ok(WorkspaceName::new(name)),
+        [] => bail!("`{}` holds no workspace", data_dir.display()),
+        _ => bail!("`{}` holds several workspaces: {}", data_dir.display(), names.join(", ")),
     }
 }
 
@@ -64,8 +103,8 @@ pub fn run(args: Args) -> Outcome {
     let sources = Sources { files: args.files, data_dir: args.data_dir };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.block_on(async {
-        let engine = sources.engine(Options::default())?;
-        match engine.query(Query::new(args.kql.clone())).await {
+        let opened = sources.open(Options::default()).await?;
+        match opened.engine.query(Query::new(args.kql.clone())).await {
             Ok(answer) => {
                 print(&answer, args.format).context("cannot write the answer")?;
                 if let Some(why) = &answer.partial {
