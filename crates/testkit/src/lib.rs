@@ -3,3 +3,7 @@
 //! Invariant: nothing here is used while serving; `bartizan case` is the only command that links it.
 
 pub mod cases;
+
+mod disk;
+
+pub use disk::{Random, SimDisk};

@@ -71,7 +71,7 @@ impl CatalogDocument {
     /// With the built-in tables, and the columns that a newer version gave them.
     pub fn with_built_in(mut self) -> Self {
         self.version = 1;
-        for table in builtin::tables() {
+        for table in builtin::tables().iter().cloned() {
             let columns = match self.tables.get(&table.name) {
                 // The user's own type wins where both added a column of the same name.
                 Some(known) => {

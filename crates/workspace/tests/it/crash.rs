@@ -1,0 +1,89 @@
+//! Power cuts at every step of a small life, on a disk that keeps only what was synced.
+
+use std::path::Path;
+
+use testkit::{Random, SimDisk};
+
+use crate::support::{HandClock, add, define, open, seed, small, stored, trials};
+
+/// What a life did before the power went.
+#[derive(Default)]
+struct Life {
+    acknowledged: Vec<i64>,
+    /// Sent without an answer, or with an error.
+    open: Vec<i64>,
+}
+
+/// Appends, flushes and starts again at random until the power fails or it is done.
+async fn live(disk: &SimDisk, random: &mut Random, life: &mut Life, from: i64) {
+    let clock = HandClock::new();
+    let mut at = from;
+    for _start in 0..2 {
+        let Ok(workspace) = open(Path::new("/data"), std::sync::Arc::new(disk.clone()), clock.clone(), small()) else { return };
+        if define(&workspace).await.is_err() {
+            return;
+        }
+        for _ in 0..6 {
+            match random.below(5) {
+                0 => drop(workspace.flush().await),
+                1 => disk.fail_syncs(u32::from(random.below(3) == 0)),
+                _ => {
+                    let first = at;
+                    at += 10;
+                    match add(&workspace, first, 3).await {
+                        Ok(_) => life.acknowledged.push(first),
+                        Err(_) => life.open.push(first),
+                    }
+                }
+            }
+        }
+        disk.fail_syncs(0);
+    }
+}
+
+/// Truth: rows that were acknowledged are there once; rows that were not are there once or not at all, and once after sending again.
+#[tokio::test]
+async fn a_power_cut_at_any_step_loses_nothing_acknowledged() {
+    let seed = seed();
+    let (mut cuts, mut resent) = (0, 0);
+    for story in 0..trials("BARTIZAN_POWER_SEEDS", 12) {
+        let story_seed = seed.wrapping_add(story);
+        let whole = SimDisk::new(story_seed);
+        live(&whole, &mut Random::new(story_seed), &mut Life::default(), 0).await;
+        let steps = whole.steps();
+        // Every step in turn is too much for each run; a stride that differs by story gets to all of them over time.
+        let stride = 1 + steps / 24;
+        for cut in (1 + story % stride..=steps).step_by(stride as usize) {
+            let context = format!("BARTIZAN_SEED={seed}, story {story}, power cut at step {cut} of {steps}");
+            let disk = SimDisk::new(story_seed);
+            let mut life = Life::default();
+            disk.fail_power_at(cut);
+            live(&disk, &mut Random::new(story_seed), &mut life, 0).await;
+            disk.restart();
+            cuts += 1;
+            let workspace = open(Path::new("/data"), std::sync::Arc::new(disk.clone()), HandClock::new(), small()).expect(&context);
+            define(&workspace).await.expect(&context);
+            let found = stored(&workspace);
+            for first in &life.acknowledged {
+                for n in *first..first + 3 {
+                    assert_eq!(found.get(&n), Some(&1), "{context}: acknowledged row {n}");
+                }
+            }
+            assert!(found.values().all(|count| *count == 1), "{context}: a row is stored twice: {found:?}");
+            for first in &life.open {
+                let whole = (*first..first + 3).filter(|n| found.contains_key(n)).count();
+                assert!(whole == 0 || whole == 3, "{context}: append {first} is stored in part");
+                add(&workspace, *first, 3).await.expect(&context);
+                resent += 1;
+            }
+            workspace.flush().await.expect(&context);
+            drop(workspace);
+            let workspace = open(Path::new("/data"), std::sync::Arc::new(disk), HandClock::new(), small()).expect(&context);
+            let found = stored(&workspace);
+            let expected = (life.acknowledged.len() + life.open.len()) * 3;
+            assert_eq!((found.len(), found.values().all(|count| *count == 1)), (expected, true), "{context}");
+        }
+    }
+    println!("{cuts} power cuts, {resent} appends sent again");
+    assert!(cuts > 100 && resent > 0);
+}
