@@ -227,6 +227,7 @@ families! {  // alphabetical
     date_text,
     encode,
     extract,
+    geo,
     hashes,
     index,
     indexof,
@@ -247,6 +248,7 @@ families! {  // alphabetical
     strcat,
     strlen,
     text_match,
+    units,
     zones,
 }
 
