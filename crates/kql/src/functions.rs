@@ -242,6 +242,7 @@ families! {  // alphabetical
     parse_text,
     parse_xml,
     series,
+    series_fit,
     sets,
     special,
     split,
