@@ -229,6 +229,7 @@ families! {  // alphabetical
     extract,
     geo,
     hashes,
+    hll,
     index,
     indexof,
     ipv4,

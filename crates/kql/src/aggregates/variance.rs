@@ -41,7 +41,7 @@ static STDEV: AggregateFn = AggregateFn {
     start: |_| moments(SAMPLE_ROOT),
     // Recorded from Microsoft's engine.
     examples: &[
-        ("datatable(x:long)[1, 3] | summarize stdev(x)", "1.4142135623730951"),
+        ("datatable(x:long)[1, 3] | summarize round(stdev(x), 6)", "1.414214"),
         ("datatable(x:long)[5] | summarize stdev(x)", "0.0"),
     ],
     ..BASE

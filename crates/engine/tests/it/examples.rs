@@ -1,0 +1,30 @@
+//! The examples that aggregates, window functions and plug-ins carry for the reference are true.
+
+use kql::{aggregates, ops, windows};
+
+/// Each query's last cell is what the example says, in all ways of running it.
+fn hold(kind: &str, examples: impl Iterator<Item = (&'static str, &'static [(&'static str, &'static str)])>) {
+    for (name, examples) in examples {
+        for (kql, expected) in examples {
+            let rows = super::rows(kql);
+            let last = rows.last().unwrap_or_else(|| panic!("{kind} `{name}`: no rows from {kql}"));
+            let cell = last.rsplit('|').next().unwrap_or_default();
+            assert_eq!(cell, *expected, "{kind} `{name}`: {kql}");
+        }
+    }
+}
+
+#[test]
+fn aggregates_do_what_their_examples_say() {
+    hold("aggregate", aggregates::all().map(|function| (function.name, function.examples)));
+}
+
+#[test]
+fn windows_do_what_their_examples_say() {
+    hold("window", windows::all().map(|function| (function.name, function.examples)));
+}
+
+#[test]
+fn plugins_do_what_their_examples_say() {
+    hold("plug-in", ops::plugins::PLUGINS.iter().map(|plugin| (plugin.name, plugin.examples)));
+}

@@ -1,0 +1,57 @@
+//! `dcount_hll(hll)`, `hll_merge(hll, hll, …)` — reading and joining what the aggregate `hll` gives. See [`crate::aggregates::sketch`].
+
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, Int64Array, StringViewArray};
+use model::Type;
+
+use super::{Arg, Family, Resolved, ScalarFn, Signature, SignatureError, kernel};
+use crate::aggregates::sketch::Sketch;
+
+pub static FAMILY: Family = &[&DCOUNT_HLL, &HLL_MERGE];
+
+static DCOUNT_HLL: ScalarFn = ScalarFn {
+    name: "dcount_hll",
+    summary: "The number of distinct values behind a result of `hll`",
+    signature: Signature::Fixed { args: &[("hll", Type::Dynamic)], required: 1, returns: Type::Long },
+    examples: &[(r#"dcount_hll(dynamic(["DgA="]))"#, "0")],
+    prepare: |_| {
+        Ok(kernel(|args| {
+            let sketches = args.array(0);
+            let counts = sketches.as_string_view().iter().map(|json| Some(Sketch::from_json(json?)?.count()));
+            Arc::new(counts.collect::<Int64Array>())
+        }))
+    },
+    ..ScalarFn::DEFAULT
+};
+
+static HLL_MERGE: ScalarFn = ScalarFn {
+    name: "hll_merge",
+    summary: "Several results of `hll` as one; nulls are ignored",
+    signature: Signature::Custom(resolve),
+    examples: &[(r#"dcount_hll(hll_merge(dynamic(["DgA="]), dynamic(["DgA="])))"#, "0")],
+    prepare: |_| {
+        Ok(kernel(|args| {
+            let columns: Vec<_> = (0..args.len()).map(|index| args.array(index)).collect();
+            let merged = (0..args.rows).map(|row| {
+                let present = columns.iter().filter(|column| column.is_valid(row));
+                let mut sketches = present.filter_map(|column| Sketch::from_json(column.as_string_view().value(row)));
+                let mut all = sketches.next()?;
+                sketches.for_each(|sketch| all.merge(&sketch));
+                Some(all.to_json())
+            });
+            Arc::new(merged.collect::<StringViewArray>())
+        }))
+    },
+    ..ScalarFn::DEFAULT
+};
+
+fn resolve(args: &[Arg]) -> Result<Resolved, SignatureError> {
+    if args.is_empty() {
+        return Err(SignatureError::Count { least: 1, most: None });
+    }
+    match args.iter().position(|arg| arg.ty != Type::Dynamic) {
+        Some(index) => Err(SignatureError::Type { index, wants: "a dynamic".into() }),
+        None => Ok(Resolved { args: vec![Type::Dynamic; args.len()], returns: Type::Dynamic }),
+    }
+}
