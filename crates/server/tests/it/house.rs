@@ -60,7 +60,8 @@ impl House {
         let store = Store::open(&folder.path().join("state.db")).await.unwrap();
         let clock = Arc::new(HandClock(AtomicI64::new(noon().ticks())));
         let Bootstrapped { identity, certificate, cloud, tenant_id, client_id, client_secret, .. } =
-            bootstrap(folder.path(), &store, &[], noon()).await.unwrap();
+            // The HTTP client judges the certificate by the real clock.
+            bootstrap(folder.path(), &store, &[], Timestamp::from_system(std::time::SystemTime::now())).await.unwrap();
         let object_id = store.app_registrations().get(&client_id).await.unwrap().unwrap().object_id;
         let engine = Arc::new(Canned::default());
         let pipeline = Arc::new(Pipe::new(store.clone(), cloud.group_path()));
