@@ -154,8 +154,7 @@ impl Pipeline {
             rows.push(Rows { table: TableName::new(DEAD_LETTERS), batch });
         }
         metrics::counter!("bartizan_pipeline_dead_letters_total").increment(dead as u64);
-        // The key is the sender's for this stream of this rule; another's may be equal.
-        let key = ingest.key.as_ref().map(|key| format!("{}\n{}\n{key}", ingest.rule.to_ascii_lowercase(), ingest.stream));
+        let key = ingest.key.as_ref().map(|key| batch_key(&ingest, key));
         let ack = self.writer.append(Append { rows, key, position: None }).await.map_err(|error| match error {
             AppendError::Busy { reason, retry_after_seconds } => IngestError::Busy { reason: reason.to_owned(), retry_after_seconds },
             error => IngestError::Store(error),
@@ -207,6 +206,13 @@ impl Pipeline {
         let limits = Limits { time: TRANSFORM_TIME, rows: 10_000_000, bytes: ByteSize(1 << 30), memory: ByteSize(512 << 20) };
         Query { limits, ..Query::new(transform) }.with_scope(scope)
     }
+}
+
+/// The sender's key, for this stream of this rule and these very bytes. Clients exist that send one request id with every part of a large
+/// upload: by the id alone all parts but the first would be acknowledged and lost.
+fn batch_key(ingest: &Ingest, key: &str) -> String {
+    let content = Uuid::new_v5(&Uuid::NAMESPACE_OID, &ingest.body);
+    format!("{}\n{}\n{content}\n{key}", ingest.rule.to_ascii_lowercase(), ingest.stream)
 }
 
 type Output = (Vec<RecordBatch>, Vec<String>);

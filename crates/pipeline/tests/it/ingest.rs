@@ -1,0 +1,110 @@
+//! What becomes of records.
+
+use std::sync::atomic::Ordering;
+
+use pipeline::{BodyError, IngestError};
+
+use crate::world::{RULE, pipeline, rule, upload};
+
+#[tokio::test]
+async fn a_stream_feeds_its_flows_in_one_append() {
+    let (world, pipeline) = pipeline(&[("source | where n > 0", "Custom-T_CL"), ("source", "Custom-T_CL")]);
+    let body = r#"[{"n": 1, "Who": "ann", "Raw": {"a": [1]}}, {"n": 0, "Who": "bob"}, {"n": "x"}, 7]"#;
+    let ingested = pipeline.ingest(upload(body)).await.unwrap();
+    assert_eq!((ingested.rows, ingested.dead), (3, 2));
+    assert_eq!(world.appends.lock().unwrap().len(), 1);
+    assert_eq!(world.rows("T_CL", &["n", "Who", "Raw"]), ["1|ann|{\"a\":[1]}", "1|ann|{\"a\":[1]}", "0|bob|"]);
+    // Noon, in ticks since year 1: the arrival stands in for the missing time.
+    let noon = model::Timestamp::parse_iso("2026-03-01T12:00:00Z").unwrap().ticks().to_string();
+    assert!(world.rows("T_CL", &["TimeGenerated"]).iter().all(|time| *time == noon));
+    let letters = world.rows("DCRLogErrors", &["Record_CF", "Message", "InputStreamId", "ClientRequestId", "_ResourceId"]);
+    let tail = format!("Custom-S|request 1|{RULE}");
+    assert_eq!(letters, [format!("{{\"n\": \"x\"}}|column `n`: `x` is no int|{tail}"), format!("7|the record is no JSON object|{tail}")]);
+}
+
+#[tokio::test]
+async fn a_transform_that_fails_loses_no_record() {
+    let (world, pipeline) = pipeline(&[("source | extend boom = 1 / n", "Custom-T_CL"), ("source | where n > 0", "Custom-T_CL")]);
+    let ingested = pipeline.ingest(upload(r#"[{"n": 1}, {"n": 2}]"#)).await.unwrap();
+    assert_eq!((ingested.rows, ingested.dead), (2, 2));
+    assert_eq!(
+        world.rows("DCRLogErrors", &["Record_CF", "Message"]),
+        [r#"{"n": 1}|the transform failed: it went boom"#, r#"{"n": 2}|the transform failed: it went boom"#]
+    );
+}
+
+#[tokio::test]
+async fn what_may_pass_later_is_refused_whole() {
+    let (world, pipeline) = pipeline(&[("source | where n > 0", "Custom-T_CL"), ("source | hungry", "Custom-T_CL")]);
+    assert!(matches!(pipeline.ingest(upload(r#"[{"n": 1}]"#)).await, Err(IngestError::Busy { .. })));
+    pipeline.put_rule(RULE, rule(&[("source", "Custom-T_CL")]));
+    world.full.store(true, Ordering::SeqCst);
+    let error = pipeline.ingest(upload(r#"[{"n": 1}]"#)).await.unwrap_err();
+    assert_eq!(error.to_string(), "records are not taken now: the disk is full; try again in 10 s");
+    assert!(world.appends.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_missing_table_keeps_the_records() {
+    let (world, pipeline) = pipeline(&[("source", "Custom-Gone_CL")]);
+    let ingested = pipeline.ingest(upload(r#"[{"n": 1}]"#)).await.unwrap();
+    assert_eq!((ingested.rows, ingested.dead), (0, 1));
+    assert_eq!(world.rows("DCRLogErrors", &["Message"]), ["there is no table `Gone_CL`"]);
+}
+
+#[tokio::test]
+async fn changes_of_values_are_noted() {
+    let (world, pipeline) = pipeline(&[("source", "Custom-T_CL")]);
+    let long = "x".repeat(70_000);
+    let body = format!(r#"[{{"TimeGenerated": "2020-01-01T00:00:00Z", "Who": "{long}"}}]"#);
+    let ingested = pipeline.ingest(upload(&body)).await.unwrap();
+    assert_eq!((ingested.rows, ingested.dead), (1, 0));
+    assert_eq!(world.rows("T_CL", &["Who"])[0].len(), 65_536);
+    let notes = world.rows("DCRLogErrors", &["OperationName", "Message"]);
+    assert_eq!(notes[0], "Note|table `T_CL`: 1 values of column `Who` were longer than 64 KB and were cut");
+    assert!(notes[1].contains("were more than 2 days old"), "{notes:?}");
+}
+
+#[tokio::test]
+async fn a_key_is_for_these_very_records() {
+    let (world, pipeline) = pipeline(&[("source", "Custom-T_CL")]);
+    for body in [r#"[{"n": 1}]"#, r#"[{"n": 1}]"#, r#"[{"n": 2}]"#] {
+        pipeline.ingest(upload(body)).await.unwrap();
+    }
+    pipeline.ingest(pipeline::Ingest { key: None, ..upload("[]") }).await.unwrap();
+    let keys: Vec<_> = world.appends.lock().unwrap().iter().map(|append| append.key.clone()).collect();
+    assert!(keys[0].is_some() && keys[0] == keys[1] && keys[1] != keys[2] && keys[3].is_none(), "{keys:?}");
+}
+
+#[tokio::test]
+async fn refusals_are_told_apart() {
+    let (world, pipeline) = pipeline(&[("source", "Custom-T_CL")]);
+    let to = |rule: &str, stream: &str| pipeline::Ingest { rule: rule.to_owned(), stream: stream.to_owned(), ..upload("[]") };
+    assert!(matches!(pipeline.ingest(to("dcr-2", "Custom-S")).await, Err(IngestError::UnknownRule(_))));
+    assert!(matches!(pipeline.ingest(to(RULE, "Custom-Other")).await, Err(IngestError::UnknownStream { .. })));
+    assert!(pipeline.ingest(to(&RULE.to_uppercase(), "Custom-S")).await.is_ok());
+    assert!(matches!(pipeline.ingest(upload("{}")).await, Err(IngestError::Body(BodyError::NotAnArray))));
+    assert!(matches!(pipeline.ingest(upload(&"[".repeat(1000))).await, Err(IngestError::Body(BodyError::TooDeep))));
+    assert!(matches!(pipeline.ingest(upload("[1,")).await, Err(IngestError::Body(BodyError::Syntax { .. }))));
+    assert_eq!(world.rows("T_CL", &["n"]).len(), 0);
+}
+
+#[tokio::test]
+async fn a_rule_is_checked_against_tables_and_language() {
+    let (_, pipeline) = pipeline(&[("source", "Custom-T_CL")]);
+    let flows = [
+        ("source", "Custom-Gone_CL"),
+        ("source | nonsense", "Custom-T_CL"),
+        ("source | project Nothing", "Custom-T_CL"),
+        ("source", "Custom-T_CL"),
+    ];
+    let errors: Vec<String> = pipeline.check(&rule(&flows)).await.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        errors,
+        [
+            "`properties.dataFlows[0].outputStream` names table `Gone_CL`, which does not exist",
+            "`properties.dataFlows[1].transformKql` is wrong at offset 9: what is this",
+            "`properties.dataFlows[2].transformKql` gives no column that table `T_CL` has",
+        ]
+    );
+}
