@@ -106,10 +106,6 @@ impl Ingest for Nothing {
         Ok(())
     }
 
-    async fn rules_changed(&self) -> Result<(), ApiError> {
-        Ok(())
-    }
-
     fn rule_scope(&self, _: &str) -> Option<String> {
         None
     }
