@@ -89,6 +89,8 @@ pub enum SignatureError {
     Type { index: usize, wants: Cow<'static, str> },
     /// Argument `index` must be a constant, or is one that is not allowed.
     Constant { index: usize, wants: Cow<'static, str> },
+    /// A form of the call that is understood and not offered; says which.
+    Unsupported(&'static str),
 }
 
 /// What is known before the first row.
@@ -108,6 +110,9 @@ pub enum PrepareError {
     Constant(String),
     #[error("not available here")]
     Unsupported,
+    /// Needs something that this server does not come with; says what.
+    #[error("{0}")]
+    Lacking(&'static str),
 }
 
 /// Arguments of one call over one batch.

@@ -89,6 +89,7 @@ pub fn resolve<const AT: usize>(args: &[Arg], inner: fn(&[Arg]) -> Result<Resolv
         SignatureError::Count { least, most } => SignatureError::Count { least: least + 1, most: most.map(|n| n + 1) },
         SignatureError::Type { index, wants } => SignatureError::Type { index: shift(index), wants },
         SignatureError::Constant { index, wants } => SignatureError::Constant { index: shift(index), wants },
+        other @ SignatureError::Unsupported(_) => other,
     })?;
     resolved.args.insert(AT, Type::Bool);
     Ok(resolved)

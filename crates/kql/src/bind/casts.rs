@@ -177,6 +177,7 @@ impl Binder<'_> {
                 let at = places.get(*index).unwrap_or(place);
                 self.report(code::NOT_CONSTANT, at, format!("`{name}` wants {wants} for argument {}", index + 1));
             }
+            SignatureError::Unsupported(what) => self.report(code::UNSUPPORTED, place, format!("`{name}` {what}")),
         }
     }
 }

@@ -56,7 +56,9 @@ pub(super) fn name_of(expr: &Expr) -> Option<String> {
                 _ => name_of(first),
             }
         }
-        ExprKind::Call(call) if call.name.text == "strlen" => Some(format!("strlen_{}", name_of(call.args.first()?)?)),
+        ExprKind::Call(call) if matches!(call.name.text.as_str(), "strlen" | "dcount_hll") => {
+            Some(format!("{}_{}", call.name.text, name_of(call.args.first()?)?))
+        }
         ExprKind::Call(call) => aggregate_name(call),
         _ => None,
     }

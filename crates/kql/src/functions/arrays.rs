@@ -410,11 +410,14 @@ sorting!(
 
 fn sort_signature(args: &[Arg]) -> Result<Resolved, SignatureError> {
     count(args, 1, None)?;
+    if args.iter().skip(1).any(|arg| arg.ty != Type::Bool) {
+        return Err(SignatureError::Unsupported("of several arrays, a column for each, is not supported here yet"));
+    }
     let types = args.iter().map(|arg| if arg.ty == Type::Bool { Type::Bool } else { Type::Dynamic }).collect();
     Ok(Resolved { args: types, returns: Type::Dynamic })
 }
 
-/// Sorts by the first array. With several arrays the binder asks for each in turn; alone, the answer is the first, sorted.
+/// Sorts one array. Several, each sorted as the first, would be several columns: the signature refuses them.
 fn sorter(prepare: &Prepare, descending: bool) -> Result<Box<dyn Kernel>, PrepareError> {
     let nulls_last = match prepare.constants.last() {
         Some(Some(Value::Bool(last))) if prepare.types.len() > 1 => *last,

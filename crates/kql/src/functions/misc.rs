@@ -4,7 +4,7 @@
 use model::Type;
 
 use super::signatures::{all, as_is, count, some, wants};
-use super::{Family, Resolved, ScalarFn, Signature, kernel};
+use super::{Family, PrepareError, Resolved, ScalarFn, Signature, kernel};
 use crate::Value;
 
 pub static FAMILY: Family = &[&ESTIMATE_DATA_SIZE, &FORMAT_BYTES, &AROUND, &GEO_INFO];
@@ -104,9 +104,8 @@ static AROUND: ScalarFn = ScalarFn {
 
 static GEO_INFO: ScalarFn = ScalarFn {
     name: "geo_info_from_ip_address",
-    summary: "Where an address is: always null, because no database of places comes with us",
+    summary: "Where an address is; refused when run, because no database of places comes with this server",
     signature: all(&[("ip", Type::String)], Type::Dynamic),
-    examples: &[(r#"isnull(geo_info_from_ip_address("20.53.203.50"))"#, "True")],
-    prepare: |_| Ok(kernel(|args| crate::value::cells::nulls(Type::Dynamic, args.rows))),
+    prepare: |_| Err(PrepareError::Lacking("there is no database here of where addresses are")),
     ..ScalarFn::DEFAULT
 };

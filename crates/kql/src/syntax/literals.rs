@@ -75,7 +75,7 @@ pub fn timespan(text: &str) -> Option<Span> {
 /// A `datetime` literal: ISO 8601 with its relaxations, a year, a year and month, `1/2/2020` (month first), and the form of mail headers.
 pub fn datetime(text: &str) -> Option<Timestamp> {
     let text = text.trim();
-    Timestamp::parse_iso(text).or_else(|| short(text)).or_else(|| slashed(text)).or_else(|| mail(text))
+    Timestamp::parse_iso(text).or_else(|| short(text)).or_else(|| slashed(text)).or_else(|| listed(text)).or_else(|| mail(text))
 }
 
 fn short(text: &str) -> Option<Timestamp> {
@@ -102,6 +102,17 @@ fn slashed(text: &str) -> Option<Timestamp> {
     }
     let iso = format!("{year}-{month:0>2}-{day:0>2}{}{time}", if time.is_empty() { "" } else { " " });
     Timestamp::parse_iso(&iso)
+}
+
+/// `2025, 6, 14`: year, month and day.
+fn listed(text: &str) -> Option<Timestamp> {
+    let parts: Vec<&str> = text.split(',').map(str::trim).collect();
+    let [year, month, day] = parts.as_slice() else { return None };
+    let digits = |text: &str, most| (1..=most).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+    if year.len() != 4 || !digits(year, 4) || !digits(month, 2) || !digits(day, 2) {
+        return None;
+    }
+    Timestamp::parse_iso(&format!("{year}-{month:0>2}-{day:0>2}"))
 }
 
 /// `Sat, 8 Nov 2014 15:05:02 GMT`, the day of the week left out or not, the year with two digits or four.
@@ -239,6 +250,8 @@ mod tests {
             ("Sat, 8 Nov 14 15:05:02 GMT", "2014-11-08T15:05:02.0000000Z"),
             ("8 Nov 2014 15:05", "2014-11-08T15:05:00.0000000Z"),
             ("1/31/2020 10:00:00", "2020-01-31T10:00:00.0000000Z"),
+            // The page on endofweek() writes days so.
+            ("2025, 6, 14", "2025-06-14T00:00:00.0000000Z"),
         ] {
             assert_eq!(datetime(text).map(|t| t.to_string()).as_deref(), Some(expected), "{text}");
         }

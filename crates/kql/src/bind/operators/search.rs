@@ -49,6 +49,11 @@ impl Binder<'_> {
         for table in tables {
             self.union_leg(table, false, "search_arg", env, &mut legs);
         }
+        if legs.is_empty() {
+            // An empty answer would say that the text is nowhere; nobody looked.
+            self.report(code::UNKNOWN_TABLE, place, "there are no tables here to search".to_owned());
+            return Relation::unknown();
+        }
         let columns: usize = legs.iter().map(|leg| leg.relation.rel.fields.len()).sum();
         if columns.saturating_mul(legs.len()) > WIDEST {
             let help = "name the tables: `search in (T1, T2) …`".to_owned();
