@@ -58,6 +58,7 @@ pub fn log(config: &Config) {
     let filter = config.log.filter.as_deref().unwrap_or("info");
     let filter = EnvFilter::try_from_env("BARTIZAN_LOG").unwrap_or_else(|_| EnvFilter::new(filter));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let builder = builder.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
     // A second start in one process (in tests) keeps the first one's.
     let _ = match config.log.format {
         LogFormat::Text => builder.try_init(),
