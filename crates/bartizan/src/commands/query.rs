@@ -21,7 +21,7 @@ use super::{Failure, Outcome};
     after_help = "Examples:\n  bartizan query 'print 1 + 1'\n  bartizan query --file signins.csv 'signins | summarize count() by User'\n  bartizan query --data-dir ~/.local/share/bartizan --format ndjson 'SecurityIncident | take 10'"
 )]
 pub struct Args {
-    /// A workspace to ask.
+    /// A workspace to ask, through its service while that runs. Default: the one under $XDG_DATA_HOME/bartizan.
     #[arg(long, value_name = "D", conflicts_with = "files")]
     data_dir: Option<PathBuf>,
     /// Tables to ask: CSV, TSV, JSON, NDJSON or Parquet, each named after its file.
@@ -100,7 +100,10 @@ fn workspace_name(data_dir: &Path) -> anyhow::Result<WorkspaceName> {
 }
 
 pub fn run(args: Args) -> Outcome {
-    let sources = Sources { files: args.files, data_dir: args.data_dir };
+    // Without files the question is for this user's own workspace, if there is one; `print 1` needs none.
+    let own = || crate::config::default_data_dir(|name| std::env::var(name).ok()).ok().filter(|path| path.join("lock").exists());
+    let data_dir = args.data_dir.or_else(|| if args.files.is_empty() { own() } else { None });
+    let sources = Sources { files: args.files, data_dir };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.block_on(async {
         let opened = sources.open(Options::default()).await?;
