@@ -146,7 +146,7 @@ impl QueryEngine for Engine {
                 let (run, fields) = (run.clone(), fields.clone());
                 async move {
                     let prepared = prepare(&run, plan).await?;
-                    run.collect_within(&prepared.root, &fields, rows, bytes).await
+                    run.collect_within(&prepared, &fields, rows, bytes).await
                 }
             };
             let (batches, partial) = on(&handle, task).await?;

@@ -14,15 +14,10 @@ use model::{QueryError, Type};
 
 use crate::run::Run;
 
-/// A plan with nothing left to run first: its relation, and further results.
-pub(crate) struct Prepared {
-    pub root: Rel,
-    pub more: Vec<(String, Rel)>,
-}
-
-pub(crate) async fn prepare(run: &Run, plan: Plan) -> Result<Prepared, QueryError> {
+/// The plan's relation with nothing left to run first.
+pub(crate) async fn prepare(run: &Run, plan: Plan) -> Result<Rel, QueryError> {
     let mut uses = HashMap::new();
-    let relations = plan.subqueries.iter().map(|subquery| &subquery.rel).chain([&plan.root]).chain(plan.more.iter().map(|(_, rel)| rel));
+    let relations = plan.subqueries.iter().map(|subquery| &subquery.rel).chain([&plan.root]);
     for rel in relations {
         count(rel, 1, &mut uses);
     }
@@ -32,12 +27,7 @@ pub(crate) async fn prepare(run: &Run, plan: Plan) -> Result<Prepared, QueryErro
         let (batches, _) = run.collect(&rel).await?;
         preparing.subqueries.push(answer(&batches, &rel.fields, subquery.kind, subquery.ty));
     }
-    let root = preparing.rel(plan.root).await?;
-    let mut more = Vec::new();
-    for (name, rel) in plan.more {
-        more.push((name, preparing.rel(rel).await?));
-    }
-    Ok(Prepared { root, more })
+    preparing.rel(plan.root).await
 }
 
 /// How often each shared relation is used. What a group's body uses, it uses many times.

@@ -48,7 +48,7 @@ impl Schema for Names {
         handle.block_on(async {
             let plan = Plan { root: rel.clone(), subqueries: subqueries.to_vec(), render: None, more: Vec::new() };
             let prepared = prepare(&self.run, plan).await.map_err(|why| why.to_string())?;
-            let number = self.run.keep(&prepared.root).await.map_err(|why| why.to_string())?;
+            let number = self.run.keep(&prepared).await.map_err(|why| why.to_string())?;
             let (_, batches) = self.run.kept(number).unwrap_or_default();
             Ok(Some((number, batches)))
         })

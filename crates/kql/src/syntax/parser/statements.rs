@@ -1,7 +1,7 @@
 //! Statements: queries, `let` with functions, `declare`, `set` and the rest; and the pipe.
 
-use super::{Parser, QUERY_LEVELS};
 use super::lists::Use;
+use super::{Parser, QUERY_LEVELS};
 use crate::syntax::ast::{Expr, ExprKind, Function, LetValue, Parameter, ParameterType, Script, Statement, StatementKind, SubPipe};
 
 impl Parser<'_> {
