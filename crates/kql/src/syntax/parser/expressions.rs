@@ -252,16 +252,13 @@ impl Parser<'_> {
             TokenKind::Sign("+") => "+",
             _ => return self.postfix(),
         };
-        if let Some(literal) = self.least_long(op) {
-            return literal;
-        }
         self.advance();
         let operand = Box::new(self.postfix());
         self.taller();
         Expr { kind: ExprKind::Unary { op, operand }, place: self.place_from(start) }
     }
 
-    /// `-9223372036854775808`, whose digits alone do not fit.
+    /// `-9223372036854775808` among the values of a `datatable`: its digits alone do not fit. Elsewhere it is refused (recorded).
     fn least_long(&mut self, sign: &str) -> Option<Expr> {
         let (start, token) = (self.peek().start, self.ahead(1));
         let text = self.slice(token);
