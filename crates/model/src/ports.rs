@@ -3,11 +3,15 @@
 mod catalog;
 mod clock;
 mod disk;
+mod outbound;
 mod query;
+mod secrets;
 mod tables;
 
 pub use catalog::*;
 pub use clock::*;
 pub use disk::*;
+pub use outbound::*;
 pub use query::*;
+pub use secrets::*;
 pub use tables::*;

@@ -13,10 +13,14 @@ pub enum Topic {
     AppRegistrations,
     RoleAssignments,
     Workspaces,
+    /// Users, schedules, policies: what was applied.
+    OnCall,
+    /// Escalations, pages and answers.
+    Pages,
 }
 
 impl Topic {
-    pub const ALL: [Topic; 8] = [
+    pub const ALL: [Topic; 10] = [
         Topic::Alerts,
         Topic::Incidents,
         Topic::Outbox,
@@ -25,6 +29,8 @@ impl Topic {
         Topic::AppRegistrations,
         Topic::RoleAssignments,
         Topic::Workspaces,
+        Topic::OnCall,
+        Topic::Pages,
     ];
 }
 

@@ -13,7 +13,9 @@ const MAY: &[(&str, &[&str])] = &[
     ("pipeline", &["kql", "store", "model"]),
     ("detection", &["kql", "store", "model"]),
     ("incidents", &["kql", "store", "model"]),
-    ("server", &["pipeline", "detection", "incidents", "kql", "store", "model"]),
+    ("oncall", &["store", "model"]),
+    ("connectors", &["model"]),
+    ("server", &["pipeline", "detection", "incidents", "oncall", "kql", "store", "model"]),
     ("simulators", &["model"]),
     ("testkit", &["kql", "model"]),
 ];
@@ -29,6 +31,8 @@ const DOORS: &[(&str, &[&str])] = &[
     ("rcgen", &["server"]),
     ("clap", &["bartizan"]),
     ("anyhow", &["bartizan"]),
+    ("lettre", &["oncall"]),
+    ("jiff", &["oncall", "connectors"]),
     ("reqwest", &["bartizan", "simulators", "server"]),
 ];
 

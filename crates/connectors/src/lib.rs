@@ -1,0 +1,1 @@
+//! Sources that speak to us in their own protocols.

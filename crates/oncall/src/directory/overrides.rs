@@ -1,0 +1,28 @@
+//! Who stands in for whom. A swap is two overrides; one that was asked for and not taken yet changes nothing.
+
+use model::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A change to a schedule for a while.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Override {
+    pub schedule: String,
+    /// RFC 3339, with its offset. Example: `2026-12-24T08:00:00+01:00`.
+    #[schemars(with = "String")]
+    pub from: Timestamp,
+    #[schemars(with = "String")]
+    pub to: Timestamp,
+    /// Who is taken off. Alone: removed. With `add`: replaced, where they would be on call. Left out with `add`: one more person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remove: Option<String>,
+    /// Who is put on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub add: Option<String>,
+    /// Asked for, and waiting for somebody to take it; changes nothing until then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub requested: bool,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+}

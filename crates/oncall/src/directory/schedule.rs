@@ -1,0 +1,138 @@
+//! Who is on call when: layers of rotations, later ones on top, and temporary shifts on top of all of them.
+//!
+//! All times are wall-clock times of the schedule's zone; what they mean on days when clocks change is said in [`crate::schedule`].
+
+use jiff::civil::DateTime;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A plan of who is on call.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Schedule {
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// IANA name. Example: `Europe/Oslo`.
+    pub time_zone: String,
+    /// Where a later layer has somebody on call, it hides the earlier ones.
+    pub layers: Vec<Layer>,
+    /// Fixed plans for a while (a holiday week): within `from`–`to` only their shifts count.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub temporary: Vec<TemporarySchedule>,
+}
+
+/// A rotation, and the hours in which it counts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Layer {
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    pub rotation: Rotation,
+    /// Weekly hours in which the layer counts. Default: always. The rotation goes on meanwhile.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hours: Vec<Hours>,
+}
+
+/// People who take turns.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rotation {
+    pub every: Every,
+    /// How many hours, days, weeks or months a turn takes. Default: 1.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub length: u32,
+    /// When the first of `users` begins; before it nobody is on call. Example: `2026-01-05T08:00`.
+    #[schemars(with = "String")]
+    pub start: DateTime,
+    /// When the rotation ends. Default: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub end: Option<DateTime>,
+    /// In turn. An entry may be several people who are on call together.
+    pub users: Vec<Turn>,
+}
+
+/// What a rotation counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Every {
+    /// Elapsed hours, whatever the clocks do.
+    Hour,
+    /// Calendar days at the time of `start`.
+    Day,
+    Week,
+    /// Calendar months on the day of `start`; in shorter months on their last day, and back on the day itself after it.
+    Month,
+}
+
+/// One entry of a rotation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Turn {
+    One(String),
+    Together(Vec<String>),
+}
+
+impl Turn {
+    pub fn users(&self) -> &[String] {
+        match self {
+            Turn::One(user) => std::slice::from_ref(user),
+            Turn::Together(users) => users,
+        }
+    }
+}
+
+/// Hours of the week. `to` at or before `from` means the next day; equal means a whole day.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Hours {
+    /// On which days they begin. Default: every day.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub days: Vec<Weekday>,
+    /// Example: `08:00`.
+    #[schemars(with = "String")]
+    pub from: jiff::civil::Time,
+    #[schemars(with = "String")]
+    pub to: jiff::civil::Time,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Weekday {
+    Monday,
+    Tuesday,
+    Wednesday,
+    Thursday,
+    Friday,
+    Saturday,
+    Sunday,
+}
+
+/// A fixed plan for a while.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TemporarySchedule {
+    #[schemars(with = "String")]
+    pub from: DateTime,
+    #[schemars(with = "String")]
+    pub to: DateTime,
+    pub shifts: Vec<FixedShift>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FixedShift {
+    pub user: String,
+    #[schemars(with = "String")]
+    pub from: DateTime,
+    #[schemars(with = "String")]
+    pub to: DateTime,
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn is_one(length: &u32) -> bool {
+    *length == 1
+}

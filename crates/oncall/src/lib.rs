@@ -1,0 +1,19 @@
+//! On call: who is reached when an incident opens, how, and what they answer.
+//!
+//! ```text
+//! incident ─► alert policies ─► escalation ─► steps ─► who (schedules, overrides) ─► each person's rules ─► pages ─► channels
+//!                                   ▲                                                                                 │
+//!                                   └──────────────── answers: link, CLI, API, e-mail, SMS, voice ◄───────────────────┘
+//! ```
+//!
+//! What to do is decided in pure functions of the directory (what was applied), the state (what happened so far) and the time; tasks
+//! act on it. A page is recorded before it is sent, under a key that stays the same however often it is tried.
+
+pub mod answer;
+pub mod channel;
+pub mod directory;
+pub mod escalation;
+pub mod message;
+pub mod schedule;
+
+pub mod channels;

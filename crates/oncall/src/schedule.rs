@@ -1,0 +1,1 @@
+//! Who is on call: rotations, layers, temporary schedules and overrides, as intervals of time. Pure.
