@@ -32,6 +32,8 @@ pub enum ScopeOf {
     Path,
     /// The workspace.
     Workspace,
+    /// Everything: who may do it here may do it anywhere.
+    Tenant,
     /// The data collection rule that parameter `rule` names by its immutable id.
     Rule,
 }
@@ -115,9 +117,25 @@ pub static LOG_ANALYTICS: Dialect = Dialect {
     code_header: None,
 };
 
+/// Microsoft Graph.
+pub static GRAPH: Dialect = Dialect {
+    name: "graph",
+    audiences: &["https://graph.microsoft.com"],
+    namespace: "Microsoft.AAD",
+    scope: ScopeOf::Tenant,
+    api_version: false,
+    wrong_audience_is_forbidden: false,
+    refuse: |error, ids, now| {
+        let mut body = cloud_error(error);
+        let iso = now.to_string();
+        body["error"]["innerError"] = json!({ "date": iso[..19], "request-id": ids.request, "client-request-id": ids.client });
+        body
+    },
+    code_header: None,
+};
+
 /// Resources for which tokens may be asked for although no dialect here serves them yet.
 pub static OTHER_RESOURCES: &[&str] = &[
-    "https://graph.microsoft.com",
     "https://api.securitycenter.microsoft.com",
     "https://api.security.microsoft.com",
     "https://manage.office.com",
@@ -127,7 +145,7 @@ pub static OTHER_RESOURCES: &[&str] = &[
 ];
 
 /// All dialects, for the token endpoint and the reference.
-pub static DIALECTS: &[&Dialect] = &[&OURS, &ENTRA, &RESOURCE_MANAGER, &SECURITY_INSIGHTS, &LOGS_INGESTION, &LOG_ANALYTICS];
+pub static DIALECTS: &[&Dialect] = &[&OURS, &ENTRA, &GRAPH, &RESOURCE_MANAGER, &SECURITY_INSIGHTS, &LOGS_INGESTION, &LOG_ANALYTICS];
 
 impl Dialect {
     /// The refusal as this dialect writes it, with the headers that all of them share.

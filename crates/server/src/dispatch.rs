@@ -126,6 +126,7 @@ impl Dispatcher {
         let context = &*self.context;
         let (scope, namespace) = match endpoint.dialect.scope {
             ScopeOf::Workspace => (context.cloud.workspace_path(), None),
+            ScopeOf::Tenant => ("/".to_owned(), None),
             ScopeOf::Path => {
                 // Decoded, because the same resource can be spelled with and without escapes.
                 let path = crate::router::split(&call.path).unwrap_or_default();

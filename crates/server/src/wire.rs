@@ -1,6 +1,7 @@
 //! Microsoft's dialects, as unmodified clients speak them. A route is one file in its dialect's folder and one line in the dialect's table.
 
 mod entra;
+mod graph;
 mod log_analytics;
 mod logs_ingestion;
 mod resource_manager;
@@ -9,8 +10,14 @@ mod security_insights;
 use crate::endpoint::Endpoint;
 
 /// The tables of the dialects.
-static DIALECT_ENDPOINTS: &[&[&Endpoint]] =
-    &[entra::ENDPOINTS, log_analytics::ENDPOINTS, logs_ingestion::ENDPOINTS, resource_manager::ENDPOINTS, security_insights::ENDPOINTS];
+static DIALECT_ENDPOINTS: &[&[&Endpoint]] = &[
+    entra::ENDPOINTS,
+    graph::ENDPOINTS,
+    log_analytics::ENDPOINTS,
+    logs_ingestion::ENDPOINTS,
+    resource_manager::ENDPOINTS,
+    security_insights::ENDPOINTS,
+];
 
 /// The routes of all dialects.
 pub fn endpoints() -> impl Iterator<Item = &'static Endpoint> {

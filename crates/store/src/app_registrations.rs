@@ -80,6 +80,16 @@ impl Change {
         Ok(())
     }
 
+    /// Removes the application and every role it holds. False where there was none.
+    pub async fn delete_app_registration(&mut self, app_id: &str) -> Result<bool, StoreError> {
+        let Some(app) = get(self.connection(), app_id).await? else { return Ok(false) };
+        sqlx::query("DELETE FROM role_assignments WHERE principal_id = ?").bind(&app.object_id).execute(self.connection()).await?;
+        sqlx::query("DELETE FROM app_registrations WHERE app_id = ?").bind(app_id).execute(self.connection()).await?;
+        self.touch(Topic::AppRegistrations);
+        self.touch(Topic::RoleAssignments);
+        Ok(true)
+    }
+
     /// Keeps `value` under `name` unless there is a value already; answers the one kept.
     pub async fn keep_cloud_name(&mut self, name: &str, value: &str) -> Result<String, StoreError> {
         sqlx::query("INSERT INTO cloud_names (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING")

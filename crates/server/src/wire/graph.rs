@@ -1,0 +1,21 @@
+//! Microsoft Graph, v1.0 and beta: applications and their service principals, so that a connector's registration is made as in the
+//! cloud (S0-06, S0-13).
+//!
+//! Wire: the public reference of Graph's `application`, `servicePrincipal` and `passwordCredential`. Ids: an application has an object id
+//! of its own (`id`) besides `appId`; role assignments name the object id of its service principal.
+
+mod applications;
+mod service_principals;
+
+use crate::endpoint::Endpoint;
+
+pub static ENDPOINTS: &[&Endpoint] = &[
+    &applications::LIST,
+    &applications::GET,
+    &applications::CREATE,
+    &applications::ADD_PASSWORD,
+    &applications::REMOVE_PASSWORD,
+    &applications::DELETE,
+    &service_principals::LIST,
+    &service_principals::CREATE,
+];
