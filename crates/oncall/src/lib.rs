@@ -15,5 +15,6 @@ pub mod directory;
 pub mod escalation;
 pub mod message;
 pub mod schedule;
+pub mod when;
 
 pub mod channels;
