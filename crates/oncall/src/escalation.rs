@@ -79,6 +79,19 @@ pub struct Page {
     pub reply_code: String,
     pub attempts: u32,
     pub status: PageStatus,
+    /// What went wrong with earlier attempts, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub troubles: Vec<Trouble>,
+}
+
+/// An attempt to send a page that did not end well.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Trouble {
+    pub at: Timestamp,
+    pub reason: String,
+    /// It may have reached the person all the same: what came after may have been the second time.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub doubtful: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
