@@ -12,6 +12,7 @@
 pub mod answer;
 pub mod channel;
 pub mod directory;
+pub mod document;
 pub mod escalation;
 pub mod message;
 pub mod schedule;

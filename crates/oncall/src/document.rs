@@ -1,0 +1,151 @@
+//! Documents: the directory, or a part of it, as people write it in YAML (or JSON, which is YAML too).
+//!
+//! A document may be spread over files; a name that stands in two of them is a mistake, not a merge.
+
+use std::collections::BTreeMap;
+
+use crate::directory::Directory;
+
+/// The kinds of objects, as they are named in documents.
+pub const KINDS: [&str; 7] =
+    ["users", "schedules", "overrides", "escalation_policies", "alert_policies", "maintenance_windows", "heartbeats"];
+
+/// The longest document that is read.
+pub const MAX_BYTES: usize = 4 << 20;
+
+/// Why a document is refused. Prints *what · where · what to do*.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DocumentError {
+    #[error("{file}{place}: {problem}{help}")]
+    Wrong { file: String, place: String, problem: String, help: String },
+    #[error("{file}: `{kind}.{name}` stands in {other} already; each name may stand once")]
+    Twice { file: String, other: String, kind: &'static str, name: String },
+    #[error("{file}: the document has {length} bytes; at most {MAX_BYTES} are read")]
+    TooLong { file: String, length: usize },
+}
+
+/// Reads a document. `file` is what errors call it.
+///
+/// ```
+/// let wrong = oncall::document::parse("team.yaml", "users:\n  ann: {nme: Ann}\n").unwrap_err();
+/// assert_eq!(
+///     wrong.to_string(),
+///     "team.yaml, line 2, `users.ann.nme`: unknown field `nme`, expected one of `name`, `email`, `user_principal_name`, `object_id`, \
+///      `time_zone`, `contacts`, `rules`. Did you mean `name`?"
+/// );
+/// ```
+pub fn parse(file: &str, text: &str) -> Result<Directory, DocumentError> {
+    if text.len() > MAX_BYTES {
+        return Err(DocumentError::TooLong { file: file.to_owned(), length: text.len() });
+    }
+    // A file of comments, or none at all, says nothing: that is no mistake.
+    if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#') || line.trim() == "---") {
+        return Ok(Directory::default());
+    }
+    serde_path_to_error::deserialize(serde_yaml_ng::Deserializer::from_str(text)).map_err(|error| {
+        let field = error.path().to_string();
+        let cause = error.into_inner();
+        let message = cause.to_string();
+        // The library appends " at line L column C" and puts the path in front; both are said once, by us.
+        let problem = message.split(" at line ").next().unwrap_or(&message);
+        let problem = problem.strip_prefix(&format!("{field}: ")).unwrap_or(problem).to_owned();
+        let line = cause.location().map(|location| format!(", line {}", location.line())).unwrap_or_default();
+        let field = if matches!(field.as_str(), "." | "?") { String::new() } else { format!(", `{field}`") };
+        DocumentError::Wrong { file: file.to_owned(), place: format!("{line}{field}"), help: nearest(&problem), problem }
+    })
+}
+
+/// Reads several documents that are one: `(what errors call it, text)`.
+pub fn parse_all<'a>(documents: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Directory, DocumentError> {
+    let mut whole = Directory::default();
+    let mut stands: BTreeMap<(&'static str, String), String> = BTreeMap::new();
+    for (file, text) in documents {
+        let part = parse(file, text)?;
+        let mut take = |kind: &'static str, name: &str| match stands.insert((kind, name.to_owned()), file.to_owned()) {
+            None => Ok(()),
+            Some(other) => Err(DocumentError::Twice { file: file.to_owned(), other, kind, name: name.to_owned() }),
+        };
+        macro_rules! add {
+            ($($kind:ident),*) => {$(
+                for (name, object) in part.$kind {
+                    take(stringify!($kind), &name)?;
+                    whole.$kind.insert(name, object);
+                }
+            )*};
+        }
+        add!(users, schedules, overrides, escalation_policies, alert_policies, maintenance_windows, heartbeats);
+    }
+    Ok(whole)
+}
+
+/// Writes a directory as a document that [`parse`] reads back.
+pub fn to_yaml(directory: &Directory) -> Result<String, serde_yaml_ng::Error> {
+    serde_yaml_ng::to_string(directory)
+}
+
+/// ". Did you mean `name`?" from serde's "unknown field `nme`, expected one of `name`, …".
+fn nearest(problem: &str) -> String {
+    let Some(rest) = problem.strip_prefix("unknown field `").or_else(|| problem.strip_prefix("unknown variant `")) else {
+        return String::new();
+    };
+    let mut quoted = rest.split('`');
+    let Some(wrong) = quoted.next() else { return String::new() };
+    did_you_mean(wrong, quoted.skip(1).step_by(2)).map(|name| format!(". Did you mean `{name}`?")).unwrap_or_default()
+}
+
+/// The name that is nearest to a misspelt one, where one is near.
+pub fn did_you_mean<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // Short names are near to anything; half of the letters must be right.
+    let most = (wrong.chars().count() / 2).clamp(1, 3);
+    names
+        .into_iter()
+        .map(|name| (strsim::damerau_levenshtein(&wrong.to_lowercase(), &name.to_lowercase()), name))
+        .min()
+        .filter(|(distance, _)| *distance <= most)
+        .map(|(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEAM: &str = "users:\n  ann:\n    name: Ann Berg\n    contacts:\n      mobile: { sms: \"+4790000001\" }\n";
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let team = parse("team.yaml", TEAM).unwrap();
+        assert_eq!(team.users["ann"].contacts["mobile"].channel, "sms");
+        assert_eq!(parse("again", &to_yaml(&team).unwrap()).unwrap(), team);
+        assert_eq!(parse("json", &serde_json::to_string(&team).unwrap()).unwrap(), team);
+        assert_eq!(parse("nothing", "# later\n---\n\n"), Ok(Directory::default()));
+    }
+
+    #[test]
+    fn a_name_stands_once() {
+        let error = parse_all([("a.yaml", TEAM), ("b.yaml", TEAM)]).unwrap_err();
+        assert_eq!(error.to_string(), "b.yaml: `users.ann` stands in a.yaml already; each name may stand once");
+    }
+
+    #[test]
+    fn hostile_documents_are_refused_in_words() {
+        let deep = format!("users: {}", "[".repeat(5_000));
+        // The aliases would unfold to 10^9 strings.
+        let mut bomb = String::from("a: &a [x,x,x,x,x,x,x,x,x,x]\n");
+        for (name, of) in ["b", "c", "d", "e", "f", "g", "h", "i"].iter().zip(["a", "b", "c", "d", "e", "f", "g", "h"]) {
+            bomb += &format!("{name}: &{name} [*{of},*{of},*{of},*{of},*{of},*{of},*{of},*{of},*{of},*{of}]\n");
+        }
+        for text in [
+            deep.as_str(),
+            &bomb,
+            "users: 1",
+            "\u{0}",
+            "users: {ann: {contacts: {m: {sms: x, email: y}}}}",
+            "[]",
+            "- x",
+            "users:\n\tann: 1",
+        ] {
+            assert!(matches!(parse("x", text), Err(DocumentError::Wrong { .. })), "{text:.40}");
+        }
+        assert!(matches!(parse("x", &" ".repeat(MAX_BYTES + 1)), Err(DocumentError::TooLong { .. })));
+    }
+}
