@@ -53,6 +53,11 @@ pub enum SettingsError {
 pub trait Channel: Send + Sync {
     /// Sends once. Returns when the provider has taken it; tries nothing again by itself.
     async fn send(&self, message: &Message) -> Result<Receipt, SendError>;
+
+    /// Whether sending twice under one key reaches the person once, where that depends on the settings; none: as the type says.
+    fn idempotent(&self) -> Option<bool> {
+        None
+    }
 }
 
 /// What the provider said when it took a message.

@@ -14,6 +14,7 @@ pub mod channel;
 pub mod directory;
 pub mod document;
 pub mod escalation;
+pub mod guard;
 pub mod message;
 pub mod schedule;
 pub mod when;
