@@ -13,7 +13,10 @@ use uuid::Uuid;
 use crate::error::StoreError;
 use crate::migrations::migrator;
 use crate::topics::{Bells, Topic};
-use crate::{Alerts, AnalyticsRules, AppRegistrations, Audit, DataCollectionRules, IncidentParts, Incidents, Outbox, RoleAssignments};
+use crate::{
+    AlertResponses, Alerts, AnalyticsRules, AppRegistrations, Audit, DataCollectionRules, Escalations, Heartbeats, IncidentParts,
+    Incidents, OnCallObjects, Outbox, Pages, RoleAssignments,
+};
 
 /// Connections that read. Reads are short; more would only wait for the two cores of a small machine.
 const READERS: u32 = 4;
@@ -83,6 +86,10 @@ impl Store {
         self.inner.bells.listen(topic)
     }
 
+    pub fn alert_responses(&self) -> AlertResponses<'_> {
+        AlertResponses { store: self }
+    }
+
     pub fn alerts(&self) -> Alerts<'_> {
         Alerts { store: self }
     }
@@ -103,6 +110,14 @@ impl Store {
         DataCollectionRules { store: self }
     }
 
+    pub fn escalations(&self) -> Escalations<'_> {
+        Escalations { store: self }
+    }
+
+    pub fn heartbeats(&self) -> Heartbeats<'_> {
+        Heartbeats { store: self }
+    }
+
     pub fn incidents(&self) -> Incidents<'_> {
         Incidents { store: self }
     }
@@ -111,8 +126,16 @@ impl Store {
         IncidentParts { store: self }
     }
 
+    pub fn oncall_objects(&self) -> OnCallObjects<'_> {
+        OnCallObjects { store: self }
+    }
+
     pub fn outbox(&self) -> Outbox<'_> {
         Outbox { store: self }
+    }
+
+    pub fn pages(&self) -> Pages<'_> {
+        Pages { store: self }
     }
 
     pub fn role_assignments(&self) -> RoleAssignments<'_> {

@@ -4,6 +4,7 @@
 //! one transaction over any aggregates, serialized by the single writing connection, durable when [`Change::commit`] returns
 //! (WAL, `synchronous=FULL`), after which the bells of what it touched ring. A change that is dropped never happened.
 
+mod alert_responses;
 mod alerts;
 mod analytics_rules;
 mod app_registrations;
@@ -11,14 +12,19 @@ mod audit;
 mod data_collection_rules;
 mod database;
 mod error;
+mod escalations;
+mod heartbeats;
 mod incident_filter;
 mod incident_parts;
 mod incidents;
 mod migrations;
+mod oncall_objects;
 mod outbox;
+mod pages;
 mod role_assignments;
 mod topics;
 
+pub use alert_responses::{AlertResponseRow, AlertResponses};
 pub use alerts::Alerts;
 pub use analytics_rules::{AnalyticsRuleRecord, AnalyticsRules};
 pub use app_registrations::{AppRegistration, AppRegistrations, ClientCertificate, ClientSecret};
@@ -26,9 +32,13 @@ pub use audit::{Audit, AuditEntry, Chain};
 pub use data_collection_rules::{DataCollectionRuleRecord, DataCollectionRules};
 pub use database::{Change, Store};
 pub use error::StoreError;
+pub use escalations::{EscalationRow, Escalations, WishRow};
+pub use heartbeats::{HeartbeatRow, Heartbeats};
 pub use incident_filter::{Comparison, IncidentField, IncidentFilter, IncidentOrder, Operand};
 pub use incident_parts::{IncidentParts, Part};
 pub use incidents::{IncidentPage, Incidents};
+pub use oncall_objects::{OnCallObject, OnCallObjects};
 pub use outbox::{Outbox, OutboxRow};
+pub use pages::{PageFilter, PageRow, Pages};
 pub use role_assignments::{RoleAssignment, RoleAssignments};
 pub use topics::Topic;

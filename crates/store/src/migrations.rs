@@ -18,6 +18,7 @@ migrations! {
     5 "0005_identity",
     6 "0006_data_collection_rules",
     7 "0007_audit_chain",
+    8 "0008_oncall",
 }
 
 pub(crate) fn migrator() -> Migrator {

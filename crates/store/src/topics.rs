@@ -17,10 +17,12 @@ pub enum Topic {
     OnCall,
     /// Escalations, pages and answers.
     Pages,
+    /// Something that is watched for silence was heard.
+    Heartbeats,
 }
 
 impl Topic {
-    pub const ALL: [Topic; 10] = [
+    pub const ALL: [Topic; 11] = [
         Topic::Alerts,
         Topic::Incidents,
         Topic::Outbox,
@@ -31,6 +33,7 @@ impl Topic {
         Topic::Workspaces,
         Topic::OnCall,
         Topic::Pages,
+        Topic::Heartbeats,
     ];
 }
 

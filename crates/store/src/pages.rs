@@ -1,0 +1,233 @@
+//! Pages: one message to one contact, recorded before it is sent. What a page means is on call's business: here it is JSON beside the
+//! columns by which it is found.
+
+use model::Timestamp;
+use serde_json::Value;
+use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
+use uuid::Uuid;
+
+use crate::error::{StoreError, decode, encode};
+use crate::{Change, Store, Topic};
+
+const AGGREGATE: &str = "page";
+
+/// A page.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PageRow {
+    pub id: Uuid,
+    pub escalation: Uuid,
+    pub incident: Uuid,
+    pub channel: String,
+    /// As it stands in the directory.
+    pub address: String,
+    pub reply_code: String,
+    /// `planned`, `claimed`, `sent` …
+    pub status: String,
+    /// When a planned page is to be sent. None: it is not planned any more.
+    pub not_before: Option<Timestamp>,
+    pub provider_id: Option<String>,
+    pub body: Value,
+}
+
+/// Which pages; what is left out does not matter.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PageFilter {
+    pub incident: Option<Uuid>,
+    pub escalation: Option<Uuid>,
+    pub status: Option<String>,
+    pub address: Option<String>,
+    pub reply_code: Option<String>,
+    pub provider_id: Option<String>,
+}
+
+/// Reads pages.
+pub struct Pages<'s> {
+    pub(crate) store: &'s Store,
+}
+
+impl Pages<'_> {
+    pub async fn get(&self, id: Uuid) -> Result<Option<PageRow>, StoreError> {
+        get(&mut *self.store.reader().await?, id).await
+    }
+
+    /// Newest first.
+    pub async fn list(&self, filter: &PageFilter, limit: u32) -> Result<Vec<PageRow>, StoreError> {
+        list(&mut *self.store.reader().await?, filter, "DESC", limit).await
+    }
+
+    /// Planned pages whose time has come, in the order of their times.
+    pub async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<PageRow>, StoreError> {
+        let mut connection = self.store.reader().await?;
+        let rows = sqlx::query("SELECT * FROM pages WHERE not_before <= ? ORDER BY not_before, seq LIMIT ?")
+            .bind(now.ticks())
+            .bind(limit)
+            .fetch_all(&mut *connection)
+            .await?;
+        rows.iter().map(read).collect()
+    }
+
+    /// When the next planned page after `now` is to be sent.
+    pub async fn next_after(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        let mut connection = self.store.reader().await?;
+        let next: Option<i64> = sqlx::query_scalar("SELECT min(not_before) FROM pages WHERE not_before > ?")
+            .bind(now.ticks())
+            .fetch_one(&mut *connection)
+            .await?;
+        Ok(next.map(Timestamp::clamp_ticks))
+    }
+
+    /// Pages that were claimed and of which nothing more was heard: at the start of a service, those that a crash left.
+    pub async fn claimed(&self) -> Result<Vec<PageRow>, StoreError> {
+        let mut connection = self.store.reader().await?;
+        let rows = sqlx::query("SELECT * FROM pages WHERE status = 'claimed' ORDER BY seq").fetch_all(&mut *connection).await?;
+        rows.iter().map(read).collect()
+    }
+}
+
+impl Change {
+    pub async fn page(&mut self, id: Uuid) -> Result<Option<PageRow>, StoreError> {
+        get(self.connection(), id).await
+    }
+
+    /// Oldest first.
+    pub async fn pages(&mut self, filter: &PageFilter) -> Result<Vec<PageRow>, StoreError> {
+        list(self.connection(), filter, "ASC", u32::MAX).await
+    }
+
+    /// Newest first.
+    pub async fn newest_pages(&mut self, filter: &PageFilter, limit: u32) -> Result<Vec<PageRow>, StoreError> {
+        list(self.connection(), filter, "DESC", limit).await
+    }
+
+    /// Adds a page. False where its id is known: nothing changes then.
+    pub async fn add_page(&mut self, page: &PageRow) -> Result<bool, StoreError> {
+        let done = sqlx::query(
+            "INSERT INTO pages (id, escalation, incident, channel, address, reply_code, status, not_before, provider_id, body) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
+        )
+        .bind(page.id.to_string())
+        .bind(page.escalation.to_string())
+        .bind(page.incident.to_string())
+        .bind(&page.channel)
+        .bind(&page.address)
+        .bind(&page.reply_code)
+        .bind(&page.status)
+        .bind(page.not_before.map(Timestamp::ticks))
+        .bind(&page.provider_id)
+        .bind(encode(AGGREGATE, &page.body)?)
+        .execute(self.connection())
+        .await?;
+        self.touch(Topic::Pages);
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Writes where a page stands.
+    pub async fn update_page(&mut self, page: &PageRow) -> Result<(), StoreError> {
+        self.update_page_quietly(page).await?;
+        self.touch(Topic::Pages);
+        Ok(())
+    }
+
+    /// As [`Self::update_page`], without waking anybody: for the sender's own notes, of which there are two a page.
+    pub async fn update_page_quietly(&mut self, page: &PageRow) -> Result<(), StoreError> {
+        sqlx::query("UPDATE pages SET status = ?, not_before = ?, provider_id = ?, body = ? WHERE id = ?")
+            .bind(&page.status)
+            .bind(page.not_before.map(Timestamp::ticks))
+            .bind(&page.provider_id)
+            .bind(encode(AGGREGATE, &page.body)?)
+            .bind(page.id.to_string())
+            .execute(self.connection())
+            .await?;
+        Ok(())
+    }
+}
+
+async fn get(connection: &mut SqliteConnection, id: Uuid) -> Result<Option<PageRow>, StoreError> {
+    let row = sqlx::query("SELECT * FROM pages WHERE id = ?").bind(id.to_string()).fetch_optional(connection).await?;
+    row.map(|row| read(&row)).transpose()
+}
+
+async fn list(connection: &mut SqliteConnection, filter: &PageFilter, order: &str, limit: u32) -> Result<Vec<PageRow>, StoreError> {
+    let mut sql: QueryBuilder<Sqlite> = QueryBuilder::new("SELECT * FROM pages WHERE 1");
+    let columns = [
+        ("incident", filter.incident.map(|id| id.to_string())),
+        ("escalation", filter.escalation.map(|id| id.to_string())),
+        ("status", filter.status.clone()),
+        ("address", filter.address.clone()),
+        ("reply_code", filter.reply_code.clone()),
+        ("provider_id", filter.provider_id.clone()),
+    ];
+    for (column, value) in columns {
+        if let Some(value) = value {
+            sql.push(" AND ").push(column).push(" = ").push_bind(value);
+        }
+    }
+    sql.push(" ORDER BY seq ").push(order).push(" LIMIT ").push_bind(i64::from(limit));
+    let rows = sql.build().fetch_all(connection).await?;
+    rows.iter().map(read).collect()
+}
+
+fn read(row: &sqlx::sqlite::SqliteRow) -> Result<PageRow, StoreError> {
+    let id = |column: &str| -> Result<Uuid, StoreError> { Ok(row.try_get::<String, _>(column)?.parse().unwrap_or_default()) };
+    let (text, body): (String, String) = (row.try_get("id")?, row.try_get("body")?);
+    Ok(PageRow {
+        id: id("id")?,
+        escalation: id("escalation")?,
+        incident: id("incident")?,
+        channel: row.try_get("channel")?,
+        address: row.try_get("address")?,
+        reply_code: row.try_get("reply_code")?,
+        status: row.try_get("status")?,
+        not_before: row.try_get::<Option<i64>, _>("not_before")?.map(Timestamp::clamp_ticks),
+        provider_id: row.try_get("provider_id")?,
+        body: decode(AGGREGATE, &text, &body)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_page_is_planned_once_and_found_by_what_names_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("state.db")).await.unwrap();
+        let at = |ticks| Timestamp::clamp_ticks(Timestamp::UNIX_EPOCH.ticks() + ticks);
+        let page = PageRow {
+            id: Uuid::new_v4(),
+            escalation: Uuid::new_v4(),
+            incident: Uuid::new_v4(),
+            channel: "sms".to_owned(),
+            address: "+4790000001".to_owned(),
+            reply_code: "4821".to_owned(),
+            status: "planned".to_owned(),
+            not_before: Some(at(10)),
+            provider_id: None,
+            body: json!({ "n": 1 }),
+        };
+        let mut change = store.begin().await.unwrap();
+        assert!(change.add_page(&page).await.unwrap());
+        assert!(!change.add_page(&PageRow { body: json!({ "n": 2 }), ..page.clone() }).await.unwrap());
+        change.commit().await.unwrap();
+        assert!(store.pages().due(at(9), 10).await.unwrap().is_empty());
+        assert_eq!(store.pages().next_after(at(9)).await.unwrap(), Some(at(10)));
+        assert_eq!(store.pages().due(at(10), 10).await.unwrap(), std::slice::from_ref(&page));
+
+        let sent = PageRow { status: "sent".to_owned(), not_before: None, provider_id: Some("SM1".to_owned()), ..page.clone() };
+        let mut change = store.begin().await.unwrap();
+        change.update_page(&sent).await.unwrap();
+        change.commit().await.unwrap();
+        assert!(store.pages().due(at(100), 10).await.unwrap().is_empty());
+        for filter in [
+            PageFilter { provider_id: Some("SM1".to_owned()), ..PageFilter::default() },
+            PageFilter { address: Some("+4790000001".to_owned()), reply_code: Some("4821".to_owned()), ..PageFilter::default() },
+            PageFilter { incident: Some(page.incident), status: Some("sent".to_owned()), ..PageFilter::default() },
+        ] {
+            assert_eq!(store.pages().list(&filter, 10).await.unwrap(), std::slice::from_ref(&sent), "{filter:?}");
+        }
+        let other = PageFilter { reply_code: Some("1".to_owned()), ..PageFilter::default() };
+        assert!(store.pages().list(&other, 10).await.unwrap().is_empty());
+    }
+}
