@@ -1,11 +1,29 @@
 //! The channels. A new one is a file here and a line below.
 
-use crate::channel::ChannelType;
+mod twilio;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::channel::{ChannelType, SettingsError};
+
+pub(crate) use email::{ReplyTag, page_of_message_id};
+pub(crate) use twilio::MAX_SMS;
 
 model::register! { CHANNELS: ChannelType = CHANNEL;   // alphabetical
+    email, sms, voice,
 }
 
 /// The channel of that name.
 pub fn find(name: &str) -> Option<&'static ChannelType> {
     CHANNELS.iter().copied().find(|channel| channel.name == name)
+}
+
+/// Reads a channel's settings; the error names the field.
+fn settings<T: DeserializeOwned>(value: Value) -> Result<T, SettingsError> {
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let field = error.path().to_string();
+        let field = if field == "." { "settings".to_owned() } else { field };
+        SettingsError::Field { field, reason: error.into_inner().to_string() }
+    })
 }

@@ -15,6 +15,7 @@ pub mod directory;
 pub mod document;
 pub mod escalation;
 pub mod guard;
+pub mod inbound;
 pub mod message;
 pub mod schedule;
 pub mod when;

@@ -1,0 +1,259 @@
+//! A small, strict SMTP receiver (RFC 5321) for answers by mail: for our domains only, without forwarding anything anywhere.
+//!
+//! It stands behind a mail server on the same machine, or takes mail from the network when the operator opens it. What it says after the
+//! content is final: `250` leaves only after the answer is stored, `4xx` makes the sender's server try again, `5xx` makes it tell the sender.
+//!
+//! Against those who mean harm: lines, sizes, recipients, mails per connection, connections and time are limited; only CRLF ends a line, so
+//! that no mail hides in another one ("SMTP smuggling"); what was sent before TLS is forgotten with it (RFC 3207 4.2, 6).
+
+mod dialogue;
+mod lines;
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use model::Clock;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use self::dialogue::{Dialogue, Next, Said};
+use self::lines::{Content, LineError, Lines};
+use super::Book;
+use super::mail::{self, Outcome, Reading, WrongCodes};
+use crate::answer::Answers;
+
+/// How mail comes in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Default: `127.0.0.1:2525`, for a mail server on this machine.
+    #[serde(default = "loopback")]
+    #[schemars(with = "String")]
+    pub listen: SocketAddr,
+    /// Mail to other domains is refused. Example: `[soc.example.org]`.
+    pub domains: Vec<String>,
+    /// The largest mail, in bytes. Default: 1 MiB.
+    #[serde(default = "one_mebibyte")]
+    pub max_size: usize,
+}
+
+fn loopback() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 2525))
+}
+
+fn one_mebibyte() -> usize {
+    1024 * 1024
+}
+
+/// At once; the next one is asked to come back later.
+const MAX_CONNECTIONS: usize = 64;
+/// Between two lines. RFC 5321 4.5.3.2 would wait five minutes; senders on this machine or next door need seconds.
+const IDLE: Duration = Duration::from_secs(60);
+/// From hello to goodbye, whatever happens.
+const SESSION: Duration = Duration::from_secs(300);
+
+/// The receiver, ready to take connections.
+pub struct Receiver {
+    listener: TcpListener,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    settings: Settings,
+    tls: Option<tokio_rustls::TlsAcceptor>,
+    answers: Arc<dyn Answers>,
+    book: Arc<dyn Book>,
+    clock: Arc<dyn Clock>,
+    wrong: Mutex<WrongCodes>,
+}
+
+impl Receiver {
+    /// Binds; with `tls` it offers STARTTLS.
+    pub async fn bind(
+        settings: Settings,
+        tls: Option<Arc<rustls::ServerConfig>>,
+        answers: Arc<dyn Answers>,
+        book: Arc<dyn Book>,
+        clock: Arc<dyn Clock>,
+    ) -> std::io::Result<Self> {
+        let listener = TcpListener::bind(settings.listen).await?;
+        let tls = tls.map(tokio_rustls::TlsAcceptor::from);
+        Ok(Self { listener, shared: Arc::new(Shared { settings, tls, answers, book, clock, wrong: Mutex::default() }) })
+    }
+
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Takes connections until it is stopped. Mail whose content is in is still worked on: its sender has no other answer.
+    pub async fn run(self, stop: CancellationToken) {
+        let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let mut connections = tokio::task::JoinSet::new();
+        loop {
+            let (stream, peer) = tokio::select! {
+                () = stop.cancelled() => break,
+                Some(_) = connections.join_next(), if !connections.is_empty() => continue,
+                accepted = self.listener.accept() => match accepted {
+                    Ok(accepted) => accepted,
+                    Err(error) => {
+                        // Out of file handles, most likely: others will free some.
+                        tracing::warn!(error = &error as &dyn std::error::Error, "a mail connection was not accepted");
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                        continue;
+                    }
+                },
+            };
+            match room.clone().try_acquire_owned() {
+                Ok(permit) => {
+                    connections.spawn(connection(stream, peer, self.shared.clone(), permit, stop.clone()));
+                }
+                Err(_) => {
+                    connections.spawn(turn_away(stream));
+                }
+            }
+        }
+        while connections.join_next().await.is_some() {}
+    }
+}
+
+async fn turn_away(mut stream: TcpStream) {
+    let _ = tokio::time::timeout(Duration::from_secs(1), stream.write_all(b"421 4.3.2 too many connections; try again later\r\n")).await;
+}
+
+async fn connection(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>, _room: OwnedSemaphorePermit, stop: CancellationToken) {
+    let deadline = Instant::now() + SESSION;
+    let domain = shared.settings.domains.first().map_or("localhost", String::as_str).to_owned();
+    let mut dialogue = Dialogue::new(&domain, &shared.settings.domains, shared.settings.max_size, shared.tls.is_some());
+    let _ = stream.set_nodelay(true);
+    let ended = match serve(stream, &mut dialogue, true, &shared, deadline, &stop).await {
+        Ok(Some(plain)) => {
+            let Some(acceptor) = shared.tls.clone() else { return };
+            match timeout_at(deadline.min(Instant::now() + IDLE), acceptor.accept(plain)).await {
+                Ok(Ok(secured)) => {
+                    dialogue.secured();
+                    serve(secured, &mut dialogue, false, &shared, deadline, &stop).await.map(drop)
+                }
+                Ok(Err(error)) => Err(error),
+                Err(_) => Ok(()),
+            }
+        }
+        Ok(None) => Ok(()),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%peer, error = &error as &dyn std::error::Error, "a mail connection broke");
+    }
+}
+
+/// Speaks until goodbye, or until the client wants TLS: then the bare stream comes back.
+async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    dialogue: &mut Dialogue,
+    greet: bool,
+    shared: &Shared,
+    deadline: Instant,
+    stop: &CancellationToken,
+) -> std::io::Result<Option<S>> {
+    let mut lines = Lines::new(stream);
+    if greet {
+        say(&mut lines, &dialogue.greeting(), deadline).await?;
+    }
+    loop {
+        let wait = deadline.min(Instant::now() + IDLE);
+        let read = tokio::select! {
+            read = timeout_at(wait, lines.command()) => read,
+            () = stop.cancelled() => {
+                let _ = say(&mut lines, &Said::closing("the service stops"), Instant::now() + Duration::from_secs(1)).await;
+                return Ok(None);
+            }
+        };
+        let said = match read {
+            Err(_) => {
+                let _ = say(&mut lines, &Said::closing("you took too long"), Instant::now() + Duration::from_secs(1)).await;
+                return Ok(None);
+            }
+            Ok(Ok(None)) => return Ok(None),
+            Ok(Ok(Some(line))) => dialogue.command(&line),
+            Ok(Err(LineError::TooLong)) => dialogue.mistake("500 5.5.6", "the line is too long"),
+            Ok(Err(LineError::BareLineFeed)) => dialogue.mistake("500 5.5.2", "lines end with CRLF"),
+            Ok(Err(LineError::Io(error))) => return Err(error),
+        };
+        say(&mut lines, &said, deadline).await?;
+        match said.next {
+            Next::Command => {}
+            Next::Close => return Ok(None),
+            // Whatever the client sent along in the clear is no part of what it says under TLS.
+            Next::Tls => return Ok(lines.into_inner_if_drained()),
+            Next::Content => {
+                let wait = deadline.min(Instant::now() + 2 * IDLE);
+                let content = match timeout_at(wait, lines.content(shared.settings.max_size)).await {
+                    Err(_) => {
+                        let _ = say(&mut lines, &Said::closing("you took too long"), Instant::now() + Duration::from_secs(1)).await;
+                        return Ok(None);
+                    }
+                    Ok(content) => content?,
+                };
+                let said = judge(content, dialogue, shared).await;
+                // The sender must hear what became of it even where the session's time is over.
+                say(&mut lines, &said, Instant::now() + IDLE).await?;
+                if said.next == Next::Close {
+                    return Ok(None);
+                }
+            }
+        }
+    }
+}
+
+async fn say<S: AsyncRead + AsyncWrite + Unpin>(lines: &mut Lines<S>, said: &Said, deadline: Instant) -> std::io::Result<()> {
+    match timeout_at(deadline.min(Instant::now() + IDLE), lines.write(said.text.as_bytes())).await {
+        Ok(written) => written,
+        Err(_) => Err(std::io::ErrorKind::TimedOut.into()),
+    }
+}
+
+async fn judge(content: Content, dialogue: &mut Dialogue, shared: &Shared) -> Said {
+    let raw = match content {
+        Content::Whole(raw) => raw,
+        Content::TooLarge => return dialogue.finish("552 5.3.4", "the mail is too large"),
+        Content::BareLineFeed => return dialogue.finish("550 5.6.11", "lines of a mail end with CRLF, and nothing else"),
+        Content::LineTooLong => return dialogue.finish("550 5.6.0", "a line of the mail is too long"),
+        Content::Ended => return Said::closing("the mail was cut off"),
+    };
+    let envelope = dialogue.take_envelope();
+    let (word, outcome) = match mail::read(&envelope, &raw) {
+        Reading::Ignore { because } => ("dropped", Outcome::Dropped(because)),
+        Reading::Refuse { reason } => ("refused", Outcome::Refused(reason)),
+        Reading::Reply(reply) => {
+            let outcome = mail::answer(reply, shared.answers.as_ref(), shared.book.as_ref(), &shared.wrong, shared.clock.now()).await;
+            let word = match outcome {
+                Outcome::Answered(_) => "answered",
+                Outcome::Dropped(_) => "dropped",
+                Outcome::Refused(_) => "refused",
+                Outcome::Later(_) => "later",
+            };
+            (word, outcome)
+        }
+    };
+    metrics::counter!("bartizan_oncall_mails_total", "outcome" => word).increment(1);
+    match outcome {
+        Outcome::Answered(says) => dialogue.finish("250 2.0.0", if says.is_empty() { "taken" } else { &says }),
+        Outcome::Dropped(because) => {
+            tracing::info!(because, "a mail was no answer");
+            dialogue.finish("250 2.0.0", "taken")
+        }
+        Outcome::Refused(reason) => {
+            tracing::info!(reason, "an answer by mail was refused");
+            dialogue.finish("550 5.7.1", &reason)
+        }
+        Outcome::Later(reason) => {
+            tracing::warn!(reason, "an answer by mail was not stored");
+            dialogue.finish("451 4.3.0", "not now; try again later")
+        }
+    }
+}
