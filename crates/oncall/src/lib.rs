@@ -11,6 +11,7 @@
 
 pub mod answer;
 pub mod channel;
+pub mod conditions;
 pub mod directory;
 pub mod document;
 pub mod escalation;

@@ -19,12 +19,24 @@ pub struct EscalationPolicy {
     /// How often all steps are taken again when nobody answered. At most 9.
     #[serde(skip_serializing_if = "is_none")]
     pub repeat: u32,
+    /// How long after its last step a round ends: all steps are taken again, or the fallback is reached.
+    /// Default: as long as the longest wait of the steps, or 5 minutes where none waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub round_ends_after: Option<Span>,
     /// Reached at once when the last round ended without an answer.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub fallback: Vec<Target>,
     /// An acknowledged incident that is not closed for so long is escalated again. Default: never.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub acknowledgement_expires: Option<Span>,
+}
+
+impl EscalationPolicy {
+    /// How long after its last step a round ends.
+    pub fn round_wait(&self) -> Span {
+        let longest = self.steps.iter().map(|step| step.after).max().unwrap_or(Span::ZERO);
+        self.round_ends_after.unwrap_or(if longest > Span::ZERO { longest } else { Span(5 * Span::MINUTE.ticks()) })
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

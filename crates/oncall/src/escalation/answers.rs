@@ -1,0 +1,148 @@
+//! What an answer changes: responses for the alerts it speaks of, the escalation, pages that need not be sent, the incident.
+
+use model::{IncidentStatus, Timestamp};
+use uuid::Uuid;
+
+use super::advance::Run;
+use super::{AlertResponse, Effect, Escalation, EscalationStatus, IncidentChange, PageStatus, ResponseState, Scene, responses};
+use crate::answer::{Action, AnswerError};
+
+/// An answer by somebody whom the directory knows.
+#[derive(Clone, Copy, Debug)]
+pub struct Reply<'a> {
+    pub user: &'a str,
+    pub action: &'a Action,
+    /// The alerts it speaks of: those of the page that was answered. Empty: all that the incident holds.
+    pub alerts: &'a [Uuid],
+    /// The page that was answered, where it was one.
+    pub page: Option<Uuid>,
+}
+
+/// What is to be done because of an answer. Nothing: it had been said before.
+///
+/// Remarks and `Seen` change nothing here. Fails with [`AnswerError::Closed`] when there is nothing left to answer, and with
+/// [`AnswerError::NoStep`].
+pub fn answer(scene: &Scene, escalation: &Escalation, reply: &Reply, now: Timestamp) -> Result<Vec<Effect>, AnswerError> {
+    let mut run = Run::new(scene, escalation, now);
+    let closed = scene.view.incident.status == IncidentStatus::Closed || !escalation.is_open();
+    match reply.action {
+        Action::Comment { .. } | Action::Seen => {}
+        Action::Close { .. } if closed => {}
+        _ if closed => return Err(AnswerError::Closed),
+        Action::Acknowledge => run.acknowledge(reply, false),
+        Action::Take => run.acknowledge(reply, true),
+        Action::Close { classification, comment } => {
+            for alert in run.spoken_of(reply) {
+                if responses::state_of(&run.responses, alert) < ResponseState::Resolved {
+                    let (classification, comment) = (*classification, comment.clone());
+                    let (state, by) = (ResponseState::Resolved, reply.user.to_owned());
+                    run.respond(AlertResponse { alert, state, by, at: now, classification, comment });
+                }
+            }
+            run.conclude(reply, None);
+        }
+        Action::Escalate { step } => run.escalate(reply, *step)?,
+    }
+    // One page that told of several incidents is answered for all of them.
+    if !run.effects.is_empty()
+        && let Some(page) = reply.page
+    {
+        let within = scene.recent.iter().filter(|other| matches!(other.status, PageStatus::Bundled { into } if into == page));
+        let also: Vec<Effect> = within.map(|other| Effect::AnswerAlso { incident: other.incident, page: other.id }).collect();
+        run.effects.extend(also);
+    }
+    Ok(run.finish(escalation))
+}
+
+impl Run<'_> {
+    fn spoken_of(&self, reply: &Reply) -> Vec<Uuid> {
+        let subjects = self.scene.view.subjects();
+        match reply.alerts {
+            [] => subjects,
+            alerts => subjects.into_iter().filter(|subject| alerts.contains(subject)).collect(),
+        }
+    }
+
+    fn acknowledge(&mut self, reply: &Reply, take: bool) {
+        for alert in self.spoken_of(reply) {
+            if responses::state_of(&self.responses, alert) < ResponseState::Acknowledged {
+                let (state, by) = (ResponseState::Acknowledged, reply.user.to_owned());
+                self.respond(AlertResponse { alert, state, by, at: self.now, classification: None, comment: None });
+            }
+        }
+        let owner = take.then(|| reply.user.to_owned()).filter(|user| self.state.taken_by.as_ref() != Some(user));
+        if owner.is_some() {
+            self.state.taken_by.clone_from(&owner);
+        }
+        self.conclude(reply, owner);
+    }
+
+    /// What all answers together mean now.
+    fn conclude(&mut self, reply: &Reply, owner: Option<String>) {
+        let subjects = self.scene.view.subjects();
+        let least = responses::least(&self.responses, &subjects);
+        let answered_before = self.effects.is_empty() && owner.is_none();
+        if answered_before {
+            return;
+        }
+        let mut change = responses::incident_change(&self.responses, &self.scene.view.incident);
+        if let Some(owner) = owner {
+            change.get_or_insert_with(IncidentChange::default).owner = Some(owner);
+        }
+        self.effects.extend(change.map(Effect::Incident));
+        match least {
+            ResponseState::Resolved => {
+                self.state.answered_by = Some(reply.user.to_owned());
+                self.closed(reply.user);
+            }
+            ResponseState::Acknowledged => {
+                let known = matches!(&self.state.status, EscalationStatus::Acknowledged { by, .. } if by == reply.user);
+                if !known {
+                    self.state.answered_by = Some(reply.user.to_owned());
+                    self.acknowledged(reply.user);
+                }
+            }
+            // Alerts joined after the page that was answered: nobody looked at them yet.
+            ResponseState::Triggered => {
+                self.restart("the answer speaks of a part of the alerts");
+                self.steps();
+            }
+        }
+    }
+
+    /// To the next step, or to the one named, now. Whoever escalates is not paged further by what was planned.
+    fn escalate(&mut self, reply: &Reply, step: Option<u32>) -> Result<(), AnswerError> {
+        let steps = self.state.plan.steps.len();
+        let chosen = match step {
+            Some(number) if number == 0 || number as usize > steps => return Err(AnswerError::NoStep(number)),
+            Some(number) => Some(number as usize - 1),
+            None => None,
+        };
+        let running = self.state.status == EscalationStatus::Running;
+        let exhausted = matches!(self.state.status, EscalationStatus::Exhausted { .. });
+        let target = chosen.unwrap_or(if exhausted { 0 } else { self.state.step });
+        self.unanswer(reply.user);
+        let planned = self.scene.pages.iter().filter(|page| page.user == reply.user && matches!(page.status, PageStatus::Planned { .. }));
+        let because = format!("{} escalated", reply.user);
+        let drops: Vec<Effect> = planned.map(|page| Effect::Drop { page: page.id, because: because.clone() }).collect();
+        self.effects.extend(drops);
+        self.note(because);
+        // A step that was taken before is taken again only in a round that never was.
+        if !running || target < self.state.step {
+            self.state.round += 1;
+            self.state.first_round = self.state.round;
+        }
+        self.state.status = EscalationStatus::Running;
+        self.state.answered_by = None;
+        self.state.taken_by = None;
+        self.state.subjects = self.scene.view.subjects();
+        self.state.step = target;
+        if target >= steps {
+            // There is no next step: the round ends now.
+            self.state.reached = None;
+        }
+        self.state.next = Some(self.now);
+        self.steps();
+        Ok(())
+    }
+}

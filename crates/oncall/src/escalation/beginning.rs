@@ -1,0 +1,173 @@
+//! How an escalation begins: which alert policy decides, whether planned work or a mute keeps it silent, and what it is one page with.
+
+use model::{IncidentStatus, Severity, Timestamp};
+use uuid::Uuid;
+
+use super::{AlertResponse, Escalation, EscalationStatus, IncidentView, ResponseState, Scene};
+use crate::conditions;
+use crate::directory::{AlertPolicy, Directory, EscalationPolicy};
+
+/// What was decided when an incident opened.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Begun {
+    pub escalation: Escalation,
+    /// The incident is to have this severity.
+    pub severity: Option<Severity>,
+    /// One sentence for the log.
+    pub because: String,
+}
+
+/// Decides what happens for an incident that opened, or opened again for the `generation`th time. Takes no step yet.
+pub fn begin(scene: &Scene, generation: u32, now: Timestamp) -> Begun {
+    let incident = &scene.view.incident;
+    let policy = policy_for(scene.directory, scene.view);
+    let chosen = policy.and_then(|(_, policy)| policy.severity);
+    let severity = chosen.unwrap_or(incident.severity);
+    let mut escalation = Escalation {
+        id: Escalation::id_of(incident.id, generation),
+        incident: incident.id,
+        generation,
+        policy: String::new(),
+        plan: EscalationPolicy::default(),
+        severity,
+        began: now,
+        round: 0,
+        step: 0,
+        next: None,
+        status: EscalationStatus::Running,
+        first_round: 0,
+        reached: None,
+        seen: incident.status,
+        subjects: scene.view.subjects(),
+        group: None,
+        answered_by: None,
+        taken_by: None,
+        severity_chosen: chosen.is_some(),
+    };
+    let because = match plan(scene.directory, policy) {
+        Err(because) => {
+            escalation.status = EscalationStatus::Nobody { because: because.clone() };
+            because
+        }
+        Ok((name, plan, by)) => {
+            escalation.policy = name.to_owned();
+            escalation.plan = plan.clone();
+            let because = format!("escalation policy `{name}`, chosen by alert policy `{by}`");
+            match policy.and_then(|(by, policy)| group_of(by, policy, scene.view)) {
+                Some(group) => {
+                    escalation.group = Some(group);
+                    start(scene, policy.map(|(_, policy)| policy), &mut escalation, now).unwrap_or(because)
+                }
+                None => start(scene, None, &mut escalation, now).unwrap_or(because),
+            }
+        }
+    };
+    Begun { escalation, severity: chosen.filter(|severity| *severity != incident.severity), because }
+}
+
+/// Runs, waits for the end of planned work, joins a group, or finds that somebody works on it already, and then says so.
+fn start(scene: &Scene, policy: Option<&AlertPolicy>, escalation: &mut Escalation, now: Timestamp) -> Option<String> {
+    let incident = &scene.view.incident;
+    // Alerts reopen an incident as Active, which says nothing of anybody who works on it now; a person who reopens it as Active does.
+    let reopened_by_alert = escalation.generation > 0 && incident.modified_by.via == "task";
+    if incident.status == IncidentStatus::Active && !reopened_by_alert {
+        let by = who_changed(scene.view);
+        let because = format!("{by} works on it already");
+        escalation.next = escalation.plan.acknowledgement_expires.map(|after| now + after);
+        escalation.status = EscalationStatus::Acknowledged { by, at: now };
+        return Some(because);
+    }
+    if let Some((until, because)) = held(scene.directory, scene.view, now) {
+        escalation.next = Some(until);
+        escalation.status = EscalationStatus::Held { until, because: because.clone() };
+        return Some(because);
+    }
+    if let (Some(group), Some(policy)) = (&escalation.group, policy)
+        && let Some(leader) = leader(scene.others, group, policy, escalation.severity, now)
+    {
+        escalation.status = EscalationStatus::Grouped { into: leader };
+        return Some("the same as an incident that pages already".to_owned());
+    }
+    // The first step counts from when the incident opened, so that a service that starts late does not make it later still.
+    let opened = if escalation.generation == 0 { incident.created.min(now) } else { now };
+    let wait = escalation.plan.steps.first().map(|step| step.after).unwrap_or_default();
+    escalation.next = Some(opened + wait);
+    None
+}
+
+/// The first alert policy whose conditions hold, by `order`, then by name.
+fn policy_for<'a>(directory: &'a Directory, view: &IncidentView) -> Option<(&'a str, &'a AlertPolicy)> {
+    let mut policies: Vec<_> = directory.alert_policies.iter().map(|(name, policy)| (policy.order, name.as_str(), policy)).collect();
+    policies.sort_by_key(|(order, name, _)| (*order, *name));
+    policies.into_iter().find(|(_, _, policy)| conditions::all_hold(&policy.when, view)).map(|(_, name, policy)| (name, policy))
+}
+
+type Plan<'a> = (&'a str, &'a EscalationPolicy, &'a str);
+
+fn plan<'a>(directory: &'a Directory, policy: Option<(&'a str, &'a AlertPolicy)>) -> Result<Plan<'a>, String> {
+    let Some((by, policy)) = policy else { return Err("no alert policy matches".to_owned()) };
+    if policy.mute {
+        return Err(format!("alert policy `{by}` mutes it"));
+    }
+    let Some(name) = &policy.escalation_policy else { return Err(format!("alert policy `{by}` names no escalation policy")) };
+    match directory.escalation_policies.get_key_value(name) {
+        Some((name, plan)) => Ok((name, plan, by)),
+        None => Err(format!("alert policy `{by}` names escalation policy `{name}`, which does not exist")),
+    }
+}
+
+/// Until when planned work keeps an incident silent, and which. Of several windows the one that ends last.
+pub(super) fn held(directory: &Directory, view: &IncidentView, now: Timestamp) -> Option<(Timestamp, String)> {
+    let windows = directory.maintenance_windows.iter();
+    let open = windows.filter(|(_, window)| window.from <= now && now < window.to && conditions::all_hold(&window.when, view));
+    open.max_by_key(|(_, window)| window.to).map(|(name, window)| {
+        let because = match window.reason.as_str() {
+            "" => format!("maintenance `{name}`"),
+            reason => format!("maintenance `{name}`: {reason}"),
+        };
+        (window.to, because)
+    })
+}
+
+/// What incidents of one group share. None: it is grouped with nothing.
+fn group_of(name: &str, policy: &AlertPolicy, view: &IncidentView) -> Option<String> {
+    policy.group_for?;
+    if policy.group_by.is_empty() {
+        return None;
+    }
+    let mut parts = vec![name.to_owned()];
+    for field in &policy.group_by {
+        let mut values: Vec<String> = conditions::values(field, view).into_iter().map(|value| value.to_lowercase()).collect();
+        values.sort();
+        values.dedup();
+        parts.push(values.join("\u{1e}"));
+    }
+    // Incidents that have none of the fields have nothing in common.
+    parts.iter().skip(1).any(|part| !part.is_empty()).then(|| parts.join("\u{1f}"))
+}
+
+/// The escalation to join: the oldest of the group that nobody answered yet and that is at least as severe.
+fn leader(others: &[Escalation], group: &str, policy: &AlertPolicy, severity: Severity, now: Timestamp) -> Option<Uuid> {
+    let within = policy.group_for?;
+    let candidates = others.iter().filter(|other| {
+        other.group.as_deref() == Some(group)
+            && matches!(other.status, EscalationStatus::Running | EscalationStatus::Held { .. })
+            && other.severity >= severity
+            && other.began <= now
+            && now - other.began <= within
+    });
+    candidates.min_by_key(|other| (other.began, other.id)).map(|leader| leader.id)
+}
+
+/// Whoever changed the incident last, as people know them: its owner, else the author of the change.
+pub(super) fn who_changed(view: &IncidentView) -> String {
+    let owner = &view.incident.owner;
+    let named = [&owner.assigned_to, &owner.user_principal_name, &owner.email].into_iter().flatten().find(|name| !name.is_empty());
+    named.unwrap_or(&view.incident.modified_by.name).clone()
+}
+
+/// The answers that make all of `subjects` that are below `state` be there.
+pub(super) fn raise(subjects: &[Uuid], responses: &[AlertResponse], state: ResponseState, by: &str, now: Timestamp) -> Vec<AlertResponse> {
+    let below = subjects.iter().filter(|subject| super::responses::state_of(responses, **subject) < state);
+    below.map(|subject| AlertResponse { alert: *subject, state, by: by.to_owned(), at: now, classification: None, comment: None }).collect()
+}

@@ -1,0 +1,104 @@
+//! Whom a step reaches, by which contacts, and when: targets are resolved at the moment the step is taken.
+
+use std::collections::BTreeMap;
+
+use model::{Severity, Span, Timestamp};
+
+use super::Scene;
+use crate::directory::{Contact, Target};
+
+/// One contact of somebody, to be tried `after` the step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Reach {
+    pub user: String,
+    pub contact_name: String,
+    pub contact: Contact,
+    pub after: Span,
+    /// Counts from 0: how often the same contact is tried within the step.
+    pub nth: usize,
+    pub because: String,
+}
+
+/// Everybody that `targets` reach at `now`, each contact once a time; and what stood in the way.
+pub(super) fn reached(scene: &Scene, targets: &[Target], severity: Severity, now: Timestamp) -> (Vec<Reach>, Vec<String>) {
+    let mut notes = Vec::new();
+    // By person, contact and time, so that whoever is a target twice is reached once.
+    let mut found: BTreeMap<(String, String, Span), String> = BTreeMap::new();
+    for target in targets {
+        match target {
+            Target::User(user) => by_rules(scene, user, severity, &format!("user {user}"), &mut found, &mut notes),
+            Target::Schedule(schedule) => match (scene.on_call)(schedule, now) {
+                Ok(holders) if holders.is_empty() => notes.push(format!("nobody is on call on `{schedule}`")),
+                Ok(holders) => {
+                    for holder in holders {
+                        let because = format!("schedule {schedule}, {}", holder.because);
+                        by_rules(scene, &holder.user, severity, because.trim_end_matches([' ', ',']), &mut found, &mut notes);
+                    }
+                }
+                Err(reason) => notes.push(format!("schedule `{schedule}`: {reason}")),
+            },
+            Target::Contact { user, contact } => {
+                let known = scene.directory.users.get(user).is_some_and(|known| known.contacts.contains_key(contact));
+                if known {
+                    found.entry((user.clone(), contact.clone(), Span::ZERO)).or_insert_with(|| format!("contact {user}/{contact}"));
+                } else {
+                    notes.push(format!("there is no contact `{user}/{contact}`"));
+                }
+            }
+        }
+    }
+    // A contact that a step names outright is reached once, at once: their rules would only repeat it.
+    let outright: Vec<_> = targets
+        .iter()
+        .filter_map(|target| match target {
+            Target::Contact { user, contact } => Some((user, contact)),
+            _ => None,
+        })
+        .collect();
+    found.retain(|(user, contact, after), _| *after == Span::ZERO || !outright.contains(&(user, contact)));
+    let mut tries: BTreeMap<(String, String), usize> = BTreeMap::new();
+    let mut reached = Vec::new();
+    for ((user, contact_name, after), because) in found {
+        let Some(contact) = scene.directory.users.get(&user).and_then(|known| known.contacts.get(&contact_name)) else { continue };
+        let nth = tries.entry((user.clone(), contact_name.clone())).or_default();
+        reached.push(Reach { contact: contact.clone(), nth: *nth, user, contact_name, after, because });
+        *nth += 1;
+    }
+    reached.sort_by(|a, b| (a.after, &a.user, &a.contact_name).cmp(&(b.after, &b.user, &b.contact_name)));
+    (reached, notes)
+}
+
+fn by_rules(
+    scene: &Scene,
+    name: &str,
+    severity: Severity,
+    because: &str,
+    found: &mut BTreeMap<(String, String, Span), String>,
+    notes: &mut Vec<String>,
+) {
+    let Some(user) = scene.directory.users.get(name) else {
+        notes.push(format!("there is no user `{name}`"));
+        return;
+    };
+    let mut reach = |contact: &str, after: Span| {
+        found.entry((name.to_owned(), contact.to_owned(), after)).or_insert_with(|| because.to_owned());
+    };
+    if user.contacts.is_empty() {
+        notes.push(format!("`{name}` has no contacts"));
+    } else if user.rules.is_empty() {
+        user.contacts.keys().for_each(|contact| reach(contact, Span::ZERO));
+    } else {
+        let mut any = false;
+        for rule in &user.rules {
+            if !user.contacts.contains_key(&rule.contact) {
+                notes.push(format!("a rule of `{name}` names `{}`, which is none of their contacts", rule.contact));
+            } else if rule.min_severity.is_none_or(|least| severity >= least) {
+                reach(&rule.contact, rule.after.max(Span::ZERO));
+                any = true;
+            }
+        }
+        if !any {
+            notes.push(format!("no rule of `{name}` is for {severity} incidents"));
+        }
+    }
+}
