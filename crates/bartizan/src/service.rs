@@ -4,6 +4,7 @@ mod connect;
 mod ingest;
 mod lock;
 mod rules;
+mod secrets;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -17,6 +17,7 @@ pub mod document;
 pub mod escalation;
 pub mod guard;
 pub mod inbound;
+pub mod links;
 pub mod message;
 pub mod schedule;
 pub mod when;
