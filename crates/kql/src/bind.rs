@@ -17,6 +17,7 @@ mod relation;
 mod scalar;
 mod scope;
 mod source;
+mod spread;
 mod statements;
 
 use std::collections::{HashMap, HashSet};
@@ -103,6 +104,8 @@ struct Binder<'s> {
     next_shared: u32,
     /// Columns whose types are not known.
     unknown: HashSet<ColumnId>,
+    /// Columns that hold what `hll` gives.
+    sketches: HashSet<ColumnId>,
     depth: usize,
     work: usize,
     /// Above zero while something is bound only to find what is wrong with it.
@@ -131,6 +134,7 @@ impl<'s> Binder<'s> {
             next_column: 0,
             next_shared: 0,
             unknown: HashSet::new(),
+            sketches: HashSet::new(),
             depth: 0,
             work: 0,
             trials: 0,

@@ -30,6 +30,7 @@ impl Binder<'_> {
             "column_ifexists" | "columnifexists" => return self.column_if_exists(call, place, cx),
             "ingestion_time" => return self.ingestion_time(cx),
             "pack_all" => return self.pack_all(call, place, cx),
+            "estimate_data_size" => return self.estimate_data_size(call, place, cx),
             "typeof" => return self.type_of(call, place),
             _ => {}
         }
@@ -125,6 +126,9 @@ impl Binder<'_> {
         let field = Field { id: self.fresh(), name: "".into(), ty: call.ty };
         if !known {
             self.unknown.insert(field.id);
+        }
+        if matches!(call.function.name, "hll" | "hll_if" | "hll_merge") {
+            self.sketches.insert(field.id);
         }
         let expr = Expr::column(&field);
         collector.calls.push((call, field));
@@ -231,6 +235,32 @@ impl Binder<'_> {
     }
 
     /// `pack_all([ignore_null_empty])`: a bag of all columns.
+    /// `*` stands for every column. A sketch is refused: ours has another layout than Kusto's, and its size would mislead who plans by it.
+    fn estimate_data_size(&mut self, call: &ast::Call, place: &Place, cx: &mut Cx) -> Scalar {
+        let (mut args, mut places) = (Vec::new(), Vec::new());
+        for arg in &call.args {
+            let values = match arg.kind {
+                ExprKind::Star if cx.open => {
+                    let long = Expr { kind: Bound::Column(self.fresh()), ty: Type::Long };
+                    return Scalar { expr: long, known: true }.unplanned(self);
+                }
+                ExprKind::Star => cx.fields.iter().filter(|field| !field.is_hidden()).map(|field| self.column(field)).collect(),
+                _ => vec![self.scalar(arg, cx)],
+            };
+            for value in values {
+                if value.ty() == Type::Dynamic && value.expr.columns().iter().any(|id| self.sketches.contains(id)) {
+                    let help = "`dcount_hll(…)` reads the sketch".to_owned();
+                    let message = "the size of a result of `hll` is not what it is in Kusto: the sketch has another layout here";
+                    self.report_with(code::UNSUPPORTED, &arg.place, message, Some(help));
+                    return Self::unknown_scalar();
+                }
+                args.push(value);
+                places.push(arg.place.clone());
+            }
+        }
+        self.operator("estimate_data_size", args, &places, place)
+    }
+
     fn pack_all(&mut self, call: &ast::Call, place: &Place, cx: &mut Cx) -> Scalar {
         let ignore = match call.args.first() {
             None => false,

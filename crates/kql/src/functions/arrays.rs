@@ -398,7 +398,10 @@ sorting!(
     "array_sort_asc",
     false,
     "The elements from the least to the greatest, nulls last",
-    &[("array_sort_asc(dynamic([1,null,3,2]))", "[1,2,3,null]")]
+    &[
+        ("array_sort_asc(dynamic([1,null,3,2]))", "[1,2,3,null]"),
+        (r#"tostring(array_sort_asc(dynamic([3,1]), dynamic(["c","a"]), dynamic([1])))"#, r#"[[1,3],["a","c"],null]"#),
+    ]
 );
 sorting!(
     ARRAY_SORT_DESC,
@@ -408,34 +411,51 @@ sorting!(
     &[(r#"array_sort_desc(dynamic(["John","Paul","Jane"]))"#, r#"["Paul","John","Jane"]"#)]
 );
 
+/// Arrays, and whether nulls come last.
 fn sort_signature(args: &[Arg]) -> Result<Resolved, SignatureError> {
     count(args, 1, None)?;
-    if args.iter().skip(1).any(|arg| arg.ty != Type::Bool) {
-        return Err(SignatureError::Unsupported("of several arrays, a column for each, is not supported here yet"));
-    }
-    let types = args.iter().map(|arg| if arg.ty == Type::Bool { Type::Bool } else { Type::Dynamic }).collect();
-    Ok(Resolved { args: types, returns: Type::Dynamic })
+    let last = args.len() - 1;
+    let types =
+        args.iter().enumerate().map(|(at, arg)| if at == last && at > 0 && arg.ty == Type::Bool { Type::Bool } else { Type::Dynamic });
+    Ok(Resolved { args: types.collect(), returns: Type::Dynamic })
 }
 
-/// Sorts one array. Several, each sorted as the first, would be several columns: the signature refuses them.
+/// Sorts the first array, and orders the others as it. Several are given as an array of arrays, of which the binder makes columns; one that
+/// is not as long as the first is null.
 fn sorter(prepare: &Prepare, descending: bool) -> Result<Box<dyn Kernel>, PrepareError> {
+    let flag = usize::from(prepare.types.last() == Some(&Type::Bool));
+    let arrays = prepare.types.len() - flag;
     let nulls_last = match prepare.constants.last() {
-        Some(Some(Value::Bool(last))) if prepare.types.len() > 1 => *last,
+        Some(Some(Value::Bool(last))) if flag == 1 => *last,
         _ => true,
     };
     Ok(kernel(move |args| {
-        let array = args.texts(0);
         args.map_json(|row, out| {
-            let mut all = collect(array.opt(row))?;
-            sort(&mut all, descending, nulls_last);
-            push_array(out, all);
+            let first = collect(args.texts(0).opt(row))?;
+            let mut order: Vec<usize> = (0..first.len()).collect();
+            order.sort_by(|a, b| compare(first[*a], first[*b], descending, nulls_last));
+            let sorted = |array: &[&str]| {
+                let mut text = String::new();
+                push_array(&mut text, order.iter().map(|at| array[*at]));
+                text
+            };
+            if arrays == 1 {
+                out.push_str(&sorted(&first));
+                return Some(());
+            }
+            let others = (1..arrays).map(|index| match collect(args.texts(index).opt(row)) {
+                Some(array) if array.len() == order.len() => sorted(&array),
+                _ => "null".to_owned(),
+            });
+            let all: Vec<String> = std::iter::once(sorted(&first)).chain(others).collect();
+            push_array(out, all.iter().map(String::as_str));
             Some(())
         })
     }))
 }
 
-pub(super) fn sort(all: &mut [&str], descending: bool, nulls_last: bool) {
-    all.sort_by(|a, b| match (dynamic::kind(a) == Kind::Null, dynamic::kind(b) == Kind::Null) {
+fn compare(a: &str, b: &str, descending: bool, nulls_last: bool) -> Ordering {
+    match (dynamic::kind(a) == Kind::Null, dynamic::kind(b) == Kind::Null) {
         (true, true) => Ordering::Equal,
         (a_null, b_null) if a_null != b_null => {
             if a_null == nulls_last {
@@ -444,14 +464,9 @@ pub(super) fn sort(all: &mut [&str], descending: bool, nulls_last: bool) {
                 Ordering::Less
             }
         }
-        _ => {
-            if descending {
-                order(b, a)
-            } else {
-                order(a, b)
-            }
-        }
-    });
+        _ if descending => order(b, a),
+        _ => order(a, b),
+    }
 }
 
 /// Numbers by value, strings by code points; numbers before strings before everything else.

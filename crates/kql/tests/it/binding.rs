@@ -129,6 +129,31 @@ fn sample() -> Names {
     .function("Broken", "", "T | where Nam == 'x'")
 }
 
+#[test]
+fn functions_of_several_columns_are_taken_apart() {
+    // Names, order and types: the public reference, pages `series-stats-function`, `series-fit-line-function`, `array-sort-asc-function`.
+    check(
+        "T | project series_stats(Bag)",
+        "series_stats_Bag_min:real, series_stats_Bag_min_idx:long, series_stats_Bag_max:real, series_stats_Bag_max_idx:long, \
+         series_stats_Bag_avg:real, series_stats_Bag_stdev:real, series_stats_Bag_variance:real",
+    );
+    check("T | project Bag | extend (RSquare, Slope) = series_fit_line(Bag)", "Bag:dynamic, RSquare:real, Slope:real");
+    check("T | project low = series_stats(Bag), array_sort_asc(Bag, false)", "low:real, Column2:dynamic");
+    check("let a = dynamic([2, 1]); let b = dynamic([3, 4]); print array_sort_desc(a, b)", "a_sorted:dynamic, b_sorted:dynamic");
+    check("T | extend (a, b, c) = array_sort_asc(Bag, Bag)", "error: `array_sort_asc` gives 2 columns, not 3");
+    check("T | project (a, a) = series_stats(Bag)", "error: there are two columns `a`");
+}
+
+#[test]
+fn sizes_are_estimated_of_all_columns_and_not_of_sketches() {
+    // `*`: the public reference, page `estimate-data-size-function`. Sketches: a house rule, because their layout is ours.
+    check("T | summarize Total = sum(estimate_data_size(*))", "Total:long");
+    let refusal = "error: the size of a result of `hll` is not what it is in Kusto: the sketch has another layout here";
+    check("T | summarize h = hll(Name) | project k = h | extend estimate_data_size(k)", refusal);
+    check("T | summarize h = hll(Name) | extend estimate_data_size(*)", refusal);
+    check("T | summarize h = hll(Name) | project size = estimate_data_size(dcount_hll(h))", "size:long");
+}
+
 /// Expected columns follow from the public KQL reference and the naming that `measured.jsonl` shows.
 #[test]
 fn columns_of_operators() {

@@ -2,7 +2,7 @@
 
 use model::Type;
 
-use crate::bind::naming::{Names, name_of};
+use crate::bind::naming::Names;
 use crate::bind::scope::{Cx, Env, Relation, Scalar, Windows};
 use crate::bind::{Binder, diagnostics as code};
 use crate::syntax::ast::{Expr, ExprKind, Name};
@@ -31,23 +31,21 @@ impl Binder<'_> {
         let mut computed = Vec::with_capacity(items.len());
         for (index, expr) in items.iter().enumerate() {
             let Item { names: written, value } = item(expr);
-            let bound = self.scalar(value, &mut Cx { windows: windows.as_mut(), ..Cx::row(env, &input) });
-            if written.len() > 1 {
-                self.several_names(written, &bound, value);
-            }
-            let name = match (written.first(), name_of(value)) {
-                (Some(name), _) => {
-                    if !given.take(&name.text) {
-                        self.report(code::DUPLICATE_NAME, &name.place, format!("there are two new columns `{}`", name.text));
+            for part in self.parts(written, value, &mut Cx { windows: windows.as_mut(), ..Cx::row(env, &input) }) {
+                let name = match (part.written, part.name) {
+                    (Some(name), _) => {
+                        if !given.take(&name.text) {
+                            self.report(code::DUPLICATE_NAME, &name.place, format!("there are two new columns `{}`", name.text));
+                        }
+                        name.text.clone()
                     }
-                    name.text.clone()
-                }
-                // `extend tostring(x)` changes `x`.
-                (None, Some(name)) => given.unique(&name),
-                (None, None) => names.unique(&format!("Column{}", index + 1)),
-            };
-            names.take(&name);
-            computed.push((name, bound));
+                    // `extend tostring(x)` changes `x`.
+                    (None, Some(name)) => given.unique(&name),
+                    (None, None) => names.unique(&format!("Column{}", index + 1)),
+                };
+                names.take(&name);
+                computed.push((name, part.value));
+            }
         }
         for (name, bound) in computed {
             match outputs.iter_mut().find(|(existing, _)| *existing == name) {
@@ -56,14 +54,6 @@ impl Binder<'_> {
             }
         }
         self.project_with(input, outputs, windows)
-    }
-
-    /// A value under several names: what the language has for functions that give several columns, and those we do not have.
-    fn several_names(&mut self, names: &[Name], value: &Scalar, expr: &Expr) {
-        if value.known {
-            let list: Vec<&str> = names.iter().map(|name| name.text.as_str()).collect();
-            self.unsupported(&expr.place, &format!("giving one value the names `({})`", list.join(", ")));
-        }
     }
 
     pub(super) fn serialize(&mut self, items: &[Expr], mut input: Relation, env: &Env) -> Relation {
@@ -77,10 +67,10 @@ impl Binder<'_> {
         // Names that are written come first: an unnamed column gives way to them.
         let mut names = Names::default();
         for expr in items {
-            if let Some(name) = item(expr).names.first()
-                && !names.take(&name.text)
-            {
-                self.report(code::DUPLICATE_NAME, &name.place, format!("there are two columns `{}`", name.text));
+            for name in item(expr).names {
+                if !names.take(&name.text) {
+                    self.report(code::DUPLICATE_NAME, &name.place, format!("there are two columns `{}`", name.text));
+                }
             }
         }
         let mut open = false;
@@ -92,19 +82,17 @@ impl Binder<'_> {
                 continue;
             }
             let Item { names: written, value } = item(expr);
-            let bound = self.scalar(value, &mut Cx { windows: windows.as_mut(), ..Cx::row(env, &input) });
-            if written.len() > 1 {
-                self.several_names(written, &bound, value);
+            for part in self.parts(written, value, &mut Cx { windows: windows.as_mut(), ..Cx::row(env, &input) }) {
+                let name = match (part.written, part.name) {
+                    (Some(name), _) => name.text.clone(),
+                    (None, Some(name)) if matches!(value.kind, ExprKind::Name(_)) && outputs.iter().any(|(other, _)| *other == name) => {
+                        continue;
+                    }
+                    (None, Some(name)) => names.unique(&name),
+                    (None, None) => names.unique(&format!("Column{}", index + 1)),
+                };
+                outputs.push((name, part.value));
             }
-            let name = match (written.first(), name_of(value)) {
-                (Some(name), _) => name.text.clone(),
-                (None, Some(name)) if matches!(value.kind, ExprKind::Name(_)) && outputs.iter().any(|(other, _)| *other == name) => {
-                    continue;
-                }
-                (None, Some(name)) => names.unique(&name),
-                (None, None) => names.unique(&format!("Column{}", index + 1)),
-            };
-            outputs.push((name, bound));
         }
         let mut projected = self.project_with(input, outputs, windows);
         projected.open = open;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::bind::naming::{Names, name_of};
+use crate::bind::naming::Names;
 use crate::bind::scope::{Cx, Env, Relation};
 use crate::bind::{Binder, diagnostics as code};
 use crate::plan::{Rel, RelOp};
@@ -19,17 +19,18 @@ impl Binder<'_> {
         let mut outputs = Vec::with_capacity(items.len());
         for (index, expr) in items.iter().enumerate() {
             let Item { names: written, value } = item(expr);
-            let bound = self.scalar(value, &mut Cx::constant(env));
-            let name = match written {
-                [] => names.unique(&name_of(value).unwrap_or_else(|| format!("print_{index}"))),
-                [name, ..] => {
-                    if !names.take(&name.text) {
-                        self.report(code::DUPLICATE_NAME, &name.place, format!("there are two columns `{}`", name.text));
+            for part in self.parts(written, value, &mut Cx::constant(env)) {
+                let name = match part.written {
+                    None => names.unique(&part.name.unwrap_or_else(|| format!("print_{index}"))),
+                    Some(name) => {
+                        if !names.take(&name.text) {
+                            self.report(code::DUPLICATE_NAME, &name.place, format!("there are two columns `{}`", name.text));
+                        }
+                        name.text.clone()
                     }
-                    name.text.clone()
-                }
-            };
-            outputs.push((name, bound));
+                };
+                outputs.push((name, part.value));
+            }
         }
         self.project(row, outputs)
     }

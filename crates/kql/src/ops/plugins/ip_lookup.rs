@@ -1,6 +1,9 @@
 //! `ipv4_lookup(table, address, network, extra keys…, return_unmatched)`, `ipv6_lookup` — rows of a table whose network holds an address.
 //! Source: the public KQL reference, `ipv4-lookup-plugin`, `ipv6-lookup-plugin`.
 //!
+//! `ipv4_lookup` gives the input's columns and then the table's; `ipv6_lookup` gives the table's first, as every table printed for either
+//! shows.
+//!
 //! Either side may be an address or a network in prefix notation; they match if they agree in the bits of the shorter prefix. Where several
 //! networks match there is a row for each.
 
@@ -67,6 +70,7 @@ pub fn bind(call: Call, name: &'static str, v6: bool) -> Result<Bound, PluginErr
         }
     }
     let mut fields: Vec<Field> = call.input.to_vec();
+    let inputs = fields.len();
     let mut columns = Vec::new();
     for field in table {
         // As in `lookup`, the extra keys are not repeated.
@@ -82,6 +86,9 @@ pub fn bind(call: Call, name: &'static str, v6: bool) -> Result<Bound, PluginErr
         // The table's columns keep their ids, so that the engine knows which of them are read.
         columns.push(field.id);
         fields.push(Field { id: field.id, name: name.into(), ty: field.ty });
+    }
+    if v6 {
+        fields.rotate_left(inputs);
     }
     Ok(Bound { op: Box::new(IpLookup { name, v6, source, network, extra, columns, unmatched }), fields })
 }
