@@ -27,6 +27,8 @@ pub struct Config {
     pub log: LogConfig,
     #[serde(default)]
     pub workspace: workspace::WorkspaceConfig,
+    #[serde(default)]
+    pub outbound: crate::service::http::OutboundConfig,
 }
 
 /// What the service says about itself on standard error.
@@ -62,7 +64,15 @@ pub enum ConfigError {
 
 /// The default configuration, as if the file said `version: 1` and no more.
 pub fn default() -> Config {
-    Config { version: 1, data_dir: None, listen: None, rules: Vec::new(), log: LogConfig::default(), workspace: Default::default() }
+    Config {
+        version: 1,
+        data_dir: None,
+        listen: None,
+        rules: Vec::new(),
+        log: LogConfig::default(),
+        workspace: Default::default(),
+        outbound: Default::default(),
+    }
 }
 
 pub fn read(path: &Path) -> Result<Config, ConfigError> {

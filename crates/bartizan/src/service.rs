@@ -1,6 +1,7 @@
 //! The composition root: who is given what. Starts every part in order and stops them in the opposite one.
 
 mod connect;
+pub mod http;
 mod ingest;
 mod lock;
 mod rules;
