@@ -16,7 +16,7 @@ use detection::Detection;
 use engine::{Engine, SystemClock};
 use incidents::{Correlation, Incidents, OutboxSender, WorkspaceFacts};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use model::{Catalog, Clock, TableWriter, WorkspaceName};
+use model::{Catalog, Clock, Http, TableWriter, WorkspaceName};
 use pipeline::Pipeline;
 use server::{Dispatcher, ServerConfig, identity};
 use store::Store;
@@ -46,6 +46,8 @@ pub struct Service {
     server: JoinHandle<Result<(), server::TlsError>>,
     tasks: Vec<JoinHandle<()>>,
     workspace: Arc<Workspace>,
+    /// The way out, for channels.
+    _http: Arc<dyn Http>,
     _lock: lock::DirectoryLock,
 }
 
@@ -56,6 +58,8 @@ impl Service {
         let lock = lock::DirectoryLock::take(&data_dir)?;
         let metrics = metrics_handle()?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+        // Before anything is opened: a wrong `outbound` section is the operator's to mend, and nothing should have changed by then.
+        let http: Arc<dyn Http> = Arc::new(http::Outbound::new(&config.outbound)?);
         let store = Store::open(&data_dir.join("state.db")).await.context("cannot open the control state")?;
         let cloud = identity::bootstrap(&data_dir, &store, &names_of(listen), clock.now()).await?;
 
@@ -125,7 +129,7 @@ impl Service {
         ];
         let connect_path = connect.write(&data_dir).context("cannot write `connect.json`")?;
         tracing::info!(url = connect.base_url, "Ready.");
-        Ok(Service { connect, connect_path, store, stop, server, tasks, workspace, _lock: lock })
+        Ok(Service { connect, connect_path, store, stop, server, tasks, workspace, _http: http, _lock: lock })
     }
 
     /// Waits until the service is told to end (SIGTERM, SIGINT) or its listener breaks.

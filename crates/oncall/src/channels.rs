@@ -9,9 +9,10 @@ use crate::channel::{ChannelType, SettingsError};
 
 pub(crate) use email::{ReplyTag, page_of_message_id};
 pub(crate) use twilio::MAX_SMS;
+pub use web_push::{generate_vapid_key, vapid_public_key};
 
 model::register! { CHANNELS: ChannelType = CHANNEL;   // alphabetical
-    email, sms, voice,
+    email, ntfy, opsgenie, pagerduty, slack, sms, teams, voice, web_push, webhook,
 }
 
 /// The channel of that name.

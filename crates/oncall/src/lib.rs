@@ -19,6 +19,7 @@ pub mod guard;
 pub mod inbound;
 pub mod links;
 pub mod message;
+mod post;
 pub mod schedule;
 pub mod when;
 

@@ -77,3 +77,17 @@ pub struct Links {
     /// Shows the page and says that it was seen.
     pub open: Option<String>,
 }
+
+impl Links {
+    /// Those that are there, as buttons in the order of need: what the button says, where it leads.
+    pub fn named(&self) -> Vec<(&'static str, &str)> {
+        let all = [
+            ("Acknowledge", &self.acknowledge),
+            ("Take", &self.take),
+            ("Escalate", &self.escalate),
+            ("Close", &self.close),
+            ("Open", &self.open),
+        ];
+        all.into_iter().filter_map(|(label, link)| Some((label, link.as_deref()?))).collect()
+    }
+}
