@@ -2,11 +2,14 @@
 //!
 //! Reading is pure ([`reply`], [`command`], [`mail::read`], [`phone`]); [`receiver`] speaks SMTP and [`mail::answer`] acts.
 
+mod book;
 pub mod command;
 pub mod mail;
 pub mod phone;
 pub mod receiver;
 pub mod reply;
+
+pub use book::StoreBook;
 
 use async_trait::async_trait;
 use store::StoreError;

@@ -5,5 +5,7 @@
 
 mod client;
 pub mod flare;
+pub mod mailbox;
+pub mod phone;
 
 pub use client::{Client, ClientError, Connection};

@@ -1,1 +1,6 @@
-mod placeholder {}
+//! What only the assembled parts can show.
+
+mod email;
+mod fakes;
+mod mail_in;
+mod outside;
