@@ -1,0 +1,249 @@
+//! The head of a message: RFC 5424, RFC 3164 and what devices make of it.
+//!
+//! Nothing here fails where RFC 3164 §4.3 says to keep the message: what is not understood is content. Only a listener that is told to take one
+//! format and no other refuses. All parts are slices of the message.
+
+use super::names::{self, Facility, Severity};
+use super::time::{self, Reference};
+use model::Timestamp;
+
+/// What the head says. Absent parts are empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Message<'a> {
+    pub facility: Facility,
+    pub severity: Severity,
+    pub time: Option<Timestamp>,
+    pub host: &'a str,
+    pub process: &'a str,
+    pub pid: &'a str,
+    pub id: &'a str,
+    /// Structured data as it was sent, brackets and all.
+    pub structured: &'a str,
+    pub text: &'a str,
+    /// It follows RFC 5424.
+    pub is_5424: bool,
+    pub has_pri: bool,
+}
+
+/// Reads the head of a message.
+pub fn parse<'a>(message: &'a str, reference: &Reference<'_>) -> Message<'a> {
+    let message = message.trim_end_matches(['\r', '\n', '\0']);
+    let (pri, rest) = pri(message);
+    let (facility, severity) = pri.unwrap_or((Facility::USER, Severity::NOTICE));
+    let blank = Message {
+        facility,
+        severity,
+        time: None,
+        host: "",
+        process: "",
+        pid: "",
+        id: "",
+        structured: "",
+        text: rest,
+        is_5424: false,
+        has_pri: pri.is_some(),
+    };
+    if pri.is_some() {
+        if let Some(found) = rest.strip_prefix("1 ").and_then(|rest| rfc_5424(rest, reference, &blank)) {
+            return found;
+        }
+    }
+    rfc_3164(rest, reference, &blank)
+}
+
+/// The `<PRI>` at the start and what follows it. A PRI that is none is content.
+fn pri(message: &str) -> (Option<(Facility, Severity)>, &str) {
+    let read = || {
+        let (digits, rest) = message.strip_prefix('<')?.split_once('>')?;
+        let valid = (1..=3).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
+        Some((names::split(digits.parse().ok().filter(|_| valid)?)?, rest))
+    };
+    read().map_or((None, message), |(pri, rest)| (Some(pri), rest))
+}
+
+/// What follows the version: `TIMESTAMP HOST APP PROCID MSGID SD[ MSG]`.
+fn rfc_5424<'a>(rest: &'a str, reference: &Reference<'_>, blank: &Message<'a>) -> Option<Message<'a>> {
+    let mut parts = rest.splitn(6, ' ');
+    let stamp = parts.next()?;
+    let time = if stamp == "-" { None } else { Some(reference.iso(stamp)?) };
+    let mut part = || parts.next().map(|text| if text == "-" { "" } else { text });
+    let (host, process, pid, id) = (part()?, part()?, part()?, part()?);
+    let rest = parts.next().unwrap_or_default();
+    let (structured, text) = match structured_len(rest) {
+        Some(0) => ("", rest),
+        Some(len) if &rest[..len] == "-" => ("", &rest[len..]),
+        Some(len) => (&rest[..len], &rest[len..]),
+        None => ("", rest),
+    };
+    let text = text.strip_prefix(' ').unwrap_or(text);
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    Some(Message { time, host, process, pid, id, structured, text, is_5424: true, ..*blank })
+}
+
+/// Length of the structured data at the start; nothing where its brackets or quotes do not close.
+fn structured_len(text: &str) -> Option<usize> {
+    let bytes = text.as_bytes();
+    if bytes.first() == Some(&b'-') {
+        return matches!(bytes.get(1), None | Some(b' ')).then_some(1);
+    }
+    let mut at = 0;
+    while bytes.get(at) == Some(&b'[') {
+        let mut quoted = false;
+        loop {
+            at += 1;
+            match bytes.get(at)? {
+                b'\\' if quoted => at += 1,
+                b'"' => quoted = !quoted,
+                b']' if !quoted => break,
+                _ => {}
+            }
+        }
+        at += 1;
+    }
+    matches!(bytes.get(at), None | Some(b' ')).then_some(at)
+}
+
+/// What follows the PRI in RFC 3164 and in its many variants.
+fn rfc_3164<'a>(rest: &'a str, reference: &Reference<'_>, blank: &Message<'a>) -> Message<'a> {
+    let start = rest.trim_start_matches(' ');
+    let unnumbered = without_sequence(start);
+    let stamp = unnumbered.trim_start_matches(['*', '.', ':', ' ']);
+    let Some(found) = time::bsd(stamp, reference).or_else(|| time::iso(stamp, reference)) else {
+        let (process, pid, text) = tag(start);
+        return Message { process, pid, text, ..*blank };
+    };
+    let (mut rest, mut host) = (&stamp[found.len..], "");
+    // IOS writes the zone behind the time, and a colon: `18:46:11.123 UTC: %SYS-5-…`.
+    if let Some((zone, after)) = rest.strip_prefix(' ').and_then(|rest| rest.split_once(": ")) {
+        if (2..=5).contains(&zone.len()) && zone.bytes().all(|byte| byte.is_ascii_uppercase()) && after.starts_with('%') {
+            rest = after;
+        }
+    }
+    rest = match rest.strip_prefix(':') {
+        Some(after) => after.trim_start_matches(' '),
+        None => {
+            let rest = rest.strip_prefix(' ').unwrap_or(rest);
+            let (first, after) = rest.split_once(' ').unwrap_or((rest, ""));
+            if is_host(first) && !after.is_empty() {
+                host = first;
+                // `fw1 : %ASA-6-302013: …`
+                after.strip_prefix(": ").unwrap_or(after)
+            } else {
+                rest
+            }
+        }
+    };
+    let (process, pid, text) = tag(rest);
+    Message { time: Some(found.time), host, process, pid, text, ..*blank }
+}
+
+/// Cisco's sequence numbers: `123: `, also with a host or a second number behind it.
+fn without_sequence(text: &str) -> &str {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    match text.get(digits..).and_then(|rest| rest.strip_prefix(": ")) {
+        Some(rest) if (1..=10).contains(&digits) => rest,
+        _ => text,
+    }
+}
+
+fn is_host(word: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'/') || byte >= 0x80;
+    let name = !word.is_empty() && word.len() <= 255 && word.bytes().all(plain);
+    name || word.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok()
+}
+
+/// `name[pid]: text`, `name: text`; or all text. A tag that starts with `%` is Cisco's mnemonic: it is kept in the text, where rules look for it.
+fn tag(text: &str) -> (&str, &str, &str) {
+    let nothing = ("", "", text);
+    let of_tag =
+        |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'/' | b'%' | b'@' | b'(' | b')' | b'#' | b'+');
+    let len = text.bytes().take_while(of_tag).count();
+    if len == 0 || len > 128 {
+        return nothing;
+    }
+    let (name, rest) = text.split_at(len);
+    let (pid, rest) = match rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((pid, rest)) if pid.len() <= 128 && !pid.contains(' ') => (pid, rest),
+        _ => ("", rest),
+    };
+    let content = match rest.strip_prefix(':') {
+        // `C:\`, `http://…`, `fe80::1` and `CEF:0|` are no tags; a tag's colon has a space or nothing behind it.
+        Some(content) if content.is_empty() || content.starts_with([' ', '\t']) || !pid.is_empty() => content,
+        Some(_) => return nothing,
+        None if !pid.is_empty() && (rest.is_empty() || rest.starts_with(' ')) => rest,
+        None => return nothing,
+    };
+    if name.starts_with('%') {
+        return (name, "", text);
+    }
+    (name, pid, content.strip_prefix(' ').unwrap_or(content))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: &str = "2026-11-20T12:00:00Z";
+
+    fn read(message: &str) -> String {
+        let reference = Reference { zone: None, now: Timestamp::parse_iso(NOW).unwrap() };
+        let m = parse(message, &reference);
+        let time = m.time.map_or("-".to_owned(), |time| time.to_string()[..23].to_owned());
+        format!("{}.{} {time} host={} process={} pid={} text={}", m.facility.name(), m.severity.name(), m.host, m.process, m.pid, m.text)
+    }
+
+    #[test]
+    fn rfc_5424_is_read() {
+        // The first two are the examples of RFC 5424 §6.5.
+        assert_eq!(
+            read("<34>1 2003-10-11T22:14:15.003Z mymachine.example.com su - ID47 - \u{feff}'su root' failed for lonvick on /dev/pts/8"),
+            "auth.crit 2003-10-11T22:14:15.003 host=mymachine.example.com process=su pid= text='su root' failed for lonvick on /dev/pts/8"
+        );
+        let message = r#"<165>1 2003-08-24T05:14:15.000003-07:00 192.0.2.1 myproc 8710 - [a@1 k="x \" ] y"][b@2] %% It's time."#;
+        assert_eq!(read(message), "local4.notice 2003-08-24T12:14:15.000 host=192.0.2.1 process=myproc pid=8710 text=%% It's time.");
+        let reference = Reference { zone: None, now: Timestamp::parse_iso(NOW).unwrap() };
+        assert_eq!(parse(message, &reference).structured, r#"[a@1 k="x \" ] y"][b@2]"#);
+        assert_eq!(read("<13>1 - - - - - -"), "user.notice - host= process= pid= text=");
+        assert_eq!(read("<13>1 - h a 1 m [cut k=\"v"), "user.notice - host=h process=a pid=1 text=[cut k=\"v");
+    }
+
+    #[test]
+    fn rfc_3164_and_its_variants_are_read() {
+        let cases = [
+            // RFC 3164 §5.4, example 1; the date is nearest to November 2026.
+            (
+                "<34>Oct 11 22:14:15 mymachine su: 'su root' failed",
+                "auth.crit 2026-10-11T22:14:15.000 host=mymachine process=su pid= text='su root' failed",
+            ),
+            ("<13>Nov  2 01:02:03 h app[12]: hello", "user.notice 2026-11-02T01:02:03.000 host=h process=app pid=12 text=hello"),
+            ("<13>Nov 20 01:02:03 app[12]: no host", "user.notice 2026-11-20T01:02:03.000 host= process=app pid=12 text=no host"),
+            ("<13>Nov 20 01:02:03 fe80::1 app: x", "user.notice 2026-11-20T01:02:03.000 host=fe80::1 process=app pid= text=x"),
+            ("<13>2026-11-20T10:00:00.5+01:00 h sshd[7]: in", "user.notice 2026-11-20T09:00:00.500 host=h process=sshd pid=7 text=in"),
+            // Cisco's log guides: ASA with year, with and without host; IOS with sequence, star, zone.
+            (
+                "<166>Nov 20 2026 10:00:00: %ASA-6-302013: Built",
+                "local4.info 2026-11-20T10:00:00.000 host= process=%ASA-6-302013 pid= text=%ASA-6-302013: Built",
+            ),
+            (
+                "<166>Nov 20 2026 10:00:00 fw1 : %ASA-6-302013: Built",
+                "local4.info 2026-11-20T10:00:00.000 host=fw1 process=%ASA-6-302013 pid= text=%ASA-6-302013: Built",
+            ),
+            (
+                "<189>123: *Nov 20 18:46:11.123 UTC: %SYS-5-CONFIG_I: Configured",
+                "local7.notice 2026-11-20T18:46:11.123 host= process=%SYS-5-CONFIG_I pid= text=%SYS-5-CONFIG_I: Configured",
+            ),
+            ("<13>just text", "user.notice - host= process= pid= text=just text"),
+            ("<13>app[3]: x", "user.notice - host= process=app pid=3 text=x"),
+            ("no pri at all", "user.notice - host= process= pid= text=no pri at all"),
+            ("<999>odd", "user.notice - host= process= pid= text=<999>odd"),
+            ("<13>CEF:0|a|b", "user.notice - host= process= pid= text=CEF:0|a|b"),
+            ("<13>Nov 20 01:02:03 h CEF:0|a|b", "user.notice 2026-11-20T01:02:03.000 host=h process= pid= text=CEF:0|a|b"),
+            (r#"<30>device="SFW" date=1"#, r#"daemon.info - host= process= pid= text=device="SFW" date=1"#),
+            (r#"<30>Nov 16 00:25:00 xg device="SFW""#, r#"daemon.info 2026-11-16T00:25:00.000 host=xg process= pid= text=device="SFW""#),
+            ("", "user.notice - host= process= pid= text="),
+        ];
+        for (message, expected) in cases {
+            assert_eq!(read(message), expected, "{message}");
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! The sockets of a listener, its connections, and its heartbeat.
+//!
+//! Every connection is a task with a window of its own: one that is slow, half dead or flooded holds up nobody else.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use arrow::array::{Int64Array, RecordBatch, StringViewArray};
+use metrics::Label;
+use model::{Append, Column, Rows, Span, TableName, Type, chain};
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+
+use super::batch::{Batch, Reader};
+use super::frame::{Frame, Framer};
+use super::settings::{Address, Settings};
+use super::store::{self, Counts, Door, WINDOW, submit};
+use super::{tls, udp};
+use crate::{Bound, SourceContext, SourceError};
+
+/// Bytes asked of a socket at a time.
+const READ: usize = 64 * 1024;
+/// A client that has not finished its TLS handshake by then is gone.
+const HANDSHAKE: Span = Span(10 * model::TICKS_PER_SECOND);
+/// A message that has begun and does not go on.
+const HALF: Span = Span(60 * model::TICKS_PER_SECOND);
+/// After so much silence a whole line of Sophos' is taken though nothing ends it.
+const QUIET: Span = Span(model::TICKS_PER_SECOND / 2);
+const HEARTBEAT: Span = Span::MINUTE;
+/// Batches that may wait for the one who stores them.
+const WAITING: usize = 64;
+
+/// Sockets, open.
+pub struct Open {
+    pub bound: Vec<Bound>,
+    udp: Option<std::net::UdpSocket>,
+    tcp: Option<TcpListener>,
+    tls: Option<(TcpListener, Arc<rustls::ServerConfig>)>,
+}
+
+impl Open {
+    pub async fn bind(settings: &Settings, cx: &SourceContext) -> Result<Self, SourceError> {
+        let (mut on_udp, mut on_tcp) = (settings.udp, settings.tcp);
+        if on_udp.is_none() && on_tcp.is_none() && settings.tls.is_none() {
+            (on_udp, on_tcp) = (Some(Address::local()), Some(Address::local()));
+        }
+        let mut open = Self { bound: Vec::new(), udp: None, tcp: None, tls: None };
+        let fails = |protocol, address| move |cause| SourceError::Bind { name: settings.name.clone(), protocol, address, cause };
+        if let Some(Address(address)) = on_udp {
+            let socket = std::net::UdpSocket::bind(address).map_err(fails("udp", address))?;
+            open.add(settings, "udp", socket.local_addr().map_err(fails("udp", address))?);
+            open.udp = Some(socket);
+        }
+        if let Some(Address(address)) = on_tcp {
+            let listener = TcpListener::bind(address).await.map_err(fails("tcp", address))?;
+            open.add(settings, "tcp", listener.local_addr().map_err(fails("tcp", address))?);
+            open.tcp = Some(listener);
+        }
+        if let Some(Address(address)) = settings.tls {
+            let config = tls::config(&settings.name, &settings.certificate, cx)?;
+            let listener = TcpListener::bind(address).await.map_err(fails("tls", address))?;
+            open.add(settings, "tls", listener.local_addr().map_err(fails("tls", address))?);
+            open.tls = Some((listener, config));
+        }
+        Ok(open)
+    }
+
+    fn add(&mut self, settings: &Settings, protocol: &'static str, address: SocketAddr) {
+        tracing::info!(listener = settings.name, protocol, %address, "Syslog is taken here.");
+        self.bound.push(Bound { name: settings.name.clone(), protocol, address });
+    }
+}
+
+/// What the connections of a listener share.
+#[derive(Clone)]
+struct Shared {
+    reader: Arc<Reader>,
+    door: Door,
+    counts: Counts,
+    cx: SourceContext,
+    max: usize,
+    idle: Span,
+}
+
+/// Serves until the service stops and everything taken is stored.
+pub async fn run(open: Open, reader: Arc<Reader>, settings: &Settings, cx: &SourceContext) -> Result<(), SourceError> {
+    let labels = vec![Label::new("source", "syslog"), Label::new("listener", settings.name.clone())];
+    let (door, work) = mpsc::channel(WAITING);
+    let max = usize::try_from(settings.max_message.0).unwrap_or(usize::MAX);
+    let shared = |protocol| Shared {
+        reader: reader.clone(),
+        door: door.clone(),
+        counts: Counts::new(&labels, protocol, cx.clock.clone()),
+        cx: cx.clone(),
+        max,
+        idle: settings.idle_timeout,
+    };
+    let storing = tokio::spawn(store::run(work, cx.clone(), labels.clone()));
+    let places = Arc::new(Semaphore::new(settings.max_connections));
+    let mut parts = JoinSet::new();
+    if let Some(socket) = open.udp {
+        let Shared { reader, door, counts, cx, .. } = shared("udp");
+        parts.spawn(udp::serve(socket, reader, max, door, counts, cx));
+    }
+    if let Some(listener) = open.tcp {
+        parts.spawn(accept(listener, None, places.clone(), shared("tcp")));
+    }
+    if let Some((listener, config)) = open.tls {
+        parts.spawn(accept(listener, Some(config.into()), places, shared("tls")));
+    }
+    let beating = tokio::spawn(heartbeat(cx.clone(), settings.name.clone()));
+    drop(door);
+    let mut early = false;
+    while parts.join_next().await.is_some() {
+        early |= !cx.stop.is_cancelled();
+    }
+    // All doors are dropped now: what is still in them is stored, then it ends.
+    let stored = storing.await;
+    beating.abort();
+    if early || stored.is_err() { Err(SourceError::Ended(settings.name.clone())) } else { Ok(()) }
+}
+
+async fn accept(listener: TcpListener, acceptor: Option<TlsAcceptor>, places: Arc<Semaphore>, shared: Shared) {
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            () = shared.cx.stop.cancelled() => break,
+            accepted = listener.accept() => accepted,
+            Some(_) = connections.join_next() => continue,
+        };
+        let (stream, from) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // No file handles, most of all: others end meanwhile.
+                tracing::warn!(%error, "cannot accept a syslog connection");
+                shared.cx.clock.sleep(Span::millis(100)).await;
+                continue;
+            }
+        };
+        let Ok(place) = places.clone().try_acquire_owned() else {
+            shared.counts.dropped("too_many_connections", 1);
+            continue;
+        };
+        let (shared, acceptor) = (shared.clone(), acceptor.clone());
+        connections.spawn(async move {
+            let peer = from.ip().to_canonical().to_string();
+            shared.counts.connections.increment(1.0);
+            match acceptor {
+                None => serve(stream, &peer, &shared).await,
+                Some(acceptor) => {
+                    let handshake = tokio::select! {
+                        handshake = acceptor.accept(stream) => handshake.map_err(|error| error.to_string()),
+                        () = shared.cx.clock.sleep(HANDSHAKE) => Err("it took too long".to_owned()),
+                        () = shared.cx.stop.cancelled() => Err("the service ends".to_owned()),
+                    };
+                    match handshake {
+                        Ok(stream) => serve(stream, &peer, &shared).await,
+                        Err(error) => {
+                            tracing::info!(peer, error, "A TLS handshake for syslog did not succeed.");
+                            shared.counts.dropped("tls_handshake", 1);
+                        }
+                    }
+                }
+            }
+            shared.counts.connections.decrement(1.0);
+            drop(place);
+        });
+    }
+    while connections.join_next().await.is_some() {}
+}
+
+/// What came of waiting.
+enum Event {
+    Synced(bool),
+    Read(std::io::Result<usize>),
+    Silent(Span),
+    Stop,
+}
+
+async fn serve(mut stream: impl AsyncRead + Unpin, peer: &str, shared: &Shared) {
+    let Shared { reader, door, counts, cx, .. } = shared;
+    let mut framer = Framer::new(shared.max);
+    let mut batch = Batch::default();
+    let mut pending: Option<oneshot::Receiver<()>> = None;
+    let (mut open, mut waited) = (true, Span::ZERO);
+    loop {
+        let limit = patience(&framer, shared.idle, waited);
+        let event = tokio::select! {
+            biased;
+            synced = synced(&mut pending), if pending.is_some() => Event::Synced(synced),
+            () = cx.stop.cancelled(), if open => Event::Stop,
+            read = fill(&mut stream, &mut framer), if open && batch.bytes() < WINDOW => Event::Read(read),
+            () = cx.clock.sleep(limit), if open && batch.bytes() < WINDOW => Event::Silent(limit),
+            else => break,
+        };
+        let (mut received, now) = (0, cx.clock.now());
+        let mut take = |frame: Frame<'_>, batch: &mut Batch| match frame {
+            Frame::Message { bytes, cut } => {
+                received += 1;
+                if let Some(reason) = batch.push(reader, bytes, cut, peer, now) {
+                    counts.dropped(reason, 1);
+                }
+            }
+            Frame::Lost { bytes, reason } => {
+                counts.dropped("framing", 1);
+                batch.letter(reader, bytes, reason, peer, now);
+            }
+        };
+        match event {
+            Event::Synced(true) => pending = None,
+            Event::Synced(false) => return,
+            Event::Stop => open = false,
+            Event::Read(Ok(read)) if read > 0 => {
+                waited = Span::ZERO;
+                if framer.is_tls() {
+                    counts.dropped("tls_on_plain_port", 1);
+                    batch.letter(reader, framer.space(), "the sender speaks TLS to a listener without it", peer, now);
+                    framer = Framer::new(shared.max);
+                    open = false;
+                }
+                while let Some(frame) = framer.next() {
+                    take(frame, &mut batch);
+                }
+            }
+            Event::Read(_) => {
+                open = false;
+                while let Some(frame) = framer.finish() {
+                    take(frame, &mut batch);
+                }
+            }
+            Event::Silent(silence) => {
+                waited = Span(waited.ticks() + silence.ticks());
+                if let Some(frame) = framer.quiet() {
+                    take(frame, &mut batch);
+                } else if waited.ticks() >= if framer.pending() > 0 { HALF.ticks() } else { shared.idle.ticks() } {
+                    counts.dropped(if framer.pending() > 0 { "half_message" } else { "idle_connection" }, 1);
+                    if framer.pending() > 0 {
+                        batch.letter(reader, framer.space(), "the sender fell silent within a message", peer, now);
+                    }
+                    open = false;
+                }
+            }
+        }
+        counts.received(received);
+        if pending.is_none() && !batch.is_empty() {
+            pending = Some(submit(door, batch.take(reader, peer, now)).await);
+        }
+    }
+}
+
+/// How long the next silence may last: short while a message is half there, and never past what is left of it.
+fn patience(framer: &Framer, idle: Span, waited: Span) -> Span {
+    let whole = if framer.pending() > 0 { HALF } else { idle };
+    let left = Span((whole.ticks() - waited.ticks()).max(model::TICKS_PER_MILLISECOND));
+    if framer.pending() > 0 && waited == Span::ZERO { QUIET.min(left) } else { left }
+}
+
+async fn fill(stream: &mut (impl AsyncRead + Unpin), framer: &mut Framer) -> std::io::Result<usize> {
+    let space = framer.space();
+    space.reserve(READ);
+    stream.read_buf(space).await
+}
+
+/// Waits for the batch that is being stored. `false` when nobody will store it.
+async fn synced(pending: &mut Option<oneshot::Receiver<()>>) -> bool {
+    match pending {
+        Some(pending) => pending.await.is_ok(),
+        None => std::future::pending().await,
+    }
+}
+
+/// A row of `Heartbeat` a minute, as Azure's agents write it, so that a rule or a person sees that the listener is there.
+async fn heartbeat(cx: SourceContext, name: String) {
+    let columns = ["Computer", "Category", "Resource", "ResourceType", "OSType", "Version", "SourceSystem"];
+    let values = [&cx.host, "syslog", &name, "listener", "Linux", env!("CARGO_PKG_VERSION"), "Bartizan"];
+    let mut schema = vec![Column::new("TimeGenerated", Type::Datetime)];
+    schema.extend(columns.map(|column| Column::new(column, Type::String)));
+    loop {
+        let mut arrays: Vec<arrow::array::ArrayRef> = vec![Arc::new(Int64Array::from(vec![cx.clock.now().ticks()]))];
+        arrays.extend(values.map(|value| -> arrow::array::ArrayRef { Arc::new(StringViewArray::from_iter_values([value])) }));
+        if let Ok(batch) = RecordBatch::try_new(model::arrow_schema(&schema), arrays) {
+            let rows = vec![Rows { table: TableName::new("Heartbeat"), batch }];
+            if let Err(error) = cx.writer.append(Append { rows, ..Append::default() }).await {
+                tracing::warn!(error = %chain(&error), "A heartbeat was not stored.");
+            }
+        }
+        cx.clock.sleep(HEARTBEAT).await;
+    }
+}

@@ -1,0 +1,164 @@
+//! Rows of many senders, stored together.
+//!
+//! Senders hand over batches and hear when they are synced. What arrives within [`GATHER`] shares one append. When the workspace takes no
+//! rows, everyone waits: that is the back-pressure.
+
+use std::sync::Arc;
+
+use arrow::compute::concat_batches;
+use metrics::Label;
+use model::{Append, AppendError, Rows, Span, chain};
+use tokio::sync::{mpsc, oneshot};
+
+use super::batch::Taken;
+use crate::SourceContext;
+
+/// How long a batch waits for others. An alert that depends on it is late by as much.
+const GATHER: Span = Span(10 * model::TICKS_PER_MILLISECOND);
+/// A batch of this size waits for nobody.
+pub const WINDOW: usize = 256 * 1024;
+/// An append grows no larger.
+const LARGEST: usize = 4 << 20;
+/// After an error of the log.
+const AGAIN: Span = Span(model::TICKS_PER_SECOND);
+
+/// A batch, and whom to tell when it is synced.
+pub struct Work {
+    taken: Taken,
+    done: oneshot::Sender<()>,
+}
+
+/// Where batches go.
+pub type Door = mpsc::Sender<Work>;
+
+/// Hands a batch over. The receiver hears when it is synced; an error means that the service ends.
+pub async fn submit(door: &Door, taken: Taken) -> oneshot::Receiver<()> {
+    let (done, heard) = oneshot::channel();
+    // A closed door drops `done`, which the receiver sees.
+    let _ = door.send(Work { taken, done }).await;
+    heard
+}
+
+/// Stores until all doors are dropped.
+pub async fn run(mut work: mpsc::Receiver<Work>, cx: SourceContext, labels: Vec<Label>) {
+    let stored = metrics::counter!("bartizan_source_stored_total", labels.clone());
+    let refused = metrics::counter!("bartizan_source_dropped_total", [labels, vec![Label::new("reason", "refused")]].concat());
+    while let Some(first) = work.recv().await {
+        let mut bytes = first.taken.bytes;
+        let mut parts = vec![first];
+        if bytes < WINDOW {
+            let enough = cx.clock.sleep(GATHER);
+            tokio::pin!(enough);
+            while bytes < WINDOW {
+                tokio::select! {
+                    biased;
+                    next = work.recv() => match next {
+                        Some(next) => { bytes += next.taken.bytes; parts.push(next); }
+                        None => break,
+                    },
+                    () = &mut enough => break,
+                }
+            }
+        }
+        while bytes < LARGEST {
+            let Ok(next) = work.try_recv() else { break };
+            bytes += next.taken.bytes;
+            parts.push(next);
+        }
+        let messages: usize = parts.iter().map(|part| part.taken.messages).sum();
+        let rows = merge(parts.iter_mut().flat_map(|part| std::mem::take(&mut part.taken.rows)).collect());
+        match append(&cx, rows).await {
+            Ok(()) => stored.increment(messages as u64),
+            Err(AppendError::Closed) => return,
+            Err(error) => {
+                tracing::error!(error = %chain(&error), messages, "Syslog messages were not stored.");
+                refused.increment(messages as u64);
+            }
+        }
+        for part in parts {
+            // A sender that is gone does not mind.
+            let _ = part.done.send(());
+        }
+    }
+}
+
+/// Appends, as often as it takes. The error is one that another try does not mend.
+async fn append(cx: &SourceContext, rows: Vec<Rows>) -> Result<(), AppendError> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let append = Append { rows, key: None, position: None };
+    loop {
+        match cx.writer.append(append.clone()).await {
+            Ok(_) => return Ok(()),
+            Err(AppendError::Busy { reason, retry_after_seconds }) => {
+                tracing::warn!(reason, "The workspace takes no rows; syslog senders wait.");
+                metrics::counter!("bartizan_source_waits_total").increment(1);
+                cx.clock.sleep(Span::seconds(i64::try_from(retry_after_seconds).unwrap_or(1).clamp(1, 5))).await;
+            }
+            Err(error @ AppendError::Log(_)) => {
+                tracing::error!(error = %chain(&error), "Syslog messages are not stored yet; will try again.");
+                cx.clock.sleep(AGAIN).await;
+            }
+            Err(error) => return Err(error),
+        }
+        if cx.stop.is_cancelled() {
+            return Err(AppendError::Closed);
+        }
+    }
+}
+
+/// Batches with the same columns of one table become one.
+fn merge(rows: Vec<Rows>) -> Vec<Rows> {
+    let mut groups: Vec<Vec<Rows>> = Vec::new();
+    for part in rows {
+        match groups.iter_mut().find(|group| group[0].table == part.table && group[0].batch.schema_ref() == part.batch.schema_ref()) {
+            Some(group) => group.push(part),
+            None => groups.push(vec![part]),
+        }
+    }
+    let mut merged = Vec::with_capacity(groups.len());
+    for group in groups {
+        let joined = concat_batches(group[0].batch.schema_ref(), group.iter().map(|part| &part.batch));
+        match joined {
+            Ok(batch) if group.len() > 1 => merged.push(Rows { table: group[0].table.clone(), batch }),
+            _ => merged.extend(group),
+        }
+    }
+    merged
+}
+
+/// Counters of one listener and protocol.
+#[derive(Clone)]
+pub struct Counts {
+    labels: Vec<Label>,
+    received: metrics::Counter,
+    last: metrics::Gauge,
+    pub connections: metrics::Gauge,
+    clock: Arc<dyn model::Clock>,
+}
+
+impl Counts {
+    pub fn new(labels: &[Label], protocol: &'static str, clock: Arc<dyn model::Clock>) -> Self {
+        let labels = [labels, &[Label::new("protocol", protocol)]].concat();
+        Self {
+            received: metrics::counter!("bartizan_source_received_total", labels.clone()),
+            last: metrics::gauge!("bartizan_source_last_message_seconds", labels.clone()),
+            connections: metrics::gauge!("bartizan_source_connections", labels.clone()),
+            labels,
+            clock,
+        }
+    }
+
+    pub fn received(&self, messages: usize) {
+        if messages > 0 {
+            self.received.increment(messages as u64);
+            self.last.set(self.clock.now().unix_seconds() as f64);
+        }
+    }
+
+    pub fn dropped(&self, reason: &'static str, messages: usize) {
+        let labels = [self.labels.clone(), vec![Label::new("reason", reason)]].concat();
+        metrics::counter!("bartizan_source_dropped_total", labels).increment(messages as u64);
+    }
+}
