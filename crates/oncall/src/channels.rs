@@ -28,3 +28,8 @@ fn settings<T: DeserializeOwned>(value: Value) -> Result<T, SettingsError> {
         SettingsError::Field { field, reason: error.into_inner().to_string() }
     })
 }
+
+/// The schema of a webhook's body, for the reference and for those who read it.
+pub fn webhook_schema() -> schemars::Schema {
+    schemars::schema_for!(webhook::Payload)
+}

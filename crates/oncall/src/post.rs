@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::channel::{SendError, SettingsError};
 use crate::guard;
+use crate::message::Message;
 
 /// For a whole request. A vendor that has not answered by then is slower than the next step of most policies.
 pub(crate) const TIMEOUT_SECONDS: i64 = 20;
@@ -48,7 +49,11 @@ pub(crate) fn reach(address: &str, internal_hosts: &[String]) -> Result<Reach, S
 }
 
 pub(crate) fn json(url: impl Into<String>, reach: Reach, body: &Value) -> HttpRequest {
-    bytes(url, reach, "application/json", Bytes::from(body.to_string()))
+    json_bytes(url, reach, Bytes::from(body.to_string()))
+}
+
+pub(crate) fn json_bytes(url: impl Into<String>, reach: Reach, body: Bytes) -> HttpRequest {
+    bytes(url, reach, "application/json", body)
 }
 
 pub(crate) fn bytes(url: impl Into<String>, reach: Reach, content_type: &'static str, body: Bytes) -> HttpRequest {
@@ -107,6 +112,36 @@ fn no_answer(error: HttpError, receiver: &Receiver) -> SendError {
             SendError::Ambiguous { reason: format!("{name} may have taken it: {}", model::chain(&error)) }
         }
     }
+}
+
+/// The body of a request of at most `most` bytes, whatever a rule wrote: texts are cut until what `write` makes of them fits, because
+/// only JSON knows how many bytes a character will take (a control character takes six).
+pub(crate) fn fitting(message: &Message, most: usize, write: impl Fn(&Message) -> Value) -> Bytes {
+    let mut texts = 16 * 1024;
+    loop {
+        let body = write(&bounded(message, texts)).to_string();
+        if body.len() <= most || texts < 16 {
+            return body.into();
+        }
+        texts /= 2;
+    }
+}
+
+fn bounded(message: &Message, texts: usize) -> Message {
+    let mut message = message.clone();
+    let cut = |text: &mut String| *text = shorten_bytes(text, texts);
+    let cut_all = |list: &mut Vec<String>| {
+        list.truncate(10);
+        list.iter_mut().for_each(cut);
+    };
+    [&mut message.subject, &mut message.short, &mut message.long, &mut message.user, &mut message.user_name].into_iter().for_each(cut);
+    if let Some(incident) = &mut message.incident {
+        // The key names the incident elsewhere: cut as little as anything, and always the same.
+        incident.dedup_key = shorten_bytes(&incident.dedup_key, 512);
+        [&mut incident.title, &mut incident.description].into_iter().chain(&mut incident.owner).for_each(cut);
+        [&mut incident.tactics, &mut incident.entities, &mut incident.evidence].into_iter().for_each(cut_all);
+    }
+    message
 }
 
 /// What the answer's body says, for people: one short line.

@@ -59,36 +59,44 @@ impl Channel for PagerDuty {
     async fn send(&self, message: &Message) -> Result<Receipt, SendError> {
         check_address(&message.address).map_err(post::refused)?;
         let reach = post::reach(&self.url, &self.internal_hosts)?;
-        let request = post::json(&self.url, reach, &event(message)?);
+        let action = action(message)?;
+        let body = post::fitting(message, MAX_BYTES, |message| event(message, action));
+        let request = post::json_bytes(&self.url, reach, body);
         let answer = post::post(self.http.as_ref(), request, &Receiver { name: "PagerDuty", knows_repeats: true }).await?;
         let key = serde_json::from_slice::<Value>(&answer.body).ok().and_then(|answer| answer["dedup_key"].as_str().map(str::to_owned));
         Ok(Receipt { provider_id: key, delivered: false })
     }
 }
 
-fn event(message: &Message) -> Result<Value, SendError> {
-    let action = match message.kind {
-        MessageKind::Page | MessageKind::Test => "trigger",
-        MessageKind::Acknowledged => "acknowledge",
-        MessageKind::Closed => "resolve",
-        MessageKind::Mention | MessageKind::Shift => return Err(post::refused("PagerDuty takes incidents; it has no place for a note")),
-    };
+/// 512 KB is the limit; far less is what people read.
+const MAX_BYTES: usize = 256 * 1024;
+
+fn action(message: &Message) -> Result<&'static str, SendError> {
+    match message.kind {
+        MessageKind::Page | MessageKind::Test => Ok("trigger"),
+        MessageKind::Acknowledged => Ok("acknowledge"),
+        MessageKind::Closed => Ok("resolve"),
+        MessageKind::Mention | MessageKind::Shift => Err(post::refused("PagerDuty takes incidents; it has no place for a note")),
+    }
+}
+
+fn event(message: &Message, action: &str) -> Value {
     let incident = message.incident.as_ref();
     // A page without an incident (a heartbeat that fell silent) is an alert of its own.
     let dedup_key = incident.map_or_else(|| message.key.to_string(), |incident| shorten(&incident.dedup_key, 255));
     let mut event = json!({ "routing_key": message.address, "event_action": action, "dedup_key": dedup_key });
     if action != "trigger" {
-        return Ok(event);
+        return event;
     }
-    let mut details = json!({ "message": shorten(&message.long, 20_000), "paged": message.user_name });
+    let mut details = json!({ "message": message.long, "paged": message.user_name });
     if let Some(incident) = incident {
         details["incident"] = incident.number.into();
-        details["description"] = shorten(&incident.description, 20_000).into();
+        details["description"] = incident.description.as_str().into();
         details["owner"] = incident.owner.as_deref().into();
         details["alerts"] = incident.alerts.into();
-        details["tactics"] = all(&incident.tactics);
-        details["entities"] = all(&incident.entities);
-        details["evidence"] = all(&incident.evidence);
+        details["tactics"] = json!(incident.tactics);
+        details["entities"] = json!(incident.entities);
+        details["evidence"] = json!(incident.evidence);
     }
     let source = incident.and_then(|incident| incident.entities.first()).map_or("Bartizan", String::as_str);
     event["payload"] = json!({
@@ -104,12 +112,7 @@ fn event(message: &Message) -> Result<Value, SendError> {
         event["client_url"] = open.as_str().into();
     }
     event["links"] = message.links.named().into_iter().map(|(label, url)| json!({ "href": url, "text": label })).collect();
-    Ok(event)
-}
-
-/// Ten entries of 4,000 characters, three times, are far below the limit of an event, however JSON escapes them.
-fn all(texts: &[String]) -> Value {
-    texts.iter().take(10).map(|text| Value::from(shorten(text, 4000))).collect()
+    event
 }
 
 fn severity(message: &Message) -> &'static str {

@@ -13,7 +13,6 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use bytes::Bytes;
 use hmac::{Hmac, Mac};
 use http::HeaderValue;
 use model::{Clock, Http, Secret, SecretRef, Severity};
@@ -197,6 +196,9 @@ fn mood(message: &Message) -> Mood {
     }
 }
 
+/// Receivers set limits; of the common ones, Express's 100 KB is the lowest.
+const MAX_BYTES: usize = 96 * 1024;
+
 struct Webhook {
     http: Arc<dyn Http>,
     clock: Arc<dyn Clock>,
@@ -259,13 +261,13 @@ fn signatures(keys: &[Secret<Vec<u8>>], id: &str, seconds: &str, body: &[u8]) ->
 impl Channel for Webhook {
     async fn send(&self, message: &Message) -> Result<Receipt, SendError> {
         let reach = post::reach(&message.address, &self.internal_hosts)?;
-        let body =
-            serde_json::to_vec(&Payload::of(message)).map_err(|error| post::refused(format!("it cannot be written as JSON: {error}")))?;
+        // Every field serialises: names are text and numbers are whole, so there is no error to meet.
+        let body = post::fitting(message, MAX_BYTES, |message| serde_json::to_value(Payload::of(message)).unwrap_or_default());
         // When this attempt is made, not when the page was: receivers refuse old timestamps as replays.
         let seconds = self.clock.now().unix_seconds().to_string();
         let key = message.key.to_string();
         let (ours, standard) = signatures(&self.keys, &key, &seconds, &body);
-        let mut request = post::bytes(&message.address, reach, "application/json", Bytes::from(body));
+        let mut request = post::json_bytes(&message.address, reach, body);
         for (name, value) in [
             ("idempotency-key", &key),
             ("webhook-id", &key),

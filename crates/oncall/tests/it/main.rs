@@ -4,3 +4,4 @@ mod email;
 mod fakes;
 mod mail_in;
 mod outside;
+mod web;
