@@ -7,7 +7,7 @@ use simulators::phone::Phone;
 #[tokio::test]
 async fn a_phone_for_outside_clients() {
     let Ok(account) = std::env::var("BARTIZAN_PHONE") else {
-        println!("skipped: run tests/oncall/phone.py");
+        println!("run by tests/oncall/phone.py");
         return;
     };
     let (sid, token) = account.split_once(':').unwrap();
