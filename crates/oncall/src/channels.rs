@@ -9,6 +9,7 @@ use crate::channel::{ChannelType, SettingsError};
 
 pub(crate) use email::{ReplyTag, page_of_message_id};
 pub(crate) use twilio::MAX_SMS;
+pub use twilio::Settings as PhoneSettings;
 pub use web_push::{generate_vapid_key, vapid_public_key};
 
 model::register! { CHANNELS: ChannelType = CHANNEL;   // alphabetical
@@ -20,8 +21,16 @@ pub fn find(name: &str) -> Option<&'static ChannelType> {
     CHANNELS.iter().copied().find(|channel| channel.name == name)
 }
 
+/// A channel's settings with what follows from the service's own: where a telephone provider reaches us.
+pub fn with_public_url(channel: &str, mut settings: Value, public_url: Option<&str>) -> Value {
+    if let ("sms" | "voice", Some(url), Some(fields)) = (channel, public_url, settings.as_object_mut()) {
+        fields.entry("public_url").or_insert_with(|| url.into());
+    }
+    settings
+}
+
 /// Reads a channel's settings; the error names the field.
-fn settings<T: DeserializeOwned>(value: Value) -> Result<T, SettingsError> {
+pub(crate) fn settings<T: DeserializeOwned>(value: Value) -> Result<T, SettingsError> {
     serde_path_to_error::deserialize(value).map_err(|error| {
         let field = error.path().to_string();
         let field = if field == "." { "settings".to_owned() } else { field };

@@ -4,6 +4,7 @@
 
 mod book;
 pub mod command;
+pub mod inbox;
 pub mod mail;
 pub mod phone;
 pub mod receiver;

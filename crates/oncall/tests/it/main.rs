@@ -4,4 +4,5 @@ mod email;
 mod fakes;
 mod mail_in;
 mod outside;
+mod phone;
 mod web;

@@ -1,0 +1,167 @@
+//! Where a telephone provider's requests arrive, after HTTP: who may send them, what they answer, what is said back.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use model::{Clock, Secret, Secrets};
+use serde_json::Value;
+use store::StoreError;
+use uuid::Uuid;
+
+use super::mail::WrongCodes;
+use super::phone::{self, Form, Inbound};
+use super::{Book, SentTo};
+use crate::answer::{Answer, AnswerError, Answers, Subject};
+use crate::channel::SettingsError;
+use crate::channels::PhoneSettings;
+
+/// Requests of telephone providers.
+pub struct Inbox {
+    accounts: Vec<Account>,
+    answers: Arc<dyn Answers>,
+    book: Arc<dyn Book>,
+    clock: Arc<dyn Clock>,
+    wrong: Mutex<WrongCodes>,
+}
+
+struct Account {
+    token: Secret<String>,
+    /// How the provider knows us, without a slash at the end.
+    base: String,
+}
+
+/// A request, as much of it as matters here.
+pub struct Request<'r> {
+    /// Path and query string, as they were sent.
+    pub path: &'r str,
+    /// The header `X-Twilio-Signature`.
+    pub signature: &'r str,
+    pub form: &'r Form,
+}
+
+/// Why a request is not answered.
+#[derive(Debug, thiserror::Error)]
+pub enum PhoneError {
+    #[error("the request is not signed by an account that is set up here, for the address that it was sent to")]
+    Unsigned,
+    #[error("the answer was not saved")]
+    Store(#[from] StoreError),
+    #[error("the answer was not followed")]
+    Answer(#[source] AnswerError),
+}
+
+impl Inbox {
+    /// Takes the accounts from the settings of the channels `sms` and `voice`; one without an address of ours gets no requests.
+    pub fn new(
+        channels: &BTreeMap<String, Value>,
+        public_url: Option<&str>,
+        secrets: &dyn Secrets,
+        answers: Arc<dyn Answers>,
+        book: Arc<dyn Book>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, SettingsError> {
+        let mut accounts = Vec::new();
+        for settings in ["sms", "voice"].iter().filter_map(|name| channels.get(*name)) {
+            let settings: PhoneSettings = crate::channels::settings(settings.clone())?;
+            let Some(base) = settings.public_url.as_deref().or(public_url) else { continue };
+            let token = secrets.resolve(&settings.auth_token).map_err(|cause| SettingsError::Secret { field: "auth_token", cause })?;
+            accounts.push(Account { token, base: base.trim_end_matches('/').to_owned() });
+        }
+        Ok(Self { accounts, answers, book, clock, wrong: Mutex::default() })
+    }
+
+    fn check(&self, request: &Request<'_>) -> Result<(), PhoneError> {
+        let signed = self.accounts.iter().any(|account| {
+            phone::verify(account.token.reveal(), &format!("{}{}", account.base, request.path), request.form, request.signature)
+        });
+        if signed { Ok(()) } else { Err(PhoneError::Unsigned) }
+    }
+
+    /// A text message; gives the TwiML of the reply. Strangers get none: they may be anybody.
+    pub async fn sms(&self, request: &Request<'_>) -> Result<String, PhoneError> {
+        self.check(request)?;
+        let inbound = phone::sms(request.form);
+        let sender = match &inbound {
+            Inbound::Nothing => return Ok(phone::message("")),
+            Inbound::OptedOut { address } | Inbound::OptedIn { address } => address.clone(),
+            Inbound::Help => {
+                request.form.iter().find(|(name, _)| name == "From").map(|(_, from)| from.trim().to_owned()).unwrap_or_default()
+            }
+            Inbound::Answers(answers) => answers.first().and_then(|answer| answer.from.clone()).unwrap_or_default(),
+        };
+        let Some(SentTo { user, .. }) = self.book.holder("sms", &sender).await? else {
+            tracing::info!("a text message came from a number that is nobody's contact");
+            return Ok(phone::message(""));
+        };
+        Ok(match inbound {
+            Inbound::Nothing => phone::message(""),
+            Inbound::Help => phone::message(phone::HELP),
+            Inbound::OptedOut { .. } => {
+                tracing::warn!(user, "a contact told the provider to stop: text messages to it are refused from now on");
+                phone::message("")
+            }
+            Inbound::OptedIn { .. } => {
+                tracing::info!(user, "a contact takes text messages again");
+                phone::message("")
+            }
+            Inbound::Answers(answers) => phone::message(&self.answer_all(answers, &user, &sender).await?),
+        })
+    }
+
+    /// A digit pressed in a call; gives the TwiML of what is said then.
+    pub async fn voice(&self, request: &Request<'_>, page: Uuid) -> Result<String, PhoneError> {
+        self.check(request)?;
+        let Some(answer) = phone::voice(request.form, page) else { return Ok(phone::say("That digit means nothing here. Goodbye.")) };
+        let sent = self.book.page(page).await?.filter(|sent| sent.channel == "voice" && Some(&sent.address) == answer.from.as_ref());
+        let Some(SentTo { user, .. }) = sent else { return Ok(phone::say("This call is about a page that is not known. Goodbye.")) };
+        Ok(phone::say(&match self.answers.answer(Answer { user: Some(user), ..answer }).await {
+            Ok(answered) => answered.says,
+            Err(error) => said(error)?,
+        }))
+    }
+
+    /// What became of a message or call.
+    pub async fn status(&self, request: &Request<'_>, page: Uuid) -> Result<(), PhoneError> {
+        self.check(request)?;
+        match phone::status(request.form) {
+            Some(news) => Ok(self.book.news(page, news).await?),
+            None => Ok(()),
+        }
+    }
+
+    async fn answer_all(&self, answers: Vec<Answer>, user: &str, sender: &str) -> Result<String, PhoneError> {
+        let now = self.clock.now();
+        let wrong = || self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
+        if !wrong().may_try(sender, now) {
+            return Ok("Too many wrong codes; use the link, or try again in an hour.".to_owned());
+        }
+        let mut says = Vec::new();
+        for answer in answers {
+            let is_code = matches!(answer.subject, Subject::ReplyCode { .. });
+            match self.answers.answer(Answer { user: Some(user.to_owned()), ..answer }).await {
+                Ok(answered) => says.push(answered.says),
+                Err(error) => {
+                    let text = said(error)?;
+                    if is_code {
+                        wrong().note(sender, now);
+                    }
+                    return Ok(text);
+                }
+            }
+        }
+        Ok(says.join(" "))
+    }
+}
+
+/// What the person is told of an answer that changed nothing; ours to report is what they cannot help.
+fn said(error: AnswerError) -> Result<String, PhoneError> {
+    match error {
+        AnswerError::Store(cause) => Err(PhoneError::Store(cause)),
+        error @ AnswerError::Desk(_) => Err(PhoneError::Answer(error)),
+        error => {
+            let text = error.to_string();
+            let mut characters = text.chars();
+            Ok(characters.next().map(|first| first.to_uppercase().chain(characters).chain(['.']).collect()).unwrap_or_default())
+        }
+    }
+}
