@@ -178,7 +178,8 @@ impl WebPush {
         let claims = Claims { aud: origin, exp: self.clock.now().unix_seconds() + 12 * 3600, sub: &self.contact };
         let token = jsonwebtoken::encode(&Header::new(Algorithm::ES256), &claims, &self.signer)
             .map_err(|error| post::refused(format!("it cannot be signed: {error}")))?;
-        Ok(format!("vapid t={token}, k={}", self.public))
+        // RFC 9110 §5.6.1 allows a space after the comma; not every verifier does.
+        Ok(format!("vapid t={token},k={}", self.public))
     }
 }
 

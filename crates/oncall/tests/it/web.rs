@@ -201,6 +201,17 @@ async fn requests_for_the_judges_outside() {
     writeln!(file, "{}", json!({ "schema": channels::webhook_schema() })).unwrap();
 }
 
+/// Receivers read the published file: it is what we send, or this fails. To publish a change: `BARTIZAN_PUBLISH=1`.
+#[test]
+fn the_published_schema_of_a_webhook_is_the_real_one() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/webhook.schema.json");
+    let real = serde_json::to_string_pretty(&channels::webhook_schema()).unwrap() + "\n";
+    if std::env::var_os("BARTIZAN_PUBLISH").is_some() {
+        std::fs::write(path, &real).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(path).unwrap(), real);
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
