@@ -12,7 +12,6 @@ use super::mail::WrongCodes;
 use super::phone::{self, Form, Inbound};
 use super::{Book, SentTo};
 use crate::answer::{Answer, AnswerError, Answers, Subject};
-use crate::channel::SettingsError;
 use crate::channels::PhoneSettings;
 
 /// Requests of telephone providers.
@@ -51,7 +50,8 @@ pub enum PhoneError {
 }
 
 impl Inbox {
-    /// Takes the accounts from the settings of the channels `sms` and `voice`; one without an address of ours gets no requests.
+    /// Takes the accounts from the settings of the channels `sms` and `voice`. One without an address of ours gets no requests; nor does one
+    /// whose settings are wrong, of which its channel tells.
     pub fn new(
         channels: &BTreeMap<String, Value>,
         public_url: Option<&str>,
@@ -59,15 +59,9 @@ impl Inbox {
         answers: Arc<dyn Answers>,
         book: Arc<dyn Book>,
         clock: Arc<dyn Clock>,
-    ) -> Result<Self, SettingsError> {
-        let mut accounts = Vec::new();
-        for settings in ["sms", "voice"].iter().filter_map(|name| channels.get(*name)) {
-            let settings: PhoneSettings = crate::channels::settings(settings.clone())?;
-            let Some(base) = settings.public_url.as_deref().or(public_url) else { continue };
-            let token = secrets.resolve(&settings.auth_token).map_err(|cause| SettingsError::Secret { field: "auth_token", cause })?;
-            accounts.push(Account { token, base: base.trim_end_matches('/').to_owned() });
-        }
-        Ok(Self { accounts, answers, book, clock, wrong: Mutex::default() })
+    ) -> Self {
+        let accounts = ["sms", "voice"].iter().filter_map(|name| account(channels.get(*name)?.clone(), public_url, secrets)).collect();
+        Self { accounts, answers, book, clock, wrong: Mutex::default() }
     }
 
     fn check(&self, request: &Request<'_>) -> Result<(), PhoneError> {
@@ -151,6 +145,12 @@ impl Inbox {
         }
         Ok(says.join(" "))
     }
+}
+
+fn account(settings: Value, public_url: Option<&str>, secrets: &dyn Secrets) -> Option<Account> {
+    let settings: PhoneSettings = crate::channels::settings(settings).ok()?;
+    let base = settings.public_url.as_deref().or(public_url)?.trim_end_matches('/').to_owned();
+    Some(Account { token: secrets.resolve(&settings.auth_token).ok()?, base })
 }
 
 /// What the person is told of an answer that changed nothing; ours to report is what they cannot help.

@@ -23,7 +23,7 @@ fn inbox(kept: Arc<Kept>) -> Inbox {
     let ann = SentTo { user: "ann".to_owned(), channel: "voice".to_owned(), address: NUMBER.to_owned() };
     book.0.insert(NUMBER.to_owned(), ann.clone());
     book.0.insert("ann@example.org".to_owned(), ann);
-    Inbox::new(&channels, Some("https://soc.example.org/"), &World, kept, Arc::new(book), Arc::new(World)).unwrap()
+    Inbox::new(&channels, Some("https://soc.example.org/"), &World, kept, Arc::new(book), Arc::new(World))
 }
 
 fn sign(token: &str, path: &str, form: &[(String, String)]) -> String {
