@@ -267,3 +267,68 @@ fn an_address_is_shown_without_what_may_be_secret() {
     assert_eq!(shown("https://ann:pw@hooks.example?token=1"), "https://hooks.example");
     assert_eq!(shown("secret-without-scheme/x"), "secret-without-scheme");
 }
+
+/// OpenSSL is the other side: it makes the certificate and serves with it.
+#[tokio::test]
+async fn a_private_authority_is_trusted_where_its_file_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let (key, certificate) = (folder.path().join("key.pem"), folder.path().join("ca.pem"));
+    let made = std::process::Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=localhost",
+        ])
+        .args(["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"])
+        .arg("-keyout")
+        .arg(&key)
+        .arg("-out")
+        .arg(&certificate)
+        .output();
+    if !made.is_ok_and(|made| made.status.success()) {
+        println!("skipped: there is no openssl here");
+        return;
+    }
+    let mut served = tokio::process::Command::new("openssl")
+        .args(["s_server", "-accept", "127.0.0.1:0", "-www", "-key"])
+        .arg(&key)
+        .arg("-cert")
+        .arg(&certificate)
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut said = String::new();
+    let mut output = served.stdout.take().unwrap();
+    let mut buffer = [0; 256];
+    // It says `ACCEPT 127.0.0.1:PORT` when it listens.
+    let port = loop {
+        let n = output.read(&mut buffer).await.unwrap();
+        assert!(n > 0, "openssl ended: {said}");
+        said.push_str(&String::from_utf8_lossy(&buffer[..n]));
+        if let Some((_, rest)) = said.split_once("ACCEPT 127.0.0.1:")
+            && let Some((port, _)) = rest.split_once('\n')
+        {
+            break port.trim().to_owned();
+        }
+    };
+    let ask = || {
+        let mut request = request(format!("https://127.0.0.1:{port}/"), Reach::Anywhere);
+        request.method = http::Method::GET;
+        request
+    };
+    let error = plain().send(ask()).await.unwrap_err();
+    assert!(matches!(error, HttpError::Connect { .. }), "an unknown authority: nothing was sent: {error:?}");
+    let http = Outbound::new(&OutboundConfig { ca_file: Some(certificate), proxy: None }).unwrap();
+    assert_eq!(http.send(ask()).await.unwrap().status, 200);
+}
