@@ -33,6 +33,7 @@ pub use answers::{Reply, answer};
 pub use beginning::{Begun, begin};
 pub use responses::incident_change;
 pub use storm::{ChannelClass, Limit, class, limits};
+pub use targets::on_call;
 
 /// An incident with its alerts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

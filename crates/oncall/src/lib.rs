@@ -17,10 +17,15 @@ pub mod document;
 pub mod escalation;
 pub mod guard;
 pub mod inbound;
+pub mod invariants;
 pub mod links;
 pub mod message;
 mod post;
+pub mod replay;
 pub mod schedule;
+pub mod story;
+pub mod texts;
 pub mod when;
+pub mod world;
 
 pub mod channels;

@@ -3,7 +3,7 @@
 use model::{IncidentStatus, Span, Timestamp};
 use uuid::Uuid;
 
-use super::beginning::{begin, held, raise, who_changed};
+use super::beginning::{begin, decide, held, raise, who_changed};
 use super::{
     AlertResponse, ChannelClass, Effect, Escalation, EscalationStatus, IncidentChange, Page, PageStatus, ResponseState, Scene, class,
     responses, storm, targets,
@@ -194,13 +194,15 @@ impl<'a> Run<'a> {
     }
 
     fn begin_again(&mut self) {
-        let begun = begin(self.scene, self.state.generation, self.now);
+        // What it was held back for, or what joined, is news even to whoever works on the incident.
+        let begun = decide(self.scene, self.state.generation, false, self.now);
         // The waits of one that was held back count from the end of what held it.
         let wait = begun.escalation.plan.steps.first().map(|step| step.after).unwrap_or_default();
         let next = begun.escalation.next.map(|next| match begun.escalation.status {
             EscalationStatus::Running => next.max(self.now + wait),
             _ => next,
         });
+        self.drop_planned("it begins again");
         let (round, first_round) = (self.state.round, self.state.first_round);
         self.state = Escalation { next, round, first_round, ..begun.escalation };
         self.note(begun.because);
@@ -211,7 +213,7 @@ impl<'a> Run<'a> {
 
     /// From the first step, in a round that never was.
     pub fn restart(&mut self, because: &str) {
-        if self.state.plan == Default::default() {
+        if self.state.policy.is_empty() {
             self.begin_again();
             return;
         }
@@ -274,6 +276,10 @@ impl<'a> Run<'a> {
             _ => None,
         });
         let gone = leader.is_none_or(|leader| !leader.is_open());
+        if let Some(EscalationStatus::Grouped { into }) = leader.map(|leader| &leader.status) {
+            self.state.status = EscalationStatus::Grouped { into: *into };
+            return;
+        }
         match answer {
             Some((by, at)) if self.state.began <= at => {
                 self.state.answered_by = Some(by.clone());
@@ -289,6 +295,14 @@ impl<'a> Run<'a> {
 
     /// The oldest of those that were spoken for speaks for the rest.
     fn take_over(&mut self, into: Uuid) {
+        // Another of the group may have done so already.
+        let speaks = |other: &&Escalation| {
+            other.group == self.state.group && matches!(other.status, EscalationStatus::Running | EscalationStatus::Held { .. })
+        };
+        if let Some(other) = self.scene.others.iter().filter(speaks).min_by_key(|other| (other.began, other.id)) {
+            self.state.status = EscalationStatus::Grouped { into: other.id };
+            return;
+        }
         let peers = self.scene.others.iter().filter(|other| matches!(other.status, EscalationStatus::Grouped { into: to } if to == into));
         let heir = peers.filter(|peer| (peer.began, peer.id) < (self.state.began, self.state.id)).min_by_key(|peer| (peer.began, peer.id));
         match heir {
@@ -409,21 +423,29 @@ impl<'a> Run<'a> {
 
     /// Nothing that waits is sent; what others told within it is told by the first of them.
     pub fn drop_planned(&mut self, because: &str) {
-        for page in self.scene.pages.iter().filter(|page| page.kind == MessageKind::Page) {
-            let not_before = match &page.status {
-                PageStatus::Planned { not_before } => Some(*not_before),
-                PageStatus::Bundled { .. } => None,
-                _ => continue,
-            };
-            self.effects.push(Effect::Drop { page: page.id, because: because.to_owned() });
-            let Some(not_before) = not_before else { continue };
-            let mut within =
-                self.scene.recent.iter().filter(|other| matches!(other.status, PageStatus::Bundled { into } if into == page.id));
+        self.drop_where(because, |_| true);
+    }
+
+    /// As [`Self::drop_planned`], for pages of which `which` holds.
+    pub fn drop_where(&mut self, because: &str, which: impl Fn(&Page) -> bool) {
+        let goes = |page: &Page| {
+            page.kind == MessageKind::Page
+                && matches!(page.status, PageStatus::Planned { .. } | PageStatus::Bundled { .. })
+                && page.escalation == self.state.id
+                && which(page)
+        };
+        let mut effects = Vec::new();
+        for page in self.scene.pages.iter().filter(|page| goes(page)) {
+            effects.push(Effect::Drop { page: page.id, because: because.to_owned() });
+            let PageStatus::Planned { not_before } = page.status else { continue };
+            let all = self.scene.pages.iter().chain(self.scene.recent);
+            let mut within = all.filter(|other| !goes(other) && matches!(other.status, PageStatus::Bundled { into } if into == page.id));
             if let Some(first) = within.next() {
-                self.effects.push(Effect::Replan { page: first.id, not_before });
-                self.effects.extend(within.map(|other| Effect::Bundle { page: other.id, into: first.id }));
+                effects.push(Effect::Replan { page: first.id, not_before });
+                effects.extend(within.map(|other| Effect::Bundle { page: other.id, into: first.id }));
             }
         }
+        self.effects.extend(effects);
     }
 
     /// A clock that was set back must not silence planned pages for longer than their rules say.

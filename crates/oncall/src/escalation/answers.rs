@@ -122,10 +122,8 @@ impl Run<'_> {
         let exhausted = matches!(self.state.status, EscalationStatus::Exhausted { .. });
         let target = chosen.unwrap_or(if exhausted { 0 } else { self.state.step });
         self.unanswer(reply.user);
-        let planned = self.scene.pages.iter().filter(|page| page.user == reply.user && matches!(page.status, PageStatus::Planned { .. }));
         let because = format!("{} escalated", reply.user);
-        let drops: Vec<Effect> = planned.map(|page| Effect::Drop { page: page.id, because: because.clone() }).collect();
-        self.effects.extend(drops);
+        self.drop_where(&because, |page| page.user == reply.user);
         self.note(because);
         // A step that was taken before is taken again only in a round that never was.
         if !running || target < self.state.step {

@@ -19,6 +19,14 @@ pub struct Begun {
 
 /// Decides what happens for an incident that opened, or opened again for the `generation`th time. Takes no step yet.
 pub fn begin(scene: &Scene, generation: u32, now: Timestamp) -> Begun {
+    // Alerts reopen an incident as Active, which says nothing of anybody who works on it now; a person who reopens it as Active does.
+    let incident = &scene.view.incident;
+    let reopened_by_alert = generation > 0 && incident.modified_by.via == "task";
+    decide(scene, generation, incident.status == IncidentStatus::Active && !reopened_by_alert, now)
+}
+
+/// As [`begin`]; `taken`: somebody works on it already, so that nobody need be reached.
+pub(super) fn decide(scene: &Scene, generation: u32, taken: bool, now: Timestamp) -> Begun {
     let incident = &scene.view.incident;
     let policy = policy_for(scene.directory, scene.view);
     let chosen = policy.and_then(|(_, policy)| policy.severity);
@@ -56,9 +64,9 @@ pub fn begin(scene: &Scene, generation: u32, now: Timestamp) -> Begun {
             match policy.and_then(|(by, policy)| group_of(by, policy, scene.view)) {
                 Some(group) => {
                     escalation.group = Some(group);
-                    start(scene, policy.map(|(_, policy)| policy), &mut escalation, now).unwrap_or(because)
+                    start(scene, policy.map(|(_, policy)| policy), &mut escalation, taken, now).unwrap_or(because)
                 }
-                None => start(scene, None, &mut escalation, now).unwrap_or(because),
+                None => start(scene, None, &mut escalation, taken, now).unwrap_or(because),
             }
         }
     };
@@ -66,11 +74,9 @@ pub fn begin(scene: &Scene, generation: u32, now: Timestamp) -> Begun {
 }
 
 /// Runs, waits for the end of planned work, joins a group, or finds that somebody works on it already, and then says so.
-fn start(scene: &Scene, policy: Option<&AlertPolicy>, escalation: &mut Escalation, now: Timestamp) -> Option<String> {
+fn start(scene: &Scene, policy: Option<&AlertPolicy>, escalation: &mut Escalation, taken: bool, now: Timestamp) -> Option<String> {
     let incident = &scene.view.incident;
-    // Alerts reopen an incident as Active, which says nothing of anybody who works on it now; a person who reopens it as Active does.
-    let reopened_by_alert = escalation.generation > 0 && incident.modified_by.via == "task";
-    if incident.status == IncidentStatus::Active && !reopened_by_alert {
+    if taken {
         let by = who_changed(scene.view);
         let because = format!("{by} works on it already");
         escalation.next = escalation.plan.acknowledgement_expires.map(|after| now + after);

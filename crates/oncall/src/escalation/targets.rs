@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use model::{Severity, Span, Timestamp};
 
-use super::Scene;
-use crate::directory::{Contact, Target};
+use super::{Holder, Scene};
+use crate::directory::{Contact, Directory, Target};
 
 /// One contact of somebody, to be tried `after` the step.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,5 +100,15 @@ fn by_rules(
         if !any {
             notes.push(format!("no rule of `{name}` is for {severity} incidents"));
         }
+    }
+}
+
+/// Who is on call by the schedules and overrides of a directory.
+///
+/// Rotations are not resolved yet: a step that names a schedule says so and goes on to the next, as with any that reaches nobody.
+pub fn on_call(directory: &Directory, name: &str, _at: Timestamp) -> Result<Vec<Holder>, String> {
+    match directory.schedules.get(name) {
+        Some(_) => Err("rotations are not resolved yet".to_owned()),
+        None => Err("there is no such schedule".to_owned()),
     }
 }

@@ -1,0 +1,171 @@
+//! What would have happened: recorded incidents against a directory, whoever each step would have reached, by which contact, and why.
+//!
+//! Pure and deterministic: the same input prints the same bytes. It runs the functions that page people in a world without channels.
+
+use std::fmt;
+
+use model::{Alert, IncidentStatus, Timestamp};
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::answer::Action;
+use crate::directory::Directory;
+use crate::escalation::IncidentView;
+use crate::message::MessageKind;
+use crate::world::World;
+
+/// An incident as it was recorded.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    /// As it was when it opened, with the alerts that it had then.
+    pub view: IncidentView,
+    pub opened: Timestamp,
+    /// What happened to it, in any order.
+    pub events: Vec<(Timestamp, Event)>,
+}
+
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// An alert joined, and opened the incident again where it was closed and `reopen` says so.
+    Joined { alert: Box<Alert>, reopen: bool },
+    /// Somebody changed its status elsewhere.
+    Status { status: IncidentStatus, by: String },
+    /// Somebody on call answered.
+    Answered { user: String, action: Action },
+}
+
+/// What would have been sent, and what would have been decided.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Replay {
+    #[serde(serialize_with = "text")]
+    pub from: Timestamp,
+    #[serde(serialize_with = "text")]
+    pub to: Timestamp,
+    pub entries: Vec<Entry>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Entry {
+    #[serde(serialize_with = "text")]
+    pub at: Timestamp,
+    pub incident: i64,
+    pub title: String,
+    pub what: What,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum What {
+    Opened,
+    /// A decision, and its reason.
+    Decided {
+        text: String,
+    },
+    /// `step` counts from 1; one more than the policy's steps is the fallback.
+    Reached {
+        kind: String,
+        round: u32,
+        step: usize,
+        user: String,
+        channel: String,
+        contact: String,
+        because: String,
+    },
+    Answered {
+        user: String,
+        text: String,
+    },
+}
+
+fn text<S: serde::Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&at.to_millis_string())
+}
+
+/// Plays `recorded` against `directory`, as if it had been applied at the time, and tells what falls between `from` and `to` (half-open).
+///
+/// Incidents that opened before `from` are played too, since their steps may fall into the window. People answer as they did, even where
+/// others would have been reached: what they would have answered nobody knows.
+pub fn replay(directory: &Directory, recorded: &[Recorded], from: Timestamp, to: Timestamp) -> Replay {
+    // (time, order of arrival, what)
+    let mut events: Vec<(Timestamp, i64, usize, Option<&Event>)> = Vec::new();
+    for (index, incident) in recorded.iter().enumerate() {
+        events.push((incident.opened, incident.view.incident.number, index, None));
+        events.extend(incident.events.iter().map(|(at, event)| (*at, incident.view.incident.number, index, Some(event))));
+    }
+    // At one instant an incident opens before anything happens to it; the sort keeps the recorded order otherwise.
+    events.sort_by_key(|(at, number, _, event)| (*at, event.is_some(), *number));
+    let start = events.first().map_or(from, |(at, ..)| (*at).min(from));
+    let mut world = World::new(directory.clone(), start, Box::new(crate::escalation::on_call));
+    let mut entries = Vec::new();
+    for (at, number, index, event) in events.into_iter().filter(|(at, ..)| *at < to) {
+        let Recorded { view, .. } = &recorded[index];
+        let (id, title) = (view.incident.id, view.incident.title.clone());
+        world.pass_to(at);
+        world.settle();
+        let entry = |what| Entry { at, incident: number, title: title.clone(), what };
+        match event {
+            None => {
+                world.open(view.clone());
+                entries.push(entry(What::Opened));
+            }
+            Some(Event::Joined { alert, reopen }) => world.join(id, (**alert).clone(), *reopen),
+            Some(Event::Status { status, by }) => world.change(id, *status, by),
+            Some(Event::Answered { user, action }) => {
+                let text = match world.answer(id, user, action) {
+                    Ok(true) => format!("{action:?}"),
+                    Ok(false) => format!("{action:?}: nothing changed"),
+                    Err(error) => format!("{action:?}: {error}"),
+                };
+                entries.push(entry(What::Answered { user: user.clone(), text }));
+            }
+        }
+        world.settle();
+    }
+    world.pass_to(to);
+    let titles = |id: Uuid| world.cases.get(&id).map(|case| case.view.incident.title.clone()).unwrap_or_default();
+    for note in &world.notes {
+        let what = What::Decided { text: note.text.clone() };
+        entries.push(Entry { at: note.at, incident: note.number, title: titles(note.incident), what });
+    }
+    for sent in &world.sent {
+        let page = &sent.page;
+        let kind = match page.kind {
+            MessageKind::Page => "page",
+            MessageKind::Acknowledged => "acknowledged",
+            MessageKind::Closed => "closed",
+            _ => "other",
+        };
+        let what = What::Reached {
+            kind: kind.to_owned(),
+            round: page.round + 1,
+            step: page.step + 1,
+            user: page.user.clone(),
+            channel: page.channel.clone(),
+            contact: page.contact.clone(),
+            because: page.because.clone(),
+        };
+        entries.push(Entry { at: sent.at, incident: sent.number, title: sent.title.clone(), what });
+    }
+    entries.retain(|entry| from <= entry.at && entry.at < to);
+    entries.sort();
+    Replay { from, to, entries }
+}
+
+impl fmt::Display for Replay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} – {}", self.from.to_millis_string(), self.to.to_millis_string())?;
+        for Entry { at, incident, title, what } in &self.entries {
+            write!(f, "{}  #{incident:<5} ", at.to_millis_string())?;
+            match what {
+                What::Opened => writeln!(f, "opens: {title}")?,
+                What::Decided { text } => writeln!(f, "{text}")?,
+                What::Answered { user, text } => writeln!(f, "{user} answers: {text}")?,
+                What::Reached { kind, round, step, user, channel, contact, because } => {
+                    writeln!(f, "round {round} step {step}: {kind} to {user} by {channel} ({contact}), because of {because}")?;
+                }
+            }
+        }
+        let pages = self.entries.iter().filter(|entry| matches!(&entry.what, What::Reached { kind, .. } if kind == "page")).count();
+        writeln!(f, "{pages} pages")
+    }
+}
