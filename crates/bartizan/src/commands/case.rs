@@ -1,4 +1,4 @@
-//! `bartizan case` — runs the literate conformance cases, each in four ways that must agree.
+//! `bartizan case` — runs the literate conformance cases: queries, each in four ways that must agree, and stories of on call.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -42,6 +42,20 @@ pub fn run(args: Args) -> Outcome {
         let (mut passed, mut failed, mut ours) = (0, 0, 0);
         for path in cases::files(&args.folder)? {
             let text = std::fs::read_to_string(&path)?;
+            // Stories of on call are no queries: they run in a world of their own.
+            if path.parent().is_some_and(|folder| folder.ends_with("oncall")) {
+                let filter = args.filter.to_lowercase();
+                for story in oncall::story::run(&text).into_iter().filter(|story| story.name.to_lowercase().contains(&filter)) {
+                    match story.wrong {
+                        None => passed += 1,
+                        Some(why) => {
+                            failed += 1;
+                            println!("FAIL  {} ({})\n{why}\n", story.name, path.display());
+                        }
+                    }
+                }
+                continue;
+            }
             let all = cases::parse(&path.display().to_string(), &text)?;
             let chosen: Vec<&Case> = all.iter().filter(|case| case.matches(&args.filter)).collect();
             let mut answers = Vec::new();

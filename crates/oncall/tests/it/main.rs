@@ -1,8 +1,10 @@
 //! What only the assembled parts can show.
 
+mod chance;
 mod email;
 mod fakes;
 mod mail_in;
 mod outside;
 mod phone;
+mod stories;
 mod web;
