@@ -38,10 +38,12 @@ CREATE TABLE escalations (
     generation INTEGER NOT NULL,
     status     TEXT NOT NULL,
     due        INTEGER,
+    group_key  TEXT,
     body       TEXT NOT NULL,
     UNIQUE (incident, generation)
 ) STRICT;
 CREATE INDEX escalations_due ON escalations (due) WHERE due IS NOT NULL;
+CREATE INDEX escalations_of_groups ON escalations (seq) WHERE group_key IS NOT NULL;
 CREATE INDEX escalations_open ON escalations (seq) WHERE status <> 'closed';
 
 -- `not_before`: when a planned page is to be sent; null: it is not planned any more.
@@ -54,11 +56,13 @@ CREATE TABLE pages (
     address     TEXT NOT NULL,
     reply_code  TEXT NOT NULL,
     status      TEXT NOT NULL,
+    due         INTEGER NOT NULL,
     not_before  INTEGER,
     provider_id TEXT,
     body        TEXT NOT NULL
 ) STRICT;
 CREATE INDEX pages_planned ON pages (not_before) WHERE not_before IS NOT NULL;
+CREATE INDEX pages_by_due ON pages (due);
 CREATE INDEX pages_claimed ON pages (seq) WHERE status = 'claimed';
 CREATE INDEX pages_of_escalation ON pages (escalation, seq);
 CREATE INDEX pages_of_incident ON pages (incident, seq);

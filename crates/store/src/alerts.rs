@@ -81,6 +81,11 @@ impl Change {
         Ok(())
     }
 
+    /// The alerts of an incident, oldest first.
+    pub async fn alerts_of(&mut self, incident: Uuid) -> Result<Vec<Alert>, StoreError> {
+        of_incident(self.connection(), incident).await
+    }
+
     pub async fn alert(&mut self, id: Uuid) -> Result<Option<Alert>, StoreError> {
         let row = sqlx::query("SELECT id, body FROM alerts WHERE id = ?").bind(id.to_string()).fetch_optional(self.connection()).await?;
         row.map(|row| read(&row)).transpose()

@@ -23,6 +23,8 @@ pub struct EscalationRow {
     pub status: String,
     /// When something is to be decided. None: nothing comes by time alone.
     pub due: Option<Timestamp>,
+    /// Equal for those that may speak for each other.
+    pub group: Option<String>,
     pub body: Value,
 }
 
@@ -106,22 +108,26 @@ impl Change {
         of_incident(self.connection(), incident).await
     }
 
-    /// Open escalations of any incident, oldest first.
-    pub async fn open_escalations(&mut self) -> Result<Vec<EscalationRow>, StoreError> {
-        let rows = sqlx::query("SELECT * FROM escalations WHERE status <> 'closed' ORDER BY seq").fetch_all(self.connection()).await?;
+    /// Escalations that have a group: the newest `limit`.
+    pub async fn grouped_escalations(&mut self, limit: u32) -> Result<Vec<EscalationRow>, StoreError> {
+        let rows = sqlx::query("SELECT * FROM escalations WHERE group_key IS NOT NULL ORDER BY seq DESC LIMIT ?")
+            .bind(limit)
+            .fetch_all(self.connection())
+            .await?;
         rows.iter().map(read).collect()
     }
 
     pub async fn put_escalation(&mut self, row: &EscalationRow) -> Result<(), StoreError> {
         sqlx::query(
-            "INSERT INTO escalations (id, incident, generation, status, due, body) VALUES (?, ?, ?, ?, ?, ?) \
-             ON CONFLICT (id) DO UPDATE SET status = excluded.status, due = excluded.due, body = excluded.body",
+            "INSERT INTO escalations (id, incident, generation, status, due, group_key, body) VALUES (?, ?, ?, ?, ?, ?, ?) \
+             ON CONFLICT (id) DO UPDATE SET status = excluded.status, due = excluded.due, group_key = excluded.group_key, body = excluded.body",
         )
         .bind(row.id.to_string())
         .bind(row.incident.to_string())
         .bind(row.generation)
         .bind(&row.status)
         .bind(row.due.map(Timestamp::ticks))
+        .bind(&row.group)
         .bind(encode(AGGREGATE, &row.body)?)
         .execute(self.connection())
         .await?;
@@ -168,6 +174,7 @@ fn read(row: &sqlx::sqlite::SqliteRow) -> Result<EscalationRow, StoreError> {
         generation: row.try_get("generation")?,
         status: row.try_get("status")?,
         due: row.try_get::<Option<i64>, _>("due")?.map(Timestamp::clamp_ticks),
+        group: row.try_get("group_key")?,
         body: decode(AGGREGATE, &id, &body)?,
         id: id.parse().unwrap_or_default(),
     })

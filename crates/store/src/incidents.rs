@@ -35,6 +35,13 @@ impl Incidents<'_> {
         Ok(count.unsigned_abs())
     }
 
+    /// By the number that people see.
+    pub async fn numbered(&self, number: i64) -> Result<Option<Incident>, StoreError> {
+        let mut connection = self.store.reader().await?;
+        let row = sqlx::query("SELECT id, body FROM incidents WHERE number = ?").bind(number).fetch_optional(&mut *connection).await?;
+        row.map(|row| read(&row)).transpose()
+    }
+
     /// The incidents that hold an alert.
     pub async fn of_alert(&self, alert: Uuid) -> Result<Vec<Incident>, StoreError> {
         let mut connection = self.store.reader().await?;

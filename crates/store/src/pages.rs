@@ -23,6 +23,8 @@ pub struct PageRow {
     pub reply_code: String,
     /// `planned`, `claimed`, `sent` …
     pub status: String,
+    /// When it was meant to be sent first.
+    pub due: Timestamp,
     /// When a planned page is to be sent. None: it is not planned any more.
     pub not_before: Option<Timestamp>,
     pub provider_id: Option<String>,
@@ -55,14 +57,17 @@ impl Pages<'_> {
         list(&mut *self.store.reader().await?, filter, "DESC", limit).await
     }
 
-    /// Planned pages whose time has come, in the order of their times.
-    pub async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<PageRow>, StoreError> {
+    /// Planned pages whose time has come: of each address on each channel the one that waits longest, so that many for one address hide
+    /// none for another.
+    pub async fn due(&self, now: Timestamp) -> Result<Vec<PageRow>, StoreError> {
         let mut connection = self.store.reader().await?;
-        let rows = sqlx::query("SELECT * FROM pages WHERE not_before <= ? ORDER BY not_before, seq LIMIT ?")
-            .bind(now.ticks())
-            .bind(limit)
-            .fetch_all(&mut *connection)
-            .await?;
+        // SQLite takes the other columns from the row that has the minimum.
+        let rows = sqlx::query(
+            "SELECT *, min(not_before) AS first FROM pages WHERE not_before <= ? GROUP BY channel, address ORDER BY first, seq",
+        )
+        .bind(now.ticks())
+        .fetch_all(&mut *connection)
+        .await?;
         rows.iter().map(read).collect()
     }
 
@@ -99,11 +104,21 @@ impl Change {
         list(self.connection(), filter, "DESC", limit).await
     }
 
+    /// Pages of any incident that are planned, or were due after `since`: the newest `limit`.
+    pub async fn recent_pages(&mut self, since: Timestamp, limit: u32) -> Result<Vec<PageRow>, StoreError> {
+        let rows = sqlx::query("SELECT * FROM pages WHERE due > ?1 OR not_before IS NOT NULL ORDER BY seq DESC LIMIT ?2")
+            .bind(since.ticks())
+            .bind(limit)
+            .fetch_all(self.connection())
+            .await?;
+        rows.iter().map(read).collect()
+    }
+
     /// Adds a page. False where its id is known: nothing changes then.
     pub async fn add_page(&mut self, page: &PageRow) -> Result<bool, StoreError> {
         let done = sqlx::query(
-            "INSERT INTO pages (id, escalation, incident, channel, address, reply_code, status, not_before, provider_id, body) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
+            "INSERT INTO pages (id, escalation, incident, channel, address, reply_code, status, due, not_before, \
+             provider_id, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
         )
         .bind(page.id.to_string())
         .bind(page.escalation.to_string())
@@ -112,6 +127,7 @@ impl Change {
         .bind(&page.address)
         .bind(&page.reply_code)
         .bind(&page.status)
+        .bind(page.due.ticks())
         .bind(page.not_before.map(Timestamp::ticks))
         .bind(&page.provider_id)
         .bind(encode(AGGREGATE, &page.body)?)
@@ -178,6 +194,7 @@ fn read(row: &sqlx::sqlite::SqliteRow) -> Result<PageRow, StoreError> {
         address: row.try_get("address")?,
         reply_code: row.try_get("reply_code")?,
         status: row.try_get("status")?,
+        due: Timestamp::clamp_ticks(row.try_get("due")?),
         not_before: row.try_get::<Option<i64>, _>("not_before")?.map(Timestamp::clamp_ticks),
         provider_id: row.try_get("provider_id")?,
         body: decode(AGGREGATE, &text, &body)?,
@@ -203,6 +220,7 @@ mod tests {
             address: "+4790000001".to_owned(),
             reply_code: "4821".to_owned(),
             status: "planned".to_owned(),
+            due: at(10),
             not_before: Some(at(10)),
             provider_id: None,
             body: json!({ "n": 1 }),
@@ -211,15 +229,15 @@ mod tests {
         assert!(change.add_page(&page).await.unwrap());
         assert!(!change.add_page(&PageRow { body: json!({ "n": 2 }), ..page.clone() }).await.unwrap());
         change.commit().await.unwrap();
-        assert!(store.pages().due(at(9), 10).await.unwrap().is_empty());
+        assert!(store.pages().due(at(9)).await.unwrap().is_empty());
         assert_eq!(store.pages().next_after(at(9)).await.unwrap(), Some(at(10)));
-        assert_eq!(store.pages().due(at(10), 10).await.unwrap(), std::slice::from_ref(&page));
+        assert_eq!(store.pages().due(at(10)).await.unwrap(), std::slice::from_ref(&page));
 
         let sent = PageRow { status: "sent".to_owned(), not_before: None, provider_id: Some("SM1".to_owned()), ..page.clone() };
         let mut change = store.begin().await.unwrap();
         change.update_page(&sent).await.unwrap();
         change.commit().await.unwrap();
-        assert!(store.pages().due(at(100), 10).await.unwrap().is_empty());
+        assert!(store.pages().due(at(100)).await.unwrap().is_empty());
         for filter in [
             PageFilter { provider_id: Some("SM1".to_owned()), ..PageFilter::default() },
             PageFilter { address: Some("+4790000001".to_owned()), reply_code: Some("4821".to_owned()), ..PageFilter::default() },

@@ -1,0 +1,68 @@
+//! On call's way to the incidents: what people answer becomes changes that anybody could have made through the API.
+
+use async_trait::async_trait;
+use incidents::{ChangeError, Draft, Incidents};
+use model::{Actor, Incident, IncidentStatus};
+use oncall::desk::{Desk, DeskChange, DeskError, NewIncident};
+use store::StoreError;
+use uuid::Uuid;
+
+/// [`Desk`] over [`Incidents`].
+pub struct IncidentDesk(pub Incidents);
+
+#[async_trait]
+impl Desk for IncidentDesk {
+    async fn change(&self, before: &Incident, change: &DeskChange, actor: &Actor) -> Result<(), DeskError> {
+        let draft = draft(before, change);
+        let etag = before.etag.to_string();
+        self.0.put(before.id, &draft, Some(&etag), actor).await.map(drop).map_err(|error| refusal(before.id, error))
+    }
+
+    async fn comment(&self, incident: Uuid, id: Uuid, text: &str, actor: &Actor) -> Result<(), DeskError> {
+        self.0.put_comment(incident, &id.to_string(), text, None, actor).await.map(drop).map_err(|error| refusal(incident, error))
+    }
+
+    async fn open(&self, incident: &NewIncident, actor: &Actor) -> Result<(), DeskError> {
+        let draft = Draft {
+            title: Some(incident.title.clone()),
+            description: Some(incident.description.clone()),
+            severity: Some(incident.severity),
+            status: Some(IncidentStatus::New),
+            ..Draft::default()
+        };
+        match self.0.put(incident.id, &draft, None, actor).await {
+            // Without an etag only an incident that is not there yet is written: it is there.
+            Ok(_) | Err(ChangeError::Conflict { .. }) => Ok(()),
+            Err(error) => Err(refusal(incident.id, error)),
+        }
+    }
+}
+
+/// The incident as it was, with what changes.
+fn draft(before: &Incident, change: &DeskChange) -> Draft {
+    Draft {
+        title: Some(before.title.clone()),
+        description: Some(before.description.clone()),
+        severity: Some(change.severity.unwrap_or(before.severity)),
+        status: Some(change.status.unwrap_or(before.status)),
+        classification: change.classification.or(before.classification),
+        // A reason belongs to the verdict that it was given with.
+        classification_reason: before.classification_reason.filter(|_| change.classification.is_none()),
+        classification_comment: change.comment.clone().or_else(|| before.classification_comment.clone()),
+        owner: Some(change.owner.clone().unwrap_or_else(|| before.owner.clone())),
+        labels: before.labels.clone(),
+        first_activity: before.first_activity,
+        last_activity: before.last_activity,
+    }
+}
+
+fn refusal(incident: Uuid, error: ChangeError) -> DeskError {
+    match error {
+        ChangeError::Conflict { .. } => DeskError::Conflict(incident),
+        ChangeError::NoIncident(id) => DeskError::NoIncident(id),
+        error @ ChangeError::Store(StoreError::DiskFull(_) | StoreError::Database(_)) => {
+            DeskError::Later { incident, cause: Box::new(error) }
+        }
+        error => DeskError::Refused { incident, cause: Box::new(error) },
+    }
+}

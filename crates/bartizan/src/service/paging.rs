@@ -1,0 +1,91 @@
+//! On call, put together: its key, its channels, and the documents that the configuration names.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use incidents::Incidents;
+use model::{Actor, Clock, Http, Secret, Secrets};
+use oncall::channel::Ports;
+use oncall::links::Signer;
+use oncall::sending::Channels;
+use oncall::{OnCall, OnCallConfig, Parts, document};
+use store::Store;
+
+use super::desk::IncidentDesk;
+
+/// What on call needs of the service.
+pub struct Needs<'a> {
+    pub data_dir: &'a Path,
+    pub config: &'a OnCallConfig,
+    pub store: Store,
+    pub clock: Arc<dyn Clock>,
+    pub http: Arc<dyn Http>,
+    pub secrets: Arc<dyn Secrets>,
+    pub incidents: Incidents,
+    /// Where the service is reached when the configuration does not say.
+    pub base_url: &'a str,
+}
+
+/// Builds on call and applies the documents. A channel whose settings are wrong is reported and left out; a document that is wrong keeps
+/// the service from starting, because nobody would be reached.
+pub async fn start(needs: Needs<'_>) -> anyhow::Result<Arc<OnCall>> {
+    let Needs { data_dir, config, store, clock, http, secrets, incidents, base_url } = needs;
+    let ports = Ports { http, clock: clock.clone(), secrets: secrets.clone() };
+    let (channels, wrong) = Channels::build(&config.channels, &ports);
+    for (name, error) in wrong {
+        tracing::error!(channel = name, error = model::chain(&error), "This channel is not used; mend `oncall.channels` and start again.");
+    }
+    let parts = Parts {
+        store,
+        clock,
+        secrets,
+        desk: Arc::new(IncidentDesk(incidents)),
+        signer: Signer::new(key(data_dir).context("cannot read or make the key of links")?),
+        channels,
+        public_url: Some(config.public_url.clone().unwrap_or_else(|| base_url.to_owned())),
+    };
+    let on_call = OnCall::new(config, parts);
+    apply(&on_call, &config.apply).await?;
+    Ok(on_call)
+}
+
+async fn apply(on_call: &OnCall, paths: &[PathBuf]) -> anyhow::Result<()> {
+    let mut texts: Vec<(String, String)> = Vec::new();
+    for path in paths {
+        for file in super::rules::files(path).with_context(|| format!("cannot read `{}`", path.display()))? {
+            let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read `{}`", file.display()))?;
+            texts.push((file.display().to_string(), text));
+        }
+    }
+    if texts.is_empty() {
+        return Ok(());
+    }
+    let wanted = document::parse_all(texts.iter().map(|(file, text)| (file.as_str(), text.as_str())))?;
+    match on_call.objects.apply(&wanted, false, &Actor::task("configuration")).await {
+        Ok(changes) => {
+            tracing::info!(changes = changes.len(), "On call's documents are applied.");
+            Ok(())
+        }
+        Err(oncall::objects::ApplyError::Wrong(problems)) => {
+            let all: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            bail!("on call's documents are wrong:\n  {}", all.join("\n  "))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The key that signs links, made at the first start.
+fn key(data_dir: &Path) -> anyhow::Result<Secret<Vec<u8>>> {
+    let path = data_dir.join("keys/oncall-links");
+    match std::fs::read(&path) {
+        Ok(key) if key.len() >= 32 => return Ok(Secret::new(key)),
+        Ok(_) => bail!("`{}` is too short to be a key; remove it, and links that were sent no longer work", path.display()),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+        Err(_) => {}
+    }
+    // Two random UUIDs hold 244 random bits.
+    let key: Vec<u8> = [uuid::Uuid::new_v4(), uuid::Uuid::new_v4()].iter().flat_map(|id| *id.as_bytes()).collect();
+    server::identity::write_private(&path, &key)?;
+    Ok(Secret::new(key))
+}

@@ -1,0 +1,313 @@
+//! The directory as it is applied: read once, kept, read again when it changes; changed whole or not at all, with an audit entry for
+//! every object.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use model::{Actor, Clock, Timestamp};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use store::{AuditEntry, Change, OnCallObject, Store, StoreError, Topic};
+use uuid::Uuid;
+
+use crate::check::{Problem, check};
+use crate::directory::Directory;
+use crate::document::KINDS;
+
+/// What becomes of one object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Verb {
+    Create,
+    Change,
+    Delete,
+}
+
+/// One difference between what is and what is wanted.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct Difference {
+    pub verb: Verb,
+    /// `users`, `schedules` …
+    pub kind: String,
+    pub name: String,
+    /// None: there was none.
+    pub before: Option<Value>,
+    pub after: Option<Value>,
+}
+
+/// Why nothing was applied.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    #[error("{}", .0.first().map_or_else(|| "the directory is wrong".to_owned(), ToString::to_string))]
+    Wrong(Vec<Problem>),
+    #[error("`{kind}.{name}` was changed since it was read; read it again")]
+    Conflict { kind: String, name: String },
+    #[error("there is no kind `{0}`")]
+    NoKind(String),
+    #[error("there is no `{kind}.{name}`")]
+    NoObject { kind: String, name: String },
+    /// A name is one word that fits into an address and into a target.
+    #[error("`{0}` is no name: use 1 to 64 letters, digits, `-`, `_` and `.`")]
+    Name(String),
+    #[error("`{path}`: {problem}")]
+    Shape { path: String, problem: String },
+    #[error("the directory was not saved")]
+    Store(#[from] StoreError),
+}
+
+/// Reads and changes the directory.
+pub struct Objects {
+    store: Store,
+    clock: Arc<dyn Clock>,
+    kept: Mutex<Option<(u64, Arc<Directory>)>>,
+    bell: tokio::sync::watch::Receiver<u64>,
+}
+
+impl Objects {
+    pub fn new(store: Store, clock: Arc<dyn Clock>) -> Self {
+        let bell = store.listen(Topic::OnCall);
+        Self { store, clock, kept: Mutex::new(None), bell }
+    }
+
+    /// The directory as it was last applied. Cheap while nothing changes.
+    pub async fn directory(&self) -> Result<Arc<Directory>, StoreError> {
+        // Read before the objects are: a change in between makes the next call read again.
+        let rung = *self.bell.borrow();
+        if let Some((at, directory)) = &*self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+            && *at == rung
+        {
+            return Ok(directory.clone());
+        }
+        let directory = Arc::new(load(self.store.oncall_objects().list().await?));
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some((rung, directory.clone()));
+        Ok(directory)
+    }
+
+    /// What applying `wanted` would do. With `prune`, what it does not name is deleted.
+    pub async fn diff(&self, wanted: &Directory, prune: bool) -> Result<Vec<Difference>, StoreError> {
+        Ok(diff(self.directory().await?.as_ref(), wanted, prune))
+    }
+
+    /// What would be wrong if `wanted` were applied.
+    pub async fn check(&self, wanted: &Directory, prune: bool) -> Result<Vec<Problem>, StoreError> {
+        Ok(check(&merged(self.directory().await?.as_ref(), wanted, prune)))
+    }
+
+    /// Makes the directory what `wanted` says: all of it or, where anything is wrong, nothing. Answers what changed.
+    pub async fn apply(&self, wanted: &Directory, prune: bool, actor: &Actor) -> Result<Vec<Difference>, ApplyError> {
+        for (_, name, _) in parts(wanted) {
+            check_name(&name)?;
+        }
+        let mut change = self.store.begin().await?;
+        let current = load(change.oncall_objects().await?);
+        let problems = check(&merged(&current, wanted, prune));
+        if !problems.is_empty() {
+            return Err(ApplyError::Wrong(problems));
+        }
+        let differences = diff(&current, wanted, prune);
+        let now = self.clock.now();
+        for difference in &differences {
+            write(&mut change, difference, actor, now).await?;
+        }
+        change.commit().await?;
+        Ok(differences)
+    }
+
+    /// One object as it is stored, with its etag.
+    pub async fn get(&self, kind: &str, name: &str) -> Result<Option<OnCallObject>, StoreError> {
+        self.store.oncall_objects().get(kind, name).await
+    }
+
+    pub async fn list(&self, kind: &str) -> Result<Vec<OnCallObject>, StoreError> {
+        Ok(self.store.oncall_objects().list().await?.into_iter().filter(|object| object.kind == kind).collect())
+    }
+
+    /// Creates or replaces one object; with `etag` only where it is that version, `*`: only where there is one. True: created.
+    pub async fn put(
+        &self,
+        kind: &str,
+        name: &str,
+        body: Value,
+        etag: Option<&str>,
+        actor: &Actor,
+    ) -> Result<(OnCallObject, bool), ApplyError> {
+        known_kind(kind)?;
+        check_name(name)?;
+        let mut change = self.store.begin().await?;
+        let current = load(change.oncall_objects().await?);
+        let before = change.oncall_object(kind, name).await?;
+        check_etag(before.as_ref(), etag, kind, name)?;
+        let part = part_of(kind, name, body)?;
+        let mut problems = check(&merged(&current, &part, false));
+        // What was wrong before, elsewhere, keeps nobody from mending this.
+        let old = check(&current);
+        problems.retain(|problem| !old.contains(problem));
+        if !problems.is_empty() {
+            return Err(ApplyError::Wrong(problems));
+        }
+        for difference in diff(&current, &part, false) {
+            write(&mut change, &difference, actor, self.clock.now()).await?;
+        }
+        let object =
+            change.oncall_object(kind, name).await?.ok_or_else(|| ApplyError::NoObject { kind: kind.to_owned(), name: name.to_owned() })?;
+        change.commit().await?;
+        Ok((object, before.is_none()))
+    }
+
+    /// Removes one object, unless others need it. False: there was none.
+    pub async fn delete(&self, kind: &str, name: &str, etag: Option<&str>, actor: &Actor) -> Result<bool, ApplyError> {
+        known_kind(kind)?;
+        let mut change = self.store.begin().await?;
+        let Some(before) = change.oncall_object(kind, name).await? else { return Ok(false) };
+        check_etag(Some(&before), etag, kind, name)?;
+        let current = load(change.oncall_objects().await?);
+        let mut objects = map(&current);
+        objects.remove(&(kind.to_owned(), name.to_owned()));
+        let left = from_map(objects);
+        let mut problems = check(&left);
+        let old = check(&current);
+        problems.retain(|problem| !old.contains(problem));
+        if !problems.is_empty() {
+            return Err(ApplyError::Wrong(problems));
+        }
+        let difference =
+            Difference { verb: Verb::Delete, kind: kind.to_owned(), name: name.to_owned(), before: Some(before.body), after: None };
+        write(&mut change, &difference, actor, self.clock.now()).await?;
+        change.commit().await?;
+        Ok(true)
+    }
+}
+
+/// What must be done to get from `current` to `wanted`, by kind and name. Objects that `wanted` does not name stay, unless `prune`.
+pub fn diff(current: &Directory, wanted: &Directory, prune: bool) -> Vec<Difference> {
+    let (before, after) = (map(current), map(wanted));
+    let names: BTreeSet<&(String, String)> = before.keys().chain(after.keys()).collect();
+    let mut differences = Vec::new();
+    for key in names {
+        let (old, new) = (before.get(key), after.get(key));
+        let verb = match (old, new) {
+            (None, Some(_)) => Verb::Create,
+            (Some(old), Some(new)) if old != new => Verb::Change,
+            (Some(_), None) if prune => Verb::Delete,
+            _ => continue,
+        };
+        differences.push(Difference { verb, kind: key.0.clone(), name: key.1.clone(), before: old.cloned(), after: new.cloned() });
+    }
+    differences
+}
+
+/// What the directory would be.
+pub fn merged(current: &Directory, wanted: &Directory, prune: bool) -> Directory {
+    if prune {
+        return wanted.clone();
+    }
+    let mut all = current.clone();
+    all.users.extend(wanted.users.clone());
+    all.schedules.extend(wanted.schedules.clone());
+    all.overrides.extend(wanted.overrides.clone());
+    all.escalation_policies.extend(wanted.escalation_policies.clone());
+    all.alert_policies.extend(wanted.alert_policies.clone());
+    all.maintenance_windows.extend(wanted.maintenance_windows.clone());
+    all.heartbeats.extend(wanted.heartbeats.clone());
+    all
+}
+
+async fn write(change: &mut Change, difference: &Difference, actor: &Actor, now: Timestamp) -> Result<(), StoreError> {
+    let Difference { kind, name, before, after, verb } = difference;
+    match after {
+        Some(body) => {
+            let object = OnCallObject { kind: kind.clone(), name: name.clone(), etag: Uuid::new_v4(), modified: now, body: body.clone() };
+            change.put_oncall_object(&object).await?;
+        }
+        None => _ = change.delete_oncall_object(kind, name).await?,
+    }
+    let action = match verb {
+        Verb::Create => "created",
+        Verb::Change => "changed",
+        Verb::Delete => "deleted",
+    };
+    let entry = AuditEntry {
+        at: now,
+        aggregate: "on-call object".to_owned(),
+        id: format!("{kind}/{name}"),
+        action: action.to_owned(),
+        actor: actor.clone(),
+        changes: fields(before.as_ref(), after.as_ref()),
+    };
+    change.record(&entry).await
+}
+
+/// The fields that differ: `{"email": [before, after]}`.
+fn fields(before: Option<&Value>, after: Option<&Value>) -> Value {
+    let object = |value: Option<&Value>| value.and_then(Value::as_object).cloned().unwrap_or_default();
+    let (before, after) = (object(before), object(after));
+    let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    let differ = names.into_iter().filter(|name| before.get(*name) != after.get(*name));
+    Value::Object(differ.map(|name| (name.clone(), json!([before.get(name), after.get(name)]))).collect())
+}
+
+/// Every object with its kind and name.
+fn parts(directory: &Directory) -> Vec<(String, String, Value)> {
+    let Ok(Value::Object(kinds)) = serde_json::to_value(directory) else { return Vec::new() };
+    let mut all = Vec::new();
+    for (kind, objects) in kinds {
+        if let Value::Object(objects) = objects {
+            all.extend(objects.into_iter().map(|(name, body)| (kind.clone(), name, body)));
+        }
+    }
+    all
+}
+
+fn map(directory: &Directory) -> BTreeMap<(String, String), Value> {
+    parts(directory).into_iter().map(|(kind, name, body)| ((kind, name), body)).collect()
+}
+
+fn from_map(objects: BTreeMap<(String, String), Value>) -> Directory {
+    let rows = objects.into_iter();
+    load(rows.map(|((kind, name), body)| OnCallObject { kind, name, etag: Uuid::nil(), modified: Timestamp::UNIX_EPOCH, body }).collect())
+}
+
+/// The directory of what is stored. An object that a newer version wrote and this one does not understand is left out, and said so:
+/// the others must still reach people.
+fn load(rows: Vec<OnCallObject>) -> Directory {
+    let mut directory = Directory::default();
+    for row in rows {
+        match part_of(&row.kind, &row.name, row.body) {
+            Ok(part) => directory = merged(&directory, &part, false),
+            Err(error) => tracing::error!(object = format!("{}/{}", row.kind, row.name), %error, "an object of on call is not understood"),
+        }
+    }
+    directory
+}
+
+/// A directory of one object.
+fn part_of(kind: &str, name: &str, body: Value) -> Result<Directory, ApplyError> {
+    let mut objects = Map::new();
+    objects.insert(name.to_owned(), body);
+    let mut whole = Map::new();
+    whole.insert(kind.to_owned(), Value::Object(objects));
+    serde_path_to_error::deserialize(Value::Object(whole))
+        .map_err(|error| ApplyError::Shape { path: error.path().to_string(), problem: error.into_inner().to_string() })
+}
+
+fn known_kind(kind: &str) -> Result<(), ApplyError> {
+    if KINDS.contains(&kind) { Ok(()) } else { Err(ApplyError::NoKind(kind.to_owned())) }
+}
+
+fn check_name(name: &str) -> Result<(), ApplyError> {
+    let fits = !name.is_empty()
+        && name.len() <= 64
+        && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.'))
+        && !name.starts_with('.');
+    if fits { Ok(()) } else { Err(ApplyError::Name(name.chars().take(80).collect())) }
+}
+
+fn check_etag(before: Option<&OnCallObject>, etag: Option<&str>, kind: &str, name: &str) -> Result<(), ApplyError> {
+    let Some(etag) = etag.map(|etag| etag.trim().trim_start_matches("W/").trim_matches('"')) else { return Ok(()) };
+    let fits = match before {
+        Some(before) => etag == "*" || etag.eq_ignore_ascii_case(&before.etag.to_string()),
+        None => false,
+    };
+    if fits { Ok(()) } else { Err(ApplyError::Conflict { kind: kind.to_owned(), name: name.to_owned() }) }
+}

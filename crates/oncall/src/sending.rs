@@ -1,0 +1,575 @@
+//! The task that sends pages: claims each (written down), asks its channel, and writes down what came of it.
+//!
+//! ```text
+//! planned ─► claimed ─► sent ─► delivered ─► seen
+//!    ▲          │├─► failed                          the next of the person's rules, or the next step, comes at once
+//!    └──────────┘└─► doubtful                        the same, where the operator does not want it sent again
+//!    later, or may have been sent
+//! ```
+//!
+//! A page that was claimed when the service stopped may have been sent. Where the provider honours our key it is sent again under the same
+//! key, which reaches the person once; where it does not, it is noted as doubtful and the operator's choice decides (ADR 0007).
+//!
+//! Every address on every channel is a lane: one page at a time, in order, so that a slow provider or a broken address delays nobody
+//! else; every channel has its own share of lanes.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{Clock, SecretRef, Secrets, Span, TICKS_PER_SECOND, Timestamp, chain};
+use store::{Change, PageFilter, Store, StoreError, Topic};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::channel::{Channel, ChannelType, Ports, Receipt, SendError, SettingsError};
+use crate::compose::{self, Composer};
+use crate::escalation::{EscalationStatus, Page, PageStatus, Trouble};
+use crate::ledger;
+use crate::message::MessageKind;
+use crate::records;
+use crate::settings::OnDoubt;
+use crate::waiting::Waiting;
+
+/// Lanes of one channel that send at the same time.
+const LANES: usize = 16;
+/// How often a page is tried. With the pauses between, about twenty minutes.
+pub const ATTEMPTS: u32 = 10;
+/// Longest that a channel may take; channels have shorter limits of their own.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Longest that a stopping service waits for pages that are being sent.
+const FAREWELL: Span = Span(10 * TICKS_PER_SECOND);
+const FIRST_PAUSE: Span = Span(TICKS_PER_SECOND);
+const LAST_PAUSE: Span = Span(5 * 60 * TICKS_PER_SECOND);
+
+/// The channels that are set up, by name.
+#[derive(Default)]
+pub struct Channels(HashMap<&'static str, Ready>);
+
+struct Ready {
+    kind: &'static ChannelType,
+    channel: Arc<dyn Channel>,
+}
+
+impl Channels {
+    /// Sets up every channel that has settings. One whose settings are wrong is left out and named: the others must still work.
+    pub fn build(settings: &BTreeMap<String, serde_json::Value>, ports: &Ports) -> (Self, Vec<(String, SettingsError)>) {
+        let (mut channels, mut wrong) = (Self::default(), Vec::new());
+        for (name, settings) in settings {
+            let built = match crate::channels::find(name) {
+                Some(kind) => (kind.build)(settings.clone(), ports).map(|channel| channels.add(kind, channel)),
+                None => Err(SettingsError::Field { field: name.clone(), reason: "there is no such channel".to_owned() }),
+            };
+            if let Err(error) = built {
+                wrong.push((name.clone(), error));
+            }
+        }
+        (channels, wrong)
+    }
+
+    /// Adds a channel that is set up.
+    pub fn add(&mut self, kind: &'static ChannelType, channel: Box<dyn Channel>) {
+        self.0.insert(kind.name, Ready { kind, channel: channel.into() });
+    }
+
+    /// Names of those that may be used.
+    pub fn names(&self) -> Vec<&'static str> {
+        let mut names: Vec<_> = self.0.keys().copied().collect();
+        names.sort_unstable();
+        names
+    }
+}
+
+impl Ready {
+    fn idempotent(&self) -> bool {
+        self.channel.idempotent().unwrap_or(self.kind.idempotent)
+    }
+}
+
+/// Sends pages. Only one may run at a time.
+#[derive(Clone)]
+pub struct Sending {
+    pub store: Store,
+    pub clock: Arc<dyn Clock>,
+    pub channels: Arc<Channels>,
+    pub composer: Arc<Composer>,
+    pub secrets: Arc<dyn Secrets>,
+    pub on_doubt: OnDoubt,
+}
+
+/// What a provider says of a page later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum News {
+    Delivered,
+    Seen,
+    Failed { reason: String },
+}
+
+impl Sending {
+    /// Runs until cancelled; what is being sent then is waited for.
+    pub async fn run(&self, cancel: CancellationToken) {
+        let mut waiting = Waiting::new([self.store.listen(Topic::Pages)], self.clock.clone(), cancel.clone());
+        while let Err(error) = self.recover().await {
+            tracing::error!(error = chain(&error), "pages of before cannot be read; trying again");
+            if !waiting.retry().await {
+                return;
+            }
+        }
+        let mut busy: HashSet<(String, String)> = HashSet::new();
+        let mut sends: JoinSet<(String, String)> = JoinSet::new();
+        while !waiting.cancelled() {
+            waiting.hear();
+            let go_on = match self.start(&mut busy, &mut sends, &cancel).await {
+                Ok(next) if sends.is_empty() => waiting.idle(next).await,
+                Ok(next) => tokio::select! {
+                    go_on = waiting.idle(next) => go_on,
+                    Some(done) = sends.join_next() => {
+                        free(&mut busy, &mut sends, done);
+                        true
+                    }
+                },
+                Err(error) => {
+                    tracing::error!(error = chain(&error), "pages are not sent; trying again");
+                    waiting.retry().await
+                }
+            };
+            while let Some(done) = sends.try_join_next() {
+                free(&mut busy, &mut sends, done);
+            }
+            if !go_on {
+                break;
+            }
+        }
+        let all = async { while sends.join_next().await.is_some() {} };
+        tokio::select! {
+            () = all => {}
+            () = self.clock.sleep(FAREWELL) => tracing::warn!("pages are still being sent; they are looked at when the service starts again"),
+        }
+    }
+
+    /// Begins what is due and has a free lane; answers when the next is due.
+    async fn start(
+        &self,
+        busy: &mut HashSet<(String, String)>,
+        sends: &mut JoinSet<(String, String)>,
+        cancel: &CancellationToken,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        let now = self.clock.now();
+        for row in self.store.pages().due(now).await? {
+            let lane = (row.channel, row.address);
+            if busy.contains(&lane) || busy.iter().filter(|(channel, _)| *channel == lane.0).count() >= LANES {
+                continue;
+            }
+            busy.insert(lane.clone());
+            let (sending, cancel) = (self.clone(), cancel.clone());
+            sends.spawn(async move {
+                sending.send_recorded(row.id, &cancel).await;
+                lane
+            });
+        }
+        self.store.pages().next_after(now).await
+    }
+
+    /// Pages that a crash left claimed.
+    async fn recover(&self) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        for row in self.store.pages().claimed().await? {
+            let reason = "the service stopped while it was being sent".to_owned();
+            let mut change = self.store.begin().await?;
+            self.settle(&mut change, row.id, Err(SendError::Ambiguous { reason }), now).await?;
+            change.commit().await?;
+        }
+        Ok(())
+    }
+
+    /// Claims, sends, records. What was done is recorded however long the store refuses it.
+    async fn send_recorded(&self, id: Uuid, cancel: &CancellationToken) {
+        let page = match self.claim(id).await {
+            Ok(Some(page)) => page,
+            Ok(None) => return,
+            Err(error) => {
+                tracing::error!(page = %id, error = chain(&error), "a page cannot be claimed and is not sent yet");
+                self.clock.sleep(FIRST_PAUSE).await;
+                return;
+            }
+        };
+        let outcome = self.send(&page).await;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let recorded = async {
+                let mut change = self.store.begin().await?;
+                self.settle(&mut change, id, copy(&outcome), self.clock.now()).await?;
+                change.commit().await
+            };
+            match recorded.await {
+                Ok(()) => return,
+                Err(error) => tracing::error!(page = %id, error = chain(&error), "what became of a page cannot be recorded; trying again"),
+            }
+            tokio::select! {
+                () = self.clock.sleep(pause) => pause = Span(pause.ticks() * 2).min(LAST_PAUSE),
+                () = cancel.cancelled() => return,
+            }
+        }
+    }
+
+    /// Writes down that the page is about to be sent. None: it is not to be sent any more.
+    async fn claim(&self, id: Uuid) -> Result<Option<Page>, StoreError> {
+        let mut change = self.store.begin().await?;
+        let Some(row) = change.page(id).await? else { return Ok(None) };
+        let mut page = records::page(row)?;
+        let now = self.clock.now();
+        if !matches!(page.status, PageStatus::Planned { not_before } if not_before <= now) {
+            return Ok(None);
+        }
+        page.status = PageStatus::Claimed { at: now };
+        page.attempts += 1;
+        change.update_page_quietly(&records::page_row(&page)?).await?;
+        change.commit().await?;
+        Ok(Some(page))
+    }
+
+    async fn send(&self, page: &Page) -> Result<Receipt, SendError> {
+        let refused = |reason: String| SendError::Refused { reason };
+        let ready =
+            self.channels.0.get(page.channel.as_str()).ok_or_else(|| {
+                refused(format!("channel `{0}` is not set up: it has no settings under `oncall.channels.{0}`", page.channel))
+            })?;
+        let address = if ready.kind.secret_address {
+            let (secrets, reference) = (self.secrets.clone(), SecretRef::new(&page.address));
+            // A command may have to run: other pages need not wait for it.
+            let resolved = tokio::task::spawn_blocking(move || secrets.resolve(&reference)).await;
+            let secret = resolved.map_err(|_| refused("the address cannot be read".to_owned()))?;
+            secret.map_err(|error| SendError::Later { reason: chain(&error), after: None })?.reveal().clone()
+        } else {
+            page.address.clone()
+        };
+        let message = self.composer.message(page, address).await.map_err(|error| match error {
+            compose::ComposeError::Store(error) => SendError::Later { reason: chain(&error), after: None },
+            compose::ComposeError::Gone(reason) => refused(reason),
+        })?;
+        let began = self.clock.monotonic();
+        let outcome = match tokio::time::timeout(PATIENCE, ready.channel.send(&message)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(SendError::Ambiguous { reason: format!("the channel gave no answer within {} s", PATIENCE.as_secs()) }),
+        };
+        let result = match &outcome {
+            Ok(_) => "sent",
+            Err(SendError::Refused { .. }) => "refused",
+            Err(SendError::Later { .. }) => "later",
+            Err(SendError::Ambiguous { .. }) => "ambiguous",
+        };
+        metrics::counter!("bartizan_page_attempts_total", "channel" => ready.kind.name, "result" => result).increment(1);
+        metrics::histogram!("bartizan_page_send_seconds").record((self.clock.monotonic() - began).as_secs_f64());
+        outcome
+    }
+
+    /// Writes down what became of an attempt, and lets what comes next come at once where this one will not arrive.
+    async fn settle(&self, change: &mut Change, id: Uuid, outcome: Result<Receipt, SendError>, now: Timestamp) -> Result<(), StoreError> {
+        let Some(row) = change.page(id).await? else { return Ok(()) };
+        let mut page = records::page(row)?;
+        // Somebody may have answered it, or the provider told more of it, before we came to write.
+        if !matches!(page.status, PageStatus::Claimed { .. }) {
+            return Ok(());
+        }
+        let idempotent = self.channels.0.get(page.channel.as_str()).is_some_and(Ready::idempotent);
+        let jitter = f64::from(Uuid::new_v4().as_bytes()[0]) / 255.0;
+        let after = after_attempt(&page, outcome, idempotent, self.on_doubt, now, jitter);
+        let lost = will_not_arrive(&after.status);
+        if let Some(trouble) = after.troubles.last().filter(|_| after.troubles.len() > page.troubles.len()) {
+            let Trouble { reason, doubtful, .. } = trouble;
+            tracing::warn!(page = %id, user = page.user, channel = page.channel, reason, doubtful, attempts = page.attempts, "A page did not go out.");
+        }
+        page = after;
+        change.update_page(&records::page_row(&page)?).await?;
+        if lost {
+            hurry(change, &page, now).await?;
+        }
+        Ok(())
+    }
+
+    /// What a provider says of a page, by the name that it gave it. False: no page has that name.
+    pub async fn news(&self, provider_id: &str, news: News) -> Result<bool, StoreError> {
+        let mut change = self.store.begin().await?;
+        let filter = PageFilter { provider_id: Some(provider_id.to_owned()), ..PageFilter::default() };
+        let Some(row) = change.newest_pages(&filter, 1).await?.pop() else { return Ok(false) };
+        let page = records::page(row)?;
+        let now = self.clock.now();
+        let after = after_news(&page, &news, now);
+        if after != page {
+            change.update_page(&records::page_row(&after)?).await?;
+            if will_not_arrive(&after.status) {
+                hurry(&mut change, &after, now).await?;
+            }
+            change.commit().await?;
+        }
+        Ok(true)
+    }
+}
+
+fn free(
+    busy: &mut HashSet<(String, String)>,
+    sends: &mut JoinSet<(String, String)>,
+    done: Result<(String, String), tokio::task::JoinError>,
+) {
+    match done {
+        Ok(lane) => _ = busy.remove(&lane),
+        Err(error) => {
+            // A panic took its lane's name along: once nothing is being sent, every lane is free.
+            tracing::error!(%error, "sending a page broke");
+            if sends.is_empty() {
+                busy.clear();
+            }
+        }
+    }
+}
+
+fn copy(outcome: &Result<Receipt, SendError>) -> Result<Receipt, SendError> {
+    match outcome {
+        Ok(receipt) => Ok(receipt.clone()),
+        Err(SendError::Refused { reason }) => Err(SendError::Refused { reason: reason.clone() }),
+        Err(SendError::Later { reason, after }) => Err(SendError::Later { reason: reason.clone(), after: *after }),
+        Err(SendError::Ambiguous { reason }) => Err(SendError::Ambiguous { reason: reason.clone() }),
+    }
+}
+
+/// What a claimed page is after an attempt. Pure. `jitter` is in 0..=1.
+pub fn after_attempt(
+    page: &Page,
+    outcome: Result<Receipt, SendError>,
+    idempotent: bool,
+    on_doubt: OnDoubt,
+    now: Timestamp,
+    jitter: f64,
+) -> Page {
+    let mut after = page.clone();
+    let again = |asked: Option<Span>| match page.attempts < ATTEMPTS {
+        true => Some(PageStatus::Planned { not_before: now + asked.unwrap_or_default().max(pause(page.attempts, jitter)) }),
+        false => None,
+    };
+    let (reason, status) = match outcome {
+        Ok(Receipt { provider_id, delivered: false }) => {
+            after.status = PageStatus::Sent { at: now, provider_id };
+            return after;
+        }
+        Ok(Receipt { provider_id, delivered: true }) => {
+            after.status = PageStatus::Delivered { at: now, provider_id };
+            return after;
+        }
+        Err(SendError::Refused { reason }) => (reason, None),
+        Err(SendError::Later { reason, after }) => (reason, again(after.map(|asked| asked.min(LAST_PAUSE)))),
+        Err(SendError::Ambiguous { reason }) => {
+            after.troubles.push(Trouble { at: now, reason: reason.clone(), doubtful: !idempotent });
+            // News that came twice is worse than news that did not come: nobody waits for it.
+            let wanted = idempotent || (on_doubt == OnDoubt::SendAgain && page.kind == MessageKind::Page);
+            after.status = match again(None).filter(|_| wanted) {
+                Some(status) => status,
+                None if idempotent => PageStatus::Failed { at: now, reason },
+                None => PageStatus::Doubtful { at: now, reason },
+            };
+            return after;
+        }
+    };
+    after.troubles.push(Trouble { at: now, reason: reason.clone(), doubtful: false });
+    after.status = status.unwrap_or(PageStatus::Failed { at: now, reason });
+    after
+}
+
+/// What a page is after news of it. A page that is known to have been seen was not lost, whatever comes late.
+pub fn after_news(page: &Page, news: &News, now: Timestamp) -> Page {
+    let mut after = page.clone();
+    match (&page.status, news) {
+        (PageStatus::Sent { provider_id, .. }, News::Delivered) => {
+            after.status = PageStatus::Delivered { at: now, provider_id: provider_id.clone() };
+        }
+        (PageStatus::Sent { .. } | PageStatus::Delivered { .. }, News::Seen) => after.status = PageStatus::Seen { at: now },
+        (PageStatus::Sent { .. }, News::Failed { reason }) => {
+            after.troubles.push(Trouble { at: now, reason: reason.clone(), doubtful: false });
+            after.status = PageStatus::Failed { at: now, reason: reason.clone() };
+        }
+        _ => {}
+    }
+    after
+}
+
+/// Doubles with each attempt, and is spread so that pages which failed together are not tried together.
+fn pause(attempts: u32, jitter: f64) -> Span {
+    let doubled = Span(FIRST_PAUSE.ticks() << attempts.saturating_sub(1).min(12)).min(LAST_PAUSE);
+    Span((doubled.ticks() as f64 * (0.5 + jitter.clamp(0.0, 1.0) / 2.0)) as i64)
+}
+
+fn will_not_arrive(status: &PageStatus) -> bool {
+    matches!(status, PageStatus::Failed { .. } | PageStatus::Doubtful { .. })
+}
+
+/// A page will not arrive: the person's next one comes now; where nobody of the step is left to hear of it, the next step does.
+async fn hurry(change: &mut Change, lost: &Page, now: Timestamp) -> Result<(), StoreError> {
+    if lost.kind != MessageKind::Page || lost.escalation.is_nil() {
+        return Ok(());
+    }
+    let pages = ledger::of_escalation(change, lost.escalation).await?;
+    match comes_next(lost, &pages) {
+        Next::Page(id) => {
+            if let Some(row) = change.page(id).await? {
+                let page = Page { status: PageStatus::Planned { not_before: now }, ..records::page(row)? };
+                change.update_page(&records::page_row(&page)?).await?;
+            }
+        }
+        Next::Step => {
+            let rows = change.escalations_of(lost.incident).await?;
+            let Some(row) = rows.into_iter().find(|row| row.id == lost.escalation) else { return Ok(()) };
+            let mut escalation = records::escalation(row)?;
+            // Only while the step that failed is the last one taken.
+            let current = escalation.status == EscalationStatus::Running
+                && escalation.round == lost.round
+                && escalation.step == lost.step + 1
+                && escalation.next.is_some_and(|next| next > now);
+            if current {
+                escalation.next = Some(now);
+                change.put_escalation(&records::escalation_row(&escalation)?).await?;
+            }
+        }
+        Next::Nothing => {}
+    }
+    Ok(())
+}
+
+/// What comes at once because a page will not arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    Page(Uuid),
+    Step,
+    Nothing,
+}
+
+fn comes_next(lost: &Page, pages: &[Page]) -> Next {
+    let step: Vec<&Page> = pages
+        .iter()
+        .filter(|page| page.kind == MessageKind::Page && (page.round, page.step) == (lost.round, lost.step) && page.id != lost.id)
+        .collect();
+    let theirs = step.iter().filter(|page| page.user == lost.user);
+    // Whoever was reached another way needs no hurry.
+    let waiting = |page: &&&Page| matches!(page.status, PageStatus::Planned { .. }) && page.attempts == 0;
+    let reached =
+        |page: &&Page| !matches!(page.status, PageStatus::Planned { .. } | PageStatus::Dropped { .. }) && !will_not_arrive(&page.status);
+    if theirs.clone().any(|page| reached(page)) {
+        return Next::Nothing;
+    }
+    if let Some(next) = theirs.filter(waiting).min_by_key(|page| (page.due, page.id)) {
+        return Next::Page(next.id);
+    }
+    if step.iter().all(|page| will_not_arrive(&page.status)) { Next::Step } else { Next::Nothing }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::UNIX_EPOCH + Span::seconds(seconds)
+    }
+
+    fn page(n: u128, user: &str, status: PageStatus) -> Page {
+        Page {
+            id: Uuid::from_u128(n),
+            escalation: Uuid::from_u128(1),
+            incident: Uuid::from_u128(2),
+            kind: MessageKind::Page,
+            round: 0,
+            step: 0,
+            user: user.to_owned(),
+            contact: format!("c{n}"),
+            channel: "sms".to_owned(),
+            address: "+4790000001".to_owned(),
+            because: String::new(),
+            due: at(n as i64),
+            wait: Span::ZERO,
+            alerts: Vec::new(),
+            reply_code: "4821".to_owned(),
+            attempts: 0,
+            status,
+            troubles: Vec::new(),
+        }
+    }
+
+    fn attempt(outcome: Result<Receipt, SendError>, idempotent: bool, on_doubt: OnDoubt, attempts: u32) -> Page {
+        let claimed = Page { attempts, ..page(3, "ann", PageStatus::Claimed { at: at(0) }) };
+        after_attempt(&claimed, outcome, idempotent, on_doubt, at(100), 0.0)
+    }
+
+    fn ambiguous() -> Result<Receipt, SendError> {
+        Err(SendError::Ambiguous { reason: "lost".to_owned() })
+    }
+
+    fn later(after: Option<Span>) -> Result<Receipt, SendError> {
+        Err(SendError::Later { reason: "busy".to_owned(), after })
+    }
+
+    /// ADR 0007: with a key a doubt is no doubt; without one it is shown, and the operator decides.
+    #[test]
+    fn a_doubt_is_shown_and_settled_as_the_operator_wants() {
+        let keyed = attempt(ambiguous(), true, OnDoubt::Hold, 1);
+        assert!(matches!(keyed.status, PageStatus::Planned { .. }) && !keyed.troubles[0].doubtful);
+        let again = attempt(ambiguous(), false, OnDoubt::SendAgain, 1);
+        assert!(matches!(again.status, PageStatus::Planned { .. }) && again.troubles[0].doubtful);
+        let held = attempt(ambiguous(), false, OnDoubt::Hold, 1);
+        assert!(matches!(held.status, PageStatus::Doubtful { .. }) && held.troubles[0].doubtful);
+        let last = attempt(ambiguous(), false, OnDoubt::SendAgain, ATTEMPTS);
+        assert!(matches!(last.status, PageStatus::Doubtful { .. }));
+    }
+
+    #[test]
+    fn news_is_not_sent_twice() {
+        let claimed = Page { kind: MessageKind::Closed, attempts: 1, ..page(3, "ann", PageStatus::Claimed { at: at(0) }) };
+        let after = after_attempt(&claimed, ambiguous(), false, OnDoubt::SendAgain, at(100), 0.0);
+        assert!(matches!(after.status, PageStatus::Doubtful { .. }));
+    }
+
+    #[test]
+    fn pauses_double_are_as_long_as_asked_and_end() {
+        let not_before = |page: &Page| match page.status {
+            PageStatus::Planned { not_before } => not_before,
+            ref other => panic!("{other:?}"),
+        };
+        assert_eq!(not_before(&attempt(later(None), true, OnDoubt::Hold, 1)), at(100) + Span::millis(500));
+        assert_eq!(not_before(&attempt(later(None), true, OnDoubt::Hold, 4)), at(104));
+        assert_eq!(not_before(&attempt(later(Some(Span::seconds(30))), true, OnDoubt::Hold, 1)), at(130));
+        // A provider that asks for a year is not obeyed.
+        assert_eq!(not_before(&attempt(later(Some(Span(365 * Span::DAY.ticks()))), true, OnDoubt::Hold, 1)), at(100) + LAST_PAUSE);
+        assert!(matches!(attempt(later(None), true, OnDoubt::Hold, ATTEMPTS).status, PageStatus::Failed { .. }));
+        assert!(matches!(
+            attempt(Err(SendError::Refused { reason: "no".to_owned() }), true, OnDoubt::Hold, 1).status,
+            PageStatus::Failed { .. }
+        ));
+    }
+
+    #[test]
+    fn what_comes_after_a_loss_comes_at_once() {
+        let failed = || PageStatus::Failed { at: at(0), reason: String::new() };
+        let planned = || PageStatus::Planned { not_before: at(900) };
+        let lost = page(1, "ann", failed());
+        let pages = [lost.clone(), page(3, "ann", planned()), page(2, "ann", planned()), page(9, "bo", planned())];
+        assert_eq!(comes_next(&lost, &pages), Next::Page(Uuid::from_u128(2)), "her next rule");
+        let sent = PageStatus::Sent { at: at(0), provider_id: None };
+        assert_eq!(
+            comes_next(&lost, &[lost.clone(), page(2, "ann", sent.clone()), page(3, "ann", planned())]),
+            Next::Nothing,
+            "she was reached"
+        );
+        assert_eq!(comes_next(&lost, &[lost.clone(), page(9, "bo", sent)]), Next::Nothing, "somebody else was reached");
+        assert_eq!(comes_next(&lost, &[lost.clone(), page(9, "bo", failed())]), Next::Step, "nobody was");
+        assert_eq!(comes_next(&lost, std::slice::from_ref(&lost)), Next::Step);
+    }
+
+    #[test]
+    fn late_news_takes_nothing_back() {
+        let sent = page(1, "ann", PageStatus::Sent { at: at(0), provider_id: Some("SM1".to_owned()) });
+        let delivered = after_news(&sent, &News::Delivered, at(1));
+        assert_eq!(delivered.status, PageStatus::Delivered { at: at(1), provider_id: Some("SM1".to_owned()) });
+        assert_eq!(after_news(&delivered, &News::Failed { reason: "x".to_owned() }, at(2)), delivered);
+        let seen = after_news(&delivered, &News::Seen, at(3));
+        assert_eq!(seen.status, PageStatus::Seen { at: at(3) });
+        assert_eq!(after_news(&seen, &News::Delivered, at(4)), seen);
+        assert!(matches!(after_news(&sent, &News::Failed { reason: "x".to_owned() }, at(2)).status, PageStatus::Failed { .. }));
+    }
+}

@@ -1,0 +1,130 @@
+//! On call as the rest of the service holds it: the directory, answers, links, pages, and the tasks.
+
+use std::sync::Arc;
+
+use model::{Actor, Clock, Secrets, Span};
+use store::{HeartbeatRow, Store, StoreError};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::answer::Answers;
+use crate::answers::Answering;
+use crate::compose::Composer;
+use crate::desk::Desk;
+use crate::escalation::{Page, PageStatus};
+use crate::links::Signer;
+use crate::message::MessageKind;
+use crate::objects::Objects;
+use crate::paging::Paging;
+use crate::records;
+use crate::sending::{Channels, Sending};
+use crate::settings::OnCallConfig;
+use crate::wishes::Wishes;
+
+/// On call. Cheap to share.
+pub struct OnCall {
+    pub store: Store,
+    pub clock: Arc<dyn Clock>,
+    pub objects: Arc<Objects>,
+    pub answers: Arc<dyn Answers>,
+    /// Makes and reads the links in messages.
+    pub signer: Signer,
+    pub channels: Arc<Channels>,
+    pub sending: Sending,
+    /// The address under which people reach the service.
+    pub public_url: Option<String>,
+    paging: Arc<Paging>,
+    wishes: Arc<Wishes>,
+}
+
+/// What on call is made of.
+pub struct Parts {
+    pub store: Store,
+    pub clock: Arc<dyn Clock>,
+    pub secrets: Arc<dyn Secrets>,
+    pub desk: Arc<dyn Desk>,
+    pub signer: Signer,
+    pub channels: Channels,
+    pub public_url: Option<String>,
+}
+
+/// Why a contact was not tested.
+#[derive(Debug, thiserror::Error)]
+pub enum TestError {
+    #[error("there is no contact `{0}/{1}`")]
+    NoContact(String, String),
+    #[error("the test was not saved")]
+    Store(#[from] StoreError),
+}
+
+impl OnCall {
+    pub fn new(config: &OnCallConfig, parts: Parts) -> Arc<Self> {
+        let Parts { store, clock, secrets, desk, signer, channels, public_url } = parts;
+        let objects = Arc::new(Objects::new(store.clone(), clock.clone()));
+        let wishes = Arc::new(Wishes::new(store.clone(), desk, clock.clone()));
+        let composer = Composer { store: store.clone(), objects: objects.clone(), signer: signer.clone(), public_url: public_url.clone() };
+        let channels = Arc::new(channels);
+        let sending = Sending {
+            store: store.clone(),
+            clock: clock.clone(),
+            channels: channels.clone(),
+            composer: Arc::new(composer),
+            secrets,
+            on_doubt: config.on_doubt,
+        };
+        let answers = Answering { store: store.clone(), objects: objects.clone(), clock: clock.clone(), wishes: wishes.clone() };
+        let paging = Arc::new(Paging { store: store.clone(), objects: objects.clone(), clock: clock.clone() });
+        Arc::new(Self { store, clock, objects, answers: Arc::new(answers), signer, channels, sending, public_url, paging, wishes })
+    }
+
+    /// Runs all of on call's tasks until cancelled.
+    pub async fn run(&self, cancel: CancellationToken) {
+        tokio::join!(self.paging.run(cancel.clone()), self.wishes.run(cancel.clone()), self.sending.run(cancel));
+    }
+
+    /// Sends a test to one contact; answers the page, whose status tells what came of it.
+    pub async fn test_contact(&self, user: &str, contact: &str, actor: &Actor) -> Result<Uuid, TestError> {
+        let directory = self.objects.directory().await?;
+        let reached = directory.users.get(user).and_then(|user| user.contacts.get(contact));
+        let reached = reached.ok_or_else(|| TestError::NoContact(user.to_owned(), contact.to_owned()))?;
+        let now = self.clock.now();
+        let page = Page {
+            id: Uuid::new_v4(),
+            escalation: Uuid::nil(),
+            incident: Uuid::nil(),
+            kind: MessageKind::Test,
+            round: 0,
+            step: 0,
+            user: user.to_owned(),
+            contact: contact.to_owned(),
+            channel: reached.channel.clone(),
+            address: reached.address.clone(),
+            because: format!("{} asked", actor.name),
+            due: now,
+            wait: Span::ZERO,
+            alerts: Vec::new(),
+            reply_code: String::new(),
+            attempts: 0,
+            status: PageStatus::Planned { not_before: now },
+            troubles: Vec::new(),
+        };
+        let mut change = self.store.begin().await?;
+        change.add_page(&records::page_row(&page)?).await?;
+        change.commit().await?;
+        Ok(page.id)
+    }
+
+    /// A heartbeat was heard. False: nothing is watched under that name.
+    pub async fn beat(&self, name: &str) -> Result<bool, StoreError> {
+        if !self.objects.directory().await?.heartbeats.contains_key(name) {
+            return Ok(false);
+        }
+        let mut change = self.store.begin().await?;
+        let known = change.heartbeat(name).await?;
+        let now = self.clock.now();
+        let row = HeartbeatRow { name: name.to_owned(), heard: now, incident: known.and_then(|known| known.incident) };
+        change.put_heartbeat(&row).await?;
+        change.commit().await?;
+        Ok(true)
+    }
+}
