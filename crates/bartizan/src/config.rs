@@ -29,6 +29,8 @@ pub struct Config {
     pub workspace: workspace::WorkspaceConfig,
     #[serde(default)]
     pub outbound: crate::service::http::OutboundConfig,
+    #[serde(default)]
+    pub oncall: oncall::OnCallConfig,
 }
 
 /// What the service says about itself on standard error.
@@ -72,6 +74,7 @@ pub fn default() -> Config {
         log: LogConfig::default(),
         workspace: Default::default(),
         outbound: Default::default(),
+        oncall: Default::default(),
     }
 }
 

@@ -1,9 +1,11 @@
 //! The composition root: who is given what. Starts every part in order and stops them in the opposite one.
 
 mod connect;
+mod desk;
 pub mod http;
 mod ingest;
 mod lock;
+mod paging;
 mod rules;
 mod secrets;
 
@@ -46,8 +48,6 @@ pub struct Service {
     server: JoinHandle<Result<(), server::TlsError>>,
     tasks: Vec<JoinHandle<()>>,
     workspace: Arc<Workspace>,
-    /// The way out, for channels.
-    _http: Arc<dyn Http>,
     _lock: lock::DirectoryLock,
 }
 
@@ -95,14 +95,27 @@ impl Service {
 
         let pipeline = Pipeline::new(engine.clone(), writer.clone(), catalog.clone(), clock.clone());
         let door = ingest::Door::open(pipeline, store.clone(), cloud.cloud.clone()).await?;
+        let incidents = Incidents { store: store.clone(), clock: clock.clone(), facts: facts.clone() };
+        let needs = paging::Needs {
+            data_dir: &data_dir,
+            config: &config.oncall,
+            store: store.clone(),
+            clock: clock.clone(),
+            http: http.clone(),
+            secrets: Arc::new(secrets::SystemSecrets),
+            incidents: incidents.clone(),
+            base_url: &connect.base_url,
+        };
+        let oncall = paging::start(needs).await?;
         let context = Arc::new(server::Context {
             engine: engine.clone(),
             writer: writer.clone(),
             catalog: catalog.clone(),
             clock: clock.clone(),
             store: store.clone(),
-            incidents: Incidents { store: store.clone(), clock: clock.clone(), facts: facts.clone() },
+            incidents,
             ingest: door,
+            oncall: oncall.clone(),
             identity: Arc::new(cloud.identity),
             cloud: cloud.cloud,
             metrics: Box::new(move || metrics.render()),
@@ -126,10 +139,14 @@ impl Service {
                 let stop = token();
                 async move { outbox.run(stop).await }
             }),
+            tokio::spawn({
+                let stop = token();
+                async move { oncall.run(stop).await }
+            }),
         ];
         let connect_path = connect.write(&data_dir).context("cannot write `connect.json`")?;
         tracing::info!(url = connect.base_url, "Ready.");
-        Ok(Service { connect, connect_path, store, stop, server, tasks, workspace, _http: http, _lock: lock })
+        Ok(Service { connect, connect_path, store, stop, server, tasks, workspace, _lock: lock })
     }
 
     /// Waits until the service is told to end (SIGTERM, SIGINT) or its listener breaks.

@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use model::Span;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Who is reached, how, and under which address they answer.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct OnCallConfig {
     /// The address under which people reach this service, for the links in messages. Default: that of `listen`. Example: `https://soc.example.org`.
@@ -18,25 +17,8 @@ pub struct OnCallConfig {
     /// The channels that may be used and their settings, by name. Example: `ntfy: { server: "https://ntfy.example.org" }`.
     #[schemars(with = "BTreeMap<String, BTreeMap<String, serde_json::Value>>")]
     pub channels: BTreeMap<String, serde_json::Value>,
-    /// Lets channels call addresses that are not public, such as a receiver in your own network.
-    pub allow_internal_addresses: bool,
     /// What becomes of a page that may have been sent and may not, where the provider honours no key. Default: `send_again`.
     pub on_doubt: OnDoubt,
-    /// How long the links in a message work. Default: `7d`.
-    pub links_expire: Span,
-}
-
-impl Default for OnCallConfig {
-    fn default() -> Self {
-        Self {
-            public_url: None,
-            apply: Vec::new(),
-            channels: BTreeMap::new(),
-            allow_internal_addresses: false,
-            on_doubt: OnDoubt::default(),
-            links_expire: Span(7 * Span::DAY.ticks()),
-        }
-    }
 }
 
 /// What is worse: being woken twice, or not at all.

@@ -23,6 +23,8 @@ pub struct Context {
     pub incidents: incidents::Incidents,
     pub ingest: Arc<dyn Ingest>,
     pub identity: Arc<Identity>,
+    /// People, plans, pages and answers.
+    pub oncall: Arc<oncall::OnCall>,
     pub cloud: Cloud,
     /// Renders the metrics in Prometheus' text format.
     pub metrics: Box<dyn Fn() -> String + Send + Sync>,

@@ -84,8 +84,7 @@ fn key(data_dir: &Path) -> anyhow::Result<Secret<Vec<u8>>> {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
         Err(_) => {}
     }
-    // Two random UUIDs hold 244 random bits.
-    let key: Vec<u8> = [uuid::Uuid::new_v4(), uuid::Uuid::new_v4()].iter().flat_map(|id| *id.as_bytes()).collect();
+    let key = server::identity::generate_secret()?.reveal().clone().into_bytes();
     server::identity::write_private(&path, &key)?;
     Ok(Secret::new(key))
 }

@@ -63,7 +63,7 @@ async fn keep(store: &Store, clock: &dyn Clock, loaded: Loaded) -> anyhow::Resul
 }
 
 /// The file itself, or the `*.yaml` and `*.yml` files of a folder, sorted.
-fn files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
+pub(super) fn files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     if !path.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
