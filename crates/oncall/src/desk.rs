@@ -92,6 +92,24 @@ pub trait Desk: Send + Sync {
     async fn open(&self, incident: &NewIncident, actor: &Actor) -> Result<(), DeskError>;
 }
 
+/// A desk in a service that has no incidents: everything is gone. For tests of what does not change any.
+pub struct NoDesk;
+
+#[async_trait]
+impl Desk for NoDesk {
+    async fn change(&self, before: &Incident, _: &DeskChange, _: &Actor) -> Result<(), DeskError> {
+        Err(DeskError::NoIncident(before.id))
+    }
+
+    async fn comment(&self, incident: Uuid, _: Uuid, _: &str, _: &Actor) -> Result<(), DeskError> {
+        Err(DeskError::NoIncident(incident))
+    }
+
+    async fn open(&self, incident: &NewIncident, _: &Actor) -> Result<(), DeskError> {
+        Err(DeskError::NoIncident(incident.id))
+    }
+}
+
 /// What is left to do of a change, given what the incident is and what happened to it. None: nothing.
 ///
 /// `history` is the incident's audit trail. Pure.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use model::{Actor, Clock, Secrets, Span};
+use model::{Actor, Clock, Secret, SecretError, SecretRef, Secrets, Span};
 use store::{HeartbeatRow, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::answer::Answers;
 use crate::answers::Answering;
 use crate::compose::Composer;
-use crate::desk::Desk;
+use crate::desk::{Desk, NoDesk};
 use crate::escalation::{Page, PageStatus};
 use crate::links::Signer;
 use crate::message::MessageKind;
@@ -48,6 +48,14 @@ pub struct Parts {
     pub public_url: Option<String>,
 }
 
+struct NoSecrets;
+
+impl Secrets for NoSecrets {
+    fn resolve(&self, _: &SecretRef) -> Result<Secret<String>, SecretError> {
+        Err(SecretError::NotAReference)
+    }
+}
+
 /// Why a contact was not tested.
 #[derive(Debug, thiserror::Error)]
 pub enum TestError {
@@ -75,6 +83,20 @@ impl OnCall {
         let answers = Answering { store: store.clone(), objects: objects.clone(), clock: clock.clone(), wishes: wishes.clone() };
         let paging = Arc::new(Paging { store: store.clone(), objects: objects.clone(), clock: clock.clone() });
         Arc::new(Self { store, clock, objects, answers: Arc::new(answers), signer, channels, sending, public_url, paging, wishes })
+    }
+
+    /// On call without channels and incidents: it keeps the directory and reaches nobody. For tests.
+    pub fn alone(store: Store, clock: Arc<dyn Clock>) -> Arc<Self> {
+        let parts = Parts {
+            store,
+            clock,
+            secrets: Arc::new(NoSecrets),
+            desk: Arc::new(NoDesk),
+            signer: Signer::new(Secret::new(vec![0; 32])),
+            channels: Channels::default(),
+            public_url: Some("https://localhost".to_owned()),
+        };
+        Self::new(&OnCallConfig::default(), parts)
     }
 
     /// Runs all of on call's tasks until cancelled.

@@ -5,6 +5,7 @@ mod email;
 mod fakes;
 mod mail_in;
 mod outside;
+mod paging;
 mod phone;
 mod stories;
 mod web;

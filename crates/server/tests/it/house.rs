@@ -79,9 +79,10 @@ impl House {
             catalog: Arc::new(Tables::default()),
             clock: clock.clone(),
             store: store.clone(),
-            incidents: Incidents { store, clock: clock.clone(), facts },
+            incidents: Incidents { store: store.clone(), clock: clock.clone(), facts },
             ingest: pipeline.clone(),
             identity: Arc::new(identity),
+            oncall: oncall::OnCall::alone(store.clone(), clock.clone()),
             cloud: cloud.clone(),
             metrics: Box::new(|| "bartizan_up 1\n".to_owned()),
         };
