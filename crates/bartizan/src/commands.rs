@@ -6,6 +6,7 @@ mod case;
 mod demo;
 mod kql_check;
 mod kql_run;
+mod oncall;
 mod query;
 mod service;
 mod up;
@@ -34,6 +35,9 @@ enum Command {
     Demo(demo::Args),
     /// Ask a KQL question of a workspace or of files.
     Query(query::Args),
+    /// Schedules as code, who is on call, and answers to pages.
+    #[command(subcommand)]
+    Oncall(oncall::Command),
     /// Run or check KQL in bulk.
     #[command(subcommand)]
     Kql(Kql),
@@ -75,6 +79,7 @@ pub fn main() -> ExitCode {
         Command::Up(args) => up::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Query(args) => query::run(args),
+        Command::Oncall(command) => oncall::run(command),
         Command::Kql(Kql::Run(args)) => kql_run::run(args),
         Command::Kql(Kql::Check(args)) => kql_check::run(args),
         Command::Case(args) => case::run(args),

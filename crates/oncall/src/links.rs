@@ -22,6 +22,9 @@ pub const LIFETIME: Span = Span(7 * 24 * 3_600 * 10_000_000);
 const SIGNED: usize = 25;
 const TOKEN: usize = SIGNED + 32;
 
+/// Bytes of a mac that make an address: 192 bits.
+const NAME_TOKEN: usize = 24;
+
 /// Where links lead, below the public URL.
 pub const PATH: &str = "/oncall/answer/";
 
@@ -87,6 +90,28 @@ impl Signer {
             close: link(&Action::Close { classification: None, comment: None }),
             open: link(&Action::Seen),
         }
+    }
+
+    /// What makes an address nobody can guess of a name: for calendars and heartbeats, which cannot sign in. It lasts as long as the key.
+    pub fn name_token(&self, purpose: &str, name: &str) -> String {
+        BASE64_URL_SAFE_NO_PAD.encode(&self.name_mac(purpose, name).finalize().into_bytes()[..NAME_TOKEN])
+    }
+
+    /// Whether `token` is that of the name.
+    pub fn is_name_token(&self, purpose: &str, name: &str, token: &str) -> bool {
+        let Ok(bytes) = BASE64_URL_SAFE_NO_PAD.decode(token) else { return false };
+        // Compares in constant time.
+        bytes.len() == NAME_TOKEN && self.name_mac(purpose, name).verify_truncated_left(&bytes).is_ok()
+    }
+
+    fn name_mac(&self, purpose: &str, name: &str) -> Hmac<Sha256> {
+        let mut mac = <Hmac<Sha256> as Mac>::new_from_slice(self.key.reveal()).expect("HMAC takes any key");
+        // Names hold no NUL, so that no two pairs give the same text.
+        mac.update(b"bartizan/oncall/name/1\0");
+        mac.update(purpose.as_bytes());
+        mac.update(b"\0");
+        mac.update(name.as_bytes());
+        mac
     }
 
     fn mac(&self, bytes: &[u8]) -> Hmac<Sha256> {
@@ -168,5 +193,19 @@ mod tests {
         assert_eq!(signer(1).links(Uuid::nil(), None, at(0)), Links::default());
         let links = signer(1).links(Uuid::nil(), Some("https://b.example/"), at(0));
         assert!(links.acknowledge.unwrap().starts_with("https://b.example/oncall/answer/"));
+    }
+
+    #[test]
+    fn an_address_belongs_to_one_name_and_one_purpose() {
+        let (signer, other) = (Signer::new(Secret::new(vec![1; 32])), Signer::new(Secret::new(vec![2; 32])));
+        let token = signer.name_token("heartbeat", "backup");
+        assert_eq!(token.len(), 32);
+        assert!(signer.is_name_token("heartbeat", "backup", &token));
+        assert!(!signer.is_name_token("heartbeat", "backup2", &token));
+        assert!(!signer.is_name_token("calendar/users", "backup", &token));
+        assert!(!other.is_name_token("heartbeat", "backup", &token));
+        for hostile in ["", "x", &token[..31], &format!("{token}A"), "é"] {
+            assert!(!signer.is_name_token("heartbeat", "backup", hostile), "{hostile}");
+        }
     }
 }

@@ -2,4 +2,6 @@
 
 use crate::endpoint::Endpoint;
 
+pub mod oncall;
+
 model::register! { ENDPOINTS: Endpoint = ENDPOINT; health, metrics, version }

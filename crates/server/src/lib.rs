@@ -36,5 +36,5 @@ pub use tls::{ServerCertificate, TlsError};
 
 /// Every route there is: ours, then Microsoft's.
 pub fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
-    api::ENDPOINTS.iter().copied().chain(wire::endpoints())
+    api::ENDPOINTS.iter().chain(api::oncall::ENDPOINTS).copied().chain(wire::endpoints())
 }

@@ -13,7 +13,8 @@ use serde_json::{Value as Json, json};
 
 /// What the service wrote down about itself.
 #[derive(Deserialize)]
-struct Connect {
+pub struct Connect {
+    pub base_url: String,
     ca_cert: String,
     authority: String,
     tenant_id: String,
@@ -21,6 +22,33 @@ struct Connect {
     client_secret: Secret<String>,
     log_analytics_endpoint: String,
     workspace_id: String,
+}
+
+impl Connect {
+    /// Reads `connect.json`, and makes a client that trusts the service it names and nobody else.
+    pub fn read(data_dir: &Path) -> anyhow::Result<(Self, reqwest::Client)> {
+        let path = data_dir.join("connect.json");
+        let text = std::fs::read(&path)
+            .with_context(|| format!("a service holds `{}`, and `{}` does not say where it is", data_dir.display(), path.display()))?;
+        let connect: Connect = serde_json::from_slice(&text).with_context(|| format!("cannot read `{}`", path.display()))?;
+        let pem = std::fs::read(&connect.ca_cert).with_context(|| format!("cannot read `{}`", connect.ca_cert))?;
+        let http = reqwest::Client::builder().tls_certs_only([reqwest::Certificate::from_pem(&pem)?]).build()?;
+        Ok((connect, http))
+    }
+
+    /// A token for this scope, asked for as any application does.
+    pub async fn token(&self, http: &reqwest::Client, scope: &str) -> anyhow::Result<Secret<String>> {
+        let form = [
+            ("grant_type", "client_credentials"),
+            ("client_id", self.client_id.as_str()),
+            ("client_secret", self.client_secret.reveal().as_str()),
+            ("scope", scope),
+        ];
+        let url = format!("{}/{}/oauth2/v2.0/token", self.authority.trim_end_matches('/'), self.tenant_id);
+        let answer: Json = http.post(url).form(&form).send().await.context("the service does not answer")?.json().await?;
+        let Some(token) = answer["access_token"].as_str() else { bail!("the service gives no token: {}", answer["error_description"]) };
+        Ok(Secret::new(token.to_owned()))
+    }
 }
 
 /// A running service as a query engine.
@@ -33,23 +61,10 @@ pub struct Service {
 impl Service {
     /// Connects with what `connect.json` in the data directory says.
     pub async fn connect(data_dir: &Path) -> anyhow::Result<Self> {
-        let path = data_dir.join("connect.json");
-        let text = std::fs::read(&path)
-            .with_context(|| format!("a service holds `{}`, and `{}` does not say where it is", data_dir.display(), path.display()))?;
-        let connect: Connect = serde_json::from_slice(&text).with_context(|| format!("cannot read `{}`", path.display()))?;
-        let pem = std::fs::read(&connect.ca_cert).with_context(|| format!("cannot read `{}`", connect.ca_cert))?;
-        let http = reqwest::Client::builder().tls_certs_only([reqwest::Certificate::from_pem(&pem)?]).build()?;
-        let form = [
-            ("grant_type", "client_credentials"),
-            ("client_id", connect.client_id.as_str()),
-            ("client_secret", connect.client_secret.reveal().as_str()),
-            ("scope", "https://api.loganalytics.io/.default"),
-        ];
-        let url = format!("{}/{}/oauth2/v2.0/token", connect.authority.trim_end_matches('/'), connect.tenant_id);
-        let answer: Json = http.post(url).form(&form).send().await.context("the service does not answer")?.json().await?;
-        let Some(token) = answer["access_token"].as_str() else { bail!("the service gives no token: {}", answer["error_description"]) };
+        let (connect, http) = Connect::read(data_dir)?;
+        let token = connect.token(&http, "https://api.loganalytics.io/.default").await?;
         let url = format!("{}/v1/workspaces/{}/query", connect.log_analytics_endpoint.trim_end_matches('/'), connect.workspace_id);
-        Ok(Self { http, url, token: Secret::new(token.to_owned()) })
+        Ok(Self { http, url, token })
     }
 
     async fn ask(&self, kql: &str) -> Result<Answer, QueryError> {

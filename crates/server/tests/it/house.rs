@@ -36,6 +36,7 @@ pub struct House {
     pub clock: Arc<HandClock>,
     pub engine: Arc<Canned>,
     pub pipeline: Arc<Pipe>,
+    pub oncall: Arc<oncall::OnCall>,
     pub ca_pem: Vec<u8>,
     pub stop: CancellationToken,
     pub served: tokio::task::JoinHandle<Result<(), server::TlsError>>,
@@ -73,16 +74,17 @@ impl House {
             portal_url: "https://localhost".to_owned(),
         });
         let ca_pem = std::fs::read(certificate.ca_path()).unwrap();
+        let oncall = oncall::OnCall::alone(store.clone(), clock.clone());
         let context = Context {
             engine: engine.clone(),
             writer: Arc::new(NoWriter),
             catalog: Arc::new(Tables::default()),
             clock: clock.clone(),
             store: store.clone(),
-            incidents: Incidents { store: store.clone(), clock: clock.clone(), facts },
+            incidents: Incidents { store, clock: clock.clone(), facts },
             ingest: pipeline.clone(),
             identity: Arc::new(identity),
-            oncall: oncall::OnCall::alone(store.clone(), clock.clone()),
+            oncall: oncall.clone(),
             cloud: cloud.clone(),
             metrics: Box::new(|| "bartizan_up 1\n".to_owned()),
         };
@@ -95,7 +97,7 @@ impl House {
         let http = reqwest::Client::builder().tls_certs_only([authority]).no_proxy().build().unwrap();
         let boot = Booted { tenant: tenant_id, client_id, client_secret: client_secret.reveal().clone(), object_id, cloud };
         let base = format!("https://localhost:{}", address.port());
-        Self { _folder: folder, address, base, http, boot, clock, engine, pipeline, ca_pem, stop, served }
+        Self { _folder: folder, address, base, http, boot, clock, engine, pipeline, oncall, ca_pem, stop, served }
     }
 
     /// Asks the token endpoint as a stock client does.

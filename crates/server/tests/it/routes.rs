@@ -55,6 +55,11 @@ async fn nobody_gets_in_without_a_token() {
         [
             "GET /healthz",
             "GET /metrics",
+            "GET /oncall/calendars/schedules/{token}/{file}",
+            "GET /oncall/calendars/users/{token}/{file}",
+            "POST /oncall/heartbeats/{name}/{token}",
+            "GET /oncall/answer/{token}",
+            "POST /oncall/answer/{token}",
             "POST /{tenant}/oauth2[/v2.0]/token",
             "GET /{tenant}[/v2.0]/.well-known/openid-configuration",
             "GET /{tenant}/discovery[/v2.0]/keys",

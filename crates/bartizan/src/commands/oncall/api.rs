@@ -1,0 +1,123 @@
+//! Our API from the outside: what `bartizan oncall` asks the running service.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
+
+use super::super::Failure;
+use super::super::service::Connect;
+use super::output::Format;
+
+/// Which service, and how to print what it says. Every subcommand has them.
+#[derive(clap::Args)]
+pub struct Common {
+    /// The data directory of the running service. Default: the one under $XDG_DATA_HOME/bartizan.
+    #[arg(long, value_name = "D")]
+    pub data_dir: Option<PathBuf>,
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+}
+
+/// The running service.
+pub struct Api {
+    http: reqwest::Client,
+    base: String,
+    token: model::Secret<String>,
+}
+
+/// What goes along with a call.
+pub enum Body {
+    None,
+    Json(Value),
+}
+
+impl Api {
+    pub async fn connect(common: &Common) -> anyhow::Result<Self> {
+        let data_dir = match &common.data_dir {
+            Some(path) => path.clone(),
+            None => crate::config::default_data_dir(|name| std::env::var(name).ok())?,
+        };
+        let (connect, http) = Connect::read(&data_dir).context("is the service running? `bartizan up` starts it")?;
+        let base = connect.base_url.trim_end_matches('/').to_owned();
+        // Our own API's audience is the service itself.
+        let token = connect.token(&http, &format!("{base}/.default")).await?;
+        Ok(Self { http, base, token })
+    }
+
+    pub async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Value, Failure> {
+        let text = self.send(Method::GET, path, query, Body::None).await?;
+        Ok(serde_json::from_str(&text).context("the service's answer is no JSON")?)
+    }
+
+    pub async fn post(&self, path: &str, query: &[(&str, &str)], body: Body) -> Result<Value, Failure> {
+        let text = self.send(Method::POST, path, query, body).await?;
+        if text.is_empty() { Ok(Value::Null) } else { Ok(serde_json::from_str(&text).context("the service's answer is no JSON")?) }
+    }
+
+    /// The answer as it is. What the caller got wrong is [`Failure::Wrong`]; everything else could not run.
+    pub async fn send(&self, method: Method, path: &str, query: &[(&str, &str)], body: Body) -> Result<String, Failure> {
+        let url = format!("{}/api/v1/oncall/{path}", self.base);
+        let mut request = self.http.request(method, url).query(query).bearer_auth(self.token.reveal());
+        request = match body {
+            Body::None => request,
+            Body::Json(value) => request.json(&value),
+        };
+        let answer = request.send().await.context("the service does not answer")?;
+        let status = answer.status();
+        let text = answer.text().await.context("the service's answer broke off")?;
+        if status.is_success() {
+            return Ok(text);
+        }
+        let message = refusal(&text).unwrap_or_else(|| format!("the service answers {status}"));
+        Err(match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS => Failure::Broken(anyhow::anyhow!(message)),
+            _ if status.is_server_error() => Failure::Broken(anyhow::anyhow!(message)),
+            _ => Failure::Wrong(message),
+        })
+    }
+}
+
+/// The message of a refusal, with each of its details on a line of its own.
+fn refusal(text: &str) -> Option<String> {
+    let answer: Value = serde_json::from_str(text).ok()?;
+    let error = &answer["error"];
+    let mut lines = vec![error["message"].as_str()?.to_owned()];
+    for detail in error["details"].as_array().into_iter().flatten() {
+        let place = detail["target"].as_str().map(|place| format!("{place}: ")).unwrap_or_default();
+        lines.push(format!("  {place}{}", detail["message"].as_str().unwrap_or_default()));
+    }
+    Some(lines.join("\n"))
+}
+
+/// A name as one segment of a path (RFC 3986 §3.3).
+pub fn segment(name: &str) -> String {
+    let mut text = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => text.push(byte as char),
+            _ => text += &format!("%{byte:02X}"),
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_stay_one_segment() {
+        // RFC 3986 §3.3: a slash or a question mark in a name would end the segment.
+        assert_eq!(segment("week days/é?"), "week%20days%2F%C3%A9%3F");
+        assert_eq!(segment("ann"), "ann");
+    }
+
+    #[test]
+    fn a_refusal_reads_as_lines() {
+        let text = r#"{"error":{"code":"X","message":"The document is wrong.","details":[{"code":"Y","message":"there is no user `bo`","target":"schedules.w"}]}}"#;
+        assert_eq!(refusal(text).unwrap(), "The document is wrong.\n  schedules.w: there is no user `bo`");
+        assert_eq!(refusal("<html>"), None);
+    }
+}

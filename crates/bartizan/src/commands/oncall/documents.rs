@@ -1,0 +1,75 @@
+//! Files of the directory, from the command line.
+
+use std::path::{Path, PathBuf};
+
+use model::Timestamp;
+use oncall::directory::Directory;
+use oncall::{document, when};
+
+use super::super::Failure;
+
+/// The files, and the YAML files of the folders among them, as one directory. What is wrong with them is [`Failure::Wrong`].
+pub fn read(paths: &[PathBuf]) -> Result<Directory, Failure> {
+    let mut files = Vec::new();
+    for path in paths {
+        collect(path, &mut files)?;
+    }
+    if files.is_empty() {
+        let names: Vec<String> = paths.iter().map(|path| format!("`{}`", path.display())).collect();
+        return Err(Failure::Wrong(format!("there is no `.yaml` file in {}", names.join(", "))));
+    }
+    let mut texts = Vec::new();
+    for file in files {
+        let text = std::fs::read_to_string(&file).map_err(|cause| Failure::Wrong(format!("cannot read `{}`: {cause}", file.display())))?;
+        texts.push((file.display().to_string(), text));
+    }
+    document::parse_all(texts.iter().map(|(file, text)| (file.as_str(), text.as_str()))).map_err(|error| Failure::Wrong(error.to_string()))
+}
+
+/// A file as it is; of a folder all YAML and JSON files, by name.
+fn collect(path: &Path, files: &mut Vec<PathBuf>) -> Result<(), Failure> {
+    if !path.is_dir() {
+        files.push(path.to_owned());
+        return Ok(());
+    }
+    let wrong = |cause: std::io::Error| Failure::Wrong(format!("cannot read `{}`: {cause}", path.display()));
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(wrong)? {
+        let path = entry.map_err(wrong)?.path();
+        if path.extension().is_some_and(|kind| kind == "yaml" || kind == "yml" || kind == "json") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    files.append(&mut found);
+    Ok(())
+}
+
+/// A time from the command line; `zone` is the one that a wall time without a zone belongs to.
+pub fn when(text: &str, zone: &str) -> Result<Timestamp, Failure> {
+    when::parse(text, zone, now()).map_err(|error| Failure::Wrong(error.to_string()))
+}
+
+pub fn now() -> Timestamp {
+    Timestamp::from_system(std::time::SystemTime::now())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_are_read_whole_and_the_place_of_a_mistake_is_told() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("written");
+        write("a.yaml", "users: {ann: {name: Ann}}");
+        write("b.yml", "users: {bo: {name: Bo}}");
+        write("notes.txt", "not ours");
+        let Ok(both) = read(&[folder.path().to_owned()]) else { panic!("both are right") };
+        assert_eq!(both.users.keys().collect::<Vec<_>>(), ["ann", "bo"]);
+        write("c.yaml", "users:\n  cy: {nam: Cy}");
+        let Err(Failure::Wrong(message)) = read(&[folder.path().to_owned()]) else { panic!("c is wrong") };
+        assert!(message.contains("c.yaml, line 2, `users.cy.nam`") && message.contains("Did you mean `name`?"), "{message}");
+        assert!(matches!(read(&[folder.path().join("none.yaml")]), Err(Failure::Wrong(_))));
+    }
+}

@@ -1,0 +1,123 @@
+//! What the routes of on call share: refusals in our words, incidents by number or id, times as people write them.
+
+use model::{Incident, Timestamp};
+use oncall::answer::AnswerError;
+use oncall::check::Problem;
+use oncall::directory::Directory;
+use oncall::objects::ApplyError;
+use oncall::schedule::ScheduleError;
+use oncall::{document, when};
+use store::{Comparison, IncidentField, IncidentFilter, StoreError};
+use uuid::Uuid;
+
+use crate::context::Context;
+use crate::error::ApiError;
+
+/// The interface that the audit trail names.
+pub(super) const VIA: &str = "oncall/api";
+
+/// An error as people read it in a reply.
+pub(super) fn sentence(error: &str) -> String {
+    let mut chars = error.chars();
+    let first = chars.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
+    let end = if error.ends_with(['.', '?', '!']) { "" } else { "." };
+    format!("{first}{}{end}", chars.as_str())
+}
+
+pub(super) fn store_error(error: StoreError) -> ApiError {
+    match error {
+        StoreError::DiskFull(_) => ApiError {
+            retry_after: Some(30),
+            ..ApiError::new(http::StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", "The server's disk is full. Try again later.")
+        },
+        other => ApiError::internal(&other),
+    }
+}
+
+pub(super) fn apply_error(error: ApplyError) -> ApiError {
+    let message = sentence(&error.to_string());
+    match error {
+        ApplyError::Wrong(problems) => wrong(&problems),
+        ApplyError::Conflict { .. } => ApiError::new(http::StatusCode::PRECONDITION_FAILED, "PreconditionFailed", message),
+        ApplyError::NoKind(kind) => no_kind(&kind),
+        ApplyError::NoObject { .. } => ApiError::not_found("NotFound", message),
+        ApplyError::Name(_) => ApiError::bad_request("InvalidName", message),
+        ApplyError::Shape { path, .. } => ApiError::bad_request("InvalidObject", message).target(path),
+        ApplyError::Store(error) => store_error(error),
+    }
+}
+
+/// Every problem is a detail; the message counts them.
+fn wrong(problems: &[Problem]) -> ApiError {
+    let message = match problems {
+        [one] => sentence(&one.to_string()),
+        many => format!("Nothing was changed: {} things are wrong.", many.len()),
+    };
+    let error = ApiError::bad_request("InvalidDirectory", message);
+    if problems.len() < 2 {
+        return error;
+    }
+    problems.iter().fold(error, |error, problem| {
+        let help = if problem.help.is_empty() { String::new() } else { format!(". {}", problem.help) };
+        error.detail("InvalidDirectory", format!("{}{help}", problem.problem), Some(problem.path.clone()))
+    })
+}
+
+pub(super) fn answer_error(error: AnswerError) -> ApiError {
+    let message = sentence(&error.to_string());
+    match error {
+        AnswerError::NoSuchCode(_) | AnswerError::NoPage(_) | AnswerError::NoIncident(_) => ApiError::not_found("NotFound", message),
+        AnswerError::NoUser(_) => ApiError::bad_request("UnknownUser", message).target("user"),
+        AnswerError::NoStep(_) => ApiError::bad_request("NoSuchStep", message).target("action.escalate.step"),
+        AnswerError::Closed => ApiError::conflict("IncidentClosed", message),
+        AnswerError::Store(error) => store_error(error),
+        AnswerError::Desk(_) => ApiError::internal(&error),
+        #[allow(unreachable_patterns)]
+        _ => ApiError::bad_request("AnswerRefused", message),
+    }
+}
+
+pub(super) fn schedule_error(name: &str, error: &ScheduleError) -> ApiError {
+    ApiError::bad_request("InvalidSchedule", sentence(&error.to_string())).target(format!("schedules.{name}.{}", error.path()))
+}
+
+pub(super) fn no_kind(kind: &str) -> ApiError {
+    let near = document::did_you_mean(kind, document::KINDS).map(|near| format!(" Did you mean '{near}'?")).unwrap_or_default();
+    let shown: String = kind.chars().take(60).collect();
+    ApiError::not_found("NotFound", format!("On call has no '{shown}'; it has {}.{near}", document::KINDS.join(", ")))
+}
+
+/// `There is no schedule 'wekdays'. Did you mean 'weekdays'?`
+pub(super) fn nothing_named<'a>(what: &str, name: &str, names: impl Iterator<Item = &'a String>) -> ApiError {
+    let near = document::did_you_mean(name, names.map(String::as_str)).map(|near| format!(" Did you mean '{near}'?")).unwrap_or_default();
+    let shown: String = name.chars().take(80).collect();
+    ApiError::not_found("NotFound", format!("There is no {what} '{shown}'.{near}"))
+}
+
+pub(super) async fn directory(cx: &Context) -> Result<std::sync::Arc<Directory>, ApiError> {
+    cx.oncall.objects.directory().await.map_err(store_error)
+}
+
+/// A time in the query string; a wall time belongs to `zone`.
+pub(super) fn time(cx: &Context, parameter: &'static str, text: &str, zone: &str) -> Result<Timestamp, ApiError> {
+    when::parse(text, zone, cx.clock.now())
+        .map_err(|error| ApiError::bad_request("InvalidQueryParameter", sentence(&error.to_string())).target(parameter))
+}
+
+/// The incident that a path names by its number or its id.
+pub(super) async fn incident(cx: &Context, name: &str) -> Result<Incident, ApiError> {
+    let missing = || {
+        let shown: String = name.chars().take(60).collect();
+        ApiError::not_found("NotFound", format!("There is no incident '{shown}'."))
+    };
+    let found = match (name.parse::<i64>(), Uuid::parse_str(name)) {
+        (Ok(number), _) => {
+            let filter = IncidentFilter::Number(IncidentField::Number, Comparison::Equal, number);
+            let page = cx.store.incidents().list(Some(&filter), &[], 1, None).await.map_err(store_error)?;
+            page.and_then(|page| page.incidents.into_iter().next())
+        }
+        (_, Ok(id)) => cx.store.incidents().get(id).await.map_err(store_error)?,
+        _ => None,
+    };
+    found.ok_or_else(missing)
+}

@@ -1,0 +1,258 @@
+//! Every page and every escalation, whatever became of it: what was sent, delivered, seen, failed, and what is in doubt.
+
+use http::Method;
+use model::{Severity, Timestamp};
+use oncall::directory::EscalationPolicy;
+use oncall::escalation::{Page, PageStatus, Trouble};
+use oncall::message::MessageKind;
+use oncall::records;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use store::PageFilter;
+use uuid::Uuid;
+
+use super::common::{incident, store_error};
+use crate::call::Call;
+use crate::context::Context;
+use crate::dialect::OURS;
+use crate::endpoint::{Endpoint, Role, nothing, schema};
+use crate::error::ApiError;
+use crate::reply::Reply;
+
+pub static PAGES: Endpoint = Endpoint {
+    method: Method::GET,
+    path: "/api/v1/oncall/pages",
+    summary: "List pages, newest first: what was sent to whom, and what became of it",
+    dialect: &OURS,
+    role: Role::Reader,
+    query: schema::<Which>,
+    takes: nothing,
+    returns: nothing,
+    run: |cx, call| Box::pin(pages(cx, call)),
+};
+pub static ESCALATIONS: Endpoint = Endpoint {
+    method: Method::GET,
+    path: "/api/v1/oncall/escalations",
+    summary: "List escalations, newest first: which step comes next, and when",
+    dialect: &OURS,
+    role: Role::Reader,
+    query: schema::<Which>,
+    takes: nothing,
+    returns: nothing,
+    run: |cx, call| Box::pin(escalations(cx, call)),
+};
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Which {
+    /// By its number or its id.
+    incident: Option<String>,
+    /// One state, or several with commas. Example: `doubtful,failed`.
+    status: Option<String>,
+    /// At most 1 000. Default: 200.
+    limit: Option<u32>,
+}
+
+const PAGE_STATES: [&str; 9] = ["planned", "bundled", "claimed", "sent", "delivered", "seen", "doubtful", "failed", "dropped"];
+const ESCALATION_STATES: [&str; 7] = ["running", "nobody", "held", "grouped", "acknowledged", "exhausted", "closed"];
+
+/// The states that are asked for; none: all of them.
+fn states<'a>(asked: Option<&'a str>, known: &[&str]) -> Result<Vec<&'a str>, ApiError> {
+    let asked: Vec<&str> = asked.into_iter().flat_map(|text| text.split(',')).map(str::trim).filter(|name| !name.is_empty()).collect();
+    match asked.iter().find(|name| !known.contains(name)) {
+        None => Ok(asked),
+        Some(wrong) => {
+            let shown: String = wrong.chars().take(40).collect();
+            let message = format!("'{shown}' is no state; write one of {}.", known.join(", "));
+            Err(ApiError::bad_request("InvalidQueryParameter", message).target("status"))
+        }
+    }
+}
+
+/// A page as it is shown. Its reply code is not: it is what the recipient proves themselves with.
+#[derive(Serialize)]
+struct Shown {
+    id: Uuid,
+    escalation: Uuid,
+    incident: Uuid,
+    /// The incident's number; none where the incident is gone.
+    number: Option<i64>,
+    kind: MessageKind,
+    round: u32,
+    step: usize,
+    user: String,
+    contact: String,
+    channel: String,
+    /// As it stands in the directory: a secret address is a reference.
+    address: String,
+    because: String,
+    due: Timestamp,
+    attempts: u32,
+    state: &'static str,
+    /// Since when.
+    at: Option<Timestamp>,
+    /// Why it failed, is in doubt or was dropped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider_id: Option<String>,
+    troubles: Vec<Trouble>,
+    alerts: Vec<Uuid>,
+}
+
+fn shown(page: Page, number: Option<i64>) -> Shown {
+    let state = records::page_status_name(&page.status);
+    let (at, reason, provider_id) = match page.status {
+        PageStatus::Planned { not_before } => (Some(not_before), None, None),
+        PageStatus::Bundled { into } => (None, Some(format!("page {into} tells of it")), None),
+        PageStatus::Claimed { at } | PageStatus::Seen { at } => (Some(at), None, None),
+        PageStatus::Sent { at, provider_id } | PageStatus::Delivered { at, provider_id } => (Some(at), None, provider_id),
+        PageStatus::Doubtful { at, reason } | PageStatus::Failed { at, reason } => (Some(at), Some(reason), None),
+        PageStatus::Dropped { at, because } => (Some(at), Some(because), None),
+    };
+    Shown {
+        id: page.id,
+        escalation: page.escalation,
+        incident: page.incident,
+        number,
+        kind: page.kind,
+        round: page.round,
+        step: page.step,
+        user: page.user,
+        contact: page.contact,
+        channel: page.channel,
+        address: page.address,
+        because: page.because,
+        due: page.due,
+        attempts: page.attempts,
+        state,
+        at,
+        reason,
+        provider_id,
+        troubles: page.troubles,
+        alerts: page.alerts,
+    }
+}
+
+async fn pages(cx: &Context, call: Call) -> Result<Reply, ApiError> {
+    let which: Which = call.query()?;
+    let states = states(which.status.as_deref(), &PAGE_STATES)?;
+    let limit = which.limit.unwrap_or(200).min(1_000);
+    let of = match &which.incident {
+        Some(name) => Some(incident(cx, name).await?.id),
+        None => None,
+    };
+    let mut rows = Vec::new();
+    // One state at a time is what the store can search by; none: all at once.
+    let wanted: Vec<Option<String>> =
+        if states.is_empty() { vec![None] } else { states.iter().map(|state| Some((*state).to_owned())).collect() };
+    for status in wanted {
+        let filter = PageFilter { incident: of, status, ..PageFilter::default() };
+        rows.extend(cx.store.pages().list(&filter, limit).await.map_err(store_error)?);
+    }
+    let mut found = records::pages(rows).map_err(store_error)?;
+    found.sort_by_key(|page| std::cmp::Reverse(page.due));
+    found.truncate(limit as usize);
+    let mut numbers = Numbers::default();
+    let mut value = Vec::with_capacity(found.len());
+    for page in found {
+        let number = numbers.of(cx, page.incident).await?;
+        value.push(shown(page, number));
+    }
+    Reply::json(Value::from_iter([("value", serde_json::to_value(value).map_err(|error| ApiError::internal(&error))?)]))
+}
+
+/// Incidents' numbers, each looked up once.
+#[derive(Default)]
+struct Numbers(std::collections::HashMap<Uuid, Option<i64>>);
+
+impl Numbers {
+    async fn of(&mut self, cx: &Context, incident: Uuid) -> Result<Option<i64>, ApiError> {
+        if let Some(known) = self.0.get(&incident) {
+            return Ok(*known);
+        }
+        let number = cx.store.incidents().get(incident).await.map_err(store_error)?.map(|incident| incident.number);
+        self.0.insert(incident, number);
+        Ok(number)
+    }
+}
+
+/// An escalation as it is shown.
+#[derive(Serialize)]
+struct Course {
+    id: Uuid,
+    incident: Uuid,
+    number: Option<i64>,
+    generation: u32,
+    policy: String,
+    /// The policy as it was when the escalation began.
+    plan: EscalationPolicy,
+    severity: Severity,
+    began: Timestamp,
+    round: u32,
+    /// The step that comes next, counted from 0.
+    step: usize,
+    /// When; none: nothing comes.
+    next: Option<Timestamp>,
+    state: &'static str,
+    /// What belongs to the state: who acknowledged, until when it is held, why.
+    status: Value,
+}
+
+async fn escalations(cx: &Context, call: Call) -> Result<Reply, ApiError> {
+    let which: Which = call.query()?;
+    let states = states(which.status.as_deref(), &ESCALATION_STATES)?;
+    let limit = which.limit.unwrap_or(200).min(1_000);
+    let mut rows = match &which.incident {
+        Some(name) => {
+            let mut rows = cx.store.escalations().of_incident(incident(cx, name).await?.id).await.map_err(store_error)?;
+            rows.retain(|row| states.is_empty() || states.contains(&row.status.as_str()));
+            rows
+        }
+        None if states.is_empty() => cx.store.escalations().list(None, limit).await.map_err(store_error)?,
+        None => {
+            let mut rows = Vec::new();
+            for state in &states {
+                rows.extend(cx.store.escalations().list(Some(state), limit).await.map_err(store_error)?);
+            }
+            rows
+        }
+    };
+    rows.truncate(limit as usize);
+    let mut found = rows.into_iter().map(records::escalation).collect::<Result<Vec<_>, _>>().map_err(store_error)?;
+    found.sort_by_key(|course| std::cmp::Reverse((course.began, course.generation)));
+    let mut numbers = Numbers::default();
+    let mut value = Vec::with_capacity(found.len());
+    for course in found {
+        let number = numbers.of(cx, course.incident).await?;
+        value.push(Course {
+            id: course.id,
+            incident: course.incident,
+            number,
+            generation: course.generation,
+            policy: course.policy,
+            plan: course.plan,
+            severity: course.severity,
+            began: course.began,
+            round: course.round,
+            step: course.step,
+            next: course.next,
+            state: records::status_name(&course.status),
+            status: serde_json::to_value(&course.status).map_err(|error| ApiError::internal(&error))?,
+        });
+    }
+    Reply::json(Value::from_iter([("value", serde_json::to_value(value).map_err(|error| ApiError::internal(&error))?)]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_are_names_with_commas() {
+        assert_eq!(states(Some("doubtful, failed,"), &PAGE_STATES).unwrap(), ["doubtful", "failed"]);
+        assert!(states(None, &PAGE_STATES).unwrap().is_empty());
+        assert_eq!(states(Some("lost"), &PAGE_STATES).unwrap_err().target.as_deref(), Some("status"));
+    }
+}
