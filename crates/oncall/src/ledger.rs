@@ -13,8 +13,9 @@ use crate::directory::{Directory, User};
 use crate::escalation::{AlertResponse, Effect, Escalation, Holder, IncidentChange, IncidentView, Page, PageStatus, RECENT, Scene};
 use crate::records;
 
-/// Pages and escalations of other incidents that a decision looks at. In a worse storm the oldest do not count.
-const OTHERS: u32 = 1_000;
+/// Pages and escalations of other incidents that a decision looks at. In a worse storm the oldest do not count: reading them would cost
+/// the newest their hundred milliseconds.
+const OTHERS: u32 = 300;
 
 /// What is known of an incident at one moment.
 pub(crate) struct Moment {

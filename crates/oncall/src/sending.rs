@@ -10,10 +10,10 @@
 //! A page that was claimed when the service stopped may have been sent. Where the provider honours our key it is sent again under the same
 //! key, which reaches the person once; where it does not, it is noted as doubtful and the operator's choice decides (ADR 0007).
 //!
-//! Every address on every channel is a lane: one page at a time, in order, so that a slow provider or a broken address delays nobody
-//! else; every channel has its own share of lanes.
+//! Every address on every channel is a lane of a few pages at a time, so that a slow provider or a broken address delays nobody else;
+//! every channel has its own share.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,8 +32,10 @@ use crate::records;
 use crate::settings::OnDoubt;
 use crate::waiting::Waiting;
 
-/// Lanes of one channel that send at the same time.
-const LANES: usize = 16;
+/// Pages for one address that are sent at the same time.
+const LANE: usize = 4;
+/// Pages of one channel that are sent at the same time.
+const CHANNEL: usize = 32;
 /// How often a page is tried. With the pauses between, about twenty minutes.
 pub const ATTEMPTS: u32 = 10;
 /// Longest that a channel may take; channels have shorter limits of their own.
@@ -116,8 +118,8 @@ impl Sending {
                 return;
             }
         }
-        let mut busy: HashSet<(String, String)> = HashSet::new();
-        let mut sends: JoinSet<(String, String)> = JoinSet::new();
+        let mut busy: HashMap<Uuid, Lane> = HashMap::new();
+        let mut sends: JoinSet<Uuid> = JoinSet::new();
         while !waiting.cancelled() {
             waiting.hear();
             let go_on = match self.start(&mut busy, &mut sends, &cancel).await {
@@ -151,21 +153,23 @@ impl Sending {
     /// Begins what is due and has a free lane; answers when the next is due.
     async fn start(
         &self,
-        busy: &mut HashSet<(String, String)>,
-        sends: &mut JoinSet<(String, String)>,
+        busy: &mut HashMap<Uuid, Lane>,
+        sends: &mut JoinSet<Uuid>,
         cancel: &CancellationToken,
     ) -> Result<Option<Timestamp>, StoreError> {
         let now = self.clock.now();
-        for row in self.store.pages().due(now).await? {
-            let lane = (row.channel, row.address);
-            if busy.contains(&lane) || busy.iter().filter(|(channel, _)| *channel == lane.0).count() >= LANES {
+        for row in self.store.pages().due(now, LANE as u32).await? {
+            let (id, lane) = (row.id, (row.channel, row.address));
+            let in_lane = busy.values().filter(|other| **other == lane).count();
+            let in_channel = busy.values().filter(|other| other.0 == lane.0).count();
+            if busy.contains_key(&id) || in_lane >= LANE || in_channel >= CHANNEL {
                 continue;
             }
-            busy.insert(lane.clone());
+            busy.insert(id, lane);
             let (sending, cancel) = (self.clone(), cancel.clone());
             sends.spawn(async move {
-                sending.send_recorded(row.id, &cancel).await;
-                lane
+                sending.send_recorded(id, &cancel).await;
+                id
             });
         }
         self.store.pages().next_after(now).await
@@ -307,15 +311,14 @@ impl Sending {
     }
 }
 
-fn free(
-    busy: &mut HashSet<(String, String)>,
-    sends: &mut JoinSet<(String, String)>,
-    done: Result<(String, String), tokio::task::JoinError>,
-) {
+/// Channel and address.
+type Lane = (String, String);
+
+fn free(busy: &mut HashMap<Uuid, Lane>, sends: &mut JoinSet<Uuid>, done: Result<Uuid, tokio::task::JoinError>) {
     match done {
-        Ok(lane) => _ = busy.remove(&lane),
+        Ok(page) => _ = busy.remove(&page),
         Err(error) => {
-            // A panic took its lane's name along: once nothing is being sent, every lane is free.
+            // A panic took its page's name along: once nothing is being sent, every lane is free.
             tracing::error!(%error, "sending a page broke");
             if sends.is_empty() {
                 busy.clear();

@@ -57,15 +57,16 @@ impl Pages<'_> {
         list(&mut *self.store.reader().await?, filter, "DESC", limit).await
     }
 
-    /// Planned pages whose time has come: of each address on each channel the one that waits longest, so that many for one address hide
+    /// Planned pages whose time has come: of each address on each channel the `width` that wait longest, so that many for one address hide
     /// none for another.
-    pub async fn due(&self, now: Timestamp) -> Result<Vec<PageRow>, StoreError> {
+    pub async fn due(&self, now: Timestamp, width: u32) -> Result<Vec<PageRow>, StoreError> {
         let mut connection = self.store.reader().await?;
-        // SQLite takes the other columns from the row that has the minimum.
         let rows = sqlx::query(
-            "SELECT *, min(not_before) AS first FROM pages WHERE not_before <= ? GROUP BY channel, address ORDER BY first, seq",
+            "SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY channel, address ORDER BY not_before, seq) AS place FROM pages \
+             WHERE not_before <= ?) WHERE place <= ? ORDER BY not_before, seq",
         )
         .bind(now.ticks())
+        .bind(width)
         .fetch_all(&mut *connection)
         .await?;
         rows.iter().map(read).collect()
@@ -229,15 +230,15 @@ mod tests {
         assert!(change.add_page(&page).await.unwrap());
         assert!(!change.add_page(&PageRow { body: json!({ "n": 2 }), ..page.clone() }).await.unwrap());
         change.commit().await.unwrap();
-        assert!(store.pages().due(at(9)).await.unwrap().is_empty());
+        assert!(store.pages().due(at(9), 1).await.unwrap().is_empty());
         assert_eq!(store.pages().next_after(at(9)).await.unwrap(), Some(at(10)));
-        assert_eq!(store.pages().due(at(10)).await.unwrap(), std::slice::from_ref(&page));
+        assert_eq!(store.pages().due(at(10), 1).await.unwrap(), std::slice::from_ref(&page));
 
         let sent = PageRow { status: "sent".to_owned(), not_before: None, provider_id: Some("SM1".to_owned()), ..page.clone() };
         let mut change = store.begin().await.unwrap();
         change.update_page(&sent).await.unwrap();
         change.commit().await.unwrap();
-        assert!(store.pages().due(at(100)).await.unwrap().is_empty());
+        assert!(store.pages().due(at(100), 1).await.unwrap().is_empty());
         for filter in [
             PageFilter { provider_id: Some("SM1".to_owned()), ..PageFilter::default() },
             PageFilter { address: Some("+4790000001".to_owned()), reply_code: Some("4821".to_owned()), ..PageFilter::default() },

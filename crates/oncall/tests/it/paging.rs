@@ -322,6 +322,11 @@ async fn a_page_that_was_claimed_when_the_service_died_is_sent_again_under_its_k
         let page = world.pages(incident).await.into_iter().find(|page| page.channel == "sms").unwrap();
         assert!(matches!(page.status, PageStatus::Claimed { .. }), "{page:?}");
         let running = world.start().await;
+        let claimed = async || {
+            let page = world.pages(incident).await.into_iter().find(|other| other.id == page.id)?;
+            (!page.troubles.is_empty()).then_some(())
+        };
+        world.until("the crash is noticed", claimed).await;
         world.clock.forward(Span::MINUTE);
         let page = world
             .until("it is settled", async || {
