@@ -1,0 +1,177 @@
+#!/usr/bin/env python3
+"""Kills the service between deciding on a page, sending it and recording it, and asks the provider what arrived.
+
+    kills.py [--kills 10] [--seed N] [--faults 0.5]
+
+Incidents keep opening through Sentinel's API; each reaches two people, one step after the other, by a webhook whose receiver keeps
+`Idempotency-Key` and by a text message API that knows no keys. kill -9 at random moments; the provider is slow, refuses, and loses answers.
+
+It must hold: every step arrived; the receiver with keys saw one key for each step and person, however often it was sent; without keys a
+second message exists only where the page says that the first one was doubtful, or where the process was killed between sending and recording.
+"""
+import argparse
+import collections
+import os
+import pathlib
+import random
+import re
+import sys
+import tempfile
+import threading
+import time
+import uuid
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / 'sdk'))
+import requests  # noqa: E402
+from provider import Provider, configuration  # noqa: E402
+from service import Service, credential  # noqa: E402
+
+PEOPLE = {'ann': '+4790000001', 'bo': '+4790000002'}
+DIRECTORY = '''
+users:
+  ann: {{ name: Ann Berg, contacts: {{ hook: {{ webhook: "{url}/hook/ann" }}, mobile: {{ sms: "+4790000001" }} }} }}
+  bo: {{ name: Bo Dahl, contacts: {{ hook: {{ webhook: "{url}/hook/bo" }}, mobile: {{ sms: "+4790000002" }} }} }}
+escalation_policies:
+  night:
+    steps:
+      - {{ targets: ["user:ann"] }}
+      - {{ after: 1s, targets: ["user:bo"] }}
+alert_policies:
+  everything: {{ escalation_policy: night }}
+'''
+
+
+class Opener:
+    """Opens incidents all the while; those that the service acknowledged are counted."""
+
+    def __init__(self, service):
+        self.service, self.opened, self.going = service, {}, True
+        self.thread = threading.Thread(target=self.work, daemon=True)
+
+    def work(self):
+        while self.going:
+            self.open(str(uuid.uuid4()))
+            time.sleep(0.15)
+
+    def open(self, name):
+        while self.going:
+            try:
+                url, headers, verify = incident_url(self.service.connect, name)
+                body = {'properties': {'title': f'Trial {name[:8]}', 'severity': 'High', 'status': 'New'}}
+                reply = requests.put(url, json=body, headers=headers, verify=verify, timeout=10)
+                if reply.status_code in (200, 201):
+                    self.opened[name] = reply.json()['properties']['incidentNumber']
+                    return
+                if reply.status_code == 409:  # an answer was lost: it is there
+                    reply = requests.get(url, headers=headers, verify=verify, timeout=10)
+                    self.opened[name] = reply.json()['properties']['incidentNumber']
+                    return
+            except (requests.RequestException, OSError, ValueError, KeyError):
+                pass
+            except Exception as error:  # the token could not be had while the service was down
+                if 'azure' not in type(error).__module__:
+                    raise
+            time.sleep(0.05)
+
+
+TOKENS = {}
+
+
+def token(connect, resource):
+    known = TOKENS.get(resource)
+    if not known or known[1] < time.monotonic():
+        known = TOKENS[resource] = (credential(connect).get_token(f'{resource}/.default').token, time.monotonic() + 1800)
+    return {'Authorization': f'Bearer {known[0]}'}
+
+
+def incident_url(connect, name):
+    path = (f"/subscriptions/{connect['subscription_id']}/resourceGroups/{connect['resource_group']}/providers/"
+            f"Microsoft.OperationalInsights/workspaces/{connect['workspace_name']}/providers/Microsoft.SecurityInsights/incidents/{name}")
+    return (connect['arm_endpoint'].rstrip('/') + path + '?api-version=2025-09-01', token(connect, 'https://management.azure.com'),
+            connect['ca_cert'])
+
+
+def pages(connect, incident):
+    reply = requests.get(connect['base_url'].rstrip('/') + '/api/v1/oncall/pages', params={'incident': incident},
+                         headers=token(connect, 'https://management.azure.com'), verify=connect['ca_cert'], timeout=30)
+    assert reply.status_code == 200, reply.text
+    return reply.json()['pages']
+
+
+def main():
+    ap = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    ap.add_argument('--kills', type=int, default=10)
+    ap.add_argument('--seed', type=int, default=random.SystemRandom().randrange(1 << 32))
+    ap.add_argument('--faults', type=float, default=0.5)
+    a = ap.parse_args()
+    print(f'seed {a.seed}', flush=True)
+    dice = random.Random(a.seed)
+    provider = Provider(a.seed, a.faults)
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        config = configuration(folder, provider, DIRECTORY.format(url=provider.url))
+        with Service(folder / 'data', extra=('--config', str(config))) as service:
+            opener = Opener(service)
+            opener.thread.start()
+            for kill in range(a.kills):
+                time.sleep(0.2 + dice.random() * 1.5)
+                service.kill()
+                service.start()
+            time.sleep(2)
+            opener.going = False
+            opener.thread.join(30)
+            ok = judge(service, provider, opener.opened, a)
+    sys.exit(0 if ok else 1)
+
+
+def arrived(provider):
+    """For each incident number: the keys by person, and how many texts by person."""
+    keys, texts = collections.defaultdict(lambda: collections.defaultdict(set)), collections.Counter()
+    with provider.lock:
+        for _, key, body in provider.hooks:
+            facts = body['bartizan']
+            if facts['event'] == 'page':
+                keys[facts['incident']['number']][facts['user']['name']].add(key)
+        for _, to, body in provider.texts:
+            number = re.search(r'#(\d+)', body)
+            assert number, f'a text does not name its incident: {body}'
+            texts[int(number.group(1)), to] += 1
+    return keys, texts
+
+
+def judge(service, provider, opened, a):
+    wanted = {number for number in opened.values()}
+    until = time.monotonic() + 120
+    missing = None
+    while time.monotonic() < until:
+        keys, texts = arrived(provider)
+        missing = [(number, person) for number in wanted for person, phone in PEOPLE.items()
+                   if not keys[number][person] or not texts[number, phone]]
+        if not missing:
+            break
+        time.sleep(0.5)
+    time.sleep(3)  # whatever would come twice has time to come
+    keys, texts = arrived(provider)
+    doubled_keys = [(number, person, len(found)) for number in wanted for person, found in keys[number].items() if len(found) > 1]
+    unflagged, flagged = [], 0
+    by_number = {number: name for name, number in opened.items()}
+    for (number, phone), count in texts.items():
+        if count > 1 and number in by_number:
+            mine = [page for page in pages(service.connect, by_number[number]) if page['address'] == phone and page['kind'] == 'page']
+            doubts = sum(sum(bool(trouble.get('doubtful')) for trouble in page.get('troubles', [])) for page in mine)
+            if doubts >= count - 1:
+                flagged += count - 1
+            else:
+                unflagged.append((number, phone, count, doubts))
+    print(f'{a.kills} kills, {len(wanted)} incidents, {len(provider.hooks)} webhooks and {len(provider.texts)} texts taken, '
+          f'{provider.refused} refused')
+    print(f'steps missed: {len(missing)}; with keys: doubled {len(doubled_keys)}; without keys: doubled and flagged {flagged}, '
+          f'doubled and not flagged {len(unflagged)}')
+    for what in (missing[:5], doubled_keys[:5], unflagged[:5]):
+        if what:
+            print('  ', what)
+    return bool(wanted) and not missing and not doubled_keys and not unflagged
+
+
+if __name__ == '__main__':
+    main()
