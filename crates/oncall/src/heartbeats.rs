@@ -101,13 +101,7 @@ pub struct Heartbeats {
 }
 
 impl Heartbeats {
-    pub fn new(
-        store: Store,
-        objects: Arc<Objects>,
-        desk: Arc<dyn Desk>,
-        engine: Arc<dyn QueryEngine>,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
+    pub fn new(store: Store, objects: Arc<Objects>, desk: Arc<dyn Desk>, engine: Arc<dyn QueryEngine>, clock: Arc<dyn Clock>) -> Self {
         Self { store, objects, desk, engine, clock, asks: Mutex::default() }
     }
 

@@ -19,8 +19,10 @@ pub struct Connection {
     pub subscription_id: String,
     pub resource_group: String,
     pub workspace_name: String,
+    pub workspace_id: String,
     pub logs_ingestion_endpoint: String,
     pub arm_endpoint: String,
+    pub graph_endpoint: String,
 }
 
 /// Why a call did not succeed.
@@ -114,6 +116,31 @@ impl Client {
             request = request.json(body);
         }
         Ok(expect("the resource request", request.send().await?).await?.json().await?)
+    }
+
+    /// Posts to Microsoft Graph and gives the answer.
+    pub async fn graph(&self, path: &str, body: &Value) -> Result<Value, ClientError> {
+        let token = self.token("https://graph.microsoft.com").await?;
+        let url = format!("{}{path}", self.connection.graph_endpoint.trim_end_matches('/'));
+        let request = self.http.post(url).bearer_auth(token.reveal()).json(body);
+        Ok(expect("the directory request", request.send().await?).await?.json().await?)
+    }
+
+    /// Reads from the service's own API.
+    pub async fn own(&self, path: &str, query: &[(&str, &str)]) -> Result<Value, ClientError> {
+        let origin = self.connection.base_url.trim_end_matches('/');
+        let token = self.token(origin).await?;
+        let request = self.http.get(format!("{origin}{path}")).query(query).bearer_auth(token.reveal());
+        Ok(expect("the request", request.send().await?).await?.json().await?)
+    }
+
+    /// The first row of a KQL query's answer, where there is one.
+    pub async fn row(&self, kql: &str) -> Result<Option<Value>, ClientError> {
+        let token = self.token("https://api.loganalytics.io").await?;
+        let url = format!("{}/v1/workspaces/{}/query", self.connection.base_url.trim_end_matches('/'), self.connection.workspace_id);
+        let request = self.http.post(url).bearer_auth(token.reveal()).json(&serde_json::json!({ "query": kql }));
+        let answer: Value = expect("the query", request.send().await?).await?.json().await?;
+        Ok(answer["tables"][0]["rows"].get(0).cloned())
     }
 
     /// Uploads records to a stream; returns once they are acknowledged.

@@ -3,10 +3,10 @@
 //!
 //! The columns of the stream and the table are those of the published solution's data collection rule; the events are invented.
 
-use model::Timestamp;
+use model::{Secret, Timestamp};
 use serde_json::{Value, json};
 
-use crate::{Client, ClientError};
+use crate::{Client, ClientError, Connection};
 
 pub const STREAM: &str = "Custom-FireworkEventsStream";
 
@@ -25,6 +25,38 @@ pub async fn deploy(client: &Client) -> Result<String, ClientError> {
         status: 200,
         body: "the answer has no `immutableId`".to_owned(),
     })
+}
+
+/// The vendor's side once it is connected: its own application and where it sends.
+pub struct Tenant {
+    pub client: Client,
+    /// The client id of its app registration.
+    pub app_id: String,
+    /// Immutable id of the data collection rule.
+    pub rule: String,
+}
+
+/// Connects a tenant as the connector's page says: an app registration with a secret, the table and its rule, and the role *Monitoring
+/// Metrics Publisher* on that rule alone (S0-06, S0-07, S0-11 … S0-14). `admin` may do all that; the tenant's own client may only send.
+pub async fn connect(admin: &Client) -> Result<Tenant, ClientError> {
+    const PUBLISHER: &str = "3913510d-42f4-4e42-8a64-420c390055eb";
+    let missing = |what: &'static str| ClientError::Refused { what, status: 200, body: "the answer names none".to_owned() };
+    let text = |value: &Value, what| value.as_str().map(str::to_owned).ok_or_else(|| missing(what));
+    let app = admin.graph("/v1.0/applications", &json!({ "displayName": "Flare" })).await?;
+    let (id, app_id) = (text(&app["id"], "the application's id")?, text(&app["appId"], "the application's id")?);
+    let principal = admin.graph("/v1.0/servicePrincipals", &json!({ "appId": app_id })).await?;
+    let added = admin.graph(&format!("/v1.0/applications/{id}/addPassword"), &json!({ "passwordCredential": {} })).await?;
+    let rule = deploy(admin).await?;
+    let assignment = format!(
+        "{}/Microsoft.Insights/dataCollectionRules/FireworkCustomDCR/providers/Microsoft.Authorization/roleAssignments/{}",
+        admin.connection.providers(),
+        uuid::Uuid::new_v4()
+    );
+    let role = json!({ "properties": { "roleDefinitionId": PUBLISHER, "principalId": principal["id"] } });
+    admin.put(&assignment, "2022-04-01", &role).await?;
+    let secret = Secret::new(text(&added["secretText"], "the secret")?);
+    let connection = Connection { client_id: app_id.clone(), client_secret: secret, ..admin.connection.clone() };
+    Ok(Tenant { client: Client::new(connection)?, app_id, rule })
 }
 
 struct Kind {

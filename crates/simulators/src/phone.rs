@@ -50,7 +50,7 @@ pub struct Phone {
     shared: Arc<Shared>,
     count: watch::Receiver<usize>,
     tasks: [JoinHandle<()>; 2],
-    http: reqwest::Client,
+    http: watch::Sender<reqwest::Client>,
 }
 
 struct Shared {
@@ -94,8 +94,14 @@ impl Phone {
                 });
             }
         });
-        let caller = tokio::spawn(call_back(waiting, http.clone(), token.to_owned()));
+        let http = watch::Sender::new(http);
+        let caller = tokio::spawn(call_back(waiting, http.subscribe(), token.to_owned()));
         Ok(Self { address, shared, count, tasks: [server, caller], http })
+    }
+
+    /// Calls back with another client: whom to trust is known only once the service has its certificate.
+    pub fn trust(&self, http: reqwest::Client) {
+        self.http.send_replace(http);
     }
 
     pub fn base_url(&self) -> String {
@@ -148,7 +154,10 @@ impl Phone {
 
     async fn post(&self, url: &str, form: &[(&str, &str)]) -> Result<String, ClientError> {
         let form: Vec<(String, String)> = form.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let reply = signed_post(&self.http, &self.shared.token, url, &form).await?;
+        let reply = {
+            let http = self.http.borrow().clone();
+            signed_post(&http, &self.shared.token, url, &form).await?
+        };
         let status = reply.status().as_u16();
         let body = reply.text().await?;
         if status == 200 { Ok(body) } else { Err(ClientError::Refused { what: "the answer by phone", status, body }) }
@@ -173,9 +182,14 @@ async fn signed_post(
 }
 
 /// Tells what became of messages, in order, as the provider does: queued ones are delivered at once.
-async fn call_back(mut waiting: mpsc::UnboundedReceiver<(String, Vec<(String, String)>)>, http: reqwest::Client, token: String) {
+async fn call_back(
+    mut waiting: mpsc::UnboundedReceiver<(String, Vec<(String, String)>)>,
+    http: watch::Receiver<reqwest::Client>,
+    token: String,
+) {
     while let Some((url, form)) = waiting.recv().await {
-        if let Err(error) = signed_post(&http, &token, &url, &form).await {
+        let client = http.borrow().clone();
+        if let Err(error) = signed_post(&client, &token, &url, &form).await {
             tracing::debug!(error = &error as &dyn std::error::Error, "a status callback was not taken");
         }
     }
