@@ -21,7 +21,7 @@ from service import Service, credential, define  # noqa: E402
 TABLE = 'Paging_CL'
 DIRECTORY = '''
 users:
-  ann: {{ name: Ann Berg, contacts: {{ hook: {{ webhook: "{url}/hook/ann" }} }} }}
+  ann: {{ name: Ann Berg, contacts: {{ hook: {{ webhook: "file:{folder}/ann.hook" }} }} }}
 escalation_policies:
   now: {{ steps: [{{ targets: ["user:ann"] }}] }}
 alert_policies:
@@ -39,7 +39,7 @@ def main():
     provider = Provider()
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        config = configuration(folder, provider, DIRECTORY.format(url=provider.url))
+        config = configuration(folder, provider, DIRECTORY.format(folder=folder))
         with Service(folder / 'data', extra=('--config', str(config))) as service:
             times = sorted(measure(service.connect, provider, a))
     at = lambda share: times[min(len(times) - 1, int(share * len(times)))]  # noqa: E731

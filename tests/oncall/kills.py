@@ -29,8 +29,8 @@ from service import Service, credential  # noqa: E402
 PEOPLE = {'ann': '+4790000001', 'bo': '+4790000002'}
 DIRECTORY = '''
 users:
-  ann: {{ name: Ann Berg, contacts: {{ hook: {{ webhook: "{url}/hook/ann" }}, mobile: {{ sms: "+4790000001" }} }} }}
-  bo: {{ name: Bo Dahl, contacts: {{ hook: {{ webhook: "{url}/hook/bo" }}, mobile: {{ sms: "+4790000002" }} }} }}
+  ann: {{ name: Ann Berg, contacts: {{ hook: {{ webhook: "file:{folder}/ann.hook" }}, mobile: {{ sms: "+4790000001" }} }} }}
+  bo: {{ name: Bo Dahl, contacts: {{ hook: {{ webhook: "file:{folder}/bo.hook" }}, mobile: {{ sms: "+4790000002" }} }} }}
 escalation_policies:
   night:
     steps:
@@ -109,7 +109,7 @@ def main():
     provider = Provider(a.seed, a.faults)
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        config = configuration(folder, provider, DIRECTORY.format(url=provider.url))
+        config = configuration(folder, provider, DIRECTORY.format(folder=folder))
         with Service(folder / 'data', extra=('--config', str(config))) as service:
             opener = Opener(service)
             opener.thread.start()

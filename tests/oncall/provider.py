@@ -97,6 +97,8 @@ def configuration(folder, provider, directory, keys=True):
     (folder / 'team.yaml').write_text(directory)
     (folder / 'hook.secret').write_text('a secret of thirty-two characters\n')
     (folder / 'phone.secret').write_text('0123456789abcdef0123456789abcdef\n')
+    for person in ('ann', 'bo'):  # a webhook's address is a secret, so it stands by reference
+        (folder / f'{person}.hook').write_text(f'{provider.url}/hook/{person}\n')
     path = folder / 'bartizan.yaml'
     path.write_text(f'''version: 1
 oncall:
