@@ -107,6 +107,7 @@ impl Service {
             base_url: &connect.base_url,
         };
         let oncall = paging::start(needs).await?;
+        let desk_incidents = incidents.clone();
         let context = Arc::new(server::Context {
             engine: engine.clone(),
             writer: writer.clone(),
@@ -125,6 +126,13 @@ impl Service {
         let server =
             tokio::spawn(server::serve(ServerConfig::default(), dispatcher, cloud.certificate, listener, clock.clone(), stop.clone()));
 
+        let heartbeats = oncall::heartbeats::Heartbeats::new(
+            store.clone(),
+            oncall.objects.clone(),
+            Arc::new(desk::IncidentDesk(desk_incidents)),
+            engine.clone(),
+            clock.clone(),
+        );
         let detection = Detection { store: store.clone(), engine, catalog: catalog.clone(), clock: clock.clone() };
         let correlation = Correlation { store: store.clone(), clock: clock.clone(), facts };
         let outbox = OutboxSender { store: store.clone(), writer, catalog, clock };
@@ -142,6 +150,10 @@ impl Service {
             tokio::spawn({
                 let stop = token();
                 async move { oncall.run(stop).await }
+            }),
+            tokio::spawn({
+                let stop = token();
+                async move { heartbeats.run(stop).await }
             }),
         ];
         let connect_path = connect.write(&data_dir).context("cannot write `connect.json`")?;

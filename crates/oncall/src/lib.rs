@@ -20,6 +20,7 @@ pub mod directory;
 pub mod document;
 pub mod escalation;
 pub mod guard;
+pub mod heartbeats;
 pub mod inbound;
 pub mod invariants;
 mod ledger;
