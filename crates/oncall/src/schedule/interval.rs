@@ -17,8 +17,9 @@ impl Interval {
         self.from >= self.to
     }
 
+    /// An empty interval meets nothing, wherever it lies.
     pub fn meets(self, other: Interval) -> bool {
-        self.from < other.to && other.from < self.to
+        !self.intersect(other).is_empty()
     }
 
     pub fn intersect(self, other: Interval) -> Interval {
@@ -75,6 +76,13 @@ mod tests {
     #[test]
     fn a_union_joins_what_overlaps_or_touches() {
         assert_eq!(union(set(&[(5, 7), (0, 2), (2, 3), (6, 9), (4, 4)])), set(&[(0, 3), (5, 9)]));
+    }
+
+    #[test]
+    fn an_empty_interval_meets_nothing() {
+        let (empty, whole) = (Interval::new(at(5), at(5)), Interval::new(at(0), at(9)));
+        assert!(!empty.meets(whole) && !whole.meets(empty) && whole.meets(whole));
+        assert!(!whole.meets(Interval::new(at(9), at(12))));
     }
 
     #[test]

@@ -7,5 +7,6 @@ mod mail_in;
 mod outside;
 mod paging;
 mod phone;
+mod rotations;
 mod stories;
 mod web;
