@@ -387,7 +387,10 @@ impl<'a> Run<'a> {
         for reach in reached {
             let key = format!("page {} {step} {}\u{1f}{}\u{1f}{}", self.state.round, reach.user, reach.contact_name, reach.nth);
             let due = self.now + reach.after;
-            let others = || self.scene.recent.iter().chain(self.scene.pages).chain(&self.added);
+            // What this very look drops neither counts nor tells of others.
+            let dropped =
+                |page: &&Page| self.effects.iter().any(|effect| matches!(effect, Effect::Drop { page: id, .. } if *id == page.id));
+            let others = || self.scene.recent.iter().chain(self.scene.pages).chain(&self.added).filter(|page| !dropped(page));
             let mut page = Page {
                 id: Uuid::new_v5(&self.state.id, key.as_bytes()),
                 escalation: self.state.id,
