@@ -6,6 +6,7 @@ use model::{Severity, Span, Timestamp};
 
 use super::{Holder, Scene};
 use crate::directory::{Contact, Directory, Target};
+use crate::schedule;
 
 /// One contact of somebody, to be tried `after` the step.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,11 +105,8 @@ fn by_rules(
 }
 
 /// Who is on call by the schedules and overrides of a directory.
-///
-/// Rotations are not resolved yet: a step that names a schedule says so and goes on to the next, as with any that reaches nobody.
-pub fn on_call(directory: &Directory, name: &str, _at: Timestamp) -> Result<Vec<Holder>, String> {
-    match directory.schedules.get(name) {
-        Some(_) => Err("rotations are not resolved yet".to_owned()),
-        None => Err("there is no such schedule".to_owned()),
-    }
+pub fn on_call(directory: &Directory, name: &str, at: Timestamp) -> Result<Vec<Holder>, String> {
+    let Some(schedule) = directory.schedules.get(name) else { return Err("there is no such schedule".to_owned()) };
+    let duty = schedule::who(schedule, name, &directory.overrides, at).map_err(|error| model::chain(&error))?;
+    Ok(duty.into_iter().map(|on| Holder { user: on.user, because: on.because }).collect())
 }
