@@ -5,6 +5,7 @@ mod desk;
 pub mod http;
 mod ingest;
 mod lock;
+mod mail_in;
 mod paging;
 mod rules;
 mod secrets;
@@ -122,6 +123,7 @@ impl Service {
             metrics: Box::new(move || metrics.render()),
         });
         let stop = CancellationToken::new();
+        let mail = mail_in::start(config.oncall.mail_in.as_ref(), cloud.certificate.config()?, &oncall, stop.clone()).await?;
         let dispatcher = Arc::new(Dispatcher::new(context));
         let server =
             tokio::spawn(server::serve(ServerConfig::default(), dispatcher, cloud.certificate, listener, clock.clone(), stop.clone()));
@@ -137,7 +139,7 @@ impl Service {
         let correlation = Correlation { store: store.clone(), clock: clock.clone(), facts };
         let outbox = OutboxSender { store: store.clone(), writer, catalog, clock };
         let token = || stop.clone();
-        let tasks = vec![
+        let mut tasks = vec![
             tokio::spawn(detection.run(token())),
             tokio::spawn({
                 let stop = token();
@@ -156,6 +158,7 @@ impl Service {
                 async move { heartbeats.run(stop).await }
             }),
         ];
+        tasks.extend(mail);
         let connect_path = connect.write(&data_dir).context("cannot write `connect.json`")?;
         tracing::info!(url = connect.base_url, "Ready.");
         Ok(Service { connect, connect_path, store, stop, server, tasks, workspace, _lock: lock })

@@ -4,13 +4,14 @@
 
 mod book;
 pub mod command;
-pub mod inbox;
+mod inbox;
 pub mod mail;
 pub mod phone;
 pub mod receiver;
 pub mod reply;
 
 pub use book::StoreBook;
+pub use inbox::{Inbox, PhoneError, Request};
 
 use async_trait::async_trait;
 use store::StoreError;

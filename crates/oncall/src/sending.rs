@@ -56,11 +56,16 @@ struct Ready {
 
 impl Channels {
     /// Sets up every channel that has settings. One whose settings are wrong is left out and named: the others must still work.
-    pub fn build(settings: &BTreeMap<String, serde_json::Value>, ports: &Ports) -> (Self, Vec<(String, SettingsError)>) {
+    pub fn build(
+        settings: &BTreeMap<String, serde_json::Value>,
+        public_url: Option<&str>,
+        ports: &Ports,
+    ) -> (Self, Vec<(String, SettingsError)>) {
         let (mut channels, mut wrong) = (Self::default(), Vec::new());
         for (name, settings) in settings {
+            let settings = crate::channels::with_public_url(name, settings.clone(), public_url);
             let built = match crate::channels::find(name) {
-                Some(kind) => (kind.build)(settings.clone(), ports).map(|channel| channels.add(kind, channel)),
+                Some(kind) => (kind.build)(settings, ports).map(|channel| channels.add(kind, channel)),
                 None => Err(SettingsError::Field { field: name.clone(), reason: "there is no such channel".to_owned() }),
             };
             if let Err(error) = built {

@@ -12,6 +12,7 @@ use crate::answers::Answering;
 use crate::compose::Composer;
 use crate::desk::{Desk, NoDesk};
 use crate::escalation::{Page, PageStatus};
+use crate::inbound::{Inbox, StoreBook};
 use crate::links::Signer;
 use crate::message::MessageKind;
 use crate::objects::Objects;
@@ -31,6 +32,8 @@ pub struct OnCall {
     pub signer: Signer,
     pub channels: Arc<Channels>,
     pub sending: Sending,
+    /// Takes what telephone providers post.
+    pub inbox: Arc<Inbox>,
     /// The address under which people reach the service.
     pub public_url: Option<String>,
     paging: Arc<Paging>,
@@ -72,6 +75,7 @@ impl OnCall {
         let wishes = Arc::new(Wishes::new(store.clone(), desk, clock.clone()));
         let composer = Composer { store: store.clone(), objects: objects.clone(), signer: signer.clone(), public_url: public_url.clone() };
         let channels = Arc::new(channels);
+        let phone_secrets = secrets.clone();
         let sending = Sending {
             store: store.clone(),
             clock: clock.clone(),
@@ -82,7 +86,11 @@ impl OnCall {
         };
         let answers = Answering { store: store.clone(), objects: objects.clone(), clock: clock.clone(), wishes: wishes.clone() };
         let paging = Arc::new(Paging { store: store.clone(), objects: objects.clone(), clock: clock.clone() });
-        Arc::new(Self { store, clock, objects, answers: Arc::new(answers), signer, channels, sending, public_url, paging, wishes })
+        let answers: Arc<dyn Answers> = Arc::new(answers);
+        let book = Arc::new(StoreBook::new(store.clone(), clock.clone()));
+        let reached_at = config.public_url.as_deref();
+        let inbox = Arc::new(Inbox::new(&config.channels, reached_at, phone_secrets.as_ref(), answers.clone(), book, clock.clone()));
+        Arc::new(Self { store, clock, objects, answers, signer, channels, sending, inbox, public_url, paging, wishes })
     }
 
     /// On call without channels and incidents: it keeps the directory and reaches nobody. For tests.

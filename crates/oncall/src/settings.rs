@@ -17,6 +17,8 @@ pub struct OnCallConfig {
     /// The channels that may be used and their settings, by name. Example: `ntfy: { server: "https://ntfy.example.org" }`.
     #[schemars(with = "BTreeMap<String, BTreeMap<String, serde_json::Value>>")]
     pub channels: BTreeMap<String, serde_json::Value>,
+    /// Takes answers by mail. Default: none are taken. Example: `{ domains: [soc.example.org] }`.
+    pub mail_in: Option<crate::inbound::receiver::Settings>,
     /// What becomes of a page that may have been sent and may not, where the provider honours no key. Default: `send_again`.
     pub on_doubt: OnDoubt,
 }

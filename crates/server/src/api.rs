@@ -3,5 +3,6 @@
 use crate::endpoint::Endpoint;
 
 pub mod oncall;
+mod phone;
 
-model::register! { ENDPOINTS: Endpoint = ENDPOINT; health, metrics, version }
+model::register! { ENDPOINTS: Endpoint = ENDPOINT; health, metrics, oncall_sms, oncall_status, oncall_voice, version }

@@ -32,7 +32,7 @@ pub struct Needs<'a> {
 pub async fn start(needs: Needs<'_>) -> anyhow::Result<Arc<OnCall>> {
     let Needs { data_dir, config, store, clock, http, secrets, incidents, base_url } = needs;
     let ports = Ports { http, clock: clock.clone(), secrets: secrets.clone() };
-    let (channels, wrong) = Channels::build(&config.channels, &ports);
+    let (channels, wrong) = Channels::build(&config.channels, config.public_url.as_deref(), &ports);
     for (name, error) in wrong {
         tracing::error!(channel = name, error = model::chain(&error), "This channel is not used; mend `oncall.channels` and start again.");
     }

@@ -8,8 +8,7 @@ use std::sync::Arc;
 use base64::Engine;
 use hmac::{Hmac, Mac};
 use oncall::answer::{Action, Subject, Via};
-use oncall::inbound::SentTo;
-use oncall::inbound::inbox::{Inbox, PhoneError, Request};
+use oncall::inbound::{Inbox, PhoneError, Request, SentTo};
 use serde_json::json;
 
 use crate::fakes::{Kept, OnePage, PAGE, World};

@@ -1,0 +1,24 @@
+//! `POST /api/v1/oncall/inbound/sms` — somebody answered a text message.
+
+use http::Method;
+
+use super::phone::{Posted, SIGNED, twiml};
+use crate::dialect::OURS;
+use crate::endpoint::{Endpoint, nothing};
+
+pub static ENDPOINT: Endpoint = Endpoint {
+    method: Method::POST,
+    path: "/api/v1/oncall/inbound/sms",
+    summary: "Take an answer by text message from the telephone provider",
+    dialect: &OURS,
+    role: SIGNED,
+    query: nothing,
+    takes: nothing,
+    returns: nothing,
+    run: |cx, mut call| {
+        Box::pin(async move {
+            let posted = Posted::take(&mut call).await?;
+            twiml(cx.oncall.inbox.sms(&posted.request()).await)
+        })
+    },
+};

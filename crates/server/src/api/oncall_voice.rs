@@ -1,0 +1,24 @@
+//! `POST /api/v1/oncall/inbound/voice` — somebody pressed a digit in a call.
+
+use http::Method;
+
+use super::phone::{Posted, SIGNED, page, twiml};
+use crate::dialect::OURS;
+use crate::endpoint::{Endpoint, nothing};
+
+pub static ENDPOINT: Endpoint = Endpoint {
+    method: Method::POST,
+    path: "/api/v1/oncall/inbound/voice",
+    summary: "Take an answer by pressed digit from the telephone provider",
+    dialect: &OURS,
+    role: SIGNED,
+    query: nothing,
+    takes: nothing,
+    returns: nothing,
+    run: |cx, mut call| {
+        Box::pin(async move {
+            let posted = Posted::take(&mut call).await?;
+            twiml(cx.oncall.inbox.voice(&posted.request(), page(&call)?).await)
+        })
+    },
+};
