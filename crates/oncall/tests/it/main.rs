@@ -10,3 +10,4 @@ mod phone;
 mod rotations;
 mod stories;
 mod web;
+mod reference;
