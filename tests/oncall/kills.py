@@ -133,7 +133,7 @@ def arrived(provider):
             if facts['event'] == 'page':
                 keys[facts['incident']['number']][facts['user']['name']].add(key)
         for _, to, body in provider.texts:
-            number = re.search(r'#(\d+)', body)
+            number = re.search(r'Incident (\d+)', body)
             assert number, f'a text does not name its incident: {body}'
             texts[int(number.group(1)), to] += 1
     return keys, texts

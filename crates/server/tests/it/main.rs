@@ -4,6 +4,7 @@ mod bad_input;
 mod bearer;
 mod entra;
 mod house;
+mod oncall;
 mod ingestion;
 mod listener;
 mod query;
