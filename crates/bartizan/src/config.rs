@@ -27,6 +27,9 @@ pub struct Config {
     pub log: LogConfig,
     #[serde(default)]
     pub workspace: workspace::WorkspaceConfig,
+    /// What speaks to us in its own protocol: listeners and pollers, by kind.
+    #[serde(default)]
+    pub sources: connectors::SourcesConfig,
     #[serde(default)]
     pub outbound: crate::service::http::OutboundConfig,
     #[serde(default)]
@@ -73,6 +76,7 @@ pub fn default() -> Config {
         rules: Vec::new(),
         log: LogConfig::default(),
         workspace: Default::default(),
+        sources: Default::default(),
         outbound: Default::default(),
         oncall: Default::default(),
     }

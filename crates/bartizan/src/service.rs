@@ -9,6 +9,7 @@ mod mail_in;
 mod paging;
 mod rules;
 mod secrets;
+mod sources;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -28,6 +29,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use workspace::{SystemDisk, Workspace};
 
+pub use self::connect::Connect;
 use crate::config::Config;
 
 /// What the command line and the configuration together mean.
@@ -41,7 +43,7 @@ pub struct Settings {
 
 /// A running service.
 pub struct Service {
-    pub connect: connect::Connect,
+    pub connect: Connect,
     /// Where `connect.json` was written.
     pub connect_path: PathBuf,
     pub store: Store,
@@ -84,7 +86,7 @@ impl Service {
         // Bound before connect.json is written: with port 0 only the system knows the port.
         let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
         let address = listener.local_addr()?;
-        let connect = connect::Connect::new(&data_dir, address, &cloud);
+        let mut connect = Connect::new(&data_dir, address, &cloud);
         let facts = Arc::new(WorkspaceFacts {
             workspace_id: cloud.cloud.workspace_id.clone(),
             workspace_name: cloud.cloud.workspace_name.clone(),
@@ -124,6 +126,9 @@ impl Service {
         });
         let stop = CancellationToken::new();
         let mail = mail_in::start(config.oncall.mail_in.as_ref(), cloud.certificate.config()?, &oncall, stop.clone()).await?;
+        let own: Arc<dyn rustls::server::ResolvesServerCert> = cloud.certificate.clone();
+        let (bound, sources) = sources::start(config.sources.clone(), writer.clone(), clock.clone(), own, stop.clone()).await?;
+        connect.syslog = bound;
         let dispatcher = Arc::new(Dispatcher::new(context));
         let server =
             tokio::spawn(server::serve(ServerConfig::default(), dispatcher, cloud.certificate, listener, clock.clone(), stop.clone()));
@@ -159,6 +164,7 @@ impl Service {
             }),
         ];
         tasks.extend(mail);
+        tasks.extend(sources);
         let connect_path = connect.write(&data_dir).context("cannot write `connect.json`")?;
         tracing::info!(url = connect.base_url, "Ready.");
         Ok(Service { connect, connect_path, store, stop, server, tasks, workspace, _lock: lock })

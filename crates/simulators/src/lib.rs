@@ -7,5 +7,6 @@ mod client;
 pub mod flare;
 pub mod mailbox;
 pub mod phone;
+pub mod sophos;
 
 pub use client::{Client, ClientError, Connection};

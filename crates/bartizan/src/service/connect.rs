@@ -30,6 +30,8 @@ pub struct Connect {
     pub portal_url: String,
     pub admin_user: String,
     admin_password: String,
+    /// Where syslog is taken.
+    pub syslog: Vec<connectors::Bound>,
 }
 
 impl Connect {
@@ -61,6 +63,7 @@ impl Connect {
             admin_user: cloud.admin_user.clone(),
             admin_password: cloud.admin_password.reveal().clone(),
             base_url: base,
+            syslog: Vec::new(),
         }
     }
 

@@ -9,10 +9,11 @@ use store::{AnalyticsRuleRecord, Store};
 use uuid::Uuid;
 
 /// The rules that are built in: file name and text.
-const SAMPLES: [(&str, &str); 3] = [
+const SAMPLES: [(&str, &str); 4] = [
     ("flare-leaked-credential.yaml", include_str!("../../../../content/rules/flare-leaked-credential.yaml")),
     ("flare-access-for-sale.yaml", include_str!("../../../../content/rules/flare-access-for-sale.yaml")),
     ("flare-exposure-surge.yaml", include_str!("../../../../content/rules/flare-exposure-surge.yaml")),
+    ("sophos-command-and-control.yaml", include_str!("../../../../content/rules/sophos-command-and-control.yaml")),
 ];
 
 /// Loads the rules under `paths`, and the built-in ones where asked. A broken file is reported with its place and does not keep the others,
