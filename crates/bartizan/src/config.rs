@@ -92,38 +92,19 @@ fn parse(file: &Path, text: &str) -> Result<Config, ConfigError> {
         let field = error.path().to_string();
         let cause = error.into_inner();
         let message = cause.to_string();
-        // The library appends " at line L column C" to most messages; the place is printed once, in front.
-        let problem = message.split(" at line ").next().unwrap_or(&message);
-        let problem = problem.strip_prefix(&format!("{field}: ")).unwrap_or(problem).to_owned();
+        let (problem, help) = oncall::document::problem_and_help(&field, &message);
         let line = cause.location().map(|location| format!("line {}", location.line()));
         let place = match (line, field.as_str()) {
             (Some(line), "." | "?") => line,
             (Some(line), field) => format!("{line}, field `{field}`"),
             (None, field) => format!("field `{field}`"),
         };
-        ConfigError::Wrong { file: file.to_owned(), place, help: nearest(&problem), problem }
+        ConfigError::Wrong { file: file.to_owned(), place, help, problem }
     })?;
     if config.version != 1 {
         return Err(ConfigError::Version { file: file.to_owned(), found: config.version });
     }
     Ok(config)
-}
-
-/// " Did you mean `listen`?" from serde's "unknown field `lisen`, expected one of `listen`, …".
-fn nearest(problem: &str) -> String {
-    let Some(rest) = problem.strip_prefix("unknown field `").or_else(|| problem.strip_prefix("unknown variant `")) else {
-        return String::new();
-    };
-    let mut quoted = rest.split('`');
-    let Some(wrong) = quoted.next() else { return String::new() };
-    quoted
-        .skip(1)
-        .step_by(2)
-        .map(|name| (strsim::damerau_levenshtein(wrong, name), name))
-        .min()
-        .filter(|(distance, _)| *distance <= 3)
-        .map(|(_, name)| format!(". Did you mean `{name}`?"))
-        .unwrap_or_default()
 }
 
 /// Where data lives when nobody says otherwise: the XDG base directory.

@@ -46,12 +46,10 @@ pub fn parse(file: &str, text: &str) -> Result<Directory, DocumentError> {
         let field = error.path().to_string();
         let cause = error.into_inner();
         let message = cause.to_string();
-        // The library appends " at line L column C" and puts the path in front; both are said once, by us.
-        let problem = message.split(" at line ").next().unwrap_or(&message);
-        let problem = problem.strip_prefix(&format!("{field}: ")).unwrap_or(problem).to_owned();
+        let (problem, help) = problem_and_help(&field, &message);
         let line = cause.location().map(|location| format!(", line {}", location.line())).unwrap_or_default();
         let field = if matches!(field.as_str(), "." | "?") { String::new() } else { format!(", `{field}`") };
-        DocumentError::Wrong { file: file.to_owned(), place: format!("{line}{field}"), help: nearest(&problem), problem }
+        DocumentError::Wrong { file: file.to_owned(), place: format!("{line}{field}"), help, problem }
     })
 }
 
@@ -81,6 +79,18 @@ pub fn parse_all<'a>(documents: impl IntoIterator<Item = (&'a str, &'a str)>) ->
 /// Writes a directory as a document that [`parse`] reads back.
 pub fn to_yaml(directory: &Directory) -> Result<String, serde_yaml_ng::Error> {
     serde_yaml_ng::to_string(directory)
+}
+
+/// What is wrong at `path`, and the nearest right name as a sentence, from what the library says.
+///
+/// It appends " at line L column C" and puts the path, or the part of it that it knows, in front; callers say both themselves.
+pub fn problem_and_help(path: &str, message: &str) -> (String, String) {
+    let problem = message.split(" at line ").next().unwrap_or(message);
+    let problem = match problem.split_once(": ") {
+        Some((front, rest)) if path.strip_prefix(front).is_some_and(|below| below.is_empty() || below.starts_with(['.', '['])) => rest,
+        _ => problem,
+    };
+    (problem.to_owned(), nearest(problem))
 }
 
 /// ". Did you mean `name`?" from serde's "unknown field `nme`, expected one of `name`, …".

@@ -55,6 +55,9 @@ async fn nobody_gets_in_without_a_token() {
         [
             "GET /healthz",
             "GET /metrics",
+            "POST /api/v1/oncall/inbound/sms",
+            "POST /api/v1/oncall/inbound/status",
+            "POST /api/v1/oncall/inbound/voice",
             "GET /oncall/calendars/schedules/{token}/{file}",
             "GET /oncall/calendars/users/{token}/{file}",
             "POST /oncall/heartbeats/{name}/{token}",

@@ -45,7 +45,7 @@ pub async fn tell(connect: &Connect, connect_path: &Path, cast: &Cast) -> anyhow
 
     println!("\nThe team");
     let who = admin.own("/api/v1/oncall/who", &[("schedule", "soc")]).await?;
-    let holder = who["on_call"].get(0).context("nobody is on call in schedule `soc`")?;
+    let holder = who["schedules"][0]["on_call"].get(0).context("nobody is on call in schedule `soc`")?;
     println!("  On call in schedule `soc`: {}, until {}", text(&holder["user"]), text(&holder["until"]));
 
     println!("\nThe loop");

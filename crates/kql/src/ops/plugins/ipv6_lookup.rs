@@ -13,6 +13,6 @@ pub static PLUGIN: Plugin = Plugin {
     bind: |call| bind(call, "ipv6_lookup", true),
     examples: &[(
         "datatable(ip:string)['2404:6800:4001::1'] | evaluate ipv6_lookup((datatable(net:string)['2404:6800:4001::/48']), ip, net)",
-        "2404:6800:4001::/48",
+        "2404:6800:4001::1",
     )],
 };
