@@ -46,7 +46,7 @@ pub async fn tell(connect: &Connect, connect_path: &Path, cast: &Cast) -> anyhow
     println!("\nThe team");
     let who = admin.own("/api/v1/oncall/who", &[("schedule", "soc")]).await?;
     let holder = who["schedules"][0]["on_call"].get(0).context("nobody is on call in schedule `soc`")?;
-    println!("  On call in schedule `soc`: {}, until {}", text(&holder["user"]), text(&holder["until"]));
+    println!("  On call in schedule `soc`: {}, until {} UTC", text(&holder["user"]), text(&holder["until"]).get(..16).unwrap_or_default());
 
     println!("\nThe loop");
     let (phones, mails) = (cast.phone.messages().len(), cast.mailbox.mails().len());
@@ -176,9 +176,9 @@ fn reply_code(text: &str) -> Option<String> {
     (!code.is_empty()).then_some(code)
 }
 
-/// The number after `#`.
+/// The number after `Incident`.
 fn incident_number(text: &str) -> Option<u64> {
-    let (_, rest) = text.split_once('#')?;
+    let (_, rest) = text.split_once("Incident ")?;
     rest.chars().take_while(char::is_ascii_digit).collect::<String>().parse().ok()
 }
 
@@ -226,7 +226,7 @@ impl Step {
 mod tests {
     #[test]
     fn what_a_text_message_names_is_found() {
-        let text = "High #12 Credential leaked. Reply 4821 to acknowledge, 4821 T to take";
+        let text = "[High] Incident 12: Credential leaked. Reply 4821 to acknowledge, 4821 T to take";
         assert_eq!(super::reply_code(text).as_deref(), Some("4821"));
         assert_eq!(super::incident_number(text), Some(12));
         assert_eq!(super::plain("<Response><Message>Yours: #12</Message></Response>"), "Yours: #12");
