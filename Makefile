@@ -16,7 +16,7 @@ case: build ## Runs the cases whose heading contains CASE="strlen > refuses"
 	@target/debug/bartizan case "$(CASE)"
 bless: build ## Rewrites the answers of our own cases (CASE=… for some)
 	@target/debug/bartizan case --bless "$(CASE)"
-soak: ## Long fault trials: 100 kills during upload through the SDK
+soak: ## Long fault trials: kills during upload and paging, power cuts, 100,000 schedules
 	@scripts/need && scripts/soak
 bench: ## Latencies and ratios, measured; prints a table
 	@scripts/need && bench/run

@@ -95,7 +95,7 @@ def pages(connect, incident):
     reply = requests.get(connect['base_url'].rstrip('/') + '/api/v1/oncall/pages', params={'incident': incident},
                          headers=token(connect, connect['base_url'].rstrip('/')), verify=connect['ca_cert'], timeout=30)
     assert reply.status_code == 200, reply.text
-    return reply.json()['pages']
+    return reply.json()['value']
 
 
 def main():

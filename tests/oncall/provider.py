@@ -39,6 +39,9 @@ class Provider:
             daemon_threads = True
             request_queue_size = 128
 
+            def handle_error(self, *_):
+                pass  # the sender was killed in the middle of a request
+
         self.server = Server(('127.0.0.1', 0), Handler)
         self.url = f'http://127.0.0.1:{self.server.server_address[1]}'
         self.host = self.url.removeprefix('http://')
