@@ -7,7 +7,7 @@ mod mail_in;
 mod outside;
 mod paging;
 mod phone;
+mod reference;
 mod rotations;
 mod stories;
 mod web;
-mod reference;
