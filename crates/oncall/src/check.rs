@@ -8,7 +8,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::channel::ChannelType;
-use crate::directory::{Directory, Target, User};
+use crate::conditions::{self, ConditionError};
+use crate::directory::{Condition, Directory, Target, User};
 use crate::document::did_you_mean;
 
 /// Most rounds that a policy takes again.
@@ -112,6 +113,12 @@ fn check_with(directory: &Directory, channel: &dyn Fn(&str) -> Option<&'static C
             }
             None => {}
         }
+        found.conditions(&path, &policy.when);
+        for (index, field) in policy.group_by.iter().enumerate() {
+            if let Err(error) = conditions::check_field(field) {
+                found.condition(format!("{path}.group_by[{index}]"), &error);
+            }
+        }
         if policy.group_for.is_some() != !policy.group_by.is_empty() {
             found.add(format!("{path}.group_by"), "`group_by` and `group_for` go together", "Write both, or neither");
         }
@@ -120,6 +127,7 @@ fn check_with(directory: &Directory, channel: &dyn Fn(&str) -> Option<&'static C
         }
     }
     for (name, window) in &directory.maintenance_windows {
+        found.conditions(&format!("maintenance_windows.{name}"), &window.when);
         if window.to <= window.from {
             found.add(format!("maintenance_windows.{name}.to"), "it is not after `from`", "Write a later time");
         }
@@ -149,6 +157,21 @@ impl Found {
             let help = near(name, among.keys().map(String::as_str), what);
             self.add(path, format!("there is no {what} `{name}`"), help);
         }
+    }
+
+    /// A condition that names nothing never holds, and nobody would be reached without a word.
+    fn conditions(&mut self, path: &str, all: &[Condition]) {
+        for (index, condition) in all.iter().enumerate() {
+            if let Err(error) = conditions::check(condition) {
+                self.condition(format!("{path}.when[{index}]"), &error);
+            }
+        }
+    }
+
+    fn condition(&mut self, path: String, error: &ConditionError) {
+        let help = error.help().unwrap_or_default();
+        let help = help.strip_prefix("did").map_or_else(|| help.to_owned(), |rest| format!("Did{rest}"));
+        self.add(path, error.to_string(), help);
     }
 
     fn span(&mut self, path: &str, span: Span, least: Span) {
@@ -274,6 +297,25 @@ mod tests {
             assert!(found.iter().any(|problem| problem.starts_with(expected)), "{expected}\n{found:#?}");
         }
         assert_eq!(found.len(), 6, "{found:#?}");
+    }
+
+    #[test]
+    fn a_condition_that_never_holds_is_found() {
+        let found = problems(
+            "users: {ann: {name: Ann, contacts: {m: {email: a@example.org}}}}\nescalation_policies: {p: {steps: [{targets: ['user:ann']}]}}\n\
+             alert_policies:\n  x:\n    escalation_policy: p\n    group_by: [titel]\n    group_for: 5m\n    when:\n\
+             \x20     - {field: severty, op: at_least, value: High}\n\
+             \x20     - {field: severity, op: at_least, value: Hihg}\n\
+             \x20     - {field: title, op: matches, value: '('}\n",
+        );
+        for expected in [
+            "`alert_policies.x.when[0]`: `severty` is no field of an incident. Did you mean `severity`?",
+            "`alert_policies.x.when[1]`: `Hihg` is neither a number nor a severity",
+            "`alert_policies.x.when[2]`: `(` is no regular expression",
+            "`alert_policies.x.group_by[0]`: `titel` is no field of an incident. Did you mean `title`?",
+        ] {
+            assert!(found.iter().any(|problem| problem.starts_with(expected)), "{expected}\n{found:#?}");
+        }
     }
 
     #[test]
