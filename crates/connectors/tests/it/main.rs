@@ -1,1 +1,4 @@
-mod placeholder {}
+//! Sources from the outside: real sockets, and a workspace that a test can hold back.
+
+mod syslog;
+mod writer;
