@@ -588,6 +588,7 @@ def main():
             silent(peer, dead)
             stopped(service)
             killed(service)
+            stopped(service)  # after a kill the workspace may be busy with what the log held
     reference()
     score.end()
 

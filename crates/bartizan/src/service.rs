@@ -129,6 +129,8 @@ impl Service {
         let own: Arc<dyn rustls::server::ResolvesServerCert> = cloud.certificate.clone();
         let (bound, sources) = sources::start(config.sources.clone(), writer.clone(), clock.clone(), own, stop.clone()).await?;
         connect.syslog = bound;
+        // Before anyone is answered: who sees /healthz say 200 may read the file, and one of an earlier start names ports that are gone.
+        let connect_path = connect.write(&data_dir).context("cannot write `connect.json`")?;
         let dispatcher = Arc::new(Dispatcher::new(context));
         let server =
             tokio::spawn(server::serve(ServerConfig::default(), dispatcher, cloud.certificate, listener, clock.clone(), stop.clone()));
@@ -165,7 +167,6 @@ impl Service {
         ];
         tasks.extend(mail);
         tasks.extend(sources);
-        let connect_path = connect.write(&data_dir).context("cannot write `connect.json`")?;
         tracing::info!(url = connect.base_url, "Ready.");
         Ok(Service { connect, connect_path, store, stop, server, tasks, workspace, _lock: lock })
     }

@@ -7,9 +7,11 @@ use anyhow::{Context as _, bail};
 use incidents::Incidents;
 use model::{Actor, Clock, Http, Secret, Secrets};
 use oncall::channel::Ports;
+use oncall::channels::{generate_vapid_key, vapid_public_key};
 use oncall::links::Signer;
 use oncall::sending::Channels;
 use oncall::{OnCall, OnCallConfig, Parts, document};
+use serde_json::{Map, Value};
 use store::Store;
 
 use super::desk::IncidentDesk;
@@ -32,7 +34,11 @@ pub struct Needs<'a> {
 pub async fn start(needs: Needs<'_>) -> anyhow::Result<Arc<OnCall>> {
     let Needs { data_dir, config, store, clock, http, secrets, incidents, base_url } = needs;
     let ports = Ports { http, clock: clock.clone(), secrets: secrets.clone() };
-    let (channels, wrong) = Channels::build(&config.channels, config.public_url.as_deref(), &ports);
+    let mut settings = config.channels.clone();
+    if let Some(Value::Object(push)) = settings.get_mut("web_push") {
+        vapid(data_dir, push).context("cannot read or make the key of Web Push")?;
+    }
+    let (channels, wrong) = Channels::build(&settings, config.public_url.as_deref(), &ports);
     for (name, error) in wrong {
         tracing::error!(channel = name, error = model::chain(&error), "This channel is not used; mend `oncall.channels` and start again.");
     }
@@ -75,6 +81,23 @@ async fn apply(on_call: &OnCall, paths: &[PathBuf]) -> anyhow::Result<()> {
     }
 }
 
+/// Names the key of Web Push where the settings name none: one of the service's own, made when it is first wanted. Browsers subscribe with
+/// its public half, so it is said in the log.
+fn vapid(data_dir: &Path, settings: &mut Map<String, Value>) -> anyhow::Result<()> {
+    if settings.contains_key("key") {
+        return Ok(());
+    }
+    let path = std::path::absolute(data_dir.join("keys/vapid"))?;
+    if !path.exists() {
+        server::identity::write_private(&path, generate_vapid_key().as_bytes())?;
+    }
+    let key = Secret::new(std::fs::read_to_string(&path)?);
+    let public = vapid_public_key(key.reveal().trim()).with_context(|| format!("`{}` holds no key of Web Push", path.display()))?;
+    tracing::info!(public_key = public, "Web Push: browsers subscribe with this `applicationServerKey`.");
+    settings.insert("key".to_owned(), Value::String(format!("file:{}", path.display())));
+    Ok(())
+}
+
 /// The key that signs links, made at the first start.
 fn key(data_dir: &Path) -> anyhow::Result<Secret<Vec<u8>>> {
     let path = data_dir.join("keys/oncall-links");
@@ -87,4 +110,23 @@ fn key(data_dir: &Path) -> anyhow::Result<Secret<Vec<u8>>> {
     let key = server::identity::generate_secret()?.reveal().clone().into_bytes();
     server::identity::write_private(&path, &key)?;
     Ok(Secret::new(key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_of_web_push_is_made_once_and_never_replaces_one_that_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut settings = Map::new();
+        vapid(folder.path(), &mut settings).unwrap();
+        let first = std::fs::read_to_string(folder.path().join("keys/vapid")).unwrap();
+        assert!(settings["key"].as_str().unwrap().ends_with("keys/vapid"));
+        vapid(folder.path(), &mut Map::new()).unwrap();
+        assert_eq!(std::fs::read_to_string(folder.path().join("keys/vapid")).unwrap(), first);
+        let mut named = Map::from_iter([("key".to_owned(), Value::from("env:VAPID"))]);
+        vapid(folder.path(), &mut named).unwrap();
+        assert_eq!(named["key"], "env:VAPID");
+    }
 }

@@ -1,7 +1,8 @@
 //! Syslog over UDP, TCP and TLS: RFC 3164, RFC 5424, CEF, LEEF and the format of Sophos' firewalls.
 //!
 //! Wire: RFC 5424 and 3164 (messages), 5426 (UDP), 6587 (TCP), 5425 (TLS). Syslog acknowledges nothing, so what can be promised is this: of a TCP
-//! or TLS sender we hold one window that is not yet synced, and read no further until it is; UDP datagrams that find no room are counted.
+//! or TLS sender we hold one window that is not yet synced, and read no further until it is; UDP datagrams that
+//! find no room in our queue are counted; those that the kernel drops before we read them are not seen here.
 
 mod batch;
 mod cef;

@@ -46,7 +46,8 @@ pub static CHANNEL: ChannelType = ChannelType {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// The service's private key on P-256, in URL-safe base64: 32 bytes, or PKCS #8 in DER. Example: `file:/var/lib/bartizan/keys/vapid`.
+    /// The service's private key on P-256, in URL-safe base64: 32 bytes, or PKCS #8 in DER. Default: one that the
+    /// service makes, `keys/vapid` in its data directory. Example: `file:/etc/bartizan/vapid`.
     pub key: SecretRef,
     /// Whom a push service may ask about us: a mail address or a page. Example: `mailto:soc@example.org`.
     pub contact: String,

@@ -124,9 +124,11 @@ impl Framer {
     }
 
     /// A message in Sophos' format that is whole though nothing follows it. Asked when the sender has been silent for a while.
-    pub fn quiet(&mut self) -> Option<Frame<'_>> {
+    ///
+    /// Odd quotes mean that more is to come, or that the firewall cut its last value or has a quote in one: after a `long` silence, the latter.
+    pub fn quiet(&mut self, long: bool) -> Option<Frame<'_>> {
         let rest = &self.buffer[self.start..];
-        let whole = sophos_start(rest) && memchr::memchr_iter(b'"', rest).count().is_multiple_of(2);
+        let whole = sophos_start(rest) && (long || memchr::memchr_iter(b'"', rest).count().is_multiple_of(2));
         let len = rest.len();
         whole.then_some(())?;
         self.give(Next::Message { from: 0, len, end: len, skip: Skip::Nothing, cut: false })
@@ -281,6 +283,14 @@ fn count(bytes: &[u8]) -> Count {
     }
 }
 
+/// A datagram without the count some senders put before it, if that is exactly its length.
+pub fn uncounted(datagram: &[u8]) -> &[u8] {
+    match count(datagram) {
+        Count::Is { digits, len } if digits + 1 + len == datagram.len() => &datagram[digits + 1..],
+        _ => datagram,
+    }
+}
+
 /// Whether a frame can start with these bytes.
 fn can_start(bytes: &[u8]) -> bool {
     match bytes.first() {
@@ -378,12 +388,15 @@ mod tests {
         let mut framer = Framer::new(1000);
         framer.push(br#"<30>device="SFW" a="1"#);
         assert_eq!(framer.next(), None);
-        assert_eq!(framer.quiet(), None);
+        assert_eq!(framer.quiet(false), None);
+        let mut cut = Framer::new(1000);
+        cut.push(br#"<30>device="SFW" a="1"#);
+        assert!(cut.quiet(true).is_some(), "a last value that is cut");
         framer.push(b"\"");
-        assert!(framer.quiet().is_some());
+        assert!(framer.quiet(false).is_some());
         assert_eq!(framer.pending(), 0);
         framer.push(b"<30>plain");
-        assert_eq!(framer.quiet(), None, "a line of anything else needs its end");
+        assert_eq!(framer.quiet(false), None, "a line of anything else needs its end");
     }
 
     #[test]

@@ -233,7 +233,7 @@ async fn serve(mut stream: impl AsyncRead + Unpin, peer: &str, shared: &Shared) 
             }
             Event::Silent(silence) => {
                 waited = Span(waited.ticks() + silence.ticks());
-                if let Some(frame) = framer.quiet() {
+                if let Some(frame) = framer.quiet(waited.ticks() >= HALF.ticks()) {
                     take(frame, &mut batch);
                 } else if waited.ticks() >= if framer.pending() > 0 { HALF.ticks() } else { shared.idle.ticks() } {
                     counts.dropped(if framer.pending() > 0 { "half_message" } else { "idle_connection" }, 1);

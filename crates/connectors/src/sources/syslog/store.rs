@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow::compute::concat_batches;
 use metrics::Label;
-use model::{Append, AppendError, Rows, Span, chain};
+use model::{Append, AppendError, Rows, Span, Timestamp, chain};
 use tokio::sync::{mpsc, oneshot};
 
 use super::batch::Taken;
@@ -21,6 +21,9 @@ pub const WINDOW: usize = 256 * 1024;
 const LARGEST: usize = 4 << 20;
 /// After an error of the log.
 const AGAIN: Span = Span(model::TICKS_PER_SECOND);
+/// How long a service that ends goes on trying to store what was read, and how often.
+const LAST: Span = Span(20 * model::TICKS_PER_SECOND);
+const OFTEN: Span = Span(model::TICKS_PER_SECOND / 10);
 
 /// A batch, and whom to tell when it is synced.
 pub struct Work {
@@ -43,6 +46,7 @@ pub async fn submit(door: &Door, taken: Taken) -> oneshot::Receiver<()> {
 pub async fn run(mut work: mpsc::Receiver<Work>, cx: SourceContext, labels: Vec<Label>) {
     let stored = metrics::counter!("bartizan_source_stored_total", labels.clone());
     let refused = metrics::counter!("bartizan_source_dropped_total", [labels, vec![Label::new("reason", "refused")]].concat());
+    let mut deadline = None;
     while let Some(first) = work.recv().await {
         let mut bytes = first.taken.bytes;
         let mut parts = vec![first];
@@ -67,12 +71,14 @@ pub async fn run(mut work: mpsc::Receiver<Work>, cx: SourceContext, labels: Vec<
         }
         let messages: usize = parts.iter().map(|part| part.taken.messages).sum();
         let rows = merge(parts.iter_mut().flat_map(|part| std::mem::take(&mut part.taken.rows)).collect());
-        match append(&cx, rows).await {
+        match append(&cx, rows, &mut deadline).await {
             Ok(()) => stored.increment(messages as u64),
-            Err(AppendError::Closed) => return,
             Err(error) => {
                 tracing::error!(error = %chain(&error), messages, "Syslog messages were not stored.");
                 refused.increment(messages as u64);
+                if matches!(error, AppendError::Closed) {
+                    continue; // their senders hear that nobody stores them
+                }
             }
         }
         for part in parts {
@@ -83,27 +89,38 @@ pub async fn run(mut work: mpsc::Receiver<Work>, cx: SourceContext, labels: Vec<
 }
 
 /// Appends, as often as it takes. The error is one that another try does not mend.
-async fn append(cx: &SourceContext, rows: Vec<Rows>) -> Result<(), AppendError> {
+///
+/// What was read is worth a wait even when the service ends, but not for ever: `deadline` is set by the first try after that.
+async fn append(cx: &SourceContext, rows: Vec<Rows>, deadline: &mut Option<Timestamp>) -> Result<(), AppendError> {
     if rows.is_empty() {
         return Ok(());
     }
     let append = Append { rows, key: None, position: None };
     loop {
-        match cx.writer.append(append.clone()).await {
+        let wait = match cx.writer.append(append.clone()).await {
             Ok(_) => return Ok(()),
             Err(AppendError::Busy { reason, retry_after_seconds }) => {
                 tracing::warn!(reason, "The workspace takes no rows; syslog senders wait.");
                 metrics::counter!("bartizan_source_waits_total").increment(1);
-                cx.clock.sleep(Span::seconds(i64::try_from(retry_after_seconds).unwrap_or(1).clamp(1, 5))).await;
+                Span::seconds(i64::try_from(retry_after_seconds).unwrap_or(1).clamp(1, 5))
             }
             Err(error @ AppendError::Log(_)) => {
                 tracing::error!(error = %chain(&error), "Syslog messages are not stored yet; will try again.");
-                cx.clock.sleep(AGAIN).await;
+                AGAIN
             }
             Err(error) => return Err(error),
-        }
+        };
         if cx.stop.is_cancelled() {
-            return Err(AppendError::Closed);
+            let now = cx.clock.now();
+            if now >= *deadline.get_or_insert(now + LAST) {
+                return Err(AppendError::Closed);
+            }
+            cx.clock.sleep(OFTEN).await;
+        } else {
+            tokio::select! {
+                () = cx.clock.sleep(wait) => {}
+                () = cx.stop.cancelled() => {}
+            }
         }
     }
 }

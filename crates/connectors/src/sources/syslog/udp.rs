@@ -11,6 +11,7 @@ use model::Timestamp;
 use tokio::sync::Notify;
 
 use super::batch::{Batch, Reader};
+use super::frame;
 use super::store::{Counts, Door, WINDOW, submit};
 use crate::SourceContext;
 
@@ -19,6 +20,8 @@ const QUEUE: usize = 32 << 20;
 /// How often the thread looks whether it should end.
 const LOOK: Duration = Duration::from_millis(200);
 const LARGEST_DATAGRAM: usize = 65_535;
+/// What the kernel is asked to hold for us between two reads; it gives no more than `net.core.rmem_max`.
+const KERNEL_BUFFER: usize = 8 << 20;
 
 #[derive(Default)]
 struct Queue {
@@ -28,6 +31,9 @@ struct Queue {
 }
 
 pub async fn serve(socket: UdpSocket, reader: Arc<Reader>, max: usize, door: Door, counts: Counts, cx: SourceContext) {
+    if let Err(error) = socket2::SockRef::from(&socket).set_recv_buffer_size(KERNEL_BUFFER) {
+        tracing::warn!(%error, listener = reader.listener, "the receive buffer of UDP stays small");
+    }
     let queue = Arc::new((Mutex::new(Queue::default()), Notify::new()));
     let thread = std::thread::Builder::new().name("syslog-udp".to_owned());
     let spawned = thread.spawn({
@@ -52,6 +58,9 @@ pub async fn serve(socket: UdpSocket, reader: Arc<Reader>, max: usize, door: Doo
             if last.0 != ip || last.1.is_empty() {
                 last = (ip, ip.to_string());
             }
+            // RFC 5426 has no counts, and `logger --udp --octet-count` sends them.
+            let bytes = frame::uncounted(bytes);
+            let len = bytes.len();
             let kept = &bytes[..len.min(max)];
             if let Some(reason) = batch.push(&reader, kept, len > max, &last.1, arrived) {
                 counts.dropped(reason, 1);
