@@ -7,13 +7,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use model::{Disk, DiskFile};
 
 /// The disk. Clones are the same disk.
 #[derive(Clone)]
-pub struct SimDisk(Arc<Mutex<Platter>>);
+pub struct SimDisk(Arc<Device>);
+
+#[derive(Default)]
+struct Device {
+    platter: Mutex<Platter>,
+    /// True while syncs of files wait.
+    held: Mutex<bool>,
+    released: Condvar,
+}
 
 #[derive(Default)]
 struct Platter {
@@ -65,7 +73,7 @@ impl Random {
 
 impl SimDisk {
     pub fn new(seed: u64) -> Self {
-        Self(Arc::new(Mutex::new(Platter { random: Random::new(seed), ..Platter::default() })))
+        Self(Arc::new(Device { platter: Mutex::new(Platter { random: Random::new(seed), ..Platter::default() }), ..Device::default() }))
     }
 
     /// The power fails at the `step`th operation from the disk's beginning: that one and all after it fail.
@@ -80,6 +88,18 @@ impl SimDisk {
     pub fn power_failed(&self) -> bool {
         let platter = self.platter();
         platter.power_fails_at.is_some_and(|at| platter.steps >= at)
+    }
+
+    /// From now on whoever syncs a file waits, until the answer is dropped: a slow disk, as slow as the test likes.
+    #[must_use]
+    pub fn hold_syncs(&self) -> Held {
+        *self.0.held.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        Held(self.clone())
+    }
+
+    fn wait_until_released(&self) {
+        let held = self.0.held.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.0.released.wait_while(held, |held| *held).unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Brings the power back: the disk has what a cut leaves.
@@ -149,7 +169,17 @@ impl SimDisk {
     }
 
     fn platter(&self) -> MutexGuard<'_, Platter> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.platter.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Syncs wait while this lives; see [`SimDisk::hold_syncs`].
+pub struct Held(SimDisk);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        *self.0.0.held.lock().unwrap_or_else(PoisonError::into_inner) = false;
+        self.0.0.released.notify_all();
     }
 }
 
@@ -237,6 +267,7 @@ impl DiskFile for Handle {
     }
 
     fn sync(&mut self) -> io::Result<()> {
+        self.disk.wait_until_released();
         self.platter()?.sync(self.id)
     }
 
