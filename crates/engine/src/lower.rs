@@ -24,6 +24,7 @@ use kql::ops::TableOp;
 use kql::plan::{AggregateCall, Expr as KqlExpr, ExprKind, Field, JoinKind, OrderKey, Rel, RelOp, TableRef};
 use model::{QueryError, Type};
 
+use crate::direct::{self, Readable};
 use crate::expr::{column, constant, expr, named, predicate};
 use crate::group::GroupOp;
 use crate::grouping::SummarizeOp;
@@ -35,21 +36,16 @@ use crate::unique::UniqueOp;
 use crate::values::{BatchesTable, null, rows_to_batch, scalar, schema_of};
 use crate::window::WindowOp;
 
-/// Where the rows of a `Scan` come from.
+/// Where the rows of a `Scan` come from. `columns` are the names in the table of `fields`.
 pub(crate) trait Tables {
-    /// `columns` are the names in the table of `fields`.
-    fn source(&self, table: &TableRef, fields: &[Field], columns: &[String]) -> Result<Source, QueryError>;
+    /// The table as it is read directly; nothing where its rows are in memory.
+    fn readable(&self, table: &TableRef, fields: &[Field], columns: &[String]) -> Result<Option<Readable>, QueryError>;
+
+    /// A table whose rows are in memory: columns are named by the ids of the fields asked for.
+    fn source(&self, table: &TableRef, fields: &[Field], columns: &[String]) -> Result<Arc<dyn TableProvider>, QueryError>;
 
     /// The rows, where they are in memory.
     fn rows(&self, table: &TableRef, fields: &[Field], columns: &[String]) -> Result<Option<RecordBatch>, QueryError>;
-}
-
-/// A table as DataFusion reads it.
-pub(crate) struct Source {
-    /// Columns are named by the ids of the fields asked for; it may have others, for `condition`.
-    pub provider: Arc<dyn TableProvider>,
-    /// Which of its rows the query may see.
-    pub condition: Option<Expr>,
 }
 
 pub(crate) struct Lowering<'a> {
@@ -83,15 +79,13 @@ impl<'a> Lowering<'a> {
 
     /// A plan that has at least the fields of `rel`.
     pub(crate) fn lower(&mut self, rel: &Rel, ordered: bool) -> Lowered {
+        let tables = self.tables;
+        let find = |table: &TableRef, fields: &[Field], columns: &[String]| tables.readable(table, fields, columns);
+        if let Some(provider) = direct::plan(rel, &self.runtime, &find)? {
+            return scan("direct", provider);
+        }
         match &rel.op {
-            RelOp::Scan { table, columns } => {
-                let source = self.tables.source(table, &rel.fields, columns)?;
-                let scanned = scan(&table.name, source.provider)?;
-                match source.condition {
-                    Some(condition) => Ok(LogicalPlan::Filter(Filter::try_new(condition, Arc::new(scanned)).map_err(broken)?)),
-                    None => Ok(scanned),
-                }
-            }
+            RelOp::Scan { table, columns } => scan(&table.name, self.tables.source(table, &rel.fields, columns)?),
             RelOp::Values { rows } if rel.fields.is_empty() && rows.len() == 1 => {
                 Ok(LogicalPlan::EmptyRelation(EmptyRelation { produce_one_row: true, schema: Arc::new(DFSchema::empty()) }))
             }
