@@ -26,6 +26,7 @@ use kql::eval::Runtime;
 use kql::plan::{AggregateCall, ColumnId, Expr, ExprKind, Field, OrderKey, Rel, RelOp, TableRef};
 use model::QueryError;
 
+pub(crate) use bounds::Exact;
 pub(crate) use file::{Footers, ParquetFile};
 pub(crate) use source::{Part, Parts, ScanColumn};
 
@@ -74,7 +75,8 @@ impl Chain {
             }
             RelOp::Shared { input, .. } => {
                 let mut chain = Self::of(input)?;
-                let outputs = rel.fields.iter().zip(&input.fields).map(|(field, from)| Some((field.id, chain.over_table(&Expr::column(from))?)));
+                let outputs =
+                    rel.fields.iter().zip(&input.fields).map(|(field, from)| Some((field.id, chain.over_table(&Expr::column(from))?)));
                 chain.outputs = outputs.collect::<Option<_>>()?;
                 Some(chain)
             }
@@ -109,7 +111,7 @@ impl Chain {
 }
 
 /// The table under `where`, `extend` and `project`.
-fn bottom(rel: &Rel) -> Option<(&TableRef, &[Field], &[String])> {
+pub(crate) fn bottom(rel: &Rel) -> Option<(&TableRef, &[Field], &[String])> {
     let mut below = rel;
     loop {
         below = match &below.op {

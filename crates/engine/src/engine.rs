@@ -9,8 +9,7 @@ use kql::eval::Runtime;
 use kql::plan::Field;
 use kql::syntax::codes::is_tolerated;
 use model::{
-    Answer, Clock, Column, Diagnostic, DiagnosticKind, Query, QueryEngine, QueryError, QueryStats, Span, TableName, Timestamp,
-    Type,
+    Answer, Clock, Column, Diagnostic, DiagnosticKind, Query, QueryEngine, QueryError, QueryStats, Span, TableName, Timestamp, Type,
 };
 use tokio::runtime;
 

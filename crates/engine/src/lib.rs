@@ -30,6 +30,8 @@ mod scalar;
 mod scan;
 mod schema;
 mod session;
+mod sorting;
+mod together;
 mod unique;
 mod values;
 mod window;

@@ -244,7 +244,7 @@ impl Tables for Run {
         }
         if let Some(file) = self.parquet(&table.name) {
             let mut parts = Parts::default();
-            parts.add(file);
+            parts.add(file, Vec::new());
             let columns = columns.iter().zip(fields).map(|(name, field)| ScanColumn::of_file(name, field.ty)).collect();
             return Ok(Some(Readable { parts, columns, hidden: Vec::new(), conditions: Vec::new() }));
         }

@@ -10,7 +10,7 @@ use kql::plan::{ColumnId, Expr, Field};
 use model::{INGESTION_TIME, QueryError, Scope, Timestamp, Type};
 use workspace::{Snapshot, TimeRange, tenth_name};
 
-use crate::direct::{Footers, Part, Parts, Readable, ScanColumn};
+use crate::direct::{Exact, Footers, Part, Parts, Readable, ScanColumn};
 use crate::values::with_columns;
 
 /// The column that an answer's `timespan` is about.
@@ -56,7 +56,10 @@ pub(crate) fn readable(
     let mut parts = Parts::default();
     for file in snapshot.files.iter().filter(|file| generated(file.time) && ingested(file.ingested)) {
         let opened = footers.open(&file.path);
-        parts.add(&opened.map_err(|why| QueryError::Run(format!("`{}` cannot be read: {why}", file.path.display())))?);
+        let opened = opened.map_err(|why| QueryError::Run(format!("`{}` cannot be read: {why}", file.path.display())))?;
+        let exact = |name: &str, time: TimeRange| Exact { name: name.to_owned(), least: time.first.ticks(), most: time.last.ticks() };
+        let generated = file.time.filter(|_| timed).map(|time| exact(TIME_GENERATED, time));
+        parts.add(&opened, generated.into_iter().chain([exact(INGESTION_TIME, file.ingested)]).collect());
     }
     let memory = snapshot.memory.iter().filter(|batch| generated(batch.time) && ingested(batch.ingested));
     parts.parts.extend(memory.map(|batch| Part::Memory(batch.batch.clone())));

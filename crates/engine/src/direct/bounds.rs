@@ -56,24 +56,36 @@ impl Bound {
         Some(Bound { column, range })
     }
 
-    pub(crate) fn may_hold(&self, file: &ParquetFile, group: usize, columns: &[ScanColumn]) -> bool {
+    /// `exact` are the ranges of columns that are known from elsewhere.
+    pub(crate) fn may_hold(&self, file: &ParquetFile, group: usize, columns: &[ScanColumn], exact: &[Exact]) -> bool {
         let Some(column) = columns.get(self.column) else { return true };
         let Some(name) = &column.physical else { return true };
+        let known = || match exact.iter().find(|exact| exact.name == column.name) {
+            Some(exact) => Some((exact.least, exact.most)),
+            None => ends(column, file, group),
+        };
         match &self.range {
             Range::AnyText(texts) => {
                 let Some((least, greatest)) = file.texts(group, name) else { return true };
                 texts.iter().any(|text| least <= text.as_bytes() && text.as_bytes() <= greatest)
             }
-            Range::Longs(from, until) => known(column, name, file, group).is_none_or(|(least, most)| least <= *until && *from <= most),
-            Range::AnyLong(any) => {
-                known(column, name, file, group).is_none_or(|(least, most)| any.iter().any(|value| least <= *value && *value <= most))
-            }
+            Range::Longs(from, until) => known().is_none_or(|(least, most)| least <= *until && *from <= most),
+            Range::AnyLong(any) => known().is_none_or(|(least, most)| any.iter().any(|value| least <= *value && *value <= most)),
         }
     }
 }
 
+/// The least and the greatest value of a column of whole numbers or instants in a file, whose footer may round them.
+#[derive(Clone, Debug)]
+pub(crate) struct Exact {
+    pub name: String,
+    pub least: i64,
+    pub most: i64,
+}
+
 /// The least and the greatest value, as a query sees them.
-fn known(column: &ScanColumn, name: &str, file: &ParquetFile, group: usize) -> Option<(i64, i64)> {
+pub(crate) fn ends(column: &ScanColumn, file: &ParquetFile, group: usize) -> Option<(i64, i64)> {
+    let name = column.physical.as_deref()?;
     let (least, most) = file.longs(group, name)?;
     match (column.ty, file.unit(name)) {
         (Type::Datetime, Some(unit)) => {
@@ -100,9 +112,10 @@ fn native(op: Operator) -> Option<Native> {
 fn longs(native: Native, value: i64) -> Option<Range> {
     Some(match native {
         Native::Equal => Range::Longs(value, value),
-        // A file may round what it knows: the bound itself is always included.
-        Native::Less | Native::LessOrEqual => Range::Longs(i64::MIN, value),
-        Native::Greater | Native::GreaterOrEqual => Range::Longs(value, i64::MAX),
+        Native::Less => Range::Longs(i64::MIN, value.checked_sub(1)?),
+        Native::LessOrEqual => Range::Longs(i64::MIN, value),
+        Native::Greater => Range::Longs(value.checked_add(1)?, i64::MAX),
+        Native::GreaterOrEqual => Range::Longs(value, i64::MAX),
         _ => return None,
     })
 }
@@ -123,7 +136,9 @@ fn collect(condition: &Expr, fields: &[Field], runtime: &Runtime, found: &mut Ve
             let list: Option<Vec<Value>> = list.iter().map(|part| constant(part, runtime)).collect();
             let Some(list) = list else { return };
             let range = match value.ty {
-                Type::String => list.iter().map(|value| text(value).filter(|text| !text.is_empty())).collect::<Option<_>>().map(Range::AnyText),
+                Type::String => {
+                    list.iter().map(|value| text(value).filter(|text| !text.is_empty())).collect::<Option<_>>().map(Range::AnyText)
+                }
                 ty => list.iter().map(|value| long(value, ty)).collect::<Option<_>>().map(Range::AnyLong),
             };
             found.extend(range.map(|range| Bound { column, range }));
@@ -143,7 +158,9 @@ fn collect(condition: &Expr, fields: &[Field], runtime: &Runtime, found: &mut Ve
             };
             let Some(value) = value else { return };
             let range = match left.ty {
-                Type::String if native == Native::Equal => text(&value).filter(|text| !text.is_empty()).map(|text| Range::AnyText(vec![text])),
+                Type::String if native == Native::Equal => {
+                    text(&value).filter(|text| !text.is_empty()).map(|text| Range::AnyText(vec![text]))
+                }
                 ty => long(&value, ty).and_then(|value| longs(native, value)),
             };
             found.extend(range.map(|range| Bound { column, range }));

@@ -366,7 +366,8 @@ impl Program {
     }
 }
 
-fn trues(array: &BooleanArray) -> BooleanBuffer {
+/// Where it is true; null is false.
+pub(crate) fn trues(array: &BooleanArray) -> BooleanBuffer {
     match array.nulls() {
         Some(nulls) => array.values() & nulls.inner(),
         None => array.values().clone(),

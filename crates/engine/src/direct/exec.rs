@@ -7,6 +7,7 @@ use arrow::datatypes::SchemaRef;
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::config::ConfigOptions;
 use datafusion::common::runtime::SpawnedTask;
 use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -14,8 +15,11 @@ use datafusion::common::{DataFusionError, Result, Statistics, internal_err};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_expr::expressions::DynamicFilterPhysicalExpr;
+use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::filter_pushdown::{ChildPushdownResult, FilterPushdownPhase, FilterPushdownPropagation};
 use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
@@ -25,7 +29,7 @@ use model::Type;
 
 use super::bounds::Bound;
 use super::column::{Program, Root, batch};
-use super::source::{Part, PartReader, Parts, Plan, ScanColumn, Worker, fetch};
+use super::source::{Part, PartReader, Partner, Parts, Plan, ScanColumn, Worker, fetch};
 use super::summarize::{Call, Grouped, Summarize};
 use super::top::{self, Top};
 use crate::values::{schema_of, with_columns};
@@ -129,7 +133,7 @@ impl TableProvider for DirectTable {
             }
         };
         let schema = Arc::new(schema_of(&self.fields).project(&wanted)?);
-        let plan = Plan { columns: self.columns.clone(), wanted: reads, conditions: self.conditions.clone() };
+        let plan = Plan { columns: self.columns.clone(), wanted: reads, conditions: self.conditions.clone(), partners: Vec::new() };
         let job = Job { parts, plan, program: self.program.clone(), shape, types, schema: schema.clone(), places };
         let one = Partitioning::UnknownPartitioning(1);
         let properties = PlanProperties::new(EquivalenceProperties::new(schema), one, EmissionType::Incremental, Boundedness::Bounded);
@@ -161,6 +165,7 @@ fn narrowed(summarize: &Summarize, wanted: &[usize]) -> (Summarize, Vec<usize>) 
 }
 
 /// All that the threads of one scan need.
+#[derive(Clone)]
 struct Job {
     parts: Vec<Part>,
     plan: Plan,
@@ -236,7 +241,12 @@ impl Job {
         Ok((out, held))
     }
 
-    async fn groups(&self, parts: std::ops::Range<usize>, held: MemoryReservation, counts: &Counts) -> Result<(Grouped, MemoryReservation)> {
+    async fn groups(
+        &self,
+        parts: std::ops::Range<usize>,
+        held: MemoryReservation,
+        counts: &Counts,
+    ) -> Result<(Grouped, MemoryReservation)> {
         let Shape::Groups { summarize } = &self.shape else { return internal_err!("these are no groups") };
         let mut worker = Worker::default();
         let mut grouped = summarize.start()?;
@@ -252,11 +262,35 @@ impl Job {
         Ok((grouped, held))
     }
 
-    async fn best(&self, parts: std::ops::Range<usize>, held: MemoryReservation, counts: &Counts) -> Result<(top::Best, MemoryReservation)> {
+    /// Of the parts, which hold the best keys first.
+    fn by_promise(&self, top: &Top) -> Vec<(usize, Option<i64>)> {
+        let mut parts: Vec<(usize, Option<i64>)> = self.parts.iter().enumerate().map(|(at, part)| (at, self.promise(top, part))).collect();
+        let descending = top.keys.first().is_some_and(|(_, _, options)| options.descending);
+        parts.sort_by_key(|(at, promise)| (promise.is_some(), promise.map(|best| if descending { !best } else { best }), *at));
+        parts
+    }
+
+    /// The best first key that a part can have.
+    fn promise(&self, top: &Top, part: &Part) -> Option<i64> {
+        let (root, _, options) = top.keys.first()?;
+        let Root::Column(at) = root else { return None };
+        let (least, most) = part.ends(self.plan.columns.get(*at)?)?;
+        Some(if options.descending { most } else { least })
+    }
+
+    async fn best(
+        &self,
+        parts: Vec<(usize, Option<i64>)>,
+        held: MemoryReservation,
+        counts: &Counts,
+    ) -> Result<(top::Best, MemoryReservation)> {
         let Shape::Top { top, .. } = &self.shape else { return internal_err!("this is no top") };
         let mut worker = Worker::default();
         let mut best = top::Best::default();
-        for at in parts {
+        for (at, promise) in parts {
+            if promise.is_some_and(|promise| top.is_beaten(&best, promise)) {
+                continue;
+            }
             let mut reader = PartReader::new(&self.plan, &self.program, &self.parts[at]);
             while let Some(passed) = reader.next(&mut worker)? {
                 top.push(&mut best, &self.program, at, &passed, &mut worker.memo)?;
@@ -337,6 +371,39 @@ impl ExecutionPlan for DirectExec {
 
     fn with_new_children(self: Arc<Self>, _: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
         Ok(self)
+    }
+
+    fn handle_child_pushdown_result(
+        &self,
+        phase: FilterPushdownPhase,
+        result: ChildPushdownResult,
+        _: &ConfigOptions,
+    ) -> Result<FilterPushdownPropagation<Arc<dyn ExecutionPlan>>> {
+        let mut answer = FilterPushdownPropagation::all_unsupported(result.clone());
+        let Shape::Rows { outputs } = &self.job.shape else { return Ok(answer) };
+        if phase != FilterPushdownPhase::Post || self.limit.is_some() {
+            return Ok(answer);
+        }
+        let mut partners = self.job.plan.partners.clone();
+        for filter in result.parent_filters.into_iter().map(|parent| parent.filter) {
+            // Only of texts, which are never null: a join here matches null with null, and what it knows leaves null out.
+            let columns: Vec<_> = collect_columns(&filter).into_iter().collect();
+            if filter.downcast_ref::<DynamicFilterPhysicalExpr>().is_some()
+                && let [column] = &columns[..]
+                && self.job.types.get(column.index()) == Some(&Type::String)
+                && let Some(root) = outputs.get(column.index())
+            {
+                partners.push(Partner::new(root.clone(), column.name(), filter)?);
+            }
+        }
+        if partners.len() > self.job.plan.partners.len() {
+            let mut job = self.job.as_ref().clone();
+            job.plan.partners = partners;
+            let (properties, metrics) = (self.properties.clone(), ExecutionPlanMetricsSet::new());
+            answer.updated_node =
+                Some(Arc::new(Self { job: Arc::new(job), limit: self.limit, threads: self.threads, properties, metrics }));
+        }
+        Ok(answer)
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
@@ -423,12 +490,12 @@ async fn grouped(job: Arc<Job>, threads: usize, reserve: impl Fn() -> MemoryRese
 
 async fn found(job: Arc<Job>, threads: usize, reserve: impl Fn() -> MemoryReservation, counts: Counts) -> Result<RecordBatch> {
     let Shape::Top { top, .. } = &job.shape else { return internal_err!("this is no top") };
-    let tasks: Vec<_> = job
-        .runs(threads)
-        .into_iter()
-        .map(|run| {
+    let parts = job.by_promise(top);
+    let tasks: Vec<_> = (0..threads.min(parts.len()))
+        .map(|thread| {
             let (job, held, counts) = (job.clone(), reserve(), counts.clone());
-            SpawnedTask::spawn(async move { job.best(run, held, &counts).await })
+            let parts = parts.iter().copied().skip(thread).step_by(threads).collect();
+            SpawnedTask::spawn(async move { job.best(parts, held, &counts).await })
         })
         .collect();
     let mut best = top::Best::default();

@@ -54,10 +54,6 @@ impl ParquetFile {
         self.footer.metadata().row_groups()
     }
 
-    pub(crate) fn rows(&self) -> u64 {
-        self.groups().iter().map(|group| group.num_rows().max(0) as u64).sum()
-    }
-
     pub(crate) fn has(&self, column: &str) -> bool {
         self.places.contains_key(column)
     }
@@ -93,6 +89,11 @@ impl ParquetFile {
             Statistics::Int64(known) => Some((*known.min_opt()?, *known.max_opt()?)),
             _ => None,
         }
+    }
+
+    /// Whether a column is known to have no null in a row group.
+    pub(crate) fn is_full(&self, group: usize, column: &str) -> bool {
+        self.chunk(group, column).and_then(|chunk| chunk.statistics()?.null_count_opt()) == Some(0)
     }
 
     /// Bounds of the texts of a column in a row group: none is less than the first or greater than the second.

@@ -11,7 +11,7 @@ use datafusion::common::{Result, internal_err};
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use model::Type;
 
-use super::column::{Col, Coded};
+use super::column::{Coded, Col};
 
 /// Types that can be keys here.
 pub(crate) fn is_key(ty: Type) -> bool {
@@ -109,7 +109,7 @@ enum Values {
 impl Values {
     fn new(ty: Type) -> Self {
         match ty {
-            Type::String | Type::Guid | Type::Dynamic => Values::Text(Texts { filled: ty == Type::String, ..Texts::default() }),
+            Type::String | Type::Guid | Type::Dynamic => Values::Text(Texts::new(ty)),
             _ => Values::Long(Longs::default()),
         }
     }
@@ -154,7 +154,7 @@ impl Values {
 
     fn size(&self) -> usize {
         match self {
-            Values::Text(texts) => texts.all.capacity() + (texts.ends.capacity() + texts.map.capacity()) * 8 + texts.table.capacity() * 5,
+            Values::Text(texts) => texts.size(),
             Values::Long(longs) => longs.values.capacity() * 16 + longs.table.capacity() * 17,
         }
     }
@@ -162,7 +162,7 @@ impl Values {
 
 /// Every text once, under a number.
 #[derive(Default)]
-struct Texts {
+pub(crate) struct Texts {
     all: String,
     ends: Vec<usize>,
     table: HashTable<u32>,
@@ -177,6 +177,19 @@ struct Texts {
 }
 
 impl Texts {
+    pub(crate) fn new(ty: Type) -> Self {
+        Self { filled: ty == Type::String, ..Self::default() }
+    }
+
+    /// Texts so far.
+    pub(crate) fn count(&self) -> usize {
+        self.ends.len()
+    }
+
+    pub(crate) fn size(&self) -> usize {
+        self.all.capacity() + (self.ends.capacity() + self.map.capacity()) * 8 + self.table.capacity() * 5
+    }
+
     fn get(&self, number: u32) -> Option<&str> {
         if self.null == Some(number) { None } else { Some(text(&self.all, &self.ends, number)) }
     }
@@ -203,7 +216,8 @@ impl Texts {
         number
     }
 
-    fn coded(&mut self, coded: &Coded) -> Result<Vec<u32>> {
+    /// The number of the text of each row.
+    pub(crate) fn coded(&mut self, coded: &Coded) -> Result<Vec<u32>> {
         let Some(values) = coded.values.as_string_view_opt() else {
             return internal_err!("a key of texts is {}", coded.values.data_type());
         };

@@ -5,14 +5,16 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, Int8Array, Int64Array};
 use arrow::buffer::BooleanBuffer;
-use arrow::datatypes::{DataType, Int8Type, Int64Type, TimeUnit, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, Field, Int8Type, Int64Type, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
 use arrow::record_batch::RecordBatch;
 use datafusion::common::{DataFusionError, Result};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::utils::reassign_expr_columns;
 use model::{Type, UNIX_EPOCH_TICKS};
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, RowSelection, RowSelector};
 
-use super::bounds::Bound;
-use super::column::{Col, Dictionary, Memo, Program, Root, Rows};
+use super::bounds::{Bound, Exact, ends};
+use super::column::{Col, Dictionary, Memo, Program, Root, Rows, trues};
 use super::file::ParquetFile;
 use crate::internal::fill;
 
@@ -28,20 +30,21 @@ pub(crate) struct Parts {
 #[derive(Clone, Debug)]
 pub(crate) enum Part {
     /// A row group.
-    Group { file: Arc<ParquetFile>, group: usize, rows: usize },
+    Group {
+        file: Arc<ParquetFile>,
+        group: usize,
+        rows: usize,
+    },
     Memory(RecordBatch),
 }
 
 impl Parts {
-    pub(crate) fn add(&mut self, file: &Arc<ParquetFile>) {
+    pub(crate) fn add(&mut self, file: &Arc<ParquetFile>, exact: Vec<Exact>) {
+        let exact: Arc<[Exact]> = exact.into();
         for (group, known) in file.groups().iter().enumerate() {
             let rows = usize::try_from(known.num_rows()).unwrap_or(0);
-            self.parts.push(Part::Group { file: file.clone(), group, rows });
+            self.parts.push(Part::Group { file: file.clone(), group, rows, exact: exact.clone() });
         }
-    }
-
-    pub(crate) fn rows(&self) -> usize {
-        self.parts.iter().map(Part::rows).sum()
     }
 }
 
@@ -53,10 +56,18 @@ impl Part {
         }
     }
 
+    /// The least and the greatest value of a column, where all rows have one.
+    pub(crate) fn ends(&self, column: &ScanColumn) -> Option<(i64, i64)> {
+        match self {
+            Part::Group { file, group, .. } if file.is_full(*group, column.physical.as_deref()?) => ends(column, file, *group),
+            _ => None,
+        }
+    }
+
     /// False where none of its rows can pass.
     pub(crate) fn may_hold(&self, columns: &[ScanColumn], bounds: &[Bound]) -> bool {
         match self {
-            Part::Group { file, group, .. } => bounds.iter().all(|bound| bound.may_hold(file, *group, columns)),
+            Part::Group { file, group, exact, .. } => bounds.iter().all(|bound| bound.may_hold(file, *group, columns, exact)),
             Part::Memory(batch) => batch.num_rows() > 0,
         }
     }
@@ -87,10 +98,55 @@ impl ScanColumn {
 }
 
 /// What reading a part needs to know: the columns of the scan, which of them answers look at, and what rows must satisfy.
+#[derive(Clone)]
 pub(crate) struct Plan {
     pub columns: Vec<ScanColumn>,
     pub wanted: Vec<usize>,
     pub conditions: Vec<Root>,
+    pub partners: Vec<Partner>,
+}
+
+impl Plan {
+    fn takes_all(&self) -> bool {
+        self.conditions.is_empty() && self.partners.is_empty()
+    }
+}
+
+/// A column of texts that has a partner in a join: what the join knows of its other side once that has been read.
+#[derive(Clone)]
+pub(crate) struct Partner {
+    root: Root,
+    schema: SchemaRef,
+    knows: Arc<dyn PhysicalExpr>,
+}
+
+impl Partner {
+    /// `name` is the column's in `knows`, which looks at no other.
+    pub(crate) fn new(root: Root, name: &str, knows: Arc<dyn PhysicalExpr>) -> Result<Self> {
+        let schema = Arc::new(Schema::new(vec![Field::new(name, DataType::Utf8View, true)]));
+        let knows = reassign_expr_columns(knows, &schema)?;
+        Ok(Self { root, schema, knows })
+    }
+
+    /// Which rows may find a partner.
+    fn truth(&self, program: &Program, rows: &Rows, memo: &mut Memo, known: &mut Option<(u64, Vec<bool>)>) -> Result<BooleanBuffer> {
+        let coded = match program.eval(&self.root, rows, memo)? {
+            Col::Coded(coded) if coded.values.len() / 2 <= rows.len => coded,
+            col => return self.ask(col.array()?),
+        };
+        if known.as_ref().is_none_or(|(stamp, _)| *stamp != coded.stamp) {
+            *known = Some((coded.stamp, self.ask(coded.values.clone())?.iter().collect()));
+        }
+        let truth = known.as_ref().map(|(_, truth)| truth.as_slice()).unwrap_or_default();
+        Ok(BooleanBuffer::collect_bool(rows.len, |row| truth.get(coded.codes[row] as usize) == Some(&true)))
+    }
+
+    fn ask(&self, texts: ArrayRef) -> Result<BooleanBuffer> {
+        let rows = texts.len();
+        let batch = RecordBatch::try_new(self.schema.clone(), vec![fill(texts)])?;
+        let answer = self.knows.evaluate(&batch)?.into_array(rows)?;
+        Ok(trues(answer.as_boolean()))
+    }
 }
 
 /// What was read.
@@ -105,6 +161,7 @@ pub(crate) struct Read {
 pub(crate) struct Worker {
     pub memo: Memo,
     dictionaries: Vec<Dictionary>,
+    partners: Vec<Option<(u64, Vec<bool>)>>,
     stamps: u64,
     pub read: Read,
 }
@@ -130,7 +187,8 @@ enum State {
     Late {
         kept: Vec<(usize, Col)>,
         positions: Vec<u32>,
-        reader: Option<(ParquetRecordBatchReader, Vec<usize>)>,
+        reader: ParquetRecordBatchReader,
+        columns: Vec<usize>,
         /// Of the rows that are left, how many have been handed on.
         done: usize,
     },
@@ -179,7 +237,7 @@ impl<'a> PartReader<'a> {
                             self.state = State::Done;
                             return self.memory(batch, worker);
                         }
-                        Part::Group { file, group, rows } => self.state = self.start(file, *group, *rows, worker)?,
+                        Part::Group { file, group, rows, .. } => self.state = self.start(file, *group, *rows, worker)?,
                     }
                 }
                 State::Whole { reader, columns } => {
@@ -194,7 +252,7 @@ impl<'a> PartReader<'a> {
                     if let State::Whole { columns: place, .. } = &mut self.state {
                         *place = columns;
                     }
-                    if self.plan.conditions.is_empty() {
+                    if self.plan.takes_all() {
                         return Ok(Some(Passed { rows, positions: Positions::From(first as u32) }));
                     }
                     let mask = self.mask(&rows, worker)?;
@@ -202,29 +260,18 @@ impl<'a> PartReader<'a> {
                         return Ok(Some(passed));
                     }
                 }
-                State::Late { kept, positions, reader, done } => {
+                State::Late { kept, positions, reader, columns, done } => {
                     let from = *done;
-                    let (len, batch) = match reader {
-                        None => (positions.len(), None),
-                        Some((reader, columns)) => match reader.next().transpose()? {
-                            Some(batch) => (batch.num_rows(), Some((batch, columns.clone()))),
-                            None => (0, None),
-                        },
-                    };
-                    if len == 0 || from + len > positions.len() {
+                    let Some(batch) = reader.next().transpose()?.filter(|batch| from + batch.num_rows() <= positions.len()) else {
                         self.state = State::Done;
                         continue;
-                    }
+                    };
+                    let len = batch.num_rows();
                     *done += len;
                     let places = Positions::At(positions[from..from + len].to_vec());
                     let kept: Vec<(usize, Col)> = kept.iter().map(|(at, col)| (*at, col.slice(from, len))).collect();
-                    if reader.is_none() {
-                        self.state = State::Done;
-                    }
-                    let mut rows = match batch {
-                        Some((batch, columns)) => self.rows(&batch, &columns, worker)?,
-                        None => Rows { len, columns: vec![None; self.plan.columns.len()] },
-                    };
+                    let columns = columns.clone();
+                    let mut rows = self.rows(&batch, &columns, worker)?;
                     for (at, col) in kept {
                         rows.columns[at] = Some(col);
                     }
@@ -236,7 +283,8 @@ impl<'a> PartReader<'a> {
 
     fn start(&self, file: &ParquetFile, group: usize, rows: usize, worker: &mut Worker) -> Result<State> {
         let mut first = Vec::new();
-        self.plan.conditions.iter().for_each(|root| self.program.reads(root, &mut first));
+        let partners = self.plan.partners.iter().map(|partner| &partner.root);
+        self.plan.conditions.iter().chain(partners).for_each(|root| self.program.reads(root, &mut first));
         let others: Vec<usize> = self.plan.wanted.iter().copied().filter(|at| !first.contains(at)).collect();
         if first.is_empty() || others.is_empty() {
             let mut all = first;
@@ -267,7 +315,7 @@ impl<'a> PartReader<'a> {
         let kept = keep.into_iter().zip(&parts).map(|(at, parts)| Ok((at, Col::concat(parts)?))).collect::<Result<Vec<_>>>()?;
         let selection = selection(&bits, positions.len());
         let reader = self.open(file, group, &others, selection, worker)?;
-        Ok(State::Late { kept, positions, reader: Some((reader, others)), done: 0 })
+        Ok(State::Late { kept, positions, reader, columns: others, done: 0 })
     }
 
     fn open(
@@ -311,6 +359,14 @@ impl<'a> PartReader<'a> {
                 None => truth,
             });
         }
+        worker.partners.resize(self.plan.partners.len(), None);
+        for (partner, known) in self.plan.partners.iter().zip(&mut worker.partners) {
+            let truth = partner.truth(self.program, rows, &mut worker.memo, known)?;
+            mask = Some(match mask {
+                Some(mask) => &mask & &truth,
+                None => truth,
+            });
+        }
         Ok(mask.unwrap_or_else(|| BooleanBuffer::new_set(rows.len)))
     }
 
@@ -324,7 +380,7 @@ impl<'a> PartReader<'a> {
             })))
         });
         let rows = Rows { len, columns: columns.collect::<Result<_>>()? };
-        if self.plan.conditions.is_empty() {
+        if self.plan.takes_all() {
             return Ok(Some(Passed { rows, positions: Positions::From(0) }));
         }
         let mask = self.mask(&rows, worker)?;
@@ -384,14 +440,14 @@ pub(crate) fn fetch(plan: &Plan, program: &Program, part: &Part, columns: &[usiz
     match part {
         Part::Memory(_) => {
             let keep: BooleanBuffer = BooleanBuffer::collect_bool(part.rows(), |row| places.binary_search(&(row as u32)).is_ok());
-            let bare = Plan { columns: plan.columns.clone(), wanted: columns.to_vec(), conditions: Vec::new() };
+            let bare = Plan { columns: plan.columns.clone(), wanted: columns.to_vec(), conditions: Vec::new(), partners: Vec::new() };
             let Some(all) = PartReader::new(&bare, program, part).next(worker)? else {
                 return Ok(Rows { len: 0, columns: vec![None; plan.columns.len()] });
             };
             let some = passed(all.rows, keep, 0, columns)?;
             Ok(some.map_or_else(|| Rows { len: 0, columns: vec![None; plan.columns.len()] }, |some| some.rows))
         }
-        Part::Group { file, group, rows } => {
+        Part::Group { file, group, rows, .. } => {
             let reader = reading.open(file, *group, columns, Some(select(places, *rows)), worker)?;
             let mut parts = Vec::new();
             let mut len = 0;

@@ -1,12 +1,12 @@
 //! `summarize` while rows are read: groups are numbered by [`Keys`], aggregates are those of the table, and most rows never reach them.
 //!
-//! - An aggregate that a repeated value does not change (`dcount`, `make_set`, `min` …) sees each pair of group and code once a dictionary.
+//! - An aggregate that a repeated value does not change (`dcount`, `make_set`, `min` …) sees most pairs of group and text once.
 //! - `arg_max` and `arg_min` see the best row of each group of those read together, and none that a former one beat.
 
 use std::cmp::Ordering;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanBufferBuilder, UInt32Array};
-use arrow::datatypes::{Int32Type, Int64Type};
+use arrow::datatypes::{DataType, Int32Type, Int64Type};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::common::{DataFusionError, Result, exec_err};
 use kql::Value;
@@ -14,7 +14,7 @@ use kql::aggregates::{AggregateFn, Emit, Groups, Start};
 use model::Type;
 
 use super::column::{Coded, Col, Memo, Program, Root, Rows, positional};
-use super::keys::Keys;
+use super::keys::{Keys, Texts};
 use crate::internal::fill;
 
 /// Keys and aggregates, compiled.
@@ -83,7 +83,7 @@ impl Summarize {
         Ok(Grouped {
             keys: Keys::new(&self.key_types),
             groups: groups.collect::<Result<_>>()?,
-            pairs: self.calls.iter().map(|_| Pairs::default()).collect(),
+            pairs: self.calls.iter().map(|call| Pairs::new(call.types.first().copied())).collect(),
             best: self.orders.iter().map(|_| Best::default()).collect(),
         })
     }
@@ -101,7 +101,7 @@ impl Summarize {
             let args = call.args.iter().map(|arg| program.eval(arg, rows, memo)).collect::<Result<Vec<_>>>()?;
             let some = match (call.rows, args.first()) {
                 (Seen::Best(order), _) => winners.get(order).cloned().flatten(),
-                (Seen::Distinct, Some(Col::Coded(coded))) => pairs.fresh(coded, &members, total),
+                (Seen::Distinct, Some(Col::Coded(coded))) => pairs.fresh(coded, &members, total)?,
                 _ => None,
             };
             match some {
@@ -160,50 +160,65 @@ impl Grouped {
     pub(crate) fn size(&self) -> usize {
         self.keys.size()
             + self.groups.iter().map(|groups| groups.size()).sum::<usize>()
-            + self.pairs.iter().map(|pairs| pairs.seen.capacity() / 8).sum::<usize>()
+            + self.pairs.iter().map(Pairs::size).sum::<usize>()
             + self.best.iter().map(|best| best.order.capacity() * 17).sum::<usize>()
     }
 }
 
-/// Most bits to mark pairs of group and code with.
-const MOST_PAIRS: usize = 1 << 25;
+/// Most bits to mark pairs of group and text with.
+const MOST_PAIRS: usize = 1 << 26;
 
-/// Pairs of group and code that have been seen.
+/// Pairs of group and text that have been seen. Texts are numbered over all dictionaries, as keys are.
 struct Pairs {
-    stamp: Option<u64>,
-    /// Groups that there is room for.
-    room: usize,
+    texts: Texts,
+    /// Groups that there is room for, and texts.
+    room: (usize, usize),
     seen: BooleanBufferBuilder,
-}
-
-impl Default for Pairs {
-    fn default() -> Self {
-        Self { stamp: None, room: 0, seen: BooleanBufferBuilder::new(0) }
-    }
+    /// Too many pairs to mark: the aggregate sees all rows from then on.
+    off: bool,
 }
 
 impl Pairs {
+    fn new(ty: Option<Type>) -> Self {
+        Self { texts: Texts::new(ty.unwrap_or(Type::String)), room: (0, 0), seen: BooleanBufferBuilder::new(0), off: ty.is_none() }
+    }
+
     /// The rows whose pair is new; nothing where keeping count does not pay.
-    fn fresh(&mut self, coded: &Coded, groups: &[usize], total: usize) -> Option<UInt32Array> {
-        let texts = coded.values.len();
-        if self.stamp != Some(coded.stamp) || total > self.room {
-            let room = if self.stamp == Some(coded.stamp) { total.max(self.room * 2) } else { total.max(self.room) };
-            let bits = room.checked_mul(texts).filter(|bits| *bits <= MOST_PAIRS)?;
-            self.seen = BooleanBufferBuilder::new(bits);
-            self.seen.append_n(bits, false);
-            self.stamp = Some(coded.stamp);
-            self.room = room;
+    fn fresh(&mut self, coded: &Coded, groups: &[usize], total: usize) -> Result<Option<UInt32Array>> {
+        if self.off || !coded.values.data_type().equals_datatype(&DataType::Utf8View) {
+            return Ok(None);
+        }
+        let numbers = self.texts.coded(coded)?;
+        let texts = self.texts.count();
+        if total > self.room.0 || texts > self.room.1 {
+            // What has been seen is forgotten: seeing it again changes nothing.
+            let grown = |known: usize, now: usize| if now > known { now.max(known * 2) } else { known };
+            self.room = (grown(self.room.0, total), grown(self.room.1, texts));
+            match self.room.0.checked_mul(self.room.1).filter(|bits| *bits <= MOST_PAIRS) {
+                Some(bits) => {
+                    self.seen = BooleanBufferBuilder::new(bits);
+                    self.seen.append_n(bits, false);
+                }
+                None => {
+                    (self.off, self.seen) = (true, BooleanBufferBuilder::new(0));
+                    return Ok(None);
+                }
+            }
         }
         let mut fresh = Vec::new();
-        let room = self.room;
-        for (row, (code, group)) in coded.codes.iter().zip(groups).enumerate() {
-            let pair = *code as usize * room + group;
+        let room = self.room.0;
+        for (row, (number, group)) in numbers.iter().zip(groups).enumerate() {
+            let pair = *number as usize * room + group;
             if !self.seen.get_bit(pair) {
                 self.seen.set_bit(pair, true);
                 fresh.push(row as u32);
             }
         }
-        Some(UInt32Array::from(fresh))
+        Ok(Some(UInt32Array::from(fresh)))
+    }
+
+    fn size(&self) -> usize {
+        self.seen.capacity() / 8 + self.texts.size()
     }
 }
 

@@ -87,6 +87,19 @@ impl Top {
         Some(found.collect())
     }
 
+    /// Whether no row whose first key is `promise` or worse can be among the best.
+    pub(crate) fn is_beaten(&self, best: &Best, promise: i64) -> bool {
+        let Some(((_, ty, options), worst)) = self.keys.first().zip(best.keys.first()) else { return false };
+        if best.places.len() < self.count || *ty == Type::Real {
+            return false;
+        }
+        let last = best.places.len() - 1;
+        let Some(worst) = worst.as_primitive_opt::<Int64Type>().filter(|worst| worst.is_valid(last)).map(|worst| worst.value(last)) else {
+            return false;
+        };
+        if options.descending { promise < worst } else { promise > worst }
+    }
+
     /// The best of both.
     pub(crate) fn merge(&self, best: &mut Best, new: Best) -> Result<()> {
         let mut all = new;
@@ -100,10 +113,8 @@ impl Top {
         let mut at = 0;
         for (_, ty, options) in &self.keys {
             if *ty == Type::Real {
-                columns.push(SortColumn {
-                    values: all.keys[at].clone(),
-                    options: Some(SortOptions { descending: false, nulls_first: true }),
-                });
+                columns
+                    .push(SortColumn { values: all.keys[at].clone(), options: Some(SortOptions { descending: false, nulls_first: true }) });
                 at += 1;
             }
             columns.push(SortColumn { values: all.keys[at].clone(), options: Some(*options) });
