@@ -34,6 +34,7 @@ pub(crate) enum Part {
         file: Arc<ParquetFile>,
         group: usize,
         rows: usize,
+        exact: Arc<[Exact]>,
     },
     Memory(RecordBatch),
 }
