@@ -10,6 +10,7 @@
 mod calls;
 mod casts;
 mod diagnostics;
+mod elements;
 mod finish;
 mod naming;
 mod operators;

@@ -218,6 +218,8 @@ mod patterns;
 mod signatures;
 pub mod terms;
 
+pub(crate) use hashes::hash_of;
+
 families! {  // alphabetical
     arithmetic,
     arrays,

@@ -34,6 +34,11 @@ impl Binder<'_> {
             "typeof" => return self.type_of(call, place),
             _ => {}
         }
+        if cx.graph.is_some()
+            && let Some(value) = self.graph_call(call, place, cx)
+        {
+            return value;
+        }
         if cx.aggregates.is_some()
             && let Some(aggregate) = aggregates::find(name)
         {
@@ -51,7 +56,7 @@ impl Binder<'_> {
         }
         self.unknown_call(call, cx);
         // What is inside may be wrong too.
-        let mut inner = Cx { aggregates: None, windows: None, steps: None, right: cx.right, ..*cx };
+        let mut inner = Cx { aggregates: None, windows: None, steps: None, graph: cx.graph.as_deref_mut(), right: cx.right, ..*cx };
         for arg in &call.args {
             if !matches!(arg.kind, ExprKind::Star) && !self.is_table_in(arg, &inner) {
                 self.scalar(arg, &mut inner);
@@ -107,7 +112,7 @@ impl Binder<'_> {
 
     /// The call of an aggregate that gives one column.
     fn aggregate(&mut self, aggregate: &'static AggregateFn, call: &ast::Call, place: &Place, cx: &mut Cx) -> Scalar {
-        let mut inner = Cx { aggregates: None, windows: None, steps: None, right: cx.right, ..*cx };
+        let mut inner = Cx { aggregates: None, windows: None, steps: None, graph: cx.graph.as_deref_mut(), right: cx.right, ..*cx };
         let (args, places) = self.arguments(&call.args, &mut inner);
         match self.aggregate_of(aggregate, args, &places, place) {
             Some((bound, known)) => self.collect_aggregate(bound, known, cx),
@@ -374,7 +379,7 @@ impl Binder<'_> {
         }
         let (env, last) = self.statements(&function.function.body, env);
         let relation = match last {
-            Some(body) => self.table(body, &env),
+            Some(body) => self.relation(body, &env),
             None => {
                 self.report(code::NO_QUERY, place, format!("function `{}` has no value", function.name));
                 Relation::unknown()
@@ -479,7 +484,8 @@ impl Binder<'_> {
                     relation_binding
                 }
                 (ParameterType::Scalar(ty), Some(arg)) => {
-                    let mut inner = Cx { aggregates: None, steps: None, right: cx.right, windows: None, ..*cx };
+                    let mut inner =
+                        Cx { aggregates: None, steps: None, graph: cx.graph.as_deref_mut(), right: cx.right, windows: None, ..*cx };
                     let value = self.scalar(arg, &mut inner);
                     if value.known && !casts::fits(value.ty(), *ty) {
                         let message = format!("`{}` wants a {ty} for `{name}`, got a {}", function.name, value.ty());

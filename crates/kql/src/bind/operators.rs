@@ -8,6 +8,7 @@ mod evaluate;
 mod extend;
 mod filter;
 mod get_schema;
+mod graph;
 mod join;
 mod make_series;
 mod mv_expand;
@@ -23,6 +24,8 @@ mod summarize;
 mod top_nested;
 mod union;
 
+pub(super) use graph::is_graph;
+
 use super::Binder;
 use super::scope::{Cx, Env, Relation, Windows};
 use crate::syntax::ast::{Operator, OperatorKind as Op, Property};
@@ -31,6 +34,10 @@ impl Binder<'_> {
     /// One `| operator` over `input`. `env` grows where the operator gives a name (`as`).
     pub(super) fn operator_over(&mut self, operator: &Operator, input: Relation, env: &mut Env) -> Relation {
         let place = &operator.place;
+        if is_graph(&input) && !graph::takes_graph(&operator.kind) {
+            self.table_wanted(&operator.keyword, "this operator wants a table, what comes before it is a graph");
+            return Relation::unknown();
+        }
         match &operator.kind {
             Op::Where(predicate) => self.filter_by(predicate, input, env),
             Op::Extend(items) => self.extend(items, input, env),
@@ -79,6 +86,16 @@ impl Binder<'_> {
             Op::Consume => self.consume(input),
             Op::Sample { count } => self.sample(count, input, env),
             Op::AssertSchema(columns) => self.assert_schema(columns, input, place),
+            Op::MakeGraph { source, target, properties, nodes, partitioned_by } => {
+                let clauses = graph::Clauses { source, target, properties, nodes, partitioned_by: partitioned_by.as_ref() };
+                self.make_graph(&clauses, input, env)
+            }
+            Op::GraphMatch { properties, patterns, condition, project, shortest } => {
+                let clauses = graph::PatternClauses { properties, patterns, condition: condition.as_deref(), project, shortest: *shortest };
+                self.graph_match(&clauses, input, env, &operator.keyword)
+            }
+            Op::GraphMarkComponents(properties) => self.mark_components(properties, input, env, &operator.keyword),
+            Op::GraphToTable(tables) => self.graph_to_table(tables, input, env, &operator.keyword),
             Op::Print(_) | Op::Range { .. } | Op::Find { .. } => {
                 self.report(super::diagnostics::TABLE_WANTED, &operator.keyword, "this operator stands at the beginning of a query");
                 Relation::unknown()
@@ -135,10 +152,8 @@ fn name_of(operator: &Op) -> &str {
         Op::Fork(_) => "fork",
         Op::Facet { .. } => "facet",
         Op::Find { .. } => "find",
-        Op::MakeGraph { .. } => "make-graph",
-        Op::GraphMatch { .. } => "graph-match",
-        Op::GraphToTable(_) => "graph-to-table",
-        Op::GraphMarkComponents(_) => "graph-mark-components",
+        Op::GraphWhereNodes(_) => "graph-where-nodes",
+        Op::GraphWhereEdges(_) => "graph-where-edges",
         Op::MacroExpand => "macro-expand",
         Op::Unknown(name) => &name.text,
         _ => "this operator",

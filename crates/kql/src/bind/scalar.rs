@@ -74,6 +74,9 @@ impl Binder<'_> {
         if let Some(field) = find(cx.fields, &name.text) {
             return self.column(field);
         }
+        if let Some(element) = self.element(name, cx) {
+            return self.whole_element(element, &name.place, cx);
+        }
         match cx.env.get(&name.text) {
             Some(Binding::Scalar(value)) => {
                 let value = value.clone();
@@ -105,7 +108,7 @@ impl Binder<'_> {
                 &name.text,
                 cx.fields.iter().filter(|field| !field.is_hidden()).map(|field| &*field.name).chain(variables),
             );
-            let here = code::columns_here(cx.fields);
+            let here = self.elements_here(cx).unwrap_or_else(|| code::columns_here(cx.fields));
             let help = near.map_or(here.clone(), |near| format!("{near} {here}"));
             self.report_with(code::UNKNOWN_NAME, &name.place, format!("there is no column or variable `{}`", name.text), Some(help));
         }
@@ -123,6 +126,9 @@ impl Binder<'_> {
     /// `a.b`: a property of a dynamic, a side of a join, the state of a `scan` step.
     fn member(&mut self, object: &ast::Expr, name: &Name, place: &Place, cx: &mut Cx) -> Scalar {
         if let ExprKind::Name(side) = &object.kind {
+            if let Some(element) = self.element(side, cx) {
+                return self.element_property(side, element, name, cx);
+            }
             let fields = match side.text.as_str() {
                 "$left" => Some((cx.fields, cx.open)),
                 "$right" => cx.right,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use model::Type;
 
+use super::operators::is_graph;
 use super::relation::INGESTION_TIME;
 use super::scope::{Binding, Cx, Env, Lazy, Relation, SharedTable};
 use super::{Binder, HIGHEST, diagnostics as code, watchlist_table};
@@ -14,6 +15,16 @@ use crate::syntax::ast::{self, ExprKind, Name, Operator, Place};
 
 impl Binder<'_> {
     pub(super) fn table(&mut self, expr: &ast::Expr, env: &Env) -> Relation {
+        let relation = self.relation(expr, env);
+        if is_graph(&relation) {
+            self.table_wanted(&expr.place, "a table is wanted here, this is a graph");
+            return Relation::unknown();
+        }
+        relation
+    }
+
+    /// A table or a graph.
+    pub(super) fn relation(&mut self, expr: &ast::Expr, env: &Env) -> Relation {
         if !self.enter(&expr.place) {
             return Relation::unknown();
         }
@@ -26,10 +37,10 @@ impl Binder<'_> {
         match &expr.kind {
             ExprKind::Name(name) => self.named_table(name, env),
             ExprKind::Call(call) => self.table_call(call, None, &expr.place, &mut Cx::constant(env)),
-            ExprKind::Paren(inner) => self.table(inner, env),
+            ExprKind::Paren(inner) => self.relation(inner, env),
             ExprKind::Pipe { source, operators } => {
                 let mut env = env.clone();
-                let input = self.table(source, &env);
+                let input = self.relation(source, &env);
                 self.pipe(operators, input, &mut env)
             }
             ExprKind::Source(operator) => self.source_operator(operator, env),
@@ -141,7 +152,7 @@ impl Binder<'_> {
                 };
                 self.reuse(&shared)
             }
-            _ => self.table(&lazy.expr, &lazy.env),
+            _ => self.relation(&lazy.expr, &lazy.env),
         }
     }
 
@@ -198,6 +209,11 @@ impl Binder<'_> {
                 None => Relation::unknown(),
             },
             "_GetWatchlist" => self.watchlist(call, place, cx.env),
+            "graph" => {
+                let help = "`make-graph source --> target` makes a graph of a table".to_owned();
+                self.report_with(code::UNSUPPORTED, place, "there are no stored graphs here", Some(help));
+                Relation::unknown()
+            }
             "materialize" if call.args.len() == 1 => self.table(&call.args[0], cx.env),
             "FileProfile" if piped.is_some() => self.open_table(place, "`FileProfile` asks Microsoft and is not here".to_owned()),
             _ if is_asim(name) => {

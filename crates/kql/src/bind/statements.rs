@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::scope::{Binding, Cx, Env, Lazy, Relation, Scalar, UserFunction};
 use super::{Binder, diagnostics as code};
 use crate::plan::{Expr, ExprKind as Bound};
-use crate::syntax::ast::{self, ExprKind, Function, LetValue, ParameterType, Script, StatementKind};
+use crate::syntax::ast::{self, ExprKind, Function, LetValue, OperatorKind, ParameterType, Script, StatementKind};
 
 impl Binder<'_> {
     /// The answer of a whole text.
@@ -13,6 +13,10 @@ impl Binder<'_> {
         let (env, last) = self.statements(script, Env::default());
         match last {
             Some(query) if self.is_table(query, &env) || !is_plainly_scalar(query) || is_unknown_name(query, &env) => {
+                if let Some(place) = two_tables(query) {
+                    let help = "end the statement with `;` and ask for one of them by its name".to_owned();
+                    self.report_with(code::UNSUPPORTED, place, "two tables at once are not supported here yet", Some(help));
+                }
                 self.table(query, &env)
             }
             Some(query) => {
@@ -32,7 +36,7 @@ impl Binder<'_> {
     /// Names that the statements give, and the last query.
     pub(super) fn statements<'a>(&mut self, script: &'a Script, mut env: Env) -> (Env, Option<&'a ast::Expr>) {
         let mut last = None;
-        for statement in &script.statements {
+        for (number, statement) in script.statements.iter().enumerate() {
             match &statement.kind {
                 StatementKind::Let { name, value: LetValue::Expr(value) } => env = self.let_value(&name.text, value, env),
                 StatementKind::Let { name, value: LetValue::Function(function) } => env = self.let_function(&name.text, function, env),
@@ -43,10 +47,29 @@ impl Binder<'_> {
                     }
                 }
                 StatementKind::Other { what } => self.unsupported(&statement.place, &format!("`{what}`")),
-                StatementKind::Query(query) => last = Some(query),
+                StatementKind::Query(query) => {
+                    if number + 1 < script.statements.len() {
+                        env = self.named_tables(query, env);
+                    }
+                    last = Some(query);
+                }
             }
         }
         (env, last)
+    }
+
+    /// `… | graph-to-table nodes as N, edges as E;` names tables for what follows.
+    fn named_tables(&mut self, query: &ast::Expr, env: Env) -> Env {
+        let ExprKind::Pipe { source, operators } = &query.kind else { return env };
+        let Some(OperatorKind::GraphToTable(tables)) = operators.last().map(|operator| &operator.kind) else { return env };
+        let mut inner = env.clone();
+        let input = self.relation(source, &inner);
+        self.pipe(operators, input, &mut inner);
+        let aliases = tables.iter().filter_map(|table| table.alias.as_ref());
+        aliases.fold(env, |env, alias| match inner.get(&alias.text) {
+            Some(binding) => env.with(&alias.text, binding.clone()),
+            None => env,
+        })
     }
 
     fn let_value(&mut self, name: &str, value: &ast::Expr, env: Env) -> Env {
@@ -59,7 +82,7 @@ impl Binder<'_> {
         }
         if self.is_table(value, &env) || !is_plainly_scalar(value) {
             let lazy = Lazy { expr: Rc::new(value.clone()), env: env.clone(), shared: Default::default() };
-            self.trial(|binder| binder.table(value, &env));
+            self.trial(|binder| binder.relation(value, &env));
             return env.with(name, Binding::Table(Rc::new(lazy)));
         }
         let bound = self.scalar(value, &mut Cx::constant(&env));
@@ -73,7 +96,7 @@ impl Binder<'_> {
             let inner = binder.opaque_parameters(function, &env);
             let (inner, last) = binder.statements(&function.body, inner);
             match last {
-                Some(body) if tabular => drop(binder.table(body, &inner)),
+                Some(body) if tabular => drop(binder.relation(body, &inner)),
                 Some(body) => drop(binder.scalar(body, &mut Cx::constant(&inner))),
                 None => {}
             }
@@ -145,6 +168,13 @@ impl Binder<'_> {
         self.leave();
         tabular
     }
+}
+
+/// `graph-to-table` of nodes and edges, where it is the last thing a query does.
+fn two_tables(query: &ast::Expr) -> Option<&ast::Place> {
+    let ExprKind::Pipe { operators, .. } = &query.kind else { return None };
+    let last = operators.last()?;
+    matches!(&last.kind, OperatorKind::GraphToTable(tables) if tables.len() > 1).then_some(&last.keyword)
 }
 
 /// A lone name that nothing has: a table was meant.

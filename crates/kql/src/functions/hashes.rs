@@ -14,6 +14,18 @@ use crate::Value;
 
 pub static FAMILY: Family = &[&HASH, &SHA256, &SHA1, &MD5];
 
+/// What `hash` gives for a value.
+pub(crate) fn hash_of(value: &Value) -> i64 {
+    let hash = match value {
+        Value::Bool(b) => xxh64(&[u8::from(*b)], 0),
+        Value::Int(n) => xxh64(&n.to_le_bytes(), 0),
+        Value::Long(n) | Value::Datetime(n) | Value::Timespan(n) => xxh64(&n.to_le_bytes(), 0),
+        Value::Real(x) => xxh64(&x.to_le_bytes(), 0),
+        other => xxh64(other.to_text().as_bytes(), 0),
+    };
+    hash as i64
+}
+
 static HASH: ScalarFn = ScalarFn {
     name: "hash",
     aliases: &["hash_xxhash64"],
@@ -32,13 +44,7 @@ static HASH: ScalarFn = ScalarFn {
             args.map_longs(|row| {
                 let column = &args.arrays[0];
                 let value = Value::from_cell(column.inner(), if column.is_scalar() { 0 } else { row }, ty);
-                let hash = match &value {
-                    Value::Bool(b) => xxh64(&[u8::from(*b)], 0),
-                    Value::Int(n) => xxh64(&n.to_le_bytes(), 0),
-                    Value::Long(n) | Value::Datetime(n) | Value::Timespan(n) => xxh64(&n.to_le_bytes(), 0),
-                    Value::Real(x) => xxh64(&x.to_le_bytes(), 0),
-                    other => xxh64(other.to_text().as_bytes(), 0),
-                } as i64;
+                let hash = hash_of(&value);
                 if args.len() < 2 {
                     return Some(hash);
                 }

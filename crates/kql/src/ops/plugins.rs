@@ -54,6 +54,8 @@ pub enum Shape {
     Table,
     /// A column of the table argument before it, or a constant.
     TableColumn,
+    /// An expression, or a table: the second input of the operator.
+    ExprOrTable,
 }
 
 /// An argument as bound.
@@ -118,13 +120,23 @@ pub fn find(name: &str) -> Option<&'static Plugin> {
 }
 
 mod ip_lookup;
+mod timeline;
 
 model::register! { PLUGINS: Plugin = PLUGIN;  // alphabetical
+    active_users_count,
     activity_counts_metrics,
+    activity_engagement,
+    activity_metrics,
     bag_unpack,
+    funnel_sequence,
+    funnel_sequence_completion,
     ipv4_lookup,
     ipv6_lookup,
     narrow,
+    new_activity_metrics,
     pivot,
     rolling_percentile,
+    sequence_detect,
+    session_count,
+    sliding_window_counts,
 }

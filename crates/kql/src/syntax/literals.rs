@@ -79,9 +79,10 @@ pub fn datetime(text: &str) -> Option<Timestamp> {
 }
 
 fn short(text: &str) -> Option<Timestamp> {
-    let mut parts = text.split('-').map(|part| part.bytes().all(|b| b.is_ascii_digit()).then(|| part.parse::<u32>().ok())?);
+    let mut parts =
+        text.split('-').map(str::trim).map(|part| part.bytes().all(|b| b.is_ascii_digit()).then(|| part.parse::<u32>().ok())?);
     let year = parts.next()??;
-    if !(4..=4).contains(&text.split('-').next()?.len()) {
+    if text.split('-').next()?.trim().len() != 4 {
         return None;
     }
     let (month, day) = (parts.next().unwrap_or(Some(1))?, parts.next().unwrap_or(Some(1))?);
@@ -252,6 +253,8 @@ mod tests {
             ("1/31/2020 10:00:00", "2020-01-31T10:00:00.0000000Z"),
             // The page on endofweek() writes days so.
             ("2025, 6, 14", "2025-06-14T00:00:00.0000000Z"),
+            // And that on sliding_window_counts() so.
+            ("2017 - 08 - 01", "2017-08-01T00:00:00.0000000Z"),
         ] {
             assert_eq!(datetime(text).map(|t| t.to_string()).as_deref(), Some(expected), "{text}");
         }

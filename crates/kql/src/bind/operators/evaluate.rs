@@ -152,10 +152,14 @@ impl Binder<'_> {
                 ExprKind::Named { value, .. } => value,
                 _ => arg,
             };
-            let shape = plugin.args.get(index).or(plugin.args.last())?.shape;
+            let shape = match plugin.args.get(index).or(plugin.args.last())?.shape {
+                Shape::ExprOrTable if self.is_table_in(arg, &Cx::row(env, input)) => Shape::Table,
+                Shape::ExprOrTable => Shape::Expr,
+                shape => shape,
+            };
             places.push(arg.place.clone());
             args.push(Some(match shape {
-                Shape::Expr => {
+                Shape::Expr | Shape::ExprOrTable => {
                     let value = self.scalar(arg, &mut Cx::row(env, input));
                     Argument::Expr { expr: value.expr, name: name_of(named).unwrap_or_default() }
                 }

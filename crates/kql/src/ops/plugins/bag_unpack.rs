@@ -108,10 +108,10 @@ fn bind(call: Call) -> Result<Bound, PluginError> {
                 field.name
             );
             return Err(PluginError::Columns(message));
-        } else if clash && conflict == Conflict::Replace {
-            // The property comes with the others.
+        } else if let Some((key, ty)) = found.remove(&*field.name).filter(|_| conflict == Conflict::Replace) {
+            // In the column's place, as published.
+            add(&mut columns, &mut fields, call.fresh, (field.name.to_string(), key, ty));
         } else {
-            found.remove(&*field.name);
             fields.push(field.clone());
         }
     }
