@@ -7,6 +7,7 @@
 //! A tabular `let` is bound at its definition, to find what is wrong with it, and anew at each use, so that every use has columns of its
 //! own; functions likewise. `materialize`, `as` and the table before `invoke` are shared instead ([`RelOp::Shared`](crate::plan::RelOp)).
 
+mod answers;
 mod calls;
 mod casts;
 mod diagnostics;
@@ -116,6 +117,8 @@ struct Binder<'s> {
     stored: HashMap<String, Option<Rc<UserFunction>>>,
     /// Columns that operators keep as hidden ones, and `summarize` as keys: the input of an `mv-apply` whose body runs over all its rows.
     carried: Vec<ColumnId>,
+    /// Properties of the query that `bin_auto` reads.
+    bin_auto: answers::BinAuto,
     /// Scans carry the hidden column of arrival.
     with_ingestion: bool,
     /// The text asks for `ingestion_time()` and scans do not carry it yet.
@@ -142,6 +145,7 @@ impl<'s> Binder<'s> {
             calling: Vec::new(),
             stored: HashMap::new(),
             carried: Vec::new(),
+            bin_auto: Default::default(),
             with_ingestion,
             ingestion_wanted: false,
         }

@@ -108,8 +108,9 @@ fn compile(expr: &Expr, position: &dyn Fn(ColumnId) -> Option<usize>, runtime: &
                 })
                 .collect();
             let prepare = Prepare { constants: &constants, types: &types, returns: expr.ty, now: runtime.now };
-            let kernel =
-                (function.prepare)(&prepare).map_err(|error| EvalError::Prepare { function: function.name, message: error.to_string() })?;
+            // A twin of a function that gives several columns goes by that function's name.
+            let name = function.name.trim_start_matches('$');
+            let kernel = (function.prepare)(&prepare).map_err(|error| EvalError::Prepare { function: name, message: error.to_string() })?;
             let node = Node::Call { kernel, args: nodes, deterministic: function.deterministic };
             match node.fold() {
                 Some(one) => Ok(Node::Const(one)),

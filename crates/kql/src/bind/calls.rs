@@ -39,6 +39,9 @@ impl Binder<'_> {
         {
             return value;
         }
+        if let Some(answer) = self.answer(call, place, cx) {
+            return answer;
+        }
         if cx.aggregates.is_some()
             && let Some(aggregate) = aggregates::find(name)
         {
@@ -77,7 +80,14 @@ impl Binder<'_> {
             );
             return;
         }
+        if super::spread::names().any(|several| several == name) {
+            let help = format!("`extend (a, b) = {name}(…)` names them");
+            let message = format!("`{name}` gives several columns: it stands by itself in `extend`, `project` or `print`");
+            self.report_with(code::SCALAR_WANTED, &call.name.place, message, Some(help));
+            return;
+        }
         let ours = functions::all().map(|function| function.name).chain(aggregates::all().map(|aggregate| aggregate.name));
+        let ours: Vec<&str> = ours.filter(|name| !name.starts_with('$')).chain(super::spread::names()).collect();
         let theirs = cx.env.names().filter(|(_, binding)| matches!(binding, Binding::Function(_))).map(|(name, _)| name);
         let help = code::did_you_mean(name, theirs.chain(ours));
         self.report_with(code::UNKNOWN_FUNCTION, &call.name.place, format!("there is no function `{name}` here"), help);
@@ -132,7 +142,7 @@ impl Binder<'_> {
         if !known {
             self.unknown.insert(field.id);
         }
-        if matches!(call.function.name, "hll" | "hll_if" | "hll_merge") {
+        if matches!(call.function.name, "hll" | "hll_if" | "hll_merge" | "tdigest" | "tdigest_merge") {
             self.sketches.insert(field.id);
         }
         let expr = Expr::column(&field);
@@ -254,8 +264,9 @@ impl Binder<'_> {
             };
             for value in values {
                 if value.ty() == Type::Dynamic && value.expr.columns().iter().any(|id| self.sketches.contains(id)) {
-                    let help = "`dcount_hll(…)` reads the sketch".to_owned();
-                    let message = "the size of a result of `hll` is not what it is in Kusto: the sketch has another layout here";
+                    let help = "`dcount_hll(…)` and `percentile_tdigest(…)` read sketches".to_owned();
+                    let message =
+                        "the size of a result of `hll` or `tdigest` is not what it is in Kusto: the sketch has another layout here";
                     self.report_with(code::UNSUPPORTED, &arg.place, message, Some(help));
                     return Self::unknown_scalar();
                 }

@@ -27,6 +27,7 @@ pub const BAD_OPTION: &str = "KQL0118";
 pub const RUN: &str = "KQL0119";
 pub const NOT_A_KEY: &str = "KQL0120";
 pub const GRAPH_WANTED: &str = "KQL0121";
+pub const ASSERTION: &str = "KQL0122";
 
 /// Names shown in a help line at most.
 const SHOWN: usize = 12;

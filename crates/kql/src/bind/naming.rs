@@ -11,6 +11,7 @@ use crate::syntax::ast::{Expr, ExprKind};
 const NAMED_AS_ARGUMENT: &[&str] = &[
     "bin",
     "bin_at",
+    "bin_auto",
     "floor",
     "tobool",
     "toboolean",
@@ -56,8 +57,16 @@ pub(super) fn name_of(expr: &Expr) -> Option<String> {
                 _ => name_of(first),
             }
         }
-        ExprKind::Call(call) if matches!(call.name.text.as_str(), "strlen" | "dcount_hll") => {
+        ExprKind::Call(call) if matches!(call.name.text.as_str(), "strlen" | "dcount_hll" | "percentile_tdigest") => {
             Some(format!("{}_{}", call.name.text, name_of(call.args.first()?)?))
+        }
+        ExprKind::Call(call) if matches!(call.name.text.as_str(), "percentiles_array_tdigest" | "percentile_array_tdigest") => {
+            Some(format!("percentile_tdigest_{}", name_of(call.args.first()?)?))
+        }
+        // With one argument they are aggregates.
+        ExprKind::Call(call) if call.args.len() > 1 && call.name.text == "hll_merge" => Some("hll_merged_result".to_owned()),
+        ExprKind::Call(call) if call.args.len() > 1 && matches!(call.name.text.as_str(), "tdigest_merge" | "merge_tdigest") => {
+            Some("tdigests_merge_result".to_owned())
         }
         ExprKind::Call(call) => aggregate_name(call),
         _ => None,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use model::Type;
 
+use super::answers::TABLES_ELSEWHERE;
 use super::operators::is_graph;
 use super::relation::INGESTION_TIME;
 use super::scope::{Binding, Cx, Env, Lazy, Relation, SharedTable};
@@ -216,6 +217,13 @@ impl Binder<'_> {
             }
             "materialize" if call.args.len() == 1 => self.table(&call.args[0], cx.env),
             "FileProfile" if piped.is_some() => self.open_table(place, "`FileProfile` asks Microsoft and is not here".to_owned()),
+            _ if TABLES_ELSEWHERE.iter().any(|(known, _)| *known == name) => {
+                for arg in &call.args {
+                    self.scalar(arg, &mut Cx::constant(cx.env));
+                }
+                let why = TABLES_ELSEWHERE.iter().find(|(known, _)| *known == name).map_or("", |(_, why)| *why);
+                self.open_table(place, format!("`{name}`: {why}"))
+            }
             _ if is_asim(name) => {
                 for arg in &call.args {
                     let value = match &arg.kind {
@@ -376,6 +384,7 @@ impl Binder<'_> {
                 Some(Binding::Table(_) | Binding::Shared(_)) => call.args.is_empty(),
                 _ => match call.name.text.as_str() {
                     "table" | "_GetWatchlist" | "materialize" => true,
+                    name if TABLES_ELSEWHERE.iter().any(|(known, _)| *known == name) => true,
                     name if crate::functions::find(name).is_some() => false,
                     name => self.stored(name).map_or_else(|| is_asim(name), |function| function.tabular),
                 },

@@ -1,8 +1,9 @@
 //! Functions that give several columns, taken apart: `extend (slope, fit) = series_fit_line(y)` names the first of them, and one without
 //! names gives them all.
 //!
-//! Each has a twin whose result is one dynamic; a column is a part of that, in the column's own type. Source of truth: the public KQL
-//! reference, `series-stats-function`, `series-fit-line-function`, `array-sort-asc-function`: columns, their order, their types, their names.
+//! Each has a twin whose result is one dynamic; a column is a part of that, in the column's own type. A twin called `$…` can be written in no
+//! query. Source of truth: the public KQL reference, one page each (`series-stats-function`, `array-sort-asc-function` …), and the columns
+//! that Microsoft's parser gives them: their order, their types, their names.
 
 use model::Type;
 
@@ -17,9 +18,19 @@ struct Several {
     name: &'static str,
     /// The function whose bag has the columns.
     twin: &'static str,
-    /// In the order of the columns.
+    /// In the order of the columns. `right_slope` is the part `slope` of the part `right`.
     parts: &'static [(&'static str, Type)],
 }
+
+/// A twin all of whose parts are series.
+const fn of_series(name: &'static str, twin: &'static str, parts: &'static [(&'static str, Type)]) -> Several {
+    Several { name, twin, parts }
+}
+
+const DECOMPOSED: &[(&str, Type)] =
+    &[("baseline", Type::Dynamic), ("seasonal", Type::Dynamic), ("trend", Type::Dynamic), ("residual", Type::Dynamic)];
+const COMPLEX: &[(&str, Type)] = &[("real", Type::Dynamic), ("imag", Type::Dynamic)];
+const PERIODS: &[(&str, Type)] = &[("periods", Type::Dynamic), ("scores", Type::Dynamic)];
 
 const SEVERAL: &[Several] = &[
     Several {
@@ -47,7 +58,55 @@ const SEVERAL: &[Several] = &[
             ("line_fit", Type::Dynamic),
         ],
     },
+    Several {
+        name: "series_fit_2lines",
+        twin: "series_fit_2lines_dynamic",
+        parts: &[
+            ("rsquare", Type::Real),
+            ("split_idx", Type::Long),
+            ("variance", Type::Real),
+            ("rvariance", Type::Real),
+            ("line_fit", Type::Dynamic),
+            ("right_rsquare", Type::Real),
+            ("right_slope", Type::Real),
+            ("right_interception", Type::Real),
+            ("right_variance", Type::Real),
+            ("right_rvariance", Type::Real),
+            ("left_rsquare", Type::Real),
+            ("left_slope", Type::Real),
+            ("left_interception", Type::Real),
+            ("left_variance", Type::Real),
+            ("left_rvariance", Type::Real),
+        ],
+    },
+    Several {
+        name: "series_fit_poly",
+        twin: "$series_fit_poly",
+        parts: &[
+            ("rsquare", Type::Real),
+            ("coefficients", Type::Dynamic),
+            ("variance", Type::Real),
+            ("rvariance", Type::Real),
+            ("poly_fit", Type::Dynamic),
+        ],
+    },
+    of_series("series_decompose", "$series_decompose", DECOMPOSED),
+    of_series("series_decompose_forecast", "$series_decompose_forecast", DECOMPOSED),
+    of_series(
+        "series_decompose_anomalies",
+        "$series_decompose_anomalies",
+        &[("ad_flag", Type::Dynamic), ("ad_score", Type::Dynamic), ("baseline", Type::Dynamic)],
+    ),
+    of_series("series_fft", "$series_fft", COMPLEX),
+    of_series("series_ifft", "$series_ifft", COMPLEX),
+    of_series("series_periods_detect", "$series_periods_detect", PERIODS),
+    of_series("series_periods_validate", "$series_periods_validate", PERIODS),
 ];
+
+/// The functions that give several columns.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    SEVERAL.iter().map(|several| several.name)
+}
 
 /// A computed column before it has its final name.
 pub(super) struct Part<'a> {
@@ -99,8 +158,14 @@ impl Binder<'_> {
         let wanted = if written.is_empty() { parts.len() } else { written.len() };
         let places = [expr.place.clone(), expr.place.clone()];
         let take = |(at, (key, ty, name)): (usize, (Value, Type, String))| {
-            let key = Scalar::known(Bound::constant(key));
-            let part = self.operator("[]", vec![twin.clone(), key], &places, &expr.place);
+            let keys = match key.as_str().and_then(|key| key.split_once('_')) {
+                Some((side @ ("left" | "right"), inner)) => vec![Value::String(side.to_owned()), Value::String(inner.to_owned())],
+                _ => vec![key],
+            };
+            let part = keys.into_iter().fold(twin.clone(), |whole, key| {
+                let key = Scalar::known(Bound::constant(key));
+                self.operator("[]", vec![whole, key], &places, &expr.place)
+            });
             Part { written: written.get(at), name: Some(name), value: self.cast(part, ty) }
         };
         parts.into_iter().take(wanted).enumerate().map(take).collect()

@@ -40,7 +40,9 @@ impl Binder<'_> {
             match &statement.kind {
                 StatementKind::Let { name, value: LetValue::Expr(value) } => env = self.let_value(&name.text, value, env),
                 StatementKind::Let { name, value: LetValue::Function(function) } => env = self.let_function(&name.text, function, env),
-                StatementKind::Set { .. } => {}
+                StatementKind::Set { name, value } => {
+                    self.set_property(&name.text, value.as_deref(), &mut Cx::constant(&env));
+                }
                 StatementKind::QueryParameters(parameters) => {
                     for parameter in parameters {
                         env = self.query_parameter(parameter, env);
