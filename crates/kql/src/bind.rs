@@ -117,6 +117,8 @@ struct Binder<'s> {
     stored: HashMap<String, Option<Rc<UserFunction>>>,
     /// Columns that operators keep as hidden ones, and `summarize` as keys: the input of an `mv-apply` whose body runs over all its rows.
     carried: Vec<ColumnId>,
+    /// What several new columns are parts of: computed once, below them. See `spread`.
+    staged: Vec<(crate::plan::Expr, crate::plan::Field)>,
     /// Properties of the query that `bin_auto` reads.
     bin_auto: answers::BinAuto,
     /// Scans carry the hidden column of arrival.
@@ -145,6 +147,7 @@ impl<'s> Binder<'s> {
             calling: Vec::new(),
             stored: HashMap::new(),
             carried: Vec::new(),
+            staged: Vec::new(),
             bin_auto: Default::default(),
             with_ingestion,
             ingestion_wanted: false,

@@ -44,6 +44,13 @@ impl ScalarFn {
     };
 }
 
+impl ScalarFn {
+    /// The name for messages: a twin of a function that gives several columns goes by that function's.
+    pub fn shown(&self) -> &'static str {
+        self.name.trim_start_matches('$')
+    }
+}
+
 impl fmt::Debug for ScalarFn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name)

@@ -112,7 +112,7 @@ impl Binder<'_> {
             Fit::Unknown(Some(ty)) => Scalar { expr: Expr { kind: Bound::Column(self.fresh()), ty }, known: true }.unplanned(self),
             Fit::Unknown(None) => Self::unknown_scalar(),
             Fit::Wrong(error) => {
-                self.report_fit(function.name, &error, &args, places, place);
+                self.report_fit(function.shown(), &error, &args, places, place);
                 Self::unknown_scalar()
             }
         }
@@ -440,7 +440,7 @@ impl Binder<'_> {
     ) -> Option<Env> {
         let parameters = &function.function.parameters;
         let mut given: Vec<Option<&ast::Expr>> = vec![None; parameters.len()];
-        let mut next = usize::from(piped.is_some());
+        let first = usize::from(piped.is_some());
         for arg in args {
             let (index, value) = match &arg.kind {
                 ExprKind::Named { names, value } if names.len() == 1 => {
@@ -457,10 +457,8 @@ impl Binder<'_> {
                     };
                     (index, &**value)
                 }
-                _ => {
-                    next += 1;
-                    (next - 1, arg)
-                }
+                // The first that has none yet: one before may have been given by name.
+                _ => ((first..given.len()).find(|index| given[*index].is_none()).unwrap_or(given.len()), arg),
             };
             match given.get_mut(index) {
                 Some(slot) => *slot = Some(value),

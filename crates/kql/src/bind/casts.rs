@@ -159,8 +159,6 @@ impl Binder<'_> {
 
     /// Says why a call does not fit.
     pub(super) fn report_fit(&mut self, name: &str, error: &SignatureError, args: &[Scalar], places: &[Place], place: &Place) {
-        // A twin of a function that gives several columns goes by that function's name.
-        let name = name.trim_start_matches('$');
         match error {
             SignatureError::Count { least, most } => {
                 let wants = match most {

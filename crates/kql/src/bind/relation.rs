@@ -124,6 +124,21 @@ impl Binder<'_> {
         input
     }
 
+    /// `input` with what has been staged in hidden columns.
+    pub(super) fn with_staged(&mut self, input: Relation) -> Relation {
+        if self.staged.is_empty() {
+            return input;
+        }
+        let mut fields = input.rel.fields.clone();
+        let mut exprs: Vec<Expr> = fields.iter().map(Expr::column).collect();
+        for (expr, field) in std::mem::take(&mut self.staged) {
+            exprs.push(expr);
+            fields.push(field);
+        }
+        let (order, serialized) = (input.rel.order.clone(), input.rel.serialized);
+        Relation { rel: Rel { op: RelOp::Project { input: Box::new(input.rel), exprs }, fields, order, serialized }, open: input.open }
+    }
+
     pub(super) fn filter(&mut self, input: Relation, predicate: Scalar) -> Relation {
         input.wrap(|input| RelOp::Filter { input, predicate: predicate.expr })
     }

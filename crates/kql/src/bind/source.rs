@@ -29,7 +29,10 @@ impl Binder<'_> {
         if !self.enter(&expr.place) {
             return Relation::unknown();
         }
+        // What an operator around has staged is not for the operators within.
+        let staged = std::mem::take(&mut self.staged);
         let bound = if self.count(&expr.place) { self.table_inner(expr, env) } else { Relation::unknown() };
+        self.staged = staged;
         self.leave();
         bound
     }

@@ -1,8 +1,8 @@
 //! Functions that give several columns, taken apart: `extend (slope, fit) = series_fit_line(y)` names the first of them, and one without
 //! names gives them all.
 //!
-//! Each has a twin whose result is one dynamic; a column is a part of that, in the column's own type. A twin called `$…` can be written in no
-//! query. Source of truth: the public KQL reference, one page each (`series-stats-function`, `array-sort-asc-function` …), and the columns
+//! Each has a twin whose result is one dynamic, computed once in a hidden column below; a column is a part of that, in the column's own type. A
+//! twin called `$…` can be written in no query, and passes for not deterministic so that no optimizer computes it anew for each part. Source of truth: the public KQL reference, one page each (`series-stats-function`, `array-sort-asc-function` …), and the columns
 //! that Microsoft's parser gives them: their order, their types, their names.
 
 use model::Type;
@@ -11,7 +11,7 @@ use super::naming::name_of;
 use super::scope::{Binding, Cx, Scalar};
 use super::{Binder, diagnostics as code};
 use crate::Value;
-use crate::plan::Expr as Bound;
+use crate::plan::{Expr as Bound, Field};
 use crate::syntax::ast::{Expr, ExprKind, Name};
 
 struct Several {
@@ -155,6 +155,15 @@ impl Binder<'_> {
         if sorting && parts.len() == 1 {
             return vec![Part { written: written.first(), name: None, value: twin }];
         }
+        let twin = match twin.expr.as_const() {
+            None if twin.known => {
+                let field = Field { id: self.fresh(), name: "".into(), ty: twin.ty() };
+                let column = Bound::column(&field);
+                self.staged.push((twin.expr, field));
+                Scalar::known(column)
+            }
+            _ => twin,
+        };
         let wanted = if written.is_empty() { parts.len() } else { written.len() };
         let places = [expr.place.clone(), expr.place.clone()];
         let take = |(at, (key, ty, name)): (usize, (Value, Type, String))| {

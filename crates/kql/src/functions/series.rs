@@ -50,10 +50,11 @@ pub(super) fn numbers(json: &str) -> Option<Vec<Option<f64>>> {
 }
 
 fn number(element: &str) -> Option<f64> {
-    match dynamic::kind(element) {
-        Kind::Long(n) => Some(n as f64),
-        Kind::Real(x) => Some(x),
-        Kind::Bool(b) => Some(b.into()),
+    let element = element.trim_ascii();
+    match element.as_bytes().first()? {
+        b'-' | b'0'..=b'9' => element.parse().ok().filter(|x: &f64| x.is_finite()),
+        b't' if element == "true" => Some(1.0),
+        b'f' if element == "false" => Some(0.0),
         _ => None,
     }
 }

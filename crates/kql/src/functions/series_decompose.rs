@@ -43,6 +43,7 @@ static DECOMPOSE: ScalarFn = ScalarFn {
         check(prepare, 2, TRENDS)?;
         Ok(kernel(|args| args.map_json(|row, out| decomposed(args, row, [1, 2, 3, 4], out))))
     },
+    deterministic: false,
     ..ScalarFn::DEFAULT
 };
 
@@ -55,6 +56,7 @@ static FORECAST_PARTS: ScalarFn = ScalarFn {
         check(prepare, 3, TRENDS)?;
         Ok(kernel(|args| args.map_json(|row, out| decomposed(args, row, [2, 3, 1, 4], out))))
     },
+    deterministic: false,
     ..ScalarFn::DEFAULT
 };
 
@@ -75,8 +77,8 @@ static FORECAST: ScalarFn = ScalarFn {
     summary: "The series as its season and its trend foretell it; the last points are not learnt from",
     signature: FORECAST_SIGNATURE,
     examples: &[
-        (r#"series_decompose_forecast(dynamic([1,2,3,4,0,0]), 2, 0, "linefit")"#, "[1.0,2.0,3.0,4.0,5.0,6.0]"),
-        ("series_decompose_forecast(dynamic([1,3,1,3,null,null]), 2, 2)", "[1.0,3.0,1.0,3.0,1.0,3.0]"),
+        (r#"tostring(series_decompose_forecast(dynamic([1,2,3,4,0,0]), 2, 0, "linefit"))"#, "[1.0,2.0,3.0,4.0,5.0,6.0]"),
+        ("tostring(series_decompose_forecast(dynamic([1,3,1,3,null,null]), 2, 2))", "[1.0,3.0,1.0,3.0,1.0,3.0]"),
     ],
     prepare: |prepare| {
         check(prepare, 3, TRENDS)?;
@@ -140,6 +142,7 @@ static ANOMALIES: ScalarFn = ScalarFn {
             })
         }))
     },
+    deterministic: false,
     ..ScalarFn::DEFAULT
 };
 

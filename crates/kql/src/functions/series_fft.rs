@@ -21,6 +21,7 @@ static FFT: ScalarFn = ScalarFn {
     summary: "The frequencies of a series of complex numbers, as a bag of their real and their imaginary parts",
     signature: SIGNATURE,
     prepare: |_| Ok(kernel(|args| args.map_json(|row, out| both(args, row, false, out)))),
+    deterministic: false,
     ..ScalarFn::DEFAULT
 };
 
@@ -29,6 +30,7 @@ static IFFT: ScalarFn = ScalarFn {
     summary: "The series of complex numbers that has these frequencies, as a bag of the real and the imaginary parts",
     signature: SIGNATURE,
     prepare: |_| Ok(kernel(|args| args.map_json(|row, out| both(args, row, true, out)))),
+    deterministic: false,
     ..ScalarFn::DEFAULT
 };
 

@@ -249,6 +249,7 @@ static FIT_POLY: ScalarFn = ScalarFn {
             })
         }))
     },
+    deterministic: false,
     ..ScalarFn::DEFAULT
 };
 

@@ -71,13 +71,13 @@ static PERCENTILES: ScalarFn = ScalarFn {
     ],
     prepare: |prepare| {
         let types = prepare.types.to_vec();
-        let wanted = match prepare.constants.last() {
-            Some(Some(Value::String(name))) => Type::parse(name),
-            _ => None,
-        };
         Ok(kernel(move |args| {
             args.map_json(|row, out| {
                 let digest = digest(args, row)?;
+                let wanted = match types.get(2) {
+                    Some(Type::String) => Type::parse(args.texts(2).get(row)),
+                    _ => None,
+                };
                 let ranks: Vec<Option<f64>> = match types[1] {
                     Type::Dynamic => elements(args.texts(1).opt(row)?)?.map(|p| percentage(p.parse().ok())).collect(),
                     _ => (1..types.len())

@@ -148,7 +148,7 @@ fn functions_of_several_columns_are_taken_apart() {
 fn sizes_are_estimated_of_all_columns_and_not_of_sketches() {
     // `*`: the public reference, page `estimate-data-size-function`. Sketches: a house rule, because their layout is ours.
     check("T | summarize Total = sum(estimate_data_size(*))", "Total:long");
-    let refusal = "error: the size of a result of `hll` is not what it is in Kusto: the sketch has another layout here";
+    let refusal = "error: the size of a result of `hll` or `tdigest` is not what it is in Kusto: the sketch has another layout here";
     check("T | summarize h = hll(Name) | project k = h | extend estimate_data_size(k)", refusal);
     check("T | summarize h = hll(Name) | extend estimate_data_size(*)", refusal);
     check("T | summarize h = hll(Name) | project size = estimate_data_size(dcount_hll(h))", "size:long");

@@ -104,6 +104,7 @@ impl Binder<'_> {
             Some(windows) => self.with_windows(input, windows),
             None => input,
         };
+        let input = self.with_staged(input);
         self.project(input, outputs)
     }
 
