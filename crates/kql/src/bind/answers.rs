@@ -47,7 +47,7 @@ pub(super) struct BinAuto {
 
 impl Binder<'_> {
     /// The answer to a call, if it is one of these functions.
-    pub(super) fn answer(&mut self, call: &Call, place: &Place, cx: &mut Cx) -> Option<Scalar> {
+    pub(super) fn answered(&mut self, call: &Call, place: &Place, cx: &mut Cx) -> Option<Scalar> {
         let name = call.name.text.as_str();
         Some(match name {
             "bin_auto" => self.bin_auto(call, place, cx),

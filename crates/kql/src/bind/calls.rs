@@ -39,7 +39,7 @@ impl Binder<'_> {
         {
             return value;
         }
-        if let Some(answer) = self.answer(call, place, cx) {
+        if let Some(answer) = self.answered(call, place, cx) {
             return answer;
         }
         if cx.aggregates.is_some()
