@@ -9,11 +9,11 @@ use kql::eval::Runtime;
 use kql::plan::Field;
 use kql::syntax::codes::is_tolerated;
 use model::{
-    Answer, Clock, Column, Diagnostic, DiagnosticKind, InlineTable, Query, QueryEngine, QueryError, QueryStats, Span, TableName, Timestamp,
-    Type,
+    Answer, Clock, Column, Diagnostic, DiagnosticKind, Query, QueryEngine, QueryError, QueryStats, Span, TableName, Timestamp, Type,
 };
 use tokio::runtime;
 
+use crate::files::FileTable;
 use crate::prepare::prepare;
 use crate::run::{Run, Store};
 use crate::schema::Names;
@@ -29,7 +29,7 @@ const STACK: usize = 32 << 20;
 pub struct Engine {
     sessions: Arc<Sessions>,
     store: Option<Store>,
-    files: Arc<Vec<Arc<InlineTable>>>,
+    files: Arc<Vec<FileTable>>,
     clock: Arc<dyn Clock>,
     runtime: Option<runtime::Runtime>,
 }
@@ -58,8 +58,8 @@ impl Engine {
     }
 
     /// Tables that every query sees, such as files given on the command line.
-    pub fn with_files(mut self, files: Vec<InlineTable>) -> Self {
-        self.files = Arc::new(files.into_iter().map(Arc::new).collect());
+    pub fn with_files(mut self, files: impl IntoIterator<Item = impl Into<FileTable>>) -> Self {
+        self.files = Arc::new(files.into_iter().map(Into::into).collect());
         self
     }
 

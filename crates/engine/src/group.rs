@@ -14,8 +14,8 @@ use model::QueryError;
 
 use crate::interpret::Body;
 use crate::lower::Tables;
+use crate::together::{Held, together};
 use crate::unique::{Keys, arrow_error};
-use crate::window::together;
 
 /// Rows that are handed on at a time.
 const BATCH: usize = 8192;
@@ -63,7 +63,12 @@ impl TableOp for GroupOp {
 
     fn start(&self, inputs: &[Vec<Field>], _: &[Field], runtime: &Runtime) -> Result<Box<dyn OpState>, EvalError> {
         let fields = inputs.first().map(Vec::as_slice).unwrap_or_default();
-        Ok(Box::new(Collect { keys: Keys::new(&self.keys, fields, runtime)?, body: self.body.clone(), batches: Vec::new(), bytes: 0 }))
+        Ok(Box::new(Collect {
+            keys: Keys::new(&self.keys, fields, runtime)?,
+            body: self.body.clone(),
+            batches: Vec::new(),
+            held: Held::default(),
+        }))
     }
 }
 
@@ -71,12 +76,12 @@ struct Collect {
     keys: Keys,
     body: Arc<Body>,
     batches: Vec<RecordBatch>,
-    bytes: usize,
+    held: Held,
 }
 
 impl OpState for Collect {
     fn push(&mut self, _: usize, batch: &RecordBatch, _: &mut Vec<RecordBatch>) -> Result<(), EvalError> {
-        self.bytes += batch.get_array_memory_size();
+        self.held.add(batch);
         self.batches.push(batch.clone());
         Ok(())
     }
@@ -101,7 +106,7 @@ impl OpState for Collect {
     }
 
     fn size(&self) -> usize {
-        self.bytes
+        self.held.bytes()
     }
 }
 

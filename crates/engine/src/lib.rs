@@ -5,12 +5,14 @@
 //! | bind | text → typed plan, names settled by what the query sees | [`kql::bind`], `schema` |
 //! | prepare | subqueries run and become constants; what is used twice is run once | `prepare` |
 //! | lower | typed plan → DataFusion's logical plan, operators of ours as nodes | `lower`, `expr`, `node`, `order` |
+//! | read | tables in files, with what is filtered, computed and grouped right over them | `direct` |
 //! | plan, run | DataFusion, with few rules and a memory limit | `session`, `run` |
 //!
 //! Invariants: no SQL; no DataFusion type leaves this crate; whatever the optimizer does, whatever the size of batches and the number of
 //! partitions, a query answers the same.
 
 mod aggregate;
+mod direct;
 mod engine;
 mod expr;
 mod files;
@@ -28,11 +30,13 @@ mod scalar;
 mod scan;
 mod schema;
 mod session;
+mod sorting;
+mod together;
 mod unique;
 mod values;
 mod window;
 
 pub use engine::{Engine, EngineError, SystemClock};
-pub use files::{FileError, open};
+pub use files::{FileError, FileTable, open};
 pub use run::Store;
 pub use session::Options;

@@ -21,9 +21,10 @@ use datafusion::logical_expr::{
 use kql::Value;
 use kql::eval::Runtime;
 use kql::ops::TableOp;
-use kql::plan::{AggregateCall, Expr as KqlExpr, ExprKind, Field, JoinKind, OrderKey, Rel, RelOp, TableRef};
+use kql::plan::{AggregateCall, ColumnId, Expr as KqlExpr, ExprKind, Field, JoinKind, OrderKey, Rel, RelOp, TableRef};
 use model::{QueryError, Type};
 
+use crate::direct::{self, Readable};
 use crate::expr::{column, constant, expr, named, predicate};
 use crate::group::GroupOp;
 use crate::grouping::SummarizeOp;
@@ -31,25 +32,21 @@ use crate::internal::{real_rank, text};
 use crate::node::OpNode;
 use crate::order::KeepOrder;
 use crate::range::RangeTable;
+use crate::sorting::SortOp;
 use crate::unique::UniqueOp;
 use crate::values::{BatchesTable, null, rows_to_batch, scalar, schema_of};
 use crate::window::WindowOp;
 
-/// Where the rows of a `Scan` come from.
+/// Where the rows of a `Scan` come from. `columns` are the names in the table of `fields`.
 pub(crate) trait Tables {
-    /// `columns` are the names in the table of `fields`.
-    fn source(&self, table: &TableRef, fields: &[Field], columns: &[String]) -> Result<Source, QueryError>;
+    /// The table as it is read directly; nothing where its rows are in memory.
+    fn readable(&self, table: &TableRef, fields: &[Field], columns: &[String]) -> Result<Option<Readable>, QueryError>;
+
+    /// A table whose rows are in memory: columns are named by the ids of the fields asked for.
+    fn source(&self, table: &TableRef, fields: &[Field], columns: &[String]) -> Result<Arc<dyn TableProvider>, QueryError>;
 
     /// The rows, where they are in memory.
     fn rows(&self, table: &TableRef, fields: &[Field], columns: &[String]) -> Result<Option<RecordBatch>, QueryError>;
-}
-
-/// A table as DataFusion reads it.
-pub(crate) struct Source {
-    /// Columns are named by the ids of the fields asked for; it may have others, for `condition`.
-    pub provider: Arc<dyn TableProvider>,
-    /// Which of its rows the query may see.
-    pub condition: Option<Expr>,
 }
 
 pub(crate) struct Lowering<'a> {
@@ -83,15 +80,13 @@ impl<'a> Lowering<'a> {
 
     /// A plan that has at least the fields of `rel`.
     pub(crate) fn lower(&mut self, rel: &Rel, ordered: bool) -> Lowered {
+        let tables = self.tables;
+        let find = |table: &TableRef, fields: &[Field], columns: &[String]| tables.readable(table, fields, columns);
+        if let Some(provider) = direct::plan(rel, &self.runtime, &find)? {
+            return scan("direct", provider);
+        }
         match &rel.op {
-            RelOp::Scan { table, columns } => {
-                let source = self.tables.source(table, &rel.fields, columns)?;
-                let scanned = scan(&table.name, source.provider)?;
-                match source.condition {
-                    Some(condition) => Ok(LogicalPlan::Filter(Filter::try_new(condition, Arc::new(scanned)).map_err(broken)?)),
-                    None => Ok(scanned),
-                }
-            }
+            RelOp::Scan { table, columns } => scan(&table.name, self.tables.source(table, &rel.fields, columns)?),
             RelOp::Values { rows } if rel.fields.is_empty() && rows.len() == 1 => {
                 Ok(LogicalPlan::EmptyRelation(EmptyRelation { produce_one_row: true, schema: Arc::new(DFSchema::empty()) }))
             }
@@ -119,7 +114,7 @@ impl<'a> Lowering<'a> {
             RelOp::Join { kind, left, right, on } => self.join(rel, *kind, left, right, on),
             RelOp::Union { inputs, columns } => self.union(rel, inputs, columns, ordered),
             RelOp::Sort { input, .. } if !ordered => self.lower(input, false),
-            RelOp::Sort { input, keys } => self.sort(input, keys, None),
+            RelOp::Sort { input, keys } => self.sort_all(input, keys),
             RelOp::Take { input, count } => self.take(input, count),
             RelOp::Window { input, exprs } => {
                 let op: Arc<dyn TableOp> = Arc::new(WindowOp::new(&input.fields, &rel.fields, exprs.clone()));
@@ -220,8 +215,8 @@ impl<'a> Lowering<'a> {
         let mut lefts = Vec::new();
         let mut rights = Vec::new();
         for (l, r) in on {
-            lefts.push(self.join_key(l)?);
-            rights.push(self.join_key(r)?);
+            lefts.push(self.join_key(l, left)?);
+            rights.push(self.join_key(r, right)?);
         }
         let (left_plan, left_keys) = self.with_computed(left_plan, lefts)?;
         let (right_plan, right_keys) = self.with_computed(right_plan, rights)?;
@@ -261,9 +256,10 @@ impl<'a> Lowering<'a> {
         project(joined, rel.fields.iter().map(filled).collect())
     }
 
-    fn join_key(&self, key: &KqlExpr) -> Result<Expr, QueryError> {
+    fn join_key(&self, key: &KqlExpr, side: &Rel) -> Result<Expr, QueryError> {
         let lowered = expr(key, &self.runtime)?;
-        Ok(if key.ty == Type::String { text(lowered) } else { lowered })
+        let filled = matches!(key.kind, ExprKind::Column(id) if is_filled(side, id));
+        Ok(if key.ty == Type::String && !filled { text(lowered) } else { lowered })
     }
 
     /// `input` with further columns for those of `exprs` that are none yet; and the columns.
@@ -315,7 +311,38 @@ impl<'a> Lowering<'a> {
         }
     }
 
-    fn sort(&mut self, input: &Rel, keys: &[OrderKey], fetch: Option<usize>) -> Lowered {
+    /// Sorts without an end, by an operator of ours: DataFusion's compares texts, ours the ranks of the few that are distinct.
+    fn sort_all(&mut self, input: &Rel, keys: &[OrderKey]) -> Lowered {
+        let lowered = self.lower(input, promises(input))?;
+        let mut keys = keys.to_vec();
+        let known = |key: &&OrderKey| key.expr.columns().iter().all(|id| input.fields.iter().any(|field| field.id == *id));
+        keys.extend(input.order.iter().filter(known).cloned());
+        keys.extend(group_keys(input).into_iter().map(|field| OrderKey {
+            expr: KqlExpr::column(field),
+            ascending: true,
+            nulls_first: true,
+        }));
+        let op: Arc<dyn TableOp> = Arc::new(SortOp { keys });
+        OpNode::plan(op, self.runtime, vec![lowered], vec![input.fields.clone()], input.fields.clone()).map_err(broken)
+    }
+
+    /// A union of nothing but tables that are read directly.
+    fn is_union_of_files(&self, rel: &Rel) -> Result<bool, QueryError> {
+        let inputs = match &rel.op {
+            RelOp::Project { input, .. } => return self.is_union_of_files(input),
+            RelOp::Union { inputs, .. } => inputs,
+            _ => return Ok(false),
+        };
+        for input in inputs {
+            let Some((table, fields, columns)) = direct::bottom(input) else { return Ok(false) };
+            if self.tables.readable(table, fields, columns)?.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn sort(&mut self, input: &Rel, keys: &[OrderKey], fetch: usize) -> Lowered {
         let lowered = self.lower(input, promises(input))?;
         let mut sources = Vec::new();
         let mut directions = Vec::new();
@@ -342,7 +369,7 @@ impl<'a> Lowering<'a> {
                 order.push(SortExpr { expr: key, asc: ascending, nulls_first });
             }
         }
-        let sorted = LogicalPlan::Sort(Sort { expr: order.clone(), input: Arc::new(lowered), fetch });
+        let sorted = LogicalPlan::Sort(Sort { expr: order.clone(), input: Arc::new(lowered), fetch: Some(fetch) });
         Ok(KeepOrder::plan(sorted, order))
     }
 
@@ -352,7 +379,12 @@ impl<'a> Lowering<'a> {
             None => return Err(QueryError::Run("the number of rows to take is no constant".to_owned())),
         };
         if let RelOp::Sort { input: unsorted, keys } = &input.op {
-            return self.sort(unsorted, keys, Some(count));
+            if self.is_union_of_files(unsorted)?
+                && let Some(narrowed) = top_of_each(unsorted, keys, count)
+            {
+                return self.sort(&narrowed, keys, count);
+            }
+            return self.sort(unsorted, keys, count);
         }
         let lowered = self.lower(input, promises(input))?;
         let fetch = i64::try_from(count).unwrap_or(i64::MAX);
@@ -372,6 +404,56 @@ fn group_keys(rel: &Rel) -> Vec<&Field> {
             }
             _ => return Vec::new(),
         };
+    }
+}
+
+/// A union of the first rows of each input, where the first rows of all are asked for: a table then reads whole only those.
+fn top_of_each(rel: &Rel, keys: &[OrderKey], count: usize) -> Option<Rel> {
+    if let RelOp::Project { input, exprs } = &rel.op {
+        // Columns that are handed on, such as the names that a union gives to its inputs.
+        let keys = keys.iter().map(|key| {
+            let ExprKind::Column(id) = key.expr.kind else { return None };
+            let at = rel.fields.iter().position(|field| field.id == id)?;
+            Some(OrderKey { expr: exprs.get(at)?.clone(), ..key.clone() })
+        });
+        let input = top_of_each(input, &keys.collect::<Option<Vec<_>>>()?, count)?;
+        return Some(Rel { op: RelOp::Project { input: Box::new(input), exprs: exprs.clone() }, ..rel.clone() });
+    }
+    let RelOp::Union { inputs, columns } = &rel.op else { return None };
+    if !rel.order.is_empty() || inputs.iter().any(|input| !input.order.is_empty()) {
+        return None;
+    }
+    let narrowed = inputs.iter().zip(columns).map(|(input, exprs)| {
+        let keys = keys.iter().map(|key| {
+            let ExprKind::Column(id) = key.expr.kind else { return None };
+            let at = rel.fields.iter().position(|field| field.id == id)?;
+            let expr = exprs.get(at).filter(|expr| matches!(expr.kind, ExprKind::Column(_)) && expr.ty == key.expr.ty)?;
+            Some(OrderKey { expr: expr.clone(), ..key.clone() })
+        });
+        let keys = keys.collect::<Option<Vec<_>>>()?;
+        let sorted = Rel {
+            op: RelOp::Sort { input: Box::new(input.clone()), keys: keys.clone() },
+            fields: input.fields.clone(),
+            order: keys.clone(),
+            serialized: true,
+        };
+        let count = KqlExpr::constant(Value::Long(i64::try_from(count).ok()?));
+        Some(Rel { op: RelOp::Take { input: Box::new(sorted), count }, fields: input.fields.clone(), order: Vec::new(), serialized: false })
+    });
+    let inputs = narrowed.collect::<Option<Vec<_>>>()?;
+    Some(Rel { op: RelOp::Union { inputs, columns: columns.clone() }, ..rel.clone() })
+}
+
+/// Whether a column of strings has no null in it: tables have none, functions may give some.
+fn is_filled(rel: &Rel, id: ColumnId) -> bool {
+    match &rel.op {
+        RelOp::Scan { .. } => true,
+        RelOp::Filter { input, .. } | RelOp::Sort { input, .. } | RelOp::Take { input, .. } => is_filled(input, id),
+        RelOp::Project { input, exprs } => {
+            let source = rel.fields.iter().position(|field| field.id == id).and_then(|at| exprs.get(at));
+            matches!(source.map(|source| &source.kind), Some(ExprKind::Column(from)) if is_filled(input, *from))
+        }
+        _ => false,
     }
 }
 

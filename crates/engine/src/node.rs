@@ -68,6 +68,10 @@ impl OpNode {
     fn is_passed(&self, id: ColumnId) -> bool {
         self.op.passes(id) && self.takes.iter().flatten().any(|field| field.id == id)
     }
+
+    fn is_handed_on(&self, id: ColumnId) -> bool {
+        self.op.hands_on(id) && self.takes.iter().flatten().any(|field| field.id == id)
+    }
 }
 
 impl fmt::Debug for OpNode {
@@ -133,8 +137,8 @@ impl UserDefinedLogicalNodeCore for OpNode {
             .zip(&inputs)
             .map(|(fields, input)| fields.iter().filter(|field| has(input, field.id)).cloned().collect())
             .collect();
-        // A passed field that is no longer there was not wanted by anyone above.
-        let gone = |id: ColumnId| self.is_passed(id) && !takes.iter().flatten().any(|field| field.id == id);
+        // A field handed on that is no longer there was not wanted by anyone above.
+        let gone = |id: ColumnId| self.is_handed_on(id) && !takes.iter().flatten().any(|field| field.id == id);
         let gives: Vec<Field> = self.gives.iter().filter(|field| !gone(field.id)).cloned().collect();
         let schema = Arc::new(DFSchema::try_from(schema_of(&gives).as_ref().clone())?);
         Ok(Self { op: self.op.clone(), runtime: self.runtime, inputs, takes, gives, schema })
@@ -145,7 +149,7 @@ impl UserDefinedLogicalNodeCore for OpNode {
         let wanted: HashSet<ColumnId> = wanted.iter().filter_map(|&index| self.gives.get(index)).map(|field| field.id).collect();
         let needs = |field: &Field| {
             let given = self.gives.iter().any(|given| given.id == field.id);
-            reads.contains(&field.id) || (given && (wanted.contains(&field.id) || !self.is_passed(field.id)))
+            reads.contains(&field.id) || (given && (wanted.contains(&field.id) || !self.is_handed_on(field.id)))
         };
         let children = self.inputs.iter().zip(&self.takes).map(|(input, fields)| {
             let mut indices: Vec<usize> = fields

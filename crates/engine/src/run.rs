@@ -15,7 +15,9 @@ use kql::plan::{Field, Rel, TableRef};
 use model::{Catalog, InlineTable, Limits, QueryError, Scope, TableName};
 use workspace::{Snapshot, Snapshots};
 
-use crate::lower::{Lowering, Source, Tables, broken};
+use crate::direct::{ParquetFile, Parts, Readable, ScanColumn};
+use crate::files::FileTable;
+use crate::lower::{Lowering, Tables, broken};
 use crate::scan;
 use crate::session::Sessions;
 use crate::values::BatchesTable;
@@ -35,7 +37,7 @@ pub(crate) struct Run {
     pub limits: Limits,
     pub store: Option<Store>,
     /// Tables that exist besides those of the workspace and the scope.
-    pub files: Arc<Vec<Arc<InlineTable>>>,
+    pub files: Arc<Vec<FileTable>>,
     state: Mutex<State>,
 }
 
@@ -60,7 +62,7 @@ impl Run {
     pub(crate) fn new(
         sessions: Arc<Sessions>,
         store: Option<Store>,
-        files: Arc<Vec<Arc<InlineTable>>>,
+        files: Arc<Vec<FileTable>>,
         runtime: Runtime,
         scope: Scope,
         limits: Limits,
@@ -76,7 +78,16 @@ impl Run {
     }
 
     pub(crate) fn inline(&self, name: &str) -> Option<&Arc<InlineTable>> {
-        self.scope.tables.iter().chain(self.files.iter()).find(|table| table.schema.name.as_str() == name)
+        let files = self.files.iter().map(|file| &file.table);
+        self.scope.tables.iter().chain(files).find(|table| table.schema.name.as_str() == name)
+    }
+
+    /// The Parquet file behind a table, where there is one.
+    fn parquet(&self, name: &str) -> Option<&Arc<ParquetFile>> {
+        if self.scope.tables.iter().any(|table| table.schema.name.as_str() == name) {
+            return None;
+        }
+        self.files.iter().find(|file| file.table.schema.name.as_str() == name)?.parquet.as_ref()
     }
 
     /// The query has named a table of the workspace.
@@ -199,15 +210,15 @@ impl Run {
 
 fn leaves(plan: &Arc<dyn ExecutionPlan>, read: &mut Scanned) {
     let children = plan.children();
-    if children.is_empty() {
-        if let Some(metrics) = plan.metrics() {
-            read.rows += metrics.output_rows().unwrap_or(0) as u64;
-            for metric in metrics.iter() {
-                if let MetricValue::Count { name, count } = metric.value()
-                    && name == "bytes_scanned"
-                {
-                    read.bytes += count.value() as u64;
-                }
+    if children.is_empty()
+        && let Some(metrics) = plan.metrics()
+    {
+        read.rows += metrics.output_rows().unwrap_or(0) as u64;
+        for metric in metrics.iter() {
+            match metric.value() {
+                MetricValue::Count { name, count } if name == "rows_scanned" => read.rows += count.value() as u64,
+                MetricValue::Count { name, count } if name == "bytes_scanned" => read.bytes += count.value() as u64,
+                _ => {}
             }
         }
     }
@@ -227,14 +238,25 @@ pub(crate) fn size_of_rows(batch: &RecordBatch) -> usize {
 }
 
 impl Tables for Run {
-    fn source(&self, table: &TableRef, fields: &[Field], columns: &[String]) -> Result<Source, QueryError> {
-        if let Some(rows) = self.rows_of(table, fields, columns)? {
-            let provider: Arc<dyn TableProvider> = Arc::new(BatchesTable::new(crate::values::schema_of(fields), rows));
-            return Ok(Source { provider, condition: None });
+    fn readable(&self, table: &TableRef, fields: &[Field], columns: &[String]) -> Result<Option<Readable>, QueryError> {
+        if table.computed.is_some() {
+            return Ok(None);
         }
-        let store = self.store.as_ref().ok_or_else(|| QueryError::Internal(format!("there is no table `{}` here", table.name)))?;
+        if let Some(file) = self.parquet(&table.name) {
+            let mut parts = Parts::default();
+            parts.add(file, Vec::new());
+            let columns = columns.iter().zip(fields).map(|(name, field)| ScanColumn::of_file(name, field.ty)).collect();
+            return Ok(Some(Readable { parts, columns, hidden: Vec::new(), conditions: Vec::new() }));
+        }
+        let Some(store) = self.store.as_ref().filter(|_| self.inline(&table.name).is_none()) else { return Ok(None) };
         let snapshot = self.snapshot(store, &table.name).ok_or_else(|| QueryError::Run(format!("there is no table `{}`", table.name)))?;
-        scan::source(snapshot, fields, columns, &self.scope)
+        scan::readable(&snapshot, fields, columns, &self.scope, &self.sessions.footers).map(Some)
+    }
+
+    fn source(&self, table: &TableRef, fields: &[Field], columns: &[String]) -> Result<Arc<dyn TableProvider>, QueryError> {
+        let rows = self.rows_of(table, fields, columns)?;
+        let rows = rows.ok_or_else(|| QueryError::Internal(format!("there is no table `{}` here", table.name)))?;
+        Ok(Arc::new(BatchesTable::new(crate::values::schema_of(fields), rows)))
     }
 
     fn rows(&self, table: &TableRef, fields: &[Field], columns: &[String]) -> Result<Option<RecordBatch>, QueryError> {
@@ -254,6 +276,8 @@ impl Run {
             let place = |column: &String| known.iter().position(|field| field.id.to_string() == *column || *field.name == **column);
             let places: Vec<Option<usize>> = columns.iter().map(place).collect();
             scan::rename(&batches, fields, |_, index| places.get(index).copied().flatten())
+        } else if self.parquet(&table.name).is_some() {
+            return Ok(None);
         } else if let Some(inline) = self.inline(&table.name) {
             scan::rename(&inline.batches, fields, |batch, index| columns.get(index).and_then(|name| batch.schema_ref().index_of(name).ok()))
         } else {

@@ -30,6 +30,7 @@ use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion::prelude::SessionConfig;
 
+use crate::direct::Footers;
 use crate::node::OpPlanner;
 use crate::order::KeepOrderPlanner;
 
@@ -53,6 +54,8 @@ impl Default for Options {
 
 /// What all queries share.
 pub(crate) struct Sessions {
+    /// What is known of the workspace's files.
+    pub footers: Footers,
     state: SessionState,
     runtime: Arc<RuntimeEnv>,
     optimizer: Option<Optimizer>,
@@ -83,7 +86,7 @@ impl Sessions {
             .build();
         let optimizer = options.optimize.then(|| Optimizer::with_rules(logical_rules()));
         let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(OpPlanner), Arc::new(KeepOrderPlanner)]);
-        Ok(Self { state, runtime, optimizer, planner })
+        Ok(Self { footers: Footers::default(), state, runtime, optimizer, planner })
     }
 
     /// A session of one query, which may use `memory` bytes.

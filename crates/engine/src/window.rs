@@ -14,6 +14,7 @@ use kql::plan::{ColumnId, Expr, ExprKind, Field};
 use kql::windows::Window;
 use model::Type;
 
+use crate::together::{Held, together};
 use crate::unique::arrow_error;
 use crate::values::schema_of;
 
@@ -58,6 +59,10 @@ impl TableOp for WindowOp {
         Box::new(Self { exprs, passed: self.passed.clone() })
     }
 
+    fn hands_on(&self, field: ColumnId) -> bool {
+        self.passed.contains(&field)
+    }
+
     fn per_row(&self) -> bool {
         false
     }
@@ -68,7 +73,7 @@ impl TableOp for WindowOp {
 
     fn start(&self, inputs: &[Vec<Field>], outputs: &[Field], runtime: &Runtime) -> Result<Box<dyn OpState>, EvalError> {
         let fields = inputs.first().map(Vec::as_slice).unwrap_or_default();
-        Ok(Box::new(Collect { window: self.compile(fields, outputs, runtime)?, batches: Vec::new(), bytes: 0 }))
+        Ok(Box::new(Collect { window: self.compile(fields, outputs, runtime)?, batches: Vec::new(), held: Held::default() }))
     }
 }
 
@@ -147,12 +152,12 @@ impl Compiled {
 struct Collect {
     window: Compiled,
     batches: Vec<RecordBatch>,
-    bytes: usize,
+    held: Held,
 }
 
 impl OpState for Collect {
     fn push(&mut self, _: usize, batch: &RecordBatch, _: &mut Vec<RecordBatch>) -> Result<(), EvalError> {
-        self.bytes += batch.get_array_memory_size();
+        self.held.add(batch);
         self.batches.push(batch.clone());
         Ok(())
     }
@@ -165,20 +170,6 @@ impl OpState for Collect {
     }
 
     fn size(&self) -> usize {
-        self.bytes
-    }
-}
-
-/// All batches as one; nothing where there is none.
-pub(crate) fn together(batches: &[RecordBatch]) -> Result<Option<RecordBatch>, EvalError> {
-    match batches {
-        [] => Ok(None),
-        [one] => Ok(Some(one.clone())),
-        [first, ..] if first.num_columns() == 0 => {
-            let rows = batches.iter().map(RecordBatch::num_rows).sum();
-            let options = RecordBatchOptions::new().with_row_count(Some(rows));
-            RecordBatch::try_new_with_options(first.schema(), vec![], &options).map(Some).map_err(arrow_error)
-        }
-        [first, ..] => arrow::compute::concat_batches(&first.schema(), batches).map(Some).map_err(arrow_error),
+        self.held.bytes()
     }
 }

@@ -222,6 +222,7 @@ macro_rules! families {
 
 pub mod columns;
 mod patterns;
+mod sieve;
 mod signatures;
 pub mod terms;
 

@@ -44,6 +44,11 @@ pub trait TableOp: fmt::Debug + Send + Sync + Any {
         false
     }
 
+    /// Output fields that are input fields handed on unchanged, so that nobody misses them where nothing above reads them.
+    fn hands_on(&self, field: ColumnId) -> bool {
+        self.passes(field)
+    }
+
     /// True when each row is handled by itself, so that batches may be run on several threads in any order.
     fn per_row(&self) -> bool;
 

@@ -29,7 +29,7 @@ fn time_memory_and_cancellation_end_a_query() {
     let query = limited(endless, Limits::default());
     query.cancel.cancel();
     assert!(matches!(ask(engine, query), Err(QueryError::Cancelled)));
-    let greedy = "range x from 1 to 1000000 step 1 | serialize n = row_number() | count";
+    let greedy = "range x from 1 to 1000000 step 1 | serialize n = prev(x) | summarize sum(n)";
     let ended = ask(engine, limited(greedy, Limits { memory: ByteSize(1 << 20), ..Limits::default() }));
     assert!(matches!(ended, Err(QueryError::Memory(_))), "{ended:?}");
     assert_eq!(printed(&ask(engine, Query::new("print 1 + 1")).unwrap()), ["2"]);

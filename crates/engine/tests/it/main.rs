@@ -2,6 +2,7 @@
 
 mod answers;
 mod examples;
+mod files;
 mod limits;
 mod workspace;
 

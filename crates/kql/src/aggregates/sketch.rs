@@ -43,6 +43,11 @@ impl Sketch {
         matches!(&self.content, Content::Hashes(hashes) if hashes.is_empty())
     }
 
+    /// It has become registers, whose size never changes.
+    pub fn is_full(&self) -> bool {
+        matches!(&self.content, Content::Registers(_))
+    }
+
     pub fn add(&mut self, hash: u64) {
         let precision = self.precision;
         match &mut self.content {

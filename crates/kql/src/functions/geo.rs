@@ -34,6 +34,9 @@ impl Point {
 
     /// Metres, by the haversine formula.
     fn distance(self, other: Point) -> f64 {
+        if self == other {
+            return 0.0;
+        }
         let (a, b) = (self.lat.to_radians(), other.lat.to_radians());
         let (lat, lng) = ((b - a) / 2.0, (other.lng - self.lng).to_radians() / 2.0);
         let h = lat.sin().powi(2) + a.cos() * b.cos() * lng.sin().powi(2);
@@ -57,7 +60,15 @@ static DISTANCE: ScalarFn = ScalarFn {
         ("round(geo_distance_2points(-122.407628, 47.578557, -118.275287, 34.019056), 3)", "1546754.352"),
         ("geo_distance_2points(300, 1, 1, 1)", ""),
     ],
-    prepare: |_| Ok(kernel(|args| args.map_reals(|row| Some(Point::at(args, 0, row)?.distance(Point::at(args, 2, row)?))))),
+    prepare: |_| {
+        Ok(kernel(|args| {
+            let [lng, lat, other_lng, other_lat] = [0, 1, 2, 3].map(|index| args.reals(index));
+            args.map_reals(|row| {
+                let point = Point::new(lng.get(row)?, lat.get(row)?)?;
+                Some(point.distance(Point::new(other_lng.get(row)?, other_lat.get(row)?)?))
+            })
+        }))
+    },
     ..ScalarFn::DEFAULT
 };
 
