@@ -215,6 +215,7 @@ macro_rules! families {
 
 pub mod columns;
 mod patterns;
+mod shapes;
 mod signatures;
 pub mod terms;
 
@@ -232,7 +233,12 @@ families! {  // alphabetical
     date_text,
     encode,
     extract,
-    geo,
+    geo_cells,
+    geo_lines,
+    geo_overlays,
+    geo_points,
+    geo_polygons,
+    geohash,
     hashes,
     hll,
     index,

@@ -117,11 +117,15 @@ pub fn find(name: &str) -> Option<&'static Plugin> {
     PLUGINS.iter().copied().find(|plugin| plugin.name == name)
 }
 
+mod geo_lookup;
 mod ip_lookup;
+mod lookup;
 
 model::register! { PLUGINS: Plugin = PLUGIN;  // alphabetical
     activity_counts_metrics,
     bag_unpack,
+    geo_line_lookup,
+    geo_polygon_lookup,
     ipv4_lookup,
     ipv6_lookup,
     narrow,
