@@ -13,6 +13,7 @@ mod diagnostics;
 mod finish;
 mod naming;
 mod operators;
+mod pattern;
 mod relation;
 mod scalar;
 mod scope;

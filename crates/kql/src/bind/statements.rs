@@ -42,6 +42,7 @@ impl Binder<'_> {
                         env = self.query_parameter(parameter, env);
                     }
                 }
+                StatementKind::Pattern(pattern) => env = self.declare_pattern(pattern, env),
                 StatementKind::Other { what } => self.unsupported(&statement.place, &format!("`{what}`")),
                 StatementKind::Query(query) => last = Some(query),
             }

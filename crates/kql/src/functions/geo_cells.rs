@@ -120,7 +120,7 @@ static S2_POLYGON: ScalarFn = ScalarFn {
     summary: "The area of an S2 cell, as a GeoJSON polygon",
     signature: all(&[("s2cell", Type::String)], Type::Dynamic),
     examples: &[
-        (r#"round(todouble(geo_s2cell_to_polygon("89c259").coordinates[0][0][0]), 9)"#, "-74.030012250"),
+        (r#"round(todouble(geo_s2cell_to_polygon("89c259").coordinates[0][0][0]), 9)"#, "-74.03001225"),
         (r#"geo_s2cell_to_polygon("a")"#, ""),
     ],
     prepare: |_| {
@@ -178,17 +178,17 @@ static LINE_S2: ScalarFn = ScalarFn {
     prepare: |prepare| {
         let line = Shape::new(prepare, 0, |json| {
             let lines = read::lines(json)?;
-            // The longest of them: several may lie on one another.
-            let length = |line: &Vec<s2rst::s2::Point>| line.windows(2).map(|edge| edge[0].distance(edge[1]).radians()).fold(0.0, f64::max);
-            Some((LineIndex::new(&lines), lines.0.iter().map(length).fold(0.0, f64::max)))
+            let longest = cover::longest_edge(lines.0.iter().map(Vec::as_slice), false);
+            Some((LineIndex::new(&lines), longest))
         });
         Ok(kernel(move |args| {
             let mut lines = line.rows(args);
             args.map_json(|row, out| {
                 let (level, radius) = (level(long_or(args, 1, row, S2_LEVEL))?, real_or(args, 2, row, 0.0)?);
-                let (line, length) = lines.at(row)?;
+                let (line, longest) = lines.at(row)?;
                 let area = disc(radius);
-                push_tokens(out, cover::cover(line.index(), level, radius, area, *length)?.into_iter().map(CellId::to_token));
+                let cells = cover::cover(line.index(), level, radius, area, *longest)?;
+                push_tokens(out, cells.into_iter().map(CellId::to_token));
                 Some(())
             })
         }))
@@ -210,14 +210,19 @@ static POLYGON_S2: ScalarFn = ScalarFn {
         (r#"geo_polygon_to_s2cells(dynamic({"type":"Polygon","coordinates":[[[0,0],[0,50],[100,50],[0,0]]]}), 30)"#, ""),
     ],
     prepare: |prepare| {
-        let polygon = Shape::new(prepare, 0, read::polygon);
+        let polygon = Shape::new(prepare, 0, |json| {
+            let polygon = read::polygon(json)?;
+            let longest = cover::longest_edge(polygon.loops().iter().map(|ring| ring.vertices()), true);
+            Some((polygon, longest))
+        });
         Ok(kernel(move |args| {
             let mut polygons = polygon.rows(args);
             args.map_json(|row, out| {
                 let (level, radius) = (level(long_or(args, 1, row, S2_LEVEL))?, real_or(args, 2, row, 0.0)?);
-                let polygon = polygons.at(row)?;
+                let (polygon, longest) = polygons.at(row)?;
                 let area = polygon.area().max(disc(radius));
-                push_tokens(out, cover::cover(polygon.shape_index(), level, radius, area, 0.0)?.into_iter().map(CellId::to_token));
+                let cells = cover::cover(polygon.shape_index(), level, radius, area, *longest)?;
+                push_tokens(out, cells.into_iter().map(CellId::to_token));
                 Some(())
             })
         }))

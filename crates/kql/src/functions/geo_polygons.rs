@@ -162,7 +162,7 @@ static DENSIFY: ScalarFn = ScalarFn {
     signature: some(&[POLYGON, ("tolerance", Type::Real), ("preserve_crossing", Type::Bool)], 1, Type::Dynamic),
     examples: &[
         (
-            r#"geo_polygon_densify(dynamic({"type":"Polygon","coordinates":[[[10,10],[11,10],[11,11],[10,11],[10,10]]]}), 100)"#,
+            r#"geo_polygon_densify(dynamic({"type":"Polygon","coordinates":[[[10,10],[11,10],[11,11],[10,11],[10,10]]]}), 30)"#,
             r#"{"type":"Polygon","coordinates":[[[10,10],[10.5,10],[11,10],[11,11],[10.5,11],[10,11],[10,10]]]}"#,
         ),
         (r#"geo_polygon_densify(dynamic({"type":"Polygon","coordinates":[[[10,10],[11,10],[11,11],[10,10]]]}), 0)"#, ""),

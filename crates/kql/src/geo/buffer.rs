@@ -9,6 +9,9 @@ use super::{Lines, angle};
 /// Metres by which a buffer may differ from the ideal one, unless told.
 pub const TOLERANCE: f64 = 10.0;
 
+/// Metres.
+const LEAST_RADIUS: f64 = 1e-6;
+
 pub enum Core<'a> {
     Point(Point),
     Lines(&'a Lines),
@@ -23,6 +26,8 @@ pub fn buffer(core: Core, radius: f64, tolerance: Option<f64>) -> Option<Polygon
     if !(radius > 0.0 && radius < widest && tolerance.is_none_or(|tolerance| tolerance > 0.0)) {
         return None;
     }
+    // S2 is not made for radii below what its coordinates can tell apart.
+    let radius = radius.max(LEAST_RADIUS);
     let fraction = tolerance.unwrap_or(TOLERANCE) / radius;
     if tolerance.is_some() && fraction < MIN_ERROR_FRACTION {
         return None;
