@@ -42,7 +42,7 @@ impl Parser<'_> {
                 self.at += 2;
                 StatementKind::QueryParameters(self.parameters(true))
             }
-            (Some("declare"), Some("pattern")) => StatementKind::Pattern(self.pattern()),
+            (Some("declare"), Some("pattern")) => StatementKind::Pattern(self.declared_pattern()),
             (Some("alias"), Some("database")) => self.other("alias database"),
             (Some("restrict"), Some("access")) => self.other("restrict access"),
             _ => StatementKind::Query(self.query()),
@@ -50,7 +50,7 @@ impl Parser<'_> {
         Statement { kind, place: self.place_from(start) }
     }
 
-    fn pattern(&mut self) -> Pattern {
+    fn declared_pattern(&mut self) -> Pattern {
         self.at += 2;
         let mut pattern = Pattern { name: self.name(Use::Declare), parameters: Vec::new(), path: None, cases: Vec::new() };
         if !self.eat("=") {
