@@ -31,12 +31,16 @@ pub fn fill(polygons: &[Vec<Ring>], resolution: Resolution, area: f64) -> Option
     }
     let mut seen: HashSet<CellIndex> = HashSet::new();
     let mut waiting: Vec<CellIndex> = Vec::new();
+    let mut last = None;
     for (a, b) in polygons.iter().flat_map(Flat::edges) {
         let steps = (length(a, b) / step).ceil().max(1.0) as usize;
         for at in 0..steps {
             let t = at as f64 / steps as f64;
             let Ok(place) = LatLng::new(a.lat + t * (b.lat - a.lat), a.lng + t * (b.lng - a.lng)) else { continue };
             let cell = place.to_cell(resolution);
+            if last.replace(cell) == Some(cell) {
+                continue;
+            }
             waiting.extend(cell.grid_disk::<Vec<_>>(1).into_iter().filter(|cell| seen.insert(*cell)));
         }
     }
