@@ -15,6 +15,7 @@ mod elements;
 mod finish;
 mod naming;
 mod operators;
+mod pattern;
 mod relation;
 mod scalar;
 mod scope;

@@ -223,6 +223,7 @@ macro_rules! families {
 pub mod columns;
 mod patterns;
 mod sieve;
+mod shapes;
 mod signatures;
 pub mod terms;
 
@@ -242,7 +243,12 @@ families! {  // alphabetical
     date_text,
     encode,
     extract,
-    geo,
+    geo_cells,
+    geo_lines,
+    geo_overlays,
+    geo_points,
+    geo_polygons,
+    geohash,
     hashes,
     hll,
     index,

@@ -16,6 +16,7 @@ pub mod check;
 pub mod dynamic;
 pub mod eval;
 pub mod functions;
+mod geo;
 pub mod ops;
 pub mod plan;
 pub mod syntax;

@@ -42,6 +42,14 @@ pub(super) enum Binding {
     Table(Rc<Lazy>),
     Function(Rc<UserFunction>),
     Shared(Rc<SharedTable>),
+    Pattern(Rc<DeclaredPattern>),
+}
+
+/// A `declare pattern`: tables by the strings that they are asked for with.
+pub(super) struct DeclaredPattern {
+    pub has_path: bool,
+    /// A case is a function that takes the strings which it stands for.
+    pub cases: Vec<(Vec<String>, Rc<UserFunction>)>,
 }
 
 /// A tabular `let`: bound anew at each use, with the names of its definition.

@@ -7,6 +7,7 @@ use model::Type;
 
 use super::answers::TABLES_ELSEWHERE;
 use super::operators::is_graph;
+use super::pattern::pattern_of;
 use super::relation::INGESTION_TIME;
 use super::scope::{Binding, Cx, Env, Lazy, Relation, SharedTable};
 use super::{Binder, HIGHEST, diagnostics as code, watchlist_table};
@@ -58,7 +59,10 @@ impl Binder<'_> {
                     open: false,
                 }
             }
-            ExprKind::Member { object, name } => self.elsewhere(object, name, &expr.place, env),
+            ExprKind::Member { object, name } => match pattern_of(object, env) {
+                Some((pattern, call)) => self.pattern_table(&pattern, call, Some(name), &expr.place, env),
+                None => self.elsewhere(object, name, &expr.place, env),
+            },
             ExprKind::MemberCall { object, call } => {
                 let name =
                     call.args.first().filter(|_| call.name.text == "table").and_then(|arg| self.text(arg, "the name of the table", env));
@@ -107,6 +111,11 @@ impl Binder<'_> {
         match env.get(&name.text).cloned() {
             Some(Binding::Table(lazy)) => return self.lazy(&lazy),
             Some(Binding::Shared(shared)) => return self.reuse(&shared),
+            Some(Binding::Pattern(_)) => {
+                let help = Some(format!("`{}(…)` asks it for a table", name.text));
+                self.report_with(code::TABLE_WANTED, &name.place, format!("`{}` is a pattern, not a table", name.text), help);
+                return Relation::unknown();
+            }
             Some(Binding::Function(function)) => {
                 return self.table_user_call(&function, &[], None, &name.place, &mut Cx::constant(env));
             }
@@ -197,6 +206,10 @@ impl Binder<'_> {
         let function = match cx.env.get(name) {
             Some(Binding::Function(function)) => Some(function.clone()),
             Some(Binding::Table(_) | Binding::Shared(_)) if call.args.is_empty() => return self.named_table(&call.name, cx.env),
+            Some(Binding::Pattern(pattern)) => {
+                let pattern = pattern.clone();
+                return self.pattern_table(&pattern, call, None, place, cx.env);
+            }
             _ => self.stored(name),
         };
         if let Some(function) = function {
@@ -375,7 +388,7 @@ impl Binder<'_> {
             ExprKind::Name(name) => match env.get(&name.text) {
                 Some(Binding::Table(_) | Binding::Shared(_)) => true,
                 Some(Binding::Function(function)) => function.tabular,
-                Some(Binding::Scalar(_)) => false,
+                Some(Binding::Scalar(_) | Binding::Pattern(_)) => false,
                 None => {
                     self.schema.table(&name.text).is_some()
                         || is_asim(&name.text)
@@ -385,6 +398,7 @@ impl Binder<'_> {
             ExprKind::Call(call) => match env.get(&call.name.text) {
                 Some(Binding::Function(function)) => function.tabular,
                 Some(Binding::Table(_) | Binding::Shared(_)) => call.args.is_empty(),
+                Some(Binding::Pattern(_)) => true,
                 _ => match call.name.text.as_str() {
                     "table" | "_GetWatchlist" | "materialize" => true,
                     name if TABLES_ELSEWHERE.iter().any(|(known, _)| *known == name) => true,
@@ -398,6 +412,7 @@ impl Binder<'_> {
             | ExprKind::Materialize(_)
             | ExprKind::DataTable { .. }
             | ExprKind::ExternalData { .. } => true,
+            ExprKind::Member { object, .. } if pattern_of(object, env).is_some() => true,
             ExprKind::Member { object, .. } | ExprKind::MemberCall { object, .. } => {
                 matches!(root_call(object), Some("workspace" | "database" | "cluster" | "app" | "resource" | "arg" | "adx"))
             }

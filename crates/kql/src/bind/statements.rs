@@ -48,6 +48,7 @@ impl Binder<'_> {
                         env = self.query_parameter(parameter, env);
                     }
                 }
+                StatementKind::Pattern(pattern) => env = self.declare_pattern(pattern, env),
                 StatementKind::Other { what } => self.unsupported(&statement.place, &format!("`{what}`")),
                 StatementKind::Query(query) => {
                     if number + 1 < script.statements.len() {

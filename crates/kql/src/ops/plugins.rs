@@ -119,8 +119,10 @@ pub fn find(name: &str) -> Option<&'static Plugin> {
     PLUGINS.iter().copied().find(|plugin| plugin.name == name)
 }
 
+mod geo_lookup;
 mod ip_lookup;
 mod timeline;
+mod lookup;
 
 model::register! { PLUGINS: Plugin = PLUGIN;  // alphabetical
     active_users_count,
@@ -130,6 +132,8 @@ model::register! { PLUGINS: Plugin = PLUGIN;  // alphabetical
     bag_unpack,
     funnel_sequence,
     funnel_sequence_completion,
+    geo_line_lookup,
+    geo_polygon_lookup,
     ipv4_lookup,
     ipv6_lookup,
     narrow,
