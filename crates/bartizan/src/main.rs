@@ -2,6 +2,7 @@
 
 mod commands;
 mod config;
+mod external;
 mod service;
 
 use std::process::ExitCode;

@@ -13,6 +13,7 @@
 mod aggregate;
 mod engine;
 mod expr;
+mod external;
 mod files;
 mod group;
 mod grouping;

@@ -12,10 +12,13 @@ pub mod get_schema;
 mod keys;
 mod layout;
 pub mod make_series;
+mod mining;
 pub mod mv_expand;
 pub mod parse;
 pub mod parse_kv;
+mod patterns;
 pub mod plugins;
+pub mod reduce;
 pub mod sample;
 pub mod scan;
 #[cfg(test)]

@@ -37,6 +37,9 @@ impl Binder<'_> {
             }
             ExprKind::Unary { op, operand } => self.unary(op, operand, &expr.place, cx),
             ExprKind::Binary { op, .. } if matches!(*op, "and" | "or") => self.connective(op, expr, cx),
+            ExprKind::Binary { op, left, right, .. } if matches!(left.kind, ExprKind::Star) => {
+                self.in_some_column(op, right, &expr.place, cx)
+            }
             ExprKind::Binary { .. } => self.binary(expr, cx),
             ExprKind::In { op, left, list } => self.member_of(op, left, list, &expr.place, cx),
             ExprKind::Between { negated, operand, low, high } => self.between(*negated, [operand, low, high], &expr.place, cx),

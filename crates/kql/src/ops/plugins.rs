@@ -118,13 +118,24 @@ pub fn find(name: &str) -> Option<&'static Plugin> {
 }
 
 mod ip_lookup;
+mod mined;
+pub mod refused;
 
 model::register! { PLUGINS: Plugin = PLUGIN;  // alphabetical
     activity_counts_metrics,
+    autocluster,
     bag_unpack,
+    basket,
+    dcount_intersect,
+    diffpatterns,
+    diffpatterns_text,
+    estimate_rows_count,
+    identity,
     ipv4_lookup,
     ipv6_lookup,
     narrow,
     pivot,
     rolling_percentile,
+    rows_near,
+    schema_merge,
 }
