@@ -108,6 +108,14 @@ impl Binder<'_> {
                 let (predicate, project) = (predicate.as_deref(), project.as_deref());
                 self.find(&find::Clauses { properties, tables, predicate, project }, env, place)
             }
+            Op::Evaluate { call, .. } => {
+                if !self.refused_plugin(&call.name) {
+                    let help = Some("rows come first: `T | evaluate …`".to_owned());
+                    let message = format!("`{}` stands behind the rows that it takes", call.name.text);
+                    self.report_with(super::diagnostics::TABLE_WANTED, &operator.keyword, message, help);
+                }
+                Relation::unknown()
+            }
             Op::MacroExpand => {
                 let help = "name the tables of this workspace: `union withsource=T A, B | …`".to_owned();
                 let message = "`macro-expand` runs a query over several clusters or databases, and there is one workspace here";

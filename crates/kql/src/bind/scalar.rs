@@ -5,7 +5,7 @@ use model::Type;
 use super::scope::{Binding, Cx, Scalar};
 use super::{Binder, casts, diagnostics as code};
 use crate::Value;
-use crate::plan::{Expr, ExprKind as Bound, Field, Subquery, SubqueryKind};
+use crate::plan::{Expr, ExprKind as Bound, Field, Rel, RelOp, Subquery, SubqueryKind};
 use crate::syntax::ast::{self, ExprKind, Name, Place};
 
 impl Binder<'_> {
@@ -373,6 +373,11 @@ impl Binder<'_> {
         if relation.open || !value.known {
             return Scalar { known: kind == SubqueryKind::Set, ..Self::unknown_scalar() };
         }
+        if reads_group(&relation.rel) {
+            let help = "`partition` without `hint.strategy` lets a part have a name; or `join` with what is asked for".to_owned();
+            self.report_with(code::UNSUPPORTED, &table.place, "a part of the rows cannot be asked for as a whole here", Some(help));
+            return Self::unknown_scalar();
+        }
         let ty = if kind == SubqueryKind::Set { Type::Dynamic } else { first.ty };
         let rel = self.project(relation, vec![(first.name.to_string(), value)]).rel;
         self.subqueries.push(Subquery { rel, kind, ty });
@@ -443,6 +448,21 @@ impl Binder<'_> {
             }
         }
     }
+}
+
+/// Does it read the rows of a group that an operator around it makes?
+fn reads_group(rel: &Rel) -> bool {
+    let mut waiting = vec![rel];
+    while let Some(rel) = waiting.pop() {
+        match &rel.op {
+            RelOp::Group => return true,
+            RelOp::Shared { input, .. } => waiting.push(input),
+            // The body reads groups of its own.
+            RelOp::Apply { input, .. } => waiting.push(input),
+            _ => waiting.extend(rel.inputs()),
+        }
+    }
+    false
 }
 
 /// The number type that holds both.

@@ -22,9 +22,7 @@ impl Binder<'_> {
         if call.name.text == "preview" {
             return self.preview(call, input, env, place);
         }
-        if let Some(refused) = plugins::refused::find(&call.name.text) {
-            let message = format!("`{}` {}", refused.name, refused.why);
-            self.report_with(code::UNSUPPORTED, &call.name.place, message, Some(refused.instead.to_owned()));
+        if self.refused_plugin(&call.name) {
             return Relation::unknown();
         }
         let Some(plugin) = plugins::find(&call.name.text) else {
@@ -89,6 +87,14 @@ impl Binder<'_> {
                 Relation::unknown()
             }
         }
+    }
+
+    /// True, and says why, where the plug-in is one that cannot be had here.
+    pub(super) fn refused_plugin(&mut self, name: &Name) -> bool {
+        let Some(refused) = plugins::refused::find(&name.text) else { return false };
+        let message = format!("`{}` {}", refused.name, refused.why);
+        self.report_with(code::UNSUPPORTED, &name.place, message, Some(refused.instead.to_owned()));
+        true
     }
 
     /// The rows of `input`, when this is a run.

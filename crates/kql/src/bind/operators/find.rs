@@ -10,7 +10,8 @@ use crate::Value;
 use crate::bind::naming::{Names, name_of};
 use crate::bind::scope::{Cx, Env, Relation, Scalar};
 use crate::bind::{Binder, diagnostics as code};
-use crate::plan::{Expr as Bound, Field};
+use crate::ops::Evaluator;
+use crate::plan::{Expr as Bound, ExprKind as BoundKind, Field};
 use crate::syntax::ast::{Expr, ExprKind, Place, Property};
 
 use super::union::Leg;
@@ -166,6 +167,16 @@ impl Binder<'_> {
             let input = self.project(leg.relation, outputs);
             let before = self.diagnostics.len();
             let mut condition = self.search_predicate(predicate, false, &input, env);
+            // What only a run would refuse makes no sense for this table either.
+            let mut asks = false;
+            condition.expr.walk(&mut |part| asks |= matches!(part.kind, BoundKind::Subquery(_)));
+            if condition.known
+                && !asks
+                && self.open.is_none()
+                && let Err(why) = Evaluator::new(&condition.expr, &input.rel.fields, &self.runtime)
+            {
+                self.report(code::WRONG_TYPE, &predicate.place, why.to_string());
+            }
             if self.diagnostics.len() > before {
                 wrong.push(self.diagnostics.split_off(before));
                 condition = Scalar::known(Bound::constant(Value::Bool(false)));
