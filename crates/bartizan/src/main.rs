@@ -2,7 +2,6 @@
 
 mod commands;
 mod config;
-mod external;
 mod service;
 
 use std::process::ExitCode;

@@ -2,6 +2,7 @@
 
 mod connect;
 mod desk;
+mod external;
 pub mod http;
 mod ingest;
 mod lock;
@@ -83,7 +84,7 @@ impl Service {
         let rows = engine::Store { catalog: catalog.clone(), snapshots: workspace.clone() };
         let mut engine = Engine::new(Some(rows), clock.clone(), engine::Options::default())?;
         if !config.external.is_empty() {
-            engine = engine.with_external(Arc::new(crate::external::Allowed::new(&config.external)?));
+            engine = engine.with_external(Arc::new(external::Allowed::new(&config.external)?));
         }
         let engine = Arc::new(engine);
 

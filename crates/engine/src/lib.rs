@@ -15,6 +15,7 @@ mod engine;
 mod expr;
 mod external;
 mod files;
+mod folders;
 mod group;
 mod grouping;
 mod internal;
@@ -35,5 +36,6 @@ mod window;
 
 pub use engine::{Engine, EngineError, SystemClock};
 pub use files::{FileError, open};
+pub use folders::Folders;
 pub use run::Store;
 pub use session::Options;

@@ -24,9 +24,9 @@ pub struct Args {
     /// Tables to ask: CSV, TSV, JSON, NDJSON or Parquet, each named after its file.
     #[arg(long = "file", value_name = "F")]
     files: Vec<PathBuf>,
-    /// A folder or the beginning of an address that `externaldata` may read; without this it reads nothing.
-    #[arg(long = "external", value_name = "PLACE")]
-    external: Vec<String>,
+    /// A folder that `externaldata` may read; without this it reads nothing.
+    #[arg(long = "external", value_name = "FOLDER")]
+    external: Vec<PathBuf>,
     /// A workspace to ask.
     #[arg(long, value_name = "D", conflicts_with = "files")]
     data_dir: Option<PathBuf>,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use arrow::record_batch::RecordBatch;
-use engine::{Engine, Options, Store, SystemClock};
+use engine::{Engine, Folders, Options, Store, SystemClock};
 use kql::Value;
 use model::{Answer, Column, ExternalData, Query, QueryEngine, QueryError, Type, WorkspaceName};
 use serde_json::Value as Json;
@@ -15,7 +15,6 @@ use workspace::Workspace;
 
 use super::service::Service;
 use super::{Failure, Outcome};
-use crate::external::Allowed;
 
 #[derive(clap::Args)]
 #[command(
@@ -28,9 +27,9 @@ pub struct Args {
     /// Tables to ask: CSV, TSV, JSON, NDJSON or Parquet, each named after its file.
     #[arg(long = "file", value_name = "F")]
     files: Vec<PathBuf>,
-    /// A folder or the beginning of an address that `externaldata` may read; without this it reads nothing.
-    #[arg(long = "external", value_name = "PLACE")]
-    external: Vec<String>,
+    /// A folder that `externaldata` may read; without this it reads nothing.
+    #[arg(long = "external", value_name = "FOLDER")]
+    external: Vec<PathBuf>,
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
     /// The question.
@@ -54,8 +53,8 @@ enum Format {
 pub struct Sources {
     pub files: Vec<PathBuf>,
     pub data_dir: Option<PathBuf>,
-    /// What `externaldata` may read.
-    pub external: Vec<String>,
+    /// Folders that `externaldata` may read.
+    pub external: Vec<PathBuf>,
 }
 
 /// An engine over what a query may read.
@@ -97,7 +96,7 @@ impl Sources {
 impl Sources {
     /// The port that `externaldata` reads through, where anything is allowed.
     fn external(&self) -> anyhow::Result<Option<Arc<dyn ExternalData>>> {
-        if self.external.is_empty() { Ok(None) } else { Ok(Some(Arc::new(Allowed::new(&self.external)?))) }
+        if self.external.is_empty() { Ok(None) } else { Ok(Some(Arc::new(Folders::new(&self.external)?))) }
     }
 }
 

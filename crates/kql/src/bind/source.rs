@@ -321,7 +321,7 @@ impl Binder<'_> {
                     code::EXTERNAL_DATA,
                     place,
                     "`externaldata` reads from outside, which is not allowed here",
-                    Some("keep the rows as a watchlist or a table, or let the operator allow the place: `bartizan query --external PLACE`, `external` in the configuration of the service".to_owned()),
+                    Some("keep the rows as a watchlist or a table, or let the operator allow the place: `bartizan query --external FOLDER`, `external` in the configuration of the service".to_owned()),
                 );
                 let fields: Vec<Field> = columns.iter().map(|(name, ty)| self.typed(&name.text, *ty)).collect();
                 let rel = Rel { op: RelOp::Values { rows: Arc::default() }, fields, order: Vec::new(), serialized: false };

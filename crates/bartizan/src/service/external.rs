@@ -1,14 +1,14 @@
-//! What `externaldata` may read: folders and addresses that the operator names, and nothing else.
+//! What `externaldata` may read in the service: folders and addresses that the operator names, and nothing else.
 //!
-//! A path is followed to where it really is before it is judged, so that neither `..` nor a link leads out of a folder. An address must
-//! have the scheme, host and port of an allowed one and stand below its path; redirects are not followed, bodies are read to the limit,
-//! and credentials in a location (`;managed_identity=…`, user and password) are refused.
+//! An address must have the scheme, host and port of an allowed one and stand below its path; redirects are not followed, bodies are read to
+//! the limit, and credentials in a location (`;managed_identity=…`, user and password) are refused.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use async_trait::async_trait;
+use engine::Folders;
 use model::{ByteSize, ExternalData, ExternalError};
 use reqwest::Url;
 
@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The port over folders of this machine and addresses of the web.
 pub struct Allowed {
-    folders: Vec<PathBuf>,
+    folders: Folders,
     addresses: Vec<Url>,
     http: reqwest::Client,
 }
@@ -32,29 +32,11 @@ impl Allowed {
                 Ok(url) if place.contains("://") => {
                     bail!("`{place}`: `externaldata` reads folders, `https:` and `http:`, not `{}:`", url.scheme())
                 }
-                _ => folders.push(Path::new(place).canonicalize().with_context(|| format!("there is no folder `{place}`"))?),
+                _ => folders.push(PathBuf::from(place)),
             }
         }
         let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).timeout(PATIENCE).build()?;
-        Ok(Self { folders, addresses, http })
-    }
-
-    async fn file(&self, location: &str, path: &Path, most: ByteSize) -> Result<Vec<u8>, ExternalError> {
-        let refused = || ExternalError::Refused(location.to_owned());
-        let failed = |why: std::io::Error| ExternalError::Read { location: location.to_owned(), why: why.to_string() };
-        // What is not there and what is not allowed look the same from outside.
-        let real = tokio::fs::canonicalize(path).await.map_err(|_| refused())?;
-        if !self.folders.iter().any(|folder| real.starts_with(folder)) {
-            return Err(refused());
-        }
-        let facts = tokio::fs::metadata(&real).await.map_err(failed)?;
-        if !facts.is_file() {
-            return Err(refused());
-        }
-        if facts.len() > most.0 {
-            return Err(ExternalError::TooLarge { location: location.to_owned(), most });
-        }
-        tokio::fs::read(&real).await.map_err(failed)
+        Ok(Self { folders: Folders::new(&folders)?, addresses, http })
     }
 
     async fn address(&self, location: &str, url: Url, most: ByteSize) -> Result<Vec<u8>, ExternalError> {
@@ -98,13 +80,9 @@ impl ExternalData for Allowed {
             return Err(ExternalError::Credential(location.to_owned()));
         }
         match Url::parse(location) {
-            Ok(url) if url.scheme() == "file" => match url.to_file_path() {
-                Ok(path) => self.file(location, &path, most).await,
-                Err(()) => Err(ExternalError::Location(location.to_owned())),
-            },
             Ok(url) if matches!(url.scheme(), "https" | "http") => self.address(location, url, most).await,
-            Ok(_) if location.contains("://") => Err(ExternalError::Location(location.to_owned())),
-            _ => self.file(location, Path::new(location), most).await,
+            Ok(url) if location.contains("://") && url.scheme() != "file" => Err(ExternalError::Location(location.to_owned())),
+            _ => self.folders.read(location, most).await,
         }
     }
 }
@@ -112,33 +90,6 @@ impl ExternalData for Allowed {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[tokio::test]
-    async fn nothing_leads_out_of_a_folder() {
-        let base = tempfile::tempdir().unwrap();
-        let (inside, outside) = (base.path().join("inside"), base.path().join("outside.csv"));
-        std::fs::create_dir(&inside).unwrap();
-        std::fs::write(inside.join("a.csv"), "1").unwrap();
-        std::fs::write(&outside, "2").unwrap();
-        std::os::unix::fs::symlink(&outside, inside.join("link.csv")).unwrap();
-        let allowed = Allowed::new(&[inside.display().to_string()]).unwrap();
-        let read = async |location: String| allowed.read(&location, ByteSize(10)).await;
-        assert_eq!(read(inside.join("a.csv").display().to_string()).await.unwrap(), b"1");
-        assert_eq!(read(format!("file://{}", inside.join("a.csv").display())).await.unwrap(), b"1");
-        for location in [
-            outside.display().to_string(),
-            inside.join("link.csv").display().to_string(),
-            inside.join("../outside.csv").display().to_string(),
-            inside.display().to_string(),
-            inside.join("none.csv").display().to_string(),
-            "https://example.org/a.csv".to_owned(),
-        ] {
-            assert!(matches!(read(location.clone()).await, Err(ExternalError::Refused(_))), "{location}");
-        }
-        assert!(matches!(read("a.csv;key=x".to_owned()).await, Err(ExternalError::Credential(_))));
-        std::fs::write(inside.join("big.csv"), "01234567890").unwrap();
-        assert!(matches!(read(inside.join("big.csv").display().to_string()).await, Err(ExternalError::TooLarge { .. })));
-    }
 
     #[test]
     fn addresses_stand_below_an_allowed_one() {
