@@ -35,7 +35,7 @@ impl Allowed {
                 _ => folders.push(PathBuf::from(place)),
             }
         }
-        let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).timeout(PATIENCE).build()?;
+        let http = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).timeout(PATIENCE).build()?;
         Ok(Self { folders: Folders::new(&folders)?, addresses, http })
     }
 
