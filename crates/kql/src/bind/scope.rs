@@ -41,13 +41,6 @@ pub(super) enum Binding {
     Table(Rc<Lazy>),
     Function(Rc<UserFunction>),
     Shared(Rc<SharedTable>),
-    Pattern(Rc<DeclaredPattern>),
-}
-
-/// A pattern, with the names that its tables may use.
-pub(super) struct DeclaredPattern {
-    pub pattern: ast::Pattern,
-    pub env: Env,
 }
 
 /// A tabular `let`: bound anew at each use, with the names of its definition.

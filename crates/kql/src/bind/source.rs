@@ -6,7 +6,7 @@ use std::sync::Arc;
 use model::Type;
 
 use super::relation::INGESTION_TIME;
-use super::scope::{Binding, Cx, DeclaredPattern, Env, Lazy, Relation, SharedTable};
+use super::scope::{Binding, Cx, Env, Lazy, Relation, SharedTable};
 use super::{Binder, External, HIGHEST, diagnostics as code, watchlist_table};
 use crate::Value;
 use crate::plan::{ExprKind as Bound, Field, Rel, RelOp, TableRef};
@@ -23,9 +23,6 @@ impl Binder<'_> {
     }
 
     fn table_inner(&mut self, expr: &ast::Expr, env: &Env) -> Relation {
-        if let Some((declared, call, path)) = pattern_call(expr, env) {
-            return self.pattern_table(&declared.clone(), &call.args, path, &expr.place);
-        }
         match &expr.kind {
             ExprKind::Name(name) => self.named_table(name, env),
             ExprKind::Call(call) => self.table_call(call, None, &expr.place, &mut Cx::constant(env)),
@@ -90,10 +87,6 @@ impl Binder<'_> {
             Some(Binding::Shared(shared)) => return self.reuse(&shared),
             Some(Binding::Function(function)) => {
                 return self.table_user_call(&function, &[], None, &name.place, &mut Cx::constant(env));
-            }
-            Some(Binding::Pattern(_)) => {
-                self.report(code::TABLE_WANTED, &name.place, format!("`{0}` is a pattern: write `{0}(…)`", name.text));
-                return Relation::unknown();
             }
             Some(Binding::Scalar(value)) => {
                 if value.known {
@@ -418,7 +411,7 @@ impl Binder<'_> {
     pub(super) fn is_table(&mut self, expr: &ast::Expr, env: &Env) -> bool {
         match &expr.kind {
             ExprKind::Name(name) => match env.get(&name.text) {
-                Some(Binding::Table(_) | Binding::Shared(_) | Binding::Pattern(_)) => true,
+                Some(Binding::Table(_) | Binding::Shared(_)) => true,
                 Some(Binding::Function(function)) => function.tabular,
                 Some(Binding::Scalar(_)) => false,
                 None => {
@@ -430,7 +423,6 @@ impl Binder<'_> {
             ExprKind::Call(call) => match env.get(&call.name.text) {
                 Some(Binding::Function(function)) => function.tabular,
                 Some(Binding::Table(_) | Binding::Shared(_)) => call.args.is_empty(),
-                Some(Binding::Pattern(_)) => true,
                 _ => match call.name.text.as_str() {
                     "table" | "_GetWatchlist" | "materialize" => true,
                     name if crate::functions::find(name).is_some() => false,
@@ -443,28 +435,11 @@ impl Binder<'_> {
             | ExprKind::Materialize(_)
             | ExprKind::DataTable { .. }
             | ExprKind::ExternalData { .. } => true,
-            ExprKind::Member { .. } if pattern_call(expr, env).is_some() => true,
             ExprKind::Member { object, .. } | ExprKind::MemberCall { object, .. } => {
                 matches!(root_call(object), Some("workspace" | "database" | "cluster" | "app" | "resource" | "arg" | "adx"))
             }
             _ => false,
         }
-    }
-}
-
-/// `p("a")`, `p("a").b` where `p` is a pattern: the pattern, the call and the path.
-fn pattern_call<'e>(expr: &'e ast::Expr, env: &'e Env) -> Option<(&'e Rc<DeclaredPattern>, &'e ast::Call, Option<&'e str>)> {
-    let (call, path) = match &expr.kind {
-        ExprKind::Call(call) => (call, None),
-        ExprKind::Member { object, name } => match &object.kind {
-            ExprKind::Call(call) => (call, Some(name.text.as_str())),
-            _ => return None,
-        },
-        _ => return None,
-    };
-    match env.get(&call.name.text) {
-        Some(Binding::Pattern(declared)) => Some((declared, call, path)),
-        _ => None,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::operators::several::last_operator;
-use super::scope::{Binding, Cx, DeclaredPattern, Env, Lazy, Relation, Scalar, UserFunction};
+use super::scope::{Binding, Cx, Env, Lazy, Relation, Scalar, UserFunction};
 use super::{Binder, diagnostics as code};
 use crate::plan::{Expr, ExprKind as Bound};
 use crate::syntax::ast::{self, ExprKind, Function, LetValue, ParameterType, Script, StatementKind};
@@ -31,45 +31,6 @@ impl Binder<'_> {
         }
     }
 
-    /// `country("Canada").Alberta`: the table that a pattern has for these texts.
-    pub(super) fn pattern_table(
-        &mut self,
-        declared: &DeclaredPattern,
-        args: &[ast::Expr],
-        path: Option<&str>,
-        place: &ast::Place,
-    ) -> Relation {
-        let mut given = Vec::with_capacity(args.len());
-        for arg in args {
-            match self.scalar(arg, &mut Cx::constant(&declared.env)).expr.as_const() {
-                Some(crate::Value::String(text)) => given.push(text.clone()),
-                _ => {
-                    self.report(code::NOT_CONSTANT, &arg.place, "a pattern takes constant strings");
-                    return Relation::unknown();
-                }
-            }
-        }
-        let text = |expr: &ast::Expr| match &expr.kind {
-            ExprKind::Literal(crate::Value::String(text)) => Some(text.clone()),
-            _ => None,
-        };
-        let is_meant = |entry: &&ast::PatternEntry| {
-            entry.path.as_ref().and_then(text).as_deref() == path && entry.args.iter().map(text).eq(given.iter().cloned().map(Some))
-        };
-        let Some(entry) = declared.pattern.entries.iter().find(is_meant) else {
-            let args = given.iter().map(|arg| format!("'{arg}'")).collect::<Vec<_>>().join(",");
-            let path = path.map_or_else(String::new, |path| format!(".['{path}']"));
-            let message = format!("the pattern `{}` has nothing for `({args}){path}`", declared.pattern.name.text);
-            self.report_with(code::UNKNOWN_TABLE, place, message, Some("`declare pattern` lists what there is".to_owned()));
-            return Relation::unknown();
-        };
-        let (env, last) = self.statements(&entry.body, declared.env.clone());
-        match last {
-            Some(query) => self.table(query, &env),
-            None => Relation::unknown(),
-        }
-    }
-
     /// Names that the statements give, and the last query.
     pub(super) fn statements<'a>(&mut self, script: &'a Script, mut env: Env) -> (Env, Option<&'a ast::Expr>) {
         let mut last = None;
@@ -82,10 +43,6 @@ impl Binder<'_> {
                     for parameter in parameters {
                         env = self.query_parameter(parameter, env);
                     }
-                }
-                StatementKind::Pattern(pattern) => {
-                    let declared = DeclaredPattern { pattern: pattern.clone(), env: env.clone() };
-                    env = env.with(&pattern.name.text, Binding::Pattern(Rc::new(declared)));
                 }
                 StatementKind::Other { what } => self.unsupported(&statement.place, &format!("`{what}`")),
                 StatementKind::Query(query) => last = Some(query),

@@ -34,9 +34,7 @@ pub enum StatementKind {
     },
     /// `declare query_parameters(a:long = 1, …)`.
     QueryParameters(Vec<Parameter>),
-    /// `declare pattern name = (a:string)[path:string] { ("x").["y"] = { query }; … }`; without `=` nothing is defined.
-    Pattern(Pattern),
-    /// `alias database …`, `restrict access to …`: kept as text.
+    /// `declare pattern …`, `alias database …`, `restrict access to …`: kept as text.
     Other {
         what: &'static str,
     },
@@ -58,21 +56,6 @@ pub struct Function {
     pub parameters: Vec<Parameter>,
     pub body: Script,
     pub place: Place,
-}
-
-/// Tables by texts.
-#[derive(Clone, Debug)]
-pub struct Pattern {
-    pub name: Name,
-    pub entries: Vec<PatternEntry>,
-}
-
-/// `("x", …).["y"] = { query }`
-#[derive(Clone, Debug)]
-pub struct PatternEntry {
-    pub args: Vec<Expr>,
-    pub path: Option<Expr>,
-    pub body: Script,
 }
 
 #[derive(Clone, Debug)]

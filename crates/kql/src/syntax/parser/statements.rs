@@ -2,9 +2,7 @@
 
 use super::lists::Use;
 use super::{Parser, QUERY_LEVELS};
-use crate::syntax::ast::{
-    Expr, ExprKind, Function, LetValue, Parameter, ParameterType, Pattern, PatternEntry, Script, Statement, StatementKind, SubPipe,
-};
+use crate::syntax::ast::{Expr, ExprKind, Function, LetValue, Parameter, ParameterType, Script, Statement, StatementKind, SubPipe};
 
 impl Parser<'_> {
     /// Statements up to the end of the text, or up to the bracket `close`, which is left.
@@ -42,7 +40,7 @@ impl Parser<'_> {
                 self.at += 2;
                 StatementKind::QueryParameters(self.parameters(true))
             }
-            (Some("declare"), Some("pattern")) => self.pattern_statement(),
+            (Some("declare"), Some("pattern")) => self.other("declare pattern"),
             (Some("alias"), Some("database")) => self.other("alias database"),
             (Some("restrict"), Some("access")) => self.other("restrict access"),
             _ => StatementKind::Query(self.query()),
@@ -59,52 +57,6 @@ impl Parser<'_> {
             self.skip_operator();
         }
         StatementKind::Other { what }
-    }
-
-    fn pattern_statement(&mut self) -> StatementKind {
-        self.at += 2;
-        let name = self.name(Use::Bare);
-        let mut entries = Vec::new();
-        if self.eat("=") {
-            self.parameters(false);
-            if self.is("[") {
-                self.bracketed("[", "]", Self::parameter);
-            }
-            let open = self.at;
-            if self.expect("{") {
-                while self.is("(") {
-                    entries.push(self.pattern_entry());
-                    if !self.eat(";") {
-                        break;
-                    }
-                }
-                self.expect_closing("}", open);
-            }
-        }
-        StatementKind::Pattern(Pattern { name, entries })
-    }
-
-    fn pattern_entry(&mut self) -> PatternEntry {
-        let args = self.bracketed("(", ")", Self::literal_operand);
-        let mut path = None;
-        if self.eat(".") {
-            let open = self.at;
-            if self.expect("[") {
-                path = Some(self.literal_operand());
-                self.expect_closing("]", open);
-            }
-        }
-        self.expect("=");
-        let open = self.at;
-        let body = if self.enter_by(QUERY_LEVELS) && self.expect("{") {
-            let body = self.script(Some("}"));
-            self.expect_closing("}", open);
-            body
-        } else {
-            Script::default()
-        };
-        self.leave_by(QUERY_LEVELS);
-        PatternEntry { args, path, body }
     }
 
     fn set_statement(&mut self) -> StatementKind {
