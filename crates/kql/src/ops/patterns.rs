@@ -422,3 +422,83 @@ impl Transactions {
         Value::array(&patterns.iter().map(value).collect::<Vec<_>>(), ty)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Numbers that look random, the same each time.
+    fn draws(seed: u64) -> impl FnMut(u64) -> u64 {
+        let mut state = seed;
+        move |below| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % below
+        }
+    }
+
+    fn rows(table: &[Vec<u64>], least: f64) -> Transactions {
+        let width = table[0].len();
+        let mut rows = Rows::new(&vec![Type::Long; width], least).unwrap();
+        let cells = |column: usize| table.iter().map(|row| Value::Long(row[column] as i64)).collect::<Vec<_>>();
+        let columns: Vec<ArrayRef> = (0..width).map(|column| Value::array(&cells(column), Type::Long)).collect();
+        rows.add(&columns, &vec![[1.0, 0.0]; table.len()]).unwrap();
+        rows.finish().unwrap()
+    }
+
+    /// The definition, tried on every pattern there could be.
+    fn all_closed(table: &[Vec<u64>], least: f64, values: u64) -> Vec<(Vec<Option<u64>>, f64)> {
+        let width = table[0].len();
+        let mut found = Vec::new();
+        for number in 0..(values + 1).pow(width as u32) {
+            let digit = |column: usize| number / (values + 1).pow(column as u32) % (values + 1);
+            let pattern: Vec<Option<u64>> = (0..width).map(|column| digit(column).checked_sub(1)).collect();
+            let fits = |row: &&Vec<u64>| row.iter().zip(&pattern).all(|(cell, want)| want.is_none_or(|want| want == *cell));
+            let with: Vec<&Vec<u64>> = table.iter().filter(fits).collect();
+            let shared = |column: usize| with.iter().all(|row| row[column] == with[0][column]);
+            let frequent = with.len() as f64 >= least * table.len() as f64 && !with.is_empty();
+            if frequent && number > 0 && (0..width).all(|column| pattern[column].is_some() || !shared(column)) {
+                found.push((pattern, with.len() as f64));
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn closed_patterns_are_those_of_the_definition() {
+        for seed in 0..20 {
+            let mut draw = draws(seed);
+            let table: Vec<Vec<u64>> = (0..40).map(|_| vec![draw(2), draw(3), draw(3), draw(2)]).collect();
+            let least = 0.1;
+            let transactions = rows(&table, least);
+            let value = |column: usize, item: u16| match item {
+                0 => None,
+                item => transactions.values[column][usize::from(item) - 1].as_i64().map(|n| n as u64),
+            };
+            let found = transactions.closed(4, &|weights| is_share(weights, transactions.total, least)).unwrap();
+            let shown = |pattern: &Pattern| (0..4).map(|column| value(column, pattern.items[column])).collect::<Vec<_>>();
+            let mut found: Vec<_> = found.iter().map(|pattern| (shown(pattern), pattern.weights[0])).collect();
+            let mut wanted = all_closed(&table, least, 3);
+            found.sort_by(|a, b| a.0.cmp(&b.0));
+            wanted.sort_by(|a, b| a.0.cmp(&b.0));
+            assert_eq!(found, wanted, "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn a_frequent_value_is_kept_whenever_it_comes() {
+        // Forty values once each, then one that makes up half of all rows.
+        let table: Vec<Vec<u64>> = (0..80).map(|row| vec![if row < 40 { row } else { 1000 }]).collect();
+        let transactions = rows(&table, 0.3);
+        assert_eq!(transactions.values, [[Value::Long(1000)]]);
+        assert_eq!(transactions.closed(1, &|_| true).unwrap()[0].weights, [40.0, 0.0]);
+    }
+
+    #[test]
+    fn too_many_patterns_are_refused() {
+        // Every subset of 24 columns is a closed pattern.
+        let table: Vec<Vec<u64>> = (0..24).map(|row| (0..24).map(|column| u64::from(row == column)).collect()).collect();
+        let transactions = rows(&table, 0.04);
+        let why = transactions.closed(24, &|_| true).unwrap_err().to_string();
+        assert!(why.contains("too many patterns"), "{why}");
+    }
+}
