@@ -49,11 +49,31 @@ pub trait Schema {
     /// are named by [`ColumnId`]. `None` when only checking: the schema stays open.
     fn run(&self, rel: &Rel, subqueries: &[Subquery]) -> Result<Option<(u32, Vec<arrow::record_batch::RecordBatch>)>, String>;
 
+    /// Reads what `externaldata` names, when this is a run and reading outside is allowed here; gives the number by which
+    /// [`crate::plan::TableRef::computed`] finds the rows. The message of an error is for people.
+    fn external(&self, wanted: &External) -> Result<Option<u32>, String> {
+        let _ = wanted;
+        Ok(None)
+    }
+
     /// Columns of a watchlist, when there is one of that alias. Its rows are those of the table [`watchlist_table`] names.
     fn watchlist(&self, alias: &str) -> Option<Vec<Column>> {
         let _ = alias;
         None
     }
+}
+
+/// What `externaldata` asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct External {
+    pub columns: Vec<(String, Type)>,
+    /// As written.
+    pub locations: Vec<String>,
+    /// In lower case; what the location ends in says it where it is not given.
+    pub format: Option<String>,
+    pub ignore_first_record: bool,
+    /// The JSON of `ingestionMapping`.
+    pub mapping: Option<String>,
 }
 
 /// The name that a plan's [`TableRef`](crate::plan::TableRef) has for the rows of a watchlist.
@@ -103,6 +123,10 @@ struct Binder<'s> {
     subqueries: Vec<Subquery>,
     render: Option<Render>,
     more: Vec<(String, Rel)>,
+    /// What the query calls its answer, where it gives several tables.
+    answer_name: Option<String>,
+    /// The operator that ends the text: it alone may give several tables.
+    last_operator: Option<Place>,
     next_column: u32,
     next_shared: u32,
     /// Columns whose types are not known.
@@ -138,6 +162,8 @@ impl<'s> Binder<'s> {
             subqueries: Vec::new(),
             render: None,
             more: Vec::new(),
+            answer_name: None,
+            last_operator: None,
             next_column: 0,
             next_shared: 0,
             unknown: HashSet::new(),
@@ -193,9 +219,13 @@ impl<'s> Binder<'s> {
 
     /// There will be no plan, though nothing is wrong with the text.
     fn postpone(&mut self, code: &'static str, place: &Place, message: impl Into<String>) {
+        self.postpone_with(code, place, message, None);
+    }
+
+    fn postpone_with(&mut self, code: &'static str, place: &Place, message: impl Into<String>, help: Option<String>) {
         if self.open.is_none() {
             let (start, end) = (place.start, place.end);
-            self.open = Some(Diagnostic { code, kind: DiagnosticKind::Semantic, message: message.into(), help: None, start, end });
+            self.open = Some(Diagnostic { code, kind: DiagnosticKind::Semantic, message: message.into(), help, start, end });
         }
     }
 }

@@ -13,10 +13,13 @@ pub mod graph;
 mod keys;
 mod layout;
 pub mod make_series;
+mod mining;
 pub mod mv_expand;
 pub mod parse;
 pub mod parse_kv;
+mod patterns;
 pub mod plugins;
+pub mod reduce;
 pub mod sample;
 pub mod scan;
 #[cfg(test)]

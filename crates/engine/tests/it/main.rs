@@ -4,6 +4,7 @@ mod answers;
 mod examples;
 mod files;
 mod limits;
+mod several;
 mod workspace;
 
 use std::sync::{Arc, OnceLock};

@@ -32,6 +32,12 @@ impl Binder<'_> {
             "pack_all" => return self.pack_all(call, place, cx),
             "estimate_data_size" => return self.estimate_data_size(call, place, cx),
             "typeof" => return self.type_of(call, place),
+            "entity_group" => {
+                let help = "name the tables of this workspace: `union withsource=T A, B | …`".to_owned();
+                let message = "`entity_group` names clusters and databases, and there is one workspace here";
+                self.report_with(code::UNSUPPORTED, &call.name.place, message, Some(help));
+                return Self::unknown_scalar();
+            }
             _ => {}
         }
         if cx.graph.is_some()

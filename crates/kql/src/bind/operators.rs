@@ -7,6 +7,7 @@ mod distinct;
 mod evaluate;
 mod extend;
 mod filter;
+mod find;
 mod get_schema;
 mod graph;
 mod join;
@@ -15,10 +16,12 @@ mod mv_expand;
 mod parse;
 mod print;
 mod range;
+mod reduce;
 mod render;
 mod rows;
 mod scan;
 mod search;
+pub(super) mod several;
 mod sort;
 mod summarize;
 mod top_nested;
@@ -62,7 +65,7 @@ impl Binder<'_> {
             Op::MvApply { properties, items, limit, body, .. } => {
                 self.mv_apply(properties, items, limit.as_deref(), body, input, env, place)
             }
-            Op::Partition { by, body, .. } => self.partition(by, body, input, env, place),
+            Op::Partition { properties, by, body } => self.partition(properties, by, body, input, env, place),
             Op::Parse { where_, properties, expr, pattern } => self.parse_by(*where_, properties, expr, pattern, input, env, place),
             Op::ParseKv { expr, columns, options } => self.parse_kv(expr, columns, options, input, env),
             Op::MakeSeries { properties, aggregates, on, from, to, step, in_range, by } => {
@@ -96,6 +99,9 @@ impl Binder<'_> {
             }
             Op::GraphMarkComponents(properties) => self.mark_components(properties, input, env, &operator.keyword),
             Op::GraphToTable(tables) => self.graph_to_table(tables, input, env, &operator.keyword),
+            Op::Reduce { by, options } => self.reduce(by, options, input, env),
+            Op::Fork(branches) => self.fork(branches, input, env, place),
+            Op::Facet { by, with } => self.facet(by, with.as_deref(), input, env, place),
             Op::Print(_) | Op::Range { .. } | Op::Find { .. } => {
                 self.report(super::diagnostics::TABLE_WANTED, &operator.keyword, "this operator stands at the beginning of a query");
                 Relation::unknown()
@@ -115,6 +121,24 @@ impl Binder<'_> {
             Op::Print(items) => self.print(items, env),
             Op::Range { name, from, to, step } => self.range(name, [from, to, step], env, place),
             Op::Search { properties, tables, predicate } => self.search(properties, tables, predicate, None, env, place),
+            Op::Find { properties, tables, predicate, project, .. } => {
+                let (predicate, project) = (predicate.as_deref(), project.as_deref());
+                self.find(&find::Clauses { properties, tables, predicate, project }, env, place)
+            }
+            Op::Evaluate { call, .. } => {
+                if !self.refused_plugin(&call.name) {
+                    let help = Some("rows come first: `T | evaluate …`".to_owned());
+                    let message = format!("`{}` stands behind the rows that it takes", call.name.text);
+                    self.report_with(super::diagnostics::TABLE_WANTED, &operator.keyword, message, help);
+                }
+                Relation::unknown()
+            }
+            Op::MacroExpand => {
+                let help = "name the tables of this workspace: `union withsource=T A, B | …`".to_owned();
+                let message = "`macro-expand` runs a query over several clusters or databases, and there is one workspace here";
+                self.report_with(super::diagnostics::UNSUPPORTED, &operator.keyword, message, Some(help));
+                Relation::unknown()
+            }
             other => {
                 self.unsupported(&operator.keyword, &format!("`{}`", name_of(other)));
                 Relation::unknown()
@@ -145,16 +169,11 @@ fn name_of(operator: &Op) -> &str {
         Op::ParseKv { .. } => "parse-kv",
         Op::MakeSeries { .. } => "make-series",
         Op::SampleDistinct { .. } => "sample-distinct",
-        Op::Reduce { .. } => "reduce",
         Op::Evaluate { .. } => "evaluate",
         Op::Partition { .. } => "partition",
         Op::Scan { .. } => "scan",
-        Op::Fork(_) => "fork",
-        Op::Facet { .. } => "facet",
-        Op::Find { .. } => "find",
         Op::GraphWhereNodes(_) => "graph-where-nodes",
         Op::GraphWhereEdges(_) => "graph-where-edges",
-        Op::MacroExpand => "macro-expand",
         Op::Unknown(name) => &name.text,
         _ => "this operator",
     }

@@ -5,7 +5,7 @@ use model::Type;
 use super::scope::{Binding, Cx, Scalar};
 use super::{Binder, casts, diagnostics as code};
 use crate::Value;
-use crate::plan::{Expr, ExprKind as Bound, Field, Subquery, SubqueryKind};
+use crate::plan::{Expr, ExprKind as Bound, Field, Rel, RelOp, Subquery, SubqueryKind};
 use crate::syntax::ast::{self, ExprKind, Name, Place};
 
 impl Binder<'_> {
@@ -37,6 +37,9 @@ impl Binder<'_> {
             }
             ExprKind::Unary { op, operand } => self.unary(op, operand, &expr.place, cx),
             ExprKind::Binary { op, .. } if matches!(*op, "and" | "or") => self.connective(op, expr, cx),
+            ExprKind::Binary { op, left, right, .. } if matches!(left.kind, ExprKind::Star) => {
+                self.in_some_column(op, right, &expr.place, cx)
+            }
             ExprKind::Binary { .. } => self.binary(expr, cx),
             ExprKind::In { op, left, list } => self.member_of(op, left, list, &expr.place, cx),
             ExprKind::Between { negated, operand, low, high } => self.between(*negated, [operand, low, high], &expr.place, cx),
@@ -376,6 +379,11 @@ impl Binder<'_> {
         if relation.open || !value.known {
             return Scalar { known: kind == SubqueryKind::Set, ..Self::unknown_scalar() };
         }
+        if reads_group(&relation.rel) {
+            let help = "`partition` without `hint.strategy` lets a part have a name; or `join` with what is asked for".to_owned();
+            self.report_with(code::UNSUPPORTED, &table.place, "a part of the rows cannot be asked for as a whole here", Some(help));
+            return Self::unknown_scalar();
+        }
         let ty = if kind == SubqueryKind::Set { Type::Dynamic } else { first.ty };
         let rel = self.project(relation, vec![(first.name.to_string(), value)]).rel;
         self.subqueries.push(Subquery { rel, kind, ty });
@@ -446,6 +454,21 @@ impl Binder<'_> {
             }
         }
     }
+}
+
+/// Does it read the rows of a group that an operator around it makes?
+fn reads_group(rel: &Rel) -> bool {
+    let mut waiting = vec![rel];
+    while let Some(rel) = waiting.pop() {
+        match &rel.op {
+            RelOp::Group => return true,
+            RelOp::Shared { input, .. } => waiting.push(input),
+            // The body reads groups of its own.
+            RelOp::Apply { input, .. } => waiting.push(input),
+            _ => waiting.extend(rel.inputs()),
+        }
+    }
+    false
 }
 
 /// The number type that holds both.

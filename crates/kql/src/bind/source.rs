@@ -10,7 +10,7 @@ use super::operators::is_graph;
 use super::pattern::pattern_of;
 use super::relation::INGESTION_TIME;
 use super::scope::{Binding, Cx, Env, Lazy, Relation, SharedTable};
-use super::{Binder, HIGHEST, diagnostics as code, watchlist_table};
+use super::{Binder, External, HIGHEST, diagnostics as code, watchlist_table};
 use crate::Value;
 use crate::plan::{ExprKind as Bound, Field, Rel, RelOp, TableRef};
 use crate::syntax::ast::{self, ExprKind, Name, Operator, Place};
@@ -51,14 +51,7 @@ impl Binder<'_> {
             ExprKind::Source(operator) => self.source_operator(operator, env),
             ExprKind::Materialize(inner) => self.table(inner, env),
             ExprKind::DataTable { columns, values } => self.data_table(columns, values, env),
-            ExprKind::ExternalData { columns, .. } => {
-                self.postpone(code::EXTERNAL_DATA, &expr.place, "`externaldata` reads from outside, which is not allowed here");
-                let fields: Vec<Field> = columns.iter().map(|(name, ty)| self.typed(&name.text, *ty)).collect();
-                Relation {
-                    rel: Rel { op: RelOp::Values { rows: Arc::default() }, fields, order: Vec::new(), serialized: false },
-                    open: false,
-                }
-            }
+            ExprKind::ExternalData { columns, locations, options } => self.external_data(columns, locations, options, &expr.place, env),
             ExprKind::Member { object, name } => match pattern_of(object, env) {
                 Some((pattern, call)) => self.pattern_table(&pattern, call, Some(name), &expr.place, env),
                 None => self.elsewhere(object, name, &expr.place, env),
@@ -286,10 +279,23 @@ impl Binder<'_> {
     /// `workspace("x").T`, `arg("").resources`: other places.
     fn elsewhere(&mut self, object: &ast::Expr, name: &Name, place: &Place, env: &Env) -> Relation {
         match root_call(object) {
-            Some("workspace" | "database" | "cluster" | "app" | "resource" | "arg" | "adx") => {
+            Some(root @ ("workspace" | "database" | "cluster" | "app" | "resource" | "arg" | "adx")) => {
                 // The schema of the same name here is the best guess while checking; rows would come from elsewhere.
-                self.postpone(code::UNKNOWN_TABLE, place, "queries across workspaces and clusters are not supported here yet");
-                match self.schema.table(&name.text).filter(|_| root_call(object) != Some("arg")) {
+                let (what, instead) = match root {
+                    "database" | "cluster" | "adx" => {
+                        ("another cluster or database", "bring its rows into a table here, or drop the prefix")
+                    }
+                    "workspace" => ("another workspace", "this engine holds one: drop the prefix to read the table of the same name here"),
+                    "arg" => ("Azure Resource Graph", "export the resources to a table or a watchlist"),
+                    _ => ("an Azure resource", "send its logs here and name their table"),
+                };
+                self.postpone_with(
+                    code::ELSEWHERE,
+                    place,
+                    format!("`{root}(…)` reads from {what}, and queries here reach this workspace only"),
+                    Some(instead.to_owned()),
+                );
+                match self.schema.table(&name.text).filter(|_| root != "arg") {
                     Some(columns) => self.scan(TableRef { name: name.text.clone(), computed: None }, columns),
                     None => Relation::unknown(),
                 }
@@ -297,6 +303,65 @@ impl Binder<'_> {
             _ => {
                 self.scalar(object, &mut Cx::constant(env));
                 self.report(code::TABLE_WANTED, place, "a table is wanted here, this is a value");
+                Relation::unknown()
+            }
+        }
+    }
+
+    /// `externaldata (a:long) [address, …] with (…)`: read where the operator allows it, refused otherwise.
+    fn external_data(
+        &mut self,
+        columns: &[(Name, Type)],
+        locations: &[ast::Expr],
+        options: &[(Name, ast::Expr)],
+        place: &Place,
+        env: &Env,
+    ) -> Relation {
+        let mut wanted = External {
+            columns: columns.iter().map(|(name, ty)| (name.text.clone(), *ty)).collect(),
+            locations: Vec::with_capacity(locations.len()),
+            format: None,
+            ignore_first_record: false,
+            mapping: None,
+        };
+        let mut known = !columns.is_empty();
+        for location in locations {
+            match self.scalar(location, &mut Cx::constant(env)).expr.as_const() {
+                Some(Value::String(text)) => wanted.locations.push(text.clone()),
+                _ => known = false,
+            }
+        }
+        for (name, value) in options {
+            match name.text.to_ascii_lowercase().as_str() {
+                "format" | "dataformat" => wanted.format = self.text(value, "the format", env).map(|text| text.to_ascii_lowercase()),
+                "ignorefirstrecord" | "includeheaders" => {
+                    let flag = self.scalar(value, &mut Cx::constant(env)).expr.as_const().map(Value::to_text);
+                    wanted.ignore_first_record = flag.is_some_and(|flag| ["true", "all"].iter().any(|yes| flag.eq_ignore_ascii_case(yes)));
+                }
+                "ingestionmapping" => wanted.mapping = self.text(value, "the mapping", env),
+                // Names of stored mappings, encodings and the like: what is not understood must not be passed over in a run.
+                _ => known = false,
+            }
+        }
+        let read = if known && self.trials == 0 { self.schema.external(&wanted) } else { Ok(None) };
+        match read {
+            Ok(Some(number)) => {
+                let columns = columns.iter().map(|(name, ty)| model::Column::new(name.text.clone(), *ty)).collect();
+                self.scan(TableRef { name: "externaldata".to_owned(), computed: Some(number) }, columns)
+            }
+            Ok(None) => {
+                self.postpone_with(
+                    code::EXTERNAL_DATA,
+                    place,
+                    "`externaldata` reads from outside, which is not allowed here",
+                    Some("keep the rows as a watchlist or a table, or let the operator allow the place: `bartizan query --external FOLDER`, `external` in the configuration of the service".to_owned()),
+                );
+                let fields: Vec<Field> = columns.iter().map(|(name, ty)| self.typed(&name.text, *ty)).collect();
+                let rel = Rel { op: RelOp::Values { rows: Arc::default() }, fields, order: Vec::new(), serialized: false };
+                Relation { rel, open: false }
+            }
+            Err(message) => {
+                self.report(code::EXTERNAL_DATA, place, message);
                 Relation::unknown()
             }
         }

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::operators::several::last_operator;
 use super::scope::{Binding, Cx, Env, Lazy, Relation, Scalar, UserFunction};
 use super::{Binder, diagnostics as code};
 use crate::plan::{Expr, ExprKind as Bound};
@@ -11,6 +12,7 @@ impl Binder<'_> {
     /// The answer of a whole text.
     pub(super) fn script(&mut self, script: &Script) -> Relation {
         let (env, last) = self.statements(script, Env::default());
+        self.last_operator = last.and_then(last_operator).map(|operator| operator.place.clone());
         match last {
             Some(query) if self.is_table(query, &env) || !is_plainly_scalar(query) || is_unknown_name(query, &env) => {
                 if let Some(place) = two_tables(query) {

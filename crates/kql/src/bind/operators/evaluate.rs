@@ -6,7 +6,7 @@ use crate::bind::naming::name_of;
 use crate::bind::scope::{Cx, Env, Relation};
 use crate::bind::{Binder, diagnostics as code};
 use crate::ops::plugins::{self, Argument, Plugin, PluginError, Shape};
-use crate::plan::{Field, Rel, RelOp, TableRef};
+use crate::plan::{Field, OrderKey, Rel, RelOp, TableRef};
 use crate::syntax::ast::{Call, Expr, ExprKind, Name, Place};
 
 impl Binder<'_> {
@@ -19,6 +19,12 @@ impl Binder<'_> {
         env: &Env,
         place: &Place,
     ) -> Relation {
+        if call.name.text == "preview" {
+            return self.preview(call, input, env, place);
+        }
+        if self.refused_plugin(&call.name) {
+            return Relation::unknown();
+        }
         let Some(plugin) = plugins::find(&call.name.text) else {
             let help = code::did_you_mean(&call.name.text, plugins::PLUGINS.iter().map(|plugin| plugin.name));
             self.report_with(code::UNKNOWN_FUNCTION, &call.name.place, format!("there is no plug-in `{}` here", call.name.text), help);
@@ -62,9 +68,14 @@ impl Binder<'_> {
         self.next_column = next;
         match bound {
             Ok(bound) => {
+                let (order, serialized) = (input.rel.order.clone(), input.rel.serialized);
                 let inputs = std::iter::once(input.rel).chain(table.map(|table| table.rel)).collect();
                 let op: Arc<dyn crate::ops::TableOp> = Arc::from(bound.op);
-                let rel = Rel { op: RelOp::Op { op, inputs }, fields: bound.fields, order: Vec::new(), serialized: false };
+                // One that wants rows in their order hands them on in it, as far as the columns of the order are still there.
+                let there = |key: &OrderKey| key.expr.columns().iter().all(|id| bound.fields.iter().any(|field| field.id == *id));
+                let order = if op.ordered() { order.into_iter().take_while(there).collect() } else { Vec::new() };
+                let serialized = op.ordered() && serialized;
+                let rel = Rel { op: RelOp::Op { op, inputs }, fields: bound.fields, order, serialized };
                 Relation { rel, open: false }
             }
             Err(error) => {
@@ -78,8 +89,16 @@ impl Binder<'_> {
         }
     }
 
+    /// True, and says why, where the plug-in is one that cannot be had here.
+    pub(super) fn refused_plugin(&mut self, name: &Name) -> bool {
+        let Some(refused) = plugins::refused::find(&name.text) else { return false };
+        let message = format!("`{}` {}", refused.name, refused.why);
+        self.report_with(code::UNSUPPORTED, &name.place, message, Some(refused.instead.to_owned()));
+        true
+    }
+
     /// The rows of `input`, when this is a run.
-    fn rows_of(&mut self, input: &Relation, place: &Place) -> Option<(u32, Vec<arrow::record_batch::RecordBatch>)> {
+    pub(super) fn rows_of(&mut self, input: &Relation, place: &Place) -> Option<(u32, Vec<arrow::record_batch::RecordBatch>)> {
         if self.trials > 0 || !self.diagnostics.is_empty() || self.open.is_some() || input.open {
             return None;
         }
