@@ -60,7 +60,7 @@ impl Schema for TableSchemas {
 
 /// Parses and binds `text`: everything that is wrong with it, in the order of the places, and the columns it would answer.
 pub fn check(text: &str, schema: &dyn Schema, now: Timestamp) -> Bound {
-    let mut bound = bind::bind(&syntax::parse(text), schema, now);
+    let mut bound = bind::judge(&syntax::parse(text), schema, now);
     bound.diagnostics.sort_by_key(|diagnostic| diagnostic.start);
     bound
 }

@@ -78,7 +78,13 @@ impl Binder<'_> {
             if !self.count(&operator.place) {
                 return Relation::unknown();
             }
-            input = self.operator_over(operator, input, env);
+            if self.strict {
+                let outer = std::mem::replace(&mut self.around, input.visible().cloned().collect());
+                input = self.operator_over(operator, input, env);
+                self.around = outer;
+            } else {
+                input = self.operator_over(operator, input, env);
+            }
         }
         // With what stands in `let`s a pipe may be longer than it looks.
         if let (Some(last), true) = (operators.last(), input.rel.height() > HIGHEST * 2) {
@@ -181,7 +187,9 @@ impl Binder<'_> {
         let name = call.name.text.as_str();
         let function = match cx.env.get(name) {
             Some(Binding::Function(function)) => Some(function.clone()),
-            Some(Binding::Table(_) | Binding::Shared(_)) if call.args.is_empty() => return self.named_table(&call.name, cx.env),
+            Some(Binding::Table(_) | Binding::Shared(_)) if call.args.is_empty() && !self.strict => {
+                return self.named_table(&call.name, cx.env);
+            }
             _ => self.stored(name),
         };
         if let Some(function) = function {
