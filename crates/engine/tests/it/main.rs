@@ -3,6 +3,7 @@
 mod answers;
 mod examples;
 mod limits;
+mod published;
 mod workspace;
 
 use std::sync::{Arc, OnceLock};

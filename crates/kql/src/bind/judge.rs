@@ -192,6 +192,10 @@ impl Binder<'_> {
             return None;
         }
         let parameters = shape.assigned(args);
+        if let Some(extra) = args.get(parameters.len()) {
+            self.report(code::WRONG_TYPE, &extra.place, format!("`{name}` takes no {} here", extra.ty));
+            return None;
+        }
         let common = shape.common(args);
         if common.is_none() && parameters.iter().any(|parameter| parameter.kind.is_common()) && args.iter().all(|arg| arg.known) {
             let types: Vec<&str> = args.iter().map(|arg| arg.ty.name()).collect();

@@ -154,7 +154,7 @@ impl Binder<'_> {
             };
             let wrong = match name {
                 "hint.strategy" => !strategies.is_empty() && !value.is_some_and(|value| strategies.contains(&value)),
-                "isfuzzy" => !matches!(property.value.kind, ExprKind::Literal(Value::Bool(_))),
+                "isfuzzy" => matches!(operator, Op::Union { .. }) && !matches!(property.value.kind, ExprKind::Literal(Value::Bool(_))),
                 "kind" => matches!(operator, Op::Join { .. }) && value.is_none(),
                 _ => false,
             };

@@ -39,8 +39,10 @@ impl Binder<'_> {
             }
         }
         for (_, value, place) in &keys {
-            if value.known && value.ty() == Type::Dynamic {
-                // Microsoft's parser lets it pass, and when two dynamics are the same is not written anywhere.
+            if self.strict {
+                self.refuse_dynamic(value, place, "a column of `distinct`");
+            } else if value.known && value.ty() == Type::Dynamic {
+                // When two dynamics are the same is not written anywhere.
                 self.postpone(
                     code::WRONG_TYPE,
                     place,

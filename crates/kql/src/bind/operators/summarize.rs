@@ -5,7 +5,7 @@
 
 use crate::Value;
 use crate::aggregates::{self, AggregateFn, Columns};
-use crate::bind::judge::{self, Verdict};
+use crate::bind::judge;
 use crate::bind::naming::{Names, Source, name_of};
 use crate::bind::scope::{Aggregates, Cx, Env, Relation, Scalar};
 use crate::bind::{Binder, diagnostics as code, shapes};
@@ -70,6 +70,7 @@ impl Binder<'_> {
                 keys.push(Key { expr: Bound::column(field), field: Field { name: "".into(), ..field.clone() } });
             }
         }
+        let input_open = input.open;
         let mut fields: Vec<Field> = keys.iter().map(|key| key.field.clone()).collect();
         let mut calls = Vec::with_capacity(collected.calls.len());
         for (call, field) in collected.calls {
@@ -77,7 +78,10 @@ impl Binder<'_> {
             calls.push(call);
         }
         let op = RelOp::Aggregate { input: Box::new(input.rel), keys: keys.into_iter().map(|key| key.expr).collect(), aggregates: calls };
-        let grouped = Relation { rel: Rel { op, fields, order: Vec::new(), serialized: false }, open: false };
+        // A star stands for columns that are not known too.
+        let star = |expr: &Expr| matches!(&unwrapped(item(expr).value).kind, ExprKind::Call(call) if call.args.iter().any(|arg| matches!(arg.kind, ExprKind::Star)));
+        let open = self.strict && input_open && aggregates.iter().any(star);
+        let grouped = Relation { rel: Rel { op, fields, order: Vec::new(), serialized: false }, open };
         self.project(grouped, outputs)
     }
 
@@ -136,12 +140,11 @@ impl Binder<'_> {
         env: &Env,
         keys: &[Key],
     ) -> Option<Vec<(String, AggregateCall, bool)>> {
-        let mut verdict = Verdict::Ours;
         if self.strict
             && let Some(known) = shapes::aggregate(&call.name.text)
         {
             let (_, _, seen) = self.seen_arguments(&call.args, &mut Cx::row(env, input));
-            verdict = self.judge(&call.name.text, known, &seen, &call.name.place)?;
+            self.judge(&call.name.text, known, &seen, &call.name.place)?;
         }
         let mut args: Vec<(String, Scalar, Place)> = Vec::new();
         for (index, arg) in call.args.iter().enumerate() {
@@ -172,7 +175,7 @@ impl Binder<'_> {
                     self.report(code::ARGUMENT_COUNT, place, format!("`{}` wants at least 1 argument, got 0", call.name.text));
                     return None;
                 };
-                let order_name = args[0].0.clone();
+                let order_name = args.first().map(|(name, ..)| name.clone()).unwrap_or_default();
                 for (index, (name, value, at)) in args.into_iter().enumerate() {
                     // The old names of the functions give old names to their columns.
                     let name = match (call.name.text.as_str(), index) {
@@ -225,7 +228,7 @@ impl Binder<'_> {
                     places.push(at);
                     let ty = all.first().filter(|value| value.known).map(Scalar::ty);
                     let (mut call, known) = self.aggregate_of(each, all, &places, place)?;
-                    if let (Verdict::Ours, true, Some(ty)) = (verdict, self.strict, ty) {
+                    if let (true, Some(ty)) = (self.strict, ty) {
                         call.ty = judge::percentile(ty);
                     }
                     columns.push((format!("percentile_{first}_{shown}"), call, known));
