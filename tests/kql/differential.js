@@ -1,8 +1,8 @@
 // Differential test of `bartizan kql check` against Microsoft's parser and binder, over published rules and queries, mutants of them, and
 // calls of every function there is. Run by `tests/kql/differential`; see there for what it needs.
 //
-//   node differential.js --package DIR --shared DIR --bartizan FILE --cache FILE [--floors FILE] [--mutants N] [--seed N] [--show N]
-//                        [--only corpus,mutants,calls] [--kind NAME]
+//   node differential.js --package DIR --shared DIR --bartizan FILE --cache FILE [--floors FILE] [--mutants N] [--seed N] [--share S]
+//                        [--show N] [--only corpus,mutants,calls] [--kind NAME] [--dump FILE]
 //
 // Official verdicts are kept in the cache file, because each takes some 50 ms.
 "use strict";
@@ -14,7 +14,7 @@ const { Official } = require("./official.js");
 const { mutants } = require("./mutants.js");
 const { calls } = require("./calls.js");
 
-const options = { mutants: "1000", seed: "1", show: "0", only: "corpus,mutants,calls" };
+const options = { mutants: "1000", seed: "1", share: "1", show: "0", only: "corpus,mutants,calls" };
 for (let at = 2; at < process.argv.length; at += 2) options[process.argv[at].slice(2)] = process.argv[at + 1];
 const show = Number(options.show);
 
@@ -64,6 +64,11 @@ function ours(queries) {
 const read = (name) =>
   fs.readFileSync(path.join(options.shared, "corpus", name), "utf8").split("\n").filter((line) => line.trim()).map((line) => JSON.parse(line));
 
+/** Normalising parsers come with a workspace: the judge has none, a check leaves their columns open. */
+function isElsewhere(theirs) {
+  return theirs.errors.some((error) => /^The name '(_Im_|_ASim_|im[A-Z]|ASim[A-Z])\w*' does not refer to any known (function|table)/.test(error.message));
+}
+
 /** Same names and types; where either side does not know a type, or the schema is open, there is nothing to compare. */
 function sameColumns(theirs, mine) {
   if (!theirs.columns || theirs.open || !mine) return true;
@@ -85,16 +90,15 @@ function difference(theirs, mine) {
 const figures = {};
 function compare(name, items) {
   const found = ours(items.map((item) => item.query));
-  const total = { clean: 0, accepted: 0, columns: 0, wrong: 0, refused: 0, placed: 0, syntax: 0, parsed: 0 };
+  const total = { clean: 0, accepted: 0, columns: 0, wrong: 0, refused: 0, placed: 0 };
   const kinds = {};
   items.forEach((item, at) => {
     const theirs = official(item.query);
-    if (theirs.crashed) return;
+    if (theirs.crashed || isElsewhere(theirs)) return;
     const mine = found[at];
     const kind = (kinds[item.kind] = kinds[item.kind] || { same: 0, all: 0 });
     kind.all++;
     let line = null;
-    const syntactic = (error) => /^KS00\d\d$/.test(error.code) && false;
     if (theirs.errors.length === 0) {
       total.clean++;
       if (mine.errors.length === 0) {
@@ -135,12 +139,16 @@ if (wanted.includes("mutants")) {
   const good = published.map((item) => item.query).filter((query) => query.length < 4000 && !official(query).crashed && official(query).errors.length === 0);
   compare("mutants", mutants(judge, good, Number(options.mutants), Number(options.seed)));
 }
-if (wanted.includes("calls")) compare("calls", calls(judge));
+if (wanted.includes("calls")) {
+  // All of them are 25,000; a share of them, another for each seed, says the same in a minute.
+  const share = Math.max(1, Math.round(1 / Number(options.share)));
+  compare("calls", calls(judge).filter((_, at) => (at + Number(options.seed)) % share === 0));
+}
 keep();
 
 const groups = new Map();
 for (const note of notes) {
-  const key = `${note.set} ${note.line}`.replace(/'[^']*'|`[^`]*`/g, (name) => (note.set === "calls" ? name : name));
+  const key = `${note.set} ${note.line}`;
   if (!groups.has(key)) groups.set(key, []);
   groups.get(key).push(note);
 }

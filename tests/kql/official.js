@@ -12,7 +12,8 @@ const path = require("path");
 const vm = require("vm");
 
 class Official {
-  /** `tables`: {"Table": [["Column", "type"], …]}; `open`: functions that give a table of at least these columns, {"Function": […]}. */
+  /** `tables`: {"Table": [["Column", "type"], …]}; `open`: functions of an alias and keys that give a table of at
+   *  least these columns, {"Function": […]}. */
   constructor(folder, tables, open = {}) {
     for (const script of ["bridge.js", "Kusto.Language.Bridge.js"]) {
       vm.runInThisContext(fs.readFileSync(path.join(folder, script), "utf8"), { filename: script });
@@ -25,8 +26,9 @@ class Official {
     const members = Object.entries(tables).map(([name, columns]) => new symbols.TableSymbol.$ctor4(name, columns.map(column)));
     for (const [name, columns] of Object.entries(open)) {
       const table = new symbols.TableSymbol.ctor(columns.map(column)).WithIsOpen(true);
-      const any = new symbols.Parameter.$ctor2("arg", 0, 0, null, null, false, null, 0, 9, null, null);
-      members.push(new symbols.FunctionSymbol.$ctor5(name, table, [any]));
+      const alias = new symbols.Parameter.$ctor2("alias", symbols.ScalarTypes.String);
+      const keys = new symbols.Parameter.$ctor3("keys", symbols.ScalarTypes.Dynamic, 0, null, null, false, null, 0, 1, null, null);
+      members.push(new symbols.FunctionSymbol.$ctor5(name, table, [alias, keys]));
     }
     const database = new symbols.DatabaseSymbol.ctor("db", members);
     const cluster = new symbols.ClusterSymbol.ctor("cluster", [database]);
