@@ -120,8 +120,11 @@ struct Binder<'s> {
     natures: HashMap<ColumnId, judge::Nature>,
     /// Stand for parameters of functions that are only looked at: the same for all rows.
     parameters: HashSet<ColumnId>,
-    /// Columns around the operator at hand, in a check.
+    /// Columns around the operator at hand, in a check, and whether there may be others.
     around: Vec<crate::plan::Field>,
+    around_open: bool,
+    /// Columns of tables that may have others by name, and are given to the reader as these, in a check.
+    listed: HashSet<ColumnId>,
     /// Calls are judged as Kusto's checker does, see [`judge()`].
     strict: bool,
     depth: usize,
@@ -156,6 +159,8 @@ impl<'s> Binder<'s> {
             natures: HashMap::new(),
             parameters: HashSet::new(),
             around: Vec::new(),
+            around_open: false,
+            listed: HashSet::new(),
             strict: false,
             depth: 0,
             work: 0,

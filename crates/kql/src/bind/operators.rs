@@ -156,6 +156,7 @@ impl Binder<'_> {
                 "hint.strategy" => !strategies.is_empty() && !value.is_some_and(|value| strategies.contains(&value)),
                 "isfuzzy" => matches!(operator, Op::Union { .. }) && !matches!(property.value.kind, ExprKind::Literal(Value::Bool(_))),
                 "kind" => matches!(operator, Op::Join { .. }) && value.is_none(),
+                "hint.shufflekey" => !self.around_open && value.is_some_and(|value| !self.around.iter().any(|field| *field.name == *value)),
                 _ => false,
             };
             if wrong {

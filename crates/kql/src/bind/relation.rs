@@ -129,9 +129,13 @@ impl Binder<'_> {
 
     /// Takes a name for a column; says so where it was declared before.
     pub(super) fn take_name(&mut self, names: &mut Names, source: Source, place: &Place) -> String {
+        let declared = match source {
+            Source::Declared(name) => name,
+            _ => "",
+        };
         let (name, twice) = names.named(source);
         if twice {
-            self.report(code::DUPLICATE_NAME, place, format!("there are two columns `{name}`"));
+            self.report(code::DUPLICATE_NAME, place, format!("there are two columns `{declared}`"));
         }
         name
     }
@@ -175,6 +179,9 @@ impl Binder<'_> {
             let id = self.fresh();
             if self.unknown.contains(&field.id) {
                 self.unknown.insert(id);
+            }
+            if self.listed.contains(&field.id) {
+                self.listed.insert(id);
             }
             if let Some(nature) = self.natures.get(&field.id) {
                 self.natures.insert(id, *nature);

@@ -229,6 +229,10 @@ impl Parser<'_> {
             let nearest = nearest(word, Type::ALL.iter().map(|ty| ty.name()));
             self.report(codes::TYPE, format!("`{word}` is no type"), nearest.map(|name| format!("did you mean `{name}`?")));
         }
+        if ty.is_some() && word.bytes().any(|b| b.is_ascii_uppercase()) {
+            let lower = word.to_ascii_lowercase();
+            self.report(codes::TYPE_CASE, format!("`{word}` is written `{lower}`"), None);
+        }
         self.advance();
         ty.unwrap_or(Type::Dynamic)
     }
