@@ -61,7 +61,7 @@ fn get<'m>(map: &'m Map<String, Json>, keys: &[&str]) -> Option<&'m Json> {
 
 fn definition(map: &Map<String, Json>, key: Option<&str>) -> Result<Vec<StoredFunction>, DefinitionError> {
     let texts = |keys: &[&str]| -> Vec<String> {
-        keys.iter().filter_map(|key| get(map, &[key])).filter_map(Json::as_str).map(|name| name.trim().to_owned()).collect()
+        keys.iter().filter_map(|key| get(map, &[*key])).filter_map(Json::as_str).map(|name| name.trim().to_owned()).collect()
     };
     let mut names = texts(NAMES);
     names.extend(key.map(str::to_owned));
