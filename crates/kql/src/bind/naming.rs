@@ -24,16 +24,19 @@ pub(super) fn name_of(expr: &Expr) -> Option<String> {
             ExprKind::Literal(Value::Int(n)) => Some(part_of(object, &n.to_string())),
             _ => Some(format!("{}_{}", name_of(object)?, name_of(index).unwrap_or_default())),
         },
-        ExprKind::Call(call) if is_scalar(call) => scalar_name(call),
-        ExprKind::Call(call) => aggregate_name(call).or_else(|| scalar_name(call)),
+        // Either is asked once: calls are nested deeply.
+        ExprKind::Call(call) if is_aggregate(call) => aggregate_name(call),
+        ExprKind::Call(call) => scalar_name(call),
         _ => None,
     }
 }
 
-/// `hll_merge(a, b)` is no aggregate, `hll_merge(a)` is one.
-fn is_scalar(call: &Call) -> bool {
-    shapes::scalar(&call.name.text).is_some()
-        && shapes::aggregate(&call.name.text).is_some_and(|known| !known.shapes.iter().any(|shape| shape.takes(call.args.len())))
+/// `hll_merge(a)` is an aggregate, `hll_merge(a, b)` is none.
+fn is_aggregate(call: &Call) -> bool {
+    match shapes::aggregate(&call.name.text) {
+        Some(known) => shapes::scalar(&call.name.text).is_none() || known.shapes.iter().any(|shape| shape.takes(call.args.len())),
+        None => aggregates::find(&call.name.text).is_some(),
+    }
 }
 
 /// The name of a part of a dynamic.

@@ -253,10 +253,48 @@ impl Binder<'_> {
                 self.report_with(code::WRONG_TYPE, place, format!("`{op}` cannot take two dynamics"), Some(help));
                 return Self::unknown_scalar();
             }
-            value = self.judged_operator(op, vec![value, other], &[start, right.place.clone()], place);
+            let (left_value, other) = match op {
+                "==" | "!=" if !self.strict => self.comparable(value, other),
+                _ => (value, other),
+            };
+            value = self.judged_operator(op, vec![left_value, other], &[start, right.place.clone()], place);
             start = place.clone();
         }
         value
+    }
+
+    /// A string beside a value of another type is read as one of that type; a whole number that is known beforehand becomes text instead,
+    /// which is quicker and says the same. Published rules compare so (`ResultType == 0`, `EventID == "4625"`).
+    fn comparable(&mut self, left: Scalar, right: Scalar) -> (Scalar, Scalar) {
+        let (a, b) = (left.ty(), right.ty());
+        let mixed = |text: Type, other: Type| text == Type::String && !matches!(other, Type::String | Type::Dynamic);
+        if !left.known || !right.known || !(mixed(a, b) || mixed(b, a)) {
+            return (left, right);
+        }
+        let (text, other, flipped) = if a == Type::String { (left, right, false) } else { (right, left, true) };
+        let (text, other) = self.read_as(text, other);
+        if flipped { (other, text) } else { (text, other) }
+    }
+
+    /// `text` and `other` in one type.
+    fn read_as(&mut self, text: Scalar, other: Scalar) -> (Scalar, Scalar) {
+        if let (Some(Value::Int(_) | Value::Long(_)), None) = (other.expr.as_const(), text.expr.as_const()) {
+            let other = self.call_as("tostring", vec![other], Type::String);
+            return (text, other);
+        }
+        let reader = match other.ty() {
+            Type::Bool => "tobool",
+            Type::Int => "toint",
+            Type::Long => "tolong",
+            Type::Real => "todouble",
+            Type::Decimal => "todecimal",
+            Type::Datetime => "todatetime",
+            Type::Timespan => "totimespan",
+            Type::Guid => "toguid",
+            Type::String | Type::Dynamic => return (text, other),
+        };
+        let ty = other.ty();
+        (self.call_as(reader, vec![text], ty), other)
     }
 
     /// A side of a comparison. A star stands for all columns there, in a check: which it may be compared with, only they know.
@@ -345,6 +383,16 @@ impl Binder<'_> {
         let known = value.known;
         args.push(value);
         for (item, at) in items {
+            if known && item.known && target == Type::String && matches!(item.expr.as_const(), Some(Value::Int(_) | Value::Long(_))) {
+                args.push(self.call_as("tostring", vec![item], Type::String));
+                continue;
+            }
+            if known && item.known && item.ty() == Type::String && item.expr.as_const().is_some() && target.is_numeric() {
+                let stand_in = Scalar::known(Self::null(target));
+                let (read, _) = self.read_as(item, stand_in);
+                args.push(read);
+                continue;
+            }
             if known && item.known && !casts::fits(item.ty(), target) {
                 // Microsoft's parser lets this pass, and what its engine makes of it is not written anywhere.
                 self.postpone(code::WRONG_TYPE, &at, format!("`{op}` compares a {target} with a {}", item.ty()));
