@@ -3,7 +3,6 @@
 //! Exit codes: 0 done, 1 something is wrong with what was read, 2 it could not run.
 
 mod case;
-mod definitions;
 mod demo;
 mod kql_check;
 mod kql_run;

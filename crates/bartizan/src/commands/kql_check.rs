@@ -15,7 +15,9 @@ use model::{DiagnosticKind, Timestamp};
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
-use super::{Failure, Outcome, definitions};
+use super::{Failure, Outcome};
+
+pub mod definitions;
 
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  echo '{\"id\":\"1\",\"query\":\"T | where a\"}' | bartizan kql check --jsonl --schema tables.json")]

@@ -45,7 +45,7 @@ pub fn run(args: Args) -> Outcome {
     let options =
         Options { optimize: !args.unoptimized, batch_size: args.batch_size, partitions: args.partitions.unwrap_or(defaults.partitions) };
     let functions = match &args.functions {
-        Some(path) => super::definitions::read(path)?.into_iter().map(Arc::new).collect(),
+        Some(path) => super::kql_check::definitions::read(path)?.into_iter().map(Arc::new).collect(),
         None => Vec::new(),
     };
     let sources = Sources { files: args.files, data_dir: args.data_dir };

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Context;
 use model::StoredFunction;
 
-use super::Failure;
+use crate::commands::Failure;
 
 /// The functions in a file, JSON or YAML, or in all such files under a folder.
 pub fn read(path: &Path) -> Result<Vec<StoredFunction>, Failure> {
