@@ -13,12 +13,14 @@ mod casts;
 mod diagnostics;
 mod elements;
 mod finish;
+mod judge;
 mod naming;
 mod operators;
 mod pattern;
 mod relation;
 mod scalar;
 mod scope;
+mod shapes;
 mod source;
 mod spread;
 mod statements;
@@ -106,6 +108,14 @@ pub fn bind(parsed: &Parsed, schema: &dyn Schema, now: Timestamp) -> Bound {
     binder.finish(answer, parsed.diagnostics.clone())
 }
 
+/// Binds a parsed text as Kusto's own checker judges it, which is stricter in some places than its engine, and knows functions that cannot run
+/// here. What it accepts and a run here would not is in `open`.
+pub fn judge(parsed: &Parsed, schema: &dyn Schema, now: Timestamp) -> Bound {
+    let mut binder = Binder { strict: true, ..Binder::new(schema, now, false) };
+    let answer = binder.script(&parsed.script);
+    binder.finish(answer, parsed.diagnostics.clone())
+}
+
 /// How deep expressions, tables and functions may be nested. A thread with a stack of 2 MiB can do this.
 const DEEPEST: usize = 200;
 
@@ -133,6 +143,17 @@ struct Binder<'s> {
     unknown: HashSet<ColumnId>,
     /// Columns that hold what `hll` gives.
     sketches: HashSet<ColumnId>,
+    /// What is known of the inside of dynamic columns.
+    natures: HashMap<ColumnId, judge::Nature>,
+    /// Stand for parameters of functions that are only looked at: the same for all rows.
+    parameters: HashSet<ColumnId>,
+    /// Columns around the operator at hand, in a check, and whether there may be others.
+    around: Vec<crate::plan::Field>,
+    around_open: bool,
+    /// Columns of tables that may have others by name, and are given to the reader as these, in a check.
+    listed: HashSet<ColumnId>,
+    /// Calls are judged as Kusto's checker does, see [`judge()`].
+    strict: bool,
     depth: usize,
     work: usize,
     /// Above zero while something is bound only to find what is wrong with it.
@@ -168,6 +189,12 @@ impl<'s> Binder<'s> {
             next_shared: 0,
             unknown: HashSet::new(),
             sketches: HashSet::new(),
+            natures: HashMap::new(),
+            parameters: HashSet::new(),
+            around: Vec::new(),
+            around_open: false,
+            listed: HashSet::new(),
+            strict: false,
             depth: 0,
             work: 0,
             trials: 0,

@@ -13,6 +13,7 @@
 pub mod aggregates;
 pub mod bind;
 pub mod check;
+pub mod definitions;
 pub mod dynamic;
 pub mod eval;
 pub mod functions;

@@ -6,10 +6,11 @@
 
 use std::io::{BufRead, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
 use engine::Options;
-use model::{Answer, Column, Query, QueryEngine, QueryError};
+use model::{Answer, Column, Query, QueryEngine, QueryError, Scope, StoredFunction};
 use serde_json::{Value as Json, json};
 
 use super::Outcome;
@@ -27,6 +28,9 @@ pub struct Args {
     /// A folder that `externaldata` may read; without this it reads nothing.
     #[arg(long = "external", value_name = "FOLDER")]
     external: Vec<PathBuf>,
+    /// Functions that queries may call: a JSON or YAML file, or a folder of them such as Microsoft's parsers.
+    #[arg(long, value_name = "F")]
+    functions: Option<PathBuf>,
     /// A workspace to ask.
     #[arg(long, value_name = "D", conflicts_with = "files")]
     data_dir: Option<PathBuf>,
@@ -45,6 +49,10 @@ pub fn run(args: Args) -> Outcome {
     let defaults = Options::default();
     let options =
         Options { optimize: !args.unoptimized, batch_size: args.batch_size, partitions: args.partitions.unwrap_or(defaults.partitions) };
+    let functions = match &args.functions {
+        Some(path) => super::kql_check::definitions::read(path)?.into_iter().map(Arc::new).collect(),
+        None => Vec::new(),
+    };
     let sources = Sources { files: args.files, data_dir: args.data_dir, external: args.external };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.block_on(async {
@@ -55,7 +63,7 @@ pub fn run(args: Args) -> Outcome {
             if line.trim().is_empty() {
                 continue;
             }
-            let answer = answer(opened.engine.as_ref(), &line).await;
+            let answer = answer(opened.engine.as_ref(), &functions, &line).await;
             writeln!(out, "{answer}")?;
             out.flush()?;
         }
@@ -63,7 +71,7 @@ pub fn run(args: Args) -> Outcome {
     })
 }
 
-async fn answer(engine: &dyn QueryEngine, line: &str) -> Json {
+async fn answer(engine: &dyn QueryEngine, functions: &[Arc<StoredFunction>], line: &str) -> Json {
     #[derive(serde::Deserialize)]
     struct Asked {
         #[serde(default)]
@@ -74,7 +82,8 @@ async fn answer(engine: &dyn QueryEngine, line: &str) -> Json {
         Ok(asked) => asked,
         Err(why) => return failed(Json::Null, "BadLine", &why.to_string()),
     };
-    match engine.query(Query::new(asked.query)).await {
+    let scope = Scope { functions: functions.to_vec(), ..Scope::default() };
+    match engine.query(Query::new(asked.query).with_scope(scope)).await {
         Ok(Answer { partial: Some(why), .. }) | Err(why) => failed(asked.id, code(&why), &why.to_string()),
         Ok(answer) => {
             let rows = |columns: &[Column], batches: &[RecordBatch]| -> Vec<Json> {

@@ -4,6 +4,7 @@ mod answers;
 mod examples;
 mod files;
 mod limits;
+mod published;
 mod several;
 mod workspace;
 

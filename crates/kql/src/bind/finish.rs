@@ -12,7 +12,7 @@ use crate::syntax::codes::is_tolerated;
 
 impl Binder<'_> {
     pub(super) fn finish(self, answer: Relation, syntax: Vec<Diagnostic>) -> Bound {
-        let columns = (!answer.open).then(|| {
+        let columns = (!answer.open || self.is_listed(&answer)).then(|| {
             answer.visible().map(|field| (field.name.to_string(), (!self.unknown.contains(&field.id)).then_some(field.ty))).collect()
         });
         let mut diagnostics = syntax;

@@ -28,10 +28,12 @@ mod top_nested;
 mod union;
 
 pub(super) use graph::is_graph;
+use model::Type;
 
 use super::Binder;
 use super::scope::{Cx, Env, Relation, Windows};
-use crate::syntax::ast::{Operator, OperatorKind as Op, Property};
+use crate::Value;
+use crate::syntax::ast::{ExprKind, Operator, OperatorKind as Op, Property};
 
 impl Binder<'_> {
     /// One `| operator` over `input`. `env` grows where the operator gives a name (`as`).
@@ -41,6 +43,7 @@ impl Binder<'_> {
             self.table_wanted(&operator.keyword, "this operator wants a table, what comes before it is a graph");
             return Relation::unknown();
         }
+        self.check_options(&operator.kind);
         match &operator.kind {
             Op::Where(predicate) => self.filter_by(predicate, input, env),
             Op::Extend(items) => self.extend(items, input, env),
@@ -106,6 +109,36 @@ impl Binder<'_> {
                 self.report(super::diagnostics::TABLE_WANTED, &operator.keyword, "this operator stands at the beginning of a query");
                 Relation::unknown()
             }
+            Op::Fork(branches) if self.strict => {
+                let shared = self.share(input);
+                for (_, branch) in branches {
+                    let input = self.reuse(&shared);
+                    self.pipe(&branch.operators, input, &mut env.clone());
+                }
+                self.only_judged(operator)
+            }
+            Op::Facet { by, with } if self.strict => {
+                for expr in by {
+                    self.scalar(expr, &mut Cx::row(env, &input));
+                }
+                if let Some(with) = with {
+                    self.pipe(&with.operators, input, &mut env.clone());
+                }
+                self.only_judged(operator)
+            }
+            Op::Reduce { by, .. } if self.strict => {
+                let value = self.scalar(by, &mut Cx::row(env, &input));
+                if value.known && value.ty() != Type::String {
+                    self.report(super::diagnostics::WRONG_TYPE, &by.place, format!("`reduce` reads a string, this is a {}", value.ty()));
+                }
+                let mut answer = self.only_judged(operator);
+                for (name, ty) in [("Pattern", Type::String), ("Count", Type::Long), ("Representative", Type::String)] {
+                    let field = self.typed(name, ty);
+                    answer.rel.fields.push(field);
+                }
+                answer.open = false;
+                answer
+            }
             other => {
                 self.unsupported(&operator.keyword, &format!("`{}`", name_of(other)));
                 Relation::unknown()
@@ -113,9 +146,61 @@ impl Binder<'_> {
         }
     }
 
+    /// In a check: each option stands once and has one of its values.
+    fn check_options(&mut self, operator: &Op) {
+        if !self.strict {
+            return;
+        }
+        let (properties, strategies): (&[Property], &[&str]) = match operator {
+            Op::Join { properties, .. } => (properties, &["auto", "broadcast", "centralized", "shuffle"]),
+            Op::Summarize { properties, .. } => (properties, &["shuffle"]),
+            Op::Lookup { properties, .. }
+            | Op::Union { properties, .. }
+            | Op::MvExpand { properties, .. }
+            | Op::MvApply { properties, .. }
+            | Op::Parse { properties, .. }
+            | Op::Distinct { properties, .. }
+            | Op::Take { properties, .. }
+            | Op::Sort { properties, .. }
+            | Op::MakeSeries { properties, .. } => (properties, &[]),
+            _ => return,
+        };
+        for (index, property) in properties.iter().enumerate() {
+            let name = property.name.text.as_str();
+            if properties[..index].iter().any(|before| before.name.text == name) {
+                self.report(super::diagnostics::BAD_OPTION, &property.name.place, format!("`{name}` stands here twice"));
+            }
+            let value = match &property.value.kind {
+                ExprKind::Name(name) => Some(name.text.as_str()),
+                _ => None,
+            };
+            let wrong = match name {
+                "hint.strategy" => !strategies.is_empty() && !value.is_some_and(|value| strategies.contains(&value)),
+                "isfuzzy" => matches!(operator, Op::Union { .. }) && !matches!(property.value.kind, ExprKind::Literal(Value::Bool(_))),
+                "kind" => matches!(operator, Op::Join { .. }) && value.is_none(),
+                "hint.shufflekey" => !self.around_open && value.is_some_and(|value| !self.around.iter().any(|field| *field.name == *value)),
+                _ => false,
+            };
+            if wrong {
+                self.report(super::diagnostics::BAD_OPTION, &property.value.place, format!("this is no value of `{name}`"));
+            }
+        }
+    }
+
+    /// What an operator gives that is right and cannot run here.
+    fn only_judged(&mut self, operator: &Operator) -> Relation {
+        self.postpone(
+            super::diagnostics::UNSUPPORTED,
+            &operator.keyword,
+            format!("`{}` is not supported here yet", name_of(&operator.kind)),
+        );
+        Relation::unknown()
+    }
+
     /// An operator that begins a query.
     pub(super) fn source_operator(&mut self, operator: &Operator, env: &Env) -> Relation {
         let place = &operator.place;
+        self.check_options(&operator.kind);
         match &operator.kind {
             Op::Union { properties, tables } => self.union(properties, tables, None, env, place),
             Op::Print(items) => self.print(items, env),

@@ -33,7 +33,7 @@ impl Binder<'_> {
             ExprKind::Index { object, index } => {
                 let object_value = self.scalar(object, cx);
                 let index_value = self.scalar(index, cx);
-                self.operator("[]", vec![object_value, index_value], &[object.place.clone(), index.place.clone()], &expr.place)
+                self.judged_operator("[]", vec![object_value, index_value], &[object.place.clone(), index.place.clone()], &expr.place)
             }
             ExprKind::Unary { op, operand } => self.unary(op, operand, &expr.place, cx),
             ExprKind::Binary { op, .. } if matches!(*op, "and" | "or") => self.connective(op, expr, cx),
@@ -105,6 +105,10 @@ impl Binder<'_> {
         {
             return self.column(field);
         }
+        if self.strict && cx.open && self.schema.table(&name.text).is_some() {
+            self.report(code::SCALAR_WANTED, &name.place, format!("`{}` is a table, not a value", name.text));
+            return Self::unknown_scalar();
+        }
         if !cx.open && !cx.right.is_some_and(|(_, open)| open) {
             let variables = cx.env.names().filter(|(_, binding)| matches!(binding, Binding::Scalar(_))).map(|(name, _)| name);
             let near = code::did_you_mean(
@@ -164,10 +168,16 @@ impl Binder<'_> {
         }
         let value = self.scalar(object, cx);
         let key = Scalar::known(Expr::constant(Value::String(name.text.clone())));
+        if self.strict && !value.known {
+            return Self::unknown_scalar();
+        }
         if value.known && value.ty() != Type::Dynamic {
             let help = "only a dynamic has properties; `parse_json(…)` makes one of a string".to_owned();
             self.report_with(code::WRONG_TYPE, place, format!("a {} has no property `{}`", value.ty(), name.text), Some(help));
             return Self::unknown_scalar();
+        }
+        if self.strict && self.nature(&value.expr) == super::judge::Nature::Array {
+            return self.opaque(Type::Dynamic, super::judge::Nature::Any, false);
         }
         self.operator("[]", vec![value, key], &[object.place.clone(), name.place.clone()], place)
     }
@@ -194,7 +204,7 @@ impl Binder<'_> {
             Some(Value::Long(n)) => Scalar::known(Expr::constant(Value::Long(n.wrapping_neg()))),
             Some(Value::Real(n)) => Scalar::known(Expr::constant(Value::Real(-n))),
             Some(Value::Timespan(n)) => Scalar::known(Expr::constant(Value::Timespan(n.wrapping_neg()))),
-            _ => self.operator("neg", vec![value], &[operand.place.clone()], place),
+            _ => self.judged_operator("neg", vec![value], &[operand.place.clone()], place),
         }
     }
 
@@ -217,7 +227,7 @@ impl Binder<'_> {
                 paired.push(match rest.next() {
                     Some((right, right_place)) => {
                         let place = left_place.start..right_place.end;
-                        (self.operator(op, vec![left, right], &[left_place, right_place], &place), place)
+                        (self.judged_operator(op, vec![left, right], &[left_place, right_place], &place), place)
                     }
                     None => (left, left_place),
                 });
@@ -241,27 +251,75 @@ impl Binder<'_> {
             self.report(code::TOO_DEEP, &expr.place, format!("more than {} operators in a row", super::DEEPEST));
             return Self::unknown_scalar();
         }
-        let mut value = self.scalar(left, cx);
+        let mut value = self.operand(left, cx);
         let mut start = left.place.clone();
         for (op, right, place) in chain.into_iter().rev() {
-            let other = self.scalar(right, cx);
+            let other = self.operand(right, cx);
             let op = if op == "<>" { "!=" } else { op };
             let dynamic = value.known && other.known && value.ty() == Type::Dynamic && other.ty() == Type::Dynamic;
-            if dynamic && matches!(op, "==" | "!=" | "<" | "<=" | ">" | ">=" | "+" | "-" | "*" | "/" | "%") {
+            if dynamic && !self.strict && matches!(op, "==" | "!=" | "<" | "<=" | ">" | ">=" | "+" | "-" | "*" | "/" | "%") {
                 let help = "cast them first, as with `tostring(…)` or `tolong(…)`".to_owned();
                 self.report_with(code::WRONG_TYPE, place, format!("`{op}` cannot take two dynamics"), Some(help));
                 return Self::unknown_scalar();
             }
-            value = self.operator(op, vec![value, other], &[start, right.place.clone()], place);
+            let (left_value, other) = match op {
+                "==" | "!=" if !self.strict => self.comparable(value, other),
+                _ => (value, other),
+            };
+            value = self.judged_operator(op, vec![left_value, other], &[start, right.place.clone()], place);
             start = place.clone();
         }
         value
+    }
+
+    /// A string beside a value of another type is read as one of that type; a whole number that is known beforehand becomes text instead,
+    /// which is quicker and says the same. Published rules compare so (`ResultType == 0`, `EventID == "4625"`).
+    fn comparable(&mut self, left: Scalar, right: Scalar) -> (Scalar, Scalar) {
+        let (a, b) = (left.ty(), right.ty());
+        let mixed = |text: Type, other: Type| text == Type::String && !matches!(other, Type::String | Type::Dynamic);
+        if !left.known || !right.known || !(mixed(a, b) || mixed(b, a)) {
+            return (left, right);
+        }
+        let (text, other, flipped) = if a == Type::String { (left, right, false) } else { (right, left, true) };
+        let (text, other) = self.read_as(text, other);
+        if flipped { (other, text) } else { (text, other) }
+    }
+
+    /// `text` and `other` in one type.
+    fn read_as(&mut self, text: Scalar, other: Scalar) -> (Scalar, Scalar) {
+        if let (Some(Value::Int(_) | Value::Long(_)), None) = (other.expr.as_const(), text.expr.as_const()) {
+            let other = self.call_as("tostring", vec![other], Type::String);
+            return (text, other);
+        }
+        let reader = match other.ty() {
+            Type::Bool => "tobool",
+            Type::Int => "toint",
+            Type::Long => "tolong",
+            Type::Real => "todouble",
+            Type::Decimal => "todecimal",
+            Type::Datetime => "todatetime",
+            Type::Timespan => "totimespan",
+            Type::Guid => "toguid",
+            Type::String | Type::Dynamic => return (text, other),
+        };
+        let ty = other.ty();
+        (self.call_as(reader, vec![text], ty), other)
+    }
+
+    /// A side of a comparison. A star stands for all columns there, in a check: which it may be compared with, only they know.
+    fn operand(&mut self, expr: &ast::Expr, cx: &mut Cx) -> Scalar {
+        if self.strict && matches!(expr.kind, ExprKind::Star) { Self::unknown_scalar() } else { self.scalar(expr, cx) }
     }
 
     fn between(&mut self, negated: bool, [operand, low, high]: [&ast::Expr; 3], place: &Place, cx: &mut Cx) -> Scalar {
         let value = self.scalar(operand, cx);
         let from = self.scalar(low, cx);
         let mut to = self.scalar(high, cx);
+        if self.strict {
+            let name = if negated { "!between" } else { "between" };
+            let places = [operand.place.clone(), low.place.clone(), high.place.clone()];
+            return self.judged_operator(name, vec![value, from, to], &places, place);
+        }
         // `between (start .. 1d)`: the end lies so much later than the start.
         if from.known && to.known && from.ty() == Type::Datetime && to.ty() == Type::Timespan {
             to = self.operator("+", vec![from.clone(), to], &[low.place.clone(), high.place.clone()], place);
@@ -273,6 +331,9 @@ impl Binder<'_> {
     /// `in`, `has_any` and their kin.
     fn member_of(&mut self, op: &'static str, left: &ast::Expr, list: &[ast::Expr], place: &Place, cx: &mut Cx) -> Scalar {
         let value = self.scalar(left, cx);
+        if self.strict {
+            return self.judged_member(op, value, list, place, cx);
+        }
         let places = [left.place.clone(), list.first().map_or(place.clone(), |item| item.place.clone())];
         if let [only] = list
             && self.is_table_in(only, cx)
@@ -301,6 +362,18 @@ impl Binder<'_> {
         self.operator(op, vec![value, array], &places, place)
     }
 
+    /// What `in` and its kin are over, judged: the left side only; each element must be a value.
+    fn judged_member(&mut self, op: &'static str, value: Scalar, list: &[ast::Expr], place: &Place, cx: &mut Cx) -> Scalar {
+        for item in list {
+            if self.is_table_in(item, cx) {
+                self.table(item, cx.env);
+            } else {
+                self.scalar(item, cx);
+            }
+        }
+        self.judged_operator(op, vec![value], &[place.clone()], place)
+    }
+
     /// `x in (a, b)` where all elements are of scalar types: they become the type of `x`, or both become their common number type.
     fn typed_in(&mut self, op: &'static str, mut value: Scalar, items: Vec<(Scalar, Place)>, places: &[Place], place: &Place) -> Scalar {
         let mut target = value.ty();
@@ -319,6 +392,16 @@ impl Binder<'_> {
         let known = value.known;
         args.push(value);
         for (item, at) in items {
+            if known && item.known && target == Type::String && matches!(item.expr.as_const(), Some(Value::Int(_) | Value::Long(_))) {
+                args.push(self.call_as("tostring", vec![item], Type::String));
+                continue;
+            }
+            if known && item.known && item.ty() == Type::String && item.expr.as_const().is_some() && target.is_numeric() {
+                let stand_in = Scalar::known(Self::null(target));
+                let (read, _) = self.read_as(item, stand_in);
+                args.push(read);
+                continue;
+            }
             if known && item.known && !casts::fits(item.ty(), target) {
                 // Microsoft's parser lets this pass, and what its engine makes of it is not written anywhere.
                 self.postpone(code::WRONG_TYPE, &at, format!("`{op}` compares a {target} with a {}", item.ty()));
@@ -411,7 +494,7 @@ impl Binder<'_> {
         match value.ty() {
             Type::Bool => value,
             _ if !value.known => value,
-            Type::Dynamic => self.cast(value, Type::Bool),
+            Type::Dynamic if !self.strict => self.cast(value, Type::Bool),
             other => {
                 self.report(code::WRONG_TYPE, place, format!("a condition must be a bool, this is a {other}"));
                 Self::unknown_scalar()
@@ -421,7 +504,9 @@ impl Binder<'_> {
 
     /// An expression that must be known before the first row, as a `ty`.
     pub(super) fn constant(&mut self, expr: &ast::Expr, ty: Type, what: &str, env: &super::scope::Env) -> Scalar {
-        let value = self.scalar(expr, &mut Cx::constant(env));
+        // The checker lets columns stand where a number of rows is wanted; no engine can know them.
+        let around = if self.strict { self.around.clone() } else { Vec::new() };
+        let value = self.scalar(expr, &mut Cx { fields: &around, ..Cx::constant(env) });
         self.constant_as(value, ty, what, &expr.place)
     }
 
@@ -429,7 +514,8 @@ impl Binder<'_> {
         if !value.known {
             return value;
         }
-        if !casts::fits(value.ty(), ty) {
+        let fits = if self.strict && ty == Type::Long { matches!(value.ty(), Type::Int | Type::Long) } else { casts::fits(value.ty(), ty) };
+        if !fits {
             self.report(code::WRONG_TYPE, place, format!("{what} must be a {ty}, this is a {}", value.ty()));
             return Self::unknown_scalar();
         }
@@ -447,7 +533,7 @@ impl Binder<'_> {
         let value = self.scalar(expr, &mut Cx::constant(env));
         match value.expr.as_const() {
             Some(Value::String(text)) => Some(text.clone()),
-            _ if !value.known => None,
+            _ if !value.known || (self.strict && value.ty() == Type::String && self.is_fixed(&value.expr)) => None,
             _ => {
                 self.report(code::NOT_CONSTANT, &expr.place, format!("{what} must be a constant string"));
                 None

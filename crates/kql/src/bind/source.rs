@@ -90,7 +90,11 @@ impl Binder<'_> {
             if !self.count(&operator.place) {
                 return Relation::unknown();
             }
-            input = self.operator_over(operator, input, env);
+            if self.strict {
+                input = self.judged_step(operator, input, env);
+            } else {
+                input = self.operator_over(operator, input, env);
+            }
         }
         // With what stands in `let`s a pipe may be longer than it looks.
         if let (Some(last), true) = (operators.last(), input.rel.height() > HIGHEST * 2) {
@@ -98,6 +102,48 @@ impl Binder<'_> {
             return Relation::unknown();
         }
         input
+    }
+
+    /// An operator in a check. What follows an open table is open too: a name that nobody knows may still be one of its columns. Which columns
+    /// there are is known all the same, once an operator has named them.
+    fn judged_step(&mut self, operator: &Operator, input: Relation, env: &mut Env) -> Relation {
+        let outer = std::mem::replace(&mut self.around, input.visible().cloned().collect());
+        let outer_open = std::mem::replace(&mut self.around_open, input.open);
+        let (was_open, was_listed) = (input.open, self.is_listed(&input));
+        let mut answer = self.operator_over(operator, input, env);
+        (self.around, self.around_open) = (outer, outer_open);
+        use ast::OperatorKind as Op;
+        let closes =
+            matches!(operator.kind, Op::Count | Op::GetSchema | Op::Join { .. } | Op::Lookup { .. } | Op::Union { .. } | Op::Invoke(_));
+        if was_open && !closes {
+            let adds = matches!(
+                operator.kind,
+                Op::Extend(_)
+                    | Op::Where(_)
+                    | Op::Sort { .. }
+                    | Op::Take { .. }
+                    | Op::Top { .. }
+                    | Op::MvExpand { .. }
+                    | Op::Parse { .. }
+                    | Op::ProjectAway(_)
+                    | Op::ProjectRename(_)
+                    | Op::ProjectReorder(_)
+                    | Op::Serialize(_)
+                    | Op::As { .. }
+                    | Op::Distinct { .. }
+            );
+            if !answer.open || (was_listed && adds) {
+                let ids: Vec<_> = answer.visible().map(|field| field.id).collect();
+                self.listed.extend(ids);
+            }
+            answer.open = true;
+        }
+        answer
+    }
+
+    /// Are the columns of an open table those that a reader is told?
+    pub(super) fn is_listed(&self, relation: &Relation) -> bool {
+        relation.open && relation.visible().next().is_some() && relation.visible().all(|field| self.listed.contains(&field.id))
     }
 
     fn named_table(&mut self, name: &Name, env: &Env) -> Relation {
@@ -198,10 +244,12 @@ impl Binder<'_> {
         let name = call.name.text.as_str();
         let function = match cx.env.get(name) {
             Some(Binding::Function(function)) => Some(function.clone()),
-            Some(Binding::Table(_) | Binding::Shared(_)) if call.args.is_empty() => return self.named_table(&call.name, cx.env),
             Some(Binding::Pattern(pattern)) => {
                 let pattern = pattern.clone();
                 return self.pattern_table(&pattern, call, None, place, cx.env);
+            }
+            Some(Binding::Table(_) | Binding::Shared(_)) if call.args.is_empty() && !self.strict => {
+                return self.named_table(&call.name, cx.env);
             }
             _ => self.stored(name),
         };

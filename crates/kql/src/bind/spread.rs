@@ -7,12 +7,13 @@
 
 use model::Type;
 
+use super::judge::Nature;
 use super::naming::name_of;
 use super::scope::{Binding, Cx, Scalar};
-use super::{Binder, diagnostics as code};
+use super::{Binder, diagnostics as code, shapes};
 use crate::Value;
 use crate::plan::{Expr as Bound, Field};
-use crate::syntax::ast::{Expr, ExprKind, Name};
+use crate::syntax::ast::{Call, Expr, ExprKind, Name};
 
 struct Several {
     name: &'static str,
@@ -114,6 +115,8 @@ pub(super) struct Part<'a> {
     pub written: Option<&'a Name>,
     /// Where the query says nothing, and more than its place names it.
     pub name: Option<String>,
+    /// One of the columns of a function that gives several.
+    pub several: bool,
     pub value: Scalar,
 }
 
@@ -127,8 +130,11 @@ impl Binder<'_> {
             _ => return vec![self.one(written, expr, cx)],
         };
         let name = call.name.text.as_str();
+        if self.strict && (shapes::columns(name).is_some() || matches!(name, "array_sort_asc" | "array_sort_desc")) {
+            return self.judged_parts(written, call, expr, cx);
+        }
         let several = SEVERAL.iter().find(|several| several.name == name);
-        let sorting = matches!(name, "array_sort_asc" | "array_sort_desc") && call.args.len() > 1;
+        let sorting = matches!(name, "array_sort_asc" | "array_sort_desc") && !call.args.is_empty();
         if several.is_none() && !sorting {
             return vec![self.one(written, expr, cx)];
         }
@@ -142,7 +148,7 @@ impl Binder<'_> {
                 // The last argument may say where nulls go.
                 let arrays = args.len() - usize::from(args.last().is_some_and(|last| last.ty() == Type::Bool));
                 let part = |(at, arg): (usize, &Expr)| {
-                    let of = name_of(arg).unwrap_or_else(|| format!("array{}", at + 1));
+                    let of = name_of(arg).unwrap_or_else(|| format!("array{at}"));
                     (Value::Long(at as i64), Type::Dynamic, format!("{of}_sorted"))
                 };
                 call.args[..arrays].iter().enumerate().map(part).collect()
@@ -153,7 +159,12 @@ impl Binder<'_> {
             self.report(code::ARGUMENT_COUNT, &extra.place, format!("`{name}` gives {} columns, not {}", parts.len(), written.len()));
         }
         if sorting && parts.len() == 1 {
-            return vec![Part { written: written.first(), name: None, value: twin }];
+            return vec![Part {
+                written: written.first(),
+                name: parts.into_iter().next().map(|(_, _, name)| name),
+                several: true,
+                value: twin,
+            }];
         }
         let twin = match twin.expr.as_const() {
             None if twin.known => {
@@ -175,9 +186,40 @@ impl Binder<'_> {
                 let key = Scalar::known(Bound::constant(key));
                 self.operator("[]", vec![whole, key], &places, &expr.place)
             });
-            Part { written: written.get(at), name: Some(name), value: self.cast(part, ty) }
+            Part { written: written.get(at), name: Some(name), several: true, value: self.cast(part, ty) }
         };
         parts.into_iter().take(wanted).enumerate().map(take).collect()
+    }
+
+    /// The columns of a function that gives several, as the checker sees them: all of them, the first ones under the names that are written.
+    fn judged_parts<'a>(&mut self, written: &'a [Name], call: &Call, expr: &Expr, cx: &mut Cx) -> Vec<Part<'a>> {
+        let name = call.name.text.as_str();
+        let (_, _, seen) = self.seen_arguments(&call.args, cx);
+        let verdict = shapes::scalar(name).and_then(|known| self.judge(name, known, &seen, &call.name.place));
+        if verdict.is_none() {
+            return vec![Part { written: written.first(), name: None, several: true, value: Self::unknown_scalar() }];
+        }
+        let columns: Vec<(String, Type)> = match shapes::columns(name) {
+            Some(columns) => {
+                let of = call.args.first().and_then(name_of).unwrap_or_default();
+                columns.iter().map(|(part, ty)| (format!("{name}_{of}_{part}"), *ty)).collect()
+            }
+            None => {
+                let arrays = seen.iter().take_while(|arg| arg.ty != Type::Bool || !arg.known).count();
+                let called = |(at, arg): (usize, &Expr)| (name_of(arg).unwrap_or_else(|| format!("array{at}")) + "_sorted", Type::Dynamic);
+                call.args[..arrays].iter().enumerate().map(called).collect()
+            }
+        };
+        if let Some(extra) = written.get(columns.len()) {
+            self.report(code::ARGUMENT_COUNT, &extra.place, format!("`{name}` gives {} columns, not {}", columns.len(), written.len()));
+        }
+        let part = |(at, (name, ty)): (usize, (String, Type))| {
+            let value = self.opaque(ty, Nature::Any, false);
+            Part { written: written.get(at), name: Some(name), several: true, value }
+        };
+        let parts: Vec<Part> = columns.into_iter().enumerate().map(part).collect();
+        self.postpone(code::UNSUPPORTED, &expr.place, "this call is judged only");
+        parts
     }
 
     fn one<'a>(&mut self, written: &'a [Name], expr: &Expr, cx: &mut Cx) -> Part<'a> {
@@ -186,6 +228,6 @@ impl Binder<'_> {
             let list: Vec<&str> = written.iter().map(|name| name.text.as_str()).collect();
             self.unsupported(&expr.place, &format!("giving one value the names `({})`", list.join(", ")));
         }
-        Part { written: written.first(), name: name_of(expr), value }
+        Part { written: written.first(), name: name_of(expr), several: false, value }
     }
 }

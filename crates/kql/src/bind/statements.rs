@@ -27,6 +27,10 @@ impl Binder<'_> {
                 self.report_with(code::TABLE_WANTED, &query.place, "a query must give a table", help);
                 Relation::unknown()
             }
+            None if self.strict && !script.statements.is_empty() => {
+                self.postpone(code::NO_QUERY, &(0..0), "there is no query here");
+                Relation::unknown()
+            }
             None => {
                 let end = script.statements.last().map_or(0..0, |statement| statement.place.clone());
                 self.report(code::NO_QUERY, &end, "there is no query here");
@@ -38,7 +42,13 @@ impl Binder<'_> {
     /// Names that the statements give, and the last query.
     pub(super) fn statements<'a>(&mut self, script: &'a Script, mut env: Env) -> (Env, Option<&'a ast::Expr>) {
         let mut last = None;
+        let mut given = super::naming::Names::default();
         for (number, statement) in script.statements.iter().enumerate() {
+            if let (true, StatementKind::Let { name, .. }) = (self.strict, &statement.kind)
+                && !given.take(&name.text)
+            {
+                self.report(code::DUPLICATE_NAME, &name.place, format!("there is a variable `{}` already", name.text));
+            }
             match &statement.kind {
                 StatementKind::Let { name, value: LetValue::Expr(value) } => env = self.let_value(&name.text, value, env),
                 StatementKind::Let { name, value: LetValue::Function(function) } => env = self.let_function(&name.text, function, env),
@@ -51,6 +61,9 @@ impl Binder<'_> {
                     }
                 }
                 StatementKind::Pattern(pattern) => env = self.declare_pattern(pattern, env),
+                StatementKind::Other { what } if self.strict => {
+                    self.postpone(code::UNSUPPORTED, &statement.place, format!("`{what}` is not supported here yet"));
+                }
                 StatementKind::Other { what } => self.unsupported(&statement.place, &format!("`{what}`")),
                 StatementKind::Query(query) => {
                     if number + 1 < script.statements.len() {
@@ -95,6 +108,11 @@ impl Binder<'_> {
     }
 
     fn let_function(&mut self, name: &str, function: &Function, env: Env) -> Env {
+        let is_table = |parameter: &ast::Parameter| matches!(parameter.ty, ParameterType::Table(_));
+        let first_scalar = function.parameters.iter().position(|parameter| !is_table(parameter)).unwrap_or(function.parameters.len());
+        if let Some(late) = function.parameters[first_scalar..].iter().find(|parameter| is_table(parameter)) {
+            self.report(code::BAD_OPTION, &late.name.place, "parameters that are tables stand before the others");
+        }
         let tabular = self.body_is_table(function, &env);
         let bound = UserFunction { name: name.to_owned(), function: function.clone(), env: env.clone(), tabular, stored: false };
         self.trial(|binder| {
@@ -110,6 +128,14 @@ impl Binder<'_> {
     }
 
     fn query_parameter(&mut self, parameter: &ast::Parameter, env: Env) -> Env {
+        if let (true, ParameterType::Table(columns)) = (self.strict, &parameter.ty) {
+            self.postpone(code::UNSUPPORTED, &parameter.name.place, "a tabular query parameter cannot be given here");
+            let mut relation = Relation::unknown();
+            relation.rel.fields = columns.iter().flatten().map(|(name, ty)| self.typed(&name.text, *ty)).collect();
+            relation.open = false;
+            let shared = self.share(relation);
+            return env.with(&parameter.name.text, Binding::Shared(Rc::new(shared)));
+        }
         let ParameterType::Scalar(ty) = parameter.ty else {
             self.unsupported(&parameter.name.place, "a tabular query parameter");
             return env;
@@ -117,6 +143,9 @@ impl Binder<'_> {
         let value = match &parameter.default {
             Some(default) => {
                 let value = self.scalar(default, &mut Cx::constant(&env));
+                if self.strict && value.known && !super::judge::promotes(value.ty(), ty) {
+                    self.report(code::WRONG_TYPE, &default.place, format!("the parameter is a {ty}, this is a {}", value.ty()));
+                }
                 self.cast(value, ty)
             }
             None => Scalar::known(Self::null(ty)),
@@ -130,11 +159,18 @@ impl Binder<'_> {
         for parameter in &function.parameters {
             let binding = match &parameter.ty {
                 ParameterType::Scalar(ty) => {
-                    let expr = Expr { kind: Bound::Column(self.fresh()), ty: *ty };
-                    Binding::Scalar(Scalar { expr, known: false })
+                    let id = self.fresh();
+                    self.parameters.insert(id);
+                    Binding::Scalar(Scalar { expr: Expr { kind: Bound::Column(id), ty: *ty }, known: self.strict })
                 }
-                ParameterType::Table(_) => {
-                    let shared = self.share(Relation::unknown());
+                ParameterType::Table(columns) => {
+                    let mut relation = Relation::unknown();
+                    if self.strict {
+                        // `(*)` has no columns that the body may count on.
+                        relation.rel.fields = columns.iter().flatten().map(|(name, ty)| self.typed(&name.text, *ty)).collect();
+                        relation.open = false;
+                    }
+                    let shared = self.share(relation);
                     Binding::Shared(Rc::new(shared))
                 }
             };

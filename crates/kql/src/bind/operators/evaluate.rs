@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use model::Type;
+
+use crate::bind::judge::{Form, Seen};
 use crate::bind::naming::name_of;
-use crate::bind::scope::{Cx, Env, Relation};
-use crate::bind::{Binder, diagnostics as code};
+use crate::bind::scope::{Aggregates, Cx, Env, Relation};
+use crate::bind::{Binder, diagnostics as code, shapes};
 use crate::ops::plugins::{self, Argument, Plugin, PluginError, Shape};
 use crate::plan::{Field, OrderKey, Rel, RelOp, TableRef};
 use crate::syntax::ast::{Call, Expr, ExprKind, Name, Place};
@@ -19,12 +22,83 @@ impl Binder<'_> {
         env: &Env,
         place: &Place,
     ) -> Relation {
-        if call.name.text == "preview" {
+        if call.name.text == "preview" && !self.strict {
             return self.preview(call, input, env, place);
         }
-        if self.refused_plugin(&call.name) {
+        if !self.strict && self.refused_plugin(&call.name) {
             return Relation::unknown();
         }
+        if !self.strict {
+            return self.evaluated(call, schema, schema_star, input, env, place);
+        }
+        let name = call.name.text.as_str();
+        let Some(known) = shapes::plugin(name) else { return self.evaluated(call, schema, schema_star, input, env, place) };
+        let seen = self.seen_plugin_arguments(call, &input, env);
+        if self.judge(name, known, &seen, &call.name.place).is_none() {
+            return Relation::unknown();
+        }
+        if let Some(columns) = schema {
+            self.postpone(code::UNSUPPORTED, place, format!("`{name}` is judged only"));
+            let mut fields: Vec<Field> = if schema_star { input.visible().cloned().collect() } else { Vec::new() };
+            fields.extend(columns.iter().map(|(name, ty)| self.typed(&name.text, *ty)));
+            let open = input.open && schema_star;
+            return Relation { rel: Rel { fields, ..Relation::unknown().rel }, open };
+        }
+        if plugins::find(name).is_none() {
+            self.postpone(code::UNSUPPORTED, &call.name.place, format!("the plug-in `{name}` is not supported here yet"));
+            let mut answer = Relation::unknown();
+            if matches!(name, "autocluster" | "basket") {
+                answer.rel.fields = [("SegmentId", Type::Long), ("Count", Type::Long), ("Percent", Type::Real)]
+                    .map(|(name, ty)| self.typed(name, ty))
+                    .into();
+                answer.rel.fields.extend(input.visible().cloned());
+                answer.open = input.open;
+            }
+            return answer;
+        }
+        // What is right and does not fit what we have cannot run here.
+        let before = self.diagnostics.len();
+        let answer = self.evaluated(call, schema, schema_star, input, env, place);
+        let Some(first) = self.diagnostics.drain(before..).next() else { return answer };
+        self.open.get_or_insert(first);
+        Relation::unknown()
+    }
+
+    /// Arguments of a plug-in as the judge sees them; columns are those of the table given first where there is one.
+    fn seen_plugin_arguments(&mut self, call: &Call, input: &Relation, env: &Env) -> Vec<Seen> {
+        let mut table: Option<Relation> = None;
+        let mut seen = Vec::with_capacity(call.args.len());
+        for arg in &call.args {
+            let cx = Cx::row(env, input);
+            if self.is_table_in(arg, &cx) {
+                let found = self.table(arg, env);
+                let mut one = self.seen(arg, &Self::unknown_scalar());
+                (one.known, one.form) = (true, Form::Table);
+                seen.push(one);
+                table.get_or_insert(found);
+                continue;
+            }
+            let mut collected = Aggregates::default();
+            let of_table = match (&arg.kind, &table) {
+                (ExprKind::Name(name), Some(table)) => input.find(&name.text).is_none() && (table.open || table.find(&name.text).is_some()),
+                _ => false,
+            };
+            let row = if of_table { table.as_ref().unwrap_or(input) } else { input };
+            let value = self.scalar(arg, &mut Cx { aggregates: Some(&mut collected), ..Cx::row(env, row) });
+            seen.push(self.seen(arg, &value));
+        }
+        seen
+    }
+
+    fn evaluated(
+        &mut self,
+        call: &Call,
+        schema: Option<&[(Name, model::Type)]>,
+        schema_star: bool,
+        input: Relation,
+        env: &Env,
+        place: &Place,
+    ) -> Relation {
         let Some(plugin) = plugins::find(&call.name.text) else {
             let help = code::did_you_mean(&call.name.text, plugins::PLUGINS.iter().map(|plugin| plugin.name));
             self.report_with(code::UNKNOWN_FUNCTION, &call.name.place, format!("there is no plug-in `{}` here", call.name.text), help);
