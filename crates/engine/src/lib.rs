@@ -15,7 +15,9 @@ mod aggregate;
 mod direct;
 mod engine;
 mod expr;
+mod external;
 mod files;
+mod folders;
 mod group;
 mod grouping;
 mod internal;
@@ -38,5 +40,6 @@ mod window;
 
 pub use engine::{Engine, EngineError, SystemClock};
 pub use files::{FileError, FileTable, open};
+pub use folders::Folders;
 pub use run::Store;
 pub use session::Options;

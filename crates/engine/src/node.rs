@@ -302,8 +302,11 @@ impl Running {
                     }
                 },
                 None => {
-                    self.state.finish(&mut made).map_err(run_error)?;
-                    self.finished = true;
+                    self.finished = self.state.finish_some(&mut made).map_err(run_error)?;
+                    if !self.finished && made.is_empty() {
+                        // Long work without an answer yet: whoever wants to stop it can do so here.
+                        tokio::task::yield_now().await;
+                    }
                 }
             }
             self.reservation.try_resize(self.state.size())?;

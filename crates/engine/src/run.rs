@@ -10,9 +10,10 @@ use datafusion::common::DataFusionError;
 use datafusion::execution::SessionState;
 use datafusion::physical_plan::{ExecutionPlan, metrics::MetricValue};
 use futures::StreamExt;
+use kql::bind::External;
 use kql::eval::{EvalError, Runtime};
 use kql::plan::{Field, Rel, TableRef};
-use model::{Catalog, InlineTable, Limits, QueryError, Scope, TableName};
+use model::{Catalog, ExternalData, InlineTable, Limits, QueryError, Scope, TableName};
 use workspace::{Snapshot, Snapshots};
 
 use crate::direct::{ParquetFile, Parts, Readable, ScanColumn};
@@ -38,6 +39,8 @@ pub(crate) struct Run {
     pub store: Option<Store>,
     /// Tables that exist besides those of the workspace and the scope.
     pub files: Arc<Vec<FileTable>>,
+    /// What `externaldata` may read, where it may.
+    pub outside: Option<Arc<dyn ExternalData>>,
     state: Mutex<State>,
 }
 
@@ -47,6 +50,8 @@ struct State {
     computed: Vec<(Vec<Field>, Vec<RecordBatch>)>,
     /// Each table is read at one moment, however often the query names it.
     snapshots: HashMap<String, Arc<Snapshot>>,
+    /// What was read from outside: once, however often the query names it.
+    external: HashMap<External, u32>,
     read: BTreeSet<TableName>,
     scanned: Scanned,
 }
@@ -63,6 +68,7 @@ impl Run {
         sessions: Arc<Sessions>,
         store: Option<Store>,
         files: Arc<Vec<FileTable>>,
+        outside: Option<Arc<dyn ExternalData>>,
         runtime: Runtime,
         scope: Scope,
         limits: Limits,
@@ -70,7 +76,7 @@ impl Run {
         let memory = usize::try_from(limits.memory.0).unwrap_or(usize::MAX);
         let session = sessions.session(memory).map_err(broken)?;
         let store = if scope.inline_only { None } else { store };
-        Ok(Self { sessions, session, runtime, scope, limits, store, files, state: Mutex::default() })
+        Ok(Self { sessions, session, runtime, scope, limits, store, files, outside, state: Mutex::default() })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -178,6 +184,17 @@ impl Run {
         let mut state = self.state();
         state.computed.push((fields, batches));
         u32::try_from(state.computed.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    /// Reads what `externaldata` asks for and keeps it.
+    pub(crate) async fn external(&self, outside: &dyn ExternalData, wanted: &External) -> Result<u32, String> {
+        if let Some(number) = self.state().external.get(wanted) {
+            return Ok(*number);
+        }
+        let (fields, batches) = crate::external::read(outside, wanted).await?;
+        let number = self.keep_rows(fields, batches);
+        self.state().external.insert(wanted.clone(), number);
+        Ok(number)
     }
 
     pub(crate) fn kept(&self, number: u32) -> Option<(Vec<Field>, Vec<RecordBatch>)> {

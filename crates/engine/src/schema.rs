@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
-use kql::bind::Schema;
+use kql::bind::{External, Schema};
 use kql::plan::{Plan, Rel, Subquery};
 use model::{Column, StoredFunction};
 use tokio::runtime::Handle;
@@ -42,12 +42,18 @@ impl Schema for Names {
         self.run.scope.functions.iter().find(|function| function.name == name).map(|function| function.as_ref().clone())
     }
 
+    fn external(&self, wanted: &External) -> Result<Option<u32>, String> {
+        let (Some(handle), Some(outside)) = (&self.handle, &self.run.outside) else { return Ok(None) };
+        // Binding runs on a thread that may block.
+        handle.block_on(self.run.external(outside.as_ref(), wanted)).map(Some)
+    }
+
     fn run(&self, rel: &Rel, subqueries: &[Subquery]) -> Result<Option<(u32, Vec<RecordBatch>)>, String> {
         let Some(handle) = &self.handle else { return Ok(None) };
         // Binding runs on a thread that may block.
         handle.block_on(async {
-            let plan = Plan { root: rel.clone(), subqueries: subqueries.to_vec(), render: None, more: Vec::new() };
-            let prepared = prepare(&self.run, plan).await.map_err(|why| why.to_string())?;
+            let plan = Plan { root: rel.clone(), subqueries: subqueries.to_vec(), render: None, name: None, more: Vec::new() };
+            let (prepared, _) = prepare(&self.run, plan).await.map_err(|why| why.to_string())?;
             let number = self.run.keep(&prepared).await.map_err(|why| why.to_string())?;
             let (_, batches) = self.run.kept(number).unwrap_or_default();
             Ok(Some((number, batches)))

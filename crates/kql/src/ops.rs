@@ -9,13 +9,17 @@ use arrow::record_batch::RecordBatch;
 use crate::plan::{ColumnId, Expr, Field};
 
 pub mod get_schema;
+pub mod graph;
 mod keys;
 mod layout;
 pub mod make_series;
+mod mining;
 pub mod mv_expand;
 pub mod parse;
 pub mod parse_kv;
+mod patterns;
 pub mod plugins;
+pub mod reduce;
 pub mod sample;
 pub mod scan;
 #[cfg(test)]
@@ -68,6 +72,13 @@ pub trait OpState: Send {
 
     /// No more input.
     fn finish(&mut self, out: &mut Vec<RecordBatch>) -> Result<(), EvalError>;
+
+    /// A piece of what [`Self::finish`] does, true when that was the last: between two of them a query can be stopped and its memory looked
+    /// at. For operators whose answer may take long or be large.
+    fn finish_some(&mut self, out: &mut Vec<RecordBatch>) -> Result<bool, EvalError> {
+        self.finish(out)?;
+        Ok(true)
+    }
 
     /// Bytes held, for the memory limit.
     fn size(&self) -> usize {

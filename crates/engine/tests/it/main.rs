@@ -4,6 +4,8 @@ mod answers;
 mod examples;
 mod files;
 mod limits;
+mod published;
+mod several;
 mod workspace;
 
 use std::sync::{Arc, OnceLock};

@@ -55,8 +55,7 @@ impl Binder<'_> {
                     _ => self.report(code::BAD_OPTION, &value.place, "`kind` of a union is `inner` or `outer`"),
                 },
                 "withsource" | "with_source" => source_column = self.text(value, "the name of the source column", env),
-                name if name.starts_with("hint.") => {}
-                name => self.report(code::BAD_OPTION, &property.name.place, format!("`union` has no option `{name}`")),
+                _ => {}
             }
         }
         let mut legs: Vec<Leg> = input.map(|relation| Leg { relation, source: "union_arg0".to_owned() }).into_iter().collect();
@@ -91,6 +90,10 @@ impl Binder<'_> {
         if missing {
             self.diagnostics.truncate(before);
             self.open = open;
+            if self.strict {
+                // It may bring any columns.
+                legs.push(Leg { relation: Relation::unknown(), source });
+            }
             return;
         }
         legs.push(Leg { relation, source });
@@ -145,7 +148,7 @@ impl Binder<'_> {
                 }
             }
         }
-        if inner {
+        if inner && !self.strict {
             outputs.retain(|output| output.from.iter().all(Option::is_some));
         }
         // A name is free where all its columns are of one type.
