@@ -37,7 +37,6 @@ pub use check::{
 };
 pub use health::{Doubled, Gap, Health, Rest, Share, health};
 pub use lines::answer_line;
-pub use zone::zone;
 
 /// The overrides of a directory, those of other schedules among them; they are passed over.
 pub type Overrides = BTreeMap<String, Override>;
