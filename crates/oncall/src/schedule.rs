@@ -105,7 +105,7 @@ impl<'a> Plan<'a> {
         if let Some(error) = check(schedule).into_iter().next() {
             return Err(error);
         }
-        let zone = zone(&schedule.time_zone).ok_or(ScheduleError::NoZone)?;
+        let zone = model::time_zone(&schedule.time_zone).ok_or(ScheduleError::NoZone)?;
         let mut mine: Vec<(&str, &Override)> = overrides
             .iter()
             .filter(|(_, change)| change.schedule == name && !change.requested)

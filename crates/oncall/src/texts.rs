@@ -3,7 +3,7 @@
 //! Times are shown on the wall of whoever reads them. Nothing of a message holds an address, a key or a link except where it says so.
 
 use jiff::tz::TimeZone;
-use model::{Severity, Timestamp};
+use model::Timestamp;
 
 use crate::directory::User;
 use crate::escalation::{IncidentView, Page};
@@ -197,6 +197,8 @@ fn capital(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use model::Severity;
+
     use super::*;
 
     #[test]

@@ -2,7 +2,7 @@
 //! pairs of classification and reason.
 
 use incidents::{ChangeError, Draft, TaskDraft};
-use model::{Classification, ClassificationReason, IncidentStatus, Label, Owner, Severity, Span};
+use model::{Classification, ClassificationReason, Comment, IncidentStatus, Label, Owner, Severity, Span};
 use serde_json::json;
 use uuid::Uuid;
 

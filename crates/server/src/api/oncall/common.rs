@@ -7,11 +7,11 @@ use oncall::directory::Directory;
 use oncall::objects::ApplyError;
 use oncall::schedule::ScheduleError;
 use oncall::{document, when};
-use store::{Comparison, IncidentField, IncidentFilter, StoreError};
+use store::{Comparison, IncidentField, IncidentFilter};
 use uuid::Uuid;
 
 use crate::context::Context;
-use crate::error::ApiError;
+use crate::error::{ApiError, sentence};
 
 /// The interface that the audit trail names.
 pub(super) const VIA: &str = "oncall/api";
@@ -77,7 +77,7 @@ pub(super) fn nothing_named<'a>(what: &str, name: &str, names: impl Iterator<Ite
 }
 
 pub(super) async fn directory(cx: &Context) -> Result<std::sync::Arc<Directory>, ApiError> {
-    cx.oncall.objects.directory().await.map_err(store_error)
+    cx.oncall.objects.directory().await.map_err(ApiError::from)
 }
 
 /// A time in the query string; a wall time belongs to `zone`.

@@ -3,12 +3,11 @@
 use incidents::ChangeError;
 use model::{Actor, Alert, Comment, Entity, Incident, IncidentTask, Relation};
 use serde_json::{Map, Value, json};
-use store::StoreError;
 use uuid::Uuid;
 
 use super::etag::quoted;
 use crate::context::Context;
-use crate::error::ApiError;
+use crate::error::{ApiError, sentence};
 
 /// The id of the provider at the workspace.
 pub(super) fn provider(cx: &Context) -> String {
