@@ -10,8 +10,8 @@ use kql::eval::Runtime;
 use kql::plan::{Field, Rel};
 use kql::syntax::codes::is_tolerated;
 use model::{
-    Answer, AnswerTable, Clock, Column, Diagnostic, DiagnosticKind, ExternalData, InlineTable, Limits, Query, QueryEngine, QueryError,
-    QueryStats, Span, TableName, Timestamp, Type,
+    Answer, AnswerTable, Clock, Column, Diagnostic, DiagnosticKind, ExternalData, Limits, Query, QueryEngine, QueryError, QueryStats, Span,
+    TableName, Timestamp, Type,
 };
 use tokio::runtime;
 

@@ -83,7 +83,7 @@ impl Binder<'_> {
     fn bin_auto(&mut self, call: &Call, place: &Place, cx: &mut Cx) -> Scalar {
         let (mut args, mut places) = self.arguments(&call.args, cx);
         if args.len() != 1 {
-            return self.wrong_count("bin_auto", 1, &args, place);
+            return self.wants_so_many("bin_auto", 1, &args, place);
         }
         let BinAuto { size, at } = self.bin_auto.clone();
         let Some(size) = size else {
@@ -116,7 +116,7 @@ impl Binder<'_> {
     /// True, or an error with the message of the query's author.
     fn assertion(&mut self, call: &Call, place: &Place, cx: &mut Cx) -> Scalar {
         let (args, _) = self.arguments(&call.args, cx);
-        let [condition, message] = &args[..] else { return self.wrong_count("assert", 2, &args, place) };
+        let [condition, message] = &args[..] else { return self.wants_so_many("assert", 2, &args, place) };
         let truth = Scalar::known(Bound::constant(Value::Bool(true)));
         if !condition.known || !message.known {
             return truth;
@@ -139,7 +139,7 @@ impl Binder<'_> {
     fn is_column(&mut self, call: &Call, place: &Place, cx: &mut Cx) -> Scalar {
         let [name] = &call.args[..] else {
             let (args, _) = self.arguments(&call.args, cx);
-            return self.wrong_count("iscolumnexists", 1, &args, place);
+            return self.wants_so_many("iscolumnexists", 1, &args, place);
         };
         let name = match &name.kind {
             ExprKind::Name(name) if super::scalar::find(cx.fields, &name.text).is_some() => Some(name.text.clone()),
@@ -176,7 +176,7 @@ impl Binder<'_> {
         Scalar::known(Bound::constant(value))
     }
 
-    fn wrong_count(&mut self, name: &str, wanted: usize, args: &[Scalar], place: &Place) -> Scalar {
+    fn wants_so_many(&mut self, name: &str, wanted: usize, args: &[Scalar], place: &Place) -> Scalar {
         let plural = if wanted == 1 { "argument" } else { "arguments" };
         self.report(code::ARGUMENT_COUNT, place, format!("`{name}` wants {wanted} {plural}, got {}", args.len()));
         Self::unknown_scalar()

@@ -155,7 +155,7 @@ impl Binder<'_> {
 
     /// An aggregate that Kusto has and we have not: judged, and collected under the name of another.
     fn absent_aggregate(&mut self, known: &Known, call: &ast::Call, place: &Place, cx: &mut Cx) -> Scalar {
-        let mut inner = Cx { aggregates: None, windows: None, steps: None, right: cx.right, ..*cx };
+        let mut inner = Cx { aggregates: None, windows: None, steps: None, graph: cx.graph.as_deref_mut(), right: cx.right, ..*cx };
         let (args, _) = self.arguments(&call.args, &mut inner);
         let seen: Vec<Seen> = call.args.iter().zip(&args).map(|(arg, value)| self.seen(arg, value)).collect();
         let Some(verdict) = self.judge(&call.name.text, known, &seen, &call.name.place) else { return Self::unknown_scalar() };
@@ -688,7 +688,7 @@ impl Binder<'_> {
                     relation_binding
                 }
                 (ParameterType::Scalar(ty), Some(arg)) => {
-                    let mut inner = 
+                    let mut inner =
                         Cx { aggregates: None, steps: None, graph: cx.graph.as_deref_mut(), right: cx.right, windows: None, ..*cx };
                     if self.strict && self.is_table_in(arg, &inner) {
                         self.table(arg, cx.env);

@@ -28,7 +28,6 @@ mod top_nested;
 mod union;
 
 pub(super) use graph::is_graph;
-use model::Type;
 
 use super::Binder;
 use super::scope::{Cx, Env, Relation, Windows};
@@ -109,36 +108,6 @@ impl Binder<'_> {
                 self.report(super::diagnostics::TABLE_WANTED, &operator.keyword, "this operator stands at the beginning of a query");
                 Relation::unknown()
             }
-            Op::Fork(branches) if self.strict => {
-                let shared = self.share(input);
-                for (_, branch) in branches {
-                    let input = self.reuse(&shared);
-                    self.pipe(&branch.operators, input, &mut env.clone());
-                }
-                self.only_judged(operator)
-            }
-            Op::Facet { by, with } if self.strict => {
-                for expr in by {
-                    self.scalar(expr, &mut Cx::row(env, &input));
-                }
-                if let Some(with) = with {
-                    self.pipe(&with.operators, input, &mut env.clone());
-                }
-                self.only_judged(operator)
-            }
-            Op::Reduce { by, .. } if self.strict => {
-                let value = self.scalar(by, &mut Cx::row(env, &input));
-                if value.known && value.ty() != Type::String {
-                    self.report(super::diagnostics::WRONG_TYPE, &by.place, format!("`reduce` reads a string, this is a {}", value.ty()));
-                }
-                let mut answer = self.only_judged(operator);
-                for (name, ty) in [("Pattern", Type::String), ("Count", Type::Long), ("Representative", Type::String)] {
-                    let field = self.typed(name, ty);
-                    answer.rel.fields.push(field);
-                }
-                answer.open = false;
-                answer
-            }
             other => {
                 self.unsupported(&operator.keyword, &format!("`{}`", name_of(other)));
                 Relation::unknown()
@@ -185,16 +154,6 @@ impl Binder<'_> {
                 self.report(super::diagnostics::BAD_OPTION, &property.value.place, format!("this is no value of `{name}`"));
             }
         }
-    }
-
-    /// What an operator gives that is right and cannot run here.
-    fn only_judged(&mut self, operator: &Operator) -> Relation {
-        self.postpone(
-            super::diagnostics::UNSUPPORTED,
-            &operator.keyword,
-            format!("`{}` is not supported here yet", name_of(&operator.kind)),
-        );
-        Relation::unknown()
     }
 
     /// An operator that begins a query.
