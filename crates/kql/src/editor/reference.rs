@@ -334,6 +334,7 @@ fn bounds(ask: &dyn Fn(&[Type]) -> Result<functions::Resolved, SignatureError>) 
 fn plugin_call(plugin: &Plugin) -> Call {
     let shape = |shape: Shape| match shape {
         Shape::Expr => "expression".to_owned(),
+        Shape::ExprOrTable => "expression or table".to_owned(),
         Shape::Const(ty) => ty.name().to_owned(),
         Shape::Aggregate => "aggregate".to_owned(),
         Shape::Table => "table".to_owned(),
