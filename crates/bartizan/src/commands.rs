@@ -6,9 +6,11 @@ mod case;
 mod demo;
 mod kql_check;
 mod kql_run;
+mod lsp;
 mod oncall;
 mod query;
 mod service;
+mod shell;
 mod up;
 
 use std::process::ExitCode;
@@ -20,7 +22,7 @@ use clap::{Parser, Subcommand};
 #[command(
     name = "bartizan",
     version,
-    after_help = "Examples:\n  bartizan up                                    start the service; ready when GET /healthz answers 200\n  bartizan query 'SecurityIncident | take 10'    ask the running service\n  bartizan query --file signins.csv 'signins | summarize count() by User'\n  bartizan kql check --jsonl --schema tables.json < queries.jsonl"
+    after_help = "Examples:\n  bartizan up                                    start the service; ready when GET /healthz answers 200\n  bartizan query 'SecurityIncident | take 10'    ask the running service\n  bartizan query --file signins.csv 'signins | summarize count() by User'\n  bartizan shell --file 'logs/*.parquet'         ask one question after the other\n  bartizan lsp                                   the language server, for editors\n  bartizan kql check --jsonl --schema tables.json < queries.jsonl"
 )]
 struct Cli {
     #[command(subcommand)]
@@ -35,6 +37,10 @@ enum Command {
     Demo(demo::Args),
     /// Ask a KQL question of a workspace or of files.
     Query(query::Args),
+    /// Ask questions one after the other, with completion and history.
+    Shell(shell::Args),
+    /// Serve editors over the Language Server Protocol on standard input and output.
+    Lsp(lsp::Args),
     /// Schedules as code, who is on call, and answers to pages.
     #[command(subcommand)]
     Oncall(oncall::Command),
@@ -45,6 +51,9 @@ enum Command {
     #[command(hide = true)]
     Case(case::Args),
     /// Print completion for a shell.
+    #[command(
+        after_help = "Examples:\n  bartizan completion bash > ~/.local/share/bash-completion/completions/bartizan\n  bartizan completion zsh > ~/.zfunc/_bartizan\n  bartizan completion fish > ~/.config/fish/completions/bartizan.fish"
+    )]
     Completion { shell: clap_complete::Shell },
 }
 
@@ -79,6 +88,8 @@ pub fn main() -> ExitCode {
         Command::Up(args) => up::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Query(args) => query::run(args),
+        Command::Shell(args) => shell::run(args),
+        Command::Lsp(args) => lsp::run(args),
         Command::Oncall(command) => oncall::run(command),
         Command::Kql(Kql::Run(args)) => kql_run::run(args),
         Command::Kql(Kql::Check(args)) => kql_check::run(args),

@@ -1,11 +1,14 @@
-//! Reads files given on the command line as tables: CSV, NDJSON, JSON and Parquet. A file is a table named after it.
+//! Reads files given on the command line as tables: CSV, TSV, NDJSON, JSON and Parquet, plain or compressed with gzip or Zstandard, and
+//! standard input. A file is a table named after it; several files may be one table.
 //!
-//! Text formats carry no types; a column gets the narrowest of bool, long, real, datetime, dynamic and string that holds all its values.
+//! Text formats carry no types; a column gets the narrowest of bool, long, real, datetime, dynamic and string that holds all its values, over
+//! all files of its table. Compression is known by the first bytes (RFC 1952, RFC 8878), not by the name.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::{Array, ArrayRef};
 use arrow::compute::{CastOptions, cast_with_options};
@@ -14,6 +17,8 @@ use arrow::record_batch::RecordBatch;
 use kql::Value;
 use kql::value::cells::Cells;
 use model::{Column, InlineTable, TableSchema, Timestamp, Type, arrow_schema};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::file::reader::ChunkReader;
 use serde_json::Value as Json;
 
 use crate::direct::ParquetFile;
@@ -27,7 +32,7 @@ pub enum FileError {
         #[source]
         cause: io::Error,
     },
-    #[error("`{path}` ends in none of .csv, .tsv, .json, .ndjson, .jsonl, .parquet")]
+    #[error("`{path}` ends in none of .csv, .tsv, .json, .ndjson, .jsonl, .parquet, with or without .gz or .zst behind it")]
     Format { path: PathBuf },
     #[error("`{path}`, line {line}: {message}")]
     Line { path: PathBuf, line: usize, message: String },
@@ -39,12 +44,79 @@ pub enum FileError {
     },
     #[error("`{path}`, column `{column}`: {ty} is no type of KQL")]
     Type { path: PathBuf, column: String, ty: DataType },
+    #[error(
+        "column `{column}` of table `{table}` is a {ty} in `{path}` and a {other} in other files: name the files apart to read them as tables of their own"
+    )]
+    Differs { table: String, path: PathBuf, column: String, ty: Type, other: Type },
     #[error("cannot lay out `{path}`")]
     Layout {
         path: PathBuf,
         #[source]
         cause: arrow::error::ArrowError,
     },
+}
+
+/// How rows are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileFormat {
+    Csv,
+    Tsv,
+    /// One object a line, or one array of objects.
+    Json,
+    Parquet,
+}
+
+impl FileFormat {
+    /// What the ending of a name says, that of a compression aside.
+    pub fn of(path: &Path) -> Option<Self> {
+        let name = path.file_name()?.to_str()?.to_ascii_lowercase();
+        let name = [".gz", ".zst", ".zstd"].iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(&name);
+        Some(match name.rsplit_once('.')?.1 {
+            "csv" => FileFormat::Csv,
+            "tsv" => FileFormat::Tsv,
+            "json" | "ndjson" | "jsonl" => FileFormat::Json,
+            "parquet" => FileFormat::Parquet,
+            _ => return None,
+        })
+    }
+}
+
+/// How far reading has come. Clones count together.
+#[derive(Clone, Debug, Default)]
+pub struct Progress {
+    /// As they lie in the files.
+    pub bytes: Arc<AtomicU64>,
+    pub rows: Arc<AtomicU64>,
+}
+
+/// A reader that counts what goes through it.
+struct Counted<R> {
+    inner: R,
+    bytes: Arc<AtomicU64>,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.inner.read(buffer)?;
+        self.bytes.fetch_add(n as u64, Ordering::Relaxed);
+        Ok(n)
+    }
+}
+
+/// Where rows come from.
+#[derive(Clone, Debug)]
+pub enum Input {
+    File(PathBuf),
+    Stdin(FileFormat),
+}
+
+impl Input {
+    fn path(&self) -> &Path {
+        match self {
+            Input::File(path) => path,
+            Input::Stdin(_) => Path::new("standard input"),
+        }
+    }
 }
 
 /// A table in a file: its rows in memory, or for Parquet the way to them.
@@ -55,6 +127,12 @@ pub struct FileTable {
     pub(crate) parquet: Option<Arc<ParquetFile>>,
 }
 
+impl FileTable {
+    pub fn schema(&self) -> &TableSchema {
+        &self.table.schema
+    }
+}
+
 impl From<InlineTable> for FileTable {
     fn from(table: InlineTable) -> Self {
         Self { table: Arc::new(table), parquet: None }
@@ -63,19 +141,138 @@ impl From<InlineTable> for FileTable {
 
 /// The table in a file. A Parquet file is read anew by each query, as far as the query needs it; all others are read here.
 pub fn open(path: &Path) -> Result<FileTable, FileError> {
-    let extension = path.extension().and_then(|text| text.to_str()).unwrap_or_default().to_ascii_lowercase();
-    match extension.as_str() {
-        "csv" => separated(path, b',').map(FileTable::from),
-        "tsv" => separated(path, b'\t').map(FileTable::from),
-        "json" | "ndjson" | "jsonl" => json(path).map(FileTable::from),
-        "parquet" => parquet(path),
-        _ => Err(FileError::Format { path: path.to_owned() }),
-    }
+    open_all(&table_name(path), &[Input::File(path.to_owned())], &Progress::default())
 }
 
-/// The file's name without its ending, with `_` for what no name may hold.
-fn table_name(path: &Path) -> String {
-    let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+/// The rows of all inputs as one table. A column that an input lacks is null there. One Parquet file stays where it is.
+pub fn open_all(name: &str, inputs: &[Input], progress: &Progress) -> Result<FileTable, FileError> {
+    if let [Input::File(path)] = inputs
+        && FileFormat::of(path) == Some(FileFormat::Parquet)
+    {
+        return direct(name, path);
+    }
+    in_memory(name, inputs, progress).map(FileTable::from)
+}
+
+/// A Parquet file that queries read as far as they need it.
+fn direct(name: &str, path: &Path) -> Result<FileTable, FileError> {
+    let file = ParquetFile::open(path).map_err(|cause| FileError::Parquet { path: path.to_owned(), cause })?;
+    let columns = columns_of(path, file.schema().fields())?;
+    let table = InlineTable { schema: TableSchema::new(name, columns), batches: Vec::new() };
+    Ok(FileTable { table: Arc::new(table), parquet: Some(Arc::new(file)) })
+}
+
+/// Foreign columns as ours.
+fn columns_of(path: &Path, fields: &arrow::datatypes::Fields) -> Result<Vec<Column>, FileError> {
+    let column = |field: &Arc<arrow::datatypes::Field>| {
+        let ty = kusto_type(field.data_type());
+        let ty =
+            ty.ok_or_else(|| FileError::Type { path: path.to_owned(), column: field.name().clone(), ty: field.data_type().clone() })?;
+        Ok(Column::new(field.name().clone(), ty))
+    };
+    fields.iter().map(column).collect()
+}
+
+fn in_memory(name: &str, inputs: &[Input], progress: &Progress) -> Result<InlineTable, FileError> {
+    let mut texts = Texts::default();
+    let mut objects = Objects::default();
+    let mut parts: Vec<(PathBuf, Vec<Column>, Vec<RecordBatch>)> = Vec::new();
+    for input in inputs {
+        let path = input.path();
+        let format = match input {
+            Input::File(path) => FileFormat::of(path).ok_or_else(|| FileError::Format { path: path.clone() })?,
+            Input::Stdin(format) => *format,
+        };
+        match (format, input) {
+            (FileFormat::Parquet, Input::File(path)) => {
+                let file = File::open(path).map_err(read_error(path))?;
+                progress.bytes.fetch_add(file.metadata().map_or(0, |meta| meta.len()), Ordering::Relaxed);
+                parts.push(parquet(path, file, progress)?);
+            }
+            (FileFormat::Parquet, Input::Stdin(_)) => {
+                let mut whole = Vec::new();
+                opened(input, progress)?.read_to_end(&mut whole).map_err(read_error(path))?;
+                parts.push(parquet(path, bytes::Bytes::from(whole), progress)?);
+            }
+            (FileFormat::Csv, _) => texts.read(path, opened(input, progress)?, b',', progress)?,
+            (FileFormat::Tsv, _) => texts.read(path, opened(input, progress)?, b'\t', progress)?,
+            (FileFormat::Json, _) => objects.read(path, opened(input, progress)?, progress)?,
+        }
+    }
+    let at = inputs.first().map_or_else(|| PathBuf::from(name), |input| input.path().to_owned());
+    if !texts.names.is_empty() {
+        let columns: Vec<Vec<Cell>> = texts.columns.into_iter().map(typed).collect();
+        parts.push(part(&at, texts.names, &columns, Type::String)?);
+    }
+    if !objects.names.is_empty() || parts.is_empty() {
+        parts.push(part(&at, objects.names, &objects.columns, Type::Dynamic)?);
+    }
+    united(name, parts)
+}
+
+/// All parts as one table: columns by name, in the order in which they are first met.
+fn united(name: &str, parts: Vec<(PathBuf, Vec<Column>, Vec<RecordBatch>)>) -> Result<InlineTable, FileError> {
+    let mut columns: Vec<Column> = Vec::new();
+    for (path, own, _) in &parts {
+        for column in own {
+            match columns.iter().find(|known| known.name == column.name) {
+                Some(known) if known.ty != column.ty => {
+                    let (table, column, ty, other) = (name.to_owned(), column.name.clone(), column.ty, known.ty);
+                    return Err(FileError::Differs { table, path: path.clone(), column, ty, other });
+                }
+                Some(_) => {}
+                None => columns.push(column.clone()),
+            }
+        }
+    }
+    let schema = arrow_schema(&columns);
+    let mut batches = Vec::new();
+    for (path, own, rows) in parts {
+        for batch in rows {
+            if own == columns {
+                batches.push(batch);
+                continue;
+            }
+            let array = |column: &Column| match own.iter().position(|known| known.name == column.name) {
+                Some(index) => batch.column(index).clone(),
+                None => kql::value::cells::nulls(column.ty, batch.num_rows()),
+            };
+            let arrays = columns.iter().map(array).collect();
+            let aligned = RecordBatch::try_new(schema.clone(), arrays).map_err(|cause| FileError::Layout { path: path.clone(), cause })?;
+            batches.push(aligned);
+        }
+    }
+    Ok(InlineTable { schema: TableSchema::new(name, columns), batches })
+}
+
+/// The bytes of an input, decompressed where their beginning says that they are compressed.
+fn opened(input: &Input, progress: &Progress) -> Result<Box<dyn BufRead>, FileError> {
+    let raw: Box<dyn Read> = match input {
+        Input::File(path) => Box::new(File::open(path).map_err(read_error(path))?),
+        Input::Stdin(_) => Box::new(io::stdin().lock()),
+    };
+    let counted = Counted { inner: raw, bytes: progress.bytes.clone() };
+    let mut reader = BufReader::with_capacity(1 << 16, counted);
+    let start = reader.fill_buf().map_err(read_error(input.path()))?;
+    Ok(match start {
+        [0x1f, 0x8b, ..] => Box::new(BufReader::new(flate2::bufread::MultiGzDecoder::new(reader))),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => {
+            let decoder = zstd::stream::read::Decoder::with_buffer(reader).map_err(read_error(input.path()))?;
+            Box::new(BufReader::new(decoder))
+        }
+        _ => Box::new(reader),
+    })
+}
+
+/// The file's name without its endings, with `_` for what no name may hold.
+pub fn table_name(path: &Path) -> String {
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let lower = name.to_ascii_lowercase();
+    let bare = [".gz", ".zst", ".zstd"]
+        .iter()
+        .find(|ending| lower.ends_with(*ending))
+        .map_or(name.as_str(), |ending| &name[..name.len() - ending.len()]);
+    let stem = Path::new(bare).file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     stem.chars().map(|c| if c.is_alphanumeric() || c == '_' { c } else { '_' }).collect()
 }
 
@@ -138,8 +335,13 @@ fn value(cell: &Cell, ty: Type) -> Value {
     }
 }
 
-/// A table of named columns of cells, all of one length.
-fn table(path: &Path, names: Vec<String>, columns: &[Vec<Cell>], mixed: Type) -> Result<InlineTable, FileError> {
+/// Named columns of cells, all of one length, as a part of a table.
+fn part(
+    path: &Path,
+    names: Vec<String>,
+    columns: &[Vec<Cell>],
+    mixed: Type,
+) -> Result<(PathBuf, Vec<Column>, Vec<RecordBatch>), FileError> {
     let mut schema = Vec::new();
     let mut arrays: Vec<ArrayRef> = Vec::new();
     for (name, cells) in names.into_iter().zip(columns) {
@@ -153,24 +355,46 @@ fn table(path: &Path, names: Vec<String>, columns: &[Vec<Cell>], mixed: Type) ->
         arrays.push(builder.finish());
         schema.push(Column::new(name, ty));
     }
-    let batch = RecordBatch::try_new(arrow_schema(&schema), arrays).map_err(|cause| FileError::Layout { path: path.to_owned(), cause })?;
-    Ok(InlineTable { schema: TableSchema::new(table_name(path), schema), batches: vec![batch] })
+    let options = arrow::record_batch::RecordBatchOptions::new().with_row_count(Some(columns.first().map_or(0, Vec::len)));
+    let batch = RecordBatch::try_new_with_options(arrow_schema(&schema), arrays, &options)
+        .map_err(|cause| FileError::Layout { path: path.to_owned(), cause })?;
+    Ok((path.to_owned(), schema, vec![batch]))
 }
 
-fn separated(path: &Path, delimiter: u8) -> Result<InlineTable, FileError> {
-    let file = File::open(path).map_err(read_error(path))?;
-    let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(BufReader::new(file));
-    let bad = |line: usize, why: csv::Error| FileError::Line { path: path.to_owned(), line, message: why.to_string() };
-    let names: Vec<String> = reader.headers().map_err(|why| bad(1, why))?.iter().map(str::to_owned).collect();
-    let mut texts: Vec<Vec<String>> = vec![Vec::new(); names.len()];
-    for (index, record) in reader.records().enumerate() {
-        let record = record.map_err(|why| bad(index + 2, why))?;
-        for (column, texts) in texts.iter_mut().enumerate() {
-            texts.push(record.get(column).unwrap_or_default().to_owned());
+/// Texts by column, of all separated files of a table.
+#[derive(Default)]
+struct Texts {
+    names: Vec<String>,
+    columns: Vec<Vec<String>>,
+    rows: usize,
+}
+
+impl Texts {
+    fn read(&mut self, path: &Path, reader: Box<dyn BufRead>, delimiter: u8, progress: &Progress) -> Result<(), FileError> {
+        let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(reader);
+        let bad = |line: usize, why: csv::Error| FileError::Line { path: path.to_owned(), line, message: why.to_string() };
+        let mut indexes = Vec::new();
+        for name in reader.headers().map_err(|why| bad(1, why))?.iter() {
+            // Editors put a mark of byte order in front of the first name.
+            let name = name.trim_start_matches('\u{feff}');
+            let known = self.names.iter().position(|known| known == name).filter(|index| !indexes.contains(index));
+            indexes.push(known.unwrap_or_else(|| {
+                self.names.push(name.to_owned());
+                self.columns.push(vec![String::new(); self.rows]);
+                self.names.len() - 1
+            }));
         }
+        for (number, record) in reader.records().enumerate() {
+            let record = record.map_err(|why| bad(number + 2, why))?;
+            for (position, index) in indexes.iter().enumerate() {
+                self.columns[*index].push(record.get(position).unwrap_or_default().to_owned());
+            }
+            self.rows += 1;
+            progress.rows.fetch_add(1, Ordering::Relaxed);
+        }
+        self.columns.iter_mut().for_each(|texts| texts.resize(self.rows, String::new()));
+        Ok(())
     }
-    let columns: Vec<Vec<Cell>> = texts.into_iter().map(typed).collect();
-    table(path, names, &columns, Type::String)
 }
 
 /// The cells of a column of text: numbers and truth values only where all of them are.
@@ -195,44 +419,52 @@ fn typed(texts: Vec<String>) -> Vec<Cell> {
     if plain { cells } else { texts.into_iter().map(Cell::Text).collect() }
 }
 
-fn json(path: &Path) -> Result<InlineTable, FileError> {
-    let mut reader = BufReader::new(File::open(path).map_err(read_error(path))?);
-    let bad = |line: usize, why: serde_json::Error| FileError::Line { path: path.to_owned(), line, message: why.to_string() };
-    let start = loop {
-        let buffer = reader.fill_buf().map_err(read_error(path))?;
-        match buffer.first() {
-            Some(byte) if byte.is_ascii_whitespace() => reader.consume(1),
-            other => break other.copied(),
-        }
-    };
-    let mut names: Vec<String> = Vec::new();
-    let mut columns: Vec<Vec<Cell>> = Vec::new();
-    let mut rows = 0;
-    let mut add = |record: serde_json::Map<String, Json>| {
-        for (name, value) in record {
-            let index = names.iter().position(|known| *known == name).unwrap_or_else(|| {
-                names.push(name);
-                columns.push(Vec::new());
-                names.len() - 1
-            });
-            columns[index].resize(rows, Cell::Missing);
-            columns[index].push(json_cell(value));
-        }
-        rows += 1;
-    };
-    if start == Some(b'[') {
-        let records: Vec<serde_json::Map<String, Json>> = serde_json::from_reader(reader).map_err(|why| bad(why.line(), why))?;
-        records.into_iter().for_each(&mut add);
-    } else {
-        for (index, line) in reader.lines().enumerate() {
-            let line = line.map_err(read_error(path))?;
-            if !line.trim().is_empty() {
-                add(serde_json::from_str(&line).map_err(|why| bad(index + 1, why))?);
+/// Cells by column, of all files of objects of a table.
+#[derive(Default)]
+struct Objects {
+    names: Vec<String>,
+    columns: Vec<Vec<Cell>>,
+    rows: usize,
+}
+
+impl Objects {
+    fn read(&mut self, path: &Path, mut reader: Box<dyn BufRead>, progress: &Progress) -> Result<(), FileError> {
+        let bad = |line: usize, why: serde_json::Error| FileError::Line { path: path.to_owned(), line, message: why.to_string() };
+        let start = loop {
+            let buffer = reader.fill_buf().map_err(read_error(path))?;
+            match buffer.first() {
+                Some(byte) if byte.is_ascii_whitespace() => reader.consume(1),
+                other => break other.copied(),
+            }
+        };
+        if start == Some(b'[') {
+            let records: Vec<serde_json::Map<String, Json>> = serde_json::from_reader(reader).map_err(|why| bad(why.line(), why))?;
+            records.into_iter().for_each(|record| self.add(record, progress));
+        } else {
+            for (index, line) in reader.lines().enumerate() {
+                let line = line.map_err(read_error(path))?;
+                if !line.trim().is_empty() {
+                    self.add(serde_json::from_str(&line).map_err(|why| bad(index + 1, why))?, progress);
+                }
             }
         }
+        self.columns.iter_mut().for_each(|cells| cells.resize(self.rows, Cell::Missing));
+        Ok(())
     }
-    columns.iter_mut().for_each(|cells| cells.resize(rows, Cell::Missing));
-    table(path, names, &columns, Type::Dynamic)
+
+    fn add(&mut self, record: serde_json::Map<String, Json>, progress: &Progress) {
+        for (name, value) in record {
+            let index = self.names.iter().position(|known| *known == name).unwrap_or_else(|| {
+                self.names.push(name);
+                self.columns.push(Vec::new());
+                self.names.len() - 1
+            });
+            self.columns[index].resize(self.rows, Cell::Missing);
+            self.columns[index].push(json_cell(value));
+        }
+        self.rows += 1;
+        progress.rows.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 fn json_cell(value: Json) -> Cell {
@@ -249,17 +481,30 @@ fn json_cell(value: Json) -> Cell {
     }
 }
 
-fn parquet(path: &Path) -> Result<FileTable, FileError> {
-    let file = ParquetFile::open(path).map_err(|cause| FileError::Parquet { path: path.to_owned(), cause })?;
-    let columns = file.schema().fields().iter().map(|field| {
-        let ty = kusto_type(field.data_type());
-        let ty =
-            ty.ok_or_else(|| FileError::Type { path: path.to_owned(), column: field.name().clone(), ty: field.data_type().clone() })?;
-        Ok(Column::new(field.name().clone(), ty))
-    });
-    let columns = columns.collect::<Result<_, FileError>>()?;
-    let table = InlineTable { schema: TableSchema::new(table_name(path), columns), batches: Vec::new() };
-    Ok(FileTable { table: Arc::new(table), parquet: Some(Arc::new(file)) })
+fn parquet<R: ChunkReader + 'static>(
+    path: &Path,
+    file: R,
+    progress: &Progress,
+) -> Result<(PathBuf, Vec<Column>, Vec<RecordBatch>), FileError> {
+    let bad = |cause| FileError::Parquet { path: path.to_owned(), cause };
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file).map_err(bad)?.build().map_err(bad)?;
+    let columns = columns_of(path, arrow::record_batch::RecordBatchReader::schema(&reader).fields())?;
+    let schema = arrow_schema(&columns);
+    let mut batches = Vec::new();
+    for batch in reader {
+        let layout = |cause| FileError::Layout { path: path.to_owned(), cause };
+        let batch = batch.map_err(layout)?;
+        progress.rows.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
+        let arrays = batch
+            .columns()
+            .iter()
+            .zip(&columns)
+            .map(|(array, column)| convert(array, column.ty))
+            .collect::<Result<_, _>>()
+            .map_err(layout)?;
+        batches.push(RecordBatch::try_new(schema.clone(), arrays).map_err(layout)?);
+    }
+    Ok((path.to_owned(), columns, batches))
 }
 
 /// What a foreign column means here.
@@ -307,3 +552,54 @@ pub(crate) fn convert(array: &ArrayRef, ty: Type) -> Result<ArrayRef, arrow::err
 
 /// Ticks between 0001-01-01 and 1970-01-01.
 const UNIX_EPOCH: i64 = 621_355_968_000_000_000;
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn file(folder: &Path, name: &str, content: &[u8]) -> Input {
+        let path = folder.join(name);
+        File::create(&path).unwrap().write_all(content).unwrap();
+        Input::File(path)
+    }
+
+    fn shape(table: &FileTable) -> String {
+        let table = &table.table;
+        let columns: Vec<String> = table.schema.columns.iter().map(|column| format!("{}:{}", column.name, column.ty)).collect();
+        format!("{} {} {}", table.schema.name.as_str(), columns.join(","), table.batches.iter().map(RecordBatch::num_rows).sum::<usize>())
+    }
+
+    #[test]
+    fn compressed_files_are_read_by_what_they_begin_with() {
+        let folder = tempfile::tempdir().unwrap();
+        let plain = b"a,b\n1,x\n2,y\n";
+        let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gz.write_all(plain).unwrap();
+        let gz = gz.finish().unwrap();
+        let zst = zstd::stream::encode_all(&plain[..], 1).unwrap();
+        for (name, content) in [("t.csv", &plain[..]), ("t.csv.gz", &gz), ("t.csv.zst", &zst), ("u.csv", &gz)] {
+            let Input::File(path) = file(folder.path(), name, content) else { unreachable!() };
+            let expected = format!("{} a:long,b:string 2", if name.starts_with('u') { "u" } else { "t" });
+            assert_eq!(shape(&open(&path).unwrap()), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn files_of_one_table_share_their_types_and_columns() {
+        let folder = tempfile::tempdir().unwrap();
+        let inputs = [
+            file(folder.path(), "1.csv", b"a,b\n1,x\n"),
+            file(folder.path(), "2.csv", b"b,a,c\ny,2.5,true\n"),
+            file(folder.path(), "3.ndjson", b"{\"a\": 3.5, \"d\": {\"k\": 1}}\n"),
+        ];
+        let progress = Progress::default();
+        let table = open_all("T", &inputs, &progress).unwrap();
+        assert_eq!(shape(&table), "T a:real,b:string,c:bool,d:dynamic 3");
+        assert_eq!(progress.rows.load(Ordering::Relaxed), 3);
+        let other = file(folder.path(), "4.ndjson", b"{\"a\": \"word\"}\n");
+        let error = open_all("T", &[inputs[0].clone(), other], &progress).unwrap_err().to_string();
+        assert!(error.starts_with("column `a` of table `T` is a string in") && error.contains("a long in other files"), "{error}");
+    }
+}

@@ -39,7 +39,7 @@ mod values;
 mod window;
 
 pub use engine::{Engine, EngineError, SystemClock};
-pub use files::{FileError, FileTable, open};
+pub use files::{FileError, FileFormat, FileTable, Input, Progress, open, open_all, table_name};
 pub use folders::Folders;
 pub use run::Store;
 pub use session::Options;

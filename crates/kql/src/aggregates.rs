@@ -30,6 +30,8 @@ pub struct AggregateFn {
     pub aliases: &'static [&'static str],
     pub summary: &'static str,
     pub signature: Signature,
+    /// Names of the parameters, for people, where `signature` has none: a [`Signature::Custom`] takes what it takes.
+    pub parameters: &'static [&'static str],
     /// How the result column is called when the query gives no name.
     pub naming: Naming,
     /// How many columns one call in a query gives.
@@ -48,6 +50,7 @@ impl AggregateFn {
         aliases: &[],
         summary: "",
         signature: Signature::Fixed { args: &[], required: 0, returns: Type::Long },
+        parameters: &[],
         naming: Naming::Argument,
         columns: Columns::One,
         state: |_| Vec::new(),

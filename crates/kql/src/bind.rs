@@ -9,13 +9,14 @@
 
 mod answers;
 mod calls;
-mod casts;
+pub(crate) mod casts;
 mod diagnostics;
 mod elements;
 mod finish;
+pub mod forms;
 mod judge;
 mod naming;
-mod operators;
+pub(crate) mod operators;
 mod pattern;
 mod relation;
 mod scalar;
@@ -24,6 +25,7 @@ mod shapes;
 mod source;
 mod spread;
 mod statements;
+pub mod trace;
 
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
@@ -35,6 +37,7 @@ use crate::plan::{ColumnId, Plan, Rel, Subquery};
 use crate::syntax::Parsed;
 use crate::syntax::ast::Place;
 use scope::UserFunction;
+use trace::Trace;
 
 /// What names mean outside the query.
 pub trait Schema {
@@ -45,6 +48,11 @@ pub trait Schema {
     fn tables(&self) -> Vec<String>;
 
     fn function(&self, name: &str) -> Option<StoredFunction>;
+
+    /// Names of all stored functions, for completion.
+    fn functions(&self) -> Vec<String> {
+        Vec::new()
+    }
 
     /// Runs a relation now, because the columns of the next operator depend on its rows (`bag_unpack`, `pivot`). `subqueries` are those
     /// that it may refer to. Gives a number by which [`crate::plan::TableRef::computed`] finds the rows again, and the rows, whose columns
@@ -116,6 +124,15 @@ pub fn judge(parsed: &Parsed, schema: &dyn Schema, now: Timestamp) -> Bound {
     binder.finish(answer, parsed.diagnostics.clone())
 }
 
+/// As [`bind`], with what was seen on the way.
+pub fn bind_traced(parsed: &Parsed, schema: &dyn Schema, now: Timestamp) -> (Bound, Trace) {
+    let mut binder = Binder::new(schema, now, false);
+    binder.trace = Some(Box::default());
+    let answer = binder.script(&parsed.script);
+    let trace = binder.trace.take().map(|trace| *trace).unwrap_or_default();
+    (binder.finish(answer, parsed.diagnostics.clone()), trace)
+}
+
 /// How deep expressions, tables and functions may be nested. A thread with a stack of 2 MiB can do this.
 const DEEPEST: usize = 200;
 
@@ -171,6 +188,8 @@ struct Binder<'s> {
     with_ingestion: bool,
     /// The text asks for `ingestion_time()` and scans do not carry it yet.
     ingestion_wanted: bool,
+    /// Where somebody wants to know what was seen.
+    trace: Option<Box<Trace>>,
 }
 
 impl<'s> Binder<'s> {
@@ -205,6 +224,7 @@ impl<'s> Binder<'s> {
             bin_auto: Default::default(),
             with_ingestion,
             ingestion_wanted: false,
+            trace: None,
         }
     }
 

@@ -45,6 +45,15 @@ impl From<String> for ColumnType {
     }
 }
 
+impl FromIterator<(String, Vec<Column>)> for TableSchemas {
+    fn from_iter<I: IntoIterator<Item = (String, Vec<Column>)>>(tables: I) -> Self {
+        let table = |(name, columns): (String, Vec<Column>)| {
+            (name, columns.into_iter().map(|column| (column.name, ColumnType(column.ty))).collect())
+        };
+        Self { tables: tables.into_iter().map(table).collect(), functions: HashMap::new() }
+    }
+}
+
 impl Schema for TableSchemas {
     fn table(&self, name: &str) -> Option<Vec<Column>> {
         let columns = self.tables.get(name)?;
@@ -59,6 +68,12 @@ impl Schema for TableSchemas {
 
     fn function(&self, name: &str) -> Option<StoredFunction> {
         self.functions.get(name).cloned()
+    }
+
+    fn functions(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.functions.keys().cloned().collect();
+        names.sort_unstable();
+        names
     }
 
     fn run(
@@ -87,6 +102,18 @@ pub fn utf16_offset(text: &str, offset: usize) -> usize {
     text[..end].encode_utf16().count()
 }
 
+/// The byte in front of which `units` UTF-16 units stand: the other way round. Within a character, it is its beginning; behind the text, its end.
+pub fn byte_offset(text: &str, units: usize) -> usize {
+    let mut seen = 0;
+    for (at, c) in text.char_indices() {
+        seen += c.len_utf16();
+        if seen > units {
+            return at;
+        }
+    }
+    text.len()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,6 +123,7 @@ mod tests {
         // `é` is two bytes and one unit, `😀` four bytes and two units.
         let text = "é😀x";
         assert_eq!([0, 1, 2, 6, 7, 99].map(|offset| utf16_offset(text, offset)), [0, 1, 1, 3, 4, 4]);
+        assert_eq!([0, 1, 2, 3, 4, 99].map(|units| byte_offset(text, units)), [0, 2, 2, 6, 7, 7]);
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub struct ScalarFn {
     pub aliases: &'static [&'static str],
     pub summary: &'static str,
     pub signature: Signature,
+    /// Names of the parameters, for people, where `signature` has none: a [`Signature::Custom`] takes what it takes.
+    pub parameters: &'static [&'static str],
     /// Each is run as a test and shown in the reference: an expression, and its value as `tostring` prints it.
     pub examples: &'static [(&'static str, &'static str)],
     pub prepare: fn(&Prepare) -> Result<Box<dyn Kernel>, PrepareError>,
@@ -37,6 +39,7 @@ impl ScalarFn {
         aliases: &[],
         summary: "",
         signature: Signature::Fixed { args: &[], required: 0, returns: Type::Bool },
+        parameters: &[],
         examples: &[],
         prepare: |_| Err(PrepareError::Unsupported),
         native: Native::None,

@@ -15,6 +15,7 @@ pub mod bind;
 pub mod check;
 pub mod definitions;
 pub mod dynamic;
+pub mod editor;
 pub mod eval;
 pub mod functions;
 mod geo;

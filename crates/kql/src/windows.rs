@@ -11,6 +11,8 @@ pub struct WindowFn {
     pub name: &'static str,
     pub summary: &'static str,
     pub signature: Signature,
+    /// Names of the parameters, for people.
+    pub parameters: &'static [&'static str],
     pub prepare: fn(&Prepare) -> Result<Box<dyn Window>, PrepareError>,
     /// A query and the value of its last row's last cell as `tostring` prints it.
     pub examples: &'static [(&'static str, &'static str)],

@@ -2,7 +2,11 @@
 
 use crate::endpoint::Endpoint;
 
+mod kql;
 pub mod oncall;
 mod phone;
 
-model::register! { ENDPOINTS: Endpoint = ENDPOINT; health, metrics, oncall_sms, oncall_status, oncall_voice, version }
+model::register! { ENDPOINTS: Endpoint = ENDPOINT;
+    health, kql_completion, kql_diagnostics, kql_format, kql_hover, kql_schema, kql_signature, metrics, oncall_sms, oncall_status,
+    oncall_voice, version,
+}

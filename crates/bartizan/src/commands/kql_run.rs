@@ -22,9 +22,9 @@ pub struct Args {
     /// One JSON object a line, in and out; the only form there is.
     #[arg(long, required = true)]
     jsonl: bool,
-    /// Tables to ask: CSV, TSV, JSON, NDJSON or Parquet, each named after its file.
+    /// Tables to ask, as in `bartizan query`.
     #[arg(long = "file", value_name = "F")]
-    files: Vec<PathBuf>,
+    files: Vec<String>,
     /// A folder that `externaldata` may read; without this it reads nothing.
     #[arg(long = "external", value_name = "FOLDER")]
     external: Vec<PathBuf>,
@@ -53,10 +53,10 @@ pub fn run(args: Args) -> Outcome {
         Some(path) => super::kql_check::definitions::read(path)?.into_iter().map(Arc::new).collect(),
         None => Vec::new(),
     };
-    let sources = Sources { files: args.files, data_dir: args.data_dir, external: args.external };
+    let sources = Sources { files: args.files, data_dir: args.data_dir, external: args.external, input_format: None };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.block_on(async {
-        let opened = sources.open(options).await?;
+        let opened = sources.open(options, &engine::Progress::default()).await?;
         let mut out = std::io::stdout().lock();
         for line in std::io::stdin().lock().lines() {
             let line = line?;

@@ -67,6 +67,16 @@ impl Service {
         Ok(Self { http, url, token })
     }
 
+    /// The tables that the service's workspace has.
+    pub async fn tables(data_dir: &Path) -> anyhow::Result<kql::check::TableSchemas> {
+        let (connect, http) = Connect::read(data_dir)?;
+        let base = connect.base_url.trim_end_matches('/').to_owned();
+        // Our own API's audience is the service itself.
+        let token = connect.token(&http, &format!("{base}/.default")).await?;
+        let answer = http.get(format!("{base}/api/v1/kql/schema")).bearer_auth(token.reveal()).send().await?.error_for_status()?;
+        Ok(answer.json().await?)
+    }
+
     async fn ask(&self, kql: &str) -> Result<Answer, QueryError> {
         let broken = |why: reqwest::Error| QueryError::Run(model::chain(&why));
         let sent =

@@ -1,5 +1,7 @@
-//! The examples that aggregates, window functions and plug-ins carry for the reference are true.
+//! The examples that operators, aggregates, window functions, plug-ins and forms carry for the reference are true.
 
+use kql::bind::forms::FORMS;
+use kql::syntax::parser::tabular_operators;
 use kql::{aggregates, ops, windows};
 
 /// Each query's last cell is what the example says, in all ways of running it.
@@ -27,4 +29,14 @@ fn windows_do_what_their_examples_say() {
 #[test]
 fn plugins_do_what_their_examples_say() {
     hold("plug-in", ops::plugins::PLUGINS.iter().map(|plugin| (plugin.name, plugin.examples)));
+}
+
+#[test]
+fn operators_do_what_their_examples_say() {
+    hold("operator", tabular_operators().map(|operator| (operator.name, operator.examples)));
+}
+
+#[test]
+fn forms_do_what_their_examples_say() {
+    hold("form", FORMS.iter().map(|form| (form.name, form.examples)));
 }

@@ -19,6 +19,7 @@ pub static FAMILY: Family = &[&ARG_MAX, &ARG_MIN, &ARGMAX, &ARGMIN];
 const ARG_MAX: AggregateFn = AggregateFn {
     name: "arg_max",
     summary: "Columns of the row in which an expression is greatest",
+    parameters: &["ExprToMaximize", "ExprToReturn"],
     signature: Signature::Custom(resolve),
     naming: Naming::Argument,
     columns: Columns::Extreme,
@@ -31,6 +32,7 @@ const ARG_MAX: AggregateFn = AggregateFn {
 const ARG_MIN: AggregateFn = AggregateFn {
     name: "arg_min",
     summary: "Columns of the row in which an expression is least",
+    parameters: &["ExprToMinimize", "ExprToReturn"],
     signature: Signature::Custom(resolve),
     naming: Naming::Argument,
     columns: Columns::Extreme,

@@ -18,6 +18,7 @@ pub static FAMILY: Family = &[&AVG, &AVGIF];
 static AVG: AggregateFn = AggregateFn {
     name: "avg",
     summary: "The average of the values",
+    parameters: &["expr"],
     signature: Signature::Custom(resolve),
     naming: Naming::Prefix("avg"),
     state,
@@ -29,6 +30,7 @@ static AVG: AggregateFn = AggregateFn {
 static AVGIF: AggregateFn = AggregateFn {
     name: "avgif",
     summary: "The average of the values for which a predicate is true",
+    parameters: &["expr", "predicate"],
     signature: Signature::Custom(|args| predicate::resolve::<1>(args, resolve)),
     naming: Naming::Prefix("avgif"),
     state: |start| predicate::state::<1>(start, state),

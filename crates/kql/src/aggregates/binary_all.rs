@@ -17,6 +17,7 @@ pub static FAMILY: Family = &[&AND, &OR, &XOR];
 const AND: AggregateFn = AggregateFn {
     name: "binary_all_and",
     summary: "Bits that are set in all values",
+    parameters: &["expr"],
     signature: Signature::Custom(resolve),
     naming: Naming::Argument,
     state,

@@ -21,6 +21,7 @@ const INDEXER: &str = "\"`indexer`\"";
 static BUILDSCHEMA: AggregateFn = AggregateFn {
     name: "buildschema",
     summary: "The least schema that admits all values of a dynamic column",
+    parameters: &["dynamic_expr"],
     signature: Signature::Custom(|args| {
         argument::count(args, 1, 1)?;
         match args[0].ty {

@@ -28,6 +28,7 @@ static COUNT: AggregateFn = AggregateFn {
 static COUNTIF: AggregateFn = AggregateFn {
     name: "countif",
     summary: "Counts rows for which a predicate is true",
+    parameters: &["predicate"],
     signature: Signature::Custom(|args| predicate::resolve::<0>(args, resolve_nothing)),
     naming: Naming::Prefix("countif"),
     state,

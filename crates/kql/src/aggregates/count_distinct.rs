@@ -16,6 +16,7 @@ pub static FAMILY: Family = &[&COUNT_DISTINCT, &COUNT_DISTINCTIF];
 const COUNT_DISTINCT: AggregateFn = AggregateFn {
     name: "count_distinct",
     summary: "The number of distinct values, exactly",
+    parameters: &["expr"],
     signature: Signature::Custom(resolve),
     naming: Naming::Prefix("count_distinct"),
     state,
@@ -27,6 +28,7 @@ const COUNT_DISTINCT: AggregateFn = AggregateFn {
 const COUNT_DISTINCTIF: AggregateFn = AggregateFn {
     name: "count_distinctif",
     summary: "The number of distinct values of the rows for which a predicate is true, exactly",
+    parameters: &["expr", "predicate"],
     signature: Signature::Custom(|args| predicate::resolve::<1>(args, resolve)),
     naming: Naming::Prefix("count_distinctif"),
     state: |start| predicate::state::<1>(start, state),

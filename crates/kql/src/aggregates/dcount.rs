@@ -18,6 +18,7 @@ pub static FAMILY: Family = &[&DCOUNT, &DCOUNTIF, &HLL, &HLL_IF, &HLL_MERGE];
 const DCOUNT: AggregateFn = AggregateFn {
     name: "dcount",
     summary: "The number of distinct values, estimated; exact for small sets",
+    parameters: &["expr", "accuracy"],
     signature: Signature::Custom(|args| resolve(args, Type::Long)),
     naming: Naming::Prefix("dcount"),
     state,
@@ -29,6 +30,7 @@ const DCOUNT: AggregateFn = AggregateFn {
 const DCOUNTIF: AggregateFn = AggregateFn {
     name: "dcountif",
     summary: "The number of distinct values of the rows for which a predicate is true, estimated",
+    parameters: &["expr", "predicate", "accuracy"],
     signature: Signature::Custom(|args| predicate::resolve::<1>(args, |args| resolve(args, Type::Long))),
     naming: Naming::Prefix("dcountif"),
     state: |start| predicate::state::<1>(start, state),
@@ -40,6 +42,7 @@ const DCOUNTIF: AggregateFn = AggregateFn {
 const HLL: AggregateFn = AggregateFn {
     name: "hll",
     summary: "The intermediate result of `dcount`, to be merged and read later",
+    parameters: &["expr", "accuracy"],
     signature: Signature::Custom(|args| match args.first() {
         Some(Arg { ty: Type::Real | Type::Bool, .. }) => {
             Err(SignatureError::Type { index: 0, wants: "anything but a real or bool".into() })
@@ -55,6 +58,7 @@ const HLL: AggregateFn = AggregateFn {
 const HLL_IF: AggregateFn = AggregateFn {
     name: "hll_if",
     summary: "The intermediate result of `dcountif`, to be merged and read later",
+    parameters: &["expr", "predicate", "accuracy"],
     signature: Signature::Custom(|args| predicate::resolve::<1>(args, |args| resolve(args, Type::Dynamic))),
     naming: Naming::Prefix("hll_if"),
     start: |start| predicate::start::<1>(start, |start| sketches(start, false)),
@@ -65,6 +69,7 @@ const HLL_IF: AggregateFn = AggregateFn {
 const HLL_MERGE: AggregateFn = AggregateFn {
     name: "hll_merge",
     summary: "Several results of `hll` as one",
+    parameters: &["hll"],
     signature: Signature::Custom(|args| {
         argument::count(args, 1, 1)?;
         argument::exactly(args, 0, Type::Dynamic)?;

@@ -19,6 +19,7 @@ pub static FAMILY: Family = &[&MAKE_BAG, &MAKE_DICTIONARY, &MAKE_BAG_IF];
 const MAKE_BAG: AggregateFn = AggregateFn {
     name: "make_bag",
     summary: "The properties of all bags as one bag",
+    parameters: &["expr", "max_size"],
     signature: Signature::Custom(resolve),
     naming: Naming::Prefix("bag"),
     state,
@@ -37,6 +38,7 @@ const MAKE_DICTIONARY: AggregateFn =
 const MAKE_BAG_IF: AggregateFn = AggregateFn {
     name: "make_bag_if",
     summary: "The properties of the bags for which a predicate is true, as one bag",
+    parameters: &["expr", "predicate", "max_size"],
     signature: Signature::Custom(|args| predicate::resolve::<1>(args, resolve)),
     state: |start| predicate::state::<1>(start, state),
     start: |start_with| predicate::start::<1>(start_with, start),

@@ -23,6 +23,7 @@ pub const MOST_OLD: usize = 128;
 const MAKE_LIST: AggregateFn = AggregateFn {
     name: "make_list",
     summary: "All values as a dynamic array",
+    parameters: &["expr", "max_size"],
     signature: Signature::Custom(resolve),
     naming: Naming::Prefix("list"),
     state,
@@ -41,6 +42,7 @@ const MAKELIST: AggregateFn = AggregateFn { name: "makelist", start: |start| lis
 const MAKE_LIST_IF: AggregateFn = AggregateFn {
     name: "make_list_if",
     summary: "All values of the rows for which a predicate is true, as a dynamic array",
+    parameters: &["expr", "predicate", "max_size"],
     signature: Signature::Custom(|args| predicate::resolve::<1>(args, resolve)),
     start: |start| predicate::start::<1>(start, |start| lists(start, MOST, false)),
     state: |start| predicate::state::<1>(start, state),
@@ -51,6 +53,7 @@ const MAKE_LIST_IF: AggregateFn = AggregateFn {
 const WITH_NULLS: AggregateFn = AggregateFn {
     name: "make_list_with_nulls",
     summary: "All values, nulls included, as a dynamic array",
+    parameters: &["expr"],
     signature: Signature::Custom(|args| {
         argument::count(args, 1, 1)?;
         resolve(args)

@@ -19,6 +19,7 @@ pub static FAMILY: Family = &[&MAKE_SET, &MAKESET, &MAKE_SET_IF];
 const MAKE_SET: AggregateFn = AggregateFn {
     name: "make_set",
     summary: "The distinct values as a dynamic array",
+    parameters: &["expr", "max_size"],
     signature: Signature::Custom(resolve),
     naming: Naming::Prefix("set"),
     state,
@@ -37,6 +38,7 @@ const MAKESET: AggregateFn = AggregateFn { name: "makeset", start: |start| sets(
 const MAKE_SET_IF: AggregateFn = AggregateFn {
     name: "make_set_if",
     summary: "The distinct values of the rows for which a predicate is true, as a dynamic array",
+    parameters: &["expr", "predicate", "max_size"],
     signature: Signature::Custom(|args| predicate::resolve::<1>(args, resolve)),
     state: |start| predicate::state::<1>(start, state),
     start: |start| predicate::start::<1>(start, |start| sets(start, MOST)),

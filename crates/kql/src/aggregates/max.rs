@@ -15,6 +15,7 @@ pub static FAMILY: Family = &[&MIN, &MAX, &MINIF, &MAXIF];
 static MIN: AggregateFn = AggregateFn {
     name: "min",
     summary: "The least value",
+    parameters: &["expr"],
     signature: Signature::Custom(resolve),
     naming: Naming::Prefix("min"),
     state,
@@ -26,6 +27,7 @@ static MIN: AggregateFn = AggregateFn {
 static MAX: AggregateFn = AggregateFn {
     name: "max",
     summary: "The greatest value",
+    parameters: &["expr"],
     signature: Signature::Custom(resolve),
     naming: Naming::Prefix("max"),
     state,
@@ -37,6 +39,7 @@ static MAX: AggregateFn = AggregateFn {
 static MINIF: AggregateFn = AggregateFn {
     name: "minif",
     summary: "The least value of the rows for which a predicate is true",
+    parameters: &["expr", "predicate"],
     signature: Signature::Custom(|args| predicate::resolve::<1>(args, resolve)),
     naming: Naming::Prefix("minif"),
     state: |start| predicate::state::<1>(start, state),
@@ -48,6 +51,7 @@ static MINIF: AggregateFn = AggregateFn {
 static MAXIF: AggregateFn = AggregateFn {
     name: "maxif",
     summary: "The greatest value of the rows for which a predicate is true",
+    parameters: &["expr", "predicate"],
     signature: Signature::Custom(|args| predicate::resolve::<1>(args, resolve)),
     naming: Naming::Prefix("maxif"),
     state: |start| predicate::state::<1>(start, state),

@@ -20,6 +20,7 @@ pub static FAMILY: Family = &[&PERCENTILE, &PERCENTILES, &PERCENTILEW, &PERCENTI
 const PERCENTILE: AggregateFn = AggregateFn {
     name: "percentile",
     summary: "The value below which a percentage of the values lies",
+    parameters: &["expr", "percentile"],
     signature: Signature::Custom(|args| resolve(args, 1)),
     naming: Naming::Percentile,
     columns: Columns::Percentiles { values: 1, each: "percentile" },
@@ -37,6 +38,7 @@ const PERCENTILES: AggregateFn = AggregateFn { name: "percentiles", examples: &[
 const PERCENTILEW: AggregateFn = AggregateFn {
     name: "percentilew",
     summary: "The value below which a percentage of the values lies, each counted by its weight",
+    parameters: &["expr", "weight", "percentile"],
     signature: Signature::Custom(|args| resolve(args, 2)),
     columns: Columns::Percentiles { values: 2, each: "percentilew" },
     start: |start| percentiles(start, 2),
@@ -50,6 +52,7 @@ const PERCENTILESW: AggregateFn = AggregateFn { name: "percentilesw", examples: 
 const ARRAY: AggregateFn = AggregateFn {
     name: "percentiles_array",
     summary: "Several percentiles as a dynamic array",
+    parameters: &["expr", "percentiles"],
     signature: Signature::Custom(|args| resolve_array(args, 1)),
     naming: Naming::Prefix("percentiles"),
     columns: Columns::One,
@@ -60,6 +63,7 @@ const ARRAY: AggregateFn = AggregateFn {
 const ARRAY_W: AggregateFn = AggregateFn {
     name: "percentilesw_array",
     summary: "Several percentiles as a dynamic array, each value counted by its weight",
+    parameters: &["expr", "weight", "percentiles"],
     signature: Signature::Custom(|args| resolve_array(args, 2)),
     naming: Naming::Prefix("percentiles"),
     columns: Columns::One,

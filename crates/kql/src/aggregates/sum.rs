@@ -17,6 +17,7 @@ pub static FAMILY: Family = &[&SUM, &SUMIF];
 static SUM: AggregateFn = AggregateFn {
     name: "sum",
     summary: "The sum of the values",
+    parameters: &["expr"],
     signature: Signature::Custom(resolve),
     naming: Naming::Prefix("sum"),
     state,
@@ -28,6 +29,7 @@ static SUM: AggregateFn = AggregateFn {
 static SUMIF: AggregateFn = AggregateFn {
     name: "sumif",
     summary: "The sum of the values for which a predicate is true",
+    parameters: &["expr", "predicate"],
     signature: Signature::Custom(|args| predicate::resolve::<1>(args, resolve)),
     naming: Naming::Prefix("sumif"),
     state: |start| predicate::state::<1>(start, state),

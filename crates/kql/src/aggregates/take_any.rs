@@ -17,6 +17,7 @@ pub static FAMILY: Family = &[&TAKE_ANY, &ANY, &TAKE_ANYIF, &ANYIF, &TAKE_RECORD
 const TAKE_ANY: AggregateFn = AggregateFn {
     name: "take_any",
     summary: "Any value, or any record, of the group",
+    parameters: &["expr"],
     signature: Signature::Custom(resolve),
     naming: Naming::Argument,
     columns: Columns::Record,
@@ -32,6 +33,7 @@ static ANY: AggregateFn = AggregateFn { name: "any", naming: Naming::Prefix("any
 const TAKE_ANYIF: AggregateFn = AggregateFn {
     name: "take_anyif",
     summary: "Any value of the rows for which a predicate is true",
+    parameters: &["expr", "predicate"],
     signature: Signature::Custom(|args| predicate::resolve::<1>(args, resolve)),
     naming: Naming::Argument,
     state: |start| predicate::state::<1>(start, state),

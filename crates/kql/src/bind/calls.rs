@@ -675,11 +675,17 @@ impl Binder<'_> {
                 (ParameterType::Table(columns), arg) => {
                     let relation_binding = if let Some(relation) = piped.take() {
                         self.check_columns(&relation, columns.as_deref(), &function.name, place);
+                        if !function.stored {
+                            self.saw_table(&parameter.name, &relation);
+                        }
                         let shared = self.share(relation);
                         Binding::Shared(Rc::new(shared))
                     } else if let Some(arg) = arg {
                         let relation = self.trial(|binder| binder.table(arg, cx.env));
                         self.check_columns(&relation, columns.as_deref(), &function.name, &arg.place);
+                        if !function.stored {
+                            self.saw_table(&parameter.name, &relation);
+                        }
                         Binding::Table(Rc::new(Lazy { expr: Rc::new(arg.clone()), env: cx.env.clone(), shared: Default::default() }))
                     } else {
                         self.report(code::ARGUMENT_COUNT, place, format!("`{}` wants a table for `{name}`", function.name));

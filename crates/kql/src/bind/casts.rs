@@ -24,7 +24,7 @@ pub(super) enum Fit {
 }
 
 /// Can a value of type `from` stand where `to` is wanted, by an implicit cast?
-pub(super) fn fits(from: Type, to: Type) -> bool {
+pub(crate) fn fits(from: Type, to: Type) -> bool {
     from == to
         || from == Type::Dynamic
         || match to {
@@ -37,7 +37,7 @@ pub(super) fn fits(from: Type, to: Type) -> bool {
 }
 
 /// Fits `args` to `signature`, as if all types were known.
-fn resolve(signature: &Signature, args: &[Arg]) -> Result<Resolved, SignatureError> {
+pub(crate) fn resolve(signature: &Signature, args: &[Arg]) -> Result<Resolved, SignatureError> {
     match signature {
         Signature::Fixed { args: wanted, required, returns } => {
             if args.len() < *required || args.len() > wanted.len() {

@@ -10,9 +10,9 @@ mod filter;
 mod find;
 mod get_schema;
 mod graph;
-mod join;
+pub(crate) mod join;
 mod make_series;
-mod mv_expand;
+pub(crate) mod mv_expand;
 mod parse;
 mod print;
 mod range;
@@ -25,7 +25,7 @@ pub(super) mod several;
 mod sort;
 mod summarize;
 mod top_nested;
-mod union;
+pub(crate) mod union;
 
 pub(super) use graph::is_graph;
 
@@ -37,6 +37,13 @@ use crate::syntax::ast::{ExprKind, Operator, OperatorKind as Op, Property};
 impl Binder<'_> {
     /// One `| operator` over `input`. `env` grows where the operator gives a name (`as`).
     pub(super) fn operator_over(&mut self, operator: &Operator, input: Relation, env: &mut Env) -> Relation {
+        self.saw_input(operator.keyword.start, &input);
+        let output = self.operator_applied(operator, input, env);
+        self.saw_output(operator.keyword.start, &output);
+        output
+    }
+
+    fn operator_applied(&mut self, operator: &Operator, input: Relation, env: &mut Env) -> Relation {
         let place = &operator.place;
         if is_graph(&input) && !graph::takes_graph(&operator.kind) {
             self.table_wanted(&operator.keyword, "this operator wants a table, what comes before it is a graph");

@@ -15,6 +15,7 @@ impl Binder<'_> {
         }
         let bound = self.scalar_inner(expr, cx);
         self.leave();
+        self.saw_scalar(&expr.place, &bound);
         bound
     }
 
@@ -75,6 +76,7 @@ impl Binder<'_> {
     /// The column or variable that `name` means; columns come first.
     fn name(&mut self, name: &Name, cx: &mut Cx) -> Scalar {
         if let Some(field) = find(cx.fields, &name.text) {
+            self.saw_column(&name.place, field);
             return self.column(field);
         }
         if let Some(element) = self.element(name, cx) {
@@ -103,6 +105,7 @@ impl Binder<'_> {
         if let Some((right, _)) = cx.right
             && let Some(field) = find(right, &name.text)
         {
+            self.saw_column(&name.place, field);
             return self.column(field);
         }
         if self.strict && cx.open && self.schema.table(&name.text).is_some() {
@@ -184,6 +187,7 @@ impl Binder<'_> {
 
     fn side(&mut self, fields: &[Field], open: bool, side: &Name, name: &Name) -> Scalar {
         if let Some(field) = find(fields, &name.text) {
+            self.saw_column(&name.place, field);
             return self.column(field);
         }
         if !open {

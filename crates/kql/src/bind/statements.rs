@@ -6,7 +6,7 @@ use super::operators::several::last_operator;
 use super::scope::{Binding, Cx, Env, Lazy, Relation, Scalar, UserFunction};
 use super::{Binder, diagnostics as code};
 use crate::plan::{Expr, ExprKind as Bound};
-use crate::syntax::ast::{self, ExprKind, Function, LetValue, OperatorKind, ParameterType, Script, StatementKind};
+use crate::syntax::ast::{self, ExprKind, Function, LetValue, Name, OperatorKind, ParameterType, Script, StatementKind};
 
 impl Binder<'_> {
     /// The answer of a whole text.
@@ -50,8 +50,8 @@ impl Binder<'_> {
                 self.report(code::DUPLICATE_NAME, &name.place, format!("there is a variable `{}` already", name.text));
             }
             match &statement.kind {
-                StatementKind::Let { name, value: LetValue::Expr(value) } => env = self.let_value(&name.text, value, env),
-                StatementKind::Let { name, value: LetValue::Function(function) } => env = self.let_function(&name.text, function, env),
+                StatementKind::Let { name, value: LetValue::Expr(value) } => env = self.let_value(name, value, env),
+                StatementKind::Let { name, value: LetValue::Function(function) } => env = self.let_function(name, function, env),
                 StatementKind::Set { name, value } => {
                     self.set_property(&name.text, value.as_deref(), &mut Cx::constant(&env));
                 }
@@ -90,31 +90,37 @@ impl Binder<'_> {
         })
     }
 
-    fn let_value(&mut self, name: &str, value: &ast::Expr, env: Env) -> Env {
+    fn let_value(&mut self, name: &Name, value: &ast::Expr, env: Env) -> Env {
         // `let f = g;` where `g` is a function: another name for it.
         if let ExprKind::Name(other) = &value.kind
             && let Some(binding @ Binding::Function(_)) = env.get(&other.text)
         {
             let binding = binding.clone();
-            return env.with(name, binding);
+            return self.define(name, binding, env);
         }
         if self.is_table(value, &env) || !is_plainly_scalar(value) {
             let lazy = Lazy { expr: Rc::new(value.clone()), env: env.clone(), shared: Default::default() };
-            self.trial(|binder| binder.relation(value, &env));
-            return env.with(name, Binding::Table(Rc::new(lazy)));
+            let found = self.trial(|binder| binder.relation(value, &env));
+            self.saw_table(name, &found);
+            return self.define(name, Binding::Table(Rc::new(lazy)), env);
         }
         let bound = self.scalar(value, &mut Cx::constant(&env));
-        env.with(name, Binding::Scalar(bound))
+        self.define(name, Binding::Scalar(bound), env)
     }
 
-    fn let_function(&mut self, name: &str, function: &Function, env: Env) -> Env {
+    fn define(&mut self, name: &Name, binding: Binding, env: Env) -> Env {
+        self.saw_definition(name, &binding);
+        env.with(&name.text, binding)
+    }
+
+    fn let_function(&mut self, name: &Name, function: &Function, env: Env) -> Env {
         let is_table = |parameter: &ast::Parameter| matches!(parameter.ty, ParameterType::Table(_));
         let first_scalar = function.parameters.iter().position(|parameter| !is_table(parameter)).unwrap_or(function.parameters.len());
         if let Some(late) = function.parameters[first_scalar..].iter().find(|parameter| is_table(parameter)) {
             self.report(code::BAD_OPTION, &late.name.place, "parameters that are tables stand before the others");
         }
         let tabular = self.body_is_table(function, &env);
-        let bound = UserFunction { name: name.to_owned(), function: function.clone(), env: env.clone(), tabular, stored: false };
+        let bound = UserFunction { name: name.text.clone(), function: function.clone(), env: env.clone(), tabular, stored: false };
         self.trial(|binder| {
             let inner = binder.opaque_parameters(function, &env);
             let (inner, last) = binder.statements(&function.body, inner);
@@ -124,7 +130,7 @@ impl Binder<'_> {
                 None => {}
             }
         });
-        env.with(name, Binding::Function(Rc::new(bound)))
+        self.define(name, Binding::Function(Rc::new(bound)), env)
     }
 
     fn query_parameter(&mut self, parameter: &ast::Parameter, env: Env) -> Env {
@@ -150,7 +156,7 @@ impl Binder<'_> {
             }
             None => Scalar::known(Self::null(ty)),
         };
-        env.with(&parameter.name.text, Binding::Scalar(value))
+        self.define(&parameter.name, Binding::Scalar(value), env)
     }
 
     /// Parameters of which nothing but the name and the type is known.
@@ -161,14 +167,18 @@ impl Binder<'_> {
                 ParameterType::Scalar(ty) => {
                     let id = self.fresh();
                     self.parameters.insert(id);
-                    Binding::Scalar(Scalar { expr: Expr { kind: Bound::Column(id), ty: *ty }, known: self.strict })
+                    let expr = Expr { kind: Bound::Column(id), ty: *ty };
+                    self.saw_definition(&parameter.name, &Binding::Scalar(Scalar::known(expr.clone())));
+                    Binding::Scalar(Scalar { expr, known: self.strict })
                 }
                 ParameterType::Table(columns) => {
                     let mut relation = Relation::unknown();
-                    if self.strict {
+                    // What the declaration promises is what an editor can offer.
+                    if self.strict || self.trace.is_some() {
                         // `(*)` has no columns that the body may count on.
                         relation.rel.fields = columns.iter().flatten().map(|(name, ty)| self.typed(&name.text, *ty)).collect();
-                        relation.open = false;
+                        relation.open = !self.strict;
+                        self.saw_table(&parameter.name, &relation);
                     }
                     let shared = self.share(relation);
                     Binding::Shared(Rc::new(shared))

@@ -71,6 +71,7 @@ static ARRAY_LENGTH: ScalarFn = ScalarFn {
 static ARRAY_CONCAT: ScalarFn = ScalarFn {
     name: "array_concat",
     summary: "The elements of all arrays; what is no array is left out",
+    parameters: &["array"],
     signature: Signature::Custom(|args| dynamics(args, 1)),
     examples: &[("array_concat(dynamic([1,2]), dynamic(null), dynamic([3]))", "[1,2,3]")],
     prepare: |_| {
@@ -122,6 +123,7 @@ static ARRAY_SLICE: ScalarFn = ScalarFn {
 static ARRAY_SPLIT: ScalarFn = ScalarFn {
     name: "array_split",
     summary: "The array cut at an index or at several, as an array of arrays",
+    parameters: &["array", "start", "end"],
     signature: Signature::Custom(|args| {
         count(args, 2, Some(2))?;
         match args[1].ty {
@@ -228,6 +230,7 @@ macro_rules! shift {
         static $name: ScalarFn = ScalarFn {
             name: $call,
             summary: $summary,
+            parameters: &["array"],
             signature: Signature::Custom(|args| {
                 count(args, 2, Some(3))?;
                 let mut types = vec![Type::Dynamic, Type::Long];
@@ -283,6 +286,7 @@ pub(super) fn json_at(args: &Args, index: usize, row: usize, ty: Type) -> String
 static ARRAY_INDEX_OF: ScalarFn = ScalarFn {
     name: "array_index_of",
     summary: "The index of an element, or -1; optionally from a start, within a length, of an occurrence",
+    parameters: &["array", "value", "start", "length", "occurrence"],
     signature: Signature::Custom(|args| {
         count(args, 2, Some(5))?;
         let types = [Type::Dynamic, args[1].ty, Type::Long, Type::Long, Type::Long];
@@ -342,6 +346,7 @@ static ARRAY_IFF: ScalarFn = ScalarFn {
     name: "array_iff",
     aliases: &["array_iif"],
     summary: "Element by element: of the second array where the first is true, of the third elsewhere; a single value serves for all",
+    parameters: &["array"],
     signature: Signature::Custom(|args| {
         count(args, 3, Some(3))?;
         if args[0].ty != Type::Dynamic {
@@ -525,6 +530,7 @@ static STRCAT_ARRAY: ScalarFn = ScalarFn {
 static PACK_ARRAY: ScalarFn = ScalarFn {
     name: "pack_array",
     summary: "An array of all arguments",
+    parameters: &["array", "delimiter"],
     signature: Signature::Custom(|args| {
         count(args, 1, None)?;
         as_is(args, Type::Dynamic)
@@ -546,6 +552,7 @@ static PACK_ARRAY: ScalarFn = ScalarFn {
 static ZIP: ScalarFn = ScalarFn {
     name: "zip",
     summary: "Arrays of the first elements, of the second elements, and so on; shorter arrays are filled with nulls",
+    parameters: &["array1", "array2"],
     signature: Signature::Custom(|args| dynamics(args, 2)),
     examples: &[("zip(dynamic([1,3,5]), dynamic([2,4]))", "[[1,2],[3,4],[5,null]]")],
     prepare: |_| {
@@ -572,6 +579,7 @@ static ZIP: ScalarFn = ScalarFn {
 static REPEAT: ScalarFn = ScalarFn {
     name: "repeat",
     summary: "An array of one value, so many times",
+    parameters: &["value", "count"],
     signature: Signature::Custom(|args| {
         count(args, 2, Some(2))?;
         if args[0].ty == Type::Dynamic {
@@ -597,6 +605,7 @@ static REPEAT: ScalarFn = ScalarFn {
 static RANGE: ScalarFn = ScalarFn {
     name: "range",
     summary: "An array of equally spaced numbers, dates or lengths of time, both ends included",
+    parameters: &["start", "stop", "step"],
     signature: Signature::Custom(|args| {
         count(args, 2, Some(3))?;
         let ty = match (args[0].ty, args[1].ty) {

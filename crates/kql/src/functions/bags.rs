@@ -59,6 +59,7 @@ static BAG_PACK: ScalarFn = ScalarFn {
     name: "bag_pack",
     aliases: &["pack", "pack_dictionary"],
     summary: "A property bag of keys and values in turn",
+    parameters: &["key", "value"],
     signature: Signature::Custom(|args| {
         count(args, 2, None)?;
         if !args.len().is_multiple_of(2) {
@@ -113,6 +114,7 @@ static BAG_KEYS: ScalarFn = ScalarFn {
 static BAG_MERGE: ScalarFn = ScalarFn {
     name: "bag_merge",
     summary: "One bag of the properties of all; of a key that several have, the first value",
+    parameters: &["bag"],
     signature: Signature::Custom(|args| dynamics(args, 1)),
     examples: &[(r#"bag_merge(dynamic({"a":1}), dynamic({"a":2,"b":3}))"#, r#"{"a":1,"b":3}"#)],
     prepare: |_| {
@@ -209,6 +211,7 @@ fn remove(json: &str, paths: &[&[String]], depth: usize, out: &mut String) -> Op
 static BAG_SET_KEY: ScalarFn = ScalarFn {
     name: "bag_set_key",
     summary: "The bag with a key set to a value; a key that begins with `$` is a path",
+    parameters: &["bag", "key"],
     signature: Signature::Custom(|args| {
         count(args, 3, Some(3))?;
         if args[0].ty != Type::Dynamic {
@@ -337,6 +340,7 @@ fn tree(json: &str, path: String, depth: usize, paths: &mut Vec<String>) {
 static DYNAMIC_TO_JSON: ScalarFn = ScalarFn {
     name: "dynamic_to_json",
     summary: "JSON text with the keys of all bags in order, so that equal values have equal texts",
+    parameters: &["keys", "values"],
     signature: Signature::Custom(|args: &[Arg]| {
         count(args, 1, Some(1))?;
         Ok(Resolved { args: vec![Type::Dynamic], returns: Type::String })

@@ -17,6 +17,7 @@ static BIN: ScalarFn = ScalarFn {
     name: "bin",
     aliases: &["floor"],
     summary: "The greatest multiple of a size that is not above the value",
+    parameters: &["value", "round_to"],
     signature: Signature::Custom(|args| {
         count(args, 2, Some(2))?;
         resolve(args)
@@ -36,6 +37,7 @@ static BIN: ScalarFn = ScalarFn {
 static BIN_AT: ScalarFn = ScalarFn {
     name: "bin_at",
     summary: "As `bin`, with the bins laid so that one begins at a fixed point",
+    parameters: &["value", "bin_size", "fixed_point"],
     signature: Signature::Custom(|args| {
         count(args, 3, Some(3))?;
         resolve(args)

@@ -338,6 +338,7 @@ fn add(unit: Unit, amount: i64, ticks: i64) -> Option<i64> {
 static DATETIME_DIFF: ScalarFn = ScalarFn {
     name: "datetime_diff",
     summary: "How many boundaries of years, quarters, months, weeks, days, hours … lie between two dates; negative where the first is earlier",
+    parameters: &["offset"],
     signature: Signature::Custom(resolve_diff),
     examples: &[
         (r#"datetime_diff("year", datetime(2017-01-01), datetime(2000-12-31))"#, "17"),

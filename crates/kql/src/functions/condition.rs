@@ -21,6 +21,7 @@ static IFF: ScalarFn = ScalarFn {
     name: "iff",
     aliases: &["iif"],
     summary: "The second argument where the first is true, otherwise the third",
+    parameters: &["if", "then", "else"],
     signature: Signature::Custom(|args| {
         count(args, 3, Some(3))?;
         branches(args)
@@ -33,6 +34,7 @@ static IFF: ScalarFn = ScalarFn {
 static CASE: ScalarFn = ScalarFn {
     name: "case",
     summary: "The value after the first condition that is true, otherwise the last argument",
+    parameters: &["predicate", "then", "else"],
     signature: Signature::Custom(|args| {
         count(args, 3, None)?;
         if args.len().is_multiple_of(2) {
@@ -107,6 +109,7 @@ fn choose(args: &Args) -> ArrayRef {
 static COALESCE: ScalarFn = ScalarFn {
     name: "coalesce",
     summary: "The first argument that is not null; of strings, the first that is not empty",
+    parameters: &["value1", "value2"],
     signature: Signature::Custom(|args| {
         count(args, 2, None)?;
         meeting(args, 2)
@@ -143,6 +146,7 @@ static COALESCE: ScalarFn = ScalarFn {
 static MAX_OF: ScalarFn = ScalarFn {
     name: "max_of",
     summary: "The greatest argument; nulls are ignored",
+    parameters: &["value1", "value2"],
     signature: Signature::Custom(orderable),
     examples: &[("max_of(10, 1, -3, 17)", "17"), ("max_of(1, long(null), 3)", "3")],
     prepare: |prepare| {
@@ -155,6 +159,7 @@ static MAX_OF: ScalarFn = ScalarFn {
 static MIN_OF: ScalarFn = ScalarFn {
     name: "min_of",
     summary: "The least argument; nulls are ignored",
+    parameters: &["value1", "value2"],
     signature: Signature::Custom(orderable),
     examples: &[("min_of(10, 1, -3, 17)", "-3"), ("min_of(int(null), 5)", "5")],
     prepare: |prepare| {

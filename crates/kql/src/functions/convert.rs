@@ -100,6 +100,7 @@ static PARSE_JSON: ScalarFn = ScalarFn {
     name: "parse_json",
     aliases: &["todynamic", "toobject", "parsejson"],
     summary: "Reads JSON; a text that is not JSON becomes a dynamic string",
+    parameters: &["json"],
     signature: Signature::Custom(resolve_json),
     examples: &[
         (r#"parse_json('{"a" : [1, 2]}').a[1]"#, "2"),
@@ -127,6 +128,7 @@ fn convert(prepare: &Prepare) -> Result<Box<dyn Kernel>, PrepareError> {
 static GET_TYPE: ScalarFn = ScalarFn {
     name: "gettype",
     summary: "The name of the value's type; of a dynamic value, that of what it holds",
+    parameters: &["value"],
     signature: Signature::Custom(any_to::<{ Type::String as u8 }>),
     examples: &[
         ("gettype(1)", "long"),

@@ -183,6 +183,7 @@ fn put_span(ticks: i64, pieces: &[Piece], out: &mut String) {
 static MAKE_DATETIME: ScalarFn = ScalarFn {
     name: "make_datetime",
     summary: "A date from its year, month, day, hour, minute and second; or from text or ticks",
+    parameters: &["date", "format"],
     signature: Signature::Custom(|args| make(args, 6, Type::Datetime)),
     examples: &[("make_datetime(2017, 10, 1, 12, 10, 5.5)", "2017-10-01T12:10:05.5000000Z"), ("make_datetime(2017, 13, 1)", "")],
     prepare: |prepare| {
@@ -210,6 +211,7 @@ static MAKE_DATETIME: ScalarFn = ScalarFn {
 static MAKE_TIMESPAN: ScalarFn = ScalarFn {
     name: "make_timespan",
     summary: "A length of time from hours and minutes; hours, minutes and seconds; or days, hours, minutes and seconds",
+    parameters: &["day", "hour", "minute", "second"],
     signature: Signature::Custom(|args| make(args, 4, Type::Timespan)),
     examples: &[
         ("make_timespan(1, 12, 30, 55.123)", "1.12:30:55.1230000"),

@@ -20,6 +20,7 @@ pub static FAMILY: Family =
 static EXTRACT: ScalarFn = ScalarFn {
     name: "extract",
     summary: "A capturing group of the first match, or an empty string; with `typeof(…)`, converted to that type",
+    parameters: &["regex", "capture_group", "source", "type"],
     signature: Signature::Custom(|args| {
         count(args, 3, Some(4))?;
         if !matches!(args[2].ty, Type::String | Type::Dynamic) {
@@ -72,6 +73,7 @@ static EXTRACT_ALL: ScalarFn = ScalarFn {
     name: "extract_all",
     aliases: &["extractall"],
     summary: "The capturing groups of all matches, as an array; null where there is no match",
+    parameters: &["regex", "capture_groups", "source"],
     signature: Signature::Custom(|args| {
         count(args, 2, Some(3))?;
         let types = if args.len() == 2 { vec![Type::String; 2] } else { vec![Type::String, Type::Dynamic, Type::String] };
@@ -144,6 +146,7 @@ fn group_number(regex: &Regex, group: &str) -> Option<usize> {
 static REPLACE_REGEX: ScalarFn = ScalarFn {
     name: "replace_regex",
     summary: r"Replaces all matches; `\1` in the replacement is the first capturing group, `\0` the match",
+    parameters: &["source", "regex", "rewrite"],
     signature: Signature::Custom(|args| text_then(args, &[Type::String, Type::String], 3, Type::String)),
     examples: &[
         (r#"replace_regex("Number is 1", @"is (\d+)", @"was: \1")"#, "Number was: 1"),
@@ -156,6 +159,7 @@ static REPLACE_REGEX: ScalarFn = ScalarFn {
 static REPLACE: ScalarFn = ScalarFn {
     name: "replace",
     summary: "The older form of `replace_regex`: pattern, replacement, source",
+    parameters: &["regex", "rewrite", "source"],
     signature: Signature::Custom(|args| texts(args, 3, Some(3), Type::String)),
     examples: &[(r#"replace(@"is (\d+)", @"was: \1", "Number is 1")"#, "Number was: 1")],
     prepare: |prepare| replacing(prepare, 2, 0, 1),
@@ -241,6 +245,7 @@ fn template(rewrite: &str) -> Vec<Part> {
 static REPLACE_STRING: ScalarFn = ScalarFn {
     name: "replace_string",
     summary: "Replaces all occurrences of a text",
+    parameters: &["text", "lookup", "rewrite"],
     signature: Signature::Custom(|args| text_then(args, &[Type::String, Type::String], 3, Type::String)),
     examples: &[(r#"replace_string("one two", "o", "0")"#, "0ne tw0"), (r#"replace_string("abc", "", "_")"#, "abc")],
     prepare: |_| {
@@ -268,6 +273,7 @@ fn replace_all(source: &str, lookup: &str, rewrite: &str, out: &mut String) {
 static REPLACE_STRINGS: ScalarFn = ScalarFn {
     name: "replace_strings",
     summary: "Replaces each of several texts by the replacement at the same place; what matched once is left alone by those that follow",
+    parameters: &["text", "lookups", "rewrites"],
     signature: Signature::Custom(|args| text_then(args, &[Type::Dynamic, Type::Dynamic], 3, Type::String)),
     // The reference.
     examples: &[

@@ -31,6 +31,7 @@ static HASH: ScalarFn = ScalarFn {
     name: "hash",
     aliases: &["hash_xxhash64"],
     summary: "A 64-bit hash of the value, or its remainder by a number",
+    parameters: &["source", "mod"],
     signature: Signature::Custom(|args| {
         count(args, 1, Some(2))?;
         if args.get(1).is_some_and(|arg| !matches!(arg.ty, Type::Int | Type::Long | Type::Dynamic)) {

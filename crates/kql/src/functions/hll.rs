@@ -28,6 +28,7 @@ static DCOUNT_HLL: ScalarFn = ScalarFn {
 static HLL_MERGE: ScalarFn = ScalarFn {
     name: "hll_merge",
     summary: "Several results of `hll` as one; nulls are ignored",
+    parameters: &["hll"],
     signature: Signature::Custom(resolve),
     examples: &[(r#"dcount_hll(hll_merge(dynamic(["DgA="]), dynamic(["DgA="])))"#, "0")],
     prepare: |_| {

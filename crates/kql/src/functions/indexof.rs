@@ -15,6 +15,7 @@ pub static FAMILY: Family = &[&INDEX_OF, &INDEX_OF_REGEX, &COUNT_OF, &HAS_ANY_IN
 static INDEX_OF: ScalarFn = ScalarFn {
     name: "indexof",
     summary: "The position of a text in another, or -1; optionally from a start, within a length, of an occurrence",
+    parameters: &["string", "match", "start", "length", "occurrence"],
     signature: Signature::Custom(resolve),
     examples: &[
         (r#"indexof("abcdefg", "cde")"#, "2"),
@@ -51,6 +52,7 @@ static INDEX_OF: ScalarFn = ScalarFn {
 static INDEX_OF_REGEX: ScalarFn = ScalarFn {
     name: "indexof_regex",
     summary: "The position of a match in a text, or -1; optionally from a start, within a length, of an occurrence",
+    parameters: &["string", "match", "start", "length", "occurrence"],
     signature: Signature::Custom(resolve),
     examples: &[
         (r#"indexof_regex("abcabc", @"a.c")"#, "0"),
@@ -115,6 +117,7 @@ fn window<'a>(args: &Args, source: &'a str, row: usize) -> Option<Window<'a>> {
 static COUNT_OF: ScalarFn = ScalarFn {
     name: "countof",
     summary: "How often a text (overlaps included) or, with kind `regex`, a match occurs",
+    parameters: &["source", "search", "kind"],
     signature: Signature::Custom(|args| texts(args, 2, Some(3), Type::Long)),
     examples: &[
         (r#"countof("aaaa", "aa")"#, "3"),

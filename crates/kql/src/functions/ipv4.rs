@@ -216,6 +216,7 @@ impl<T> List<T> {
 static IS_IN_ANY_RANGE: ScalarFn = ScalarFn {
     name: "ipv4_is_in_any_range",
     summary: "True where the address is in one of several ranges, given one by one or as an array",
+    parameters: &["ip"],
     signature: Signature::Custom(|args| text_and_list(args, Type::Bool)),
     examples: &[
         (r#"ipv4_is_in_any_range("192.168.1.6", "192.168.1.1/24", "10.0.0.1/8")"#, "True"),
@@ -275,6 +276,7 @@ macro_rules! formatting {
         static $name: ScalarFn = ScalarFn {
             name: $call,
             summary: $summary,
+            parameters: &["ip"],
             signature: Signature::Custom(|args| {
                 count(args, 1, Some(2))?;
                 let first = match args[0].ty {
@@ -382,6 +384,7 @@ static HAS_IPV4: ScalarFn = ScalarFn {
 static HAS_ANY_IPV4: ScalarFn = ScalarFn {
     name: "has_any_ipv4",
     summary: "True where one of several addresses stands in the text",
+    parameters: &["start", "end"],
     signature: Signature::Custom(|args| text_and_list(args, Type::Bool)),
     examples: &[(r#"has_any_ipv4("05:04:54 127.0.0.1 GET", dynamic(["127.0.0.1", "127.0.0.2"]))"#, "True")],
     prepare: |prepare| any_ipv4(prepare),
@@ -411,6 +414,7 @@ static HAS_PREFIX: ScalarFn = ScalarFn {
 static HAS_ANY_PREFIX: ScalarFn = ScalarFn {
     name: "has_any_ipv4_prefix",
     summary: "True where an address that begins with one of several prefixes stands in the text",
+    parameters: &["source", "ip_prefix"],
     signature: Signature::Custom(|args| text_and_list(args, Type::Bool)),
     examples: &[(r#"has_any_ipv4_prefix("05:04:54 127.0.0.1 GET", "127.0.", "192.168.")"#, "True")],
     prepare: |prepare| any_prefix(prepare),

@@ -157,6 +157,7 @@ static IS_IN_RANGE: ScalarFn = ScalarFn {
 static IS_IN_ANY_RANGE: ScalarFn = ScalarFn {
     name: "ipv6_is_in_any_range",
     summary: "True where the address is in one of several ranges, given one by one or as an array",
+    parameters: &["ip"],
     signature: Signature::Custom(|args| text_and_list(args, Type::Bool)),
     examples: &[(r#"ipv6_is_in_any_range("fe80::1", dynamic(["fe80::/10", "2001:db8::/32"]))"#, "True")],
     prepare: |prepare| {

@@ -16,6 +16,7 @@ static EXTRACT_JSON: ScalarFn = ScalarFn {
     name: "extract_json",
     aliases: &["extractjson"],
     summary: "The value at a path of a JSON text, as text or as the type that `typeof(…)` names",
+    parameters: &["path", "json", "type"],
     signature: Signature::Custom(|args| {
         count(args, 2, Some(3))?;
         let returns = args.get(2).map_or(Ok(Type::String), |arg| type_argument(arg, 2))?;

@@ -91,6 +91,7 @@ static ABS: ScalarFn = ScalarFn {
 static ROUND: ScalarFn = ScalarFn {
     name: "round",
     summary: "The number rounded to a precision, halves away from zero",
+    parameters: &["number", "precision"],
     signature: Signature::Custom(|args| {
         count(args, 1, Some(2))?;
         let Resolved { args: mut types, returns } = number(&args[..1], false)?;
@@ -146,6 +147,7 @@ static ROUND: ScalarFn = ScalarFn {
 static CEILING: ScalarFn = ScalarFn {
     name: "ceiling",
     summary: "The least whole number that is not below the number",
+    parameters: &["number"],
     signature: Signature::Custom(|args| number(args, false)),
     examples: &[("ceiling(-1.1)", "-1.0"), ("ceiling(0.9)", "1.0"), ("ceiling(3)", "3")],
     prepare: |prepare| {

@@ -12,6 +12,7 @@ pub static FAMILY: Family = &[&ESTIMATE_DATA_SIZE, &FORMAT_BYTES, &AROUND, &GEO_
 static ESTIMATE_DATA_SIZE: ScalarFn = ScalarFn {
     name: "estimate_data_size",
     summary: "About how many bytes the values take",
+    parameters: &["value"],
     signature: Signature::Custom(|args| {
         count(args, 1, None)?;
         as_is(args, Type::Long)
@@ -70,6 +71,7 @@ static FORMAT_BYTES: ScalarFn = ScalarFn {
 static AROUND: ScalarFn = ScalarFn {
     name: "around",
     summary: "True where a value is within a distance of a centre",
+    parameters: &["value", "precision", "units"],
     signature: Signature::Custom(|args| {
         count(args, 3, Some(3))?;
         let (ty, delta) = match args[0].ty {

@@ -368,6 +368,7 @@ fill_along!(
 static FILL_CONST: ScalarFn = ScalarFn {
     name: "series_fill_const",
     summary: "Missing elements replaced by a value",
+    parameters: &["series", "constant", "missing_value"],
     signature: Signature::Custom(|args| fill_signature(args, 2, 3)),
     examples: &[
         ("series_fill_const(dynamic([111,null,36]), 0.0)", "[111,0.0,36]"),
@@ -392,6 +393,7 @@ static FILL_LINEAR: ScalarFn = ScalarFn {
     name: "series_fill_linear",
     summary: "Missing elements replaced by what lies on the line between their neighbours; at the edges by the nearest, unless told not to; by a \
               value (0) where all are missing",
+    parameters: &["series", "missing_value", "fill_edges", "constant"],
     signature: Signature::Custom(|args| fill_signature(args, 1, 4)),
     examples: &[
         ("series_fill_linear(dynamic([null,1.0,null,3.0,null]))", "[1.0,1.0,2.0,3.0,3.0]"),

@@ -34,6 +34,7 @@ fn keys(json: &str) -> Option<HashSet<String>> {
 static SET_UNION: ScalarFn = ScalarFn {
     name: "set_union",
     summary: "All different elements of all arrays",
+    parameters: &["set1", "set2"],
     signature: Signature::Custom(|args| dynamics(args, 1)),
     examples: &[("set_union(dynamic([1,2,1]), dynamic([2,3]))", "[1,2,3]")],
     prepare: |_| {
@@ -56,6 +57,7 @@ static SET_UNION: ScalarFn = ScalarFn {
 static SET_INTERSECT: ScalarFn = ScalarFn {
     name: "set_intersect",
     summary: "The different elements that are in all arrays",
+    parameters: &["set1", "set2"],
     signature: Signature::Custom(|args| dynamics(args, 1)),
     examples: &[("set_intersect(dynamic([1,2,3]), dynamic([3,2]))", "[2,3]"), ("set_intersect(dynamic([1]), dynamic([4]))", "[]")],
     prepare: |_| {
@@ -81,6 +83,7 @@ static SET_INTERSECT: ScalarFn = ScalarFn {
 static SET_DIFFERENCE: ScalarFn = ScalarFn {
     name: "set_difference",
     summary: "The different elements of the first array that are in no other",
+    parameters: &["set1", "set2"],
     signature: Signature::Custom(|args| dynamics(args, 1)),
     examples: &[("set_difference(dynamic([1,2,1,3]), dynamic([2]))", "[1,3]")],
     prepare: |_| {
@@ -106,6 +109,7 @@ static SET_DIFFERENCE: ScalarFn = ScalarFn {
 static SET_HAS_ELEMENT: ScalarFn = ScalarFn {
     name: "set_has_element",
     summary: "True where the array has this element",
+    parameters: &["set", "value"],
     signature: Signature::Custom(|args| {
         count(args, 2, Some(2))?;
         if args[0].ty != Type::Dynamic {

@@ -12,6 +12,7 @@ pub static FAMILY: Family = &[&SPLIT];
 static SPLIT: ScalarFn = ScalarFn {
     name: "split",
     summary: "The parts of a text between delimiters, as an array of strings",
+    parameters: &["source", "delimiter", "index"],
     signature: Signature::Custom(|args| text_then(args, &[Type::String, Type::Long], 2, Type::Dynamic)),
     examples: &[
         (r#"split("a,,b", ",")"#, r#"["a","","b"]"#),

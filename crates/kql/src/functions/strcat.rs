@@ -14,6 +14,7 @@ const MOST_REPEATS: i64 = 1024;
 static STRCAT: ScalarFn = ScalarFn {
     name: "strcat",
     summary: "All arguments as text, one after the other",
+    parameters: &["value1", "value2"],
     signature: Signature::Custom(|args| texts(args, 1, None, Type::String)),
     examples: &[(r#"strcat("a", 1, "-", true)"#, "a1-True")],
     prepare: |_| {
@@ -28,6 +29,7 @@ static STRCAT: ScalarFn = ScalarFn {
 static STRCAT_DELIM: ScalarFn = ScalarFn {
     name: "strcat_delim",
     summary: "All arguments after the first as text, with the first between them",
+    parameters: &["delimiter", "value1", "value2"],
     signature: Signature::Custom(|args| texts(args, 2, None, Type::String)),
     examples: &[(r#"strcat_delim("-", 1, "2", "A")"#, "1-2-A")],
     prepare: |_| {
@@ -49,6 +51,7 @@ static STRCAT_DELIM: ScalarFn = ScalarFn {
 static STRREP: ScalarFn = ScalarFn {
     name: "strrep",
     summary: "A text repeated, at most 1024 times, with a delimiter between",
+    parameters: &["value", "times", "delimiter"],
     signature: Signature::Custom(|args| text_then(args, &[Type::Long, Type::String], 2, Type::String)),
     examples: &[(r#"strrep("ABC", 2)"#, "ABCABC"), (r#"strrep(123, 3, ".")"#, "123.123.123")],
     prepare: |prepare| {
@@ -88,6 +91,7 @@ static STRCMP: ScalarFn = ScalarFn {
 static REVERSE: ScalarFn = ScalarFn {
     name: "reverse",
     summary: "The text backwards",
+    parameters: &["string1", "string2"],
     signature: Signature::Custom(|args| texts(args, 1, Some(1), Type::String)),
     examples: &[(r#"reverse("Hello")"#, "olleH"), ("reverse(123.45)", "54.321")],
     prepare: |_| {
@@ -102,6 +106,7 @@ static REVERSE: ScalarFn = ScalarFn {
 static TO_LOWER: ScalarFn = ScalarFn {
     name: "tolower",
     summary: "The text in lower case",
+    parameters: &["value"],
     signature: Signature::Custom(|args| texts(args, 1, Some(1), Type::String)),
     examples: &[(r#"tolower("MiXeD Ångström")"#, "mixed ångström")],
     prepare: |_| {
@@ -116,6 +121,7 @@ static TO_LOWER: ScalarFn = ScalarFn {
 static TO_UPPER: ScalarFn = ScalarFn {
     name: "toupper",
     summary: "The text in upper case",
+    parameters: &["value"],
     signature: Signature::Custom(|args| texts(args, 1, Some(1), Type::String)),
     examples: &[(r#"toupper("naïveté")"#, "NAÏVETÉ")],
     prepare: |_| {
@@ -161,6 +167,7 @@ static STRING_SIZE: ScalarFn = ScalarFn {
 static SUBSTRING: ScalarFn = ScalarFn {
     name: "substring",
     summary: "Part of a text, from a position (negative: from the end), to its end or of a length",
+    parameters: &["source"],
     signature: Signature::Custom(|args| text_then(args, &[Type::Long, Type::Long], 2, Type::String)),
     examples: &[
         (r#"substring("123456", 1)"#, "23456"),

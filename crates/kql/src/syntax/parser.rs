@@ -29,8 +29,11 @@ use model::{Diagnostic, DiagnosticKind};
 use super::ast::{Name, Place, Script};
 use super::codes::{self, Code};
 use super::lexer::{Token, TokenKind, lex};
+use super::wants::{Want, Wants};
 
-pub use operators::operator_names;
+pub use expressions::text_operators;
+pub use operators::{OperatorDef, tabular_operators};
+pub use sources::SOURCE_OPERATORS;
 
 /// Levels of nesting that a text may have. A query within a query weighs [`QUERY_LEVELS`], because binding one takes that much more of the
 /// stack, and threads have 2 MiB.
@@ -50,8 +53,18 @@ pub struct Parsed {
 
 /// Parses a whole query text. Never fails and never panics, whatever the text. Diagnostics are in the order of their places.
 pub fn parse(text: &str) -> Parsed {
+    parse_noting(text, Wants::default()).0
+}
+
+/// As [`parse`], and what could stand where the text ends.
+pub fn parse_wanting(text: &str) -> (Parsed, Vec<Want>) {
+    let (parsed, wants) = parse_noting(text, Wants::asked());
+    (parsed, wants.into_vec())
+}
+
+fn parse_noting(text: &str, wants: Wants) -> (Parsed, Wants) {
     let (tokens, diagnostics) = lex(text);
-    let mut parser = Parser { text, tokens, at: 0, depth: 0, peak: 0, last: None, diagnostics };
+    let mut parser = Parser { text, tokens, at: 0, depth: 0, peak: 0, last: None, aggregating: false, operator: "", wants, diagnostics };
     let mut script = parser.script(None);
     if parser.peak > MAX_DEPTH {
         // Nobody shall walk half a tree that is too deep.
@@ -65,7 +78,7 @@ pub fn parse(text: &str) -> Parsed {
         let message = format!("more than {MAX_DIAGNOSTICS} mistakes: the rest are not shown");
         diagnostics.push(Diagnostic { code: codes::TOO_MANY.code, kind: DiagnosticKind::Syntax, message, help: None, start, end });
     }
-    Parsed { script, diagnostics }
+    (Parsed { script, diagnostics }, parser.wants)
 }
 
 struct Parser<'t> {
@@ -79,6 +92,11 @@ struct Parser<'t> {
     peak: usize,
     /// The token that the last diagnostic was about.
     last: Option<usize>,
+    /// Expressions here may hold aggregate calls.
+    aggregating: bool,
+    /// The operator that is being read.
+    operator: &'static str,
+    wants: Wants,
     diagnostics: Vec<Diagnostic>,
 }
 
@@ -131,11 +149,19 @@ impl<'t> Parser<'t> {
         (token.kind == TokenKind::Word).then(|| self.slice(token))
     }
 
-    fn is_word(&self, word: &str) -> bool {
+    fn is_word(&self, word: &'static str) -> bool {
+        self.want(Want::Word(word));
         self.word() == Some(word)
     }
 
-    fn eat_word(&mut self, word: &str) -> bool {
+    /// Notes what could stand here, where the text ends here. Once something is missing, what would follow it is not asked for yet.
+    fn want(&self, want: Want) {
+        if self.at_end() && self.last != Some(self.at) {
+            self.wants.note(want);
+        }
+    }
+
+    fn eat_word(&mut self, word: &'static str) -> bool {
         let found = self.is_word(word);
         if found {
             self.advance();
@@ -166,7 +192,7 @@ impl<'t> Parser<'t> {
         found
     }
 
-    fn expect_word(&mut self, word: &str) -> bool {
+    fn expect_word(&mut self, word: &'static str) -> bool {
         let found = self.eat_word(word);
         if !found {
             if self.word().is_some_and(|found| found.eq_ignore_ascii_case(word)) {

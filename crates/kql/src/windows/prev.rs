@@ -14,6 +14,7 @@ pub static FAMILY: Family = &[&PREV, &NEXT];
 static PREV: WindowFn = WindowFn {
     name: "prev",
     summary: "The value of a column some rows before",
+    parameters: &["column", "offset", "default_value"],
     signature: Signature::Custom(resolve),
     prepare: |prepare| shift(prepare, |row, offset, _| row.checked_sub(offset)),
     // Recorded from Microsoft's engine.
@@ -26,6 +27,7 @@ static PREV: WindowFn = WindowFn {
 static NEXT: WindowFn = WindowFn {
     name: "next",
     summary: "The value of a column some rows behind",
+    parameters: &["column", "offset", "default_value"],
     signature: Signature::Custom(resolve),
     prepare: |prepare| shift(prepare, |row, offset, rows| row.checked_add(offset).filter(|at| *at < rows)),
     examples: &[

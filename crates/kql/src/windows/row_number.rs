@@ -16,6 +16,7 @@ pub static FAMILY: Family = &[&ROW_NUMBER, &ROW_CUMSUM, &ROW_RANK_DENSE, &ROW_RA
 static ROW_NUMBER: WindowFn = WindowFn {
     name: "row_number",
     summary: "The number of the row, from 1 or another start",
+    parameters: &["start", "restart"],
     signature: Signature::Custom(|args| {
         let mut types = Vec::new();
         if let Some(start) = args.first() {
@@ -38,6 +39,7 @@ static ROW_NUMBER: WindowFn = WindowFn {
 static ROW_CUMSUM: WindowFn = WindowFn {
     name: "row_cumsum",
     summary: "The sum of the values so far",
+    parameters: &["term", "restart"],
     signature: Signature::Custom(|args| {
         let ty = match args.first() {
             None => return Err(SignatureError::Count { least: 1, most: Some(2) }),
@@ -62,6 +64,7 @@ static ROW_CUMSUM: WindowFn = WindowFn {
 static ROW_RANK_DENSE: WindowFn = WindowFn {
     name: "row_rank_dense",
     summary: "The rank of the row: how often the value has changed so far",
+    parameters: &["term", "restart"],
     signature: Signature::Custom(resolve_rank),
     prepare: |_| Ok(closure(|args| row_rank(args, true))),
     // Recorded from Microsoft's engine.
@@ -71,6 +74,7 @@ static ROW_RANK_DENSE: WindowFn = WindowFn {
 static ROW_RANK_MIN: WindowFn = WindowFn {
     name: "row_rank_min",
     summary: "The rank of the row: the number of the first row with this value",
+    parameters: &["term", "restart"],
     signature: Signature::Custom(resolve_rank),
     prepare: |_| Ok(closure(|args| row_rank(args, false))),
     // Recorded from Microsoft's engine.
@@ -81,6 +85,7 @@ static ROW_RANK_MIN: WindowFn = WindowFn {
 static ROW_RANK: WindowFn = WindowFn {
     name: "row_rank",
     summary: "The rank of the row, dense unless asked otherwise",
+    parameters: &["term", "dense"],
     signature: Signature::Custom(|args| match args {
         [value] => Ok(Resolved { args: vec![value.ty], returns: Type::Long }),
         [value, Arg { ty: Type::Bool, constant: Some(_) }] => Ok(Resolved { args: vec![value.ty, Type::Bool], returns: Type::Long }),

@@ -16,6 +16,7 @@ pub static FAMILY: Family = &[&ROW_WINDOW_SESSION];
 static ROW_WINDOW_SESSION: WindowFn = WindowFn {
     name: "row_window_session",
     summary: "When the session of a row began",
+    parameters: &["expression", "max_distance_from_first", "max_distance_between_neighbors", "restart"],
     signature: Signature::Custom(|args| {
         let wanted = [Type::Datetime, Type::Timespan, Type::Timespan, Type::Bool];
         if !(3..=4).contains(&args.len()) {

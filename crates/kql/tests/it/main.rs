@@ -3,6 +3,8 @@
 mod binding;
 mod check;
 mod corpus;
+mod editor;
+mod reference;
 mod robustness;
 mod shared;
 mod syntax;

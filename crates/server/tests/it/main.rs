@@ -5,6 +5,7 @@ mod bearer;
 mod entra;
 mod house;
 mod ingestion;
+mod kql;
 mod listener;
 mod oncall;
 mod query;

@@ -27,6 +27,9 @@ impl Binder<'_> {
         for expr in names {
             match &expr.kind {
                 ExprKind::Name(name) => {
+                    if let Some(field) = input.find(&name.text) {
+                        self.saw_column(&name.place, field);
+                    }
                     if input.find(&name.text).is_none() {
                         self.no_column(&name.text, expr, input);
                     } else if !selected.contains(&name.text) {
@@ -72,6 +75,9 @@ impl Binder<'_> {
                 self.report(code::UNKNOWN_NAME, &value.place, "a column's name is wanted here");
                 continue;
             };
+            if let Some(field) = input.find(&old.text) {
+                self.saw_column(&old.place, field);
+            }
             let index = input.visible().position(|field| *field.name == old.text);
             match index {
                 Some(index) => outputs[index].0 = new.text.clone(),

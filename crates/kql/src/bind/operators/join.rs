@@ -10,7 +10,7 @@ use crate::bind::{Binder, diagnostics as code};
 use crate::plan::{Expr as Bound, ExprKind as BoundKind, Field, JoinKind, Rel, RelOp};
 use crate::syntax::ast::{Expr, ExprKind, JoinOn, Place, Property};
 
-const KINDS: &[(&str, JoinKind)] = &[
+pub(crate) const KINDS: &[(&str, JoinKind)] = &[
     ("innerunique", JoinKind::InnerUnique),
     ("inner", JoinKind::Inner),
     ("leftouter", JoinKind::LeftOuter),
@@ -47,6 +47,7 @@ impl Binder<'_> {
             },
         };
         let right = self.table(right, env);
+        self.saw_right(place.start, &right);
         let keys = self.join_keys(on, &left, &right, env, place);
         self.joined(kind, left, right, keys, &[])
     }
@@ -70,6 +71,7 @@ impl Binder<'_> {
             }
         };
         let right = self.table(right, env);
+        self.saw_right(place.start, &right);
         let keys = self.join_keys(on, &left, &right, env, place);
         let mut dropped = Vec::new();
         for (_, key) in &keys {
@@ -131,7 +133,10 @@ impl Binder<'_> {
                 let mut sides = Vec::new();
                 for (relation, side) in [(left, "left"), (right, "right")] {
                     sides.push(match find(&relation.rel.fields, &name.text) {
-                        Some(field) => self.column(field),
+                        Some(field) => {
+                            self.saw_column(&name.place, field);
+                            self.column(field)
+                        }
                         None => {
                             if !relation.open {
                                 let help = Some(code::columns_here(&relation.rel.fields));

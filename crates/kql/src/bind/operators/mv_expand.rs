@@ -11,6 +11,9 @@ use crate::ops::mv_expand::{self, MvKind};
 use crate::plan::{ColumnId, Field, Rel, RelOp};
 use crate::syntax::ast::{Expr, MvItem, Property};
 
+/// Values of `kind`.
+pub(crate) const KINDS: &[(&str, MvKind)] = &[("bag", MvKind::Bag), ("array", MvKind::Array)];
+
 impl Binder<'_> {
     pub(super) fn mv_expand(
         &mut self,
@@ -24,10 +27,9 @@ impl Binder<'_> {
         let mut index = None;
         for property in properties {
             match property.name.text.to_ascii_lowercase().as_str() {
-                "kind" | "bagexpansion" => match name_of(&property.value).as_deref() {
-                    Some("array") => kind = MvKind::Array,
-                    Some("bag") => kind = MvKind::Bag,
-                    _ => self.report(code::BAD_OPTION, &property.value.place, "`kind` of `mv-expand` is `bag` or `array`"),
+                "kind" | "bagexpansion" => match KINDS.iter().find(|(name, _)| name_of(&property.value).as_deref() == Some(*name)) {
+                    Some((_, known)) => kind = *known,
+                    None => self.report(code::BAD_OPTION, &property.value.place, "`kind` of `mv-expand` is `bag` or `array`"),
                 },
                 "with_itemindex" => index = self.text(&property.value, "the name of the index column", env),
                 _ => {}

@@ -39,6 +39,7 @@ impl Binder<'_> {
     /// `as name`: later operators of the same pipe may use it as a table.
     pub(super) fn name_as(&mut self, name: &Name, input: Relation, env: &mut Env) -> Relation {
         let shared = Rc::new(self.share(input));
+        self.saw_definition(name, &Binding::Shared(shared.clone()));
         *env = env.with(&name.text, Binding::Shared(shared.clone()));
         self.reuse(&shared)
     }

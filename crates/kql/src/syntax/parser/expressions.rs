@@ -8,7 +8,7 @@ use super::lists::{Use, nearest};
 use crate::Value;
 use crate::syntax::ast::{Call, Expr, ExprKind};
 use crate::syntax::lexer::TokenKind;
-use crate::syntax::{codes, keywords, literals};
+use crate::syntax::{Want, codes, keywords, literals};
 
 /// Binding strength of a binary operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -84,6 +84,11 @@ const WORDS: &[(&str, Level, Shape)] = &[
     ("notlikecs", Level::Text, Shape::Plain),
 ];
 
+/// The operators that are written as words, `matches regex` included.
+pub fn text_operators() -> impl Iterator<Item = &'static str> {
+    WORDS.iter().map(|(op, ..)| *op).chain(["matches regex"])
+}
+
 impl Parser<'_> {
     /// A scalar expression, or a table's name.
     pub(super) fn expr(&mut self) -> Expr {
@@ -106,6 +111,7 @@ impl Parser<'_> {
     }
 
     fn operation(&self) -> Option<Operation> {
+        self.want(Want::Binary);
         let plain = |op, level| Some(Operation { op, level, shape: Shape::Plain, tokens: 1 });
         match self.peek().kind {
             TokenKind::Sign(op @ ("==" | "!=" | "<>")) => plain(op, Level::Equality),
@@ -397,6 +403,10 @@ impl Parser<'_> {
     }
 
     fn primary(&mut self) -> Expr {
+        self.want(Want::Expression);
+        if self.aggregating {
+            self.want(Want::Aggregate);
+        }
         let token = self.peek();
         let start = token.start;
         match token.kind {
@@ -535,6 +545,7 @@ impl Parser<'_> {
             } else {
                 Vec::new()
             };
+            p.want(Want::Type);
             let ty = p.any_word("a type");
             if !ty.text.is_empty() && Type::parse(&ty.text).is_none() {
                 let help = nearest(&ty.text, Type::ALL.iter().map(|ty| ty.name())).map(|name| format!("did you mean `{name}`?"));

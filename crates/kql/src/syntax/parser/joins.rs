@@ -1,6 +1,7 @@
 //! `join`, `lookup`, `union`: operators that take further tables.
 
 use super::Parser;
+use crate::syntax::Want;
 use crate::syntax::ast::{Expr, ExprKind, JoinOn, OperatorKind};
 use crate::syntax::codes;
 
@@ -10,7 +11,8 @@ impl Parser<'_> {
         let right = Box::new(self.table());
         let on = if self.eat_word("on") {
             JoinOn::Conditions(self.list(Self::expr))
-        } else if self.eat_word("where") {
+        } else if self.word() == Some("where") {
+            self.advance();
             JoinOn::Conditions(vec![self.expr()])
         } else {
             JoinOn::Nothing
@@ -33,6 +35,7 @@ impl Parser<'_> {
 
     /// A table as an operand: a name, a path, a call, a literal table, or a query in parentheses.
     pub(super) fn table(&mut self) -> Expr {
+        self.want(Want::Table);
         if let Some(word @ ("materialize" | "toscalar" | "totable")) = self.word() {
             let message = format!("`{word}` stands in parentheses here");
             self.report(codes::EXPECTED, message, Some(format!("write `({word}(…))`, or give it a name with `let`")));
@@ -42,6 +45,7 @@ impl Parser<'_> {
 
     /// As [`Self::table`], or a name with `*` in it, qualified or not.
     pub(super) fn table_or_wildcard(&mut self) -> Expr {
+        self.want(Want::Table);
         let start = self.peek().start;
         if self.is("*") || self.name_length(0) == 1 && self.ahead_is(1, "*") && self.touches(1) {
             return self.name_or_wildcard();

@@ -5,7 +5,7 @@ use model::Type;
 use super::Parser;
 use crate::syntax::ast::{Call, Expr, ExprKind, Name, Property};
 use crate::syntax::lexer::TokenKind;
-use crate::syntax::{codes, keywords, literals};
+use crate::syntax::{Want, codes, keywords, literals};
 
 /// Options that every operator with options may be given, whatever it makes of them.
 const ANYWHERE: &[&str] = &[
@@ -108,6 +108,7 @@ impl Parser<'_> {
 
     /// A name in which `*` stands for any characters, or a plain name, or `*` alone.
     pub(super) fn name_or_wildcard(&mut self) -> Expr {
+        self.want(Want::Column);
         let start = self.peek().start;
         let mut length = 0;
         while matches!(self.ahead(length).kind, TokenKind::Word | TokenKind::Long | TokenKind::Sign("*"))
@@ -150,8 +151,12 @@ impl Parser<'_> {
 
     /// `name(arguments)`; the name has been read.
     pub(super) fn call(&mut self, name: Name) -> Call {
+        // Aggregates do not nest.
+        let outer = self.aggregating;
+        self.aggregating &= crate::aggregates::find(&name.text).is_none();
         let args = if self.enter() { self.bracketed("(", ")", Self::argument) } else { Vec::new() };
         self.leave();
+        self.aggregating = outer;
         Call { name, args }
     }
 
@@ -203,6 +208,14 @@ impl Parser<'_> {
         }
     }
 
+    /// As [`Self::named`], with aggregate calls.
+    pub(super) fn aggregate(&mut self) -> Expr {
+        let outer = std::mem::replace(&mut self.aggregating, true);
+        let item = self.named();
+        self.aggregating = outer;
+        item
+    }
+
     pub(super) fn named_list(&mut self) -> Vec<Expr> {
         self.list(Self::named)
     }
@@ -220,6 +233,7 @@ impl Parser<'_> {
     }
 
     pub(super) fn type_name(&mut self) -> Type {
+        self.want(Want::Type);
         let Some(word) = self.word() else {
             self.expected("a type");
             return Type::Dynamic;
@@ -250,7 +264,7 @@ impl Parser<'_> {
     }
 
     /// `kind=inner hint.strategy=shuffle …`: as long as names of `known`, of [`ANYWHERE`], or hints, stand in front of `=`.
-    pub(super) fn properties(&mut self, known: &[&str]) -> Vec<Property> {
+    pub(super) fn properties(&mut self, known: &[&'static str]) -> Vec<Property> {
         let mut properties = Vec::new();
         while let Some(property) = self.property(known) {
             properties.push(property);
@@ -259,7 +273,8 @@ impl Parser<'_> {
     }
 
     /// As [`Self::properties`], separated by commas or not.
-    pub(super) fn property(&mut self, known: &[&str]) -> Option<Property> {
+    pub(super) fn property(&mut self, known: &[&'static str]) -> Option<Property> {
+        known.iter().for_each(|name| self.want(Want::Option(*name)));
         let word = self.word()?;
         let start = self.peek().start;
         let hint = word == "hint" && self.ahead_is(1, ".") && self.ahead_word(2).is_some_and(|name| HINTS.contains(&name));
@@ -271,6 +286,9 @@ impl Parser<'_> {
         let place = self.place_from(start);
         self.advance();
         let name = Name { text: self.text[place.clone()].split_whitespace().collect(), place, quoted: false };
+        if let Some(option) = known.iter().copied().find(|option| *option == name.text) {
+            self.want(Want::Value { operator: self.operator, option });
+        }
         Some(Property { name, value: self.property_value() })
     }
 

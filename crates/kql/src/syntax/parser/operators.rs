@@ -3,98 +3,457 @@
 use super::Parser;
 use super::lists::{Use, nearest};
 use crate::syntax::ast::{Call, Expr, ExprKind, Name, Operator, OperatorKind, SortKey, SubPipe};
-use crate::syntax::codes;
+use crate::syntax::{Want, codes};
+
+/// An operator behind `|`: its grammar, and what people are told of it.
+pub struct OperatorDef {
+    pub name: &'static str,
+    rule: Rule,
+    pub summary: &'static str,
+    /// What may be written, with `[…]` around what may be left out.
+    pub syntax: &'static str,
+    /// A query and the value of its last row's last cell as `tostring` prints it; run as tests and shown in the reference.
+    pub examples: &'static [(&'static str, &'static str)],
+}
 
 /// Reads what stands behind the keyword.
 type Rule = fn(&mut Parser<'_>) -> OperatorKind;
 
 /// Operators behind a `|`, alphabetical.
-const OPERATORS: &[(&str, Rule)] = &[
-    ("__partitionby", |p| p.partition_by()),
-    ("as", as_),
-    ("assert-schema", |p| OperatorKind::AssertSchema(p.columns())),
-    ("consume", |p| {
-        p.properties(&["decodeblocks"]);
-        OperatorKind::Consume
-    }),
-    ("count", count),
-    ("distinct", distinct),
-    ("evaluate", |p| p.evaluate()),
-    ("extend", |p| OperatorKind::Extend(p.named_list())),
-    ("facet", facet),
-    ("filter", where_),
-    ("find", |p| p.find()),
-    ("fork", fork),
-    ("getschema", |p| {
-        p.properties(&["kind"]);
-        OperatorKind::GetSchema
-    }),
-    ("graph-mark-components", |p| OperatorKind::GraphMarkComponents(p.properties(&["kind", "with_component_id"]))),
-    ("graph-match", |p| p.graph_match()),
-    ("graph-shortest-paths", |p| p.graph_shortest_paths()),
-    ("graph-to-table", |p| p.graph_to_table()),
-    ("graph-where-edges", |p| OperatorKind::GraphWhereEdges(p.expr())),
-    ("graph-where-nodes", |p| OperatorKind::GraphWhereNodes(p.expr())),
-    ("invoke", |p| p.invoke()),
-    ("join", |p| p.join()),
-    ("limit", take),
-    ("lookup", |p| p.lookup()),
-    ("make-graph", |p| p.make_graph()),
-    ("make-series", |p| p.make_series()),
-    ("mv-apply", |p| p.mv_apply()),
-    ("mv-expand", |p| p.mv_expand()),
-    ("mvapply", |p| p.mv_apply()),
-    ("mvexpand", |p| p.mv_expand()),
-    ("order", sort),
-    ("parse", |p| p.parse(false)),
-    ("parse-kv", |p| p.parse_kv()),
-    ("parse-where", |p| p.parse(true)),
-    ("partition", |p| p.partition()),
-    ("print", |p| OperatorKind::Print(p.named_list())),
-    ("project", |p| OperatorKind::Project(if p.at_operator_end() { Vec::new() } else { p.named_list() })),
-    ("project-away", |p| OperatorKind::ProjectAway(wildcards(p))),
-    ("project-by-names", |p| OperatorKind::ProjectByNames(p.list(Parser::expr))),
-    ("project-keep", |p| OperatorKind::ProjectKeep(wildcards(p))),
-    ("project-rename", |p| OperatorKind::ProjectRename(if p.at_operator_end() { Vec::new() } else { p.named_list() })),
-    ("project-reorder", project_reorder),
-    ("range", |p| p.range()),
-    ("reduce", reduce),
-    ("render", |p| p.render()),
-    ("sample", |p| OperatorKind::Sample { count: Box::new(p.named()) }),
-    ("sample-distinct", sample_distinct),
-    ("scan", |p| p.scan()),
-    ("search", |p| p.search()),
-    ("serialize", |p| OperatorKind::Serialize(if p.at_operator_end() { Vec::new() } else { p.named_list() })),
-    ("sort", sort),
-    ("summarize", summarize),
-    ("take", take),
-    ("top", top),
-    ("top-hitters", top_hitters),
-    ("top-nested", |p| p.top_nested()),
-    ("union", |p| p.union()),
-    ("where", where_),
+const OPERATORS: &[OperatorDef] = &[
+    OperatorDef { name: "__partitionby", rule: |p| p.partition_by(), summary: "", syntax: "", examples: &[] },
+    OperatorDef {
+        name: "as",
+        rule: as_,
+        summary: "Gives the rows so far a name that later operators of the query may use",
+        syntax: "as Name",
+        examples: &[("range x from 1 to 3 step 1 | as R | where x == toscalar(R | summarize max(x))", "3")],
+    },
+    OperatorDef {
+        name: "assert-schema",
+        rule: |p| OperatorKind::AssertSchema(p.columns()),
+        summary: "Fails unless the columns are exactly these",
+        syntax: "assert-schema (Column: type, …)",
+        examples: &[("print a = 1 | assert-schema (a: long)", "1")],
+    },
+    OperatorDef {
+        name: "consume",
+        rule: |p| {
+            p.properties(&["decodeblocks"]);
+            OperatorKind::Consume
+        },
+        summary: "Reads all rows and answers none of them",
+        syntax: "consume",
+        examples: &[],
+    },
+    OperatorDef {
+        name: "count",
+        rule: count,
+        summary: "Counts the rows",
+        syntax: "count [as Name]",
+        examples: &[("range x from 1 to 4 step 1 | count", "4")],
+    },
+    OperatorDef {
+        name: "distinct",
+        rule: distinct,
+        summary: "Keeps one row of each combination of values",
+        syntax: "distinct Column, … | *",
+        examples: &[("datatable(a: long)[1, 1, 2] | distinct a | count", "2")],
+    },
+    OperatorDef {
+        name: "evaluate",
+        rule: |p| p.evaluate(),
+        summary: "Calls a plug-in over the rows",
+        syntax: "evaluate Plugin(Argument, …) [: (Column: type, …)]",
+        examples: &[("print b = dynamic({\"a\": 5}) | evaluate bag_unpack(b) : (a: long)", "5")],
+    },
+    OperatorDef {
+        name: "extend",
+        rule: |p| OperatorKind::Extend(p.named_list()),
+        summary: "Adds columns, or replaces those of the same name",
+        syntax: "extend [Name =] Expression, …",
+        examples: &[("print a = 2 | extend b = a * 3", "6")],
+    },
+    OperatorDef {
+        name: "facet",
+        rule: facet,
+        summary: "Answers one table of values and counts for each column",
+        syntax: "facet by Column, … [with (Operators)]",
+        examples: &[],
+    },
+    OperatorDef {
+        name: "filter",
+        rule: where_,
+        summary: "Keeps the rows for which a condition holds: `where` by an older name",
+        syntax: "filter Condition",
+        examples: &[("range x from 1 to 4 step 1 | filter x > 3", "4")],
+    },
+    OperatorDef {
+        name: "find",
+        rule: |p| p.find(),
+        summary: "Looks for rows in several tables",
+        syntax: "find [in (Table, …)] [where] Condition [project Column, …]",
+        examples: &[],
+    },
+    OperatorDef {
+        name: "fork",
+        rule: fork,
+        summary: "Runs several pipes over the same rows",
+        syntax: "fork [Name =] (Operators) …",
+        examples: &[],
+    },
+    OperatorDef {
+        name: "getschema",
+        rule: |p| {
+            p.properties(&["kind"]);
+            OperatorKind::GetSchema
+        },
+        summary: "Answers the columns of the table instead of its rows",
+        syntax: "getschema",
+        examples: &[("print a = 1 | getschema | project ColumnType", "long")],
+    },
+    OperatorDef {
+        name: "graph-mark-components",
+        rule: |p| OperatorKind::GraphMarkComponents(p.properties(&["kind", "with_component_id"])),
+        summary: "Marks the connected components of a graph",
+        syntax: "graph-mark-components [kind = weak|strong] [with_component_id = Name]",
+        examples: &[],
+    },
+    OperatorDef {
+        name: "graph-match",
+        rule: |p| p.graph_match(),
+        summary: "Looks for patterns in a graph",
+        syntax: "graph-match Pattern, … [where Condition] project Expression, …",
+        examples: &[],
+    },
+    OperatorDef {
+        name: "graph-shortest-paths",
+        rule: |p| p.graph_shortest_paths(),
+        summary: "Looks for the shortest paths in a graph",
+        syntax: "graph-shortest-paths [output = any|all] Pattern [where Condition] project Expression, …",
+        examples: &[],
+    },
+    OperatorDef {
+        name: "graph-to-table",
+        rule: |p| p.graph_to_table(),
+        summary: "Makes tables of the nodes and edges of a graph",
+        syntax: "graph-to-table nodes [as Name], edges [as Name]",
+        examples: &[],
+    },
+    OperatorDef {
+        name: "graph-where-edges",
+        rule: |p| OperatorKind::GraphWhereEdges(p.expr()),
+        summary: "Keeps the edges of a graph for which a condition holds",
+        syntax: "graph-where-edges Condition",
+        examples: &[],
+    },
+    OperatorDef {
+        name: "graph-where-nodes",
+        rule: |p| OperatorKind::GraphWhereNodes(p.expr()),
+        summary: "Keeps the nodes of a graph for which a condition holds",
+        syntax: "graph-where-nodes Condition",
+        examples: &[],
+    },
+    OperatorDef {
+        name: "invoke",
+        rule: |p| p.invoke(),
+        summary: "Calls a function whose first parameter is a table, over the rows",
+        syntax: "invoke Function(Argument, …)",
+        examples: &[("let f = (T: (x: long)) { T | extend y = x + 1 }; print x = 1 | invoke f()", "2")],
+    },
+    OperatorDef {
+        name: "join",
+        rule: |p| p.join(),
+        summary: "Joins the rows with those of another table where keys are equal",
+        syntax: "join [kind = Kind] (Table) on Column, … | $left.A == $right.B",
+        examples: &[("print k = 1, a = 'x' | join kind=inner (print k = 1, b = 'y') on k | project strcat(a, b)", "xy")],
+    },
+    OperatorDef {
+        name: "limit",
+        rule: take,
+        summary: "Keeps so many rows: `take` by another name",
+        syntax: "limit Count",
+        examples: &[("range x from 1 to 4 step 1 | limit 2 | count", "2")],
+    },
+    OperatorDef {
+        name: "lookup",
+        rule: |p| p.lookup(),
+        summary: "Adds the columns of a small table where keys are equal",
+        syntax: "lookup [kind = leftouter|inner] (Table) on Column, …",
+        examples: &[("print k = 1 | lookup (datatable(k: long, v: string)[1, 'one']) on k | project v", "one")],
+    },
+    OperatorDef {
+        name: "make-graph",
+        rule: |p| p.make_graph(),
+        summary: "Makes a graph of a table of edges",
+        syntax: "make-graph Source --> Target [with Nodes on Key]",
+        examples: &[],
+    },
+    OperatorDef {
+        name: "make-series",
+        rule: |p| p.make_series(),
+        summary: "Makes an array for each group, with one value for each step of an axis",
+        syntax: "make-series [Name =] Aggregate [default = Value], … on Axis [from Start] [to End] step Step [by Column, …]",
+        examples: &[("range x from 0 to 3 step 1 | make-series n = count() on x from 0 to 4 step 2 | project n", "[2,2]")],
+    },
+    OperatorDef {
+        name: "mv-apply",
+        rule: |p| p.mv_apply(),
+        summary: "Runs operators over the elements of an array, for each row",
+        syntax: "mv-apply [Name =] Array [to typeof(type)] on (Operators)",
+        examples: &[("print a = dynamic([3, 1, 2]) | mv-apply x = a to typeof(long) on (summarize m = max(x)) | project m", "3")],
+    },
+    OperatorDef {
+        name: "mv-expand",
+        rule: |p| p.mv_expand(),
+        summary: "Makes a row of each element of an array",
+        syntax: "mv-expand [Name =] Array [to typeof(type)], … [limit Rows]",
+        examples: &[("print a = dynamic([1, 2]) | mv-expand a to typeof(long) | summarize sum(a)", "3")],
+    },
+    OperatorDef {
+        name: "mvapply",
+        rule: |p| p.mv_apply(),
+        summary: "`mv-apply` in an older spelling",
+        syntax: "mvapply Array on (Operators)",
+        examples: &[],
+    },
+    OperatorDef {
+        name: "mvexpand",
+        rule: |p| p.mv_expand(),
+        summary: "`mv-expand` in an older spelling",
+        syntax: "mvexpand Array, …",
+        examples: &[],
+    },
+    OperatorDef {
+        name: "order",
+        rule: sort,
+        summary: "Sorts the rows: `sort` by another name",
+        syntax: "order by Expression [asc|desc] [nulls first|last], …",
+        examples: &[("range x from 1 to 3 step 1 | order by x desc", "1")],
+    },
+    OperatorDef {
+        name: "parse",
+        rule: |p| p.parse(false),
+        summary: "Takes a text apart by a pattern; rows that do not match stay, with nulls",
+        syntax: "parse [kind = simple|regex|relaxed] Expression with [*] \"text\" Column[: type] …",
+        examples: &[("print s = 'user=ann id=7' | parse s with 'user=' user ' id=' id: long | project id", "7")],
+    },
+    OperatorDef {
+        name: "parse-kv",
+        rule: |p| p.parse_kv(),
+        summary: "Takes a text of keys and values apart",
+        syntax: "parse-kv Expression as (Key: type, …) [with (pair_delimiter = …, kv_delimiter = …)]",
+        examples: &[("print s = 'a=1,b=2' | parse-kv s as (b: long) with (pair_delimiter = ',', kv_delimiter = '=') | project b", "2")],
+    },
+    OperatorDef {
+        name: "parse-where",
+        rule: |p| p.parse(true),
+        summary: "Takes a text apart by a pattern; rows that do not match are dropped",
+        syntax: "parse-where [kind = simple|regex] Expression with [*] \"text\" Column[: type] …",
+        examples: &[("print s = 'id=7' | parse-where s with 'id=' id: long | project id", "7")],
+    },
+    OperatorDef {
+        name: "partition",
+        rule: |p| p.partition(),
+        summary: "Runs operators over the rows of each value of a column",
+        syntax: "partition by Column (Operators)",
+        examples: &[("datatable(k: string, v: long)['a', 1, 'a', 2, 'b', 3] | partition by k (top 1 by v) | summarize sum(v)", "5")],
+    },
+    OperatorDef {
+        name: "print",
+        rule: |p| OperatorKind::Print(p.named_list()),
+        summary: "Answers one row of values",
+        syntax: "print [Name =] Expression, …",
+        examples: &[("print a = 1 + 1", "2")],
+    },
+    OperatorDef {
+        name: "project",
+        rule: |p| OperatorKind::Project(if p.nothing_follows(Want::Expression) { Vec::new() } else { p.named_list() }),
+        summary: "Keeps, renames and computes columns",
+        syntax: "project [Name =] Expression, …",
+        examples: &[("print a = 2, b = 3 | project c = a * b", "6")],
+    },
+    OperatorDef {
+        name: "project-away",
+        rule: |p| OperatorKind::ProjectAway(wildcards(p)),
+        summary: "Drops columns",
+        syntax: "project-away Column, …  (`*` stands for any characters)",
+        examples: &[("print a1 = 1, a2 = 2, b = 3 | project-away a* | project b", "3")],
+    },
+    OperatorDef {
+        name: "project-by-names",
+        rule: |p| OperatorKind::ProjectByNames(p.list(Parser::expr)),
+        summary: "Keeps columns whose names an expression gives",
+        syntax: "project-by-names Names, …",
+        examples: &[("print a = 1, b = 2 | project-by-names 'b'", "2")],
+    },
+    OperatorDef {
+        name: "project-keep",
+        rule: |p| OperatorKind::ProjectKeep(wildcards(p)),
+        summary: "Keeps columns, in the order of the table",
+        syntax: "project-keep Column, …  (`*` stands for any characters)",
+        examples: &[("print a1 = 1, b = 2 | project-keep b*", "2")],
+    },
+    OperatorDef {
+        name: "project-rename",
+        rule: |p| OperatorKind::ProjectRename(if p.nothing_follows(Want::Expression) { Vec::new() } else { p.named_list() }),
+        summary: "Renames columns",
+        syntax: "project-rename New = Old, …",
+        examples: &[("print a = 1 | project-rename b = a | project b", "1")],
+    },
+    OperatorDef {
+        name: "project-reorder",
+        rule: project_reorder,
+        summary: "Puts columns first, in this order",
+        syntax: "project-reorder Column [asc|desc|granny-asc|granny-desc], …",
+        examples: &[("print a = 1, b = 2 | project-reorder b", "1")],
+    },
+    OperatorDef {
+        name: "range",
+        rule: |p| p.range(),
+        summary: "Answers a table of one column of values",
+        syntax: "range Name from Start to End step Step",
+        examples: &[("range x from 1 to 10 step 3", "10")],
+    },
+    OperatorDef {
+        name: "reduce",
+        rule: reduce,
+        summary: "Groups texts that are alike",
+        syntax: "reduce by Expression [with threshold = Value, characters = Text]",
+        examples: &[],
+    },
+    OperatorDef {
+        name: "render",
+        rule: |p| p.render(),
+        summary: "Says how the answer should be drawn",
+        syntax: "render Chart [with (Option = Value, …)]",
+        examples: &[("range x from 1 to 3 step 1 | render columnchart", "3")],
+    },
+    OperatorDef {
+        name: "sample",
+        rule: |p| OperatorKind::Sample { count: Box::new(p.named()) },
+        summary: "Keeps so many rows, chosen at random",
+        syntax: "sample Count",
+        examples: &[("range x from 1 to 9 step 1 | sample 3 | count", "3")],
+    },
+    OperatorDef {
+        name: "sample-distinct",
+        rule: sample_distinct,
+        summary: "Keeps so many different values of a column",
+        syntax: "sample-distinct Count of Column",
+        examples: &[("datatable(a: long)[1, 1, 1] | sample-distinct 5 of a", "1")],
+    },
+    OperatorDef {
+        name: "scan",
+        rule: |p| p.scan(),
+        summary: "Follows steps through rows in their order",
+        syntax: "scan [order by Column, …] [partition by Column, …] [declare (Column: type, …)] with (step Name: Condition => Column = Expression; …)",
+        examples: &[(
+            "range x from 1 to 4 step 1 | scan declare (total: long = 0) with (step s: true => total = x + s.total;) | project total",
+            "10",
+        )],
+    },
+    OperatorDef {
+        name: "search",
+        rule: |p| p.search(),
+        summary: "Looks for a text in all columns of tables",
+        syntax: "search [in (Table, …)] Text | Condition",
+        examples: &[],
+    },
+    OperatorDef {
+        name: "serialize",
+        rule: |p| OperatorKind::Serialize(if p.nothing_follows(Want::Expression) { Vec::new() } else { p.named_list() }),
+        summary: "Fixes the order of the rows, for window functions",
+        syntax: "serialize [[Name =] Expression, …]",
+        examples: &[("range x from 5 to 7 step 1 | serialize n = row_number() | project n", "3")],
+    },
+    OperatorDef {
+        name: "sort",
+        rule: sort,
+        summary: "Sorts the rows, descending where nothing is said",
+        syntax: "sort by Expression [asc|desc] [nulls first|last], …",
+        examples: &[("range x from 1 to 3 step 1 | sort by x", "1")],
+    },
+    OperatorDef {
+        name: "summarize",
+        rule: summarize,
+        summary: "Groups rows and computes aggregates of each group",
+        syntax: "summarize [[Name =] Aggregate, …] [by [Name =] Expression, …]",
+        examples: &[("range x from 1 to 4 step 1 | summarize total = sum(x)", "10")],
+    },
+    OperatorDef {
+        name: "take",
+        rule: take,
+        summary: "Keeps so many rows, whichever",
+        syntax: "take Count",
+        examples: &[("range x from 1 to 4 step 1 | take 2 | count", "2")],
+    },
+    OperatorDef {
+        name: "top",
+        rule: top,
+        summary: "Keeps the first rows by an order",
+        syntax: "top Count by Expression [asc|desc] [nulls first|last]",
+        examples: &[("range x from 1 to 9 step 1 | top 1 by x", "9")],
+    },
+    OperatorDef {
+        name: "top-hitters",
+        rule: top_hitters,
+        summary: "Counts the most frequent values of a column, approximately",
+        syntax: "top-hitters Count of Column [by Weight]",
+        examples: &[("datatable(a: string)['x', 'y', 'x'] | top-hitters 1 of a | project a", "x")],
+    },
+    OperatorDef {
+        name: "top-nested",
+        rule: |p| p.top_nested(),
+        summary: "Keeps the first values of several levels, each within the one before",
+        syntax: "top-nested [Count] of Column [with others = Name] by Aggregate, …",
+        examples: &[("datatable(a: string, v: long)['x', 1, 'y', 5] | top-nested 1 of a by s = sum(v) | project a", "y")],
+    },
+    OperatorDef {
+        name: "union",
+        rule: |p| p.union(),
+        summary: "Puts the rows of tables under each other",
+        syntax: "union [kind = outer|inner] [withsource = Name] [isfuzzy = true] Table, …",
+        examples: &[("union (print a = 1), (print a = 2) | summarize sum(a)", "3")],
+    },
+    OperatorDef {
+        name: "where",
+        rule: where_,
+        summary: "Keeps the rows for which a condition holds",
+        syntax: "where Condition",
+        examples: &[("range x from 1 to 4 step 1 | where x % 4 == 0", "4")],
+    },
 ];
 
-/// Names of all operators, for completion.
-pub fn operator_names() -> impl Iterator<Item = &'static str> {
-    OPERATORS.iter().map(|(name, _)| *name).filter(|name| !name.starts_with('_'))
+/// All operators that people are told of.
+pub fn tabular_operators() -> impl Iterator<Item = &'static OperatorDef> {
+    OPERATORS.iter().filter(|operator| !operator.name.starts_with('_'))
+}
+
+fn find(name: &str) -> Option<&'static OperatorDef> {
+    OPERATORS.binary_search_by(|known| known.name.cmp(name)).ok().map(|index| &OPERATORS[index])
 }
 
 fn rule(name: &str) -> Option<Rule> {
-    OPERATORS.binary_search_by(|(known, _)| (*known).cmp(name)).ok().map(|index| OPERATORS[index].1)
+    find(name).map(|operator| operator.rule)
 }
 
 impl Parser<'_> {
     /// One operator, its keyword first.
     pub(super) fn operator(&mut self) -> Operator {
+        self.want(Want::Operator);
         let start = self.peek().start;
         let (name, length) = self.operator_name();
-        let Some(rule) = rule(&name).filter(|_| !(name == "count" && self.ahead_is(length, "("))) else {
+        let Some(found) = find(&name).filter(|_| !(name == "count" && self.ahead_is(length, "("))) else {
             return self.unknown_operator(name, length);
         };
         self.at += length;
         let keyword = self.place_from(start);
-        let kind = rule(self);
+        let outer = std::mem::replace(&mut self.operator, found.name);
+        let aggregating = std::mem::replace(&mut self.aggregating, false);
+        let kind = (found.rule)(self);
+        self.operator = outer;
+        self.aggregating = aggregating;
         Operator { kind, place: self.place_from(start), keyword }
     }
 
@@ -136,7 +495,7 @@ impl Parser<'_> {
                 Some(_) if lower != name => (codes::CASE, Some(format!("write `{lower}`"))),
                 Some(_) => (codes::OPERATOR, Some(format!("write `{name}` without parentheses"))),
                 None => {
-                    let synonym = synonym(&lower).or_else(|| nearest(&lower, operator_names()));
+                    let synonym = synonym(&lower).or_else(|| nearest(&lower, tabular_operators().map(|operator| operator.name)));
                     (codes::OPERATOR, synonym.map(|known| format!("did you mean `{known}`?")))
                 }
             };
@@ -156,6 +515,8 @@ impl Parser<'_> {
         let ascending = self.direction();
         let mut nulls_first = None;
         if self.eat_word("nulls") {
+            self.want(Want::Word("first"));
+            self.want(Want::Word("last"));
             nulls_first = match self.word() {
                 Some("first") => Some(true),
                 Some("last") => Some(false),
@@ -171,8 +532,16 @@ impl Parser<'_> {
         SortKey { expr, ascending, nulls_first, natural: false }
     }
 
+    /// True where an operator ends at once though `wanted` could follow.
+    fn nothing_follows(&self, wanted: Want) -> bool {
+        self.want(wanted);
+        self.at_operator_end()
+    }
+
     /// `asc` or `desc`, where one stands here.
     pub(super) fn direction(&mut self) -> Option<bool> {
+        self.want(Want::Word("asc"));
+        self.want(Want::Word("desc"));
         let ascending = match self.word()? {
             "asc" => true,
             "desc" => false,
@@ -203,7 +572,7 @@ fn synonym(lower: &str) -> Option<&'static str> {
 }
 
 fn wildcards(p: &mut Parser<'_>) -> Vec<Expr> {
-    if p.at_operator_end() { Vec::new() } else { p.list(Parser::name_or_wildcard) }
+    if p.nothing_follows(Want::Column) { Vec::new() } else { p.list(Parser::name_or_wildcard) }
 }
 
 fn as_(p: &mut Parser<'_>) -> OperatorKind {
@@ -265,7 +634,7 @@ fn fork(p: &mut Parser<'_>) -> OperatorKind {
 }
 
 fn project_reorder(p: &mut Parser<'_>) -> OperatorKind {
-    if p.at_operator_end() {
+    if p.nothing_follows(Want::Column) {
         return OperatorKind::ProjectReorder(Vec::new());
     }
     OperatorKind::ProjectReorder(p.list(|p| {
@@ -304,7 +673,8 @@ fn summarize(p: &mut Parser<'_>) -> OperatorKind {
     let properties = p.properties(&[]);
     let at_by = |p: &Parser<'_>| p.is_word("by");
     let before = p.diagnostics.len();
-    let aggregates = if p.at_operator_end() || at_by(p) { Vec::new() } else { p.named_list() };
+    let nothing = p.nothing_follows(Want::Aggregate) | p.nothing_follows(Want::Expression);
+    let aggregates = if nothing || at_by(p) { Vec::new() } else { p.list(Parser::aggregate) };
     // `last = max(x)` among aggregates cannot be anything else; elsewhere the engine refuses such names (recorded).
     for diagnostic in &mut p.diagnostics[before..] {
         if diagnostic.code == codes::KEYWORD.code {
@@ -352,7 +722,7 @@ mod tests {
 
     #[test]
     fn table_is_sorted() {
-        assert!(OPERATORS.windows(2).all(|pair| pair[0].0 < pair[1].0));
+        assert!(OPERATORS.windows(2).all(|pair| pair[0].name < pair[1].name));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::Parser;
 use super::lists::Use;
+use crate::syntax::Want;
 use crate::syntax::ast::{OperatorKind, ScanStep};
 
 impl Parser<'_> {
@@ -37,6 +38,7 @@ impl Parser<'_> {
         let optional = self.eat_word("optional");
         let output = (self.is_word("output") && self.ahead_is(1, "=")).then(|| {
             self.at += 2;
+            ["all", "last", "none"].iter().for_each(|word| self.want(Want::Word(*word)));
             self.any_word("`all`, `last` or `none`")
         });
         self.expect(":");

@@ -9,7 +9,7 @@ use crate::syntax::ast::{
     Call, Expr, ExprKind, MakeSeriesAggregate, MvItem, Name, OperatorKind, ParsePart, PartitionBody, Property, TopNestedLevel,
 };
 use crate::syntax::lexer::TokenKind;
-use crate::syntax::{codes, literals};
+use crate::syntax::{Want, codes, literals};
 
 /// Properties of a chart.
 const CHART: &[&str] = &[
@@ -109,8 +109,9 @@ impl Parser<'_> {
     }
 
     /// `(name = value, …)`; any name where none are given.
-    pub(super) fn options(&mut self, known: Option<&[&str]>) -> Vec<Property> {
+    pub(super) fn options(&mut self, known: Option<&[&'static str]>) -> Vec<Property> {
         self.bracketed("(", ")", |p| {
+            known.unwrap_or_default().iter().for_each(|name| p.want(Want::Option(*name)));
             if known.is_some_and(|known| !p.word().is_some_and(|word| known.contains(&word))) {
                 let names = known.unwrap_or_default().iter().map(|name| format!("`{name}`")).collect::<Vec<_>>();
                 p.expected(&format!("one of {}", names.join(", ")));
@@ -124,7 +125,7 @@ impl Parser<'_> {
     pub(super) fn make_series(&mut self) -> OperatorKind {
         let properties = self.properties(&["kind"]);
         let aggregates = self.list(|p| {
-            let expr = p.named();
+            let expr = p.aggregate();
             let default = (p.is_word("default") && p.ahead_is(1, "=")).then(|| {
                 p.at += 2;
                 p.expr()
@@ -182,13 +183,14 @@ impl Parser<'_> {
             self.expr()
         });
         self.expect_word("by");
-        let by = self.named();
+        let by = self.aggregate();
         let ascending = self.direction().unwrap_or(false);
         TopNestedLevel { count, of, others, by, ascending }
     }
 
     pub(super) fn evaluate(&mut self) -> OperatorKind {
         let properties = self.properties(&[]);
+        self.want(Want::Plugin);
         let name = self.any_word("the name of a plug-in");
         let call = self.call(name);
         let (mut schema, mut schema_star) = (None, false);
@@ -239,6 +241,7 @@ impl Parser<'_> {
 
     fn partition_body(&mut self, properties: Vec<Property>) -> OperatorKind {
         // A path, and no call: the parenthesis behind it opens the body.
+        self.want(Want::Column);
         let start = self.peek().start;
         let mut by = Expr { place: start..start, kind: ExprKind::Name(self.name(Use::Refer)) };
         by.place = self.place_from(start);
@@ -261,6 +264,7 @@ impl Parser<'_> {
     }
 
     pub(super) fn render(&mut self) -> OperatorKind {
+        self.want(Want::Chart);
         let visualization = self.any_word("the kind of chart");
         let mut properties = Vec::new();
         let open = self.at + 1;
@@ -285,9 +289,15 @@ impl Parser<'_> {
             let help = nearest(word, CHART.iter().copied()).map(|known| format!("did you mean `{known}`?"));
             self.report(codes::EXPECTED, format!("`{word}` is no property of a chart"), help);
         }
+        CHART.iter().for_each(|name| self.want(Want::Option(*name)));
         let name = self.any_word("a property");
         if name.text != "by" {
             self.expect("=");
+        }
+        if name.text == "kind" {
+            self.want(Want::Value { operator: self.operator, option: "kind" });
+        } else {
+            self.want(Want::Column);
         }
         let start = self.peek().start;
         let mut values = vec![self.render_value()];

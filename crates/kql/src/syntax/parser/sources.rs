@@ -2,12 +2,17 @@
 
 use super::Parser;
 use super::lists::Use;
+use crate::syntax::Want;
 use crate::syntax::ast::{Call, Expr, ExprKind, Name, Operator, OperatorKind};
 use crate::syntax::lexer::TokenKind;
+
+/// Operators that may stand in front of the first `|`.
+pub const SOURCE_OPERATORS: &[&str] = &["find", "print", "range", "search", "union"];
 
 impl Parser<'_> {
     /// What stands in front of the first `|`.
     pub(super) fn source(&mut self) -> Expr {
+        self.want(Want::Query);
         let start = self.peek().start;
         if !self.at_source_operator() {
             if self.is_word("macro") && self.ahead_is(1, "-") && self.ahead_word(2) == Some("expand") && self.touches(1) {
@@ -23,7 +28,7 @@ impl Parser<'_> {
     fn at_source_operator(&self) -> bool {
         let next = self.ahead(1);
         match self.word() {
-            Some("union" | "print" | "search" | "find") => !self.ahead_is(1, "=") || self.is_word("print"),
+            Some(word @ ("union" | "print" | "search" | "find")) => !self.ahead_is(1, "=") || word == "print",
             // `range(…)` is a function, `evaluate` and `range` may be tables.
             Some("range") => self.name_length(1) > 0 && self.ahead_word(1 + self.name_length(1)) == Some("from"),
             Some("evaluate" | "invoke") => next.kind == TokenKind::Word,

@@ -2,6 +2,7 @@
 
 use super::lists::Use;
 use super::{Parser, QUERY_LEVELS};
+use crate::syntax::Want;
 use crate::syntax::ast::{
     Expr, ExprKind, Function, LetValue, Parameter, ParameterType, Pattern, PatternCase, Script, Statement, StatementKind, SubPipe,
 };
@@ -10,13 +11,19 @@ impl Parser<'_> {
     /// Statements up to the end of the text, or up to the bracket `close`, which is left.
     pub(super) fn script(&mut self, close: Option<&str>) -> Script {
         let mut statements = Vec::new();
+        let mut fresh = true;
         loop {
+            if fresh {
+                self.want(Want::Statement);
+                self.want(Want::Query);
+            }
             if self.at_end() || close.is_some_and(|sign| self.is(sign)) {
                 return Script { statements };
             }
             let before = self.at;
             statements.push(self.statement());
-            if self.eat(";") {
+            fresh = self.eat(";");
+            if fresh {
                 continue;
             }
             if !self.at_end() && !close.is_some_and(|sign| self.is(sign)) {

@@ -1,0 +1,182 @@
+//! What a query may read: the workspace of a data directory, through its service while that runs, or files.
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use engine::{Engine, FileFormat, FileTable, Folders, Input, Options, Progress, Store, SystemClock};
+use kql::check::TableSchemas;
+use model::{Catalog, ExternalData, QueryEngine, WorkspaceName};
+use workspace::Workspace;
+
+use crate::commands::service::Service;
+
+/// What a query may read.
+#[derive(Default)]
+pub struct Sources {
+    /// Paths, patterns, `name=pattern`, or `-`.
+    pub files: Vec<String>,
+    pub data_dir: Option<PathBuf>,
+    /// Folders that `externaldata` may read.
+    pub external: Vec<PathBuf>,
+    /// Of standard input.
+    pub input_format: Option<FileFormat>,
+}
+
+/// An engine over what a query may read.
+pub struct Opened {
+    pub engine: Arc<dyn QueryEngine>,
+    /// The tables that it has, for completion. Empty where a service does not tell.
+    pub tables: TableSchemas,
+    /// Of the data directory, as long as we read it.
+    _lock: Option<File>,
+}
+
+/// Files that are one table.
+#[derive(Debug)]
+struct Group {
+    name: String,
+    inputs: Vec<Input>,
+}
+
+impl Sources {
+    pub async fn open(&self, options: Options, progress: &Progress) -> anyhow::Result<Opened> {
+        let clock = Arc::new(SystemClock::default());
+        let outside = self.external();
+        let Some(data_dir) = &self.data_dir else {
+            let tables = self.read(progress)?;
+            let known = tables.iter().map(|table| (table.schema().name.as_str().to_owned(), table.schema().columns.clone())).collect();
+            let engine = outside?.into_iter().fold(Engine::new(None, clock, options)?.with_files(tables), Engine::with_external);
+            return Ok(Opened { engine: Arc::new(engine), tables: known, _lock: None });
+        };
+        let path = data_dir.join("lock");
+        let lock = File::open(&path).with_context(|| format!("`{}` is no data directory of a service", data_dir.display()))?;
+        match lock.try_lock() {
+            // What may be read then is for the service to say.
+            Err(TryLockError::WouldBlock) if !self.external.is_empty() => {
+                bail!("a service holds `{}`: what `externaldata` may read stands in its configuration, `external`", data_dir.display())
+            }
+            Err(TryLockError::WouldBlock) => {
+                let service = Service::connect(data_dir).await?;
+                let tables = Service::tables(data_dir).await.unwrap_or_default();
+                return Ok(Opened { engine: Arc::new(service), tables, _lock: None });
+            }
+            Err(TryLockError::Error(cause)) => return Err(cause).with_context(|| format!("cannot lock `{}`", path.display())),
+            Ok(()) => {}
+        }
+        let name = workspace_name(data_dir)?;
+        let (config, disk) = (workspace::WorkspaceConfig::default(), Arc::new(workspace::SystemDisk));
+        let opened = Arc::new(Workspace::open(data_dir, workspace::Options { name, config, id: None, disk, clock: clock.clone() })?);
+        let known = opened.tables().iter().map(|table| (table.name.as_str().to_owned(), table.columns.clone())).collect();
+        let engine = Engine::new(Some(Store { catalog: opened.clone(), snapshots: opened }), clock, options)?;
+        let engine = outside?.into_iter().fold(engine, Engine::with_external);
+        Ok(Opened { engine: Arc::new(engine), tables: known, _lock: Some(lock) })
+    }
+
+    /// The port that `externaldata` reads through, where anything is allowed.
+    fn external(&self) -> anyhow::Result<Option<Arc<dyn ExternalData>>> {
+        if self.external.is_empty() { Ok(None) } else { Ok(Some(Arc::new(Folders::new(&self.external)?))) }
+    }
+
+    fn read(&self, progress: &Progress) -> anyhow::Result<Vec<FileTable>> {
+        let mut groups: Vec<Group> = Vec::new();
+        for file in &self.files {
+            for group in self.groups(file)? {
+                if groups.iter().any(|known| known.name == group.name) {
+                    bail!(
+                        "two files give table `{}`: name one of them, as in `--file other=…`, or read both as one with a pattern, as in `--file '{}=…*'`",
+                        group.name,
+                        group.name
+                    );
+                }
+                groups.push(group);
+            }
+        }
+        groups.iter().map(|group| engine::open_all(&group.name, &group.inputs, progress).map_err(anyhow::Error::from)).collect()
+    }
+
+    /// The tables that one `--file` gives: one a file, or one for all where it has a name.
+    fn groups(&self, file: &str) -> anyhow::Result<Vec<Group>> {
+        let (name, pattern) = match file.split_once('=') {
+            Some((name, pattern)) if is_name(name) && !Path::new(file).exists() => (Some(name), pattern),
+            _ => (None, file),
+        };
+        if pattern == "-" {
+            let format =
+                self.input_format.context("what standard input holds is said by `--input-format`: csv, tsv, ndjson, json or parquet")?;
+            return Ok(vec![Group { name: name.unwrap_or("stdin").to_owned(), inputs: vec![Input::Stdin(format)] }]);
+        }
+        let paths = matching(pattern)?;
+        Ok(match name {
+            Some(name) => vec![Group { name: name.to_owned(), inputs: paths.into_iter().map(Input::File).collect() }],
+            None => paths.into_iter().map(|path| Group { name: engine::table_name(&path), inputs: vec![Input::File(path)] }).collect(),
+        })
+    }
+}
+
+/// The files that a pattern means, sorted; a path that exists means itself.
+fn matching(pattern: &str) -> anyhow::Result<Vec<PathBuf>> {
+    if Path::new(pattern).exists() || !pattern.contains(['*', '?', '[']) {
+        return Ok(vec![PathBuf::from(pattern)]);
+    }
+    let paths = glob::glob(pattern).with_context(|| format!("`{pattern}` is no pattern"))?;
+    let mut found = Vec::new();
+    for path in paths {
+        let path = path.with_context(|| format!("cannot look for `{pattern}`"))?;
+        if path.is_file() {
+            found.push(path);
+        }
+    }
+    if found.is_empty() {
+        bail!("no file is called like `{pattern}`");
+    }
+    Ok(found)
+}
+
+fn is_name(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+/// The one workspace of a data directory.
+fn workspace_name(data_dir: &Path) -> anyhow::Result<WorkspaceName> {
+    let folder = data_dir.join("tables");
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(&folder).with_context(|| format!("cannot read `{}`", folder.display()))? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            names.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    match names.as_slice() {
+        [name] => Ok(WorkspaceName::new(name)),
+        [] => bail!("`{}` holds no workspace", data_dir.display()),
+        _ => bail!("`{}` holds several workspaces: {}", data_dir.display(), names.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(file: &str) -> Result<Vec<(String, usize)>, String> {
+        let sources = Sources { input_format: Some(FileFormat::Csv), ..Sources::default() };
+        let groups = sources.groups(file).map_err(|error| error.to_string())?;
+        Ok(groups.into_iter().map(|group| (group.name, group.inputs.len())).collect())
+    }
+
+    #[test]
+    fn patterns_give_a_table_a_file_and_names_one_for_all() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["a.csv", "b-1.csv.gz", "c.txt"] {
+            std::fs::write(folder.path().join(name), "x\n1\n").unwrap();
+        }
+        let at = |name: &str| folder.path().join(name).display().to_string();
+        assert_eq!(names(&at("*.csv*")).unwrap(), [("a".to_owned(), 1), ("b_1".to_owned(), 1)]);
+        assert_eq!(names(&format!("T={}", at("*.csv*"))).unwrap(), [("T".to_owned(), 2)]);
+        assert_eq!(names(&format!("T={}", at("a.csv"))).unwrap(), [("T".to_owned(), 1)]);
+        assert_eq!(names("-").unwrap(), [("stdin".to_owned(), 1)]);
+        assert_eq!(names("T=-").unwrap(), [("T".to_owned(), 1)]);
+        assert!(names(&at("*.parquet")).unwrap_err().starts_with("no file is called like"));
+    }
+}

@@ -1,0 +1,109 @@
+//! What the endpoints of the query editor share: the workspace's tables as the language sees them, requests and places. Places are in UTF-16
+//! units from the beginning of the text, as JavaScript counts.
+//!
+//! Binding needs room on the stack and time in which nothing else runs: it has a thread that may block.
+
+use std::sync::Arc;
+
+use arrow::record_batch::RecordBatch;
+use kql::bind::Schema;
+use kql::check::{byte_offset, utf16_offset};
+use kql::plan::{Rel, Subquery};
+use kql::syntax::ast::Place;
+use model::{Catalog, Column, StoredFunction, Timestamp};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::call::Call;
+use crate::context::Context;
+use crate::error::ApiError;
+
+/// A text of KQL that somebody is writing.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Text {
+    /// Example: `SecurityIncident | take 10`.
+    pub query: String,
+}
+
+/// A text, and where the cursor is.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TextAt {
+    /// Example: `SecurityIncident | where Sev`.
+    pub query: String,
+    /// UTF-16 units in front of the cursor. Example: `28`.
+    pub position: usize,
+}
+
+impl TextAt {
+    /// The cursor in bytes.
+    pub fn offset(&self) -> usize {
+        byte_offset(&self.query, self.position)
+    }
+}
+
+/// A part of the text, half-open.
+#[derive(Serialize, JsonSchema)]
+pub struct Range {
+    pub start: usize,
+    pub end: usize,
+}
+
+impl Range {
+    pub fn of(text: &str, place: &Place) -> Self {
+        Self { start: utf16_offset(text, place.start), end: utf16_offset(text, place.end) }
+    }
+}
+
+/// The longest text that is looked at; a query is rarely a hundredth of it.
+const LONGEST: usize = 1 << 20;
+
+/// The tables of the workspace.
+pub struct Names(Arc<dyn Catalog>);
+
+impl Schema for Names {
+    fn table(&self, name: &str) -> Option<Vec<Column>> {
+        self.0.table(name).map(|table| table.columns.clone())
+    }
+
+    fn tables(&self) -> Vec<String> {
+        self.0.tables().iter().map(|table| table.name.as_str().to_owned()).collect()
+    }
+
+    fn function(&self, _: &str) -> Option<StoredFunction> {
+        None
+    }
+
+    fn run(&self, _: &Rel, _: &[Subquery]) -> Result<Option<(u32, Vec<RecordBatch>)>, String> {
+        Ok(None)
+    }
+}
+
+/// A request about a text.
+pub trait About: serde::de::DeserializeOwned + Send + 'static {
+    fn text(&self) -> &str;
+}
+
+impl About for Text {
+    fn text(&self) -> &str {
+        &self.query
+    }
+}
+
+impl About for TextAt {
+    fn text(&self) -> &str {
+        &self.query
+    }
+}
+
+/// Reads a request and answers it where blocking is allowed.
+pub async fn answer<R: About, A: Send + 'static>(cx: &Context, mut call: Call, work: fn(R, &Names, Timestamp) -> A) -> Result<A, ApiError> {
+    let request: R = call.json().await?;
+    if request.text().len() > LONGEST {
+        let message = format!("The query is longer than {LONGEST} bytes, which is more than the editor's answers look at.");
+        return Err(ApiError::bad_request("QueryTooLong", message));
+    }
+    let (names, now) = (Names(cx.catalog.clone()), cx.clock.now());
+    tokio::task::spawn_blocking(move || work(request, &names, now)).await.map_err(|error| ApiError::internal(&error))
+}
