@@ -222,8 +222,8 @@ macro_rules! families {
 
 pub mod columns;
 mod patterns;
-mod sieve;
 mod shapes;
+mod sieve;
 mod signatures;
 pub mod terms;
 

@@ -121,10 +121,10 @@ pub fn find(name: &str) -> Option<&'static Plugin> {
 
 mod geo_lookup;
 mod ip_lookup;
-mod timeline;
 mod lookup;
 mod mined;
 pub mod refused;
+mod timeline;
 
 model::register! { PLUGINS: Plugin = PLUGIN;  // alphabetical
     active_users_count,
