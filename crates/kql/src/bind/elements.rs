@@ -283,9 +283,13 @@ impl Binder<'_> {
     }
 }
 
-/// A column of the projection, named as `project` names it.
-pub(super) fn column_name(value: &ast::Expr, at: usize) -> String {
-    naming::name_of(value).unwrap_or_else(|| format!("Column{at}"))
+/// The name that an expression of the projection gives its column; a graph function gives none, also where an aggregate is called so.
+pub(super) fn column_name(value: &ast::Expr) -> Option<String> {
+    match &value.kind {
+        ExprKind::Call(call) if matches!(call.name.text.as_str(), "all" | "any" | "map" | "labels") => None,
+        ExprKind::Call(call) if call.name.text.starts_with("node_") => None,
+        _ => naming::name_of(value),
+    }
 }
 
 /// A placeholder for a property of nodes, under which the binder knows it.

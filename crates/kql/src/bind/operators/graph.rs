@@ -369,17 +369,16 @@ impl Binder<'_> {
             }
         }
         let (mut fields, mut outputs) = (Vec::new(), Vec::new());
-        let mut unnamed = 0;
         for expr in clauses.project {
             let super::extend::Item { names: written, value } = item(expr);
             let bound = self.scalar(value, &mut Cx { graph: Some(&mut elements), ..Cx::constant(env) });
             let bound = self.spread_over(bound, LambdaKind::Map, &mut elements);
             let name = match written.first() {
                 Some(name) => name.text.clone(),
-                None => {
-                    unnamed += usize::from(crate::bind::naming::name_of(value).is_none());
-                    names.unique(&column_name(value, unnamed))
-                }
+                None => match column_name(value) {
+                    Some(name) => names.unique(&name),
+                    None => names.numbered(),
+                },
             };
             let field = self.field(&name, &bound);
             outputs.push((field.id, bound.expr));
