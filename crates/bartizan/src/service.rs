@@ -81,7 +81,8 @@ impl Service {
         }
         let (catalog, writer): (Arc<dyn Catalog>, Arc<dyn TableWriter>) = (workspace.clone(), workspace.clone());
         let rows = engine::Store { catalog: catalog.clone(), snapshots: workspace.clone() };
-        let engine = Arc::new(Engine::new(Some(rows), clock.clone(), engine::Options::default())?);
+        let engine = Engine::new(Some(rows), clock.clone(), engine::Options::default())?;
+        let engine = Arc::new(engine.with_config(config.query.clone(), Some(&data_dir.join("tmp")))?);
 
         // Bound before connect.json is written: with port 0 only the system knows the port.
         let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;

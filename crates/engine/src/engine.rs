@@ -1,6 +1,7 @@
 //! The engine: text in, answer out.
 
 use std::future::Future;
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -14,10 +15,11 @@ use model::{
 };
 use tokio::runtime;
 
+use crate::config::QueryConfig;
 use crate::prepare::prepare;
 use crate::run::{Run, Store};
 use crate::schema::Names;
-use crate::session::{Options, Sessions};
+use crate::session::{Options, Sessions, Temporary};
 
 /// Binding recurses over the query, lowering and planning over the plan; all have limits, and this is room for them.
 const STACK: usize = 32 << 20;
@@ -31,7 +33,20 @@ pub struct Engine {
     store: Option<Store>,
     files: Arc<Vec<Arc<InlineTable>>>,
     clock: Arc<dyn Clock>,
+    config: QueryConfig,
+    options: Options,
+    /// Removed with the engine, whatever of its queries is still on its way out.
+    temporary: Temporary,
     runtime: Option<runtime::Runtime>,
+}
+
+/// What all queries of an engine hold at this moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// Queries of which something still runs or holds memory.
+    pub queries: usize,
+    /// Bytes on disk for what memory cannot hold.
+    pub disk: u64,
 }
 
 /// Why an engine could not be made.
@@ -39,6 +54,8 @@ pub struct Engine {
 pub enum EngineError {
     #[error("cannot start the threads of the engine")]
     Threads(#[source] std::io::Error),
+    #[error("cannot make a folder for what memory cannot hold")]
+    Folder(#[source] std::io::Error),
     #[error("cannot set up the engine")]
     Session(#[source] datafusion::error::DataFusionError),
 }
@@ -53,14 +70,31 @@ impl Engine {
             .enable_all()
             .build()
             .map_err(EngineError::Threads)?;
-        let sessions = Arc::new(Sessions::new(options).map_err(EngineError::Session)?);
-        Ok(Self { sessions, store, files: Arc::default(), clock, runtime: Some(runtime) })
+        let config = QueryConfig::default();
+        let temporary = Temporary::begin(None).map_err(EngineError::Folder)?;
+        let sessions = Arc::new(Sessions::new(options, temporary.path(), config.disk.0).map_err(EngineError::Session)?);
+        Ok(Self { sessions, store, files: Arc::default(), clock, config, options, temporary: temporary, runtime: Some(runtime) })
     }
 
     /// Tables that every query sees, such as files given on the command line.
     pub fn with_files(mut self, files: Vec<InlineTable>) -> Self {
         self.files = Arc::new(files.into_iter().map(Arc::new).collect());
         self
+    }
+
+    /// Other limits than the default ones, and a folder, for this engine alone, for what memory cannot hold; without one it is among the
+    /// system's temporary ones.
+    pub fn with_config(mut self, config: QueryConfig, folder: Option<&Path>) -> Result<Self, EngineError> {
+        if folder.is_some() {
+            self.temporary = Temporary::begin(folder).map_err(EngineError::Folder)?;
+        }
+        self.sessions = Arc::new(Sessions::new(self.options, self.temporary.path(), config.disk.0).map_err(EngineError::Session)?);
+        self.config = config;
+        Ok(self)
+    }
+
+    pub fn load(&self) -> Load {
+        Load { queries: self.sessions.alive(), disk: self.sessions.on_disk() }
     }
 
     fn handle(&self) -> Result<runtime::Handle, QueryError> {
@@ -72,16 +106,26 @@ impl Engine {
 
     fn begin(&self, query: &Query) -> Result<Arc<Run>, QueryError> {
         let runtime = Runtime { now: query.scope.now.unwrap_or_else(|| self.clock.now()) };
-        let (scope, limits) = (query.scope.clone(), query.limits.clone());
-        Ok(Arc::new(Run::new(self.sessions.clone(), self.store.clone(), self.files.clone(), runtime, scope, limits)?))
+        let (scope, limits) = (query.scope.clone(), self.config.settle(&query.limits));
+        let (sessions, store, files) = (self.sessions.clone(), self.store.clone(), self.files.clone());
+        Ok(Arc::new(Run::new(sessions, store, files, runtime, scope, limits, self.config.disk)?))
     }
 
     /// Parses and binds on a thread that may block and has stack to spare.
     async fn bind(&self, run: &Arc<Run>, kql: &str, check: bool) -> Result<Bound, QueryError> {
         let handle = self.handle()?;
         let names = Names { run: run.clone(), handle: (!check).then(|| handle.clone()) };
-        let (text, now) = (kql.to_owned(), run.runtime.now);
-        joined(handle.spawn_blocking(move || bind(&kql::syntax::parse(&text), &names, now)).await)
+        let (text, now, watch) = (kql.to_owned(), run.runtime.now, run.watch.clone());
+        let bound = joined(
+            handle
+                .spawn_blocking(move || {
+                    let _entered = watch.enter();
+                    bind(&kql::syntax::parse(&text), &names, now)
+                })
+                .await,
+        )?;
+        // What the binder wanted to run and could not is told as what it is, not as a mistake in the text.
+        run.failure().map_or(Ok(bound), Err)
     }
 }
 
@@ -115,6 +159,15 @@ impl<T> Drop for Aborting<T> {
     }
 }
 
+/// Ends the query when nobody waits for it any more, whatever it is doing.
+struct Stopping(Arc<Run>);
+
+impl Drop for Stopping {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
 async fn on<T: Send + 'static>(
     handle: &runtime::Handle,
     task: impl Future<Output = Result<T, QueryError>> + Send + 'static,
@@ -134,6 +187,7 @@ impl QueryEngine for Engine {
     async fn query(&self, query: Query) -> Result<Answer, QueryError> {
         let started = self.clock.monotonic();
         let run = self.begin(&query)?;
+        let _stopping = Stopping(run.clone());
         let handle = self.handle()?;
         let work = async {
             let bound = self.bind(&run, &query.kql, false).await?;
@@ -141,12 +195,11 @@ impl QueryEngine for Engine {
             let Some(plan) = bound.plan else { return Err(bound.open.map_or_else(nothing_to_run, |why| QueryError::Wrong(vec![why]))) };
             let render = plan.render.clone();
             let fields: Vec<Field> = plan.root.fields.iter().filter(|field| !field.is_hidden()).cloned().collect();
-            let (rows, bytes) = (query.limits.rows, usize::try_from(query.limits.bytes.0).unwrap_or(usize::MAX));
             let task = {
                 let (run, fields) = (run.clone(), fields.clone());
                 async move {
                     let prepared = prepare(&run, plan).await?;
-                    run.collect_within(&prepared, &fields, rows, bytes).await
+                    run.answer(&prepared, &fields).await
                 }
             };
             let (batches, partial) = on(&handle, task).await?;
@@ -160,7 +213,7 @@ impl QueryEngine for Engine {
         let mut answer = tokio::select! {
             biased;
             () = query.cancel.cancelled() => return Err(QueryError::Cancelled),
-            () = self.clock.sleep(query.limits.time) => return Err(QueryError::Time(query.limits.time)),
+            () = self.clock.sleep(run.limits.time) => return Err(QueryError::Time(run.limits.time)),
             answer = work => answer?,
         };
         let elapsed = self.clock.monotonic().saturating_sub(started);
@@ -169,7 +222,7 @@ impl QueryEngine for Engine {
             elapsed: Span((elapsed.as_nanos() / 100) as i64),
             rows_scanned: scanned.rows,
             bytes_scanned: scanned.bytes,
-            peak_memory: run.session.runtime_env().memory_pool.reserved() as u64,
+            peak_memory: run.peak_memory() as u64,
         };
         Ok(answer)
     }

@@ -8,8 +8,10 @@ use arrow::array::UInt32Array;
 use arrow::compute::take_record_batch;
 use arrow::record_batch::RecordBatch;
 use kql::eval::{EvalError, Runtime};
+use kql::ops::held::Held;
 use kql::ops::{OpState, TableOp};
 use kql::plan::{Expr, Field, Rel};
+use kql::watch;
 use model::QueryError;
 
 use crate::interpret::Body;
@@ -17,6 +19,8 @@ use crate::lower::Tables;
 use crate::unique::{Keys, arrow_error};
 use crate::window::together;
 
+/// Rows after which a loop looks up.
+const SOME: usize = 16 << 10;
 /// Rows that are handed on at a time.
 const BATCH: usize = 8192;
 
@@ -63,7 +67,12 @@ impl TableOp for GroupOp {
 
     fn start(&self, inputs: &[Vec<Field>], _: &[Field], runtime: &Runtime) -> Result<Box<dyn OpState>, EvalError> {
         let fields = inputs.first().map(Vec::as_slice).unwrap_or_default();
-        Ok(Box::new(Collect { keys: Keys::new(&self.keys, fields, runtime)?, body: self.body.clone(), batches: Vec::new(), bytes: 0 }))
+        Ok(Box::new(Collect {
+            keys: Keys::new(&self.keys, fields, runtime)?,
+            body: self.body.clone(),
+            batches: Vec::new(),
+            held: Held::default(),
+        }))
     }
 }
 
@@ -71,12 +80,12 @@ struct Collect {
     keys: Keys,
     body: Arc<Body>,
     batches: Vec<RecordBatch>,
-    bytes: usize,
+    held: Held,
 }
 
 impl OpState for Collect {
     fn push(&mut self, _: usize, batch: &RecordBatch, _: &mut Vec<RecordBatch>) -> Result<(), EvalError> {
-        self.bytes += batch.get_array_memory_size();
+        self.held.add(batch);
         self.batches.push(batch.clone());
         Ok(())
     }
@@ -87,6 +96,7 @@ impl OpState for Collect {
             let mut answers = Vec::new();
             let mut rows = 0;
             for group in groups(&mut self.keys, &whole)? {
+                watch::check()?;
                 let answer = self.body.run(&group)?;
                 rows += answer.num_rows();
                 answers.push(answer);
@@ -101,7 +111,12 @@ impl OpState for Collect {
     }
 
     fn size(&self) -> usize {
-        self.bytes
+        self.held.bytes()
+    }
+
+    fn peak(&self) -> usize {
+        // Laid together; and groups that do not lie together are copied.
+        2 * self.size()
     }
 }
 
@@ -114,6 +129,9 @@ pub(crate) fn groups(keys: &mut Keys, whole: &RecordBatch) -> Result<Vec<RecordB
     let mut index: HashMap<arrow::row::Row<'_>, usize> = HashMap::new();
     let mut members: Vec<Vec<u32>> = Vec::new();
     for (at, row) in rows.iter().enumerate() {
+        if at % SOME == 0 {
+            watch::check()?;
+        }
         let group = *index.entry(row).or_insert_with(|| {
             members.push(Vec::new());
             members.len() - 1

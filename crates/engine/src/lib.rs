@@ -5,12 +5,13 @@
 //! | bind | text → typed plan, names settled by what the query sees | [`kql::bind`], `schema` |
 //! | prepare | subqueries run and become constants; what is used twice is run once | `prepare` |
 //! | lower | typed plan → DataFusion's logical plan, operators of ours as nodes | `lower`, `expr`, `node`, `order` |
-//! | plan, run | DataFusion, with few rules and a memory limit | `session`, `run` |
+//! | plan, run | DataFusion, with few rules, a memory limit and a folder for what exceeds it | `session`, `memory`, `run` |
 //!
 //! Invariants: no SQL; no DataFusion type leaves this crate; whatever the optimizer does, whatever the size of batches and the number of
 //! partitions, a query answers the same.
 
 mod aggregate;
+mod config;
 mod engine;
 mod expr;
 mod files;
@@ -19,7 +20,9 @@ mod grouping;
 mod internal;
 mod interpret;
 mod lower;
+mod memory;
 mod node;
+mod number;
 mod order;
 mod prepare;
 mod range;
@@ -32,7 +35,8 @@ mod unique;
 mod values;
 mod window;
 
-pub use engine::{Engine, EngineError, SystemClock};
+pub use config::QueryConfig;
+pub use engine::{Engine, EngineError, Load, SystemClock};
 pub use files::{FileError, open};
 pub use run::Store;
 pub use session::Options;

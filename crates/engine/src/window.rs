@@ -9,8 +9,10 @@ use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use kql::Value;
 use kql::eval::{EvalError, Evaluator, Runtime};
 use kql::functions::{Args, Column, Prepare};
+use kql::ops::held::Held;
 use kql::ops::{OpState, TableOp};
 use kql::plan::{ColumnId, Expr, ExprKind, Field};
+use kql::watch;
 use kql::windows::Window;
 use model::Type;
 
@@ -68,7 +70,7 @@ impl TableOp for WindowOp {
 
     fn start(&self, inputs: &[Vec<Field>], outputs: &[Field], runtime: &Runtime) -> Result<Box<dyn OpState>, EvalError> {
         let fields = inputs.first().map(Vec::as_slice).unwrap_or_default();
-        Ok(Box::new(Collect { window: self.compile(fields, outputs, runtime)?, batches: Vec::new(), bytes: 0 }))
+        Ok(Box::new(Collect { window: self.compile(fields, outputs, runtime)?, batches: Vec::new(), held: Held::default() }))
     }
 }
 
@@ -123,6 +125,7 @@ impl Compiled {
         let mut batch = batch.clone();
         let added = self.fields.len() - self.steps.len();
         for (step, field) in self.steps.iter().zip(&self.fields[added..]) {
+            watch::check()?;
             let column: ArrayRef = match step {
                 Step::Plain(evaluator) => evaluator.eval(&batch)?,
                 Step::Window { window, args } => {
@@ -147,12 +150,12 @@ impl Compiled {
 struct Collect {
     window: Compiled,
     batches: Vec<RecordBatch>,
-    bytes: usize,
+    held: Held,
 }
 
 impl OpState for Collect {
     fn push(&mut self, _: usize, batch: &RecordBatch, _: &mut Vec<RecordBatch>) -> Result<(), EvalError> {
-        self.bytes += batch.get_array_memory_size();
+        self.held.add(batch);
         self.batches.push(batch.clone());
         Ok(())
     }
@@ -165,7 +168,12 @@ impl OpState for Collect {
     }
 
     fn size(&self) -> usize {
-        self.bytes
+        self.held.bytes()
+    }
+
+    fn peak(&self) -> usize {
+        // Laid together, and a column for each step.
+        2 * self.size()
     }
 }
 

@@ -11,7 +11,7 @@ use model::{Answer, Query, QueryEngine, QueryError};
 use serde_json::{Value as Json, json};
 
 use super::Outcome;
-use super::query::Sources;
+use super::query::{LimitArgs, Sources};
 
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  echo '{\"id\":\"1\",\"query\":\"print x = 1\"}' | bartizan kql run --jsonl")]
@@ -25,6 +25,8 @@ pub struct Args {
     /// A workspace to ask.
     #[arg(long, value_name = "D", conflicts_with = "files")]
     data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    limits: LimitArgs,
     /// Plan without DataFusion's optimizer: every query must answer the same.
     #[arg(long, hide = true)]
     unoptimized: bool,
@@ -40,7 +42,7 @@ pub fn run(args: Args) -> Outcome {
     let defaults = Options::default();
     let options =
         Options { optimize: !args.unoptimized, batch_size: args.batch_size, partitions: args.partitions.unwrap_or(defaults.partitions) };
-    let sources = Sources { files: args.files, data_dir: args.data_dir };
+    let sources = Sources { files: args.files, data_dir: args.data_dir, limits: args.limits };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.block_on(async {
         let opened = sources.open(options).await?;
@@ -99,6 +101,7 @@ fn code(why: &QueryError) -> &'static str {
         QueryError::Rows(_) => "Rows",
         QueryError::Bytes(_) => "Bytes",
         QueryError::Memory(_) => "Memory",
+        QueryError::Disk(_) => "Disk",
         QueryError::Cancelled => "Cancelled",
         QueryError::Run(_) => "Run",
         QueryError::Internal(_) => "Internal",

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use arrow::record_batch::RecordBatch;
-use engine::{Engine, Options, Store, SystemClock};
+use engine::{Engine, Options, QueryConfig, Store, SystemClock};
 use kql::Value;
-use model::{Answer, Query, QueryEngine, QueryError, Type, WorkspaceName};
+use model::{Answer, ByteSize, Query, QueryEngine, QueryError, Span, Type, WorkspaceName};
 use serde_json::Value as Json;
 use workspace::Workspace;
 
@@ -29,9 +29,37 @@ pub struct Args {
     files: Vec<PathBuf>,
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
+    #[command(flatten)]
+    limits: LimitArgs,
     /// The question.
     #[arg(value_name = "KQL")]
     kql: String,
+}
+
+/// Other limits than the default ones, for engines outside the service.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct LimitArgs {
+    /// How long the question may take, such as `90s`. Default: 10 minutes.
+    #[arg(long, value_name = "SPAN")]
+    time: Option<Span>,
+    /// Memory it may hold before it goes on on disk, such as `4GiB`. Default: 1GiB.
+    #[arg(long, value_name = "SIZE")]
+    memory: Option<ByteSize>,
+    /// Disk it may use for what memory cannot hold. Default: 10GiB.
+    #[arg(long, value_name = "SIZE")]
+    disk: Option<ByteSize>,
+}
+
+impl LimitArgs {
+    fn config(&self) -> QueryConfig {
+        let defaults = QueryConfig::default();
+        QueryConfig {
+            time: self.time.unwrap_or(defaults.time),
+            memory: self.memory.unwrap_or(defaults.memory),
+            disk: self.disk.unwrap_or(defaults.disk),
+            ..defaults
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -50,6 +78,7 @@ enum Format {
 pub struct Sources {
     pub files: Vec<PathBuf>,
     pub data_dir: Option<PathBuf>,
+    pub limits: LimitArgs,
 }
 
 /// An engine over what a query may read.
@@ -64,7 +93,7 @@ impl Sources {
         let clock = Arc::new(SystemClock::default());
         let Some(data_dir) = &self.data_dir else {
             let tables = self.files.iter().map(|path| engine::open(path)).collect::<Result<Vec<_>, _>>()?;
-            let engine = Engine::new(None, clock, options)?.with_files(tables);
+            let engine = Engine::new(None, clock, options)?.with_files(tables).with_config(self.limits.config(), None)?;
             return Ok(Opened { engine: Arc::new(engine), _lock: None });
         };
         let path = data_dir.join("lock");
@@ -78,6 +107,7 @@ impl Sources {
         let (config, disk) = (workspace::WorkspaceConfig::default(), Arc::new(workspace::SystemDisk));
         let opened = Arc::new(Workspace::open(data_dir, workspace::Options { name, config, id: None, disk, clock: clock.clone() })?);
         let engine = Engine::new(Some(Store { catalog: opened.clone(), snapshots: opened }), clock, options)?;
+        let engine = engine.with_config(self.limits.config(), Some(&data_dir.join("tmp")))?;
         Ok(Opened { engine: Arc::new(engine), _lock: Some(lock) })
     }
 }
@@ -103,11 +133,18 @@ pub fn run(args: Args) -> Outcome {
     // Without files the question is for this user's own workspace, if there is one; `print 1` needs none.
     let own = || crate::config::default_data_dir(|name| std::env::var(name).ok()).ok().filter(|path| path.join("lock").exists());
     let data_dir = args.data_dir.or_else(|| if args.files.is_empty() { own() } else { None });
-    let sources = Sources { files: args.files, data_dir };
+    let sources = Sources { files: args.files, data_dir, limits: args.limits };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.block_on(async {
         let opened = sources.open(Options::default()).await?;
-        match opened.engine.query(Query::new(args.kql.clone())).await {
+        let query = Query::new(args.kql.clone());
+        let cancel = query.cancel.clone();
+        tokio::spawn(async move {
+            if tokio::signal::ctrl_c().await.is_ok() {
+                cancel.cancel();
+            }
+        });
+        match opened.engine.query(query).await {
             Ok(answer) => {
                 print(&answer, args.format).context("cannot write the answer")?;
                 if let Some(why) = &answer.partial {
