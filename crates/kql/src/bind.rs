@@ -20,9 +20,10 @@ mod source;
 mod spread;
 mod statements;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::rc::Rc;
 
+use hashbrown::HashSet;
 use model::{Column, Diagnostic, DiagnosticKind, Render, StoredFunction, Timestamp, Type};
 
 use crate::eval::Runtime;
@@ -38,6 +39,16 @@ pub trait Schema {
 
     /// Names of all tables, for wildcards, `search`, `find` and "did you mean".
     fn tables(&self) -> Vec<String>;
+
+    /// Whether there is a table of that name; asked much more often than for its columns.
+    fn has_table(&self, name: &str) -> bool {
+        self.table(name).is_some()
+    }
+
+    /// The name of each table, in any order.
+    fn each_table(&self, f: &mut dyn FnMut(&str)) {
+        self.tables().iter().for_each(|name| f(name));
+    }
 
     fn function(&self, name: &str) -> Option<StoredFunction>;
 

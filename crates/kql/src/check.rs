@@ -45,6 +45,14 @@ impl Schema for TableSchemas {
         names
     }
 
+    fn has_table(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    fn each_table(&self, f: &mut dyn FnMut(&str)) {
+        self.0.keys().for_each(|name| f(name));
+    }
+
     fn function(&self, _name: &str) -> Option<StoredFunction> {
         None
     }
