@@ -3,6 +3,7 @@
 mod binding;
 mod check;
 mod corpus;
+mod fuzz;
 mod robustness;
 mod shared;
 mod syntax;
