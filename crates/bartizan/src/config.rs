@@ -33,6 +33,10 @@ pub struct Config {
     /// What speaks to us in its own protocol: listeners and pollers, by kind.
     #[serde(default)]
     pub sources: connectors::SourcesConfig,
+    /// Folders, and beginnings of addresses, that `externaldata` in a query may read; none by default. Example:
+    /// `[/srv/lists, https://lists.example.org/public/]`.
+    #[serde(default)]
+    pub external: Vec<String>,
     #[serde(default)]
     pub outbound: crate::service::http::OutboundConfig,
     #[serde(default)]
@@ -81,6 +85,7 @@ pub fn default() -> Config {
         workspace: Default::default(),
         query: Default::default(),
         sources: Default::default(),
+        external: Vec::new(),
         outbound: Default::default(),
         oncall: Default::default(),
     }

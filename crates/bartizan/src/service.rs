@@ -2,6 +2,7 @@
 
 mod connect;
 mod desk;
+mod external;
 pub mod http;
 mod ingest;
 mod lock;
@@ -81,8 +82,12 @@ impl Service {
         }
         let (catalog, writer): (Arc<dyn Catalog>, Arc<dyn TableWriter>) = (workspace.clone(), workspace.clone());
         let rows = engine::Store { catalog: catalog.clone(), snapshots: workspace.clone() };
-        let engine = Engine::new(Some(rows), clock.clone(), engine::Options::default())?;
-        let engine = Arc::new(engine.with_config(config.query.clone(), Some(&data_dir.join("tmp")))?);
+        let mut engine = Engine::new(Some(rows), clock.clone(), engine::Options::default())?;
+        engine = engine.with_config(config.query.clone(), Some(&data_dir.join("tmp")))?;
+        if !config.external.is_empty() {
+            engine = engine.with_external(Arc::new(external::Allowed::new(&config.external)?));
+        }
+        let engine = Arc::new(engine);
 
         // Bound before connect.json is written: with port 0 only the system knows the port.
         let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;

@@ -4,20 +4,22 @@ use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
 
+use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use kql::bind::{Bound, bind};
 use kql::eval::Runtime;
-use kql::plan::Field;
+use kql::plan::{Field, Rel};
 use kql::syntax::codes::is_tolerated;
 use model::{
-    Answer, Clock, Column, Diagnostic, DiagnosticKind, InlineTable, Query, QueryEngine, QueryError, QueryStats, Span, TableName, Timestamp,
-    Type,
+    Answer, AnswerTable, Clock, Column, Diagnostic, DiagnosticKind, ExternalData, InlineTable, Query, QueryEngine, QueryError, QueryStats,
+    Span, TableName, Timestamp, Type,
 };
 use tokio::runtime;
 
 use crate::config::QueryConfig;
+use crate::files::FileTable;
 use crate::prepare::prepare;
-use crate::run::{Run, Store};
+use crate::run::{Run, Store, size_of_rows};
 use crate::schema::Names;
 use crate::session::{Options, Sessions, Temporary};
 
@@ -31,7 +33,8 @@ const STACK: usize = 32 << 20;
 pub struct Engine {
     sessions: Arc<Sessions>,
     store: Option<Store>,
-    files: Arc<Vec<Arc<InlineTable>>>,
+    files: Arc<Vec<FileTable>>,
+    outside: Option<Arc<dyn ExternalData>>,
     clock: Arc<dyn Clock>,
     config: QueryConfig,
     options: Options,
@@ -73,12 +76,18 @@ impl Engine {
         let config = QueryConfig::default();
         let temporary = Temporary::begin(None).map_err(EngineError::Folder)?;
         let sessions = Arc::new(Sessions::new(options, temporary.path(), config.disk.0).map_err(EngineError::Session)?);
-        Ok(Self { sessions, store, files: Arc::default(), clock, config, options, temporary: temporary, runtime: Some(runtime) })
+        Ok(Self { sessions, store, files: Arc::default(), outside: None, clock, config, options, temporary, runtime: Some(runtime) })
     }
 
     /// Tables that every query sees, such as files given on the command line.
-    pub fn with_files(mut self, files: Vec<InlineTable>) -> Self {
-        self.files = Arc::new(files.into_iter().map(Arc::new).collect());
+    pub fn with_files(mut self, files: impl IntoIterator<Item = impl Into<FileTable>>) -> Self {
+        self.files = Arc::new(files.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Lets `externaldata` read what this port gives; without it the operator is refused.
+    pub fn with_external(mut self, outside: Arc<dyn ExternalData>) -> Self {
+        self.outside = Some(outside);
         self
     }
 
@@ -107,8 +116,8 @@ impl Engine {
     fn begin(&self, query: &Query) -> Result<Arc<Run>, QueryError> {
         let runtime = Runtime { now: query.scope.now.unwrap_or_else(|| self.clock.now()) };
         let (scope, limits) = (query.scope.clone(), self.config.settle(&query.limits));
-        let (sessions, store, files) = (self.sessions.clone(), self.store.clone(), self.files.clone());
-        Ok(Arc::new(Run::new(sessions, store, files, runtime, scope, limits, self.config.disk)?))
+        let (sessions, store, files, outside) = (self.sessions.clone(), self.store.clone(), self.files.clone(), self.outside.clone());
+        Ok(Arc::new(Run::new(sessions, store, files, outside, runtime, scope, limits, self.config.disk)?))
     }
 
     /// Parses and binds on a thread that may block and has stack to spare.
@@ -176,6 +185,35 @@ async fn on<T: Send + 'static>(
     joined((&mut task.0).await)?
 }
 
+/// Columns and rows.
+type Table = (Vec<Column>, Vec<RecordBatch>);
+
+/// Runs relations one after the other; the limits hold for all of them together, and what comes behind one that was cut is left out.
+async fn collect(run: &Run, relations: impl Iterator<Item = Rel>) -> Result<(Vec<Table>, Option<QueryError>), QueryError> {
+    let limits = run.limits;
+    let (mut rows, mut bytes) = (limits.rows, usize::try_from(limits.bytes.0).unwrap_or(usize::MAX));
+    let mut tables = Vec::new();
+    let mut partial = None;
+    for rel in relations {
+        let fields: Vec<Field> = rel.fields.iter().filter(|field| !field.is_hidden()).cloned().collect();
+        let columns: Vec<Column> = fields.iter().map(|field| Column::new(field.name.to_string(), field.ty)).collect();
+        let mut batches = Vec::new();
+        if partial.is_none() {
+            (batches, partial) = run.answer(&rel, &fields, rows, bytes).await?;
+            if matches!(partial, Some(QueryError::Rows(_))) {
+                partial = Some(QueryError::Rows(limits.rows));
+            }
+        }
+        rows = rows.saturating_sub(batches.iter().map(RecordBatch::num_rows).sum());
+        bytes = bytes.saturating_sub(batches.iter().map(size_of_rows).sum());
+        let schema = model::arrow_schema(&columns);
+        let places: Vec<usize> = (0..columns.len()).collect();
+        let batches = batches.iter().map(|batch| crate::values::with_columns(batch, &schema, &places));
+        tables.push((columns, batches.collect::<Result<_, _>>().map_err(crate::lower::broken)?));
+    }
+    Ok((tables, partial))
+}
+
 /// Errors, if there are any.
 fn errors(bound: &Bound) -> Result<(), QueryError> {
     let wrong: Vec<_> = bound.diagnostics.iter().filter(|diagnostic| !is_tolerated(diagnostic.code)).cloned().collect();
@@ -193,22 +231,20 @@ impl QueryEngine for Engine {
             let bound = self.bind(&run, &query.kql, false).await?;
             errors(&bound)?;
             let Some(plan) = bound.plan else { return Err(bound.open.map_or_else(nothing_to_run, |why| QueryError::Wrong(vec![why]))) };
-            let render = plan.render.clone();
-            let fields: Vec<Field> = plan.root.fields.iter().filter(|field| !field.is_hidden()).cloned().collect();
+            let (render, name) = (plan.render.clone(), plan.name.clone());
+            let names: Vec<String> = plan.more.iter().map(|(name, _)| name.clone()).collect();
             let task = {
-                let (run, fields) = (run.clone(), fields.clone());
+                let run = run.clone();
                 async move {
-                    let prepared = prepare(&run, plan).await?;
-                    run.answer(&prepared, &fields).await
+                    let (root, more) = prepare(&run, plan).await?;
+                    collect(&run, std::iter::once(root).chain(more)).await
                 }
             };
-            let (batches, partial) = on(&handle, task).await?;
-            let columns: Vec<Column> = fields.iter().map(|field| Column::new(field.name.to_string(), field.ty)).collect();
-            let schema = model::arrow_schema(&columns);
-            let batches =
-                batches.into_iter().map(|batch| crate::values::with_columns(&batch, &schema, &(0..columns.len()).collect::<Vec<_>>()));
-            let batches = batches.collect::<Result<Vec<_>, _>>().map_err(crate::lower::broken)?;
-            Ok(Answer { columns, batches, render, partial, stats: QueryStats::default() })
+            let (tables, partial) = on(&handle, task).await?;
+            let mut tables = tables.into_iter();
+            let (columns, batches) = tables.next().unwrap_or_default();
+            let more = names.into_iter().zip(tables).map(|(name, (columns, batches))| AnswerTable { name, columns, batches }).collect();
+            Ok(Answer { columns, batches, render, name, more, partial, stats: QueryStats::default() })
         };
         let mut answer = tokio::select! {
             biased;

@@ -32,7 +32,7 @@ pub(crate) fn expr(source: &KqlExpr, runtime: &Runtime) -> Result<Expr, QueryErr
             let types: Vec<Type> = args.iter().map(|arg| arg.ty).collect();
             let constants: Vec<Option<Value>> = args.iter().map(|arg| constant(arg, runtime)).collect();
             let call = Call::prepare(function, &types, &constants, source.ty, runtime.now)
-                .map_err(|why| QueryError::Run(format!("`{}`: {why}", function.name)))?;
+                .map_err(|why| QueryError::Run(format!("`{}`: {why}", function.shown())))?;
             let args = args.iter().map(|arg| expr(arg, runtime)).collect::<Result<Vec<_>, _>>()?;
             Ok(call.call(args))
         }

@@ -5,6 +5,7 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef};
 use arrow::compute::{CastOptions, cast_with_options};
@@ -13,8 +14,9 @@ use arrow::record_batch::RecordBatch;
 use kql::Value;
 use kql::value::cells::Cells;
 use model::{Column, InlineTable, TableSchema, Timestamp, Type, arrow_schema};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value as Json;
+
+use crate::direct::ParquetFile;
 
 /// Why a file is no table.
 #[derive(Debug, thiserror::Error)]
@@ -45,13 +47,27 @@ pub enum FileError {
     },
 }
 
-/// The table in a file, whole in memory.
-pub fn open(path: &Path) -> Result<InlineTable, FileError> {
+/// A table in a file: its rows in memory, or for Parquet the way to them.
+#[derive(Clone, Debug)]
+pub struct FileTable {
+    /// Without rows where they are read when asked for.
+    pub(crate) table: Arc<InlineTable>,
+    pub(crate) parquet: Option<Arc<ParquetFile>>,
+}
+
+impl From<InlineTable> for FileTable {
+    fn from(table: InlineTable) -> Self {
+        Self { table: Arc::new(table), parquet: None }
+    }
+}
+
+/// The table in a file. A Parquet file is read anew by each query, as far as the query needs it; all others are read here.
+pub fn open(path: &Path) -> Result<FileTable, FileError> {
     let extension = path.extension().and_then(|text| text.to_str()).unwrap_or_default().to_ascii_lowercase();
     match extension.as_str() {
-        "csv" => separated(path, b','),
-        "tsv" => separated(path, b'\t'),
-        "json" | "ndjson" | "jsonl" => json(path),
+        "csv" => separated(path, b',').map(FileTable::from),
+        "tsv" => separated(path, b'\t').map(FileTable::from),
+        "json" | "ndjson" | "jsonl" => json(path).map(FileTable::from),
         "parquet" => parquet(path),
         _ => Err(FileError::Format { path: path.to_owned() }),
     }
@@ -233,32 +249,17 @@ fn json_cell(value: Json) -> Cell {
     }
 }
 
-fn parquet(path: &Path) -> Result<InlineTable, FileError> {
-    let bad = |cause| FileError::Parquet { path: path.to_owned(), cause };
-    let file = File::open(path).map_err(read_error(path))?;
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file).map_err(bad)?.build().map_err(bad)?;
-    let mut columns = Vec::new();
-    for field in arrow::record_batch::RecordBatchReader::schema(&reader).fields() {
+fn parquet(path: &Path) -> Result<FileTable, FileError> {
+    let file = ParquetFile::open(path).map_err(|cause| FileError::Parquet { path: path.to_owned(), cause })?;
+    let columns = file.schema().fields().iter().map(|field| {
         let ty = kusto_type(field.data_type());
         let ty =
             ty.ok_or_else(|| FileError::Type { path: path.to_owned(), column: field.name().clone(), ty: field.data_type().clone() })?;
-        columns.push(Column::new(field.name().clone(), ty));
-    }
-    let schema = arrow_schema(&columns);
-    let mut batches = Vec::new();
-    for batch in reader {
-        let layout = |cause| FileError::Layout { path: path.to_owned(), cause };
-        let batch = batch.map_err(layout)?;
-        let arrays = batch
-            .columns()
-            .iter()
-            .zip(&columns)
-            .map(|(array, column)| convert(array, column.ty))
-            .collect::<Result<_, _>>()
-            .map_err(layout)?;
-        batches.push(RecordBatch::try_new(schema.clone(), arrays).map_err(layout)?);
-    }
-    Ok(InlineTable { schema: TableSchema::new(table_name(path), columns), batches })
+        Ok(Column::new(field.name().clone(), ty))
+    });
+    let columns = columns.collect::<Result<_, FileError>>()?;
+    let table = InlineTable { schema: TableSchema::new(table_name(path), columns), batches: Vec::new() };
+    Ok(FileTable { table: Arc::new(table), parquet: Some(Arc::new(file)) })
 }
 
 /// What a foreign column means here.
@@ -277,7 +278,8 @@ fn kusto_type(ty: &DataType) -> Option<Type> {
     })
 }
 
-fn convert(array: &ArrayRef, ty: Type) -> Result<ArrayRef, arrow::error::ArrowError> {
+/// A foreign column as it lies in memory here.
+pub(crate) fn convert(array: &ArrayRef, ty: Type) -> Result<ArrayRef, arrow::error::ArrowError> {
     let safe = CastOptions { safe: true, ..CastOptions::default() };
     let ticks = |unit: &TimeUnit, values: &ArrayRef, epoch: i64| {
         let values = arrow::array::AsArray::as_primitive::<Int64Type>(values);
@@ -287,7 +289,7 @@ fn convert(array: &ArrayRef, ty: Type) -> Result<ArrayRef, arrow::error::ArrowEr
             TimeUnit::Microsecond => n.saturating_mul(10),
             TimeUnit::Nanosecond => n.div_euclid(100),
         };
-        std::sync::Arc::new(values.unary::<_, Int64Type>(|n| scaled(n).saturating_add(epoch))) as ArrayRef
+        Arc::new(values.unary::<_, Int64Type>(|n| scaled(n).saturating_add(epoch))) as ArrayRef
     };
     match array.data_type() {
         DataType::Timestamp(unit, _) => Ok(ticks(unit, &cast_with_options(array, &DataType::Int64, &safe)?, UNIX_EPOCH)),

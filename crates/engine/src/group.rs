@@ -8,7 +8,6 @@ use arrow::array::UInt32Array;
 use arrow::compute::take_record_batch;
 use arrow::record_batch::RecordBatch;
 use kql::eval::{EvalError, Runtime};
-use kql::ops::held::Held;
 use kql::ops::{OpState, TableOp};
 use kql::plan::{Expr, Field, Rel};
 use kql::watch;
@@ -16,8 +15,8 @@ use model::QueryError;
 
 use crate::interpret::Body;
 use crate::lower::Tables;
+use crate::together::{Held, together};
 use crate::unique::{Keys, arrow_error};
-use crate::window::together;
 
 /// Rows after which a loop looks up.
 const SOME: usize = 16 << 10;

@@ -5,6 +5,7 @@
 //! | bind | text → typed plan, names settled by what the query sees | [`kql::bind`], `schema` |
 //! | prepare | subqueries run and become constants; what is used twice is run once | `prepare` |
 //! | lower | typed plan → DataFusion's logical plan, operators of ours as nodes | `lower`, `expr`, `node`, `order` |
+//! | read | tables in files, with what is filtered, computed and grouped right over them | `direct` |
 //! | plan, run | DataFusion, with few rules, a memory limit and a folder for what exceeds it | `session`, `memory`, `run` |
 //!
 //! Invariants: no SQL; no DataFusion type leaves this crate; whatever the optimizer does, whatever the size of batches and the number of
@@ -12,9 +13,12 @@
 
 mod aggregate;
 mod config;
+mod direct;
 mod engine;
 mod expr;
+mod external;
 mod files;
+mod folders;
 mod group;
 mod grouping;
 mod internal;
@@ -31,12 +35,15 @@ mod scalar;
 mod scan;
 mod schema;
 mod session;
+mod sorting;
+mod together;
 mod unique;
 mod values;
 mod window;
 
 pub use config::QueryConfig;
 pub use engine::{Engine, EngineError, Load, SystemClock};
-pub use files::{FileError, open};
+pub use files::{FileError, FileTable, open};
+pub use folders::Folders;
 pub use run::Store;
 pub use session::Options;

@@ -24,6 +24,7 @@ use kql::ops::TableOp;
 use kql::plan::{AggregateCall, ColumnId, Expr as KqlExpr, ExprKind, Field, JoinKind, OrderKey, Rel, RelOp, TableRef};
 use model::{QueryError, Type};
 
+use crate::direct::{self, Readable};
 use crate::expr::{column, constant, expr, named, predicate};
 use crate::group::GroupOp;
 use crate::grouping::SummarizeOp;
@@ -32,14 +33,18 @@ use crate::node::OpNode;
 use crate::number::NumberOp;
 use crate::order::KeepOrder;
 use crate::range::RangeTable;
+use crate::sorting::SortOp;
 use crate::unique::UniqueOp;
 use crate::values::{BatchesTable, null, rows_to_batch, scalar, schema_of};
 use crate::window::WindowOp;
 
-/// Where the rows of a `Scan` come from.
+/// Where the rows of a `Scan` come from. `columns` are the names in the table of `fields`.
 pub(crate) trait Tables {
-    /// `columns` are the names in the table of `fields`.
-    fn source(&self, table: &TableRef, fields: &[Field], columns: &[String]) -> Result<Source, QueryError>;
+    /// The table as it is read directly; nothing where its rows are in memory.
+    fn readable(&self, table: &TableRef, fields: &[Field], columns: &[String]) -> Result<Option<Readable>, QueryError>;
+
+    /// A table whose rows are in memory: columns are named by the ids of the fields asked for.
+    fn source(&self, table: &TableRef, fields: &[Field], columns: &[String]) -> Result<Arc<dyn TableProvider>, QueryError>;
 
     /// Whether the table is known to have no rows.
     fn is_empty(&self, table: &TableRef) -> bool;
@@ -48,20 +53,13 @@ pub(crate) trait Tables {
     fn rows(&self, table: &TableRef, fields: &[Field], columns: &[String]) -> Result<Option<RecordBatch>, QueryError>;
 }
 
-/// A table as DataFusion reads it.
-pub(crate) struct Source {
-    /// Columns are named by the ids of the fields asked for; it may have others, for `condition`.
-    pub provider: Arc<dyn TableProvider>,
-    /// Which of its rows the query may see.
-    pub condition: Option<Expr>,
-}
-
 pub(crate) struct Lowering<'a> {
     pub tables: &'a dyn Tables,
     pub runtime: Runtime,
-    /// Where the order of rows within a group counts, rows are sorted by group first, so that no state of a group is ever put on disk: the
-    /// states would come back in any order. Slower, and needed only where memory is short.
-    pub sorted_groups: bool,
+    /// With operators that hold little and go on on disk: slower, and needed only where memory is short. Where the order of rows within a
+    /// group counts, rows are then sorted by group first, so that no state of a group is ever put on disk: the states would come back in any
+    /// order.
+    pub frugal: bool,
     /// How many columns have been made up.
     temporaries: u32,
     /// How many projections have been made.
@@ -83,7 +81,7 @@ pub(crate) fn broken(why: DataFusionError) -> QueryError {
 
 impl<'a> Lowering<'a> {
     pub(crate) fn new(tables: &'a dyn Tables, runtime: Runtime) -> Self {
-        Self { tables, runtime, sorted_groups: false, temporaries: 0, projections: 0 }
+        Self { tables, runtime, frugal: false, temporaries: 0, projections: 0 }
     }
 
     /// The whole of `rel`: exactly `fields` of it, in order, and its rows in the order it promises. Strings are not null.
@@ -98,15 +96,15 @@ impl<'a> Lowering<'a> {
 
     /// A plan that has at least the fields of `rel`.
     pub(crate) fn lower(&mut self, rel: &Rel, ordered: bool) -> Lowered {
+        let tables = self.tables;
+        let find = |table: &TableRef, fields: &[Field], columns: &[String]| tables.readable(table, fields, columns);
+        if (!self.frugal || is_plain(rel))
+            && let Some(provider) = direct::plan(rel, &self.runtime, &find)?
+        {
+            return scan("direct", provider);
+        }
         match &rel.op {
-            RelOp::Scan { table, columns } => {
-                let source = self.tables.source(table, &rel.fields, columns)?;
-                let scanned = scan(&table.name, source.provider)?;
-                match source.condition {
-                    Some(condition) => Ok(LogicalPlan::Filter(Filter::try_new(condition, Arc::new(scanned)).map_err(broken)?)),
-                    None => Ok(scanned),
-                }
-            }
+            RelOp::Scan { table, columns } => scan(&table.name, self.tables.source(table, &rel.fields, columns)?),
             RelOp::Values { rows } if rel.fields.is_empty() && rows.len() == 1 => {
                 Ok(LogicalPlan::EmptyRelation(EmptyRelation { produce_one_row: true, schema: Arc::new(DFSchema::empty()) }))
             }
@@ -138,7 +136,8 @@ impl<'a> Lowering<'a> {
             RelOp::Join { kind, left, right, on } => self.join(rel, *kind, left, right, on),
             RelOp::Union { inputs, columns } => self.union(rel, inputs, columns, ordered),
             RelOp::Sort { input, .. } if !ordered => self.lower(input, false),
-            RelOp::Sort { input, keys } => self.sort(input, keys, None),
+            RelOp::Sort { input, keys } if self.frugal => self.sort(input, keys, None),
+            RelOp::Sort { input, keys } => self.sort_all(input, keys),
             RelOp::Take { input, count } => self.take(input, count),
             RelOp::Window { input, exprs } => {
                 let op: Arc<dyn TableOp> = Arc::new(WindowOp::new(&input.fields, &rel.fields, exprs.clone()));
@@ -177,7 +176,7 @@ impl<'a> Lowering<'a> {
         let ordered = aggregates.iter().any(|call| reads_order(call.function.name));
         let promised = promises(input);
         let mut lowered = self.lower(input, ordered)?;
-        let sorted = self.sorted_groups && promised && ordered && !keys.is_empty();
+        let sorted = self.frugal && promised && ordered && !keys.is_empty();
         let place = ColumnId(PLACES - self.temporaries);
         if sorted {
             self.temporaries += 1;
@@ -256,7 +255,7 @@ impl<'a> Lowering<'a> {
             types,
             constants,
             call.ty,
-            promised && !self.sorted_groups && reads_order(call.function.name),
+            promised && !self.frugal && reads_order(call.function.name),
         ))
     }
 
@@ -272,8 +271,8 @@ impl<'a> Lowering<'a> {
         let mut lefts = Vec::new();
         let mut rights = Vec::new();
         for (l, r) in on {
-            lefts.push(self.join_key(l)?);
-            rights.push(self.join_key(r)?);
+            lefts.push(self.join_key(l, left)?);
+            rights.push(self.join_key(r, right)?);
         }
         let (left_plan, left_keys) = self.with_computed(left_plan, lefts)?;
         let (right_plan, right_keys) = self.with_computed(right_plan, rights)?;
@@ -313,9 +312,10 @@ impl<'a> Lowering<'a> {
         project(joined, rel.fields.iter().map(filled).collect())
     }
 
-    fn join_key(&self, key: &KqlExpr) -> Result<Expr, QueryError> {
+    fn join_key(&self, key: &KqlExpr, side: &Rel) -> Result<Expr, QueryError> {
         let lowered = expr(key, &self.runtime)?;
-        Ok(if key.ty == Type::String { text(lowered) } else { lowered })
+        let filled = matches!(key.kind, ExprKind::Column(id) if is_filled(side, id));
+        Ok(if key.ty == Type::String && !filled { text(lowered) } else { lowered })
     }
 
     /// `input` with further columns for those of `exprs` that are none yet; and the columns.
@@ -383,6 +383,37 @@ impl<'a> Lowering<'a> {
         }
     }
 
+    /// Sorts without an end, by an operator of ours: DataFusion's compares texts, ours the ranks of the few that are distinct.
+    fn sort_all(&mut self, input: &Rel, keys: &[OrderKey]) -> Lowered {
+        let lowered = self.lower(input, promises(input))?;
+        let mut keys = keys.to_vec();
+        let known = |key: &&OrderKey| key.expr.columns().iter().all(|id| input.fields.iter().any(|field| field.id == *id));
+        keys.extend(input.order.iter().filter(known).cloned());
+        keys.extend(group_keys(input).into_iter().map(|field| OrderKey {
+            expr: KqlExpr::column(field),
+            ascending: true,
+            nulls_first: true,
+        }));
+        let op: Arc<dyn TableOp> = Arc::new(SortOp { keys });
+        OpNode::plan(op, self.runtime, vec![lowered], vec![input.fields.clone()], input.fields.clone()).map_err(broken)
+    }
+
+    /// A union of nothing but tables that are read directly.
+    fn is_union_of_files(&self, rel: &Rel) -> Result<bool, QueryError> {
+        let inputs = match &rel.op {
+            RelOp::Project { input, .. } => return self.is_union_of_files(input),
+            RelOp::Union { inputs, .. } => inputs,
+            _ => return Ok(false),
+        };
+        for input in inputs {
+            let Some((table, fields, columns)) = direct::bottom(input) else { return Ok(false) };
+            if self.tables.readable(table, fields, columns)?.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     fn sort(&mut self, input: &Rel, keys: &[OrderKey], fetch: Option<usize>) -> Lowered {
         let lowered = self.lower(input, promises(input))?;
         let mut sources = Vec::new();
@@ -420,11 +451,25 @@ impl<'a> Lowering<'a> {
             None => return Err(QueryError::Run("the number of rows to take is no constant".to_owned())),
         };
         if let RelOp::Sort { input: unsorted, keys } = &input.op {
+            if self.is_union_of_files(unsorted)?
+                && let Some(narrowed) = top_of_each(unsorted, keys, count)
+            {
+                return self.sort(&narrowed, keys, Some(count));
+            }
             return self.sort(unsorted, keys, Some(count));
         }
         let lowered = self.lower(input, promises(input))?;
         let fetch = i64::try_from(count).unwrap_or(i64::MAX);
         Ok(LogicalPlan::Limit(Limit { skip: None, fetch: Some(Box::new(lit(fetch))), input: Arc::new(lowered) }))
+    }
+}
+
+/// A table with nothing over it but filters and computed columns: nothing that is grouped or sorted while it is read.
+fn is_plain(rel: &Rel) -> bool {
+    match &rel.op {
+        RelOp::Scan { .. } => true,
+        RelOp::Filter { input, .. } | RelOp::Project { input, .. } => is_plain(input),
+        _ => false,
     }
 }
 
@@ -440,6 +485,56 @@ fn group_keys(rel: &Rel) -> Vec<&Field> {
             }
             _ => return Vec::new(),
         };
+    }
+}
+
+/// A union of the first rows of each input, where the first rows of all are asked for: a table then reads whole only those.
+fn top_of_each(rel: &Rel, keys: &[OrderKey], count: usize) -> Option<Rel> {
+    if let RelOp::Project { input, exprs } = &rel.op {
+        // Columns that are handed on, such as the names that a union gives to its inputs.
+        let keys = keys.iter().map(|key| {
+            let ExprKind::Column(id) = key.expr.kind else { return None };
+            let at = rel.fields.iter().position(|field| field.id == id)?;
+            Some(OrderKey { expr: exprs.get(at)?.clone(), ..key.clone() })
+        });
+        let input = top_of_each(input, &keys.collect::<Option<Vec<_>>>()?, count)?;
+        return Some(Rel { op: RelOp::Project { input: Box::new(input), exprs: exprs.clone() }, ..rel.clone() });
+    }
+    let RelOp::Union { inputs, columns } = &rel.op else { return None };
+    if !rel.order.is_empty() || inputs.iter().any(|input| !input.order.is_empty()) {
+        return None;
+    }
+    let narrowed = inputs.iter().zip(columns).map(|(input, exprs)| {
+        let keys = keys.iter().map(|key| {
+            let ExprKind::Column(id) = key.expr.kind else { return None };
+            let at = rel.fields.iter().position(|field| field.id == id)?;
+            let expr = exprs.get(at).filter(|expr| matches!(expr.kind, ExprKind::Column(_)) && expr.ty == key.expr.ty)?;
+            Some(OrderKey { expr: expr.clone(), ..key.clone() })
+        });
+        let keys = keys.collect::<Option<Vec<_>>>()?;
+        let sorted = Rel {
+            op: RelOp::Sort { input: Box::new(input.clone()), keys: keys.clone() },
+            fields: input.fields.clone(),
+            order: keys.clone(),
+            serialized: true,
+        };
+        let count = KqlExpr::constant(Value::Long(i64::try_from(count).ok()?));
+        Some(Rel { op: RelOp::Take { input: Box::new(sorted), count }, fields: input.fields.clone(), order: Vec::new(), serialized: false })
+    });
+    let inputs = narrowed.collect::<Option<Vec<_>>>()?;
+    Some(Rel { op: RelOp::Union { inputs, columns: columns.clone() }, ..rel.clone() })
+}
+
+/// Whether a column of strings has no null in it: tables have none, functions may give some.
+fn is_filled(rel: &Rel, id: ColumnId) -> bool {
+    match &rel.op {
+        RelOp::Scan { .. } => true,
+        RelOp::Filter { input, .. } | RelOp::Sort { input, .. } | RelOp::Take { input, .. } => is_filled(input, id),
+        RelOp::Project { input, exprs } => {
+            let source = rel.fields.iter().position(|field| field.id == id).and_then(|at| exprs.get(at));
+            matches!(source.map(|source| &source.kind), Some(ExprKind::Column(from)) if is_filled(input, *from))
+        }
+        _ => false,
     }
 }
 

@@ -7,7 +7,7 @@
 //!   the next, so together they get half, in even parts;
 //! - what operators do not say: a hash or cross join lays its build side together while the parts are still there, so it is charged twice;
 //! - the most that was ever held, for the statistics of the answer;
-//! - who was refused last, so that a hash join can be tried again as a merge of sorted inputs, which needs no memory to speak of;
+//! - who was refused last, so that a query can be tried again with operators that go on on disk: joins as merges of sorted inputs;
 //! - whether anything of the query is still alive: the pool dies with its last operator.
 
 use std::fmt;
@@ -22,6 +22,9 @@ const TWICE: [&str; 2] = [HASH_JOIN, "CrossJoin"];
 
 /// Sorts that merge their runs.
 const MERGE: &str = "ExternalSorterMerge";
+
+/// Operators of ours that hold all they sort or group: quick, and replaced by DataFusion's where memory is short.
+const IN_MEMORY: [&str; 2] = ["sort", "direct"];
 
 /// The build side of a hash join.
 const HASH_JOIN: &str = "HashJoinInput";
@@ -77,9 +80,9 @@ impl QueryPool {
         self.peak.load(Ordering::Relaxed)
     }
 
-    /// Whether it was a hash join that got no more, last of all.
-    pub(crate) fn refused_hash_join(&self) -> bool {
-        self.shares().refused.as_deref().is_some_and(|name| name.starts_with(HASH_JOIN))
+    /// Whether it was an operator that got no more, last of all, whose work another can do on disk.
+    pub(crate) fn refused_frugal(&self) -> bool {
+        self.shares().refused.as_deref().is_some_and(|name| name.starts_with(HASH_JOIN) || IN_MEMORY.contains(&name))
     }
 
     fn note(&self, shares: &Shares) {
@@ -218,7 +221,7 @@ mod tests {
         let join = MemoryConsumer::new("HashJoinInput[0]").register(&pool);
         join.try_grow(500).unwrap();
         assert!(join.try_grow(1).is_err());
-        assert!(pool.downcast_ref::<QueryPool>().unwrap().refused_hash_join());
+        assert!(pool.downcast_ref::<QueryPool>().unwrap().refused_frugal());
         join.free();
         assert_eq!(pool.reserved(), 0);
     }

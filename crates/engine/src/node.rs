@@ -71,6 +71,10 @@ impl OpNode {
     fn is_passed(&self, id: ColumnId) -> bool {
         self.op.passes(id) && self.takes.iter().flatten().any(|field| field.id == id)
     }
+
+    fn is_handed_on(&self, id: ColumnId) -> bool {
+        self.op.hands_on(id) && self.takes.iter().flatten().any(|field| field.id == id)
+    }
 }
 
 impl fmt::Debug for OpNode {
@@ -136,8 +140,8 @@ impl UserDefinedLogicalNodeCore for OpNode {
             .zip(&inputs)
             .map(|(fields, input)| fields.iter().filter(|field| has(input, field.id)).cloned().collect())
             .collect();
-        // A passed field that is no longer there was not wanted by anyone above.
-        let gone = |id: ColumnId| self.is_passed(id) && !takes.iter().flatten().any(|field| field.id == id);
+        // A field handed on that is no longer there was not wanted by anyone above.
+        let gone = |id: ColumnId| self.is_handed_on(id) && !takes.iter().flatten().any(|field| field.id == id);
         let gives: Vec<Field> = self.gives.iter().filter(|field| !gone(field.id)).cloned().collect();
         let schema = Arc::new(DFSchema::try_from(schema_of(&gives).as_ref().clone())?);
         Ok(Self { op: self.op.clone(), runtime: self.runtime, watch: self.watch.clone(), inputs, takes, gives, schema })
@@ -148,7 +152,7 @@ impl UserDefinedLogicalNodeCore for OpNode {
         let wanted: HashSet<ColumnId> = wanted.iter().filter_map(|&index| self.gives.get(index)).map(|field| field.id).collect();
         let needs = |field: &Field| {
             let given = self.gives.iter().any(|given| given.id == field.id);
-            reads.contains(&field.id) || (given && (wanted.contains(&field.id) || !self.is_passed(field.id)))
+            reads.contains(&field.id) || (given && (wanted.contains(&field.id) || !self.is_handed_on(field.id)))
         };
         let children = self.inputs.iter().zip(&self.takes).map(|(input, fields)| {
             let mut indices: Vec<usize> = fields
@@ -287,6 +291,7 @@ impl ExecutionPlan for OpExec {
             handed: 0,
             made: 0,
             schema: schema.clone(),
+            finishing: false,
             finished: false,
             name: self.op.name(),
         };
@@ -311,6 +316,7 @@ struct Running {
     /// Bytes of `out`.
     made: usize,
     schema: SchemaRef,
+    finishing: bool,
     finished: bool,
     name: &'static str,
 }
@@ -335,6 +341,10 @@ impl Running {
                     },
                     None => {
                         self.finish()?;
+                        if !self.finished && self.out.is_empty() {
+                            // Long work without an answer yet: whoever wants to stop it can do so here.
+                            tokio::task::yield_now().await;
+                        }
                         continue;
                     }
                 }
@@ -361,14 +371,20 @@ impl Running {
         Ok(self.reservation.try_resize(self.state.size() + self.made)?)
     }
 
-    /// Tells the operator that there are no more rows.
+    /// Tells the operator that there are no more rows; again, until it has given all it has.
     fn finish(&mut self) -> Result<()> {
-        self.reservation.try_resize(self.state.peak())?;
-        let mut made = Vec::new();
-        self.watched(|state| state.finish(&mut made))?;
-        self.finished = true;
+        if !self.finishing {
+            self.finishing = true;
+            self.reservation.try_resize(self.state.peak())?;
+        }
+        let (mut made, mut last) = (Vec::new(), true);
+        self.watched(|state| {
+            last = state.finish_some(&mut made)?;
+            Ok(())
+        })?;
+        self.finished = last;
         self.take(made)?;
-        Ok(self.reservation.try_resize(self.state.size() + self.made)?)
+        self.reservation.try_resize(self.state.size() + self.made)
     }
 
     fn watched(&mut self, work: impl FnOnce(&mut dyn OpState) -> Result<(), EvalError>) -> Result<()> {

@@ -14,10 +14,11 @@ use model::{QueryError, Type};
 
 use crate::run::Run;
 
-/// The plan's relation with nothing left to run first.
-pub(crate) async fn prepare(run: &Run, plan: Plan) -> Result<Rel, QueryError> {
+/// The plan's relations with nothing left to run first: the answer, then the further results.
+pub(crate) async fn prepare(run: &Run, plan: Plan) -> Result<(Rel, Vec<Rel>), QueryError> {
     let mut uses = HashMap::new();
-    let relations = plan.subqueries.iter().map(|subquery| &subquery.rel).chain([&plan.root]);
+    let further = plan.more.iter().map(|(_, rel)| rel);
+    let relations = plan.subqueries.iter().map(|subquery| &subquery.rel).chain([&plan.root]).chain(further);
     for rel in relations {
         count(rel, 1, &mut uses);
     }
@@ -27,7 +28,9 @@ pub(crate) async fn prepare(run: &Run, plan: Plan) -> Result<Rel, QueryError> {
         let batches = run.collect(&rel, if subquery.kind == SubqueryKind::Scalar { 1 } else { usize::MAX }).await?;
         preparing.subqueries.push(answer(&batches, &rel.fields, subquery.kind, subquery.ty));
     }
-    preparing.rel(plan.root).await
+    let root = preparing.rel(plan.root).await?;
+    let more = preparing.rels(plan.more.into_iter().map(|(_, rel)| rel).collect()).await?;
+    Ok((root, more))
 }
 
 /// How often each shared relation is used. What a group's body uses, it uses many times.

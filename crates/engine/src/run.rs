@@ -11,16 +11,20 @@ use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::{ExecutionPlan, metrics::MetricValue};
 use futures::StreamExt;
+use kql::bind::External;
 use kql::eval::{EvalError, Runtime};
-use kql::ops::held::{Held, compacted, size_of_rows};
+pub(crate) use kql::ops::held::size_of_rows;
+use kql::ops::held::{Held, compacted};
 use kql::plan::{Field, Rel, TableRef};
 use kql::watch::Watch;
-use model::{ByteSize, Catalog, InlineTable, QueryError, Scope, TableName};
+use model::{ByteSize, Catalog, ExternalData, InlineTable, QueryError, Scope, TableName};
 use tokio_util::sync::CancellationToken;
 use workspace::{Snapshot, Snapshots};
 
 use crate::config::Settled;
-use crate::lower::{Lowering, Source, Tables, broken};
+use crate::direct::{ParquetFile, Parts, Readable, ScanColumn};
+use crate::files::FileTable;
+use crate::lower::{Lowering, Tables, broken};
 use crate::scan;
 use crate::session::Sessions;
 use crate::values::BatchesTable;
@@ -46,7 +50,9 @@ pub(crate) struct Run {
     pub stop: CancellationToken,
     pub store: Option<Store>,
     /// Tables that exist besides those of the workspace and the scope.
-    pub files: Arc<Vec<Arc<InlineTable>>>,
+    pub files: Arc<Vec<FileTable>>,
+    /// What `externaldata` may read, where it may.
+    pub outside: Option<Arc<dyn ExternalData>>,
     state: Mutex<State>,
 }
 
@@ -58,6 +64,8 @@ struct State {
     failure: Option<QueryError>,
     /// Each table is read at one moment, however often the query names it.
     snapshots: HashMap<String, Arc<Snapshot>>,
+    /// What was read from outside: once, however often the query names it.
+    external: HashMap<External, u32>,
     read: BTreeSet<TableName>,
     scanned: Scanned,
 }
@@ -99,7 +107,8 @@ impl Run {
     pub(crate) fn new(
         sessions: Arc<Sessions>,
         store: Option<Store>,
-        files: Arc<Vec<Arc<InlineTable>>>,
+        files: Arc<Vec<FileTable>>,
+        outside: Option<Arc<dyn ExternalData>>,
         runtime: Runtime,
         scope: Scope,
         limits: Settled,
@@ -109,7 +118,7 @@ impl Run {
         let session = sessions.session(memory).map_err(broken)?;
         let store = if scope.inline_only { None } else { store };
         let (watch, stop) = (Watch::new(memory), CancellationToken::new());
-        Ok(Self { sessions, session, runtime, scope, limits, disk, watch, stop, store, files, state: Mutex::default() })
+        Ok(Self { sessions, session, runtime, scope, limits, disk, watch, stop, store, files, outside, state: Mutex::default() })
     }
 
     /// Ends the query, wherever it is.
@@ -137,7 +146,16 @@ impl Run {
     }
 
     pub(crate) fn inline(&self, name: &str) -> Option<&Arc<InlineTable>> {
-        self.scope.tables.iter().chain(self.files.iter()).find(|table| table.schema.name.as_str() == name)
+        let files = self.files.iter().map(|file| &file.table);
+        self.scope.tables.iter().chain(files).find(|table| table.schema.name.as_str() == name)
+    }
+
+    /// The Parquet file behind a table, where there is one.
+    fn parquet(&self, name: &str) -> Option<&Arc<ParquetFile>> {
+        if self.scope.tables.iter().any(|table| table.schema.name.as_str() == name) {
+            return None;
+        }
+        self.files.iter().find(|file| file.table.schema.name.as_str() == name)?.parquet.as_ref()
     }
 
     /// The query has named a table of the workspace.
@@ -178,10 +196,15 @@ impl Run {
         Ok(self.collect_within(rel, &rel.fields, rows, usize::MAX).await?.0.batches)
     }
 
-    /// The answer: `fields` of a prepared relation, and why rows are missing when a limit of the answer was met.
-    pub(crate) async fn answer(&self, rel: &Rel, fields: &[Field]) -> Result<(Vec<RecordBatch>, Option<QueryError>), QueryError> {
-        let bytes = usize::try_from(self.limits.bytes.0).unwrap_or(usize::MAX);
-        let (rows, stopped) = self.collect_within(rel, fields, self.limits.rows, bytes).await?;
+    /// At most `rows` rows and `bytes` bytes of an answer: `fields` of a prepared relation, and why rows are missing when a limit was met.
+    pub(crate) async fn answer(
+        &self,
+        rel: &Rel,
+        fields: &[Field],
+        rows: usize,
+        bytes: usize,
+    ) -> Result<(Vec<RecordBatch>, Option<QueryError>), QueryError> {
+        let (rows, stopped) = self.collect_within(rel, fields, rows, bytes).await?;
         Ok((rows.batches, stopped))
     }
 
@@ -193,14 +216,14 @@ impl Run {
         bytes: usize,
     ) -> Result<(Rows, Option<QueryError>), QueryError> {
         let first = self.attempt(&self.session, false, rel, fields, rows, bytes).await;
-        let hash_join = || Sessions::pool(&self.session).is_some_and(|pool| pool.refused_hash_join());
+        let frugal = || Sessions::pool(&self.session).is_some_and(|pool| pool.refused_frugal());
         match first {
             // Nothing of the first attempt has been seen by anybody, and no statement of the language has effects.
             Err(Failed::Reordered) => {
                 tracing::debug!("groups are made again, of rows sorted by group");
             }
-            Err(Failed::With(QueryError::Memory(_))) if hash_join() => {
-                tracing::debug!("a join is run again, as a merge of sorted inputs");
+            Err(Failed::With(QueryError::Memory(_))) if frugal() => {
+                tracing::debug!("run again, with operators that go on on disk");
             }
             Err(Failed::With(why)) => return Err(why),
             Ok(done) => return Ok(done),
@@ -224,7 +247,7 @@ impl Run {
         let plan = {
             let _entered = self.watch.enter();
             let mut lowering = Lowering::new(self, self.runtime);
-            lowering.sorted_groups = frugal;
+            lowering.frugal = frugal;
             lowering.answer(rel, fields)?
         };
         let failed = |why| self.failed(why);
@@ -267,9 +290,32 @@ impl Run {
     /// Runs a prepared relation and keeps its rows; gives the number by which a scan finds them.
     pub(crate) async fn keep(&self, rel: &Rel) -> Result<u32, QueryError> {
         let (rows, _) = self.collect_within(rel, &rel.fields, usize::MAX, usize::MAX).await?;
+        Ok(self.keep_rows(rel.fields.clone(), rows))
+    }
+
+    fn keep_rows(&self, fields: Vec<Field>, rows: Rows) -> u32 {
         let mut state = self.state();
-        state.computed.push(Kept { fields: rel.fields.clone(), rows: rows.batches, _memory: rows.memory });
-        Ok(u32::try_from(state.computed.len() - 1).unwrap_or(u32::MAX))
+        state.computed.push(Kept { fields, rows: rows.batches, _memory: rows.memory });
+        u32::try_from(state.computed.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    /// Reads what `externaldata` asks for and keeps it.
+    pub(crate) async fn external(&self, outside: &dyn ExternalData, wanted: &External) -> Result<u32, String> {
+        if let Some(number) = self.state().external.get(wanted) {
+            return Ok(*number);
+        }
+        let (fields, batches) = crate::external::read(outside, wanted).await?;
+        let memory = MemoryConsumer::new("externaldata").register(&self.session.runtime_env().memory_pool);
+        let mut held = Held::default();
+        batches.iter().for_each(|batch| drop(held.add(batch)));
+        memory.try_grow(held.bytes()).map_err(|why| {
+            let why = self.failed(why);
+            self.fail(why.clone());
+            why.to_string()
+        })?;
+        let number = self.keep_rows(fields, Rows { batches, memory });
+        self.state().external.insert(wanted.clone(), number);
+        Ok(number)
     }
 
     pub(crate) fn kept(&self, number: u32) -> Option<(Vec<Field>, Vec<RecordBatch>)> {
@@ -324,15 +370,15 @@ fn reordered(plan: &Arc<dyn ExecutionPlan>) -> bool {
 
 fn leaves(plan: &Arc<dyn ExecutionPlan>, read: &mut Scanned) {
     let children = plan.children();
-    if children.is_empty() {
-        if let Some(metrics) = plan.metrics() {
-            read.rows += metrics.output_rows().unwrap_or(0) as u64;
-            for metric in metrics.iter() {
-                if let MetricValue::Count { name, count } = metric.value()
-                    && name == "bytes_scanned"
-                {
-                    read.bytes += count.value() as u64;
-                }
+    if children.is_empty()
+        && let Some(metrics) = plan.metrics()
+    {
+        read.rows += metrics.output_rows().unwrap_or(0) as u64;
+        for metric in metrics.iter() {
+            match metric.value() {
+                MetricValue::Count { name, count } if name == "rows_scanned" => read.rows += count.value() as u64,
+                MetricValue::Count { name, count } if name == "bytes_scanned" => read.bytes += count.value() as u64,
+                _ => {}
             }
         }
     }
@@ -342,19 +388,33 @@ fn leaves(plan: &Arc<dyn ExecutionPlan>, read: &mut Scanned) {
 }
 
 impl Tables for Run {
-    fn source(&self, table: &TableRef, fields: &[Field], columns: &[String]) -> Result<Source, QueryError> {
-        if let Some(rows) = self.rows_of(table, fields, columns)? {
-            let provider: Arc<dyn TableProvider> = Arc::new(BatchesTable::new(crate::values::schema_of(fields), rows));
-            return Ok(Source { provider, condition: None });
+    fn readable(&self, table: &TableRef, fields: &[Field], columns: &[String]) -> Result<Option<Readable>, QueryError> {
+        if table.computed.is_some() {
+            return Ok(None);
         }
-        let store = self.store.as_ref().ok_or_else(|| QueryError::Internal(format!("there is no table `{}` here", table.name)))?;
+        if let Some(file) = self.parquet(&table.name) {
+            let mut parts = Parts::default();
+            parts.add(file, Vec::new());
+            let columns = columns.iter().zip(fields).map(|(name, field)| ScanColumn::of_file(name, field.ty)).collect();
+            return Ok(Some(Readable { parts, columns, hidden: Vec::new(), conditions: Vec::new() }));
+        }
+        let Some(store) = self.store.as_ref().filter(|_| self.inline(&table.name).is_none()) else { return Ok(None) };
         let snapshot = self.snapshot(store, &table.name).ok_or_else(|| QueryError::Run(format!("there is no table `{}`", table.name)))?;
-        scan::source(snapshot, fields, columns, &self.scope)
+        scan::readable(&snapshot, fields, columns, &self.scope, &self.sessions.footers).map(Some)
+    }
+
+    fn source(&self, table: &TableRef, fields: &[Field], columns: &[String]) -> Result<Arc<dyn TableProvider>, QueryError> {
+        let rows = self.rows_of(table, fields, columns)?;
+        let rows = rows.ok_or_else(|| QueryError::Internal(format!("there is no table `{}` here", table.name)))?;
+        Ok(Arc::new(BatchesTable::new(crate::values::schema_of(fields), rows)))
     }
 
     fn is_empty(&self, table: &TableRef) -> bool {
         if let Some(number) = table.computed {
             return self.kept(number).is_some_and(|(_, batches)| batches.iter().all(|batch| batch.num_rows() == 0));
+        }
+        if self.parquet(&table.name).is_some() {
+            return false;
         }
         if let Some(inline) = self.inline(&table.name) {
             return inline.batches.iter().all(|batch| batch.num_rows() == 0);
@@ -379,6 +439,8 @@ impl Run {
             let place = |column: &String| known.iter().position(|field| field.id.to_string() == *column || *field.name == **column);
             let places: Vec<Option<usize>> = columns.iter().map(place).collect();
             scan::rename(&batches, fields, |_, index| places.get(index).copied().flatten())
+        } else if self.parquet(&table.name).is_some() {
+            return Ok(None);
         } else if let Some(inline) = self.inline(&table.name) {
             scan::rename(&inline.batches, fields, |batch, index| columns.get(index).and_then(|name| batch.schema_ref().index_of(name).ok()))
         } else {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
-use kql::bind::Schema;
+use kql::bind::{External, Schema};
 use kql::plan::{Plan, Rel, Subquery};
 use model::{Column, QueryError, StoredFunction};
 use tokio::runtime::Handle;
@@ -37,8 +37,8 @@ impl Schema for Names {
     }
 
     fn tables(&self) -> Vec<String> {
-        let inline = self.run.scope.tables.iter().chain(self.run.files.iter()).map(|table| table.schema.name.as_str().to_owned());
-        let mut names: Vec<String> = inline.collect();
+        let files = self.run.files.iter().map(|file| &file.table);
+        let mut names: Vec<String> = self.run.scope.tables.iter().chain(files).map(|table| table.schema.name.as_str().to_owned()).collect();
         if let Some(store) = &self.run.store {
             names.extend(store.catalog.tables().iter().map(|table| table.name.as_str().to_owned()));
         }
@@ -51,13 +51,19 @@ impl Schema for Names {
         self.run.scope.functions.iter().find(|function| function.name == name).map(|function| function.as_ref().clone())
     }
 
+    fn external(&self, wanted: &External) -> Result<Option<u32>, String> {
+        let (Some(handle), Some(outside)) = (&self.handle, &self.run.outside) else { return Ok(None) };
+        // Binding runs on a thread that may block.
+        handle.block_on(self.run.external(outside.as_ref(), wanted)).map(Some)
+    }
+
     fn run(&self, rel: &Rel, subqueries: &[Subquery]) -> Result<Option<(u32, Vec<RecordBatch>)>, String> {
         let Some(handle) = &self.handle else { return Ok(None) };
         // Binding runs on a thread that may block.
         handle.block_on(async {
-            let plan = Plan { root: rel.clone(), subqueries: subqueries.to_vec(), render: None, more: Vec::new() };
+            let plan = Plan { root: rel.clone(), subqueries: subqueries.to_vec(), render: None, name: None, more: Vec::new() };
             let rows = async {
-                let prepared = prepare(&self.run, plan).await?;
+                let (prepared, _) = prepare(&self.run, plan).await?;
                 self.run.keep(&prepared).await
             };
             let number = tokio::select! {

@@ -32,6 +32,7 @@ use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion::prelude::SessionConfig;
 
+use crate::direct::Footers;
 use crate::memory::QueryPool;
 use crate::node::OpPlanner;
 use crate::order::KeepOrderPlanner;
@@ -59,6 +60,8 @@ const MERGE_MEMORY: usize = 10 << 20;
 
 /// What all queries share.
 pub(crate) struct Sessions {
+    /// What is known of the workspace's files.
+    pub footers: Footers,
     state: SessionState,
     runtime: Arc<RuntimeEnv>,
     optimizer: Option<Optimizer>,
@@ -128,7 +131,7 @@ impl Sessions {
         let optimizer = options.optimize.then(|| Optimizer::with_rules(logical_rules()));
         let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(OpPlanner), Arc::new(KeepOrderPlanner)]);
         let partitions = options.partitions.max(1);
-        Ok(Self { state, runtime, optimizer, planner, partitions, alive: Arc::default() })
+        Ok(Self { footers: Footers::default(), state, runtime, optimizer, planner, partitions, alive: Arc::default() })
     }
 
     /// A session of one query, which may use `memory` bytes.

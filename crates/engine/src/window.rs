@@ -9,13 +9,13 @@ use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use kql::Value;
 use kql::eval::{EvalError, Evaluator, Runtime};
 use kql::functions::{Args, Column, Prepare};
-use kql::ops::held::Held;
 use kql::ops::{OpState, TableOp};
 use kql::plan::{ColumnId, Expr, ExprKind, Field};
 use kql::watch;
 use kql::windows::Window;
 use model::Type;
 
+use crate::together::{Held, together};
 use crate::unique::arrow_error;
 use crate::values::schema_of;
 
@@ -58,6 +58,10 @@ impl TableOp for WindowOp {
     fn map_exprs(&self, f: &mut dyn FnMut(&Expr) -> Expr) -> Box<dyn TableOp> {
         let exprs = self.exprs.iter().map(|(id, source)| (*id, f(source))).collect();
         Box::new(Self { exprs, passed: self.passed.clone() })
+    }
+
+    fn hands_on(&self, field: ColumnId) -> bool {
+        self.passed.contains(&field)
     }
 
     fn per_row(&self) -> bool {
@@ -174,19 +178,5 @@ impl OpState for Collect {
     fn peak(&self) -> usize {
         // Laid together, and a column for each step.
         2 * self.size()
-    }
-}
-
-/// All batches as one; nothing where there is none.
-pub(crate) fn together(batches: &[RecordBatch]) -> Result<Option<RecordBatch>, EvalError> {
-    match batches {
-        [] => Ok(None),
-        [one] => Ok(Some(one.clone())),
-        [first, ..] if first.num_columns() == 0 => {
-            let rows = batches.iter().map(RecordBatch::num_rows).sum();
-            let options = RecordBatchOptions::new().with_row_count(Some(rows));
-            RecordBatch::try_new_with_options(first.schema(), vec![], &options).map(Some).map_err(arrow_error)
-        }
-        [first, ..] => arrow::compute::concat_batches(&first.schema(), batches).map(Some).map_err(arrow_error),
     }
 }

@@ -151,6 +151,7 @@ pub type Family = &'static [&'static AggregateFn];
 
 mod argument;
 mod cells;
+pub mod digest;
 mod distinct;
 mod json;
 #[cfg(test)]
@@ -180,5 +181,6 @@ families! {  // alphabetical
     percentile,
     sum,
     take_any,
+    tdigest,
     variance,
 }

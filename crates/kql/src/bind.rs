@@ -7,15 +7,20 @@
 //! A tabular `let` is bound at its definition, to find what is wrong with it, and anew at each use, so that every use has columns of its
 //! own; functions likewise. `materialize`, `as` and the table before `invoke` are shared instead ([`RelOp::Shared`](crate::plan::RelOp)).
 
+mod answers;
 mod calls;
 mod casts;
 mod diagnostics;
+mod elements;
 mod finish;
+mod judge;
 mod naming;
 mod operators;
+mod pattern;
 mod relation;
 mod scalar;
 mod scope;
+mod shapes;
 mod source;
 mod spread;
 mod statements;
@@ -57,11 +62,31 @@ pub trait Schema {
     /// are named by [`ColumnId`]. `None` when only checking: the schema stays open.
     fn run(&self, rel: &Rel, subqueries: &[Subquery]) -> Result<Option<(u32, Vec<arrow::record_batch::RecordBatch>)>, String>;
 
+    /// Reads what `externaldata` names, when this is a run and reading outside is allowed here; gives the number by which
+    /// [`crate::plan::TableRef::computed`] finds the rows. The message of an error is for people.
+    fn external(&self, wanted: &External) -> Result<Option<u32>, String> {
+        let _ = wanted;
+        Ok(None)
+    }
+
     /// Columns of a watchlist, when there is one of that alias. Its rows are those of the table [`watchlist_table`] names.
     fn watchlist(&self, alias: &str) -> Option<Vec<Column>> {
         let _ = alias;
         None
     }
+}
+
+/// What `externaldata` asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct External {
+    pub columns: Vec<(String, Type)>,
+    /// As written.
+    pub locations: Vec<String>,
+    /// In lower case; what the location ends in says it where it is not given.
+    pub format: Option<String>,
+    pub ignore_first_record: bool,
+    /// The JSON of `ingestionMapping`.
+    pub mapping: Option<String>,
 }
 
 /// The name that a plan's [`TableRef`](crate::plan::TableRef) has for the rows of a watchlist.
@@ -94,6 +119,14 @@ pub fn bind(parsed: &Parsed, schema: &dyn Schema, now: Timestamp) -> Bound {
     binder.finish(answer, parsed.diagnostics.clone())
 }
 
+/// Binds a parsed text as Kusto's own checker judges it, which is stricter in some places than its engine, and knows functions that cannot run
+/// here. What it accepts and a run here would not is in `open`.
+pub fn judge(parsed: &Parsed, schema: &dyn Schema, now: Timestamp) -> Bound {
+    let mut binder = Binder { strict: true, ..Binder::new(schema, now, false) };
+    let answer = binder.script(&parsed.script);
+    binder.finish(answer, parsed.diagnostics.clone())
+}
+
 /// How deep expressions, tables and functions may be nested. A thread with a stack of 2 MiB can do this.
 const DEEPEST: usize = 200;
 
@@ -111,12 +144,27 @@ struct Binder<'s> {
     subqueries: Vec<Subquery>,
     render: Option<Render>,
     more: Vec<(String, Rel)>,
+    /// What the query calls its answer, where it gives several tables.
+    answer_name: Option<String>,
+    /// The operator that ends the text: it alone may give several tables.
+    last_operator: Option<Place>,
     next_column: u32,
     next_shared: u32,
     /// Columns whose types are not known.
     unknown: HashSet<ColumnId>,
     /// Columns that hold what `hll` gives.
     sketches: HashSet<ColumnId>,
+    /// What is known of the inside of dynamic columns.
+    natures: HashMap<ColumnId, judge::Nature>,
+    /// Stand for parameters of functions that are only looked at: the same for all rows.
+    parameters: HashSet<ColumnId>,
+    /// Columns around the operator at hand, in a check, and whether there may be others.
+    around: Vec<crate::plan::Field>,
+    around_open: bool,
+    /// Columns of tables that may have others by name, and are given to the reader as these, in a check.
+    listed: HashSet<ColumnId>,
+    /// Calls are judged as Kusto's checker does, see [`judge()`].
+    strict: bool,
     depth: usize,
     work: usize,
     /// Above zero while something is bound only to find what is wrong with it.
@@ -126,6 +174,10 @@ struct Binder<'s> {
     stored: HashMap<String, Option<Rc<UserFunction>>>,
     /// Columns that operators keep as hidden ones, and `summarize` as keys: the input of an `mv-apply` whose body runs over all its rows.
     carried: Vec<ColumnId>,
+    /// What several new columns are parts of: computed once, below them. See `spread`.
+    staged: Vec<(crate::plan::Expr, crate::plan::Field)>,
+    /// Properties of the query that `bin_auto` reads.
+    bin_auto: answers::BinAuto,
     /// Scans carry the hidden column of arrival.
     with_ingestion: bool,
     /// The text asks for `ingestion_time()` and scans do not carry it yet.
@@ -142,16 +194,26 @@ impl<'s> Binder<'s> {
             subqueries: Vec::new(),
             render: None,
             more: Vec::new(),
+            answer_name: None,
+            last_operator: None,
             next_column: 0,
             next_shared: 0,
             unknown: HashSet::new(),
             sketches: HashSet::new(),
+            natures: HashMap::new(),
+            parameters: HashSet::new(),
+            around: Vec::new(),
+            around_open: false,
+            listed: HashSet::new(),
+            strict: false,
             depth: 0,
             work: 0,
             trials: 0,
             calling: Vec::new(),
             stored: HashMap::new(),
             carried: Vec::new(),
+            staged: Vec::new(),
+            bin_auto: Default::default(),
             with_ingestion,
             ingestion_wanted: false,
         }
@@ -195,9 +257,13 @@ impl<'s> Binder<'s> {
 
     /// There will be no plan, though nothing is wrong with the text.
     fn postpone(&mut self, code: &'static str, place: &Place, message: impl Into<String>) {
+        self.postpone_with(code, place, message, None);
+    }
+
+    fn postpone_with(&mut self, code: &'static str, place: &Place, message: impl Into<String>, help: Option<String>) {
         if self.open.is_none() {
             let (start, end) = (place.start, place.end);
-            self.open = Some(Diagnostic { code, kind: DiagnosticKind::Semantic, message: message.into(), help: None, start, end });
+            self.open = Some(Diagnostic { code, kind: DiagnosticKind::Semantic, message: message.into(), help, start, end });
         }
     }
 }

@@ -12,7 +12,19 @@ use crate::syntax;
 /// Tables known by name and columns only: `{"Table": [["Column", "type"], …]}`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(transparent)]
-pub struct TableSchemas(HashMap<String, Vec<(String, ColumnType)>>);
+pub struct TableSchemas {
+    tables: HashMap<String, Vec<(String, ColumnType)>>,
+    #[serde(skip)]
+    functions: HashMap<String, StoredFunction>,
+}
+
+impl TableSchemas {
+    /// With functions that texts may call; of two with the same name the later one.
+    pub fn with_functions(mut self, functions: impl IntoIterator<Item = StoredFunction>) -> Self {
+        self.functions.extend(functions.into_iter().map(|function| (function.name.clone(), function)));
+        self
+    }
+}
 
 /// A type by any of its names, those of storage and of documentation included.
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -35,26 +47,26 @@ impl From<String> for ColumnType {
 
 impl Schema for TableSchemas {
     fn table(&self, name: &str) -> Option<Vec<Column>> {
-        let columns = self.0.get(name)?;
+        let columns = self.tables.get(name)?;
         Some(columns.iter().map(|(name, ty)| Column::new(name.clone(), ty.0)).collect())
     }
 
     fn tables(&self) -> Vec<String> {
-        let mut names: Vec<String> = self.0.keys().cloned().collect();
+        let mut names: Vec<String> = self.tables.keys().cloned().collect();
         names.sort_unstable();
         names
     }
 
     fn has_table(&self, name: &str) -> bool {
-        self.0.contains_key(name)
+        self.tables.contains_key(name)
     }
 
     fn each_table(&self, f: &mut dyn FnMut(&str)) {
-        self.0.keys().for_each(|name| f(name));
+        self.tables.keys().for_each(|name| f(name));
     }
 
-    fn function(&self, _name: &str) -> Option<StoredFunction> {
-        None
+    fn function(&self, name: &str) -> Option<StoredFunction> {
+        self.functions.get(name).cloned()
     }
 
     fn run(
@@ -68,7 +80,7 @@ impl Schema for TableSchemas {
 
 /// Parses and binds `text`: everything that is wrong with it, in the order of the places, and the columns it would answer.
 pub fn check(text: &str, schema: &dyn Schema, now: Timestamp) -> Bound {
-    let mut bound = bind::bind(&syntax::parse(text), schema, now);
+    let mut bound = bind::judge(&syntax::parse(text), schema, now);
     bound.diagnostics.sort_by_key(|diagnostic| diagnostic.start);
     bound
 }

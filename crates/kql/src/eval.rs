@@ -119,8 +119,8 @@ fn compile(expr: &Expr, position: &dyn Fn(ColumnId) -> Option<usize>, runtime: &
                 })
                 .collect();
             let prepare = Prepare { constants: &constants, types: &types, returns: expr.ty, now: runtime.now };
-            let kernel =
-                (function.prepare)(&prepare).map_err(|error| EvalError::Prepare { function: function.name, message: error.to_string() })?;
+            let kernel = (function.prepare)(&prepare)
+                .map_err(|error| EvalError::Prepare { function: function.shown(), message: error.to_string() })?;
             let node = Node::Call { name: function.name, kernel, args: nodes, deterministic: function.deterministic };
             match node.fold() {
                 Some(one) => Ok(Node::Const(one)),

@@ -44,6 +44,13 @@ impl ScalarFn {
     };
 }
 
+impl ScalarFn {
+    /// The name for messages: a twin of a function that gives several columns goes by that function's.
+    pub fn shown(&self) -> &'static str {
+        self.name.trim_start_matches('$')
+    }
+}
+
 impl fmt::Debug for ScalarFn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name)
@@ -215,8 +222,12 @@ macro_rules! families {
 
 pub mod columns;
 mod patterns;
+mod shapes;
+mod sieve;
 mod signatures;
 pub mod terms;
+
+pub(crate) use hashes::hash_of;
 
 families! {  // alphabetical
     arithmetic,
@@ -232,7 +243,12 @@ families! {  // alphabetical
     date_text,
     encode,
     extract,
-    geo,
+    geo_cells,
+    geo_lines,
+    geo_overlays,
+    geo_points,
+    geo_polygons,
+    geohash,
     hashes,
     hll,
     index,
@@ -247,13 +263,18 @@ families! {  // alphabetical
     misc,
     parse_text,
     parse_xml,
+    punycode,
     series,
+    series_decompose,
+    series_fft,
     series_fit,
+    series_periods,
     sets,
     special,
     split,
     strcat,
     strlen,
+    tdigest,
     text_match,
     units,
     zones,

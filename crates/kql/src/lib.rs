@@ -13,9 +13,11 @@
 pub mod aggregates;
 pub mod bind;
 pub mod check;
+pub mod definitions;
 pub mod dynamic;
 pub mod eval;
 pub mod functions;
+mod geo;
 pub mod ops;
 pub mod plan;
 pub mod syntax;

@@ -9,14 +9,18 @@ use arrow::record_batch::RecordBatch;
 use crate::plan::{ColumnId, Expr, Field};
 
 pub mod get_schema;
+pub mod graph;
 pub mod held;
 mod keys;
 mod layout;
 pub mod make_series;
+mod mining;
 pub mod mv_expand;
 pub mod parse;
 pub mod parse_kv;
+mod patterns;
 pub mod plugins;
+pub mod reduce;
 pub mod sample;
 pub mod scan;
 #[cfg(test)]
@@ -44,6 +48,11 @@ pub trait TableOp: fmt::Debug + Send + Sync + Any {
         false
     }
 
+    /// Output fields that are input fields handed on unchanged, so that nobody misses them where nothing above reads them.
+    fn hands_on(&self, field: ColumnId) -> bool {
+        self.passes(field)
+    }
+
     /// True when each row is handled by itself, so that batches may be run on several threads in any order.
     fn per_row(&self) -> bool;
 
@@ -69,6 +78,13 @@ pub trait OpState: Send {
 
     /// No more input.
     fn finish(&mut self, out: &mut Vec<RecordBatch>) -> Result<(), EvalError>;
+
+    /// A piece of what [`Self::finish`] does, true when that was the last: between two of them a query can be stopped and its memory looked
+    /// at. For operators whose answer may take long or be large.
+    fn finish_some(&mut self, out: &mut Vec<RecordBatch>) -> Result<bool, EvalError> {
+        self.finish(out)?;
+        Ok(true)
+    }
 
     /// Bytes held, for the memory limit.
     fn size(&self) -> usize {

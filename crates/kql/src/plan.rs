@@ -53,6 +53,8 @@ pub struct Plan {
     /// Subqueries whose answer is needed as a constant before the rest runs; each may refer to those before it.
     pub subqueries: Vec<Subquery>,
     pub render: Option<Render>,
+    /// What the query calls its first result, where `fork` names it.
+    pub name: Option<String>,
     /// Further results of `fork` and `facet`, with their names.
     pub more: Vec<(String, Rel)>,
 }

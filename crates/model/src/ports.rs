@@ -3,6 +3,7 @@
 mod catalog;
 mod clock;
 mod disk;
+mod external;
 mod outbound;
 mod query;
 mod secrets;
@@ -11,6 +12,7 @@ mod tables;
 pub use catalog::*;
 pub use clock::*;
 pub use disk::*;
+pub use external::*;
 pub use outbound::*;
 pub use query::*;
 pub use secrets::*;

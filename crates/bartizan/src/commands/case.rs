@@ -106,7 +106,7 @@ async fn answer(case: &Case, options: Options) -> anyhow::Result<Answered> {
     Ok(match engine.query(Query::new(&case.query)).await {
         Ok(answer) => Ok(Table {
             columns: answer.columns.iter().map(|column| (column.name.clone(), column.ty.name().to_owned())).collect(),
-            rows: super::query::cells(&answer).map(|row| row.iter().map(kql::Value::to_text).collect()).collect(),
+            rows: super::query::cells(&answer.columns, &answer.batches).map(|row| row.iter().map(kql::Value::to_text).collect()).collect(),
         }),
         Err(QueryError::Wrong(diagnostics)) => Err(diagnostics
             .iter()

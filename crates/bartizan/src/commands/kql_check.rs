@@ -18,6 +18,8 @@ use serde_json::{Value as Json, json};
 
 use super::{Failure, Outcome};
 
+pub mod definitions;
+
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  echo '{\"id\":\"1\",\"query\":\"T | where a\"}' | bartizan kql check --jsonl --schema tables.json")]
 pub struct Args {
@@ -30,6 +32,9 @@ pub struct Args {
     /// Say on standard error how long reading and binding took, the reading and writing of lines left out.
     #[arg(long, hide = true)]
     time: bool,
+    /// Functions that queries may call: a JSON or YAML file, or a folder of them such as Microsoft's parsers.
+    #[arg(long, value_name = "F")]
+    functions: Option<PathBuf>,
 }
 
 #[derive(Deserialize)]
@@ -44,13 +49,17 @@ const STACK: usize = 64 << 20;
 
 pub fn run(args: Args) -> Outcome {
     debug_assert!(args.jsonl);
-    let schemas = match &args.schema {
+    let schemas: TableSchemas = match &args.schema {
         Some(path) => {
             let file = File::open(path).with_context(|| format!("cannot open `{}`", path.display()))?;
             serde_json::from_reader(BufReader::new(file))
                 .map_err(|error| Failure::Wrong(format!("`{}` is no table schema: {error}", path.display())))?
         }
         None => TableSchemas::default(),
+    };
+    let schemas = match &args.functions {
+        Some(path) => schemas.with_functions(definitions::read(path)?),
+        None => schemas,
     };
     let now = Timestamp::from_system(SystemTime::now());
     let worker = std::thread::Builder::new().stack_size(STACK).spawn(move || answer_lines(&schemas, now, args.time))?;

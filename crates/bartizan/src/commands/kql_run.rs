@@ -2,12 +2,15 @@
 //!
 //! In: `{"id","query"}`. Out: `{"id","columns":[{"name","type"}],"rows":[[…]],"error":null|{"code","message"}}`. Numbers, booleans and
 //! nulls are JSON's; `datetime`, `timespan`, `guid` and `decimal` are text as Kusto prints them; `dynamic` is its JSON text.
+//! The further tables of `fork`, `facet` and `preview` stand under `more`, each with its `name`.
 
 use std::io::{BufRead, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use arrow::record_batch::RecordBatch;
 use engine::Options;
-use model::{Answer, Query, QueryEngine, QueryError};
+use model::{Answer, Column, Query, QueryEngine, QueryError, Scope, StoredFunction};
 use serde_json::{Value as Json, json};
 
 use super::Outcome;
@@ -22,6 +25,12 @@ pub struct Args {
     /// Tables to ask: CSV, TSV, JSON, NDJSON or Parquet, each named after its file.
     #[arg(long = "file", value_name = "F")]
     files: Vec<PathBuf>,
+    /// A folder that `externaldata` may read; without this it reads nothing.
+    #[arg(long = "external", value_name = "FOLDER")]
+    external: Vec<PathBuf>,
+    /// Functions that queries may call: a JSON or YAML file, or a folder of them such as Microsoft's parsers.
+    #[arg(long, value_name = "F")]
+    functions: Option<PathBuf>,
     /// A workspace to ask.
     #[arg(long, value_name = "D", conflicts_with = "files")]
     data_dir: Option<PathBuf>,
@@ -42,7 +51,11 @@ pub fn run(args: Args) -> Outcome {
     let defaults = Options::default();
     let options =
         Options { optimize: !args.unoptimized, batch_size: args.batch_size, partitions: args.partitions.unwrap_or(defaults.partitions) };
-    let sources = Sources { files: args.files, data_dir: args.data_dir, limits: args.limits };
+    let functions = match &args.functions {
+        Some(path) => super::kql_check::definitions::read(path)?.into_iter().map(Arc::new).collect(),
+        None => Vec::new(),
+    };
+    let sources = Sources { files: args.files, data_dir: args.data_dir, external: args.external, limits: args.limits };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.block_on(async {
         let opened = sources.open(options).await?;
@@ -52,7 +65,7 @@ pub fn run(args: Args) -> Outcome {
             if line.trim().is_empty() {
                 continue;
             }
-            let answer = answer(opened.engine.as_ref(), &line).await;
+            let answer = answer(opened.engine.as_ref(), &functions, &line).await;
             writeln!(out, "{answer}")?;
             out.flush()?;
         }
@@ -60,7 +73,7 @@ pub fn run(args: Args) -> Outcome {
     })
 }
 
-async fn answer(engine: &dyn QueryEngine, line: &str) -> Json {
+async fn answer(engine: &dyn QueryEngine, functions: &[Arc<StoredFunction>], line: &str) -> Json {
     #[derive(serde::Deserialize)]
     struct Asked {
         #[serde(default)]
@@ -71,14 +84,27 @@ async fn answer(engine: &dyn QueryEngine, line: &str) -> Json {
         Ok(asked) => asked,
         Err(why) => return failed(Json::Null, "BadLine", &why.to_string()),
     };
-    match engine.query(Query::new(asked.query)).await {
+    let scope = Scope { functions: functions.to_vec(), ..Scope::default() };
+    match engine.query(Query::new(asked.query).with_scope(scope)).await {
         Ok(Answer { partial: Some(why), .. }) | Err(why) => failed(asked.id, code(&why), &why.to_string()),
         Ok(answer) => {
-            let columns: Vec<Json> = answer.columns.iter().map(|column| json!({ "name": column.name, "type": column.ty.name() })).collect();
-            let rows: Vec<Json> = super::query::cells(&answer).map(|row| row.iter().map(cell).collect()).collect();
-            json!({ "id": asked.id, "columns": columns, "rows": rows, "error": null })
+            let rows = |columns: &[Column], batches: &[RecordBatch]| -> Vec<Json> {
+                super::query::cells(columns, batches).map(|row| row.iter().map(cell).collect()).collect()
+            };
+            let mut out = json!({ "id": asked.id, "columns": described(&answer.columns), "rows": rows(&answer.columns, &answer.batches), "error": null });
+            if !answer.more.is_empty() {
+                let further = answer.more.iter().map(|table| {
+                    json!({ "name": table.name, "columns": described(&table.columns), "rows": rows(&table.columns, &table.batches) })
+                });
+                out["more"] = further.collect();
+            }
+            out
         }
     }
+}
+
+fn described(columns: &[Column]) -> Vec<Json> {
+    columns.iter().map(|column| json!({ "name": column.name, "type": column.ty.name() })).collect()
 }
 
 /// A dynamic goes out as its JSON text, so that the string `"3"` and the number `3` stay two values.

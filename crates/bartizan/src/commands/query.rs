@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use arrow::record_batch::RecordBatch;
-use engine::{Engine, Options, QueryConfig, Store, SystemClock};
+use engine::{Engine, Folders, Options, QueryConfig, Store, SystemClock};
 use kql::Value;
-use model::{Answer, ByteSize, Query, QueryEngine, QueryError, Span, Type, WorkspaceName};
+use model::{Answer, ByteSize, Column, ExternalData, Query, QueryEngine, QueryError, Span, Type, WorkspaceName};
 use serde_json::Value as Json;
 use workspace::Workspace;
 
@@ -27,6 +27,9 @@ pub struct Args {
     /// Tables to ask: CSV, TSV, JSON, NDJSON or Parquet, each named after its file.
     #[arg(long = "file", value_name = "F")]
     files: Vec<PathBuf>,
+    /// A folder that `externaldata` may read; without this it reads nothing.
+    #[arg(long = "external", value_name = "FOLDER")]
+    external: Vec<PathBuf>,
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
     #[command(flatten)]
@@ -79,6 +82,8 @@ pub struct Sources {
     pub files: Vec<PathBuf>,
     pub data_dir: Option<PathBuf>,
     pub limits: LimitArgs,
+    /// Folders that `externaldata` may read.
+    pub external: Vec<PathBuf>,
 }
 
 /// An engine over what a query may read.
@@ -91,14 +96,20 @@ pub struct Opened {
 impl Sources {
     pub async fn open(&self, options: Options) -> anyhow::Result<Opened> {
         let clock = Arc::new(SystemClock::default());
+        let outside = self.external();
         let Some(data_dir) = &self.data_dir else {
             let tables = self.files.iter().map(|path| engine::open(path)).collect::<Result<Vec<_>, _>>()?;
             let engine = Engine::new(None, clock, options)?.with_files(tables).with_config(self.limits.config(), None)?;
+            let engine = outside?.into_iter().fold(engine, Engine::with_external);
             return Ok(Opened { engine: Arc::new(engine), _lock: None });
         };
         let path = data_dir.join("lock");
         let lock = File::open(&path).with_context(|| format!("`{}` is no data directory of a service", data_dir.display()))?;
         match lock.try_lock() {
+            // What may be read then is for the service to say.
+            Err(TryLockError::WouldBlock) if !self.external.is_empty() => {
+                bail!("a service holds `{}`: what `externaldata` may read stands in its configuration, `external`", data_dir.display())
+            }
             Err(TryLockError::WouldBlock) => return Ok(Opened { engine: Arc::new(Service::connect(data_dir).await?), _lock: None }),
             Err(TryLockError::Error(cause)) => return Err(cause).with_context(|| format!("cannot lock `{}`", path.display())),
             Ok(()) => {}
@@ -108,7 +119,15 @@ impl Sources {
         let opened = Arc::new(Workspace::open(data_dir, workspace::Options { name, config, id: None, disk, clock: clock.clone() })?);
         let engine = Engine::new(Some(Store { catalog: opened.clone(), snapshots: opened }), clock, options)?;
         let engine = engine.with_config(self.limits.config(), Some(&data_dir.join("tmp")))?;
+        let engine = outside?.into_iter().fold(engine, Engine::with_external);
         Ok(Opened { engine: Arc::new(engine), _lock: Some(lock) })
+    }
+}
+
+impl Sources {
+    /// The port that `externaldata` reads through, where anything is allowed.
+    fn external(&self) -> anyhow::Result<Option<Arc<dyn ExternalData>>> {
+        if self.external.is_empty() { Ok(None) } else { Ok(Some(Arc::new(Folders::new(&self.external)?))) }
     }
 }
 
@@ -133,7 +152,7 @@ pub fn run(args: Args) -> Outcome {
     // Without files the question is for this user's own workspace, if there is one; `print 1` needs none.
     let own = || crate::config::default_data_dir(|name| std::env::var(name).ok()).ok().filter(|path| path.join("lock").exists());
     let data_dir = args.data_dir.or_else(|| if args.files.is_empty() { own() } else { None });
-    let sources = Sources { files: args.files, data_dir, limits: args.limits };
+    let sources = Sources { files: args.files, data_dir, external: args.external, limits: args.limits };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.block_on(async {
         let opened = sources.open(Options::default()).await?;
@@ -157,13 +176,12 @@ pub fn run(args: Args) -> Outcome {
     })
 }
 
-/// The rows of an answer, cell by cell.
-pub fn cells(answer: &Answer) -> impl Iterator<Item = Vec<Value>> {
+/// Rows, cell by cell.
+pub fn cells<'a>(columns: &'a [Column], batches: &'a [RecordBatch]) -> impl Iterator<Item = Vec<Value>> {
     let row = move |(batch, row): (&RecordBatch, usize)| {
-        let columns = answer.columns.iter().zip(batch.columns());
-        columns.map(|(column, array)| Value::from_cell(array, row, column.ty)).collect()
+        columns.iter().zip(batch.columns()).map(|(column, array)| Value::from_cell(array, row, column.ty)).collect()
     };
-    answer.batches.iter().flat_map(|batch| (0..batch.num_rows()).map(move |row| (batch, row))).map(row)
+    batches.iter().flat_map(|batch| (0..batch.num_rows()).map(move |row| (batch, row))).map(row)
 }
 
 /// What is wrong, where, and what to do, as a person reads it.
@@ -188,39 +206,63 @@ fn explain(text: &str, why: &QueryError) -> String {
     described.collect::<Vec<_>>().join("\n")
 }
 
+/// One table as it is; several under their names, which `ndjson` has in each line.
 fn print(answer: &Answer, format: Format) -> io::Result<()> {
     let mut out = io::BufWriter::new(io::stdout().lock());
-    let object = |row: &[Value]| -> Json {
-        answer
-            .columns
-            .iter()
-            .zip(row)
-            .map(|(column, value)| (column.name.clone(), value.to_json()))
-            .collect::<serde_json::Map<_, _>>()
-            .into()
-    };
-    match format {
-        Format::Ndjson => {
-            for row in cells(answer) {
-                writeln!(out, "{}", object(&row))?;
+    let first = Shown { name: answer.name.as_deref().unwrap_or("PrimaryResult"), columns: &answer.columns, batches: &answer.batches };
+    let further = answer.more.iter().map(|table| Shown { name: &table.name, columns: &table.columns, batches: &table.batches });
+    let tables: Vec<Shown> = std::iter::once(first).chain(further).collect();
+    let several = tables.len() > 1;
+    if format == Format::Json {
+        let objects = |shown: &Shown| -> Json { shown.rows().map(|row| shown.object(&row)).collect() };
+        let json = match tables.as_slice() {
+            [only] => objects(only),
+            _ => tables.iter().map(|shown| serde_json::json!({ "name": shown.name, "rows": objects(shown) })).collect(),
+        };
+        writeln!(out, "{}", serde_json::to_string_pretty(&json)?)?;
+        return out.flush();
+    }
+    for (index, shown) in tables.iter().enumerate() {
+        if several && format != Format::Ndjson {
+            writeln!(out, "{}{}", if index > 0 { "\n" } else { "" }, shown.name)?;
+        }
+        match format {
+            Format::Ndjson => {
+                for row in shown.rows() {
+                    let object = shown.object(&row);
+                    let line = if several { serde_json::json!({ "table": shown.name, "row": object }) } else { object };
+                    writeln!(out, "{line}")?;
+                }
             }
-        }
-        Format::Json => {
-            let rows: Vec<Json> = cells(answer).map(|row| object(&row)).collect();
-            writeln!(out, "{}", serde_json::to_string_pretty(&rows)?)?;
-        }
-        Format::Csv => {
-            let line = |cells: &mut dyn Iterator<Item = String>| cells.map(|cell| quoted(&cell)).collect::<Vec<_>>().join(",");
-            writeln!(out, "{}", line(&mut answer.columns.iter().map(|column| column.name.clone())))?;
-            for row in cells(answer) {
-                writeln!(out, "{}", line(&mut row.iter().map(Value::to_text)))?;
+            Format::Csv => {
+                let line = |cells: &mut dyn Iterator<Item = String>| cells.map(|cell| quoted(&cell)).collect::<Vec<_>>().join(",");
+                writeln!(out, "{}", line(&mut shown.columns.iter().map(|column| column.name.clone())))?;
+                for row in shown.rows() {
+                    writeln!(out, "{}", line(&mut row.iter().map(Value::to_text)))?;
+                }
             }
-        }
-        Format::Table => {
-            table(answer, &mut out)?;
+            Format::Table | Format::Json => table(shown, &mut out)?,
         }
     }
     out.flush()
+}
+
+/// A table of an answer.
+struct Shown<'a> {
+    name: &'a str,
+    columns: &'a [Column],
+    batches: &'a [RecordBatch],
+}
+
+impl Shown<'_> {
+    fn rows(&self) -> impl Iterator<Item = Vec<Value>> {
+        cells(self.columns, self.batches)
+    }
+
+    fn object(&self, row: &[Value]) -> Json {
+        let members = self.columns.iter().zip(row).map(|(column, value)| (column.name.clone(), value.to_json()));
+        members.collect::<serde_json::Map<_, _>>().into()
+    }
 }
 
 /// A CSV cell (RFC 4180).
@@ -231,19 +273,19 @@ fn quoted(cell: &str) -> String {
 /// Wider cells are cut on a terminal.
 const WIDEST: usize = 60;
 
-fn table(answer: &Answer, out: &mut dyn Write) -> io::Result<()> {
+fn table(answer: &Shown, out: &mut dyn Write) -> io::Result<()> {
     let cut = io::stdout().is_terminal();
     let shown = |value: &Value| {
         let text = value.to_text().replace(['\n', '\r', '\t'], " ");
         if cut && text.chars().count() > WIDEST { text.chars().take(WIDEST - 1).chain(['…']).collect() } else { text }
     };
-    let rows: Vec<Vec<String>> = cells(answer).map(|row| row.iter().map(shown).collect()).collect();
+    let rows: Vec<Vec<String>> = answer.rows().map(|row| row.iter().map(shown).collect()).collect();
     let width =
         |index: usize, name: &str| rows.iter().map(|row| row[index].chars().count()).chain([name.chars().count()]).max().unwrap_or(0);
     let widths: Vec<usize> = answer.columns.iter().enumerate().map(|(index, column)| width(index, &column.name)).collect();
     let numeric = |ty: Type| ty.is_numeric();
     let line = |cells: Vec<&str>| {
-        let padded = cells.iter().zip(&widths).zip(&answer.columns).map(|((cell, &width), column)| {
+        let padded = cells.iter().zip(&widths).zip(answer.columns).map(|((cell, &width), column)| {
             let fill = " ".repeat(width - cell.chars().count().min(width));
             if numeric(column.ty) { format!("{fill}{cell}") } else { format!("{cell}{fill}") }
         });

@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use async_trait::async_trait;
 use kql::Value;
 use kql::value::cells::Cells;
-use model::{Answer, Column, Query, QueryEngine, QueryError, Secret, TableName, Type, arrow_schema};
+use model::{Answer, AnswerTable, Column, Query, QueryEngine, QueryError, Secret, TableName, Type, arrow_schema};
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
@@ -80,12 +80,17 @@ impl Service {
             }
             return Err(QueryError::Run(inner["message"].as_str().unwrap_or("the service gives no reason").to_owned()));
         }
-        read(&answer["tables"][0]).ok_or_else(|| QueryError::Run("the service answers no table".to_owned()))
+        let none = || QueryError::Run("the service answers no table".to_owned());
+        let tables = answer["tables"].as_array().ok_or_else(none)?;
+        let mut read = tables.iter().map(|table| Some(AnswerTable { name: table["name"].as_str()?.to_owned(), ..read(table)? }));
+        let AnswerTable { name, columns, batches } = read.next().flatten().ok_or_else(none)?;
+        let more = read.collect::<Option<Vec<_>>>().ok_or_else(none)?;
+        Ok(Answer { name: Some(name), columns, batches, more, ..Answer::default() })
     }
 }
 
 /// A table of the answer's form.
-fn read(table: &Json) -> Option<Answer> {
+fn read(table: &Json) -> Option<AnswerTable> {
     let columns: Vec<Column> = table["columns"]
         .as_array()?
         .iter()
@@ -99,7 +104,7 @@ fn read(table: &Json) -> Option<Answer> {
     });
     let options = arrow::record_batch::RecordBatchOptions::new().with_row_count(Some(rows.len()));
     let batch = arrow::record_batch::RecordBatch::try_new_with_options(arrow_schema(&columns), arrays.collect(), &options).ok()?;
-    Some(Answer { columns, batches: vec![batch], ..Answer::default() })
+    Some(AnswerTable { name: String::new(), columns, batches: vec![batch] })
 }
 
 fn value(cell: &Json, ty: Type) -> Value {

@@ -44,7 +44,7 @@ fn time_memory_and_cancellation_end_a_query() {
     let query = limited(endless, Limits::default());
     query.cancel.cancel();
     assert!(matches!(ask(engine, query), Err(QueryError::Cancelled)));
-    let ended = ask(engine, memory("range x from 1 to 1000000 step 1 | serialize n = row_number() | count", 1));
+    let ended = ask(engine, memory("range x from 1 to 1000000 step 1 | serialize n = prev(x) | summarize sum(n)", 1));
     assert!(matches!(ended, Err(QueryError::Memory(_))), "{ended:?}");
     assert_eq!(printed(&ask(engine, Query::new("print 1 + 1")).unwrap()), ["2"]);
 }
@@ -93,7 +93,7 @@ fn what_cannot_go_on_on_disk_stops_with_the_limits_own_error() {
     let queries = [
         format!("{ROWS} | summarize l = make_list(s) | project array_length(l)"),
         format!("{ROWS} | summarize l = make_set(s, 10000000) | project array_length(l)"),
-        format!("{ROWS} | sort by x desc | serialize n = row_number() | summarize max(n)"),
+        format!("{ROWS} | sort by x desc | serialize n = prev(x) | summarize max(n)"),
         format!("{ROWS} | partition by x (top 1 by x) | count"),
         format!("{ROWS} | as T | join kind=inner T on s | count"),
         format!("let T = materialize({ROWS}); T | union T | count"),

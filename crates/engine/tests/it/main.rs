@@ -3,7 +3,10 @@
 mod answers;
 mod cancel;
 mod examples;
+mod files;
 mod limits;
+mod published;
+mod several;
 mod workspace;
 
 use std::sync::{Arc, OnceLock};

@@ -24,15 +24,24 @@ pub enum Cells {
 
 #[derive(Debug, Default)]
 pub struct Texts {
-    cells: Vec<Option<Box<str>>>,
+    cells: Vec<Option<String>>,
     /// Of all texts together, so that asking for the size costs nothing.
     bytes: usize,
 }
 
 impl Texts {
     fn set(&mut self, group: usize, text: Option<&str>) {
-        let old = std::mem::replace(&mut self.cells[group], text.map(Into::into));
-        self.bytes = self.bytes + text.map_or(0, str::len) - old.map_or(0, |old| old.len());
+        let cell = &mut self.cells[group];
+        let before = cell.as_ref().map_or(0, String::capacity);
+        match (text, cell.as_mut()) {
+            // In the memory that is there: a group's text changes often.
+            (Some(text), Some(cell)) => {
+                cell.clear();
+                cell.push_str(text);
+            }
+            (text, _) => *cell = text.map(str::to_owned),
+        }
+        self.bytes = self.bytes + cell.as_ref().map_or(0, String::capacity) - before;
     }
 }
 
@@ -156,7 +165,7 @@ impl Cells {
             Cells::Decimal(cells) => Arc::new(decimals(which.take(cells))),
             Cells::Text(texts) => {
                 let taken = which.take(&mut texts.cells);
-                texts.bytes -= taken.iter().flatten().map(|text| text.len()).sum::<usize>();
+                texts.bytes -= taken.iter().flatten().map(String::capacity).sum::<usize>();
                 Arc::new(taken.into_iter().collect::<StringViewArray>())
             }
         }
@@ -164,7 +173,7 @@ impl Cells {
 
     pub fn size(&self) -> usize {
         match self {
-            Cells::Text(texts) => texts.cells.capacity() * size_of::<Option<Box<str>>>() + texts.bytes,
+            Cells::Text(texts) => texts.cells.capacity() * size_of::<Option<String>>() + texts.bytes,
             Cells::Bool(cells) => cells.capacity() * size_of::<Option<bool>>(),
             Cells::Int(cells) => cells.capacity() * size_of::<Option<i32>>(),
             Cells::Long(cells) => cells.capacity() * size_of::<Option<i64>>(),

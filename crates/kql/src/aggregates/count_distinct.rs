@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, Int64Array};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array};
 use arrow::datatypes::DataType;
 use model::Type;
 
@@ -57,6 +57,13 @@ struct Counts {
 impl Groups for Counts {
     fn update(&mut self, args: &[ArrayRef], groups: &[usize], filter: Option<&BooleanArray>, total: usize) {
         self.values.resize(total);
+        if let Some(texts) = args[0].as_string_view_opt() {
+            // Texts tell themselves apart.
+            for (row, group) in present(&args[0], groups, filter) {
+                self.values.add(group, texts.value(row));
+            }
+            return;
+        }
         for (row, group) in present(&args[0], groups, filter) {
             self.scratch.clear();
             json::push_cell(&mut self.scratch, &args[0], row, self.ty);

@@ -123,7 +123,10 @@ impl Sketches {
         let Some(precision) = self.precision else { return };
         for (row, group) in rows {
             let hash = hash(row);
-            self.change(group, precision, |sketch| sketch.add(hash));
+            match &mut self.groups[group] {
+                Some(sketch) if sketch.is_full() => sketch.add(hash),
+                _ => self.change(group, precision, |sketch| sketch.add(hash)),
+            }
         }
     }
 

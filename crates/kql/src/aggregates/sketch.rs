@@ -43,6 +43,11 @@ impl Sketch {
         matches!(&self.content, Content::Hashes(hashes) if hashes.is_empty())
     }
 
+    /// It has become registers, whose size never changes.
+    pub fn is_full(&self) -> bool {
+        matches!(&self.content, Content::Registers(_))
+    }
+
     pub fn add(&mut self, hash: u64) {
         let precision = self.precision;
         match &mut self.content {
@@ -99,6 +104,49 @@ impl Sketch {
             Content::Hashes(hashes) => hashes.len() as i64,
             Content::Registers(registers) => estimate(registers, self.precision).round() as i64,
         }
+    }
+
+    /// How many values the first of `sets`, the first two, the first three … have in common: exact while all are small, otherwise by
+    /// inclusion and exclusion, which unions of up to sixteen sets can still pay.
+    pub fn common(sets: &[Sketch]) -> Vec<i64> {
+        let hashes: Option<Vec<&HashSet<u64>>> = sets
+            .iter()
+            .map(|set| match &set.content {
+                Content::Hashes(hashes) => Some(hashes),
+                Content::Registers(_) => None,
+            })
+            .collect();
+        let mut counts = match hashes {
+            Some(hashes) => {
+                let Some((first, others)) = hashes.split_first() else { return Vec::new() };
+                let mut both: Vec<u64> = first.iter().copied().collect();
+                let mut counts = vec![both.len() as i64];
+                for other in others {
+                    both.retain(|hash| other.contains(hash));
+                    counts.push(both.len() as i64);
+                }
+                return counts;
+            }
+            None => vec![0i64; sets.len()],
+        };
+        // A union whose last set is `n` counts for the first `n` sets and for all that are more.
+        fn add(sets: &[Sketch], from: usize, union: Option<&Sketch>, sign: i64, counts: &mut [i64]) {
+            for (at, set) in sets.iter().enumerate().skip(from) {
+                let mut wider = set.clone();
+                union.into_iter().for_each(|union| wider.merge(union));
+                let count = sign * wider.count();
+                counts[at..].iter_mut().for_each(|sum| *sum += count);
+                add(sets, at + 1, Some(&wider), -sign, counts);
+            }
+        }
+        add(sets, 0, None, 1, &mut counts);
+        // Errors of the unions add up: no set has fewer than no values, nor more in common than before.
+        let mut most = i64::MAX;
+        for count in &mut counts {
+            *count = (*count).clamp(0, most.max(0));
+            most = *count;
+        }
+        counts
     }
 
     /// Bytes on the heap.

@@ -5,8 +5,10 @@ use std::rc::Rc;
 use model::Type;
 
 use super::casts::{self, Fit};
+use super::judge::{Form, Nature, Seen, Verdict};
 use super::relation::INGESTION_TIME;
 use super::scope::{Binding, Cx, Env, Lazy, Relation, Scalar, UserFunction, WindowCall};
+use super::shapes::{self, Known};
 use super::{Binder, diagnostics as code};
 use crate::aggregates::{self, AggregateFn};
 use crate::functions::{self, ScalarFn};
@@ -27,20 +29,50 @@ impl Binder<'_> {
             return self.scalar_user_call(&function, &call.args, place, cx);
         }
         match name {
+            "ingestion_time" | "pack_all" | "estimate_data_size" if self.strict && !self.fits_shape(call, cx) => {
+                return Self::unknown_scalar();
+            }
+            "pack_all" if self.strict => return self.opaque(Type::Dynamic, Nature::Bag, false),
+            "estimate_data_size" if self.strict => return self.opaque(Type::Long, Nature::Any, false),
             "column_ifexists" | "columnifexists" => return self.column_if_exists(call, place, cx),
             "ingestion_time" => return self.ingestion_time(cx),
             "pack_all" => return self.pack_all(call, place, cx),
             "estimate_data_size" => return self.estimate_data_size(call, place, cx),
             "typeof" => return self.type_of(call, place),
+            "entity_group" => {
+                let help = "name the tables of this workspace: `union withsource=T A, B | …`".to_owned();
+                let message = "`entity_group` names clusters and databases, and there is one workspace here";
+                self.report_with(code::UNSUPPORTED, &call.name.place, message, Some(help));
+                return Self::unknown_scalar();
+            }
             _ => {}
+        }
+        if cx.graph.is_some()
+            && let Some(value) = self.graph_call(call, place, cx)
+        {
+            return value;
+        }
+        if let Some(answer) = self.answered(call, place, cx) {
+            return answer;
         }
         if cx.aggregates.is_some()
             && let Some(aggregate) = aggregates::find(name)
         {
             return self.aggregate(aggregate, call, place, cx);
         }
+        if cx.aggregates.is_some()
+            && self.strict
+            && let Some(known) = shapes::aggregate(name)
+        {
+            return self.absent_aggregate(known, call, place, cx);
+        }
         if let Some(window) = windows::find(name) {
             return self.window(window, call, place, cx);
+        }
+        if self.strict
+            && let Some(known) = shapes::scalar(name)
+        {
+            return self.judged(known, call, place, cx);
         }
         if let Some(function) = functions::find(name).filter(|_| name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')) {
             let (args, places) = self.arguments(&call.args, cx);
@@ -51,7 +83,7 @@ impl Binder<'_> {
         }
         self.unknown_call(call, cx);
         // What is inside may be wrong too.
-        let mut inner = Cx { aggregates: None, windows: None, steps: None, right: cx.right, ..*cx };
+        let mut inner = Cx { aggregates: None, windows: None, steps: None, graph: cx.graph.as_deref_mut(), right: cx.right, ..*cx };
         for arg in &call.args {
             if !matches!(arg.kind, ExprKind::Star) && !self.is_table_in(arg, &inner) {
                 self.scalar(arg, &mut inner);
@@ -60,9 +92,88 @@ impl Binder<'_> {
         Self::unknown_scalar()
     }
 
+    /// A call of a scalar function, judged as Kusto's checker does. What it accepts and we cannot run has a type and no plan.
+    fn judged(&mut self, known: &Known, call: &ast::Call, place: &Place, cx: &mut Cx) -> Scalar {
+        let name = call.name.text.as_str();
+        let (args, places, seen) = self.seen_arguments(&call.args, cx);
+        let Some(verdict) = self.judge(name, known, &seen, &call.name.place) else { return Self::unknown_scalar() };
+        let ours = functions::find(name).map(|function| (function, casts::fit(&function.signature, &args)));
+        match (ours, verdict) {
+            (Some((function, Fit::Exact(resolved))), Verdict::Ours) => self.called(function, resolved, args),
+            (Some((function, Fit::Exact(resolved))), Verdict::Gives(ty, _)) if resolved.returns == ty => {
+                self.called(function, resolved, args)
+            }
+            (Some((_, Fit::Unknown(Some(ty)))), Verdict::Ours) => self.absent(ty, Nature::Any, &seen, place),
+            (Some(_), Verdict::Unknown) => Self::unknown_scalar(),
+            (ours, verdict) => {
+                if let (Some((function, Fit::Wrong(error))), _) = (&ours, verdict) {
+                    self.postpone_fit(function.name, error, &args, &places, place);
+                }
+                match verdict {
+                    Verdict::Gives(ty, nature) => self.absent(ty, nature, &seen, place),
+                    Verdict::Unknown => Self::unknown_scalar(),
+                    Verdict::Ours => self.absent(Type::Dynamic, Nature::Any, &seen, place),
+                }
+            }
+        }
+    }
+
+    /// Arguments bound, and what a judge sees of them: tables too.
+    pub(super) fn seen_arguments(&mut self, args: &[ast::Expr], cx: &mut Cx) -> (Vec<Scalar>, Vec<Place>, Vec<Seen>) {
+        let mut values = Vec::with_capacity(args.len());
+        let mut seen = Vec::with_capacity(args.len());
+        for arg in args {
+            let table = self.is_table_in(arg, cx);
+            let value = match &arg.kind {
+                ExprKind::Star => Self::unknown_scalar(),
+                _ if table => {
+                    self.table(arg, cx.env);
+                    self.opaque(Type::Dynamic, Nature::Any, true)
+                }
+                _ => self.scalar(arg, cx),
+            };
+            let mut one = self.seen(arg, &value);
+            if table {
+                one.form = Form::Table;
+            }
+            seen.push(one);
+            values.push(value);
+        }
+        (values, args.iter().map(|arg| arg.place.clone()).collect(), seen)
+    }
+
+    fn called(&mut self, function: &'static ScalarFn, resolved: functions::Resolved, args: Vec<Scalar>) -> Scalar {
+        let args = args.into_iter().zip(resolved.args).map(|(arg, ty)| self.cast(arg, ty).expr).collect();
+        Scalar::known(self.folded(Expr::call(function, args, resolved.returns)))
+    }
+
+    /// The value of a call that is right and cannot run here: a type, and nothing to compute.
+    fn absent(&mut self, ty: Type, nature: Nature, args: &[Seen], place: &Place) -> Scalar {
+        self.postpone(code::UNSUPPORTED, place, "this call cannot run here");
+        self.opaque(ty, nature, args.iter().all(|arg| arg.fixed))
+    }
+
+    /// An aggregate that Kusto has and we have not: judged, and collected under the name of another.
+    fn absent_aggregate(&mut self, known: &Known, call: &ast::Call, place: &Place, cx: &mut Cx) -> Scalar {
+        let mut inner = Cx { aggregates: None, windows: None, steps: None, graph: cx.graph.as_deref_mut(), right: cx.right, ..*cx };
+        let (args, _) = self.arguments(&call.args, &mut inner);
+        let seen: Vec<Seen> = call.args.iter().zip(&args).map(|(arg, value)| self.seen(arg, value)).collect();
+        let Some(verdict) = self.judge(&call.name.text, known, &seen, &call.name.place) else { return Self::unknown_scalar() };
+        self.postpone(code::UNSUPPORTED, place, format!("`{}` is not supported here yet", call.name.text));
+        let (ty, known) = match verdict {
+            Verdict::Gives(ty, _) => (ty, true),
+            Verdict::Ours => (Type::Dynamic, true),
+            Verdict::Unknown => (Type::Dynamic, false),
+        };
+        let Some(stand_in) = aggregates::find("take_any") else { return Self::unknown_scalar() };
+        // Told apart from other calls by a column of its own.
+        let own = Expr { kind: Bound::Column(self.fresh()), ty };
+        self.collect_aggregate(AggregateCall { function: stand_in, args: vec![own], ty }, known, cx)
+    }
+
     fn unknown_call(&mut self, call: &ast::Call, cx: &Cx) {
         let name = call.name.text.as_str();
-        if aggregates::find(name).is_some() {
+        if aggregates::find(name).is_some() || shapes::aggregate(name).is_some() {
             let help = "aggregates stand in `summarize`, and in `make-series` and `top-nested`".to_owned();
             self.report_with(
                 code::MISPLACED_AGGREGATE,
@@ -72,17 +183,24 @@ impl Binder<'_> {
             );
             return;
         }
-        let ours = functions::all().map(|function| function.name).chain(aggregates::all().map(|aggregate| aggregate.name));
+        if super::spread::names().any(|several| several == name) {
+            let help = format!("`extend (a, b) = {name}(…)` names them");
+            let message = format!("`{name}` gives several columns: it stands by itself in `extend`, `project` or `print`");
+            self.report_with(code::SCALAR_WANTED, &call.name.place, message, Some(help));
+            return;
+        }
+        let ours = functions::all().map(|function| function.name).chain(shapes::names());
         let theirs = cx.env.names().filter(|(_, binding)| matches!(binding, Binding::Function(_))).map(|(name, _)| name);
-        let help = code::did_you_mean(name, theirs.chain(ours));
+        let all: Vec<&str> = theirs.chain(ours.map(|name| -> &str { name })).collect();
+        let help = code::did_you_mean(name, all.into_iter());
         self.report_with(code::UNKNOWN_FUNCTION, &call.name.place, format!("there is no function `{name}` here"), help);
     }
 
     pub(super) fn arguments(&mut self, args: &[ast::Expr], cx: &mut Cx) -> (Vec<Scalar>, Vec<Place>) {
         let mut values = Vec::with_capacity(args.len());
         for arg in args {
-            // A table where a function wants a set of values: `has_any_index(x, T)`, `set_has_element(…)` take none; say so below.
-            values.push(self.scalar(arg, cx));
+            // The judge says where a star may stand.
+            values.push(if self.strict && matches!(arg.kind, ExprKind::Star) { Self::unknown_scalar() } else { self.scalar(arg, cx) });
         }
         (values, args.iter().map(|arg| arg.place.clone()).collect())
     }
@@ -97,7 +215,7 @@ impl Binder<'_> {
             Fit::Unknown(Some(ty)) => Scalar { expr: Expr { kind: Bound::Column(self.fresh()), ty }, known: true }.unplanned(self),
             Fit::Unknown(None) => Self::unknown_scalar(),
             Fit::Wrong(error) => {
-                self.report_fit(function.name, &error, &args, places, place);
+                self.report_fit(function.shown(), &error, &args, places, place);
                 Self::unknown_scalar()
             }
         }
@@ -107,10 +225,36 @@ impl Binder<'_> {
 
     /// The call of an aggregate that gives one column.
     fn aggregate(&mut self, aggregate: &'static AggregateFn, call: &ast::Call, place: &Place, cx: &mut Cx) -> Scalar {
-        let mut inner = Cx { aggregates: None, windows: None, steps: None, right: cx.right, ..*cx };
+        let mut inner = Cx { aggregates: None, windows: None, steps: None, graph: cx.graph.as_deref_mut(), right: cx.right, ..*cx };
         let (args, places) = self.arguments(&call.args, &mut inner);
+        let mut verdict = Verdict::Ours;
+        if self.strict
+            && let Some(known) = shapes::aggregate(&call.name.text)
+        {
+            let seen: Vec<Seen> = call.args.iter().zip(&args).map(|(arg, value)| self.seen(arg, value)).collect();
+            match self.judge(&call.name.text, known, &seen, &call.name.place) {
+                Some(found) => verdict = found,
+                None => return Self::unknown_scalar(),
+            }
+        }
         match self.aggregate_of(aggregate, args, &places, place) {
-            Some((bound, known)) => self.collect_aggregate(bound, known, cx),
+            Some((mut bound, mut known)) => {
+                match verdict {
+                    Verdict::Gives(ty, _) => {
+                        bound.ty = ty;
+                        known = true;
+                    }
+                    Verdict::Unknown => known = false,
+                    Verdict::Ours => {}
+                }
+                let value = self.collect_aggregate(bound, known, cx);
+                if let (Verdict::Gives(_, nature), Bound::Column(id)) = (verdict, &value.expr.kind)
+                    && nature != Nature::Any
+                {
+                    self.natures.insert(*id, nature);
+                }
+                value
+            }
             None => Self::unknown_scalar(),
         }
     }
@@ -127,7 +271,7 @@ impl Binder<'_> {
         if !known {
             self.unknown.insert(field.id);
         }
-        if matches!(call.function.name, "hll" | "hll_if" | "hll_merge") {
+        if matches!(call.function.name, "hll" | "hll_if" | "hll_merge" | "tdigest" | "tdigest_merge") {
             self.sketches.insert(field.id);
         }
         let expr = Expr::column(&field);
@@ -153,6 +297,12 @@ impl Binder<'_> {
                 let args = args.into_iter().map(|arg| arg.expr).collect();
                 Some((AggregateCall { function: aggregate, args, ty: ty.unwrap_or(Type::Dynamic) }, ty.is_some()))
             }
+            Fit::Wrong(error) if self.strict => {
+                // The judge has said what is wrong, if anything.
+                self.postpone_fit(aggregate.name, &error, &args, places, place);
+                let args = args.into_iter().map(|arg| arg.expr).collect();
+                Some((AggregateCall { function: aggregate, args, ty: Type::Dynamic }, true))
+            }
             Fit::Wrong(error) => {
                 self.report_fit(aggregate.name, &error, &args, places, place);
                 None
@@ -162,6 +312,22 @@ impl Binder<'_> {
 
     fn window(&mut self, window: &'static WindowFn, call: &ast::Call, place: &Place, cx: &mut Cx) -> Scalar {
         let (args, places) = self.arguments(&call.args, cx);
+        let mut verdict = Verdict::Ours;
+        if self.strict
+            && let Some(known) = shapes::scalar(&call.name.text)
+        {
+            let seen: Vec<Seen> = call.args.iter().zip(&args).map(|(arg, value)| self.seen(arg, value)).collect();
+            match self.judge(&call.name.text, known, &seen, &call.name.place) {
+                Some(found) => verdict = found,
+                None => return Self::unknown_scalar(),
+            }
+        }
+        if cx.windows.is_none()
+            && self.strict
+            && let Verdict::Gives(ty, nature) = verdict
+        {
+            return self.absent(ty, nature, &[], place);
+        }
         let Some(collector) = cx.windows.as_mut() else {
             let help = "put `sort by …` or `serialize` before".to_owned();
             self.report_with(code::NOT_SERIALIZED, &call.name.place, format!("`{}` needs rows in an order", window.name), Some(help));
@@ -182,6 +348,13 @@ impl Binder<'_> {
             }
             Fit::Unknown(Some(ty)) => Scalar { expr: Expr { kind: Bound::Column(self.fresh()), ty }, known: true }.unplanned(self),
             Fit::Unknown(None) => Self::unknown_scalar(),
+            Fit::Wrong(error) if self.strict => {
+                self.postpone_fit(window.name, &error, &args, &places, place);
+                match verdict {
+                    Verdict::Gives(ty, nature) => self.absent(ty, nature, &[], place),
+                    Verdict::Ours | Verdict::Unknown => Self::unknown_scalar(),
+                }
+            }
             Fit::Wrong(error) => {
                 self.report_fit(window.name, &error, &args, &places, place);
                 Self::unknown_scalar()
@@ -197,6 +370,9 @@ impl Binder<'_> {
             self.report(code::ARGUMENT_COUNT, place, format!("`{}` wants 2 arguments, got {}", call.name.text, call.args.len()));
             return Self::unknown_scalar();
         };
+        if self.strict {
+            return self.judged_if_exists(call, place, cx);
+        }
         let wanted = match &name.kind {
             ExprKind::Name(name) if super::scalar::find(cx.fields, &name.text).is_some() => Some(name.text.clone()),
             _ => self.text(name, "the name of the column", cx.env),
@@ -207,6 +383,27 @@ impl Binder<'_> {
             Some(field) => self.column(&field),
             None if cx.open => Self::unknown_scalar(),
             None => fallback,
+        }
+    }
+
+    /// Is a call of a function that is bound in a way of its own right?
+    fn fits_shape(&mut self, call: &ast::Call, cx: &mut Cx) -> bool {
+        let (_, _, seen) = self.seen_arguments(&call.args, cx);
+        shapes::scalar(&call.name.text).is_none_or(|known| self.judge(&call.name.text, known, &seen, &call.name.place).is_some())
+    }
+
+    /// As the checker sees it: of the type of what stands in for the column, whether that is there or not.
+    fn judged_if_exists(&mut self, call: &ast::Call, place: &Place, cx: &mut Cx) -> Scalar {
+        let (args, _, seen) = self.seen_arguments(&call.args, cx);
+        let Some(known) = shapes::scalar(&call.name.text) else { return Self::unknown_scalar() };
+        if self.judge(&call.name.text, known, &seen, &call.name.place).is_none() {
+            return Self::unknown_scalar();
+        }
+        let there = seen.first().and_then(|name| name.text.as_deref()).and_then(|name| super::scalar::find(cx.fields, name));
+        match (there, args.get(1)) {
+            (Some(field), Some(default)) if default.known && field.ty == default.ty() => self.column(&field.clone()),
+            (_, Some(default)) if default.known => self.absent(default.ty(), Nature::Any, &seen, place),
+            _ => Self::unknown_scalar(),
         }
     }
 
@@ -249,8 +446,9 @@ impl Binder<'_> {
             };
             for value in values {
                 if value.ty() == Type::Dynamic && value.expr.columns().iter().any(|id| self.sketches.contains(id)) {
-                    let help = "`dcount_hll(…)` reads the sketch".to_owned();
-                    let message = "the size of a result of `hll` is not what it is in Kusto: the sketch has another layout here";
+                    let help = "`dcount_hll(…)` and `percentile_tdigest(…)` read sketches".to_owned();
+                    let message =
+                        "the size of a result of `hll` or `tdigest` is not what it is in Kusto: the sketch has another layout here";
                     self.report_with(code::UNSUPPORTED, &arg.place, message, Some(help));
                     return Self::unknown_scalar();
                 }
@@ -347,6 +545,7 @@ impl Binder<'_> {
         if !self.begin_call(function, place) {
             return Self::unknown_scalar();
         }
+        let before = self.diagnostics.len();
         let (env, last) = self.statements(&function.function.body, env);
         let value = match last {
             Some(body) => self.scalar(body, &mut Cx::constant(&env)),
@@ -356,7 +555,17 @@ impl Binder<'_> {
             }
         };
         self.end_call(function);
+        self.forgive(before);
         value
+    }
+
+    /// A check says what is wrong with a function where that is defined, not where it is called.
+    fn forgive(&mut self, before: usize) {
+        if self.strict
+            && let Some(first) = self.diagnostics.drain(before..).next()
+        {
+            self.open.get_or_insert(first);
+        }
     }
 
     /// The table that a call of a function written in KQL gives. `piped` is the table before `invoke`.
@@ -372,15 +581,17 @@ impl Binder<'_> {
         if !self.begin_call(function, place) {
             return Relation::unknown();
         }
+        let before = self.diagnostics.len();
         let (env, last) = self.statements(&function.function.body, env);
         let relation = match last {
-            Some(body) => self.table(body, &env),
+            Some(body) => self.relation(body, &env),
             None => {
                 self.report(code::NO_QUERY, place, format!("function `{}` has no value", function.name));
                 Relation::unknown()
             }
         };
         self.end_call(function);
+        self.forgive(before);
         relation
     }
 
@@ -424,7 +635,7 @@ impl Binder<'_> {
     ) -> Option<Env> {
         let parameters = &function.function.parameters;
         let mut given: Vec<Option<&ast::Expr>> = vec![None; parameters.len()];
-        let mut next = usize::from(piped.is_some());
+        let first = usize::from(piped.is_some());
         for arg in args {
             let (index, value) = match &arg.kind {
                 ExprKind::Named { names, value } if names.len() == 1 => {
@@ -441,10 +652,8 @@ impl Binder<'_> {
                     };
                     (index, &**value)
                 }
-                _ => {
-                    next += 1;
-                    (next - 1, arg)
-                }
+                // The first that has none yet: one before may have been given by name.
+                _ => ((first..given.len()).find(|index| given[*index].is_none()).unwrap_or(given.len()), arg),
             };
             match given.get_mut(index) {
                 Some(slot) => *slot = Some(value),
@@ -479,8 +688,20 @@ impl Binder<'_> {
                     relation_binding
                 }
                 (ParameterType::Scalar(ty), Some(arg)) => {
-                    let mut inner = Cx { aggregates: None, steps: None, right: cx.right, windows: None, ..*cx };
+                    let mut inner =
+                        Cx { aggregates: None, steps: None, graph: cx.graph.as_deref_mut(), right: cx.right, windows: None, ..*cx };
+                    if self.strict && self.is_table_in(arg, &inner) {
+                        self.table(arg, cx.env);
+                        env = env.with(name, Binding::Scalar(self.opaque(*ty, Nature::Any, true)));
+                        continue;
+                    }
                     let value = self.scalar(arg, &mut inner);
+                    if self.strict && value.ty() != *ty {
+                        // The checker leaves it to the engine to convert.
+                        let fixed = self.is_fixed(&value.expr);
+                        env = env.with(name, Binding::Scalar(self.opaque(*ty, Nature::Any, fixed)));
+                        continue;
+                    }
                     if value.known && !casts::fits(value.ty(), *ty) {
                         let message = format!("`{}` wants a {ty} for `{name}`, got a {}", function.name, value.ty());
                         self.report(code::WRONG_TYPE, &arg.place, message);

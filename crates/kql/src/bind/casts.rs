@@ -157,6 +157,16 @@ impl Binder<'_> {
         }
     }
 
+    /// A call is right and does not fit what we have: there will be no plan, and this is why.
+    pub(super) fn postpone_fit(&mut self, name: &str, error: &SignatureError, args: &[Scalar], places: &[Place], place: &Place) {
+        let before = self.diagnostics.len();
+        self.report_fit(name, error, args, places, place);
+        let said = self.diagnostics.drain(before..).next();
+        if let (None, Some(said)) = (&self.open, said) {
+            self.open = Some(said);
+        }
+    }
+
     /// Says why a call does not fit.
     pub(super) fn report_fit(&mut self, name: &str, error: &SignatureError, args: &[Scalar], places: &[Place], place: &Place) {
         match error {

@@ -26,6 +26,10 @@ pub const NO_QUERY: &str = "KQL0117";
 pub const BAD_OPTION: &str = "KQL0118";
 pub const RUN: &str = "KQL0119";
 pub const NOT_A_KEY: &str = "KQL0120";
+pub const GRAPH_WANTED: &str = "KQL0121";
+pub const ASSERTION: &str = "KQL0122";
+pub const SEVERAL_TABLES: &str = "KQL0123";
+pub const ELSEWHERE: &str = "KQL0124";
 
 /// Names shown in a help line at most.
 const SHOWN: usize = 12;

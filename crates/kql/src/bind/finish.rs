@@ -12,7 +12,7 @@ use crate::syntax::codes::is_tolerated;
 
 impl Binder<'_> {
     pub(super) fn finish(self, answer: Relation, syntax: Vec<Diagnostic>) -> Bound {
-        let columns = (!answer.open).then(|| {
+        let columns = (!answer.open || self.is_listed(&answer)).then(|| {
             answer.visible().map(|field| (field.name.to_string(), (!self.unknown.contains(&field.id)).then_some(field.ty))).collect()
         });
         let mut diagnostics = syntax;
@@ -20,8 +20,14 @@ impl Binder<'_> {
         // After a syntax error half of what follows would be its echo.
         diagnostics.extend(self.diagnostics.into_iter().filter(|_| !wrong_syntax));
         let planned = diagnostics.iter().all(|diagnostic| is_tolerated(diagnostic.code)) && self.open.is_none() && !answer.open;
-        let mut plan =
-            planned.then(|| Plan { root: visible_only(answer.rel), subqueries: self.subqueries, render: self.render, more: self.more });
+        let more = self.more.into_iter().map(|(name, rel)| (name, visible_only(rel))).collect();
+        let mut plan = planned.then(|| Plan {
+            root: visible_only(answer.rel),
+            subqueries: self.subqueries,
+            render: self.render,
+            name: self.answer_name,
+            more,
+        });
         if let Some(plan) = &mut plan {
             inline_lone_shares(plan);
         }

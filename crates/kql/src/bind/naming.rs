@@ -3,33 +3,10 @@
 
 use hashbrown::HashSet;
 
+use super::shapes::{self, Naming};
 use crate::Value;
-use crate::aggregates::{self, Naming};
-use crate::syntax::ast::{Expr, ExprKind};
-
-/// Functions whose result is called as their first argument, when that has a name.
-const NAMED_AS_ARGUMENT: &[&str] = &[
-    "bin",
-    "bin_at",
-    "floor",
-    "tobool",
-    "toboolean",
-    "todatetime",
-    "todecimal",
-    "todouble",
-    "todynamic",
-    "toguid",
-    "toint",
-    "tolong",
-    "toreal",
-    "tostring",
-    "totimespan",
-    "array_slice",
-    "parse_json",
-    "parsejson",
-    "column_ifexists",
-    "columnifexists",
-];
+use crate::aggregates;
+use crate::syntax::ast::{Call, Expr, ExprKind};
 
 /// The name of an unnamed expression; nothing where only its position names it.
 pub(super) fn name_of(expr: &Expr) -> Option<String> {
@@ -39,39 +16,63 @@ pub(super) fn name_of(expr: &Expr) -> Option<String> {
         ExprKind::Paren(inner) => name_of(inner),
         ExprKind::Member { object, name } => match &object.kind {
             ExprKind::Name(side) if side.text.starts_with('$') => Some(name.text.clone()),
-            _ => Some(format!("{}_{}", name_of(object)?, name.text)),
+            _ => Some(part_of(object, &name.text)),
         },
-        ExprKind::Index { object, index } => {
-            let selector = match &index.kind {
-                ExprKind::Literal(Value::String(text)) => text.clone(),
-                ExprKind::Literal(Value::Long(n)) => n.to_string(),
-                _ => return None,
-            };
-            Some(format!("{}_{selector}", name_of(object)?))
-        }
-        ExprKind::Call(call) if NAMED_AS_ARGUMENT.contains(&call.name.text.as_str()) => {
-            let first = call.args.first()?;
-            match (&first.kind, call.name.text.as_str()) {
-                (ExprKind::Literal(Value::String(name)), "column_ifexists" | "columnifexists") => Some(name.clone()),
-                _ => name_of(first),
-            }
-        }
-        ExprKind::Call(call) if matches!(call.name.text.as_str(), "strlen" | "dcount_hll") => {
-            Some(format!("{}_{}", call.name.text, name_of(call.args.first()?)?))
-        }
-        ExprKind::Call(call) => aggregate_name(call),
+        ExprKind::Index { object, index } => match &index.kind {
+            ExprKind::Literal(Value::String(text)) => Some(part_of(object, text)),
+            ExprKind::Literal(Value::Long(n)) => Some(part_of(object, &n.to_string())),
+            ExprKind::Literal(Value::Int(n)) => Some(part_of(object, &n.to_string())),
+            _ => Some(format!("{}_{}", name_of(object)?, name_of(index).unwrap_or_default())),
+        },
+        // Either is asked once: calls are nested deeply.
+        ExprKind::Call(call) if is_aggregate(call) => aggregate_name(call),
+        ExprKind::Call(call) => scalar_name(call),
         _ => None,
     }
 }
 
+/// `hll_merge(a)` is an aggregate, `hll_merge(a, b)` is none.
+fn is_aggregate(call: &Call) -> bool {
+    match shapes::aggregate(&call.name.text) {
+        Some(known) => shapes::scalar(&call.name.text).is_none() || known.shapes.iter().any(|shape| shape.takes(call.args.len())),
+        None => aggregates::find(&call.name.text).is_some(),
+    }
+}
+
+/// The name of a part of a dynamic.
+fn part_of(object: &Expr, part: &str) -> String {
+    name_of(object).map_or_else(|| part.to_owned(), |whole| format!("{whole}_{part}"))
+}
+
+/// The name of a call of a scalar function.
+fn scalar_name(call: &Call) -> Option<String> {
+    let first = || call.args.first().and_then(name_of);
+    match shapes::scalar(&call.name.text)?.naming {
+        Naming::Place if matches!(call.name.text.as_str(), "column_ifexists" | "columnifexists") => match &call.args.first()?.kind {
+            ExprKind::Literal(Value::String(name)) => Some(name.clone()),
+            _ => first(),
+        },
+        Naming::Place => None,
+        Naming::First => first(),
+        Naming::Only if call.args.len() == 1 => first(),
+        Naming::Only => None,
+        Naming::Prefix(prefix) => Some(format!("{prefix}_{}", first().unwrap_or_default())),
+        Naming::Fixed(name) => Some(name.to_owned()),
+    }
+}
+
 /// The name of an unnamed aggregate.
-fn aggregate_name(call: &crate::syntax::ast::Call) -> Option<String> {
-    let aggregate = aggregates::find(&call.name.text)?;
+fn aggregate_name(call: &Call) -> Option<String> {
     let first = call.args.first().and_then(name_of);
+    let known = shapes::aggregate(&call.name.text).map(|known| known.naming);
+    if let Some(Naming::Prefix(prefix)) = known {
+        return Some(format!("{prefix}_{}", first.unwrap_or_default()));
+    }
+    let Some(aggregate) = aggregates::find(&call.name.text) else { return known.and(first) };
     Some(match aggregate.naming {
-        Naming::Prefix(prefix) => format!("{prefix}_{}", first.unwrap_or_default()),
-        Naming::Argument => first.unwrap_or_else(|| format!("{}_", call.name.text)),
-        Naming::Percentile => {
+        aggregates::Naming::Prefix(prefix) => format!("{prefix}_{}", first.unwrap_or_default()),
+        aggregates::Naming::Argument => first.unwrap_or_else(|| format!("{}_", call.name.text)),
+        aggregates::Naming::Percentile => {
             let percent = match call.args.last().map(|arg| &arg.kind) {
                 Some(ExprKind::Literal(Value::Long(n))) => n.to_string(),
                 Some(ExprKind::Literal(Value::Real(n))) => n.to_string().replace('.', "_"),
@@ -86,16 +87,51 @@ fn aggregate_name(call: &crate::syntax::ast::Call) -> Option<String> {
 #[derive(Default)]
 pub(super) struct Names {
     taken: HashSet<String>,
+    /// Those that the query gives, or that columns bring along.
+    declared: HashSet<String>,
+}
+
+/// Where the name of a column comes from.
+pub(super) enum Source<'n> {
+    /// The query says it, or the value is a column of that name: it may be there once.
+    Declared(&'n str),
+    /// The expression gives it: a number tells it apart from others.
+    Derived(String),
+    Unnamed,
 }
 
 impl Names {
     pub fn of<'n>(names: impl Iterator<Item = &'n str>) -> Self {
-        Self { taken: names.map(str::to_owned).collect() }
+        Self { taken: names.map(str::to_owned).collect(), ..Self::default() }
     }
 
     /// False where the name is taken.
     pub fn take(&mut self, name: &str) -> bool {
         !self.taken.contains(name) && self.taken.insert(name.to_owned())
+    }
+
+    /// The first of `Column1`, `Column2` … that is free: the name of what has none.
+    pub fn numbered(&mut self) -> String {
+        let mut number = 1u32;
+        loop {
+            let candidate = format!("Column{number}");
+            if self.take(&candidate) {
+                return candidate;
+            }
+            number += 1;
+        }
+    }
+
+    /// The name of a column, and whether it was declared before.
+    pub fn named(&mut self, source: Source) -> (String, bool) {
+        match source {
+            Source::Declared(name) => {
+                let twice = !self.declared.insert(name.to_owned());
+                (self.unique(name), twice)
+            }
+            Source::Derived(name) => (self.unique(&name), false),
+            Source::Unnamed => (self.numbered(), false),
+        }
     }
 
     /// `name`, or `name1`, `name2` … where it is taken.
@@ -147,6 +183,17 @@ mod tests {
         ] {
             assert_eq!(wildcard(pattern, name), matches, "{pattern} against {name}");
         }
+    }
+
+    /// From: columns and refusals of Microsoft's parser for `project bin(t, 1h), t`, `project t, t` and `summarize count_ = max(x), count()`.
+    #[test]
+    fn a_name_is_declared_once() {
+        let mut names = Names::default();
+        let mut named = |source| names.named(source);
+        assert_eq!(named(Source::Derived("t".to_owned())), ("t".to_owned(), false));
+        assert_eq!(named(Source::Declared("t")), ("t1".to_owned(), false));
+        assert!(named(Source::Declared("t")).1);
+        assert_eq!(named(Source::Unnamed), ("Column1".to_owned(), false));
     }
 
     #[test]

@@ -7,30 +7,43 @@ mod distinct;
 mod evaluate;
 mod extend;
 mod filter;
+mod find;
 mod get_schema;
+mod graph;
 mod join;
 mod make_series;
 mod mv_expand;
 mod parse;
 mod print;
 mod range;
+mod reduce;
 mod render;
 mod rows;
 mod scan;
 mod search;
+pub(super) mod several;
 mod sort;
 mod summarize;
 mod top_nested;
 mod union;
 
+pub(super) use graph::is_graph;
+use model::Type;
+
 use super::Binder;
 use super::scope::{Cx, Env, Relation, Windows};
-use crate::syntax::ast::{Operator, OperatorKind as Op, Property};
+use crate::Value;
+use crate::syntax::ast::{ExprKind, Operator, OperatorKind as Op, Property};
 
 impl Binder<'_> {
     /// One `| operator` over `input`. `env` grows where the operator gives a name (`as`).
     pub(super) fn operator_over(&mut self, operator: &Operator, input: Relation, env: &mut Env) -> Relation {
         let place = &operator.place;
+        if is_graph(&input) && !graph::takes_graph(&operator.kind) {
+            self.table_wanted(&operator.keyword, "this operator wants a table, what comes before it is a graph");
+            return Relation::unknown();
+        }
+        self.check_options(&operator.kind);
         match &operator.kind {
             Op::Where(predicate) => self.filter_by(predicate, input, env),
             Op::Extend(items) => self.extend(items, input, env),
@@ -55,7 +68,7 @@ impl Binder<'_> {
             Op::MvApply { properties, items, limit, body, .. } => {
                 self.mv_apply(properties, items, limit.as_deref(), body, input, env, place)
             }
-            Op::Partition { by, body, .. } => self.partition(by, body, input, env, place),
+            Op::Partition { properties, by, body } => self.partition(properties, by, body, input, env, place),
             Op::Parse { where_, properties, expr, pattern } => self.parse_by(*where_, properties, expr, pattern, input, env, place),
             Op::ParseKv { expr, columns, options } => self.parse_kv(expr, columns, options, input, env),
             Op::MakeSeries { properties, aggregates, on, from, to, step, in_range, by } => {
@@ -79,6 +92,19 @@ impl Binder<'_> {
             Op::Consume => self.consume(input),
             Op::Sample { count } => self.sample(count, input, env),
             Op::AssertSchema(columns) => self.assert_schema(columns, input, place),
+            Op::MakeGraph { source, target, properties, nodes, partitioned_by } => {
+                let clauses = graph::Clauses { source, target, properties, nodes, partitioned_by: partitioned_by.as_ref() };
+                self.make_graph(&clauses, input, env)
+            }
+            Op::GraphMatch { properties, patterns, condition, project, shortest } => {
+                let clauses = graph::PatternClauses { properties, patterns, condition: condition.as_deref(), project, shortest: *shortest };
+                self.graph_match(&clauses, input, env, &operator.keyword)
+            }
+            Op::GraphMarkComponents(properties) => self.mark_components(properties, input, env, &operator.keyword),
+            Op::GraphToTable(tables) => self.graph_to_table(tables, input, env, &operator.keyword),
+            Op::Reduce { by, options } => self.reduce(by, options, input, env),
+            Op::Fork(branches) => self.fork(branches, input, env, place),
+            Op::Facet { by, with } => self.facet(by, with.as_deref(), input, env, place),
             Op::Print(_) | Op::Range { .. } | Op::Find { .. } => {
                 self.report(super::diagnostics::TABLE_WANTED, &operator.keyword, "this operator stands at the beginning of a query");
                 Relation::unknown()
@@ -90,14 +116,84 @@ impl Binder<'_> {
         }
     }
 
+    /// In a check: each option stands once and has one of its values.
+    fn check_options(&mut self, operator: &Op) {
+        if !self.strict {
+            return;
+        }
+        let (properties, strategies): (&[Property], &[&str]) = match operator {
+            Op::Join { properties, .. } => (properties, &["auto", "broadcast", "centralized", "shuffle"]),
+            Op::Summarize { properties, .. } => (properties, &["shuffle"]),
+            Op::Lookup { properties, .. }
+            | Op::Union { properties, .. }
+            | Op::MvExpand { properties, .. }
+            | Op::MvApply { properties, .. }
+            | Op::Parse { properties, .. }
+            | Op::Distinct { properties, .. }
+            | Op::Take { properties, .. }
+            | Op::Sort { properties, .. }
+            | Op::MakeSeries { properties, .. } => (properties, &[]),
+            _ => return,
+        };
+        for (index, property) in properties.iter().enumerate() {
+            let name = property.name.text.as_str();
+            if properties[..index].iter().any(|before| before.name.text == name) {
+                self.report(super::diagnostics::BAD_OPTION, &property.name.place, format!("`{name}` stands here twice"));
+            }
+            let value = match &property.value.kind {
+                ExprKind::Name(name) => Some(name.text.as_str()),
+                _ => None,
+            };
+            let wrong = match name {
+                "hint.strategy" => !strategies.is_empty() && !value.is_some_and(|value| strategies.contains(&value)),
+                "isfuzzy" => matches!(operator, Op::Union { .. }) && !matches!(property.value.kind, ExprKind::Literal(Value::Bool(_))),
+                "kind" => matches!(operator, Op::Join { .. }) && value.is_none(),
+                "hint.shufflekey" => !self.around_open && value.is_some_and(|value| !self.around.iter().any(|field| *field.name == *value)),
+                _ => false,
+            };
+            if wrong {
+                self.report(super::diagnostics::BAD_OPTION, &property.value.place, format!("this is no value of `{name}`"));
+            }
+        }
+    }
+
+    /// What an operator gives that is right and cannot run here.
+    fn only_judged(&mut self, operator: &Operator) -> Relation {
+        self.postpone(
+            super::diagnostics::UNSUPPORTED,
+            &operator.keyword,
+            format!("`{}` is not supported here yet", name_of(&operator.kind)),
+        );
+        Relation::unknown()
+    }
+
     /// An operator that begins a query.
     pub(super) fn source_operator(&mut self, operator: &Operator, env: &Env) -> Relation {
         let place = &operator.place;
+        self.check_options(&operator.kind);
         match &operator.kind {
             Op::Union { properties, tables } => self.union(properties, tables, None, env, place),
             Op::Print(items) => self.print(items, env),
             Op::Range { name, from, to, step } => self.range(name, [from, to, step], env, place),
             Op::Search { properties, tables, predicate } => self.search(properties, tables, predicate, None, env, place),
+            Op::Find { properties, tables, predicate, project, .. } => {
+                let (predicate, project) = (predicate.as_deref(), project.as_deref());
+                self.find(&find::Clauses { properties, tables, predicate, project }, env, place)
+            }
+            Op::Evaluate { call, .. } => {
+                if !self.refused_plugin(&call.name) {
+                    let help = Some("rows come first: `T | evaluate …`".to_owned());
+                    let message = format!("`{}` stands behind the rows that it takes", call.name.text);
+                    self.report_with(super::diagnostics::TABLE_WANTED, &operator.keyword, message, help);
+                }
+                Relation::unknown()
+            }
+            Op::MacroExpand => {
+                let help = "name the tables of this workspace: `union withsource=T A, B | …`".to_owned();
+                let message = "`macro-expand` runs a query over several clusters or databases, and there is one workspace here";
+                self.report_with(super::diagnostics::UNSUPPORTED, &operator.keyword, message, Some(help));
+                Relation::unknown()
+            }
             other => {
                 self.unsupported(&operator.keyword, &format!("`{}`", name_of(other)));
                 Relation::unknown()
@@ -128,18 +224,11 @@ fn name_of(operator: &Op) -> &str {
         Op::ParseKv { .. } => "parse-kv",
         Op::MakeSeries { .. } => "make-series",
         Op::SampleDistinct { .. } => "sample-distinct",
-        Op::Reduce { .. } => "reduce",
         Op::Evaluate { .. } => "evaluate",
         Op::Partition { .. } => "partition",
         Op::Scan { .. } => "scan",
-        Op::Fork(_) => "fork",
-        Op::Facet { .. } => "facet",
-        Op::Find { .. } => "find",
-        Op::MakeGraph { .. } => "make-graph",
-        Op::GraphMatch { .. } => "graph-match",
-        Op::GraphToTable(_) => "graph-to-table",
-        Op::GraphMarkComponents(_) => "graph-mark-components",
-        Op::MacroExpand => "macro-expand",
+        Op::GraphWhereNodes(_) => "graph-where-nodes",
+        Op::GraphWhereEdges(_) => "graph-where-edges",
         Op::Unknown(name) => &name.text,
         _ => "this operator",
     }

@@ -4,10 +4,13 @@ use std::sync::Arc;
 
 use model::Type;
 
-use super::Binder;
+use super::judge::Nature;
+use super::naming::{Names, Source, name_of};
 use super::scope::{Relation, Scalar, SharedTable, Windows};
+use super::{Binder, diagnostics as code};
 use crate::Value;
 use crate::plan::{ColumnId, Expr, ExprKind, Field, Rel, RelOp};
+use crate::syntax::ast::{self, Name, Place};
 
 /// The hidden column of a table that tells when a row came in.
 pub(super) const INGESTION_TIME: &str = "$IngestionTime";
@@ -56,6 +59,10 @@ impl Binder<'_> {
         if !value.known {
             self.unknown.insert(field.id);
         }
+        let nature = self.nature(&value.expr);
+        if nature != Nature::Any {
+            self.natures.insert(field.id, nature);
+        }
         field
     }
 
@@ -102,6 +109,37 @@ impl Binder<'_> {
         Relation { rel: Rel { op: RelOp::Project { input: Box::new(input), exprs }, fields, order, serialized }, open }
     }
 
+    /// Where the name of the column for `value` comes from. A column that is passed on brings its name along, also through a conversion to
+    /// the type that it has.
+    pub(super) fn name_source<'n>(&self, written: Option<&'n Name>, expr: &'n ast::Expr, value: &Scalar) -> Source<'n> {
+        if let Some(name) = written {
+            return Source::Declared(&name.text);
+        }
+        if let Some(name) = passed_on(expr, value) {
+            return Source::Declared(name);
+        }
+        if self.strict
+            && let Some(missing) = if_exists(expr)
+            && !self.around.iter().any(|field| *field.name == *missing)
+        {
+            return Source::Unnamed;
+        }
+        name_of(expr).map_or(Source::Unnamed, Source::Derived)
+    }
+
+    /// Takes a name for a column; says so where it was declared before.
+    pub(super) fn take_name(&mut self, names: &mut Names, source: Source, place: &Place) -> String {
+        let declared = match source {
+            Source::Declared(name) => name,
+            _ => "",
+        };
+        let (name, twice) = names.named(source);
+        if twice {
+            self.report(code::DUPLICATE_NAME, place, format!("there are two columns `{declared}`"));
+        }
+        name
+    }
+
     /// All visible columns as outputs for [`Binder::project`].
     pub(super) fn outputs(&self, input: &Relation) -> Vec<(String, Scalar)> {
         input.visible().map(|field| (field.name.to_string(), self.column(field))).collect()
@@ -124,6 +162,21 @@ impl Binder<'_> {
         input
     }
 
+    /// `input` with what has been staged in hidden columns.
+    pub(super) fn with_staged(&mut self, input: Relation) -> Relation {
+        if self.staged.is_empty() {
+            return input;
+        }
+        let mut fields = input.rel.fields.clone();
+        let mut exprs: Vec<Expr> = fields.iter().map(Expr::column).collect();
+        for (expr, field) in std::mem::take(&mut self.staged) {
+            exprs.push(expr);
+            fields.push(field);
+        }
+        let (order, serialized) = (input.rel.order.clone(), input.rel.serialized);
+        Relation { rel: Rel { op: RelOp::Project { input: Box::new(input.rel), exprs }, fields, order, serialized }, open: input.open }
+    }
+
     pub(super) fn filter(&mut self, input: Relation, predicate: Scalar) -> Relation {
         input.wrap(|input| RelOp::Filter { input, predicate: predicate.expr })
     }
@@ -141,6 +194,12 @@ impl Binder<'_> {
             let id = self.fresh();
             if self.unknown.contains(&field.id) {
                 self.unknown.insert(id);
+            }
+            if self.listed.contains(&field.id) {
+                self.listed.insert(id);
+            }
+            if let Some(nature) = self.natures.get(&field.id) {
+                self.natures.insert(id, *nature);
             }
             renamed.push(Field { id, ..field.clone() });
         }
@@ -166,5 +225,49 @@ impl Binder<'_> {
     /// What stands for a scalar that could not be bound or whose type is not known.
     pub(super) fn unknown_scalar() -> Scalar {
         Scalar { expr: Self::null(Type::Dynamic), known: false }
+    }
+}
+
+/// The column that `column_ifexists("…", …)` looks for.
+fn if_exists(expr: &ast::Expr) -> Option<&str> {
+    match &expr.kind {
+        ast::ExprKind::Paren(inner) => if_exists(inner),
+        ast::ExprKind::Call(call) if matches!(call.name.text.as_str(), "column_ifexists" | "columnifexists") => {
+            match &call.args.first()?.kind {
+                ast::ExprKind::Literal(Value::String(name)) => Some(name),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+/// The name of the column that an expression only passes on.
+fn passed_on<'n>(expr: &'n ast::Expr, value: &Scalar) -> Option<&'n str> {
+    match &expr.kind {
+        ast::ExprKind::Paren(inner) => passed_on(inner, value),
+        ast::ExprKind::Name(name) if matches!(value.expr.kind, ExprKind::Column(_)) || !value.known => Some(&name.text),
+        ast::ExprKind::Call(call) => {
+            let same = match call.name.text.as_str() {
+                "tostring" => Type::String,
+                "tobool" | "toboolean" => Type::Bool,
+                "todatetime" => Type::Datetime,
+                "todecimal" => Type::Decimal,
+                "todynamic" => Type::Dynamic,
+                "toguid" => Type::Guid,
+                "toint" => Type::Int,
+                "tolong" => Type::Long,
+                "toreal" | "todouble" => Type::Real,
+                "totimespan" => Type::Timespan,
+                _ => return None,
+            };
+            let [ast::Expr { kind: ast::ExprKind::Name(name), .. }] = &call.args[..] else { return None };
+            let of = match &value.expr.kind {
+                ExprKind::Call { args, .. } => args.first()?,
+                _ => &value.expr,
+            };
+            (of.ty == same && matches!(of.kind, ExprKind::Column(_))).then_some(&name.text)
+        }
+        _ => None,
     }
 }

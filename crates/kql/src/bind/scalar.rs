@@ -5,7 +5,7 @@ use model::Type;
 use super::scope::{Binding, Cx, Scalar};
 use super::{Binder, casts, diagnostics as code};
 use crate::Value;
-use crate::plan::{Expr, ExprKind as Bound, Field, Subquery, SubqueryKind};
+use crate::plan::{Expr, ExprKind as Bound, Field, Rel, RelOp, Subquery, SubqueryKind};
 use crate::syntax::ast::{self, ExprKind, Name, Place};
 
 impl Binder<'_> {
@@ -33,10 +33,13 @@ impl Binder<'_> {
             ExprKind::Index { object, index } => {
                 let object_value = self.scalar(object, cx);
                 let index_value = self.scalar(index, cx);
-                self.operator("[]", vec![object_value, index_value], &[object.place.clone(), index.place.clone()], &expr.place)
+                self.judged_operator("[]", vec![object_value, index_value], &[object.place.clone(), index.place.clone()], &expr.place)
             }
             ExprKind::Unary { op, operand } => self.unary(op, operand, &expr.place, cx),
             ExprKind::Binary { op, .. } if matches!(*op, "and" | "or") => self.connective(op, expr, cx),
+            ExprKind::Binary { op, left, right, .. } if matches!(left.kind, ExprKind::Star) => {
+                self.in_some_column(op, right, &expr.place, cx)
+            }
             ExprKind::Binary { .. } => self.binary(expr, cx),
             ExprKind::In { op, left, list } => self.member_of(op, left, list, &expr.place, cx),
             ExprKind::Between { negated, operand, low, high } => self.between(*negated, [operand, low, high], &expr.place, cx),
@@ -74,6 +77,9 @@ impl Binder<'_> {
         if let Some(field) = find(cx.fields, &name.text) {
             return self.column(field);
         }
+        if let Some(element) = self.element(name, cx) {
+            return self.whole_element(element, &name.place, cx);
+        }
         match cx.env.get(&name.text) {
             Some(Binding::Scalar(value)) => {
                 let value = value.clone();
@@ -99,13 +105,17 @@ impl Binder<'_> {
         {
             return self.column(field);
         }
+        if self.strict && cx.open && self.schema.table(&name.text).is_some() {
+            self.report(code::SCALAR_WANTED, &name.place, format!("`{}` is a table, not a value", name.text));
+            return Self::unknown_scalar();
+        }
         if !cx.open && !cx.right.is_some_and(|(_, open)| open) {
             let variables = cx.env.names().filter(|(_, binding)| matches!(binding, Binding::Scalar(_))).map(|(name, _)| name);
             let near = code::did_you_mean(
                 &name.text,
                 cx.fields.iter().filter(|field| !field.is_hidden()).map(|field| &*field.name).chain(variables),
             );
-            let here = code::columns_here(cx.fields);
+            let here = self.elements_here(cx).unwrap_or_else(|| code::columns_here(cx.fields));
             let help = near.map_or(here.clone(), |near| format!("{near} {here}"));
             self.report_with(code::UNKNOWN_NAME, &name.place, format!("there is no column or variable `{}`", name.text), Some(help));
         }
@@ -123,6 +133,9 @@ impl Binder<'_> {
     /// `a.b`: a property of a dynamic, a side of a join, the state of a `scan` step.
     fn member(&mut self, object: &ast::Expr, name: &Name, place: &Place, cx: &mut Cx) -> Scalar {
         if let ExprKind::Name(side) = &object.kind {
+            if let Some(element) = self.element(side, cx) {
+                return self.element_property(side, element, name, cx);
+            }
             let fields = match side.text.as_str() {
                 "$left" => Some((cx.fields, cx.open)),
                 "$right" => cx.right,
@@ -155,10 +168,16 @@ impl Binder<'_> {
         }
         let value = self.scalar(object, cx);
         let key = Scalar::known(Expr::constant(Value::String(name.text.clone())));
+        if self.strict && !value.known {
+            return Self::unknown_scalar();
+        }
         if value.known && value.ty() != Type::Dynamic {
             let help = "only a dynamic has properties; `parse_json(…)` makes one of a string".to_owned();
             self.report_with(code::WRONG_TYPE, place, format!("a {} has no property `{}`", value.ty(), name.text), Some(help));
             return Self::unknown_scalar();
+        }
+        if self.strict && self.nature(&value.expr) == super::judge::Nature::Array {
+            return self.opaque(Type::Dynamic, super::judge::Nature::Any, false);
         }
         self.operator("[]", vec![value, key], &[object.place.clone(), name.place.clone()], place)
     }
@@ -185,7 +204,7 @@ impl Binder<'_> {
             Some(Value::Long(n)) => Scalar::known(Expr::constant(Value::Long(n.wrapping_neg()))),
             Some(Value::Real(n)) => Scalar::known(Expr::constant(Value::Real(-n))),
             Some(Value::Timespan(n)) => Scalar::known(Expr::constant(Value::Timespan(n.wrapping_neg()))),
-            _ => self.operator("neg", vec![value], &[operand.place.clone()], place),
+            _ => self.judged_operator("neg", vec![value], &[operand.place.clone()], place),
         }
     }
 
@@ -208,7 +227,7 @@ impl Binder<'_> {
                 paired.push(match rest.next() {
                     Some((right, right_place)) => {
                         let place = left_place.start..right_place.end;
-                        (self.operator(op, vec![left, right], &[left_place, right_place], &place), place)
+                        (self.judged_operator(op, vec![left, right], &[left_place, right_place], &place), place)
                     }
                     None => (left, left_place),
                 });
@@ -232,27 +251,75 @@ impl Binder<'_> {
             self.report(code::TOO_DEEP, &expr.place, format!("more than {} operators in a row", super::DEEPEST));
             return Self::unknown_scalar();
         }
-        let mut value = self.scalar(left, cx);
+        let mut value = self.operand(left, cx);
         let mut start = left.place.clone();
         for (op, right, place) in chain.into_iter().rev() {
-            let other = self.scalar(right, cx);
+            let other = self.operand(right, cx);
             let op = if op == "<>" { "!=" } else { op };
             let dynamic = value.known && other.known && value.ty() == Type::Dynamic && other.ty() == Type::Dynamic;
-            if dynamic && matches!(op, "==" | "!=" | "<" | "<=" | ">" | ">=" | "+" | "-" | "*" | "/" | "%") {
+            if dynamic && !self.strict && matches!(op, "==" | "!=" | "<" | "<=" | ">" | ">=" | "+" | "-" | "*" | "/" | "%") {
                 let help = "cast them first, as with `tostring(…)` or `tolong(…)`".to_owned();
                 self.report_with(code::WRONG_TYPE, place, format!("`{op}` cannot take two dynamics"), Some(help));
                 return Self::unknown_scalar();
             }
-            value = self.operator(op, vec![value, other], &[start, right.place.clone()], place);
+            let (left_value, other) = match op {
+                "==" | "!=" if !self.strict => self.comparable(value, other),
+                _ => (value, other),
+            };
+            value = self.judged_operator(op, vec![left_value, other], &[start, right.place.clone()], place);
             start = place.clone();
         }
         value
+    }
+
+    /// A string beside a value of another type is read as one of that type; a whole number that is known beforehand becomes text instead,
+    /// which is quicker and says the same. Published rules compare so (`ResultType == 0`, `EventID == "4625"`).
+    fn comparable(&mut self, left: Scalar, right: Scalar) -> (Scalar, Scalar) {
+        let (a, b) = (left.ty(), right.ty());
+        let mixed = |text: Type, other: Type| text == Type::String && !matches!(other, Type::String | Type::Dynamic);
+        if !left.known || !right.known || !(mixed(a, b) || mixed(b, a)) {
+            return (left, right);
+        }
+        let (text, other, flipped) = if a == Type::String { (left, right, false) } else { (right, left, true) };
+        let (text, other) = self.read_as(text, other);
+        if flipped { (other, text) } else { (text, other) }
+    }
+
+    /// `text` and `other` in one type.
+    fn read_as(&mut self, text: Scalar, other: Scalar) -> (Scalar, Scalar) {
+        if let (Some(Value::Int(_) | Value::Long(_)), None) = (other.expr.as_const(), text.expr.as_const()) {
+            let other = self.call_as("tostring", vec![other], Type::String);
+            return (text, other);
+        }
+        let reader = match other.ty() {
+            Type::Bool => "tobool",
+            Type::Int => "toint",
+            Type::Long => "tolong",
+            Type::Real => "todouble",
+            Type::Decimal => "todecimal",
+            Type::Datetime => "todatetime",
+            Type::Timespan => "totimespan",
+            Type::Guid => "toguid",
+            Type::String | Type::Dynamic => return (text, other),
+        };
+        let ty = other.ty();
+        (self.call_as(reader, vec![text], ty), other)
+    }
+
+    /// A side of a comparison. A star stands for all columns there, in a check: which it may be compared with, only they know.
+    fn operand(&mut self, expr: &ast::Expr, cx: &mut Cx) -> Scalar {
+        if self.strict && matches!(expr.kind, ExprKind::Star) { Self::unknown_scalar() } else { self.scalar(expr, cx) }
     }
 
     fn between(&mut self, negated: bool, [operand, low, high]: [&ast::Expr; 3], place: &Place, cx: &mut Cx) -> Scalar {
         let value = self.scalar(operand, cx);
         let from = self.scalar(low, cx);
         let mut to = self.scalar(high, cx);
+        if self.strict {
+            let name = if negated { "!between" } else { "between" };
+            let places = [operand.place.clone(), low.place.clone(), high.place.clone()];
+            return self.judged_operator(name, vec![value, from, to], &places, place);
+        }
         // `between (start .. 1d)`: the end lies so much later than the start.
         if from.known && to.known && from.ty() == Type::Datetime && to.ty() == Type::Timespan {
             to = self.operator("+", vec![from.clone(), to], &[low.place.clone(), high.place.clone()], place);
@@ -264,6 +331,9 @@ impl Binder<'_> {
     /// `in`, `has_any` and their kin.
     fn member_of(&mut self, op: &'static str, left: &ast::Expr, list: &[ast::Expr], place: &Place, cx: &mut Cx) -> Scalar {
         let value = self.scalar(left, cx);
+        if self.strict {
+            return self.judged_member(op, value, list, place, cx);
+        }
         let places = [left.place.clone(), list.first().map_or(place.clone(), |item| item.place.clone())];
         if let [only] = list
             && self.is_table_in(only, cx)
@@ -292,6 +362,18 @@ impl Binder<'_> {
         self.operator(op, vec![value, array], &places, place)
     }
 
+    /// What `in` and its kin are over, judged: the left side only; each element must be a value.
+    fn judged_member(&mut self, op: &'static str, value: Scalar, list: &[ast::Expr], place: &Place, cx: &mut Cx) -> Scalar {
+        for item in list {
+            if self.is_table_in(item, cx) {
+                self.table(item, cx.env);
+            } else {
+                self.scalar(item, cx);
+            }
+        }
+        self.judged_operator(op, vec![value], &[place.clone()], place)
+    }
+
     /// `x in (a, b)` where all elements are of scalar types: they become the type of `x`, or both become their common number type.
     fn typed_in(&mut self, op: &'static str, mut value: Scalar, items: Vec<(Scalar, Place)>, places: &[Place], place: &Place) -> Scalar {
         let mut target = value.ty();
@@ -310,6 +392,16 @@ impl Binder<'_> {
         let known = value.known;
         args.push(value);
         for (item, at) in items {
+            if known && item.known && target == Type::String && matches!(item.expr.as_const(), Some(Value::Int(_) | Value::Long(_))) {
+                args.push(self.call_as("tostring", vec![item], Type::String));
+                continue;
+            }
+            if known && item.known && item.ty() == Type::String && item.expr.as_const().is_some() && target.is_numeric() {
+                let stand_in = Scalar::known(Self::null(target));
+                let (read, _) = self.read_as(item, stand_in);
+                args.push(read);
+                continue;
+            }
             if known && item.known && !casts::fits(item.ty(), target) {
                 // Microsoft's parser lets this pass, and what its engine makes of it is not written anywhere.
                 self.postpone(code::WRONG_TYPE, &at, format!("`{op}` compares a {target} with a {}", item.ty()));
@@ -370,6 +462,11 @@ impl Binder<'_> {
         if relation.open || !value.known {
             return Scalar { known: kind == SubqueryKind::Set, ..Self::unknown_scalar() };
         }
+        if reads_group(&relation.rel) {
+            let help = "`partition` without `hint.strategy` lets a part have a name; or `join` with what is asked for".to_owned();
+            self.report_with(code::UNSUPPORTED, &table.place, "a part of the rows cannot be asked for as a whole here", Some(help));
+            return Self::unknown_scalar();
+        }
         let ty = if kind == SubqueryKind::Set { Type::Dynamic } else { first.ty };
         let rel = self.project(relation, vec![(first.name.to_string(), value)]).rel;
         self.subqueries.push(Subquery { rel, kind, ty });
@@ -397,7 +494,7 @@ impl Binder<'_> {
         match value.ty() {
             Type::Bool => value,
             _ if !value.known => value,
-            Type::Dynamic => self.cast(value, Type::Bool),
+            Type::Dynamic if !self.strict => self.cast(value, Type::Bool),
             other => {
                 self.report(code::WRONG_TYPE, place, format!("a condition must be a bool, this is a {other}"));
                 Self::unknown_scalar()
@@ -407,7 +504,9 @@ impl Binder<'_> {
 
     /// An expression that must be known before the first row, as a `ty`.
     pub(super) fn constant(&mut self, expr: &ast::Expr, ty: Type, what: &str, env: &super::scope::Env) -> Scalar {
-        let value = self.scalar(expr, &mut Cx::constant(env));
+        // The checker lets columns stand where a number of rows is wanted; no engine can know them.
+        let around = if self.strict { self.around.clone() } else { Vec::new() };
+        let value = self.scalar(expr, &mut Cx { fields: &around, ..Cx::constant(env) });
         self.constant_as(value, ty, what, &expr.place)
     }
 
@@ -415,7 +514,8 @@ impl Binder<'_> {
         if !value.known {
             return value;
         }
-        if !casts::fits(value.ty(), ty) {
+        let fits = if self.strict && ty == Type::Long { matches!(value.ty(), Type::Int | Type::Long) } else { casts::fits(value.ty(), ty) };
+        if !fits {
             self.report(code::WRONG_TYPE, place, format!("{what} must be a {ty}, this is a {}", value.ty()));
             return Self::unknown_scalar();
         }
@@ -433,13 +533,28 @@ impl Binder<'_> {
         let value = self.scalar(expr, &mut Cx::constant(env));
         match value.expr.as_const() {
             Some(Value::String(text)) => Some(text.clone()),
-            _ if !value.known => None,
+            _ if !value.known || (self.strict && value.ty() == Type::String && self.is_fixed(&value.expr)) => None,
             _ => {
                 self.report(code::NOT_CONSTANT, &expr.place, format!("{what} must be a constant string"));
                 None
             }
         }
     }
+}
+
+/// Does it read the rows of a group that an operator around it makes?
+fn reads_group(rel: &Rel) -> bool {
+    let mut waiting = vec![rel];
+    while let Some(rel) = waiting.pop() {
+        match &rel.op {
+            RelOp::Group => return true,
+            RelOp::Shared { input, .. } => waiting.push(input),
+            // The body reads groups of its own.
+            RelOp::Apply { input, .. } => waiting.push(input),
+            _ => waiting.extend(rel.inputs()),
+        }
+    }
+    false
 }
 
 /// The number type that holds both.

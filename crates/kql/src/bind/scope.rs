@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use model::Type;
 
+use super::elements::Elements;
 use crate::plan::{AggregateCall, ColumnId, Expr, Field, Rel};
 use crate::syntax::ast;
 
@@ -41,6 +42,14 @@ pub(super) enum Binding {
     Table(Rc<Lazy>),
     Function(Rc<UserFunction>),
     Shared(Rc<SharedTable>),
+    Pattern(Rc<DeclaredPattern>),
+}
+
+/// A `declare pattern`: tables by the strings that they are asked for with.
+pub(super) struct DeclaredPattern {
+    pub has_path: bool,
+    /// A case is a function that takes the strings which it stands for.
+    pub cases: Vec<(Vec<String>, Rc<UserFunction>)>,
 }
 
 /// A tabular `let`: bound anew at each use, with the names of its definition.
@@ -119,6 +128,8 @@ pub(super) struct Cx<'c> {
     pub right: Option<(&'c [Field], bool)>,
     /// Steps of a `scan`, whose last rows are read as `step.column`.
     pub steps: Option<&'c mut Steps>,
+    /// Elements of a graph pattern, whose properties are read as `element.property`.
+    pub graph: Option<&'c mut Elements>,
     /// Collects aggregate calls, where they are allowed.
     pub aggregates: Option<&'c mut Aggregates>,
     /// Collects window calls, where rows have an order.
@@ -128,7 +139,7 @@ pub(super) struct Cx<'c> {
 impl<'c> Cx<'c> {
     /// No row: only constants and variables.
     pub fn constant(env: &'c Env) -> Self {
-        Self { env, fields: &[], open: false, right: None, steps: None, aggregates: None, windows: None }
+        Self { env, fields: &[], open: false, right: None, steps: None, graph: None, aggregates: None, windows: None }
     }
 
     pub fn row(env: &'c Env, input: &'c Relation) -> Self {

@@ -5,19 +5,35 @@ use std::sync::Arc;
 
 use model::Type;
 
+use super::answers::TABLES_ELSEWHERE;
+use super::operators::is_graph;
+use super::pattern::pattern_of;
 use super::relation::INGESTION_TIME;
 use super::scope::{Binding, Cx, Env, Lazy, Relation, SharedTable};
-use super::{Binder, HIGHEST, diagnostics as code, watchlist_table};
+use super::{Binder, External, HIGHEST, diagnostics as code, watchlist_table};
 use crate::Value;
 use crate::plan::{ExprKind as Bound, Field, Rel, RelOp, TableRef};
 use crate::syntax::ast::{self, ExprKind, Name, Operator, Place};
 
 impl Binder<'_> {
     pub(super) fn table(&mut self, expr: &ast::Expr, env: &Env) -> Relation {
+        let relation = self.relation(expr, env);
+        if is_graph(&relation) {
+            self.table_wanted(&expr.place, "a table is wanted here, this is a graph");
+            return Relation::unknown();
+        }
+        relation
+    }
+
+    /// A table or a graph.
+    pub(super) fn relation(&mut self, expr: &ast::Expr, env: &Env) -> Relation {
         if !self.enter(&expr.place) {
             return Relation::unknown();
         }
+        // What an operator around has staged is not for the operators within.
+        let staged = std::mem::take(&mut self.staged);
         let bound = if self.count(&expr.place) { self.table_inner(expr, env) } else { Relation::unknown() };
+        self.staged = staged;
         self.leave();
         bound
     }
@@ -26,24 +42,20 @@ impl Binder<'_> {
         match &expr.kind {
             ExprKind::Name(name) => self.named_table(name, env),
             ExprKind::Call(call) => self.table_call(call, None, &expr.place, &mut Cx::constant(env)),
-            ExprKind::Paren(inner) => self.table(inner, env),
+            ExprKind::Paren(inner) => self.relation(inner, env),
             ExprKind::Pipe { source, operators } => {
                 let mut env = env.clone();
-                let input = self.table(source, &env);
+                let input = self.relation(source, &env);
                 self.pipe(operators, input, &mut env)
             }
             ExprKind::Source(operator) => self.source_operator(operator, env),
             ExprKind::Materialize(inner) => self.table(inner, env),
             ExprKind::DataTable { columns, values } => self.data_table(columns, values, env),
-            ExprKind::ExternalData { columns, .. } => {
-                self.postpone(code::EXTERNAL_DATA, &expr.place, "`externaldata` reads from outside, which is not allowed here");
-                let fields: Vec<Field> = columns.iter().map(|(name, ty)| self.typed(&name.text, *ty)).collect();
-                Relation {
-                    rel: Rel { op: RelOp::Values { rows: Arc::default() }, fields, order: Vec::new(), serialized: false },
-                    open: false,
-                }
-            }
-            ExprKind::Member { object, name } => self.elsewhere(object, name, &expr.place, env),
+            ExprKind::ExternalData { columns, locations, options } => self.external_data(columns, locations, options, &expr.place, env),
+            ExprKind::Member { object, name } => match pattern_of(object, env) {
+                Some((pattern, call)) => self.pattern_table(&pattern, call, Some(name), &expr.place, env),
+                None => self.elsewhere(object, name, &expr.place, env),
+            },
             ExprKind::MemberCall { object, call } => {
                 let name =
                     call.args.first().filter(|_| call.name.text == "table").and_then(|arg| self.text(arg, "the name of the table", env));
@@ -78,7 +90,11 @@ impl Binder<'_> {
             if !self.count(&operator.place) {
                 return Relation::unknown();
             }
-            input = self.operator_over(operator, input, env);
+            if self.strict {
+                input = self.judged_step(operator, input, env);
+            } else {
+                input = self.operator_over(operator, input, env);
+            }
         }
         // With what stands in `let`s a pipe may be longer than it looks.
         if let (Some(last), true) = (operators.last(), input.rel.height() > HIGHEST * 2) {
@@ -88,10 +104,57 @@ impl Binder<'_> {
         input
     }
 
+    /// An operator in a check. What follows an open table is open too: a name that nobody knows may still be one of its columns. Which columns
+    /// there are is known all the same, once an operator has named them.
+    fn judged_step(&mut self, operator: &Operator, input: Relation, env: &mut Env) -> Relation {
+        let outer = std::mem::replace(&mut self.around, input.visible().cloned().collect());
+        let outer_open = std::mem::replace(&mut self.around_open, input.open);
+        let (was_open, was_listed) = (input.open, self.is_listed(&input));
+        let mut answer = self.operator_over(operator, input, env);
+        (self.around, self.around_open) = (outer, outer_open);
+        use ast::OperatorKind as Op;
+        let closes =
+            matches!(operator.kind, Op::Count | Op::GetSchema | Op::Join { .. } | Op::Lookup { .. } | Op::Union { .. } | Op::Invoke(_));
+        if was_open && !closes {
+            let adds = matches!(
+                operator.kind,
+                Op::Extend(_)
+                    | Op::Where(_)
+                    | Op::Sort { .. }
+                    | Op::Take { .. }
+                    | Op::Top { .. }
+                    | Op::MvExpand { .. }
+                    | Op::Parse { .. }
+                    | Op::ProjectAway(_)
+                    | Op::ProjectRename(_)
+                    | Op::ProjectReorder(_)
+                    | Op::Serialize(_)
+                    | Op::As { .. }
+                    | Op::Distinct { .. }
+            );
+            if !answer.open || (was_listed && adds) {
+                let ids: Vec<_> = answer.visible().map(|field| field.id).collect();
+                self.listed.extend(ids);
+            }
+            answer.open = true;
+        }
+        answer
+    }
+
+    /// Are the columns of an open table those that a reader is told?
+    pub(super) fn is_listed(&self, relation: &Relation) -> bool {
+        relation.open && relation.visible().next().is_some() && relation.visible().all(|field| self.listed.contains(&field.id))
+    }
+
     fn named_table(&mut self, name: &Name, env: &Env) -> Relation {
         match env.get(&name.text).cloned() {
             Some(Binding::Table(lazy)) => return self.lazy(&lazy),
             Some(Binding::Shared(shared)) => return self.reuse(&shared),
+            Some(Binding::Pattern(_)) => {
+                let help = Some(format!("`{}(…)` asks it for a table", name.text));
+                self.report_with(code::TABLE_WANTED, &name.place, format!("`{}` is a pattern, not a table", name.text), help);
+                return Relation::unknown();
+            }
             Some(Binding::Function(function)) => {
                 return self.table_user_call(&function, &[], None, &name.place, &mut Cx::constant(env));
             }
@@ -142,7 +205,7 @@ impl Binder<'_> {
                 };
                 self.reuse(&shared)
             }
-            _ => self.table(&lazy.expr, &lazy.env),
+            _ => self.relation(&lazy.expr, &lazy.env),
         }
     }
 
@@ -182,7 +245,13 @@ impl Binder<'_> {
         let name = call.name.text.as_str();
         let function = match cx.env.get(name) {
             Some(Binding::Function(function)) => Some(function.clone()),
-            Some(Binding::Table(_) | Binding::Shared(_)) if call.args.is_empty() => return self.named_table(&call.name, cx.env),
+            Some(Binding::Pattern(pattern)) => {
+                let pattern = pattern.clone();
+                return self.pattern_table(&pattern, call, None, place, cx.env);
+            }
+            Some(Binding::Table(_) | Binding::Shared(_)) if call.args.is_empty() && !self.strict => {
+                return self.named_table(&call.name, cx.env);
+            }
             _ => self.stored(name),
         };
         if let Some(function) = function {
@@ -199,8 +268,20 @@ impl Binder<'_> {
                 None => Relation::unknown(),
             },
             "_GetWatchlist" => self.watchlist(call, place, cx.env),
+            "graph" => {
+                let help = "`make-graph source --> target` makes a graph of a table".to_owned();
+                self.report_with(code::UNSUPPORTED, place, "there are no stored graphs here", Some(help));
+                Relation::unknown()
+            }
             "materialize" if call.args.len() == 1 => self.table(&call.args[0], cx.env),
             "FileProfile" if piped.is_some() => self.open_table(place, "`FileProfile` asks Microsoft and is not here".to_owned()),
+            _ if TABLES_ELSEWHERE.iter().any(|(known, _)| *known == name) => {
+                for arg in &call.args {
+                    self.scalar(arg, &mut Cx::constant(cx.env));
+                }
+                let why = TABLES_ELSEWHERE.iter().find(|(known, _)| *known == name).map_or("", |(_, why)| *why);
+                self.open_table(place, format!("`{name}`: {why}"))
+            }
             _ if is_asim(name) => {
                 for arg in &call.args {
                     let value = match &arg.kind {
@@ -247,10 +328,23 @@ impl Binder<'_> {
     /// `workspace("x").T`, `arg("").resources`: other places.
     fn elsewhere(&mut self, object: &ast::Expr, name: &Name, place: &Place, env: &Env) -> Relation {
         match root_call(object) {
-            Some("workspace" | "database" | "cluster" | "app" | "resource" | "arg" | "adx") => {
+            Some(root @ ("workspace" | "database" | "cluster" | "app" | "resource" | "arg" | "adx")) => {
                 // The schema of the same name here is the best guess while checking; rows would come from elsewhere.
-                self.postpone(code::UNKNOWN_TABLE, place, "queries across workspaces and clusters are not supported here yet");
-                match self.schema.table(&name.text).filter(|_| root_call(object) != Some("arg")) {
+                let (what, instead) = match root {
+                    "database" | "cluster" | "adx" => {
+                        ("another cluster or database", "bring its rows into a table here, or drop the prefix")
+                    }
+                    "workspace" => ("another workspace", "this engine holds one: drop the prefix to read the table of the same name here"),
+                    "arg" => ("Azure Resource Graph", "export the resources to a table or a watchlist"),
+                    _ => ("an Azure resource", "send its logs here and name their table"),
+                };
+                self.postpone_with(
+                    code::ELSEWHERE,
+                    place,
+                    format!("`{root}(…)` reads from {what}, and queries here reach this workspace only"),
+                    Some(instead.to_owned()),
+                );
+                match self.schema.table(&name.text).filter(|_| root != "arg") {
                     Some(columns) => self.scan(TableRef { name: name.text.clone(), computed: None }, columns),
                     None => Relation::unknown(),
                 }
@@ -258,6 +352,65 @@ impl Binder<'_> {
             _ => {
                 self.scalar(object, &mut Cx::constant(env));
                 self.report(code::TABLE_WANTED, place, "a table is wanted here, this is a value");
+                Relation::unknown()
+            }
+        }
+    }
+
+    /// `externaldata (a:long) [address, …] with (…)`: read where the operator allows it, refused otherwise.
+    fn external_data(
+        &mut self,
+        columns: &[(Name, Type)],
+        locations: &[ast::Expr],
+        options: &[(Name, ast::Expr)],
+        place: &Place,
+        env: &Env,
+    ) -> Relation {
+        let mut wanted = External {
+            columns: columns.iter().map(|(name, ty)| (name.text.clone(), *ty)).collect(),
+            locations: Vec::with_capacity(locations.len()),
+            format: None,
+            ignore_first_record: false,
+            mapping: None,
+        };
+        let mut known = !columns.is_empty();
+        for location in locations {
+            match self.scalar(location, &mut Cx::constant(env)).expr.as_const() {
+                Some(Value::String(text)) => wanted.locations.push(text.clone()),
+                _ => known = false,
+            }
+        }
+        for (name, value) in options {
+            match name.text.to_ascii_lowercase().as_str() {
+                "format" | "dataformat" => wanted.format = self.text(value, "the format", env).map(|text| text.to_ascii_lowercase()),
+                "ignorefirstrecord" | "includeheaders" => {
+                    let flag = self.scalar(value, &mut Cx::constant(env)).expr.as_const().map(Value::to_text);
+                    wanted.ignore_first_record = flag.is_some_and(|flag| ["true", "all"].iter().any(|yes| flag.eq_ignore_ascii_case(yes)));
+                }
+                "ingestionmapping" => wanted.mapping = self.text(value, "the mapping", env),
+                // Names of stored mappings, encodings and the like: what is not understood must not be passed over in a run.
+                _ => known = false,
+            }
+        }
+        let read = if known && self.trials == 0 { self.schema.external(&wanted) } else { Ok(None) };
+        match read {
+            Ok(Some(number)) => {
+                let columns = columns.iter().map(|(name, ty)| model::Column::new(name.text.clone(), *ty)).collect();
+                self.scan(TableRef { name: "externaldata".to_owned(), computed: Some(number) }, columns)
+            }
+            Ok(None) => {
+                self.postpone_with(
+                    code::EXTERNAL_DATA,
+                    place,
+                    "`externaldata` reads from outside, which is not allowed here",
+                    Some("keep the rows as a watchlist or a table, or let the operator allow the place: `bartizan query --external FOLDER`, `external` in the configuration of the service".to_owned()),
+                );
+                let fields: Vec<Field> = columns.iter().map(|(name, ty)| self.typed(&name.text, *ty)).collect();
+                let rel = Rel { op: RelOp::Values { rows: Arc::default() }, fields, order: Vec::new(), serialized: false };
+                Relation { rel, open: false }
+            }
+            Err(message) => {
+                self.report(code::EXTERNAL_DATA, place, message);
                 Relation::unknown()
             }
         }
@@ -349,7 +502,7 @@ impl Binder<'_> {
             ExprKind::Name(name) => match env.get(&name.text) {
                 Some(Binding::Table(_) | Binding::Shared(_)) => true,
                 Some(Binding::Function(function)) => function.tabular,
-                Some(Binding::Scalar(_)) => false,
+                Some(Binding::Scalar(_) | Binding::Pattern(_)) => false,
                 None => {
                     self.schema.has_table(&name.text)
                         || is_asim(&name.text)
@@ -359,8 +512,10 @@ impl Binder<'_> {
             ExprKind::Call(call) => match env.get(&call.name.text) {
                 Some(Binding::Function(function)) => function.tabular,
                 Some(Binding::Table(_) | Binding::Shared(_)) => call.args.is_empty(),
+                Some(Binding::Pattern(_)) => true,
                 _ => match call.name.text.as_str() {
                     "table" | "_GetWatchlist" | "materialize" => true,
+                    name if TABLES_ELSEWHERE.iter().any(|(known, _)| *known == name) => true,
                     name if crate::functions::find(name).is_some() => false,
                     name => self.stored(name).map_or_else(|| is_asim(name), |function| function.tabular),
                 },
@@ -371,6 +526,7 @@ impl Binder<'_> {
             | ExprKind::Materialize(_)
             | ExprKind::DataTable { .. }
             | ExprKind::ExternalData { .. } => true,
+            ExprKind::Member { object, .. } if pattern_of(object, env).is_some() => true,
             ExprKind::Member { object, .. } | ExprKind::MemberCall { object, .. } => {
                 matches!(root_call(object), Some("workspace" | "database" | "cluster" | "app" | "resource" | "arg" | "adx"))
             }

@@ -1,25 +1,37 @@
 //! Functions that give several columns, taken apart: `extend (slope, fit) = series_fit_line(y)` names the first of them, and one without
 //! names gives them all.
 //!
-//! Each has a twin whose result is one dynamic; a column is a part of that, in the column's own type. Source of truth: the public KQL
-//! reference, `series-stats-function`, `series-fit-line-function`, `array-sort-asc-function`: columns, their order, their types, their names.
+//! Each has a twin whose result is one dynamic, computed once in a hidden column below; a column is a part of that, in the column's own type. A
+//! twin called `$…` can be written in no query, and passes for not deterministic so that no optimizer computes it anew for each part. Source of truth: the public KQL reference, one page each (`series-stats-function`, `array-sort-asc-function` …), and the columns
+//! that Microsoft's parser gives them: their order, their types, their names.
 
 use model::Type;
 
+use super::judge::Nature;
 use super::naming::name_of;
 use super::scope::{Binding, Cx, Scalar};
-use super::{Binder, diagnostics as code};
+use super::{Binder, diagnostics as code, shapes};
 use crate::Value;
-use crate::plan::Expr as Bound;
-use crate::syntax::ast::{Expr, ExprKind, Name};
+use crate::plan::{Expr as Bound, Field};
+use crate::syntax::ast::{Call, Expr, ExprKind, Name};
 
 struct Several {
     name: &'static str,
     /// The function whose bag has the columns.
     twin: &'static str,
-    /// In the order of the columns.
+    /// In the order of the columns. `right_slope` is the part `slope` of the part `right`.
     parts: &'static [(&'static str, Type)],
 }
+
+/// A twin all of whose parts are series.
+const fn of_series(name: &'static str, twin: &'static str, parts: &'static [(&'static str, Type)]) -> Several {
+    Several { name, twin, parts }
+}
+
+const DECOMPOSED: &[(&str, Type)] =
+    &[("baseline", Type::Dynamic), ("seasonal", Type::Dynamic), ("trend", Type::Dynamic), ("residual", Type::Dynamic)];
+const COMPLEX: &[(&str, Type)] = &[("real", Type::Dynamic), ("imag", Type::Dynamic)];
+const PERIODS: &[(&str, Type)] = &[("periods", Type::Dynamic), ("scores", Type::Dynamic)];
 
 const SEVERAL: &[Several] = &[
     Several {
@@ -47,7 +59,55 @@ const SEVERAL: &[Several] = &[
             ("line_fit", Type::Dynamic),
         ],
     },
+    Several {
+        name: "series_fit_2lines",
+        twin: "series_fit_2lines_dynamic",
+        parts: &[
+            ("rsquare", Type::Real),
+            ("split_idx", Type::Long),
+            ("variance", Type::Real),
+            ("rvariance", Type::Real),
+            ("line_fit", Type::Dynamic),
+            ("right_rsquare", Type::Real),
+            ("right_slope", Type::Real),
+            ("right_interception", Type::Real),
+            ("right_variance", Type::Real),
+            ("right_rvariance", Type::Real),
+            ("left_rsquare", Type::Real),
+            ("left_slope", Type::Real),
+            ("left_interception", Type::Real),
+            ("left_variance", Type::Real),
+            ("left_rvariance", Type::Real),
+        ],
+    },
+    Several {
+        name: "series_fit_poly",
+        twin: "$series_fit_poly",
+        parts: &[
+            ("rsquare", Type::Real),
+            ("coefficients", Type::Dynamic),
+            ("variance", Type::Real),
+            ("rvariance", Type::Real),
+            ("poly_fit", Type::Dynamic),
+        ],
+    },
+    of_series("series_decompose", "$series_decompose", DECOMPOSED),
+    of_series("series_decompose_forecast", "$series_decompose_forecast", DECOMPOSED),
+    of_series(
+        "series_decompose_anomalies",
+        "$series_decompose_anomalies",
+        &[("ad_flag", Type::Dynamic), ("ad_score", Type::Dynamic), ("baseline", Type::Dynamic)],
+    ),
+    of_series("series_fft", "$series_fft", COMPLEX),
+    of_series("series_ifft", "$series_ifft", COMPLEX),
+    of_series("series_periods_detect", "$series_periods_detect", PERIODS),
+    of_series("series_periods_validate", "$series_periods_validate", PERIODS),
 ];
+
+/// The functions that give several columns.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    SEVERAL.iter().map(|several| several.name)
+}
 
 /// A computed column before it has its final name.
 pub(super) struct Part<'a> {
@@ -55,6 +115,8 @@ pub(super) struct Part<'a> {
     pub written: Option<&'a Name>,
     /// Where the query says nothing, and more than its place names it.
     pub name: Option<String>,
+    /// One of the columns of a function that gives several.
+    pub several: bool,
     pub value: Scalar,
 }
 
@@ -68,8 +130,11 @@ impl Binder<'_> {
             _ => return vec![self.one(written, expr, cx)],
         };
         let name = call.name.text.as_str();
+        if self.strict && (shapes::columns(name).is_some() || matches!(name, "array_sort_asc" | "array_sort_desc")) {
+            return self.judged_parts(written, call, expr, cx);
+        }
         let several = SEVERAL.iter().find(|several| several.name == name);
-        let sorting = matches!(name, "array_sort_asc" | "array_sort_desc") && call.args.len() > 1;
+        let sorting = matches!(name, "array_sort_asc" | "array_sort_desc") && !call.args.is_empty();
         if several.is_none() && !sorting {
             return vec![self.one(written, expr, cx)];
         }
@@ -83,7 +148,7 @@ impl Binder<'_> {
                 // The last argument may say where nulls go.
                 let arrays = args.len() - usize::from(args.last().is_some_and(|last| last.ty() == Type::Bool));
                 let part = |(at, arg): (usize, &Expr)| {
-                    let of = name_of(arg).unwrap_or_else(|| format!("array{}", at + 1));
+                    let of = name_of(arg).unwrap_or_else(|| format!("array{at}"));
                     (Value::Long(at as i64), Type::Dynamic, format!("{of}_sorted"))
                 };
                 call.args[..arrays].iter().enumerate().map(part).collect()
@@ -94,16 +159,67 @@ impl Binder<'_> {
             self.report(code::ARGUMENT_COUNT, &extra.place, format!("`{name}` gives {} columns, not {}", parts.len(), written.len()));
         }
         if sorting && parts.len() == 1 {
-            return vec![Part { written: written.first(), name: None, value: twin }];
+            return vec![Part {
+                written: written.first(),
+                name: parts.into_iter().next().map(|(_, _, name)| name),
+                several: true,
+                value: twin,
+            }];
         }
+        let twin = match twin.expr.as_const() {
+            None if twin.known => {
+                let field = Field { id: self.fresh(), name: "".into(), ty: twin.ty() };
+                let column = Bound::column(&field);
+                self.staged.push((twin.expr, field));
+                Scalar::known(column)
+            }
+            _ => twin,
+        };
         let wanted = if written.is_empty() { parts.len() } else { written.len() };
         let places = [expr.place.clone(), expr.place.clone()];
         let take = |(at, (key, ty, name)): (usize, (Value, Type, String))| {
-            let key = Scalar::known(Bound::constant(key));
-            let part = self.operator("[]", vec![twin.clone(), key], &places, &expr.place);
-            Part { written: written.get(at), name: Some(name), value: self.cast(part, ty) }
+            let keys = match key.as_str().and_then(|key| key.split_once('_')) {
+                Some((side @ ("left" | "right"), inner)) => vec![Value::String(side.to_owned()), Value::String(inner.to_owned())],
+                _ => vec![key],
+            };
+            let part = keys.into_iter().fold(twin.clone(), |whole, key| {
+                let key = Scalar::known(Bound::constant(key));
+                self.operator("[]", vec![whole, key], &places, &expr.place)
+            });
+            Part { written: written.get(at), name: Some(name), several: true, value: self.cast(part, ty) }
         };
         parts.into_iter().take(wanted).enumerate().map(take).collect()
+    }
+
+    /// The columns of a function that gives several, as the checker sees them: all of them, the first ones under the names that are written.
+    fn judged_parts<'a>(&mut self, written: &'a [Name], call: &Call, expr: &Expr, cx: &mut Cx) -> Vec<Part<'a>> {
+        let name = call.name.text.as_str();
+        let (_, _, seen) = self.seen_arguments(&call.args, cx);
+        let verdict = shapes::scalar(name).and_then(|known| self.judge(name, known, &seen, &call.name.place));
+        if verdict.is_none() {
+            return vec![Part { written: written.first(), name: None, several: true, value: Self::unknown_scalar() }];
+        }
+        let columns: Vec<(String, Type)> = match shapes::columns(name) {
+            Some(columns) => {
+                let of = call.args.first().and_then(name_of).unwrap_or_default();
+                columns.iter().map(|(part, ty)| (format!("{name}_{of}_{part}"), *ty)).collect()
+            }
+            None => {
+                let arrays = seen.iter().take_while(|arg| arg.ty != Type::Bool || !arg.known).count();
+                let called = |(at, arg): (usize, &Expr)| (name_of(arg).unwrap_or_else(|| format!("array{at}")) + "_sorted", Type::Dynamic);
+                call.args[..arrays].iter().enumerate().map(called).collect()
+            }
+        };
+        if let Some(extra) = written.get(columns.len()) {
+            self.report(code::ARGUMENT_COUNT, &extra.place, format!("`{name}` gives {} columns, not {}", columns.len(), written.len()));
+        }
+        let part = |(at, (name, ty)): (usize, (String, Type))| {
+            let value = self.opaque(ty, Nature::Any, false);
+            Part { written: written.get(at), name: Some(name), several: true, value }
+        };
+        let parts: Vec<Part> = columns.into_iter().enumerate().map(part).collect();
+        self.postpone(code::UNSUPPORTED, &expr.place, "this call is judged only");
+        parts
     }
 
     fn one<'a>(&mut self, written: &'a [Name], expr: &Expr, cx: &mut Cx) -> Part<'a> {
@@ -112,6 +228,6 @@ impl Binder<'_> {
             let list: Vec<&str> = written.iter().map(|name| name.text.as_str()).collect();
             self.unsupported(&expr.place, &format!("giving one value the names `({})`", list.join(", ")));
         }
-        Part { written: written.first(), name: name_of(expr), value }
+        Part { written: written.first(), name: name_of(expr), several: false, value }
     }
 }

@@ -2,23 +2,33 @@
 
 use std::rc::Rc;
 
+use super::operators::several::last_operator;
 use super::scope::{Binding, Cx, Env, Lazy, Relation, Scalar, UserFunction};
 use super::{Binder, diagnostics as code};
 use crate::plan::{Expr, ExprKind as Bound};
-use crate::syntax::ast::{self, ExprKind, Function, LetValue, ParameterType, Script, StatementKind};
+use crate::syntax::ast::{self, ExprKind, Function, LetValue, OperatorKind, ParameterType, Script, StatementKind};
 
 impl Binder<'_> {
     /// The answer of a whole text.
     pub(super) fn script(&mut self, script: &Script) -> Relation {
         let (env, last) = self.statements(script, Env::default());
+        self.last_operator = last.and_then(last_operator).map(|operator| operator.place.clone());
         match last {
             Some(query) if self.is_table(query, &env) || !is_plainly_scalar(query) || is_unknown_name(query, &env) => {
+                if let Some(place) = two_tables(query) {
+                    let help = "end the statement with `;` and ask for one of them by its name".to_owned();
+                    self.report_with(code::UNSUPPORTED, place, "two tables at once are not supported here yet", Some(help));
+                }
                 self.table(query, &env)
             }
             Some(query) => {
                 self.scalar(query, &mut Cx::constant(&env));
                 let help = Some("`print …` shows the value of an expression".to_owned());
                 self.report_with(code::TABLE_WANTED, &query.place, "a query must give a table", help);
+                Relation::unknown()
+            }
+            None if self.strict && !script.statements.is_empty() => {
+                self.postpone(code::NO_QUERY, &(0..0), "there is no query here");
                 Relation::unknown()
             }
             None => {
@@ -32,21 +42,52 @@ impl Binder<'_> {
     /// Names that the statements give, and the last query.
     pub(super) fn statements<'a>(&mut self, script: &'a Script, mut env: Env) -> (Env, Option<&'a ast::Expr>) {
         let mut last = None;
-        for statement in &script.statements {
+        let mut given = super::naming::Names::default();
+        for (number, statement) in script.statements.iter().enumerate() {
+            if let (true, StatementKind::Let { name, .. }) = (self.strict, &statement.kind)
+                && !given.take(&name.text)
+            {
+                self.report(code::DUPLICATE_NAME, &name.place, format!("there is a variable `{}` already", name.text));
+            }
             match &statement.kind {
                 StatementKind::Let { name, value: LetValue::Expr(value) } => env = self.let_value(&name.text, value, env),
                 StatementKind::Let { name, value: LetValue::Function(function) } => env = self.let_function(&name.text, function, env),
-                StatementKind::Set { .. } => {}
+                StatementKind::Set { name, value } => {
+                    self.set_property(&name.text, value.as_deref(), &mut Cx::constant(&env));
+                }
                 StatementKind::QueryParameters(parameters) => {
                     for parameter in parameters {
                         env = self.query_parameter(parameter, env);
                     }
                 }
+                StatementKind::Pattern(pattern) => env = self.declare_pattern(pattern, env),
+                StatementKind::Other { what } if self.strict => {
+                    self.postpone(code::UNSUPPORTED, &statement.place, format!("`{what}` is not supported here yet"));
+                }
                 StatementKind::Other { what } => self.unsupported(&statement.place, &format!("`{what}`")),
-                StatementKind::Query(query) => last = Some(query),
+                StatementKind::Query(query) => {
+                    if number + 1 < script.statements.len() {
+                        env = self.named_tables(query, env);
+                    }
+                    last = Some(query);
+                }
             }
         }
         (env, last)
+    }
+
+    /// `… | graph-to-table nodes as N, edges as E;` names tables for what follows.
+    fn named_tables(&mut self, query: &ast::Expr, env: Env) -> Env {
+        let ExprKind::Pipe { source, operators } = &query.kind else { return env };
+        let Some(OperatorKind::GraphToTable(tables)) = operators.last().map(|operator| &operator.kind) else { return env };
+        let mut inner = env.clone();
+        let input = self.relation(source, &inner);
+        self.pipe(operators, input, &mut inner);
+        let aliases = tables.iter().filter_map(|table| table.alias.as_ref());
+        aliases.fold(env, |env, alias| match inner.get(&alias.text) {
+            Some(binding) => env.with(&alias.text, binding.clone()),
+            None => env,
+        })
     }
 
     fn let_value(&mut self, name: &str, value: &ast::Expr, env: Env) -> Env {
@@ -59,7 +100,7 @@ impl Binder<'_> {
         }
         if self.is_table(value, &env) || !is_plainly_scalar(value) {
             let lazy = Lazy { expr: Rc::new(value.clone()), env: env.clone(), shared: Default::default() };
-            self.trial(|binder| binder.table(value, &env));
+            self.trial(|binder| binder.relation(value, &env));
             return env.with(name, Binding::Table(Rc::new(lazy)));
         }
         let bound = self.scalar(value, &mut Cx::constant(&env));
@@ -67,13 +108,18 @@ impl Binder<'_> {
     }
 
     fn let_function(&mut self, name: &str, function: &Function, env: Env) -> Env {
+        let is_table = |parameter: &ast::Parameter| matches!(parameter.ty, ParameterType::Table(_));
+        let first_scalar = function.parameters.iter().position(|parameter| !is_table(parameter)).unwrap_or(function.parameters.len());
+        if let Some(late) = function.parameters[first_scalar..].iter().find(|parameter| is_table(parameter)) {
+            self.report(code::BAD_OPTION, &late.name.place, "parameters that are tables stand before the others");
+        }
         let tabular = self.body_is_table(function, &env);
         let bound = UserFunction { name: name.to_owned(), function: function.clone(), env: env.clone(), tabular, stored: false };
         self.trial(|binder| {
             let inner = binder.opaque_parameters(function, &env);
             let (inner, last) = binder.statements(&function.body, inner);
             match last {
-                Some(body) if tabular => drop(binder.table(body, &inner)),
+                Some(body) if tabular => drop(binder.relation(body, &inner)),
                 Some(body) => drop(binder.scalar(body, &mut Cx::constant(&inner))),
                 None => {}
             }
@@ -82,6 +128,14 @@ impl Binder<'_> {
     }
 
     fn query_parameter(&mut self, parameter: &ast::Parameter, env: Env) -> Env {
+        if let (true, ParameterType::Table(columns)) = (self.strict, &parameter.ty) {
+            self.postpone(code::UNSUPPORTED, &parameter.name.place, "a tabular query parameter cannot be given here");
+            let mut relation = Relation::unknown();
+            relation.rel.fields = columns.iter().flatten().map(|(name, ty)| self.typed(&name.text, *ty)).collect();
+            relation.open = false;
+            let shared = self.share(relation);
+            return env.with(&parameter.name.text, Binding::Shared(Rc::new(shared)));
+        }
         let ParameterType::Scalar(ty) = parameter.ty else {
             self.unsupported(&parameter.name.place, "a tabular query parameter");
             return env;
@@ -89,6 +143,9 @@ impl Binder<'_> {
         let value = match &parameter.default {
             Some(default) => {
                 let value = self.scalar(default, &mut Cx::constant(&env));
+                if self.strict && value.known && !super::judge::promotes(value.ty(), ty) {
+                    self.report(code::WRONG_TYPE, &default.place, format!("the parameter is a {ty}, this is a {}", value.ty()));
+                }
                 self.cast(value, ty)
             }
             None => Scalar::known(Self::null(ty)),
@@ -102,11 +159,18 @@ impl Binder<'_> {
         for parameter in &function.parameters {
             let binding = match &parameter.ty {
                 ParameterType::Scalar(ty) => {
-                    let expr = Expr { kind: Bound::Column(self.fresh()), ty: *ty };
-                    Binding::Scalar(Scalar { expr, known: false })
+                    let id = self.fresh();
+                    self.parameters.insert(id);
+                    Binding::Scalar(Scalar { expr: Expr { kind: Bound::Column(id), ty: *ty }, known: self.strict })
                 }
-                ParameterType::Table(_) => {
-                    let shared = self.share(Relation::unknown());
+                ParameterType::Table(columns) => {
+                    let mut relation = Relation::unknown();
+                    if self.strict {
+                        // `(*)` has no columns that the body may count on.
+                        relation.rel.fields = columns.iter().flatten().map(|(name, ty)| self.typed(&name.text, *ty)).collect();
+                        relation.open = false;
+                    }
+                    let shared = self.share(relation);
                     Binding::Shared(Rc::new(shared))
                 }
             };
@@ -145,6 +209,13 @@ impl Binder<'_> {
         self.leave();
         tabular
     }
+}
+
+/// `graph-to-table` of nodes and edges, where it is the last thing a query does.
+fn two_tables(query: &ast::Expr) -> Option<&ast::Place> {
+    let ExprKind::Pipe { operators, .. } = &query.kind else { return None };
+    let last = operators.last()?;
+    matches!(&last.kind, OperatorKind::GraphToTable(tables) if tables.len() > 1).then_some(&last.keyword)
 }
 
 /// A lone name that nothing has: a table was meant.

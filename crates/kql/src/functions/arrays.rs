@@ -497,7 +497,13 @@ static STRCAT_ARRAY: ScalarFn = ScalarFn {
     name: "strcat_array",
     aliases: &["array_strcat"],
     summary: "The elements of an array as text, with a delimiter between",
-    signature: all(&[("array", Type::Dynamic), ("delimiter", Type::String)], Type::String),
+    signature: Signature::Custom(|args| {
+        count(args, 2, Some(2))?;
+        match args[0].ty {
+            Type::Dynamic => Ok(Resolved { args: vec![Type::Dynamic, Type::String], returns: Type::String }),
+            _ => Err(wants(0, "dynamic")),
+        }
+    }),
     examples: &[(r#"strcat_array(dynamic([1,null,3]), "-")"#, "1--3")],
     prepare: |_| {
         Ok(kernel(|args| {

@@ -1,11 +1,14 @@
 //! `bin` (and `floor`), `bin_at`: rounding down to a multiple of a size.
 //! Source of truth: the public KQL reference, `bin-function`, `bin-at-function`; recorded: a size that is null, zero or negative is null.
 
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
 use model::{Timestamp, Type};
 
 use super::cast::wider;
 use super::signatures::{count, wants};
-use super::{Arg, Family, Kernel, Prepare, PrepareError, Resolved, ScalarFn, Signature, SignatureError, kernel};
+use super::{Arg, Column, Family, Kernel, Prepare, PrepareError, Resolved, ScalarFn, Signature, SignatureError, kernel};
 use crate::value::decimal;
 
 pub static FAMILY: Family = &[&BIN, &BIN_AT];
@@ -74,6 +77,12 @@ fn compile(prepare: &Prepare) -> Result<Box<dyn Kernel>, PrepareError> {
     Ok(match prepare.returns {
         ty @ (Type::Long | Type::Timespan | Type::Datetime) => kernel(move |args| {
             let (value, size) = (args.longs(0), args.longs(1));
+            if let (false, Some(size)) = (at, args.arrays[1].is_scalar().then(|| size.get(0)).flatten())
+                && size > 0
+                && let Column::Array(array) = &args.arrays[0]
+            {
+                return bins(array.as_primitive(), size, ty);
+            }
             let point = at.then(|| args.longs(2));
             args.map_longs(|row| {
                 let (value, size) = (value.get(row)?, size.get(row)?);
@@ -81,12 +90,7 @@ fn compile(prepare: &Prepare) -> Result<Box<dyn Kernel>, PrepareError> {
                     Some(point) => point.get(row)?,
                     None => 0,
                 };
-                if size <= 0 {
-                    return None;
-                }
-                let distance = i128::from(value) - i128::from(point);
-                let floor = i64::try_from(i128::from(point) + distance.div_euclid(size.into()) * i128::from(size)).ok()?;
-                if ty == Type::Datetime { Timestamp::from_ticks(floor).map(Timestamp::ticks) } else { Some(floor) }
+                floor(value, size, point, ty)
             })
         }),
         Type::Real => kernel(move |args| {
@@ -114,4 +118,34 @@ fn compile(prepare: &Prepare) -> Result<Box<dyn Kernel>, PrepareError> {
         }),
         _ => return Err(PrepareError::Unsupported),
     })
+}
+
+fn floor(value: i64, size: i64, point: i64, ty: Type) -> Option<i64> {
+    if size <= 0 {
+        return None;
+    }
+    let distance = i128::from(value) - i128::from(point);
+    let floor = i64::try_from(i128::from(point) + distance.div_euclid(size.into()) * i128::from(size)).ok()?;
+    if ty == Type::Datetime { Timestamp::from_ticks(floor).map(Timestamp::ticks) } else { Some(floor) }
+}
+
+/// Bins of one size from zero on. Rows often come in the order of time: what lies in the bin of the row before is not divided.
+fn bins(array: &Int64Array, size: i64, ty: Type) -> ArrayRef {
+    let (mut from, mut until) = (1, 0);
+    let mut bin = |value: i64| {
+        if value < from || value >= until {
+            (from, until) = match floor(value, size, 0, ty) {
+                Some(floor) => (floor, floor.saturating_add(size)),
+                None => return None,
+            };
+        }
+        Some(from)
+    };
+    if array.null_count() == 0 {
+        let values: Option<Vec<i64>> = array.values().iter().map(|value| bin(*value)).collect();
+        if let Some(values) = values {
+            return Arc::new(Int64Array::from(values));
+        }
+    }
+    Arc::new(array.iter().map(|value| bin(value?)).collect::<Int64Array>())
 }

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use model::Type;
 
 use super::arrays::push_array;
-use super::signatures::{all, count, wants};
+use super::signatures::{all, count, texts, wants};
 use super::{Family, Resolved, ScalarFn, Signature, kernel};
 use crate::dynamic::{self, Kind, elements};
 
@@ -330,7 +330,7 @@ static CODE_POINTS: ScalarFn = ScalarFn {
     name: "unicode_codepoints_from_string",
     aliases: &["to_utf8"],
     summary: "The code points of a text, as an array of numbers",
-    signature: all(&[("value", Type::String)], Type::Dynamic),
+    signature: Signature::Custom(|args| texts(args, 1, Some(1), Type::Dynamic)),
     examples: &[(r#"unicode_codepoints_from_string("Kusto")"#, "[75,117,115,116,111]")],
     prepare: |_| {
         Ok(kernel(|args| {
@@ -348,7 +348,7 @@ static CODE_POINTS: ScalarFn = ScalarFn {
 static IS_ASCII: ScalarFn = ScalarFn {
     name: "isascii",
     summary: "True where the text has only ASCII characters",
-    signature: all(&[("value", Type::String)], Type::Bool),
+    signature: Signature::Custom(|args| texts(args, 1, Some(1), Type::Bool)),
     examples: &[(r#"isascii("some string")"#, "True"), (r#"isascii("é")"#, "False")],
     prepare: |_| {
         Ok(kernel(|args| {
@@ -362,7 +362,7 @@ static IS_ASCII: ScalarFn = ScalarFn {
 static IS_UTF8: ScalarFn = ScalarFn {
     name: "isutf8",
     summary: "True where the text is valid UTF-8, which it always is here",
-    signature: all(&[("value", Type::String)], Type::Bool),
+    signature: Signature::Custom(|args| texts(args, 1, Some(1), Type::Bool)),
     examples: &[(r#"isutf8("some string")"#, "True")],
     prepare: |_| Ok(kernel(|args| args.map_bools(|_| Some(true)))),
     ..ScalarFn::DEFAULT

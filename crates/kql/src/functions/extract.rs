@@ -1,14 +1,16 @@
 //! `extract`, `extract_all`, `replace_regex` (and the old `replace`), `replace_string`, `replace_strings`, `trim`, `trim_start`, `trim_end`,
 //! `regex_quote`. Source of truth: the public KQL reference, one page each; recorded answers (trimming takes one match a side).
 
+use std::borrow::Cow;
+
 use model::Type;
 use regex::{Captures, Regex};
 
 use super::patterns::Pattern;
-use super::signatures::{all, count, text_then, texts, type_argument, wants};
+use super::signatures::{count, text_then, texts, type_argument, wants};
 use super::{Arg, Family, Kernel, Prepare, PrepareError, Resolved, ScalarFn, Signature, SignatureError, kernel};
 use crate::Value;
-use crate::dynamic::{self, push_string};
+use crate::dynamic::{self, Kind, push_string};
 use crate::value::cells::Cells;
 use crate::value::text;
 
@@ -265,23 +267,54 @@ fn replace_all(source: &str, lookup: &str, rewrite: &str, out: &mut String) {
 
 static REPLACE_STRINGS: ScalarFn = ScalarFn {
     name: "replace_strings",
-    summary: "Replaces each of several texts by the replacement at the same place, one after the other",
+    summary: "Replaces each of several texts by the replacement at the same place; what matched once is left alone by those that follow",
     signature: Signature::Custom(|args| text_then(args, &[Type::Dynamic, Type::Dynamic], 3, Type::String)),
-    examples: &[(r#"replace_strings("A magic trick", dynamic(["trick", "magic"]), dynamic(["card", "good"]))"#, "A good card")],
+    // The reference.
+    examples: &[
+        (r#"replace_strings("A magic trick", dynamic(["trick", "magic"]), dynamic(["card", "good"]))"#, "A good card"),
+        (r#"replace_strings("a cat and a dog", dynamic(["cat", "dog"]), dynamic(["dog", "pigeon"]))"#, "a dog and a pigeon"),
+        (r#"replace_strings("This is", dynamic(["is", "This"]), dynamic(["was", "This"]))"#, "Thwas was"),
+        (r#"replace_strings("This is", dynamic(["This", "is"]), dynamic([12345, "was"]))"#, "This was"),
+    ],
     prepare: |_| {
         Ok(kernel(|args| {
             let (source, lookups, rewrites) = (args.texts(0), args.texts(1), args.texts(2));
             args.map_texts(|row, out| {
-                out.push_str(source.get(row));
+                let source = source.get(row);
                 let rewrites = rewrites.get(row);
                 // One replacement serves for all texts.
                 let single = dynamic::elements(rewrites).is_none().then(|| dynamic::unquote(rewrites));
                 let mut rewrites = dynamic::elements(rewrites).into_iter().flatten();
+                // Parts of the source in order, each with what stands for it once it has matched.
+                let mut parts: Vec<(&str, Option<Cow<str>>)> = vec![(source, None)];
                 for lookup in dynamic::elements(lookups.get(row)).into_iter().flatten() {
-                    let rewrite = single.clone().or_else(|| rewrites.next().map(dynamic::unquote));
-                    let source = std::mem::take(out);
-                    replace_all(&source, &dynamic::unquote(lookup), &rewrite.unwrap_or_default(), out);
+                    let given = rewrites.next();
+                    let lookup = match dynamic::kind(lookup) {
+                        Kind::String => dynamic::unquote(lookup),
+                        _ => continue,
+                    };
+                    if lookup.is_empty() {
+                        continue;
+                    }
+                    let rewrite = single.clone().or_else(|| given.filter(|json| dynamic::kind(json) == Kind::String).map(dynamic::unquote));
+                    let mut cut = Vec::with_capacity(parts.len());
+                    for (part, done) in parts {
+                        if done.is_some() {
+                            cut.push((part, done));
+                            continue;
+                        }
+                        let mut last = 0;
+                        for (at, found) in part.match_indices(&*lookup) {
+                            cut.push((&part[last..at], None));
+                            // What is no text replaces nothing, but the match stands.
+                            cut.push((found, Some(rewrite.clone().unwrap_or(Cow::Borrowed(found)))));
+                            last = at + found.len();
+                        }
+                        cut.push((&part[last..], None));
+                    }
+                    parts = cut;
                 }
+                parts.iter().for_each(|(part, done)| out.push_str(done.as_deref().unwrap_or(part)));
             })
         }))
     },
@@ -362,7 +395,7 @@ fn trimmer(prepare: &Prepare, start: bool, end: bool) -> Result<Box<dyn Kernel>,
 static REGEX_QUOTE: ScalarFn = ScalarFn {
     name: "regex_quote",
     summary: "A regular expression that matches the text as it is",
-    signature: all(&[("string", Type::String)], Type::String),
+    signature: Signature::Custom(|args| texts(args, 1, Some(1), Type::String)),
     examples: &[(r#"regex_quote("(so$me.Te^xt)")"#, r"\(so\$me\.Te\^xt\)")],
     prepare: |_| {
         Ok(kernel(|args| {

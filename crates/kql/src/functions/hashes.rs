@@ -1,6 +1,7 @@
-//! Hashes: `hash` and `hash_xxhash64`, `hash_sha256`, `hash_sha1`, `hash_md5`.
+//! Hashes: `hash` and `hash_xxhash64`, `hash_combine`, `hash_many`, `hash_sha256`, `hash_sha1`, `hash_md5`.
 //! Source of truth: the public KQL reference, one page each; the digests are of the value as `tostring` prints it, `hash` of a text is xxHash64
-//! of its bytes.
+//! of its bytes. How Kusto combines hashes is not published, and its reference warns of keeping the results: here each is hashed with what the
+//! ones before it came to as the seed, so that the order matters.
 
 use md5::Md5;
 use model::Type;
@@ -8,11 +9,23 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use xxhash_rust::xxh64::xxh64;
 
-use super::signatures::{count, texts, wants};
-use super::{Family, Resolved, ScalarFn, Signature, kernel};
+use super::signatures::{as_is, count, texts, wants};
+use super::{Column, Family, Resolved, ScalarFn, Signature, kernel};
 use crate::Value;
 
-pub static FAMILY: Family = &[&HASH, &SHA256, &SHA1, &MD5];
+pub static FAMILY: Family = &[&HASH, &COMBINE, &MANY, &SHA256, &SHA1, &MD5];
+
+/// What `hash` gives for a value.
+pub(crate) fn hash_of(value: &Value) -> i64 {
+    let hash = match value {
+        Value::Bool(b) => xxh64(&[u8::from(*b)], 0),
+        Value::Int(n) => xxh64(&n.to_le_bytes(), 0),
+        Value::Long(n) | Value::Datetime(n) | Value::Timespan(n) => xxh64(&n.to_le_bytes(), 0),
+        Value::Real(x) => xxh64(&x.to_le_bytes(), 0),
+        other => xxh64(other.to_text().as_bytes(), 0),
+    };
+    hash as i64
+}
 
 static HASH: ScalarFn = ScalarFn {
     name: "hash",
@@ -32,18 +45,64 @@ static HASH: ScalarFn = ScalarFn {
             args.map_longs(|row| {
                 let column = &args.arrays[0];
                 let value = Value::from_cell(column.inner(), if column.is_scalar() { 0 } else { row }, ty);
-                let hash = match &value {
-                    Value::Bool(b) => xxh64(&[u8::from(*b)], 0),
-                    Value::Int(n) => xxh64(&n.to_le_bytes(), 0),
-                    Value::Long(n) | Value::Datetime(n) | Value::Timespan(n) => xxh64(&n.to_le_bytes(), 0),
-                    Value::Real(x) => xxh64(&x.to_le_bytes(), 0),
-                    other => xxh64(other.to_text().as_bytes(), 0),
-                } as i64;
+                let hash = hash_of(&value);
                 if args.len() < 2 {
                     return Some(hash);
                 }
                 let modulus = args.longs(1).get(row)?;
                 (modulus > 0).then(|| hash.wrapping_rem_euclid(modulus))
+            })
+        }))
+    },
+    ..ScalarFn::DEFAULT
+};
+
+fn combined(hashes: impl Iterator<Item = i64>) -> i64 {
+    hashes.fold(0, |seed, hash| xxh64(&hash.to_le_bytes(), seed)) as i64
+}
+
+static COMBINE: ScalarFn = ScalarFn {
+    name: "hash_combine",
+    summary: "One hash of several",
+    signature: Signature::Custom(|args| {
+        count(args, 1, None)?;
+        match args.iter().position(|arg| !matches!(arg.ty, Type::Int | Type::Long | Type::Dynamic)) {
+            Some(index) => Err(wants(index, "long")),
+            None => Ok(Resolved { args: vec![Type::Long; args.len()], returns: Type::Long }),
+        }
+    }),
+    examples: &[
+        (r#"hash_combine(hash("a"), hash("b")) == hash_combine(hash("b"), hash("a"))"#, "False"),
+        (r#"hash_combine(1, 2) == hash_combine(1, 2)"#, "True"),
+    ],
+    prepare: |_| {
+        Ok(kernel(|args| {
+            args.map_longs(|row| {
+                let hashes = (0..args.len()).map(|index| args.longs(index).get(row)).collect::<Option<Vec<i64>>>()?;
+                Some(combined(hashes.into_iter()))
+            })
+        }))
+    },
+    ..ScalarFn::DEFAULT
+};
+
+static MANY: ScalarFn = ScalarFn {
+    name: "hash_many",
+    summary: "One hash of several values: that of all their hashes",
+    signature: Signature::Custom(|args| {
+        count(args, 1, None)?;
+        as_is(args, Type::Long)
+    }),
+    // The reference: both pages print the same answer.
+    examples: &[(r#"hash_many("Hello", "World") == hash_combine(hash("Hello"), hash("World"))"#, "True")],
+    prepare: |prepare| {
+        let types = prepare.types.to_vec();
+        Ok(kernel(move |args| {
+            args.map_longs(|row| {
+                let of = |(column, ty): (&Column, &Type)| {
+                    hash_of(&Value::from_cell(column.inner(), if column.is_scalar() { 0 } else { row }, *ty))
+                };
+                Some(combined(args.arrays.iter().zip(&types).map(of)))
             })
         }))
     },

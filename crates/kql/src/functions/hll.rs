@@ -1,4 +1,4 @@
-//! `dcount_hll(hll)`, `hll_merge(hll, hll, …)` — reading and joining what the aggregate `hll` gives. See [`crate::aggregates::sketch`].
+//! `dcount_hll(hll)`, `hll_merge(hll, hll, …)`, `hll_isvalid(hll)` — reading and joining what the aggregate `hll` gives. See [`crate::aggregates::sketch`].
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use model::Type;
 use super::{Arg, Family, Resolved, ScalarFn, Signature, SignatureError, kernel};
 use crate::aggregates::sketch::Sketch;
 
-pub static FAMILY: Family = &[&DCOUNT_HLL, &HLL_MERGE];
+pub static FAMILY: Family = &[&DCOUNT_HLL, &HLL_MERGE, &IS_VALID];
 
 static DCOUNT_HLL: ScalarFn = ScalarFn {
     name: "dcount_hll",
@@ -41,6 +41,28 @@ static HLL_MERGE: ScalarFn = ScalarFn {
                 Some(all.to_json())
             });
             Arc::new(merged.collect::<StringViewArray>())
+        }))
+    },
+    ..ScalarFn::DEFAULT
+};
+
+static IS_VALID: ScalarFn = ScalarFn {
+    name: "hll_isvalid",
+    summary: "True for a result of `hll`; whatever value is given besides, it could have been counted",
+    signature: Signature::Custom(|args| {
+        super::signatures::count(args, 1, Some(2))?;
+        resolve(&args[..1])?;
+        super::signatures::as_is(args, Type::Bool)
+    }),
+    examples: &[
+        (r#"hll_isvalid(dynamic(["DgA="]))"#, "True"),
+        (r#"hll_isvalid(dynamic(["DgA="]), 5)"#, "True"),
+        ("hll_isvalid(dynamic([1]))", "False"),
+    ],
+    prepare: |_| {
+        Ok(kernel(|args| {
+            let sketches = args.texts(0);
+            args.map_bools(|row| Some(sketches.opt(row).and_then(Sketch::from_json).is_some()))
         }))
     },
     ..ScalarFn::DEFAULT

@@ -1,10 +1,12 @@
 //! `in`, `!in`, `in~`, `!in~`, `has_any`, `has_all`: a value against a list. An element of type `dynamic` is an array of elements, as a
 //! tabular right side becomes.
 
+use arrow::array::AsArray;
 use hashbrown::HashSet;
 use model::Type;
 
 use super::cast::common;
+use super::sieve::Sieve;
 use super::terms::{Needle, Needles, Rule, fold_into, folded};
 use super::{Arg, Args, Column, Family, Kernel, Prepare, PrepareError, Resolved, ScalarFn, Signature, SignatureError, kernel};
 use crate::Value;
@@ -185,7 +187,11 @@ fn terms(prepare: &Prepare, any: bool) -> Result<Box<dyn Kernel>, PrepareError> 
     let has = |hay: &str, element: &Value| element.as_str().is_some_and(|needle| Needle::new(needle, Rule::Has, false).matches(hay));
     Ok(if any {
         let needles = Needles::new(known.iter().map(String::as_str));
+        let sieve = Sieve::new(&known.iter().map(String::as_str).collect::<Vec<_>>(), false).filter(|_| open.is_empty());
         kernel(move |args| {
+            if let (Some(sieve), Column::Array(array)) = (&sieve, &args.arrays[0]) {
+                return sieve.rows(array.as_string_view(), |hay| needles.any(hay));
+            }
             let hay = args.texts(0);
             args.map_bools(|row| {
                 let hay = hay.get(row);

@@ -1,4 +1,4 @@
-//! `estimate_data_size`, `format_bytes`, `around`, `geo_info_from_ip_address`.
+//! `estimate_data_size`, `format_bytes`, `around`, `geo_info_from_ip_address`, `parse_user_agent`.
 //! Source of truth: the public KQL reference, one page each.
 
 use model::Type;
@@ -7,7 +7,7 @@ use super::signatures::{all, as_is, count, some, wants};
 use super::{Family, PrepareError, Resolved, ScalarFn, Signature, kernel};
 use crate::Value;
 
-pub static FAMILY: Family = &[&ESTIMATE_DATA_SIZE, &FORMAT_BYTES, &AROUND, &GEO_INFO];
+pub static FAMILY: Family = &[&ESTIMATE_DATA_SIZE, &FORMAT_BYTES, &AROUND, &GEO_INFO, &PARSE_USER_AGENT];
 
 static ESTIMATE_DATA_SIZE: ScalarFn = ScalarFn {
     name: "estimate_data_size",
@@ -41,13 +41,13 @@ static FORMAT_BYTES: ScalarFn = ScalarFn {
     summary: "A number of bytes with its unit, to a precision, in a unit of your own if you name one",
     signature: some(&[("size", Type::Real), ("precision", Type::Long), ("units", Type::String)], 1, Type::String),
     examples: &[
-        ("format_bytes(564)", "564 B"),
+        ("format_bytes(564)", "564 Bytes"),
         ("format_bytes(10332, 1)", "10.1 KB"),
         ("format_bytes(20010332)", "19 MB"),
         (r#"format_bytes(20010332, 0, "KB")"#, "19541 KB"),
     ],
     prepare: |_| {
-        const UNITS: [&str; 7] = ["B", "KB", "MB", "GB", "TB", "PB", "EB"];
+        const UNITS: [&str; 7] = ["Bytes", "KB", "MB", "GB", "TB", "PB", "EB"];
         Ok(kernel(|args| {
             args.map_texts(|row, out| {
                 let Some(size) = args.reals(0).get(row) else { return };
@@ -107,5 +107,20 @@ static GEO_INFO: ScalarFn = ScalarFn {
     summary: "Where an address is; refused when run, because no database of places comes with this server",
     signature: all(&[("ip", Type::String)], Type::Dynamic),
     prepare: |_| Err(PrepareError::Lacking("there is no database here of where addresses are")),
+    ..ScalarFn::DEFAULT
+};
+
+static PARSE_USER_AGENT: ScalarFn = ScalarFn {
+    name: "parse_user_agent",
+    summary: "The browser, system and device that a user agent names; refused when run, because no list of them comes with this server",
+    signature: Signature::Custom(|args| {
+        count(args, 1, Some(2))?;
+        match args {
+            [text, ..] if text.ty != Type::String && text.ty != Type::Dynamic => Err(wants(0, "string")),
+            [_, wanted] if !matches!(wanted.ty, Type::String | Type::Dynamic) => Err(wants(1, "string or dynamic")),
+            _ => as_is(args, Type::Dynamic),
+        }
+    }),
+    prepare: |_| Err(PrepareError::Lacking("there is no list here of the browsers, systems and devices that user agents name")),
     ..ScalarFn::DEFAULT
 };

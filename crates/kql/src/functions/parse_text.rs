@@ -6,8 +6,8 @@ use model::Type;
 use super::arrays::push_array;
 use super::bags::Bag;
 use super::encode::unescape;
-use super::signatures::{all, some};
-use super::{Family, ScalarFn, kernel};
+use super::signatures::{all, text_then};
+use super::{Family, ScalarFn, Signature, kernel};
 use crate::dynamic::push_string;
 use crate::value::decimal;
 
@@ -243,7 +243,7 @@ static PARSE_VERSION: ScalarFn = ScalarFn {
 static PARSE_COMMAND_LINE: ScalarFn = ScalarFn {
     name: "parse_command_line",
     summary: "The arguments of a command line by the rules of Windows, as an array of strings",
-    signature: some(&[("command_line", Type::String), ("parser_type", Type::String)], 1, Type::Dynamic),
+    signature: Signature::Custom(|args| text_then(args, &[Type::String], 1, Type::Dynamic)),
     examples: &[(r#"parse_command_line('echo "hello world!" a\\"b', "windows")"#, r#"["echo","hello world!","a\"b"]"#)],
     prepare: |_| {
         Ok(kernel(|args| {

@@ -22,8 +22,16 @@ pub enum Pattern {
 }
 
 /// Compiles `pattern`; the message says what is wrong with it.
+///
+/// A bracket inside a class and a brace that counts nothing are themselves, as published patterns have them (`[[]`, `\w+{.*}`): they are
+/// escaped where the pattern could not be read otherwise.
 pub fn build(pattern: &str) -> Result<Regex, String> {
-    RegexBuilder::new(pattern).size_limit(SIZE_LIMIT).dfa_size_limit(SIZE_LIMIT).build().map_err(|error| match error {
+    let compile = |pattern: &str| RegexBuilder::new(pattern).size_limit(SIZE_LIMIT).dfa_size_limit(SIZE_LIMIT).build();
+    let compiled = match compile(pattern) {
+        Err(error @ regex::Error::Syntax(_)) => compile(&plain_brackets(pattern)).map_err(|_| error),
+        other => other,
+    };
+    compiled.map_err(|error| match error {
         regex::Error::CompiledTooBig(limit) => format!(
             "the regular expression `{}` is too large: compiled it would take more than {} MiB; repeat less, or look for words first",
             shown(pattern),
@@ -43,6 +51,61 @@ fn shown(pattern: &str) -> Cow<'_, str> {
         Some((end, _)) => format!("{}…", &pattern[..end]).into(),
         None => pattern.into(),
     }
+}
+
+/// `pattern` with a backslash before brackets inside classes, and before braces that are no count.
+fn plain_brackets(pattern: &str) -> String {
+    let mut out = String::with_capacity(pattern.len() + 8);
+    let mut class = false;
+    let mut chars = pattern.char_indices().peekable();
+    while let Some((at, c)) = chars.next() {
+        let rest = &pattern[at..];
+        match c {
+            '\\' => {
+                out.push(c);
+                if let Some((_, escaped)) = chars.next() {
+                    out.push(escaped);
+                    // `\x{41}`, `\p{L}`: the braces belong to the escape.
+                    if matches!(escaped, 'x' | 'u' | 'U' | 'p' | 'P') && chars.peek().is_some_and(|(_, next)| *next == '{') {
+                        for (_, inner) in chars.by_ref() {
+                            out.push(inner);
+                            if inner == '}' {
+                                break;
+                            }
+                        }
+                    }
+                }
+                continue;
+            }
+            '[' if class && !rest.starts_with("[:") => out.push('\\'),
+            '[' if !class => {
+                class = true;
+                out.push(c);
+                // A bracket that closes right behind the opening one is a member.
+                if chars.peek().is_some_and(|(_, next)| *next == '^') {
+                    chars.next();
+                    out.push('^');
+                }
+                if chars.peek().is_some_and(|(_, next)| *next == ']') {
+                    chars.next();
+                    out.push_str("\\]");
+                }
+                continue;
+            }
+            ']' if class => class = false,
+            '{' if !class && !is_count(rest) => out.push('\\'),
+            _ => {}
+        }
+        out.push(c);
+    }
+    out
+}
+
+/// `{2}`, `{2,}`, `{2,5}`
+fn is_count(text: &str) -> bool {
+    let Some((inside, _)) = text.strip_prefix('{').and_then(|rest| rest.split_once('}')) else { return false };
+    let (least, most) = inside.split_once(',').unwrap_or((inside, ""));
+    !least.is_empty() && [least, most].iter().all(|part| part.bytes().all(|b| b.is_ascii_digit()))
 }
 
 impl Pattern {
@@ -103,5 +166,21 @@ mod tests {
         assert!(message.contains("too large") && message.contains("10 MiB"), "{message}");
         let message = build(&format!("({}", "é".repeat(1000))).unwrap_err();
         assert!(message.contains("no regular expression") && message.chars().count() < 200, "{message}");
+    }
+
+    /// From: patterns of published rules that .NET and RE2 read.
+    #[test]
+    fn brackets_that_mean_nothing_are_themselves() {
+        for (pattern, text, matches) in [
+            ("[[]", "a[b", true),
+            ("^[[]+$", "[[", true),
+            (r"(SMB\w+{.*})", "SMBx{y}", true),
+            (r"s{\d+}:", "s{12}:", true),
+            (r"[[:digit:][]{2}", "1[", true),
+            (r"a{2}[[]", "aa[", true),
+        ] {
+            assert_eq!(build(pattern).map(|regex| regex.is_match(text)), Ok(matches), "{pattern}");
+        }
+        assert!(build("(").is_err());
     }
 }

@@ -50,10 +50,11 @@ pub(super) fn numbers(json: &str) -> Option<Vec<Option<f64>>> {
 }
 
 fn number(element: &str) -> Option<f64> {
-    match dynamic::kind(element) {
-        Kind::Long(n) => Some(n as f64),
-        Kind::Real(x) => Some(x),
-        Kind::Bool(b) => Some(b.into()),
+    let element = element.trim_ascii();
+    match element.as_bytes().first()? {
+        b'-' | b'0'..=b'9' => element.parse().ok().filter(|x: &f64| x.is_finite()),
+        b't' if element == "true" => Some(1.0),
+        b'f' if element == "false" => Some(0.0),
         _ => None,
     }
 }
@@ -389,11 +390,16 @@ static FILL_CONST: ScalarFn = ScalarFn {
 
 static FILL_LINEAR: ScalarFn = ScalarFn {
     name: "series_fill_linear",
-    summary: "Missing elements replaced by what lies on the line between their neighbours; at the edges by the nearest, unless told not to",
+    summary: "Missing elements replaced by what lies on the line between their neighbours; at the edges by the nearest, unless told not to; by a \
+              value (0) where all are missing",
     signature: Signature::Custom(|args| fill_signature(args, 1, 4)),
     examples: &[
-        ("series_fill_linear(dynamic([null,1,null,3,null]))", "[1.0,1.0,2.0,3.0,3.0]"),
-        ("series_fill_linear(dynamic([null,1]), double(null), false)", "[null,1.0]"),
+        ("series_fill_linear(dynamic([null,1.0,null,3.0,null]))", "[1.0,1.0,2.0,3.0,3.0]"),
+        ("series_fill_linear(dynamic([null,1]), double(null), false)", "[null,1]"),
+        // The reference: whole numbers stay whole.
+        ("series_fill_linear(dynamic([null,111,null,36,41,null,null,16]))", "[111,111,73,36,41,32,24,16]"),
+        ("series_fill_linear(dynamic([null,null]))", "[0.0,0.0]"),
+        ("series_fill_linear(dynamic([null,null]), double(null), true, 3.14)", "[3.14,3.14]"),
     ],
     prepare: |prepare| {
         let types = prepare.types.to_vec();
@@ -402,24 +408,37 @@ static FILL_LINEAR: ScalarFn = ScalarFn {
             args.map_json(|row, out| {
                 let all = with_gaps(args, series.opt(row)?, (types.len() > 1).then_some(1), &types, row)?;
                 let edges = types.get(2) != Some(&Type::Bool) || args.bools(2).get(row).unwrap_or(true);
-                let known: Vec<(usize, f64)> = all
-                    .iter()
-                    .enumerate()
-                    .filter(|(_, (_, missing))| !missing)
-                    .filter_map(|(at, (element, _))| Some((at, number(element)?)))
+                let present = || all.iter().enumerate().filter(|(_, (_, missing))| !missing);
+                let known: Vec<(usize, f64)> = present().filter_map(|(at, (element, _))| Some((at, number(element)?))).collect();
+                let whole = present().all(|(_, (element, _))| matches!(dynamic::kind(element), Kind::Long(_)));
+                if known.is_empty() {
+                    let value = if types.len() > 3 { super::arrays::json_at(args, 3, row, types[3]) } else { "0.0".to_owned() };
+                    push_array(out, all.iter().map(|_| value.as_str()));
+                    return Some(());
+                }
+                let filled = (0..all.len()).map(|at| {
+                    let after = known.partition_point(|(place, _)| *place < at);
+                    match (after.checked_sub(1).and_then(|before| known.get(before)), known.get(after)) {
+                        (_, Some((place, x))) if *place == at => Some(*x),
+                        (Some((a, x)), Some((b, y))) => Some(x + (y - x) * (at - a) as f64 / (b - a) as f64),
+                        (Some((_, x)), None) | (None, Some((_, x))) => edges.then_some(*x),
+                        (None, None) => None,
+                    }
+                });
+                if !whole {
+                    push_numbers(out, filled);
+                    return Some(());
+                }
+                // Elements that are there stay as they are, however great.
+                let texts: Vec<String> = filled
+                    .zip(&all)
+                    .map(|(x, (element, missing))| match (missing, x) {
+                        (false, _) => (*element).to_owned(),
+                        (true, Some(x)) => (x as i64).to_string(),
+                        (true, None) => "null".to_owned(),
+                    })
                     .collect();
-                push_numbers(
-                    out,
-                    (0..all.len()).map(|at| {
-                        let after = known.partition_point(|(place, _)| *place < at);
-                        match (after.checked_sub(1).and_then(|before| known.get(before)), known.get(after)) {
-                            (_, Some((place, x))) if *place == at => Some(*x),
-                            (Some((a, x)), Some((b, y))) => Some(x + (y - x) * (at - a) as f64 / (b - a) as f64),
-                            (Some((_, x)), None) | (None, Some((_, x))) => edges.then_some(*x),
-                            (None, None) => None,
-                        }
-                    }),
-                );
+                push_array(out, texts.iter().map(String::as_str));
                 Some(())
             })
         }))
@@ -428,7 +447,7 @@ static FILL_LINEAR: ScalarFn = ScalarFn {
 };
 
 /// All numbers of a series; nothing where one is missing.
-fn complete(json: Option<&str>) -> Option<Vec<f64>> {
+pub(super) fn complete(json: Option<&str>) -> Option<Vec<f64>> {
     numbers(json?)?.into_iter().collect()
 }
 
@@ -476,15 +495,28 @@ to_real!(
     ("series_product(dynamic([1,2,3,4]))", "24.0"),
     |a, _| Some(a.iter().product())
 );
-to_real!(
-    DOT_PRODUCT,
-    "series_dot_product",
-    &[("series1", Type::Dynamic), ("series2", Type::Dynamic)],
-    2,
-    "The sum of the products of the elements",
-    ("series_dot_product(dynamic([1,2]), dynamic([3,4]))", "11.0"),
-    |a, b| Some(dot(a, b))
-);
+static DOT_PRODUCT: ScalarFn = ScalarFn {
+    name: "series_dot_product",
+    summary: "The sum of the products of the elements of two series, or of a series and a number",
+    signature: Signature::Custom(|args| two(args, Type::Real)),
+    examples: &[
+        ("series_dot_product(dynamic([1,2]), dynamic([3,4,5]))", "11.0"),
+        ("series_dot_product(dynamic([1,2,null]), 10)", "30.0"),
+        ("series_dot_product(dynamic([]), 10)", ""),
+    ],
+    prepare: |prepare| {
+        let types = prepare.types.to_vec();
+        // Elements that are no numbers, and those beyond the end of the shorter series, count for nothing.
+        Ok(kernel(move |args| {
+            args.map_reals(|row| {
+                let pairs = pairs(args, &types, row)?;
+                let known: Vec<f64> = pairs.into_iter().filter_map(|(a, b)| Some(a? * b?)).collect();
+                (!known.is_empty()).then(|| known.iter().sum())
+            })
+        }))
+    },
+    ..ScalarFn::DEFAULT
+};
 to_real!(
     PEARSON,
     "series_pearson_correlation",
@@ -519,10 +551,15 @@ static COSINE_SIMILARITY: ScalarFn = ScalarFn {
     prepare: |_| {
         Ok(kernel(|args| {
             args.map_reals(|row| {
-                let (a, b) = (complete(args.texts(0).opt(row))?, complete(args.texts(1).opt(row))?);
+                // The longer series is cut to the length of the shorter; what is no number counts for nothing.
+                let (a, b) = (numbers(args.texts(0).opt(row)?)?, numbers(args.texts(1).opt(row)?)?);
+                let (a, b): (Vec<f64>, Vec<f64>) = a.into_iter().zip(b).filter_map(|(a, b)| a.zip(b)).unzip();
                 let length =
                     |index: usize, list: &[f64]| if args.len() > index { args.reals(index).get(row) } else { Some(dot(list, list).sqrt()) };
-                (a.len() == b.len()).then_some(dot(&a, &b) / (length(2, &a)? * length(3, &b)?))
+                if a.is_empty() {
+                    return None;
+                }
+                Some(dot(&a, &b) / (length(2, &a)? * length(3, &b)?))
             })
         }))
     },
@@ -531,14 +568,24 @@ static COSINE_SIMILARITY: ScalarFn = ScalarFn {
 
 static STATS_DYNAMIC: ScalarFn = ScalarFn {
     name: "series_stats_dynamic",
-    summary: "The least and greatest element with their places, the average, the standard deviation and the variance, as a bag",
+    summary: "The least and greatest element with their places, the average, the standard deviation, the variance, the sum and the length, as \
+              a bag",
     signature: some(&[("series", Type::Dynamic), ("ignore_nonfinite", Type::Bool)], 1, Type::Dynamic),
-    examples: &[("series_stats_dynamic(dynamic([23,46,23,87])).max_idx", "3"), ("series_stats_dynamic(dynamic([1,3])).avg", "2.0")],
+    examples: &[
+        ("series_stats_dynamic(dynamic([23,46,23,87])).max_idx", "3"),
+        ("series_stats_dynamic(dynamic([1,3])).avg", "2.0"),
+        ("series_stats_dynamic(dynamic([1,null,3]))", ""),
+        ("series_stats_dynamic(dynamic([1,null,3]), true).max_idx", "2"),
+    ],
     prepare: |_| {
         Ok(kernel(|args| {
             let series = args.texts(0);
             args.map_json(|row, out| {
                 let all = numbers(series.opt(row)?)?;
+                let ignore = args.len() > 1 && args.bools(1).get(row)?;
+                if !ignore && all.contains(&None) {
+                    return None;
+                }
                 let known: Vec<(usize, f64)> = all.iter().enumerate().filter_map(|(at, x)| Some((at, (*x)?))).collect();
                 let (first, rest) = known.split_first()?;
                 let (mut least, mut greatest) = (*first, *first);
@@ -567,6 +614,8 @@ static STATS_DYNAMIC: ScalarFn = ScalarFn {
                 bag.put("avg", &real(average));
                 bag.put("stdev", &real(variance.sqrt()));
                 bag.put("variance", &real(variance));
+                bag.put("sum", &real(known.iter().map(|(_, x)| x).sum()));
+                bag.put("len", &all.len().to_string());
                 bag.close()
             })
         }))

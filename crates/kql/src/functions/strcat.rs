@@ -74,7 +74,7 @@ static STRREP: ScalarFn = ScalarFn {
 static STRCMP: ScalarFn = ScalarFn {
     name: "strcmp",
     summary: "-1, 0 or 1: whether the first text comes before, is, or comes after the second",
-    signature: all(&[("string1", Type::String), ("string2", Type::String)], Type::Long),
+    signature: Signature::Custom(|args| texts(args, 2, Some(2), Type::Long)),
     examples: &[(r#"strcmp("abcde", "ABCDE")"#, "1"), (r#"strcmp("a", "a")"#, "0")],
     prepare: |_| {
         Ok(kernel(|args| {

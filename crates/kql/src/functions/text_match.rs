@@ -1,10 +1,12 @@
 //! The string operators that look for one text in another: `=~`, `has`, `contains`, `startswith` … with their `!` and `_cs` forms.
 //! Source of truth: the public KQL reference, `datatypes-string-operators`; what a term is, [`super::terms`].
 
+use arrow::array::AsArray;
 use model::Type;
 
+use super::sieve::Sieve;
 use super::terms::{Needle, Rule};
-use super::{Arg, Family, Kernel, Prepare, PrepareError, Resolved, ScalarFn, Signature, SignatureError, kernel};
+use super::{Arg, Column, Family, Kernel, Prepare, PrepareError, Resolved, ScalarFn, Signature, SignatureError, kernel};
 use crate::Value;
 
 macro_rules! text_operators {
@@ -65,7 +67,12 @@ fn compile(prepare: &Prepare, rule: Rule, cased: bool, negated: bool) -> Result<
     Ok(match prepare.constants.get(1).and_then(Option::as_ref).and_then(Value::as_str) {
         Some(text) => {
             let needle = Needle::new(text, rule, cased);
+            let anywhere = matches!(rule, Rule::Contains | Rule::Has | Rule::HasPrefix | Rule::HasSuffix);
+            let sieve = Sieve::new(&[text], cased).filter(|_| anywhere && !negated);
             kernel(move |args| {
+                if let (Some(sieve), Column::Array(array)) = (&sieve, &args.arrays[0]) {
+                    return sieve.rows(array.as_string_view(), |hay| needle.matches(hay));
+                }
                 let hay = args.texts(0);
                 args.map_bools(|row| Some(needle.matches(hay.get(row)) != negated))
             })

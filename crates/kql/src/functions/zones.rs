@@ -1,8 +1,8 @@
 //! `datetime_utc_to_local`, `datetime_local_to_utc`, `datetime_list_timezones`: instants and the clocks on walls, by the IANA database.
-//! Source of truth: the public KQL reference, one page each. A local time that a change of clocks skips is null; of one that comes twice, the
-//! earlier.
+//! Source of truth: the public KQL reference, one page each. A local time that a change of clocks skips is read by the clock after the change,
+//! as its example shows; of one that comes twice, the earlier is meant.
 
-use chrono::{DateTime, Offset, TimeZone};
+use chrono::{DateTime, Offset, TimeDelta, TimeZone};
 use chrono_tz::{TZ_VARIANTS, Tz};
 use model::{TICKS_PER_SECOND, Timestamp, Type, UNIX_EPOCH_TICKS};
 
@@ -31,11 +31,18 @@ static LOCAL_TO_UTC: ScalarFn = ScalarFn {
     name: "datetime_local_to_utc",
     summary: "The instant of a local time in a time zone",
     signature: all(&[("from", Type::Datetime), ("timezone", Type::String)], Type::Datetime),
-    examples: &[(r#"datetime_local_to_utc(datetime(2020-02-02 20:02:20), "US/Pacific")"#, "2020-02-03T04:02:20.0000000Z")],
+    examples: &[
+        (r#"datetime_local_to_utc(datetime(2020-02-02 20:02:20), "US/Pacific")"#, "2020-02-03T04:02:20.0000000Z"),
+        (r#"datetime_local_to_utc(datetime(2022-03-27 02:00), "Europe/Brussels")"#, "2022-03-27T00:00:00.0000000Z"),
+    ],
     prepare: |prepare| {
         shift(prepare, |zone, ticks| {
             let local = DateTime::from_timestamp((ticks - UNIX_EPOCH_TICKS).div_euclid(TICKS_PER_SECOND), 0)?.naive_utc();
-            Some(-i64::from(zone.offset_from_local_datetime(&local).earliest()?.fix().local_minus_utc()))
+            let offset = zone.offset_from_local_datetime(&local).earliest().or_else(|| {
+                // No clock is set ahead by more than a day, so this is after the change.
+                zone.offset_from_local_datetime(&local.checked_add_signed(TimeDelta::days(1))?).earliest()
+            });
+            Some(-i64::from(offset?.fix().local_minus_utc()))
         })
     },
     ..ScalarFn::DEFAULT

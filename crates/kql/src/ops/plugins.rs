@@ -54,6 +54,8 @@ pub enum Shape {
     Table,
     /// A column of the table argument before it, or a constant.
     TableColumn,
+    /// An expression, or a table: the second input of the operator.
+    ExprOrTable,
 }
 
 /// An argument as bound.
@@ -117,14 +119,39 @@ pub fn find(name: &str) -> Option<&'static Plugin> {
     PLUGINS.iter().copied().find(|plugin| plugin.name == name)
 }
 
+mod geo_lookup;
 mod ip_lookup;
+mod lookup;
+mod mined;
+pub mod refused;
+mod timeline;
 
 model::register! { PLUGINS: Plugin = PLUGIN;  // alphabetical
+    active_users_count,
     activity_counts_metrics,
+    activity_engagement,
+    activity_metrics,
+    autocluster,
     bag_unpack,
+    basket,
+    dcount_intersect,
+    diffpatterns,
+    diffpatterns_text,
+    estimate_rows_count,
+    funnel_sequence,
+    funnel_sequence_completion,
+    geo_line_lookup,
+    geo_polygon_lookup,
+    identity,
     ipv4_lookup,
     ipv6_lookup,
     narrow,
+    new_activity_metrics,
     pivot,
     rolling_percentile,
+    rows_near,
+    schema_merge,
+    sequence_detect,
+    session_count,
+    sliding_window_counts,
 }

@@ -34,12 +34,31 @@ pub enum StatementKind {
     },
     /// `declare query_parameters(a:long = 1, …)`.
     QueryParameters(Vec<Parameter>),
-    /// `declare pattern …`, `alias database …`, `restrict access to …`: kept as text.
+    /// `declare pattern name = (a:string)[path:string] { ("x").["y"] = { query }; … }`, or without all from `=` on.
+    Pattern(Pattern),
+    /// `alias database …`, `restrict access to …`: kept as text.
     Other {
         what: &'static str,
     },
     /// A query or a scalar expression; the last one is the answer.
     Query(Expr),
+}
+
+#[derive(Clone, Debug)]
+pub struct Pattern {
+    pub name: Name,
+    pub parameters: Vec<Parameter>,
+    pub path: Option<Parameter>,
+    pub cases: Vec<PatternCase>,
+}
+
+/// `("x").["y"] = { let …; query }`
+#[derive(Clone, Debug)]
+pub struct PatternCase {
+    pub args: Vec<Expr>,
+    pub path: Option<Name>,
+    pub body: Script,
+    pub place: Place,
 }
 
 #[derive(Clone, Debug)]

@@ -79,9 +79,10 @@ pub fn datetime(text: &str) -> Option<Timestamp> {
 }
 
 fn short(text: &str) -> Option<Timestamp> {
-    let mut parts = text.split('-').map(|part| part.bytes().all(|b| b.is_ascii_digit()).then(|| part.parse::<u32>().ok())?);
+    let mut parts =
+        text.split('-').map(str::trim).map(|part| part.bytes().all(|b| b.is_ascii_digit()).then(|| part.parse::<u32>().ok())?);
     let year = parts.next()??;
-    if !(4..=4).contains(&text.split('-').next()?.len()) {
+    if text.split('-').next()?.trim().len() != 4 {
         return None;
     }
     let (month, day) = (parts.next().unwrap_or(Some(1))?, parts.next().unwrap_or(Some(1))?);
@@ -91,10 +92,10 @@ fn short(text: &str) -> Option<Timestamp> {
     Timestamp::from_civil(Civil { year: year as i32, month, day, time: 0 })
 }
 
-/// `1/31/2020`, `2020/1/31`, each with a time of day behind it.
+/// `1/31/2020`, `1-31-2020`, `2020/1/31`, each with a time of day behind it.
 fn slashed(text: &str) -> Option<Timestamp> {
     let (date, time) = text.split_once([' ', 'T']).unwrap_or((text, ""));
-    let parts: Vec<&str> = date.split('/').collect();
+    let parts: Vec<&str> = date.split(['/', '-']).collect();
     let [a, b, c] = parts.as_slice() else { return None };
     let (year, month, day) = if a.len() == 4 { (a, b, c) } else { (c, a, b) };
     if year.len() != 4 || month.len() > 2 || day.len() > 2 {
@@ -250,8 +251,11 @@ mod tests {
             ("Sat, 8 Nov 14 15:05:02 GMT", "2014-11-08T15:05:02.0000000Z"),
             ("8 Nov 2014 15:05", "2014-11-08T15:05:00.0000000Z"),
             ("1/31/2020 10:00:00", "2020-01-31T10:00:00.0000000Z"),
+            ("12-02-2022", "2022-12-02T00:00:00.0000000Z"),
             // The page on endofweek() writes days so.
             ("2025, 6, 14", "2025-06-14T00:00:00.0000000Z"),
+            // And that on sliding_window_counts() so.
+            ("2017 - 08 - 01", "2017-08-01T00:00:00.0000000Z"),
         ] {
             assert_eq!(datetime(text).map(|t| t.to_string()).as_deref(), Some(expected), "{text}");
         }

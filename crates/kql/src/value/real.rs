@@ -27,11 +27,18 @@ pub fn push(out: &mut String, x: f64) {
     if x == 0.0 {
         return out.push_str("0.0");
     }
+    // Whole numbers below 2^53 are their digits.
+    if x < 9_007_199_254_740_992.0 && x.fract() == 0.0 {
+        let _ = write!(out, "{}.0", x as u64);
+        return;
+    }
     let shortest = format!("{x:e}");
     let (mantissa, exponent) = shortest.split_once('e').unwrap_or((&shortest, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
     let mut digits: String = mantissa.bytes().filter(u8::is_ascii_digit).map(char::from).collect();
-    if digits.len() >= 16 {
+    // A step of the last digit that is more than one to the next number leads to another one.
+    let step = 10f64.powi(exponent + 1 - digits.len() as i32);
+    if digits.len() >= 16 && step <= 1.01 * (x.next_up() - x) {
         raise(&mut digits, exponent, x);
     }
     // `point` digits stand before the point.

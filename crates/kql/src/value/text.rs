@@ -76,11 +76,12 @@ pub fn parse_real(text: &str) -> Option<f64> {
     }
 }
 
-/// 32 hexadecimal digits with or without dashes, braces or parentheses; printed in lower case.
+/// 32 hexadecimal digits with or without dashes (wherever they stand), braces or parentheses; printed in lower case.
 pub fn parse_guid(text: &str) -> Option<String> {
     let text = text.trim();
     let text = text.strip_prefix('(').and_then(|t| t.strip_suffix(')')).unwrap_or(text);
-    uuid::Uuid::try_parse(text).ok().map(|guid| guid.hyphenated().to_string())
+    let guid = uuid::Uuid::try_parse(text).or_else(|_| uuid::Uuid::try_parse(&text.replace('-', "")));
+    guid.ok().map(|guid| guid.hyphenated().to_string())
 }
 
 /// Ticks of `1.02:03:04.5`, `1d`, `90s`; a bare number is days.

@@ -138,17 +138,31 @@ fn functions_of_several_columns_are_taken_apart() {
          series_stats_Bag_avg:real, series_stats_Bag_stdev:real, series_stats_Bag_variance:real",
     );
     check("T | project Bag | extend (RSquare, Slope) = series_fit_line(Bag)", "Bag:dynamic, RSquare:real, Slope:real");
-    check("T | project low = series_stats(Bag), array_sort_asc(Bag, false)", "low:real, Column2:dynamic");
+    // From: columns of Microsoft's parser.
+    check("T | project low = series_stats(Bag), array_sort_asc(Bag, false)", "low:real, Bag_sorted:dynamic");
     check("let a = dynamic([2, 1]); let b = dynamic([3, 4]); print array_sort_desc(a, b)", "a_sorted:dynamic, b_sorted:dynamic");
     check("T | extend (a, b, c) = array_sort_asc(Bag, Bag)", "error: `array_sort_asc` gives 2 columns, not 3");
     check("T | project (a, a) = series_stats(Bag)", "error: there are two columns `a`");
+}
+
+/// Names, numbers and refusals: columns and verdicts of Microsoft's parser for the same texts.
+#[test]
+fn a_column_is_declared_once_and_the_nameless_are_counted() {
+    check("T | project Name, strcat(Name, 'x'), Count + 1", "Name:string, Column1:string, Column2:long");
+    check("T | summarize max(Count), max(Count), strcat('a', max(Name))", "max_Count:long, max_Count1:long, Column1:string");
+    check("T | summarize count() by bin(Time, 1h), Time", "Time:datetime, Time1:datetime, count_:long");
+    check("T | project Name, tostring(Count), Count", "Name:string, Count:string, Count1:long");
+    check("T | project tostring(Name), Name", "error: there are two columns `Name`");
+    check("T | distinct Name, Name", "error: there are two columns `Name`");
+    check("T | summarize Name = max(Count) by Name", "error: there are two columns `Name`");
+    check("T | project parse_url(Name).Host, Bag.a.b, Bag['c d'], Bag[0]", "Host:dynamic, Bag_a_b:dynamic, Bag_c d:dynamic, Bag_0:dynamic");
 }
 
 #[test]
 fn sizes_are_estimated_of_all_columns_and_not_of_sketches() {
     // `*`: the public reference, page `estimate-data-size-function`. Sketches: a house rule, because their layout is ours.
     check("T | summarize Total = sum(estimate_data_size(*))", "Total:long");
-    let refusal = "error: the size of a result of `hll` is not what it is in Kusto: the sketch has another layout here";
+    let refusal = "error: the size of a result of `hll` or `tdigest` is not what it is in Kusto: the sketch has another layout here";
     check("T | summarize h = hll(Name) | project k = h | extend estimate_data_size(k)", refusal);
     check("T | summarize h = hll(Name) | extend estimate_data_size(*)", refusal);
     check("T | summarize h = hll(Name) | project size = estimate_data_size(dcount_hll(h))", "size:long");

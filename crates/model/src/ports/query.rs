@@ -90,6 +90,10 @@ pub struct Answer {
     pub columns: Vec<Column>,
     pub batches: Vec<RecordBatch>,
     pub render: Option<Render>,
+    /// What the query calls this table, where it gives several and names it.
+    pub name: Option<String>,
+    /// The other tables of `fork`, `facet` and `preview`, in order.
+    pub more: Vec<AnswerTable>,
     /// Why rows are missing, when they are: a limit was met after the first rows.
     pub partial: Option<QueryError>,
     pub stats: QueryStats,
@@ -99,6 +103,14 @@ impl Answer {
     pub fn rows(&self) -> usize {
         self.batches.iter().map(RecordBatch::num_rows).sum()
     }
+}
+
+/// A further table of an answer.
+#[derive(Clone, Debug)]
+pub struct AnswerTable {
+    pub name: String,
+    pub columns: Vec<Column>,
+    pub batches: Vec<RecordBatch>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]

@@ -4,12 +4,17 @@
 //! expansion, with the input row as a further key. Everything else becomes an `Apply`.
 
 use crate::Value;
-use crate::bind::naming::Names;
-use crate::bind::scope::{Cx, Env, Relation, Scalar, WindowCall, Windows};
+use crate::bind::naming::{Names, name_of};
+use crate::bind::scope::{Binding, Cx, Env, Relation, Scalar, WindowCall, Windows};
 use crate::bind::{Binder, diagnostics as code};
 use crate::plan::{ColumnId, Expr as Bound, ExprKind as BoundKind, Field, JoinKind, Rel, RelOp};
 use crate::syntax::ast::{Expr, MvItem, Operator, OperatorKind, PartitionBody, Place, Property, SubPipe};
 use crate::windows;
+
+use super::union::Leg;
+
+/// Values that a `partition` may have whose parts are tables of their own, as the public KQL reference has it.
+const MOST_PARTS: usize = 64;
 
 impl Binder<'_> {
     pub(super) fn mv_apply(
@@ -115,12 +120,48 @@ impl Binder<'_> {
         Some((self.with_windows(input, windows), field))
     }
 
-    pub(super) fn partition(&mut self, by: &Expr, body: &PartitionBody, input: Relation, env: &Env, place: &Place) -> Relation {
+    pub(super) fn partition(
+        &mut self,
+        properties: &[Property],
+        by: &Expr,
+        body: &PartitionBody,
+        input: Relation,
+        env: &Env,
+        place: &Place,
+    ) -> Relation {
+        let mut legacy = true;
+        for property in properties {
+            match (property.name.text.to_ascii_lowercase().as_str(), name_of(&property.value).as_deref()) {
+                ("hint.strategy", Some("native" | "shuffle")) => legacy = false,
+                ("hint.strategy", Some("legacy")) => {}
+                ("hint.strategy", _) => {
+                    self.report(
+                        code::BAD_OPTION,
+                        &property.value.place,
+                        "`hint.strategy` of `partition` is `native`, `shuffle` or `legacy`",
+                    );
+                }
+                (name, _) if name.starts_with("hint.") => {}
+                (name, _) => self.report(code::BAD_OPTION, &property.name.place, format!("`partition` has no option `{name}`")),
+            }
+        }
         let key = self.scalar(by, &mut Cx::row(env, &input));
         self.refuse_dynamic(&key, &by.place, "the key of `partition`");
-        let PartitionBody::Pipe(body) = body else {
-            self.unsupported(place, "`partition` over a query in braces");
-            return Relation::unknown();
+        let body = match body {
+            PartitionBody::Query(query) => {
+                let query = |binder: &mut Self, value: Scalar, _: Relation| {
+                    let name = name_of(by).unwrap_or_default();
+                    binder.table(query, &env.with(&name, Binding::Scalar(value)))
+                };
+                return self.each_value(key, input, place, query);
+            }
+            // What has a name may be asked for as a whole: then each part is a table of its own.
+            PartitionBody::Pipe(body)
+                if legacy && body.operators.iter().any(|operator| matches!(operator.kind, OperatorKind::As { .. })) =>
+            {
+                return self.each_value(key, input, place, |binder, _, part| binder.pipe(&body.operators, part, &mut env.clone()));
+            }
+            PartitionBody::Pipe(body) => body,
         };
         let outer = std::mem::take(&mut self.carried);
         let group =
@@ -136,6 +177,73 @@ impl Binder<'_> {
         let fields = answer.rel.fields.clone();
         let op = RelOp::Apply { input: Box::new(input.rel), keys: vec![key.expr], body: Box::new(answer.rel) };
         Relation { rel: Rel { op, fields, order: Vec::new(), serialized: false }, open: answer.open }
+    }
+}
+
+impl Binder<'_> {
+    /// The rows that `body` gives for each value of `key`, one after the other. It is given the value and the rows that have it.
+    fn each_value(
+        &mut self,
+        key: Scalar,
+        input: Relation,
+        place: &Place,
+        body: impl Fn(&mut Self, Scalar, Relation) -> Relation,
+    ) -> Relation {
+        let (ty, known) = (key.ty(), key.known);
+        let shared = self.share(input);
+        let rename = |expr: &Bound, part: &Relation| {
+            let mut expr = expr.clone();
+            expr.map_columns(&|id| shared.rel.fields.iter().position(|field| field.id == id).map_or(id, |at| part.rel.fields[at].id));
+            Scalar { expr, known }
+        };
+        let values = self.reuse(&shared);
+        let field = self.typed("", ty);
+        let op = RelOp::Aggregate { keys: vec![rename(&key.expr, &values).expr], aggregates: Vec::new(), input: Box::new(values.rel) };
+        let distinct =
+            Relation { rel: Rel { op, fields: vec![field.clone()], order: Vec::new(), serialized: false }, open: values.open || !known };
+        let Some((_, batches)) = self.rows_of(&distinct, place) else {
+            // Which values there are only a run can tell; the columns are the same for all.
+            let value = Scalar { expr: Self::null(ty), known: false };
+            let part = self.reuse(&shared);
+            let one = body(self, value, part);
+            self.postpone(code::RUN, place, "the parts of `partition` are known only when it runs");
+            return one;
+        };
+        let mut values: Vec<Value> = Vec::new();
+        for batch in &batches {
+            let Some(column) = batch.column_by_name(&field.id.to_string()) else { continue };
+            values.extend((0..batch.num_rows()).map(|row| Value::from_cell(column, row, ty)));
+        }
+        if values.len() > MOST_PARTS {
+            let help = "use `hint.strategy=native` with a body in parentheses, which has no such limit".to_owned();
+            let message = format!("`partition` of this kind takes at most {MOST_PARTS} values of its column, there are {}", values.len());
+            self.report_with(code::TOO_LARGE, place, message, Some(help));
+            return Relation::unknown();
+        }
+        values.sort_by_cached_key(|value| (value.is_null(), value.to_text()));
+        let mut legs: Vec<Leg> = Vec::with_capacity(values.len().max(1));
+        let places = [place.clone(), place.clone()];
+        for value in &values {
+            if !self.count(place) {
+                return Relation::unknown();
+            }
+            let part = self.reuse(&shared);
+            let here = rename(&key.expr, &part);
+            let constant = Scalar::known(Bound::constant(value.clone()));
+            let condition = match value.is_null() {
+                true => self.operator("isnull", vec![here], &places, place),
+                false => self.operator("==", vec![here, constant.clone()], &places, place),
+            };
+            let part = self.filter(part, condition);
+            legs.push(Leg { relation: body(self, constant, part), source: String::new() });
+        }
+        if legs.is_empty() {
+            // No rows at all: the columns of the body, and none of its rows.
+            let part = self.reuse(&shared);
+            let none = body(self, Scalar::known(Self::null(ty)), part);
+            return self.filter(none, Scalar::known(Bound::constant(Value::Bool(false)))).unordered();
+        }
+        self.unite(legs, false, None)
     }
 }
 

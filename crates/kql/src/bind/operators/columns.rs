@@ -34,6 +34,9 @@ impl Binder<'_> {
                     }
                 }
                 ExprKind::Wildcard(name) => {
+                    if self.strict && !input.open && !input.visible().any(|field| wildcard(&name.text, &field.name)) {
+                        self.no_column(&name.text, expr, input);
+                    }
                     for field in input.visible() {
                         if wildcard(&name.text, &field.name) && !selected.iter().any(|known| **known == *field.name) {
                             selected.push(field.name.to_string());
@@ -94,6 +97,16 @@ impl Binder<'_> {
                 _ => None,
             })
             .collect();
+        if self.strict {
+            let mut names = Names::default();
+            for key in keys {
+                if let ExprKind::Name(name) = &key.expr.kind
+                    && !names.take(&name.text)
+                {
+                    self.report(code::DUPLICATE_NAME, &name.place, format!("`{}` stands here twice", name.text));
+                }
+            }
+        }
         let mut order: Vec<String> = Vec::new();
         for key in keys {
             let mut matched = self.selected(std::slice::from_ref(&key.expr), &input);

@@ -3,7 +3,7 @@
 use crate::bind::{Binder, diagnostics as code};
 use model::Type;
 
-use crate::bind::naming::{Names, name_of};
+use crate::bind::naming::Names;
 use crate::bind::scope::{Cx, Env, Relation, Scalar};
 use crate::plan::{Rel, RelOp};
 use crate::syntax::ast::{Expr, ExprKind, Place};
@@ -15,9 +15,13 @@ impl Binder<'_> {
         let mut names = Names::default();
         let mut keys: Vec<(String, Scalar, Place)> = Vec::new();
         let mut open = false;
-        for (index, expr) in columns.iter().enumerate() {
+        for expr in columns {
             match &expr.kind {
                 ExprKind::Star => {
+                    if self.strict {
+                        let values: Vec<Scalar> = self.outputs(&input).into_iter().map(|(_, value)| value).collect();
+                        values.iter().for_each(|value| self.refuse_dynamic(value, &expr.place, "a column of `distinct *`"));
+                    }
                     open |= input.open;
                     for (name, value) in self.outputs(&input) {
                         if names.take(&name) {
@@ -28,15 +32,17 @@ impl Binder<'_> {
                 _ => {
                     let Item { names: written, value } = item(expr);
                     let bound = self.scalar(value, &mut Cx::row(env, &input));
-                    let name = written.first().map(|name| name.text.clone()).or_else(|| name_of(value));
-                    let name = names.unique(&name.unwrap_or_else(|| format!("Column{}", index + 1)));
+                    let source = self.name_source(written.first(), value, &bound);
+                    let name = self.take_name(&mut names, source, &expr.place);
                     keys.push((name, bound, expr.place.clone()));
                 }
             }
         }
         for (_, value, place) in &keys {
-            if value.known && value.ty() == Type::Dynamic {
-                // Microsoft's parser lets it pass, and when two dynamics are the same is not written anywhere.
+            if self.strict {
+                self.refuse_dynamic(value, place, "a column of `distinct`");
+            } else if value.known && value.ty() == Type::Dynamic {
+                // When two dynamics are the same is not written anywhere.
                 self.postpone(
                     code::WRONG_TYPE,
                     place,

@@ -2,15 +2,95 @@
 
 use std::sync::Arc;
 
+use model::Type;
+
+use crate::bind::judge::{Form, Seen};
 use crate::bind::naming::name_of;
-use crate::bind::scope::{Cx, Env, Relation};
-use crate::bind::{Binder, diagnostics as code};
+use crate::bind::scope::{Aggregates, Cx, Env, Relation};
+use crate::bind::{Binder, diagnostics as code, shapes};
 use crate::ops::plugins::{self, Argument, Plugin, PluginError, Shape};
-use crate::plan::{Field, Rel, RelOp, TableRef};
+use crate::plan::{Field, OrderKey, Rel, RelOp, TableRef};
 use crate::syntax::ast::{Call, Expr, ExprKind, Name, Place};
 
 impl Binder<'_> {
     pub(super) fn evaluate(
+        &mut self,
+        call: &Call,
+        schema: Option<&[(Name, model::Type)]>,
+        schema_star: bool,
+        input: Relation,
+        env: &Env,
+        place: &Place,
+    ) -> Relation {
+        if call.name.text == "preview" && !self.strict {
+            return self.preview(call, input, env, place);
+        }
+        if !self.strict && self.refused_plugin(&call.name) {
+            return Relation::unknown();
+        }
+        if !self.strict {
+            return self.evaluated(call, schema, schema_star, input, env, place);
+        }
+        let name = call.name.text.as_str();
+        let Some(known) = shapes::plugin(name) else { return self.evaluated(call, schema, schema_star, input, env, place) };
+        let seen = self.seen_plugin_arguments(call, &input, env);
+        if self.judge(name, known, &seen, &call.name.place).is_none() {
+            return Relation::unknown();
+        }
+        if let Some(columns) = schema {
+            self.postpone(code::UNSUPPORTED, place, format!("`{name}` is judged only"));
+            let mut fields: Vec<Field> = if schema_star { input.visible().cloned().collect() } else { Vec::new() };
+            fields.extend(columns.iter().map(|(name, ty)| self.typed(&name.text, *ty)));
+            let open = input.open && schema_star;
+            return Relation { rel: Rel { fields, ..Relation::unknown().rel }, open };
+        }
+        if plugins::find(name).is_none() {
+            self.postpone(code::UNSUPPORTED, &call.name.place, format!("the plug-in `{name}` is not supported here yet"));
+            let mut answer = Relation::unknown();
+            if matches!(name, "autocluster" | "basket") {
+                answer.rel.fields = [("SegmentId", Type::Long), ("Count", Type::Long), ("Percent", Type::Real)]
+                    .map(|(name, ty)| self.typed(name, ty))
+                    .into();
+                answer.rel.fields.extend(input.visible().cloned());
+                answer.open = input.open;
+            }
+            return answer;
+        }
+        // What is right and does not fit what we have cannot run here.
+        let before = self.diagnostics.len();
+        let answer = self.evaluated(call, schema, schema_star, input, env, place);
+        let Some(first) = self.diagnostics.drain(before..).next() else { return answer };
+        self.open.get_or_insert(first);
+        Relation::unknown()
+    }
+
+    /// Arguments of a plug-in as the judge sees them; columns are those of the table given first where there is one.
+    fn seen_plugin_arguments(&mut self, call: &Call, input: &Relation, env: &Env) -> Vec<Seen> {
+        let mut table: Option<Relation> = None;
+        let mut seen = Vec::with_capacity(call.args.len());
+        for arg in &call.args {
+            let cx = Cx::row(env, input);
+            if self.is_table_in(arg, &cx) {
+                let found = self.table(arg, env);
+                let mut one = self.seen(arg, &Self::unknown_scalar());
+                (one.known, one.form) = (true, Form::Table);
+                seen.push(one);
+                table.get_or_insert(found);
+                continue;
+            }
+            let mut collected = Aggregates::default();
+            let of_table = match (&arg.kind, &table) {
+                (ExprKind::Name(name), Some(table)) => input.find(&name.text).is_none() && (table.open || table.find(&name.text).is_some()),
+                _ => false,
+            };
+            let row = if of_table { table.as_ref().unwrap_or(input) } else { input };
+            let value = self.scalar(arg, &mut Cx { aggregates: Some(&mut collected), ..Cx::row(env, row) });
+            seen.push(self.seen(arg, &value));
+        }
+        seen
+    }
+
+    fn evaluated(
         &mut self,
         call: &Call,
         schema: Option<&[(Name, model::Type)]>,
@@ -62,9 +142,14 @@ impl Binder<'_> {
         self.next_column = next;
         match bound {
             Ok(bound) => {
+                let (order, serialized) = (input.rel.order.clone(), input.rel.serialized);
                 let inputs = std::iter::once(input.rel).chain(table.map(|table| table.rel)).collect();
                 let op: Arc<dyn crate::ops::TableOp> = Arc::from(bound.op);
-                let rel = Rel { op: RelOp::Op { op, inputs }, fields: bound.fields, order: Vec::new(), serialized: false };
+                // One that wants rows in their order hands them on in it, as far as the columns of the order are still there.
+                let there = |key: &OrderKey| key.expr.columns().iter().all(|id| bound.fields.iter().any(|field| field.id == *id));
+                let order = if op.ordered() { order.into_iter().take_while(there).collect() } else { Vec::new() };
+                let serialized = op.ordered() && serialized;
+                let rel = Rel { op: RelOp::Op { op, inputs }, fields: bound.fields, order, serialized };
                 Relation { rel, open: false }
             }
             Err(error) => {
@@ -78,8 +163,16 @@ impl Binder<'_> {
         }
     }
 
+    /// True, and says why, where the plug-in is one that cannot be had here.
+    pub(super) fn refused_plugin(&mut self, name: &Name) -> bool {
+        let Some(refused) = plugins::refused::find(&name.text) else { return false };
+        let message = format!("`{}` {}", refused.name, refused.why);
+        self.report_with(code::UNSUPPORTED, &name.place, message, Some(refused.instead.to_owned()));
+        true
+    }
+
     /// The rows of `input`, when this is a run.
-    fn rows_of(&mut self, input: &Relation, place: &Place) -> Option<(u32, Vec<arrow::record_batch::RecordBatch>)> {
+    pub(super) fn rows_of(&mut self, input: &Relation, place: &Place) -> Option<(u32, Vec<arrow::record_batch::RecordBatch>)> {
         if self.trials > 0 || !self.diagnostics.is_empty() || self.open.is_some() || input.open {
             return None;
         }
@@ -152,10 +245,14 @@ impl Binder<'_> {
                 ExprKind::Named { value, .. } => value,
                 _ => arg,
             };
-            let shape = plugin.args.get(index).or(plugin.args.last())?.shape;
+            let shape = match plugin.args.get(index).or(plugin.args.last())?.shape {
+                Shape::ExprOrTable if self.is_table_in(arg, &Cx::row(env, input)) => Shape::Table,
+                Shape::ExprOrTable => Shape::Expr,
+                shape => shape,
+            };
             places.push(arg.place.clone());
             args.push(Some(match shape {
-                Shape::Expr => {
+                Shape::Expr | Shape::ExprOrTable => {
                     let value = self.scalar(arg, &mut Cx::row(env, input));
                     Argument::Expr { expr: value.expr, name: name_of(named).unwrap_or_default() }
                 }

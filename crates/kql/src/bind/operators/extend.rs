@@ -2,8 +2,9 @@
 
 use model::Type;
 
-use crate::bind::naming::Names;
+use crate::bind::naming::{Names, Source};
 use crate::bind::scope::{Cx, Env, Relation, Scalar, Windows};
+use crate::bind::spread::Part;
 use crate::bind::{Binder, diagnostics as code};
 use crate::syntax::ast::{Expr, ExprKind, Name};
 
@@ -30,22 +31,16 @@ impl Binder<'_> {
         let mut names: Option<Names> = None;
         let mut given = Names::default();
         let mut computed: Vec<(String, Scalar)> = Vec::with_capacity(items.len());
-        for (index, expr) in items.iter().enumerate() {
+        for expr in items {
             let Item { names: written, value } = item(expr);
             for part in self.parts(written, value, &mut Cx { windows: windows.as_mut(), ..Cx::row(env, &input) }) {
-                let name = match (part.written, part.name) {
-                    (Some(name), _) => {
-                        if !given.take(&name.text) {
-                            self.report(code::DUPLICATE_NAME, &name.place, format!("there are two new columns `{}`", name.text));
-                        }
-                        name.text.clone()
+                let name = match (self.part_source(&part, value), &mut given) {
+                    (Source::Unnamed, _) => {
+                        let known = || Names::of(outputs.iter().chain(&computed).map(|(name, _)| name.as_str()));
+                        names.get_or_insert_with(known).numbered()
                     }
                     // `extend tostring(x)` changes `x`.
-                    (None, Some(name)) => given.unique(&name),
-                    (None, None) => {
-                        let known = || Names::of(outputs.iter().chain(&computed).map(|(name, _)| name.as_str()));
-                        names.get_or_insert_with(known).unique(&format!("Column{}", index + 1))
-                    }
+                    (source, given) => self.take_name(given, source, &expr.place),
                 };
                 if let Some(names) = &mut names {
                     names.take(&name);
@@ -70,18 +65,10 @@ impl Binder<'_> {
     pub(super) fn project_items(&mut self, items: &[Expr], input: Relation, env: &Env) -> Relation {
         let mut windows = Self::windows_over(&input);
         let mut outputs: Vec<(String, Scalar)> = Vec::with_capacity(items.len());
-        // Names that are written come first: an unnamed column gives way to them.
         let mut names = Names::default();
-        for expr in items {
-            for name in item(expr).names {
-                if !names.take(&name.text) {
-                    self.report(code::DUPLICATE_NAME, &name.place, format!("there are two columns `{}`", name.text));
-                }
-            }
-        }
         let mut open = false;
-        for (index, expr) in items.iter().enumerate() {
-            if matches!(expr.kind, ExprKind::Star) {
+        for expr in items {
+            if matches!(expr.kind, ExprKind::Star) && !self.strict {
                 open |= input.open;
                 let all = self.outputs(&input);
                 outputs.extend(all.into_iter().filter(|(name, _)| names.take(name)));
@@ -89,14 +76,8 @@ impl Binder<'_> {
             }
             let Item { names: written, value } = item(expr);
             for part in self.parts(written, value, &mut Cx { windows: windows.as_mut(), ..Cx::row(env, &input) }) {
-                let name = match (part.written, part.name) {
-                    (Some(name), _) => name.text.clone(),
-                    (None, Some(name)) if matches!(value.kind, ExprKind::Name(_)) && outputs.iter().any(|(other, _)| *other == name) => {
-                        continue;
-                    }
-                    (None, Some(name)) => names.unique(&name),
-                    (None, None) => names.unique(&format!("Column{}", index + 1)),
-                };
+                let source = self.part_source(&part, value);
+                let name = self.take_name(&mut names, source, &expr.place);
                 outputs.push((name, part.value));
             }
         }
@@ -105,11 +86,21 @@ impl Binder<'_> {
         projected
     }
 
+    /// Where the name of a part comes from.
+    fn part_source<'n>(&self, part: &Part<'n>, expr: &'n Expr) -> Source<'n> {
+        match (part.written, &part.name) {
+            (None, Some(name)) if part.several => Source::Derived(name.clone()),
+            (None, None) if part.several => Source::Unnamed,
+            (written, _) => self.name_source(written, expr, &part.value),
+        }
+    }
+
     pub(super) fn project_with(&mut self, input: Relation, outputs: Vec<(String, Scalar)>, windows: Option<Windows>) -> Relation {
         let input = match windows {
             Some(windows) => self.with_windows(input, windows),
             None => input,
         };
+        let input = self.with_staged(input);
         self.project(input, outputs)
     }
 

@@ -143,7 +143,7 @@ impl Binder<'_> {
                     });
                 }
                 if let (Some(r), Some(l)) = (sides.pop(), sides.pop()) {
-                    self.join_pair(l, r, &condition.place, keys);
+                    self.join_pair(l, r, false, &condition.place, keys);
                 }
             }
             ExprKind::Binary { op: "and", left: a, right: b, .. } => {
@@ -151,6 +151,11 @@ impl Binder<'_> {
                 self.join_condition(b, left, right, env, keys);
             }
             ExprKind::Binary { op: "==", left: a, right: b, .. } => {
+                if self.strict && !(is_side(a, "$left") && is_side(b, "$right")) {
+                    let help = "write `$left.a == $right.b`".to_owned();
+                    self.report_with(code::WRONG_TYPE, &condition.place, "a join condition names the left side first", Some(help));
+                    return;
+                }
                 let mut cx = Cx { right: Some((&right.rel.fields, right.open)), ..Cx::row(env, left) };
                 let a = self.scalar(a, &mut cx);
                 let b = self.scalar(b, &mut cx);
@@ -162,9 +167,9 @@ impl Binder<'_> {
                     !columns.is_empty() && columns.iter().all(|id| relation.rel.fields.iter().any(|field| field.id == *id))
                 };
                 if of(&a, left) && of(&b, right) {
-                    self.join_pair(a, b, &condition.place, keys);
+                    self.join_pair(a, b, true, &condition.place, keys);
                 } else if of(&b, left) && of(&a, right) {
-                    self.join_pair(b, a, &condition.place, keys);
+                    self.join_pair(b, a, true, &condition.place, keys);
                 } else {
                     let help = "write `$left.a == $right.b`".to_owned();
                     self.report_with(
@@ -183,13 +188,18 @@ impl Binder<'_> {
         }
     }
 
-    fn join_pair(&mut self, left: Scalar, right: Scalar, place: &Place, keys: &mut Vec<(Bound, Bound)>) {
+    /// `named_apart`: written `$left.a == $right.b`, not as a column both sides have.
+    fn join_pair(&mut self, left: Scalar, right: Scalar, named_apart: bool, place: &Place, keys: &mut Vec<(Bound, Bound)>) {
         if !left.known || !right.known {
             return;
         }
         self.refuse_dynamic(&left, place, "a join key");
         self.refuse_dynamic(&right, place, "a join key");
         let (l, r) = (left.ty(), right.ty());
+        if self.strict && l != r && !(named_apart && matches!((l, r), (Type::Int, Type::Long) | (Type::Long, Type::Int))) {
+            self.report(code::WRONG_TYPE, place, format!("a {l} cannot be joined with a {r}"));
+            return;
+        }
         let ty = match () {
             () if l == r => l,
             () if l.is_numeric() && r.is_numeric() => wider(l, r),
@@ -206,5 +216,16 @@ impl Binder<'_> {
         if !matches!(left.kind, BoundKind::Const(_)) || !matches!(right.kind, BoundKind::Const(_)) {
             keys.push((left, right));
         }
+    }
+}
+
+/// `$left.a`, `$right.a`
+fn is_side(expr: &Expr, side: &str) -> bool {
+    match &expr.kind {
+        ExprKind::Paren(inner) => is_side(inner, side),
+        ExprKind::Member { object, .. } | ExprKind::Index { object, .. } => {
+            matches!(&object.kind, ExprKind::Name(name) if name.text == side) || is_side(object, side)
+        }
+        _ => false,
     }
 }

@@ -30,14 +30,13 @@ impl Binder<'_> {
                     _ => self.report(code::BAD_OPTION, &property.value.place, "`kind` of `mv-expand` is `bag` or `array`"),
                 },
                 "with_itemindex" => index = self.text(&property.value, "the name of the index column", env),
-                name if name.starts_with("hint.") => {}
-                name => self.report(code::BAD_OPTION, &property.name.place, format!("`mv-expand` has no option `{name}`")),
+                _ => {}
             }
         }
         let mut names = Names::of(input.visible().map(|field| &*field.name));
         let mut expanded = Vec::with_capacity(items.len());
         let mut columns = Vec::with_capacity(items.len() + 1);
-        for (position, item) in items.iter().enumerate() {
+        for item in items {
             let value = self.scalar(&item.expr, &mut Cx::row(env, &input));
             if value.known && value.ty() != Type::Dynamic {
                 let help = "`mv-expand` takes arrays and bags; `parse_json(…)` or `split(…)` make one of a string".to_owned();
@@ -46,7 +45,7 @@ impl Binder<'_> {
             let name = match (&item.name, name_of(&item.expr)) {
                 (Some(name), _) => name.text.clone(),
                 (None, Some(name)) => name,
-                (None, None) => names.unique(&format!("Column{}", position + 1)),
+                (None, None) => names.numbered(),
             };
             let ty = item.to.unwrap_or(Type::Dynamic);
             let known = Scalar { expr: Self::null(ty), known: true };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use model::Type;
 
 use crate::Value;
-use crate::bind::naming::name_of;
+use crate::bind::naming::{Names, name_of};
 use crate::bind::scope::{Cx, Env, Relation};
 use crate::bind::{Binder, diagnostics as code};
 use crate::ops::parse::{Parse, ParseKind, ParsePart};
@@ -55,11 +55,28 @@ impl Binder<'_> {
                 }
             }
         }
-        self.extended_by(Arc::new(Parse { source, kind, parts, filter }), columns, input)
+        self.parsed(Arc::new(Parse { source, kind, parts, filter }), columns, input)
+    }
+
+    /// The columns that are read from a text. The checker puts them behind all others, even if one has the same name.
+    fn parsed(&mut self, op: Arc<dyn crate::ops::TableOp>, columns: Vec<crate::plan::Field>, input: Relation) -> Relation {
+        if !self.strict {
+            return self.extended_by(op, columns, input);
+        }
+        let mut names = Names::default();
+        if let Some(twice) = columns.iter().find(|column| !names.take(&column.name)) {
+            self.report(code::DUPLICATE_NAME, &(0..0), format!("there are two columns `{}`", twice.name));
+        }
+        let mut input = input;
+        input.rel.fields.extend(columns);
+        input
     }
 
     fn source_text(&mut self, expr: &Expr, input: &Relation, env: &Env, operator: &str) -> Bound {
         let value = self.scalar(expr, &mut Cx::row(env, input));
+        if self.strict {
+            return Self::null(Type::String);
+        }
         if value.known && !matches!(value.ty(), Type::String | Type::Dynamic) {
             let help = "`tostring(…)` makes one".to_owned();
             self.report_with(code::WRONG_TYPE, &expr.place, format!("`{operator}` reads a string, this is a {}", value.ty()), Some(help));
@@ -114,6 +131,6 @@ impl Binder<'_> {
             Some(pattern) => KvForm::Regex(pattern),
             None => KvForm::Delimited { delimiters, quotes, escapes, greedy },
         };
-        self.extended_by(Arc::new(ParseKv { source, columns: keys, form }), fields, input)
+        self.parsed(Arc::new(ParseKv { source, columns: keys, form }), fields, input)
     }
 }

@@ -32,6 +32,7 @@ impl Binder<'_> {
                 outputs.push((name, part.value));
             }
         }
+        let row = self.with_staged(row);
         self.project(row, outputs)
     }
 }

@@ -27,7 +27,7 @@ impl Binder<'_> {
         if !clauses.order.is_empty() {
             input = self.sort(clauses.order, input, env);
         }
-        if !input.rel.serialized {
+        if !input.rel.serialized && !self.strict {
             let help = "put `sort by …` before".to_owned();
             self.report_with(code::NOT_SERIALIZED, place, "`scan` needs rows in an order", Some(help));
         }
@@ -102,6 +102,9 @@ impl Binder<'_> {
                 columns.push(field);
                 id
             });
+        if self.strict && match_id.is_none() {
+            columns.push(self.typed("match_id", Type::Long));
+        }
         self.extended_by(Arc::new(Scan { declared, steps, match_id, partition }), columns, input)
     }
 }

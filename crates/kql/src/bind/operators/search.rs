@@ -65,7 +65,7 @@ impl Binder<'_> {
         self.filter(united, condition)
     }
 
-    fn search_predicate(&mut self, expr: &Expr, exact: bool, input: &Relation, env: &Env) -> Scalar {
+    pub(super) fn search_predicate(&mut self, expr: &Expr, exact: bool, input: &Relation, env: &Env) -> Scalar {
         if !self.enter(&expr.place) {
             return Self::unknown_scalar();
         }
@@ -121,6 +121,11 @@ impl Binder<'_> {
                 tests.push(self.matching(value, text, exact, place));
             }
         }
+        self.some_of(tests, place)
+    }
+
+    /// True where one of them is; false where there is none.
+    fn some_of(&mut self, mut tests: Vec<Scalar>, place: &Place) -> Scalar {
         let places = [place.clone(), place.clone()];
         while tests.len() > 1 {
             let mut paired = Vec::with_capacity(tests.len().div_ceil(2));
@@ -134,6 +139,42 @@ impl Binder<'_> {
             tests = paired;
         }
         tests.pop().unwrap_or_else(|| Scalar::known(Bound::constant(Value::Bool(false))))
+    }
+
+    /// `* has "x"`, `* == 5`: true where it holds for some column that can be compared so. Texts of all columns are looked at, for `==` only
+    /// columns of the value's kind.
+    pub(in crate::bind) fn in_some_column(&mut self, op: &'static str, right: &Expr, place: &Place, cx: &mut Cx) -> Scalar {
+        let term = self.scalar(right, cx);
+        if op.starts_with('!') || op == "<>" {
+            let help = "say it the other way round: `not(* has …)` is true where no column has it".to_owned();
+            self.report_with(code::UNSUPPORTED, place, format!("`* {op}` may mean all columns or one"), Some(help));
+            return Self::unknown_scalar();
+        }
+        if cx.open {
+            return Scalar { expr: Self::null(Type::Bool), known: true }.unplanned(self);
+        }
+        let places = [place.clone(), right.place.clone()];
+        let columns: Vec<Field> = cx.fields.iter().filter(|field| !field.is_hidden() && &*field.name != "$table").cloned().collect();
+        let mut tests: Vec<Scalar> = Vec::with_capacity(columns.len());
+        for field in &columns {
+            let value = self.column(field);
+            let alike = value.ty() == term.ty() || value.ty().is_numeric() && term.ty().is_numeric();
+            let text = match value.ty() {
+                _ if op == "==" && alike => value,
+                Type::String => value,
+                _ if op == "==" && !(value.ty() == Type::Dynamic && term.ty() == Type::String) => continue,
+                _ => self.operator("tostring", vec![value], &places, place),
+            };
+            match (op, term.expr.as_const()) {
+                (":", Some(Value::String(wanted))) => {
+                    let wanted = wanted.clone();
+                    tests.push(self.matching(text, &wanted, false, place));
+                }
+                ("==", _) if text.ty() == Type::String && term.ty() != Type::String => {}
+                _ => tests.push(self.operator(op, vec![text, term.clone()], &places, place)),
+            }
+        }
+        self.some_of(tests, place)
     }
 
     /// `value` has the term `text`, in which `*` stands for anything.

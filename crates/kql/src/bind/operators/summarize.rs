@@ -5,9 +5,10 @@
 
 use crate::Value;
 use crate::aggregates::{self, AggregateFn, Columns};
-use crate::bind::naming::{Names, name_of};
+use crate::bind::judge;
+use crate::bind::naming::{Names, Source, name_of};
 use crate::bind::scope::{Aggregates, Cx, Env, Relation, Scalar};
-use crate::bind::{Binder, diagnostics as code};
+use crate::bind::{Binder, diagnostics as code, shapes};
 use crate::plan::{AggregateCall, Expr as Bound, ExprKind as BoundKind, Field, Rel, RelOp};
 use crate::syntax::ast::{Call, Expr, ExprKind, Name, Place};
 
@@ -23,23 +24,18 @@ impl Binder<'_> {
     pub(super) fn summarize(&mut self, aggregates: &[Expr], by: &[Expr], input: Relation, env: &Env, place: &Place) -> Relation {
         let mut names = Names::default();
         let mut keys: Vec<Key> = Vec::with_capacity(by.len());
-        for (index, expr) in by.iter().enumerate() {
+        for expr in by {
             let Item { names: written, value } = item(expr);
             let bound = self.scalar(value, &mut Cx::row(env, &input));
             self.refuse_dynamic(&bound, &value.place, "a key of `summarize`");
-            let name = match written.first() {
-                Some(name) => {
-                    self.take_name(&mut names, name);
-                    name.text.clone()
-                }
-                None => names.unique(&name_of(value).unwrap_or_else(|| format!("Column{}", index + 1))),
-            };
+            let source = self.name_source(written.first(), value, &bound);
+            let name = self.take_name(&mut names, source, &expr.place);
             let field = self.field(&name, &bound);
             keys.push(Key { expr: bound.expr, field });
         }
         let mut collected = Aggregates::default();
         let mut outputs: Vec<(String, Scalar)> = keys.iter().map(|key| (key.field.name.to_string(), self.column(&key.field))).collect();
-        for (index, expr) in aggregates.iter().enumerate() {
+        for expr in aggregates {
             let Item { names: written, value } = item(expr);
             let many = match &unwrapped(value).kind {
                 ExprKind::Call(call) => {
@@ -53,21 +49,20 @@ impl Binder<'_> {
             }
             let mut cx = Cx { aggregates: Some(&mut collected), ..Cx::row(env, &input) };
             let mut bound = self.scalar(value, &mut cx);
+            if self.strict {
+                // A key cannot be read there either, says the checker; an engine can.
+                self.check_grouped(&bound, &collected, &[], &input, &value.place);
+            }
             replace_keys(&mut bound.expr, &keys);
             self.check_grouped(&bound, &collected, &keys, &input, &value.place);
             if written.len() > 1 && bound.known {
                 self.unsupported(&value.place, "giving one aggregate several names");
             }
-            let name = match written.first() {
-                Some(name) => {
-                    self.take_name(&mut names, name);
-                    name.text.clone()
-                }
-                None => names.unique(&name_of(value).unwrap_or_else(|| format!("Column{}", index + 1))),
-            };
+            let source = self.name_source(written.first(), value, &bound);
+            let name = self.take_name(&mut names, source, &expr.place);
             outputs.push((name, bound));
         }
-        if aggregates.is_empty() && by.is_empty() {
+        if aggregates.is_empty() && by.is_empty() && !self.strict {
             self.report(code::ARGUMENT_COUNT, place, "`summarize` wants an aggregate or a key");
         }
         for id in self.carried.clone() {
@@ -75,6 +70,7 @@ impl Binder<'_> {
                 keys.push(Key { expr: Bound::column(field), field: Field { name: "".into(), ..field.clone() } });
             }
         }
+        let input_open = input.open;
         let mut fields: Vec<Field> = keys.iter().map(|key| key.field.clone()).collect();
         let mut calls = Vec::with_capacity(collected.calls.len());
         for (call, field) in collected.calls {
@@ -82,14 +78,11 @@ impl Binder<'_> {
             calls.push(call);
         }
         let op = RelOp::Aggregate { input: Box::new(input.rel), keys: keys.into_iter().map(|key| key.expr).collect(), aggregates: calls };
-        let grouped = Relation { rel: Rel { op, fields, order: Vec::new(), serialized: false }, open: false };
+        // A star stands for columns that are not known too.
+        let star = |expr: &Expr| matches!(&unwrapped(item(expr).value).kind, ExprKind::Call(call) if call.args.iter().any(|arg| matches!(arg.kind, ExprKind::Star)));
+        let open = self.strict && input_open && aggregates.iter().any(star);
+        let grouped = Relation { rel: Rel { op, fields, order: Vec::new(), serialized: false }, open };
         self.project(grouped, outputs)
-    }
-
-    fn take_name(&mut self, names: &mut Names, name: &Name) {
-        if !names.take(&name.text) {
-            self.report(code::DUPLICATE_NAME, &name.place, format!("there are two columns `{}`", name.text));
-        }
     }
 
     /// After grouping only keys and aggregates have one value a group.
@@ -128,10 +121,7 @@ impl Binder<'_> {
         }
         for (index, (name, bound, known)) in columns.into_iter().enumerate() {
             let name = match written.get(index) {
-                Some(name) => {
-                    self.take_name(names, name);
-                    name.text.clone()
-                }
+                Some(name) => self.take_name(names, Source::Declared(&name.text), &name.place),
                 None => names.unique(&name),
             };
             let mut cx = Cx { aggregates: Some(&mut *collected), ..Cx::row(env, input) };
@@ -150,6 +140,12 @@ impl Binder<'_> {
         env: &Env,
         keys: &[Key],
     ) -> Option<Vec<(String, AggregateCall, bool)>> {
+        if self.strict
+            && let Some(known) = shapes::aggregate(&call.name.text)
+        {
+            let (_, _, seen) = self.seen_arguments(&call.args, &mut Cx::row(env, input));
+            self.judge(&call.name.text, known, &seen, &call.name.place)?;
+        }
         let mut args: Vec<(String, Scalar, Place)> = Vec::new();
         for (index, arg) in call.args.iter().enumerate() {
             if matches!(arg.kind, ExprKind::Star) {
@@ -162,7 +158,13 @@ impl Binder<'_> {
                 continue;
             }
             let value = self.scalar(arg, &mut Cx::row(env, input));
-            let unnamed = if index == 0 { format!("{}_", call.name.text) } else { format!("{}_{}", call.name.text, index) };
+            let kind = call.name.text.trim_start_matches("arg_").trim_start_matches("arg");
+            let unnamed = match (aggregate.columns, index) {
+                (Columns::Record, _) if call.name.text == "any" => format!("arg{index}"),
+                (Columns::Record, _) => format!("any_arg{index}"),
+                (_, 0) => format!("{kind}_"),
+                _ => format!("{kind}__arg{index}"),
+            };
             args.push((name_of(arg).unwrap_or(unnamed), value, arg.place.clone()));
         }
         let mut columns = Vec::with_capacity(args.len());
@@ -173,15 +175,32 @@ impl Binder<'_> {
                     self.report(code::ARGUMENT_COUNT, place, format!("`{}` wants at least 1 argument, got 0", call.name.text));
                     return None;
                 };
-                for (name, value, at) in args {
-                    let (call, known) = self.aggregate_of(aggregate, vec![order.clone(), value], &[place.clone(), at], place)?;
+                let order_name = args.first().map(|(name, ..)| name.clone()).unwrap_or_default();
+                for (index, (name, value, at)) in args.into_iter().enumerate() {
+                    // The old names of the functions give old names to their columns.
+                    let name = match (call.name.text.as_str(), index) {
+                        ("argmax", 0) => format!("max_{name}"),
+                        ("argmin", 0) => format!("min_{name}"),
+                        ("argmax", _) => format!("max_{order_name}_{name}"),
+                        ("argmin", _) => format!("min_{order_name}_{name}"),
+                        _ => name,
+                    };
+                    let ty = value.known.then(|| value.ty());
+                    let (mut call, known) = self.aggregate_of(aggregate, vec![order.clone(), value], &[place.clone(), at], place)?;
+                    if let (true, Some(ty)) = (self.strict, ty) {
+                        call.ty = ty;
+                    }
                     columns.push((name, call, known));
                 }
             }
             Columns::Record => {
                 let record = if args.len() > 1 { aggregates::find(aggregates::RECORD).unwrap_or(aggregate) } else { aggregate };
                 for (name, value, at) in args {
-                    let (bound, known) = self.aggregate_of(record, vec![value], &[at], place)?;
+                    let ty = value.known.then(|| value.ty());
+                    let (mut bound, known) = self.aggregate_of(record, vec![value], &[at], place)?;
+                    if let (true, Some(ty)) = (self.strict, ty) {
+                        bound.ty = ty;
+                    }
                     let name = if call.name.text == "any" { format!("any_{name}") } else { name };
                     columns.push((name, bound, known));
                 }
@@ -207,7 +226,11 @@ impl Binder<'_> {
                     let mut places: Vec<Place> = args.iter().map(|(_, _, at)| at.clone()).collect();
                     all.push(percent);
                     places.push(at);
-                    let (call, known) = self.aggregate_of(each, all, &places, place)?;
+                    let ty = all.first().filter(|value| value.known).map(Scalar::ty);
+                    let (mut call, known) = self.aggregate_of(each, all, &places, place)?;
+                    if let (true, Some(ty)) = (self.strict, ty) {
+                        call.ty = judge::percentile(ty);
+                    }
                     columns.push((format!("percentile_{first}_{shown}"), call, known));
                 }
             }

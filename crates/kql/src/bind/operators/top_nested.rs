@@ -25,7 +25,9 @@ impl Binder<'_> {
             let count = level.count.as_ref().map(|count| self.constant(count, Type::Long, "the number of values", env).expr);
             let Item { names: written, value } = item(&level.of);
             let of = self.scalar(value, &mut Cx::row(env, &input));
-            self.refuse_dynamic(&of, &value.place, "a level of `top-nested`");
+            if !self.strict {
+                self.refuse_dynamic(&of, &value.place, "a level of `top-nested`");
+            }
             let of_name = written.first().map(|name| name.text.clone()).or_else(|| name_of(value)).unwrap_or_else(|| "Column1".to_owned());
             let of_name = names.unique(&of_name);
             let of_field = self.field(&of_name, &of);
@@ -54,7 +56,9 @@ impl Binder<'_> {
         let count = self.constant(count, Type::Long, "the number of values", env).expr;
         let Item { names: written, value } = item(of);
         let of = self.scalar(value, &mut Cx::row(env, &input));
-        self.refuse_dynamic(&of, &value.place, "the value of `top-hitters`");
+        if !self.strict {
+            self.refuse_dynamic(&of, &value.place, "the value of `top-hitters`");
+        }
         let of_name = written.first().map(|name| name.text.clone()).or_else(|| name_of(value)).unwrap_or_else(|| "Column1".to_owned());
         let of_field = self.field(&of_name, &of);
         let (by, value_field) = match by {

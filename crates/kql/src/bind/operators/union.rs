@@ -58,8 +58,7 @@ impl Binder<'_> {
                     _ => self.report(code::BAD_OPTION, &value.place, "`kind` of a union is `inner` or `outer`"),
                 },
                 "withsource" | "with_source" => source_column = self.text(value, "the name of the source column", env),
-                name if name.starts_with("hint.") => {}
-                name => self.report(code::BAD_OPTION, &property.name.place, format!("`union` has no option `{name}`")),
+                _ => {}
             }
         }
         let mut legs: Vec<Leg> = input.map(|relation| Leg { relation, source: "union_arg0".to_owned() }).into_iter().collect();
@@ -94,6 +93,10 @@ impl Binder<'_> {
         if missing {
             self.diagnostics.truncate(before);
             self.open = open;
+            if self.strict {
+                // It may bring any columns.
+                legs.push(Leg { relation: Relation::unknown(), source });
+            }
             return;
         }
         legs.push(Leg { relation, source });
@@ -150,15 +153,14 @@ impl Binder<'_> {
                 }
             }
         }
-        if inner {
+        if inner && !self.strict {
             groups.iter_mut().for_each(|group| group.retain(|output| output.from.len() == legs.len()));
         }
         // A name is free where all its columns are of one type.
         let plain: Vec<bool> = groups.iter().flat_map(|group| group.iter().map(|_| group.len() == 1)).collect();
         let outputs: Vec<Output> = groups.into_iter().flatten().collect();
-        let mut names = Names::of(
-            source.into_iter().chain(outputs.iter().zip(&plain).filter(|(_, plain)| **plain).map(|(output, _)| &*output.name)),
-        );
+        let mut names =
+            Names::of(source.into_iter().chain(outputs.iter().zip(&plain).filter(|(_, plain)| **plain).map(|(output, _)| &*output.name)));
         let mut fields = Vec::with_capacity(outputs.len() + 1);
         if let Some(source) = source {
             fields.push(self.typed(source, Type::String));

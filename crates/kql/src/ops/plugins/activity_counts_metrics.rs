@@ -5,28 +5,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array};
+use arrow::array::ArrayRef;
 use hashbrown::HashSet;
 use model::Type;
 
-use super::{Argument, Bound, Call, Plugin, PluginArg, PluginError, Shape};
-use crate::Value;
+use super::timeline::{Arguments, Events, Rows, Steps, constant, expr, field};
+use super::{Bound, Call, Plugin, PluginError};
 use crate::ops::EvalError;
-use crate::ops::keys::Keys;
-use crate::ops::whole::{Table, Whole};
-use crate::plan::{Expr, Field};
+use crate::ops::whole::Table;
 
 pub static PLUGIN: Plugin = Plugin {
     name: "activity_counts_metrics",
     summary: "Rows, ids, new ids and ids so far, for each step of a timeline",
-    args: &[
-        PluginArg { name: "IdColumn", shape: Shape::Expr },
-        PluginArg { name: "TimelineColumn", shape: Shape::Expr },
-        PluginArg { name: "Start", shape: Shape::Expr },
-        PluginArg { name: "End", shape: Shape::Expr },
-        PluginArg { name: "Step", shape: Shape::Expr },
-        PluginArg { name: "Dimension", shape: Shape::Expr },
-    ],
+    args: &[expr("IdColumn"), expr("TimelineColumn"), expr("Start"), expr("End"), expr("Step"), expr("Dimension")],
     required: 5,
     repeats: true,
     needs_rows: false,
@@ -34,31 +25,18 @@ pub static PLUGIN: Plugin = Plugin {
     examples: &[("datatable(u:string, t:long)['a',1, 'b',1, 'a',2] | evaluate activity_counts_metrics(u, t, 1, 2, 1)", "2")],
 };
 
-fn bind(call: Call) -> Result<Bound, PluginError> {
-    let mut exprs = Vec::new();
-    let mut names = Vec::new();
-    for index in 0..call.args.len() {
-        let Some(Argument::Expr { expr, name }) = call.arg(index) else {
-            return Err(PluginError::Argument { index, message: "must be given".to_owned() });
-        };
-        exprs.push(expr.clone());
-        names.push(name.clone());
-    }
-    let timeline = exprs[1].ty;
-    if !matches!(timeline, Type::Int | Type::Long | Type::Datetime | Type::Timespan) {
-        return Err(PluginError::Argument { index: 1, message: "must be a datetime, a timespan or a whole number".to_owned() });
-    }
-    let mut fields = vec![Field { id: (call.fresh)(), name: names[1].as_str().into(), ty: timeline }];
-    for (expr, name) in exprs.iter().zip(&names).skip(5) {
-        fields.push(Field { id: (call.fresh)(), name: name.as_str().into(), ty: expr.ty });
-    }
+fn bind(mut call: Call) -> Result<Bound, PluginError> {
+    let args = Arguments::of(&call)?;
+    let timeline = args.timeline(1)?;
+    args.moments(timeline, &[2, 3])?;
+    args.lengths(timeline, &[4], true)?;
+    let mut fields = vec![field(&mut call, &args.names[1], timeline)];
+    fields.extend(args.dimensions(5, &mut call));
     for name in ["count", "dcount", "new_dcount", "aggregated_dcount"] {
-        fields.push(Field { id: (call.fresh)(), name: name.into(), ty: Type::Long });
+        fields.push(field(&mut call, name, Type::Long));
     }
-    let types: Vec<Type> = exprs.iter().map(|expr: &Expr| expr.ty).collect();
-    let own = fields.iter().map(|field| field.id).collect();
-    let op = Whole { name: PLUGIN.name, exprs, own, answer: Arc::new(move |table| answer(table, &types)) };
-    Ok(Bound { op: Box::new(op), fields })
+    let types = args.types();
+    Ok(args.bound(PLUGIN.name, fields, Arc::new(move |table| answer(table, &types))))
 }
 
 /// The rows and ids of one step.
@@ -69,40 +47,24 @@ struct Activity {
 }
 
 fn answer(table: &Table, types: &[Type]) -> Result<Vec<ArrayRef>, EvalError> {
-    let bound = |index: usize| {
-        let value = table.constants[index].as_ref().and_then(Value::as_i64);
-        value.ok_or_else(|| EvalError::Prepare { function: PLUGIN.name, message: "start, end and step must be constant".to_owned() })
-    };
-    let (start, end, step) = (bound(2)?, bound(3)?, bound(4)?);
-    if step <= 0 {
-        return Err(EvalError::Prepare { function: PLUGIN.name, message: "the step must be greater than 0".to_owned() });
-    }
-    let mut ids = Keys::new([types[0]])?;
-    let id = ids.groups(&table.columns[..1], table.rows)?;
-    let mut dimensions = Keys::new(types[5..].iter().copied())?;
-    let slice = dimensions.groups(&table.columns[5..], table.rows)?;
-    let mut slices: BTreeMap<usize, BTreeMap<i64, Activity>> = BTreeMap::new();
-    for row in 0..table.rows {
-        if let Some(at) = table.value(1, row, types[1]).as_i64().filter(|at| (start..=end).contains(at)) {
-            let activity = slices.entry(slice[row]).or_default().entry((at - start) / step).or_default();
+    let name = PLUGIN.name;
+    let (start, end) = (constant(table, 2, name)?, constant(table, 3, name)?);
+    let steps = Steps::of(table, 4, start, name)?;
+    let events = Events::new(table, types, 5)?;
+    let mut rows = Rows::new(1, 4, 0);
+    for (slice, visits) in events.slices().into_iter().enumerate() {
+        let mut activities: BTreeMap<i64, Activity> = BTreeMap::new();
+        for visit in visits.iter().filter(|visit| (start..=end).contains(&visit.at)) {
+            let activity = activities.entry(steps.number(visit.at)).or_default();
             activity.count += 1;
-            activity.ids.insert(id[row]);
+            activity.ids.insert(visit.id);
         }
-    }
-    let (mut times, mut owners, mut numbers) = (Vec::new(), Vec::new(), vec![Vec::new(); 4]);
-    for (slice, steps) in slices {
         let mut seen: HashSet<usize> = HashSet::new();
-        for (number, activity) in steps {
-            times.push(start.saturating_add(number.saturating_mul(step)));
-            owners.push(slice);
+        for (number, activity) in activities {
             let new = activity.ids.iter().filter(|id| seen.insert(**id)).count();
-            let row = [activity.count, activity.ids.len() as i64, new as i64, seen.len() as i64];
-            numbers.iter_mut().zip(row).for_each(|(column, number)| column.push(number));
+            let counts = [activity.count, activity.ids.len() as i64, new as i64, seen.len() as i64];
+            rows.push(&[steps.start(number)], slice, &counts, &[]);
         }
     }
-    let times: Vec<Value> = times.into_iter().map(|at| Value::Long(at).cast(types[1])).collect();
-    let mut own = vec![Value::array(&times, types[1])];
-    own.extend(dimensions.columns(&owners)?);
-    own.extend(numbers.into_iter().map(|column| Arc::new(Int64Array::from(column)) as ArrayRef));
-    Ok(own)
+    rows.finish(types[1], &events)
 }

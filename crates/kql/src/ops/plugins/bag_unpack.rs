@@ -73,8 +73,10 @@ fn bind(call: Call) -> Result<Bound, PluginError> {
 
     let mut columns = Vec::new();
     if let Some(schema) = call.schema {
-        let mut fields: Vec<Field> =
-            if call.schema_star { call.input.iter().filter(|field| field.id != bag_id).cloned().collect() } else { Vec::new() };
+        // Declared columns stand where they are declared, also those that the input has.
+        let declared = |field: &Field| schema.iter().any(|(name, _)| **name == *field.name);
+        let rest = call.input.iter().filter(|field| call.schema_star && field.id != bag_id && !declared(field));
+        let mut fields: Vec<Field> = rest.cloned().collect();
         for (name, ty) in schema {
             // A declared column that the input has is that one; all others are properties.
             match call.input.iter().find(|field| field.id != bag_id && *field.name == **name) {
@@ -108,10 +110,10 @@ fn bind(call: Call) -> Result<Bound, PluginError> {
                 field.name
             );
             return Err(PluginError::Columns(message));
-        } else if clash && conflict == Conflict::Replace {
-            // The property comes with the others.
+        } else if let Some((key, ty)) = found.remove(&*field.name).filter(|_| conflict == Conflict::Replace) {
+            // In the column's place, as published.
+            add(&mut columns, &mut fields, call.fresh, (field.name.to_string(), key, ty));
         } else {
-            found.remove(&*field.name);
             fields.push(field.clone());
         }
     }

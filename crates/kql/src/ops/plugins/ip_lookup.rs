@@ -9,18 +9,17 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
-use arrow::compute::{concat_batches, take};
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::compute::concat_batches;
 use arrow::record_batch::RecordBatch;
 use hashbrown::HashMap;
 use model::Type;
 
-use super::{Argument, Bound, Call, PluginArg, PluginError, Shape};
+use super::{Argument, Bound, Call, PluginArg, PluginError, Shape, lookup};
 use crate::Value;
-use crate::ops::layout::{build, evaluate, run, schema};
+use crate::ops::layout::{evaluate, run};
 use crate::ops::{EvalError, Evaluator, OpState, Runtime, TableOp};
 use crate::plan::{ColumnId, Expr, Field};
-use crate::value::cells::nulls;
 
 pub const ARGS_V4: &[PluginArg] = &[
     PluginArg { name: "LookupTable", shape: Shape::Table },
@@ -69,24 +68,10 @@ pub fn bind(call: Call, name: &'static str, v6: bool) -> Result<Bound, PluginErr
             _ => {}
         }
     }
-    let mut fields: Vec<Field> = call.input.to_vec();
-    let inputs = fields.len();
-    let mut columns = Vec::new();
-    for field in table {
-        // As in `lookup`, the extra keys are not repeated.
-        if extra.iter().any(|(_, theirs)| theirs.columns() == [field.id]) {
-            continue;
-        }
-        let mut name = field.name.to_string();
-        let mut number = 0;
-        while fields.iter().any(|known| *known.name == *name) {
-            number += 1;
-            name = format!("{}{number}", field.name);
-        }
-        // The table's columns keep their ids, so that the engine knows which of them are read.
-        columns.push(field.id);
-        fields.push(Field { id: field.id, name: name.into(), ty: field.ty });
-    }
+    let inputs = call.input.len();
+    // As in `lookup`, the extra keys are not repeated.
+    let repeated: Vec<ColumnId> = extra.iter().flat_map(|(_, theirs)| theirs.columns()).collect();
+    let (mut fields, columns) = lookup::fields(call.input, table, &repeated);
     if v6 {
         fields.rotate_left(inputs);
     }
@@ -277,28 +262,7 @@ impl OpState for Running {
         if ours.is_empty() {
             return Ok(());
         }
-        let rows = ours.len();
-        let (ours, theirs) = (UInt32Array::from(ours), UInt32Array::from(theirs));
-        let columns = self.outputs.iter().map(|field| {
-            let name = field.id.to_string();
-            match self.op.columns.contains(&field.id) {
-                false => {
-                    let column = batch.column_by_name(&name).ok_or(EvalError::MissingColumn(name))?;
-                    take(column, &ours, None).map_err(run)
-                }
-                true => match networks.rows.as_ref().and_then(|table| table.column_by_name(&name)) {
-                    // A string is never null.
-                    Some(column) if field.ty == Type::String => {
-                        let taken = take(column, &theirs, None).map_err(run)?;
-                        let texts = (0..rows).map(|row| Value::from_cell(&taken, row, Type::String));
-                        Ok(Value::array(&texts.collect::<Vec<_>>(), Type::String))
-                    }
-                    Some(column) => take(column, &theirs, None).map_err(run),
-                    None => Ok(nulls(field.ty, rows)),
-                },
-            }
-        });
-        out.push(build(schema(&self.outputs), columns.collect::<Result<_, EvalError>>()?, rows)?);
+        out.push(lookup::beside(&self.outputs, &self.op.columns, batch, networks.rows.as_ref(), ours, theirs)?);
         Ok(())
     }
 

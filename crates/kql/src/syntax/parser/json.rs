@@ -98,8 +98,14 @@ impl Parser<'_> {
             out.push_str(text);
             return;
         }
+        let at = token.start..token.end;
         match self.literal() {
-            Some(value) => write(&value, out),
+            Some(value) => {
+                if matches!(value, Value::Int(_) | Value::Decimal(_)) {
+                    self.report_at(codes::JSON_LITERAL, at, format!("`{text}` is no JSON value"), None);
+                }
+                write(&value, out);
+            }
             None => {
                 self.no_json("a JSON value");
                 out.push_str("null");

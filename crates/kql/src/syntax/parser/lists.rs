@@ -7,6 +7,38 @@ use crate::syntax::ast::{Call, Expr, ExprKind, Name, Property};
 use crate::syntax::lexer::TokenKind;
 use crate::syntax::{codes, keywords, literals};
 
+/// Options that every operator with options may be given, whatever it makes of them.
+const ANYWHERE: &[&str] = &[
+    "bagexpansion",
+    "bin_legacy",
+    "cycles",
+    "decodeblocks",
+    "expandoutput",
+    "flags",
+    "force_remote",
+    "isfuzzy",
+    "kind",
+    "with_itemindex",
+    "with_match_id",
+    "with_source",
+    "withsource",
+];
+
+/// What stands behind `hint.`.
+const HINTS: &[&str] = &[
+    "concurrency",
+    "distribution",
+    "materialized",
+    "num_partitions",
+    "pass_filters",
+    "pass_filters_column",
+    "progressive_top",
+    "remote",
+    "shufflekey",
+    "spread",
+    "strategy",
+];
+
 /// How a name stands in the text, which decides which keywords it may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Use {
@@ -197,6 +229,10 @@ impl Parser<'_> {
             let nearest = nearest(word, Type::ALL.iter().map(|ty| ty.name()));
             self.report(codes::TYPE, format!("`{word}` is no type"), nearest.map(|name| format!("did you mean `{name}`?")));
         }
+        if ty.is_some() && word.bytes().any(|b| b.is_ascii_uppercase()) {
+            let lower = word.to_ascii_lowercase();
+            self.report(codes::TYPE_CASE, format!("`{word}` is written `{lower}`"), None);
+        }
         self.advance();
         ty.unwrap_or(Type::Dynamic)
     }
@@ -213,7 +249,7 @@ impl Parser<'_> {
         Some(ty)
     }
 
-    /// `kind=inner hint.strategy=shuffle …`: as long as names of `known`, or hints, stand in front of `=`.
+    /// `kind=inner hint.strategy=shuffle …`: as long as names of `known`, of [`ANYWHERE`], or hints, stand in front of `=`.
     pub(super) fn properties(&mut self, known: &[&str]) -> Vec<Property> {
         let mut properties = Vec::new();
         while let Some(property) = self.property(known) {
@@ -226,8 +262,9 @@ impl Parser<'_> {
     pub(super) fn property(&mut self, known: &[&str]) -> Option<Property> {
         let word = self.word()?;
         let start = self.peek().start;
-        let hint = word == "hint" && self.ahead_is(1, ".") && self.ahead_word(2).is_some() && self.ahead_is(3, "=");
-        if !hint && !(known.contains(&word) && self.ahead_is(1, "=")) {
+        let hint = word == "hint" && self.ahead_is(1, ".") && self.ahead_word(2).is_some_and(|name| HINTS.contains(&name));
+        let hint = hint && self.ahead_is(3, "=");
+        if !hint && !((known.contains(&word) || ANYWHERE.contains(&word)) && self.ahead_is(1, "=")) {
             return None;
         }
         self.at += if hint { 3 } else { 1 };

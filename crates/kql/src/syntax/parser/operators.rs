@@ -22,7 +22,7 @@ const OPERATORS: &[(&str, Rule)] = &[
     ("evaluate", |p| p.evaluate()),
     ("extend", |p| OperatorKind::Extend(p.named_list())),
     ("facet", facet),
-    ("filter", |p| OperatorKind::Where(p.named())),
+    ("filter", where_),
     ("find", |p| p.find()),
     ("fork", fork),
     ("getschema", |p| {
@@ -72,7 +72,7 @@ const OPERATORS: &[(&str, Rule)] = &[
     ("top-hitters", top_hitters),
     ("top-nested", |p| p.top_nested()),
     ("union", |p| p.union()),
-    ("where", |p| OperatorKind::Where(p.named())),
+    ("where", where_),
 ];
 
 /// Names of all operators, for completion.
@@ -322,10 +322,16 @@ fn summarize(p: &mut Parser<'_>) -> OperatorKind {
 }
 
 fn take(p: &mut Parser<'_>) -> OperatorKind {
-    OperatorKind::Take { properties: Vec::new(), count: Box::new(p.named()) }
+    OperatorKind::Take { properties: p.properties(&[]), count: Box::new(p.named()) }
+}
+
+fn where_(p: &mut Parser<'_>) -> OperatorKind {
+    p.properties(&[]);
+    OperatorKind::Where(p.named())
 }
 
 fn top(p: &mut Parser<'_>) -> OperatorKind {
+    p.properties(&[]);
     let count = Box::new(p.named());
     p.expect_word("by");
     OperatorKind::Top { count, keys: vec![p.sort_key()] }

@@ -2,7 +2,9 @@
 
 use super::lists::Use;
 use super::{Parser, QUERY_LEVELS};
-use crate::syntax::ast::{Expr, ExprKind, Function, LetValue, Parameter, ParameterType, Script, Statement, StatementKind, SubPipe};
+use crate::syntax::ast::{
+    Expr, ExprKind, Function, LetValue, Parameter, ParameterType, Pattern, PatternCase, Script, Statement, StatementKind, SubPipe,
+};
 
 impl Parser<'_> {
     /// Statements up to the end of the text, or up to the bracket `close`, which is left.
@@ -40,12 +42,60 @@ impl Parser<'_> {
                 self.at += 2;
                 StatementKind::QueryParameters(self.parameters(true))
             }
-            (Some("declare"), Some("pattern")) => self.other("declare pattern"),
+            (Some("declare"), Some("pattern")) => StatementKind::Pattern(self.declared_pattern()),
             (Some("alias"), Some("database")) => self.other("alias database"),
             (Some("restrict"), Some("access")) => self.other("restrict access"),
             _ => StatementKind::Query(self.query()),
         };
         Statement { kind, place: self.place_from(start) }
+    }
+
+    fn declared_pattern(&mut self) -> Pattern {
+        self.at += 2;
+        let mut pattern = Pattern { name: self.name(Use::Declare), parameters: Vec::new(), path: None, cases: Vec::new() };
+        if !self.eat("=") {
+            return pattern;
+        }
+        pattern.parameters = self.parameters(false);
+        if self.is("[") {
+            let open = self.at;
+            self.advance();
+            pattern.path = Some(self.parameter());
+            self.expect_closing("]", open);
+        }
+        let open = self.at;
+        if self.enter_by(QUERY_LEVELS) && self.expect("{") {
+            while !self.at_end() && !self.is("}") {
+                let before = self.at;
+                pattern.cases.push(self.pattern_case());
+                if !self.eat(";") && !self.is("}") {
+                    self.leftover();
+                    break;
+                }
+                if self.at == before {
+                    break;
+                }
+            }
+            self.expect_closing("}", open);
+        }
+        self.leave_by(QUERY_LEVELS);
+        pattern
+    }
+
+    fn pattern_case(&mut self) -> PatternCase {
+        let start = self.peek().start;
+        let args = self.bracketed("(", ")", Self::literal_operand);
+        let path = self.eat(".").then(|| self.name(Use::Refer));
+        self.expect("=");
+        let open = self.at;
+        let body = if self.expect("{") {
+            let body = self.script(Some("}"));
+            self.expect_closing("}", open);
+            body
+        } else {
+            Script::default()
+        };
+        PatternCase { args, path, body, place: self.place_from(start) }
     }
 
     /// A statement that is passed over.

@@ -17,21 +17,13 @@ use super::prefer::Prefer;
 /// The whole answer as JSON text.
 pub fn answer(answer: &Answer, prefer: Prefer) -> Vec<u8> {
     let mut out = Vec::with_capacity(4 << 10);
-    out.extend_from_slice(br#"{"tables":[{"name":"PrimaryResult","columns":["#);
-    for (index, column) in answer.columns.iter().enumerate() {
-        comma(&mut out, index);
-        out.extend_from_slice(br#"{"name":"#);
-        string(&mut out, &column.name);
-        out.extend_from_slice(br#","type":""#);
-        out.extend_from_slice(column.ty.name().as_bytes());
-        out.extend_from_slice(br#""}"#);
+    out.extend_from_slice(br#"{"tables":["#);
+    table(&mut out, answer.name.as_deref().unwrap_or("PrimaryResult"), &answer.columns, &answer.batches);
+    for further in &answer.more {
+        out.push(b',');
+        table(&mut out, &further.name, &further.columns, &further.batches);
     }
-    out.extend_from_slice(br#"],"rows":["#);
-    let mut count = 0;
-    for batch in &answer.batches {
-        rows(&mut out, &answer.columns, batch, &mut count);
-    }
-    out.extend_from_slice(b"]}]");
+    out.push(b']');
     if prefer.statistics {
         member(&mut out, "statistics", &statistics(answer));
     }
@@ -43,6 +35,26 @@ pub fn answer(answer: &Answer, prefer: Prefer) -> Vec<u8> {
     }
     out.push(b'}');
     out
+}
+
+fn table(out: &mut Vec<u8>, name: &str, columns: &[Column], batches: &[RecordBatch]) {
+    out.extend_from_slice(br#"{"name":"#);
+    string(out, name);
+    out.extend_from_slice(br#","columns":["#);
+    for (index, column) in columns.iter().enumerate() {
+        comma(out, index);
+        out.extend_from_slice(br#"{"name":"#);
+        string(out, &column.name);
+        out.extend_from_slice(br#","type":""#);
+        out.extend_from_slice(column.ty.name().as_bytes());
+        out.extend_from_slice(br#""}"#);
+    }
+    out.extend_from_slice(br#"],"rows":["#);
+    let mut count = 0;
+    for batch in batches {
+        rows(out, columns, batch, &mut count);
+    }
+    out.extend_from_slice(b"]}");
 }
 
 fn rows(out: &mut Vec<u8>, columns: &[Column], batch: &RecordBatch, count: &mut usize) {
@@ -238,6 +250,27 @@ mod tests {
             ])
         );
         assert_eq!(value["tables"][0]["columns"][5], json!({ "name": "c5", "type": "datetime" }));
+    }
+
+    #[test]
+    fn several_tables_stand_beside_each_other() {
+        // `fork` of the KQL reference: a table for each subquery, under the name that is given.
+        let count = |name: &str, n: i64| {
+            let columns = vec![Column::new(name, Type::Long)];
+            let batch = RecordBatch::try_new(model::arrow_schema(&columns), vec![Arc::new(Int64Array::from(vec![n]))]).unwrap();
+            (columns, vec![batch])
+        };
+        let ((columns, batches), (other, rows)) = (count("a", 1), count("b", 2));
+        let more = vec![model::AnswerTable { name: "Second".to_owned(), columns: other, batches: rows }];
+        let value: Value =
+            serde_json::from_slice(&answer(&Answer { columns, batches, more, ..Answer::default() }, Prefer::parse([]))).unwrap();
+        assert_eq!(
+            value["tables"],
+            json!([
+                { "name": "PrimaryResult", "columns": [{ "name": "a", "type": "long" }], "rows": [[1]] },
+                { "name": "Second", "columns": [{ "name": "b", "type": "long" }], "rows": [[2]] },
+            ])
+        );
     }
 
     #[test]

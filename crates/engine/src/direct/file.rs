@@ -1,0 +1,254 @@
+//! One Parquet file, opened once: its footer stays in memory, its rows do not.
+//!
+//! Text whose pages are all dictionary-encoded is read as codes and a dictionary, so that whatever looks at one text column is computed
+//! once a distinct text and not once a row. Column chunks that fell back to plain pages are read as texts: rebuilding a dictionary would
+//! cost more than it saves.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use bytes::Bytes;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
+};
+use parquet::basic::Encoding;
+use parquet::errors::{ParquetError, Result};
+use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
+use parquet::file::reader::{ChunkReader, Length};
+use parquet::file::statistics::Statistics;
+
+/// A file and what its footer says.
+#[derive(Debug)]
+pub(crate) struct ParquetFile {
+    path: PathBuf,
+    footer: ArrowReaderMetadata,
+    /// Where each column stands: among the fields, and among the leaves where it is one.
+    places: HashMap<String, (usize, Option<usize>)>,
+    bytes: u64,
+}
+
+impl ParquetFile {
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path)?;
+        let bytes = file.metadata()?.len();
+        let footer = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())?;
+        let mut places = HashMap::new();
+        for (at, field) in footer.schema().fields().iter().enumerate() {
+            let leaf = footer.parquet_schema().columns().iter().position(|leaf| leaf.path().parts() == [field.name().clone()]);
+            places.entry(field.name().clone()).or_insert((at, leaf));
+        }
+        Ok(Self { path: path.to_owned(), footer, places, bytes })
+    }
+
+    pub(crate) fn schema(&self) -> &SchemaRef {
+        self.footer.schema()
+    }
+
+    pub(crate) fn groups(&self) -> &[RowGroupMetaData] {
+        self.footer.metadata().row_groups()
+    }
+
+    pub(crate) fn has(&self, column: &str) -> bool {
+        self.places.contains_key(column)
+    }
+
+    fn chunk(&self, group: usize, column: &str) -> Option<&ColumnChunkMetaData> {
+        let (_, leaf) = self.places.get(column)?;
+        self.groups().get(group)?.columns().get((*leaf)?)
+    }
+
+    /// Bytes of these columns in a row group, as they lie in the file.
+    pub(crate) fn size(&self, group: usize, columns: &[&str]) -> u64 {
+        columns.iter().filter_map(|column| self.chunk(group, column)).map(|chunk| chunk.compressed_size().max(0) as u64).sum()
+    }
+
+    /// The unit of a column of instants.
+    pub(crate) fn unit(&self, column: &str) -> Option<TimeUnit> {
+        let (at, _) = self.places.get(column)?;
+        match self.schema().field(*at).data_type() {
+            DataType::Timestamp(unit, _) => Some(*unit),
+            _ => None,
+        }
+    }
+
+    /// The least and greatest value of a column of whole numbers in a row group.
+    pub(crate) fn longs(&self, group: usize, column: &str) -> Option<(i64, i64)> {
+        let (at, _) = self.places.get(column)?;
+        let signed = DataType::is_signed_integer(self.schema().field(*at).data_type()) || self.unit(column).is_some();
+        if !signed {
+            return None;
+        }
+        match self.chunk(group, column)?.statistics()? {
+            Statistics::Int32(known) => Some((i64::from(*known.min_opt()?), i64::from(*known.max_opt()?))),
+            Statistics::Int64(known) => Some((*known.min_opt()?, *known.max_opt()?)),
+            _ => None,
+        }
+    }
+
+    /// Whether a column is known to have no null in a row group.
+    pub(crate) fn is_full(&self, group: usize, column: &str) -> bool {
+        self.chunk(group, column).and_then(|chunk| chunk.statistics()?.null_count_opt()) == Some(0)
+    }
+
+    /// Bounds of the texts of a column in a row group: none is less than the first or greater than the second.
+    pub(crate) fn texts(&self, group: usize, column: &str) -> Option<(&[u8], &[u8])> {
+        let statistics = self.chunk(group, column)?.statistics()?;
+        match statistics {
+            // The old kind was compared as signed bytes.
+            Statistics::ByteArray(known) if !statistics.is_min_max_deprecated() => Some((known.min_bytes_opt()?, known.max_bytes_opt()?)),
+            _ => None,
+        }
+    }
+
+    /// Reads columns of one row group, in the order in which they stand in the file.
+    pub(crate) fn read(
+        &self,
+        group: usize,
+        columns: &[&str],
+        selection: Option<RowSelection>,
+        batch: usize,
+    ) -> Result<ParquetRecordBatchReader> {
+        let mut fields: Vec<Arc<Field>> = self.schema().fields().iter().cloned().collect();
+        let mut roots = Vec::new();
+        let mut ranges = Vec::new();
+        for column in columns {
+            let Some((at, leaf)) = self.places.get(*column) else { continue };
+            roots.push(*at);
+            if let (Some(leaf), Some(ty)) = (leaf, fields.get(*at).map(|field| field.data_type()))
+                && let Some(chunk) = self.groups().get(group).and_then(|group| group.columns().get(*leaf))
+            {
+                ranges.push(chunk.byte_range());
+                if is_text(ty) {
+                    let ty = if is_dictionary(chunk) {
+                        DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
+                    } else {
+                        DataType::Utf8View
+                    };
+                    fields[*at] = Arc::new(fields[*at].as_ref().clone().with_data_type(ty));
+                }
+            }
+        }
+        let schema = Arc::new(Schema::new_with_metadata(fields, self.schema().metadata().clone()));
+        let metadata = self.footer.metadata();
+        let hinted = ArrowReaderMetadata::try_new(metadata.clone(), ArrowReaderOptions::new().with_schema(schema))?;
+        let source = Chunks::load(&self.path, self.bytes, ranges)?;
+        let mask = ProjectionMask::roots(metadata.file_metadata().schema_descr(), roots);
+        let mut builder =
+            ParquetRecordBatchReaderBuilder::new_with_metadata(source, hinted).with_row_groups(vec![group]).with_projection(mask);
+        if let Some(selection) = selection {
+            builder = builder.with_row_selection(selection);
+        }
+        builder.with_batch_size(batch.max(1)).build()
+    }
+}
+
+/// Footers that have been read. Files of a workspace never change.
+#[derive(Default)]
+pub(crate) struct Footers(Mutex<HashMap<PathBuf, Arc<ParquetFile>>>);
+
+/// Files whose footers are kept.
+const MOST_FOOTERS: usize = 4096;
+
+impl Footers {
+    pub(crate) fn open(&self, path: &Path) -> Result<Arc<ParquetFile>> {
+        if let Some(known) = self.known().get(path) {
+            return Ok(known.clone());
+        }
+        let file = Arc::new(ParquetFile::open(path)?);
+        let mut known = self.known();
+        if known.len() >= MOST_FOOTERS {
+            known.clear();
+        }
+        known.insert(path.to_owned(), file.clone());
+        Ok(file)
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<PathBuf, Arc<ParquetFile>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn is_text(ty: &DataType) -> bool {
+    match ty {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => true,
+        DataType::Dictionary(_, of) => is_text(of),
+        _ => false,
+    }
+}
+
+fn is_dictionary(chunk: &ColumnChunkMetaData) -> bool {
+    chunk.dictionary_page_offset().is_some()
+        && chunk
+            .page_encoding_stats_mask()
+            .is_some_and(|mask| mask.is_only(Encoding::PLAIN_DICTIONARY) || mask.is_only(Encoding::RLE_DICTIONARY))
+}
+
+/// The column chunks that one read needs, each fetched in one go.
+struct Chunks {
+    length: u64,
+    parts: Vec<(u64, Bytes)>,
+}
+
+impl Chunks {
+    fn load(path: &Path, length: u64, ranges: Vec<(u64, u64)>) -> Result<Self> {
+        let file = File::open(path)?;
+        let mut parts = Vec::with_capacity(ranges.len());
+        for (start, size) in ranges {
+            // A damaged footer may ask for more than there is.
+            if start.checked_add(size).is_none_or(|end| end > length) {
+                return Err(ParquetError::General(format!("a column chunk ends beyond the file of {length} bytes")));
+            }
+            let mut bytes = vec![0; usize::try_from(size).map_err(|why| ParquetError::External(Box::new(why)))?];
+            file.read_exact_at(&mut bytes, start)?;
+            parts.push((start, Bytes::from(bytes)));
+        }
+        Ok(Self { length, parts })
+    }
+
+    fn from(&self, start: u64) -> Result<Bytes> {
+        let part = self.parts.iter().find_map(|(from, bytes)| {
+            let skip = usize::try_from(start.checked_sub(*from)?).ok()?;
+            (skip < bytes.len()).then(|| bytes.slice(skip..))
+        });
+        part.ok_or_else(|| ParquetError::EOF(format!("nothing was fetched at {start}")))
+    }
+}
+
+impl Length for Chunks {
+    fn len(&self) -> u64 {
+        self.length
+    }
+}
+
+impl ChunkReader for Chunks {
+    type T = Cursor;
+
+    fn get_read(&self, start: u64) -> Result<Cursor> {
+        Ok(Cursor(self.from(start)?))
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
+        let rest = self.from(start)?;
+        if rest.len() < length {
+            return Err(ParquetError::EOF(format!("{length} bytes at {start} are not in the column chunk")));
+        }
+        Ok(rest.slice(..length))
+    }
+}
+
+/// Reads on in a column chunk.
+struct Cursor(Bytes);
+
+impl Read for Cursor {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let size = out.len().min(self.0.len());
+        out[..size].copy_from_slice(&self.0.split_to(size));
+        Ok(size)
+    }
+}

@@ -1,0 +1,184 @@
+//! Functions that are answered while a query is bound, because what they ask is not in the rows: `bin_auto`, `bag_pack_columns`, `assert`,
+//! `iscolumnexists`, `column_names_of`, and those about the cluster. Source of truth: the public KQL reference, one page each.
+//!
+//! A cluster, its nodes, its shards and its cursors are Kusto's. What is asked of them and has an answer without them is answered
+//! (`extent_id` of a row in no shard is the empty guid); the rest passes a check and is refused with the reason when it is to run.
+
+use model::Type;
+
+use super::naming::name_of;
+use super::scope::{Cx, Scalar};
+use super::{Binder, diagnostics as code};
+use crate::Value;
+use crate::plan::Expr as Bound;
+use crate::syntax::ast::{Call, Expr, ExprKind, Place};
+
+/// Name, type, and why there is no answer.
+const ELSEWHERE: &[(&str, Type, &str)] = &[
+    ("current_cluster_endpoint", Type::String, "asks for the address of a Kusto cluster; this is none"),
+    ("current_database", Type::String, "asks for the name of the database; a query is not told it here"),
+    ("current_principal", Type::String, "asks who runs the query; a query is not told it here"),
+    ("current_principal_details", Type::Dynamic, "asks who runs the query; a query is not told it here"),
+    ("current_principal_is_member_of", Type::Bool, "asks who runs the query; a query is not told it here"),
+    ("current_node_id", Type::String, "asks for the node of a Kusto cluster; this is none"),
+    ("row_id", Type::String, "asks for the place of a row in a Kusto cluster; this is none"),
+    ("rowstore_ordinal_range", Type::Dynamic, "asks for the row store of a Kusto cluster; this is none"),
+    ("cursor_after", Type::Bool, CURSORS),
+    ("cursor_before_or_at", Type::Bool, CURSORS),
+    ("cursor_current", Type::String, CURSORS),
+    ("current_cursor", Type::String, CURSORS),
+];
+
+const CURSORS: &str = "needs database cursors, which are not kept here; `ingestion_time()` says when a row came";
+
+/// Tables that only a Kusto cluster has: name, and what they would be read from.
+pub(super) const TABLES_ELSEWHERE: &[(&str, &str)] = &[
+    ("stored_query_result", "stored query results are not kept here"),
+    ("materialized_view", "there are no materialized views here"),
+    ("external_table", "there are no external tables here; `externaldata` names its source in the query"),
+];
+
+/// What `set query_bin_auto_size` and `set query_bin_auto_at` say.
+#[derive(Clone, Default)]
+pub(super) struct BinAuto {
+    size: Option<Scalar>,
+    at: Option<Scalar>,
+}
+
+impl Binder<'_> {
+    /// The answer to a call, if it is one of these functions.
+    pub(super) fn answered(&mut self, call: &Call, place: &Place, cx: &mut Cx) -> Option<Scalar> {
+        let name = call.name.text.as_str();
+        Some(match name {
+            "bin_auto" => self.bin_auto(call, place, cx),
+            "bag_pack_columns" => self.bag_pack_columns(call, place, cx),
+            "assert" => self.assertion(call, place, cx),
+            "iscolumnexists" => self.is_column(call, place, cx),
+            "column_names_of" => self.column_names(call, place, cx),
+            "extent_id" | "extentid" => self.of_no_shard(call, place, Value::Guid("00000000-0000-0000-0000-000000000000".to_owned())),
+            "extent_tags" => self.of_no_shard(call, place, Value::Null(Type::Dynamic)),
+            _ => {
+                let (_, ty, why) = *ELSEWHERE.iter().find(|(known, _, _)| *known == name)?;
+                self.arguments(&call.args, cx);
+                self.postpone(code::UNSUPPORTED, place, format!("`{name}` {why}"));
+                Scalar { expr: Bound { kind: crate::plan::ExprKind::Column(self.fresh()), ty }, known: true }
+            }
+        })
+    }
+
+    /// `set query_bin_auto_size = 1h`
+    pub(super) fn set_property(&mut self, name: &str, value: Option<&Expr>, cx: &mut Cx) {
+        let slot = match name {
+            "query_bin_auto_size" | "query_bin_auto_at" => name,
+            _ => return,
+        };
+        let Some(value) = value else { return };
+        let value = self.scalar(value, cx);
+        match slot {
+            "query_bin_auto_size" => self.bin_auto.size = Some(value),
+            _ => self.bin_auto.at = Some(value),
+        }
+    }
+
+    fn bin_auto(&mut self, call: &Call, place: &Place, cx: &mut Cx) -> Scalar {
+        let (mut args, mut places) = self.arguments(&call.args, cx);
+        if args.len() != 1 {
+            return self.wants_so_many("bin_auto", 1, &args, place);
+        }
+        let BinAuto { size, at } = self.bin_auto.clone();
+        let Some(size) = size else {
+            let help = "put `set query_bin_auto_size = 1h;` before the query".to_owned();
+            self.report_with(code::NOT_CONSTANT, place, "`bin_auto` wants to be told the size of a bin", Some(help));
+            return Self::unknown_scalar();
+        };
+        args.push(size);
+        let function = if at.is_some() { "bin_at" } else { "bin" };
+        args.extend(at);
+        places.resize(args.len(), place.clone());
+        self.operator(function, args, &places, place)
+    }
+
+    fn bag_pack_columns(&mut self, call: &Call, place: &Place, cx: &mut Cx) -> Scalar {
+        let (mut args, mut places) = (Vec::new(), Vec::new());
+        for arg in &call.args {
+            let value = self.scalar(arg, cx);
+            let is_column = !value.known || matches!(value.expr.kind, crate::plan::ExprKind::Column(_));
+            let Some(name) = name_of(arg).filter(|_| is_column && matches!(arg.kind, ExprKind::Name(_))) else {
+                self.report(code::UNKNOWN_NAME, &arg.place, "`bag_pack_columns` wants columns");
+                return Self::unknown_scalar();
+            };
+            args.extend([Scalar::known(Bound::constant(Value::String(name))), value]);
+            places.extend([arg.place.clone(), arg.place.clone()]);
+        }
+        self.operator("bag_pack", args, &places, place)
+    }
+
+    /// True, or an error with the message of the query's author.
+    fn assertion(&mut self, call: &Call, place: &Place, cx: &mut Cx) -> Scalar {
+        let (args, _) = self.arguments(&call.args, cx);
+        let [condition, message] = &args[..] else { return self.wants_so_many("assert", 2, &args, place) };
+        let truth = Scalar::known(Bound::constant(Value::Bool(true)));
+        if !condition.known || !message.known {
+            return truth;
+        }
+        match (condition.expr.as_const(), message.expr.as_const()) {
+            (Some(Value::Bool(true)), Some(Value::String(_))) => {}
+            (Some(Value::Bool(false) | Value::Null(_)), Some(Value::String(message))) => {
+                self.report(code::ASSERTION, place, format!("`assert` failed with the message: {message}"));
+            }
+            // The parameters of a function are known where it is called.
+            _ if self.trials > 0 => {}
+            (condition, _) => {
+                let (at, what) = if condition.is_none_or(|value| value.ty() != Type::Bool) { (0, "bool") } else { (1, "string") };
+                self.report(code::NOT_CONSTANT, &call.args[at].place, format!("`assert` wants a constant {what} for argument {}", at + 1));
+            }
+        }
+        truth
+    }
+
+    fn is_column(&mut self, call: &Call, place: &Place, cx: &mut Cx) -> Scalar {
+        let [name] = &call.args[..] else {
+            let (args, _) = self.arguments(&call.args, cx);
+            return self.wants_so_many("iscolumnexists", 1, &args, place);
+        };
+        let name = match &name.kind {
+            ExprKind::Name(name) if super::scalar::find(cx.fields, &name.text).is_some() => Some(name.text.clone()),
+            _ => self.text(name, "the name of the column", cx.env),
+        };
+        let Some(name) = name else { return Self::unknown_scalar() };
+        let there = super::scalar::find(cx.fields, &name).is_some();
+        if !there && cx.open {
+            let expr = Bound { kind: crate::plan::ExprKind::Column(self.fresh()), ty: Type::Bool };
+            return Scalar { expr, known: true }.unplanned(self);
+        }
+        Scalar::known(Bound::constant(Value::Bool(there)))
+    }
+
+    fn column_names(&mut self, call: &Call, place: &Place, cx: &mut Cx) -> Scalar {
+        let [table] = &call.args[..] else {
+            self.report(code::ARGUMENT_COUNT, place, format!("`column_names_of` wants 1 argument, got {}", call.args.len()));
+            return Self::unknown_scalar();
+        };
+        let relation = self.trial(|binder| binder.table(table, cx.env));
+        if relation.open {
+            let expr = Bound { kind: crate::plan::ExprKind::Column(self.fresh()), ty: Type::Dynamic };
+            return Scalar { expr, known: true }.unplanned(self);
+        }
+        let names: Vec<String> = relation.visible().map(|field| field.name.to_string()).collect();
+        Scalar::known(Bound::constant(Value::Dynamic(serde_json::Value::from(names).to_string())))
+    }
+
+    /// Rows here lie in no shard, which the reference knows of calculated rows.
+    fn of_no_shard(&mut self, call: &Call, place: &Place, value: Value) -> Scalar {
+        if !call.args.is_empty() {
+            self.report(code::ARGUMENT_COUNT, place, format!("`{}` wants 0 arguments, got {}", call.name.text, call.args.len()));
+        }
+        Scalar::known(Bound::constant(value))
+    }
+
+    fn wants_so_many(&mut self, name: &str, wanted: usize, args: &[Scalar], place: &Place) -> Scalar {
+        let plural = if wanted == 1 { "argument" } else { "arguments" };
+        self.report(code::ARGUMENT_COUNT, place, format!("`{name}` wants {wanted} {plural}, got {}", args.len()));
+        Self::unknown_scalar()
+    }
+}

@@ -1,0 +1,62 @@
+//! Shapes among the arguments of the `geo_*` functions: read once where they are the same in all rows, and otherwise again only where the
+//! text differs from the row before (a table crossed with one of polygons comes so).
+
+use super::columns::Texts;
+use super::{Args, Prepare};
+use crate::Value;
+
+/// Argument `index` as what `read` makes of it.
+pub struct Shape<T> {
+    index: usize,
+    read: fn(&str) -> Option<T>,
+    constant: Option<Option<T>>,
+}
+
+impl<T> Shape<T> {
+    pub fn new(prepare: &Prepare, index: usize, read: fn(&str) -> Option<T>) -> Shape<T> {
+        let constant = prepare.constants.get(index).and_then(Option::as_ref).map(|value| match value {
+            Value::Dynamic(json) => read(json),
+            _ => None,
+        });
+        Shape { index, read, constant }
+    }
+
+    /// For the rows of one batch.
+    pub fn rows<'a>(&'a self, args: &'a Args) -> Rows<'a, T> {
+        Rows { shape: self, texts: args.texts(self.index), last: None }
+    }
+}
+
+pub struct Rows<'a, T> {
+    shape: &'a Shape<T>,
+    texts: Texts<'a>,
+    last: Option<(&'a str, Option<T>)>,
+}
+
+impl<T> Rows<'_, T> {
+    /// The shape at `row`; nothing where it is not valid.
+    pub fn at(&mut self, row: usize) -> Option<&T> {
+        if let Some(constant) = &self.shape.constant {
+            return constant.as_ref();
+        }
+        let text = self.texts.opt(row)?;
+        if self.last.as_ref().is_none_or(|(known, _)| *known != text) {
+            self.last = Some((text, (self.shape.read)(text)));
+        }
+        self.last.as_ref()?.1.as_ref()
+    }
+}
+
+/// A number that may be left out; nothing where it is null.
+pub fn real_or(args: &Args, index: usize, row: usize, otherwise: f64) -> Option<f64> {
+    if args.len() > index { args.reals(index).get(row) } else { Some(otherwise) }
+}
+
+pub fn long_or(args: &Args, index: usize, row: usize, otherwise: i64) -> Option<i64> {
+    if args.len() > index { args.longs(index).get(row) } else { Some(otherwise) }
+}
+
+/// A flag that may be left out.
+pub fn flag(args: &Args, index: usize, row: usize) -> Option<bool> {
+    if args.len() > index { args.bools(index).get(row) } else { Some(false) }
+}
