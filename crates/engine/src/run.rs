@@ -307,7 +307,9 @@ impl Run {
         let (fields, batches) = crate::external::read(outside, wanted).await?;
         let memory = MemoryConsumer::new("externaldata").register(&self.session.runtime_env().memory_pool);
         let mut held = Held::default();
-        batches.iter().for_each(|batch| drop(held.add(batch)));
+        for batch in &batches {
+            held.add(batch);
+        }
         memory.try_grow(held.bytes()).map_err(|why| {
             let why = self.failed(why);
             self.fail(why.clone());
