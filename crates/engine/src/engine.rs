@@ -11,8 +11,8 @@ use kql::eval::Runtime;
 use kql::plan::{Field, Rel};
 use kql::syntax::codes::is_tolerated;
 use model::{
-    Answer, AnswerTable, Clock, Column, Diagnostic, DiagnosticKind, ExternalData, InlineTable, Query, QueryEngine, QueryError, QueryStats,
-    Span, TableName, Timestamp, Type,
+    Answer, AnswerTable, Clock, Column, Diagnostic, DiagnosticKind, ExternalData, Query, QueryEngine, QueryError, QueryStats, Span,
+    TableName, Timestamp, Type,
 };
 use tokio::runtime;
 

@@ -20,7 +20,7 @@ pub use correlation::{Correlation, CorrelationReport};
 pub use grouping::{Candidate, MAX_ALERTS, Placement, group_key, place};
 pub use opening::{entities_of, join, open};
 pub use outbox::{OutboxSender, SendError};
-pub use parts::{MAX_COMMENTS, MAX_MESSAGE, TaskDraft};
+pub use parts::{IncidentPart, MAX_COMMENTS, MAX_MESSAGE, TaskDraft};
 pub use rows::{RowError, batch};
 pub use service::Incidents;
 pub use tables::{

@@ -1,7 +1,8 @@
 //! Comments, tasks and relations of an incident. Each change of one changes its incident: another etag, another row.
 
-use model::{Actor, Comment, IncidentTask, Relation};
+use model::{Actor, Comment, Incident, IncidentTask, Relation};
 use serde_json::json;
+use store::Part;
 use uuid::Uuid;
 
 use crate::changes::{ChangeError, check_etag, within};
@@ -31,7 +32,65 @@ fn check_part(current: Option<Uuid>, etag: Option<&str>, id: &str) -> Result<(),
     }
 }
 
+/// What an incident has several of, each with a name of its own: comments, tasks, relations.
+pub trait IncidentPart: Part {
+    /// As the journal says that one was taken away.
+    const DELETED: &'static str;
+
+    /// What the journal keeps of it.
+    fn told(&self) -> &str;
+
+    /// The incident counts one less.
+    fn leave(incident: &mut Incident) {
+        let _ = incident;
+    }
+}
+
+impl IncidentPart for Comment {
+    const DELETED: &'static str = "comment deleted";
+
+    fn told(&self) -> &str {
+        &self.message
+    }
+
+    fn leave(incident: &mut Incident) {
+        incident.comments_count = incident.comments_count.saturating_sub(1);
+    }
+}
+
+impl IncidentPart for IncidentTask {
+    const DELETED: &'static str = "task deleted";
+
+    fn told(&self) -> &str {
+        &self.title
+    }
+
+    fn leave(incident: &mut Incident) {
+        incident.tasks_count = incident.tasks_count.saturating_sub(1);
+    }
+}
+
+impl IncidentPart for Relation {
+    const DELETED: &'static str = "unrelated";
+
+    fn told(&self) -> &str {
+        &self.related_resource_id
+    }
+}
+
 impl Incidents {
+    /// Takes a part away. False: there was none of that name.
+    pub async fn delete_part<P: IncidentPart>(&self, incident: Uuid, id: &str, actor: &Actor) -> Result<bool, ChangeError> {
+        let mut change = self.store.begin().await?;
+        let mut parent = self.incident_in(&mut change, incident).await?;
+        let Some(before) = change.part::<P>(incident, id).await? else { return Ok(false) };
+        change.delete_part::<P>(incident, id).await?;
+        P::leave(&mut parent);
+        let changes = json!({ format!("{} {id}", P::KIND): [before.told(), null] });
+        self.finish(change, parent, self.clock.now(), P::DELETED, actor, changes).await?;
+        Ok(true)
+    }
+
     /// Adds the comment or replaces its text. True: it was added.
     pub async fn put_comment(
         &self,
@@ -71,18 +130,6 @@ impl Incidents {
         let changes = json!({ format!("comment {id}"): [before.as_ref().map(|before| &before.message), comment.message] });
         self.finish(change, parent, now, action, actor, changes).await?;
         Ok((comment, before.is_none()))
-    }
-
-    /// False: there was no such comment.
-    pub async fn delete_comment(&self, incident: Uuid, id: &str, actor: &Actor) -> Result<bool, ChangeError> {
-        let mut change = self.store.begin().await?;
-        let mut parent = self.incident_in(&mut change, incident).await?;
-        let Some(before) = change.part::<Comment>(incident, id).await? else { return Ok(false) };
-        change.delete_part::<Comment>(incident, id).await?;
-        parent.comments_count = parent.comments_count.saturating_sub(1);
-        let changes = json!({ format!("comment {id}"): [before.message, null] });
-        self.finish(change, parent, self.clock.now(), "comment deleted", actor, changes).await?;
-        Ok(true)
     }
 
     /// Adds the task or replaces it. True: it was added.
@@ -128,18 +175,6 @@ impl Incidents {
         Ok((task, before.is_none()))
     }
 
-    /// False: there was no such task.
-    pub async fn delete_task(&self, incident: Uuid, id: &str, actor: &Actor) -> Result<bool, ChangeError> {
-        let mut change = self.store.begin().await?;
-        let mut parent = self.incident_in(&mut change, incident).await?;
-        let Some(before) = change.part::<IncidentTask>(incident, id).await? else { return Ok(false) };
-        change.delete_part::<IncidentTask>(incident, id).await?;
-        parent.tasks_count = parent.tasks_count.saturating_sub(1);
-        let changes = json!({ format!("task {id}"): [before.title, null] });
-        self.finish(change, parent, self.clock.now(), "task deleted", actor, changes).await?;
-        Ok(true)
-    }
-
     /// Links the incident to another resource. True: the link is new.
     pub async fn put_relation(
         &self,
@@ -166,16 +201,5 @@ impl Incidents {
             json!({ format!("relation {id}"): [before.as_ref().map(|before| &before.related_resource_id), relation.related_resource_id] });
         self.finish(change, parent, self.clock.now(), "related", actor, changes).await?;
         Ok((relation, before.is_none()))
-    }
-
-    /// False: there was no such relation.
-    pub async fn delete_relation(&self, incident: Uuid, id: &str, actor: &Actor) -> Result<bool, ChangeError> {
-        let mut change = self.store.begin().await?;
-        let parent = self.incident_in(&mut change, incident).await?;
-        let Some(before) = change.part::<Relation>(incident, id).await? else { return Ok(false) };
-        change.delete_part::<Relation>(incident, id).await?;
-        let changes = json!({ format!("relation {id}"): [before.related_resource_id, null] });
-        self.finish(change, parent, self.clock.now(), "unrelated", actor, changes).await?;
-        Ok(true)
     }
 }

@@ -15,6 +15,7 @@ mod secret;
 mod time;
 mod types;
 mod units;
+mod zones;
 
 pub use actor::Actor;
 pub use alert::*;
@@ -28,3 +29,4 @@ pub use secret::Secret;
 pub use time::*;
 pub use types::*;
 pub use units::*;
+pub use zones::{time_zone, time_zone_names};

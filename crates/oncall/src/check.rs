@@ -210,7 +210,7 @@ impl Found {
             self.add(format!("{path}.name"), "it is missing", format!("Write the name that people see, such as `name: {name}`"));
         }
         if let Some(zone) = &user.time_zone
-            && crate::schedule::zone(zone).is_none()
+            && model::time_zone(zone).is_none()
         {
             self.add(format!("{path}.time_zone"), format!("`{zone}` is no IANA time zone"), "Write a name such as `Europe/Oslo`");
         }

@@ -37,7 +37,6 @@ pub use check::{
 };
 pub use health::{Doubled, Gap, Health, Rest, Share, health};
 pub use lines::answer_line;
-pub use zone::zone;
 
 /// The overrides of a directory, those of other schedules among them; they are passed over.
 pub type Overrides = BTreeMap<String, Override>;
@@ -106,7 +105,7 @@ impl<'a> Plan<'a> {
         if let Some(error) = check(schedule).into_iter().next() {
             return Err(error);
         }
-        let zone = zone(&schedule.time_zone).ok_or(ScheduleError::NoZone)?;
+        let zone = model::time_zone(&schedule.time_zone).ok_or(ScheduleError::NoZone)?;
         let mut mine: Vec<(&str, &Override)> = overrides
             .iter()
             .filter(|(_, change)| change.schedule == name && !change.requested)

@@ -150,7 +150,7 @@ impl Teller {
         if let Some(rest) = line.trim().strip_prefix("on ") {
             let (day, zone) = rest.split_once(' ').unwrap_or((rest, "UTC"));
             self.day = day.parse().map_err(|_| format!("`{day}` is no day"))?;
-            self.zone = TimeZone::get(zone.trim()).map_err(|error| error.to_string())?;
+            self.zone = model::time_zone(zone.trim()).ok_or_else(|| format!("`{zone}` is no time zone"))?;
             return Ok(());
         }
         let (told, expected) = line.split_once('→').unwrap_or((line, ""));

@@ -3,7 +3,7 @@
 //! Times are shown on the wall of whoever reads them. Nothing of a message holds an address, a key or a link except where it says so.
 
 use jiff::tz::TimeZone;
-use model::{Severity, Timestamp};
+use model::Timestamp;
 
 use crate::directory::User;
 use crate::escalation::{IncidentView, Page};
@@ -169,7 +169,7 @@ fn evidence(view: &IncidentView) -> Vec<String> {
 
 /// A time on the wall of whoever reads it: `2026-03-29 03:15 CEST`.
 pub fn wall(at: Timestamp, user: &User) -> String {
-    let zone = user.time_zone.as_deref().and_then(|name| TimeZone::get(name).ok()).unwrap_or(TimeZone::UTC);
+    let zone = user.time_zone.as_deref().and_then(model::time_zone).unwrap_or(TimeZone::UTC);
     let at = jiff::Timestamp::from_microsecond(at.to_unix_micros().0).unwrap_or_default();
     at.to_zoned(zone).strftime("%Y-%m-%d %H:%M %Z").to_string()
 }
@@ -195,18 +195,10 @@ fn capital(text: &str) -> String {
     chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }
 
-/// Severities as voices and small screens say them.
-pub fn spoken(severity: Severity) -> &'static str {
-    match severity {
-        Severity::High => "high severity",
-        Severity::Medium => "medium severity",
-        Severity::Low => "low severity",
-        Severity::Informational => "for information",
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use model::Severity;
+
     use super::*;
 
     #[test]

@@ -71,7 +71,7 @@ fn zone_named(name: &str) -> Result<TimeZone, WhenError> {
     if name.is_empty() || name.eq_ignore_ascii_case("utc") {
         return Ok(TimeZone::UTC);
     }
-    TimeZone::get(name).map_err(|_| WhenError::NoZone(name.to_owned()))
+    model::time_zone(name).ok_or_else(|| WhenError::NoZone(name.to_owned()))
 }
 
 fn shifted(now: Timestamp, ticks: i64) -> Option<Timestamp> {

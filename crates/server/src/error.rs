@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use http::StatusCode;
 use serde_json::Value;
+use store::StoreError;
 
 /// Why a call is refused. The code is a word for programs, the message a sentence for people that says what to do.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -98,4 +99,24 @@ impl ApiError {
         self.details.push(Detail { code: code.into(), message: message.into(), target });
         self
     }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::DiskFull(_) => Self {
+                retry_after: Some(30),
+                ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", "The server's disk is full. Try again later.")
+            },
+            other => Self::internal(&other),
+        }
+    }
+}
+
+/// An error as people read it in a reply: a capital first, a full stop last.
+pub fn sentence(error: &str) -> String {
+    let mut chars = error.chars();
+    let first = chars.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
+    let end = if error.ends_with(['.', '?', '!']) { "" } else { "." };
+    format!("{first}{}{end}", chars.as_str())
 }

@@ -41,7 +41,9 @@ pub static SOURCE: SourceType = SourceType {
 pub fn build(settings: Settings) -> Result<Box<dyn Source>, SourceError> {
     let zone = match settings.time_zone.as_deref() {
         None | Some("UTC") => None,
-        Some(name) => Some(TimeZone::get(name).map_err(|_| wrong(format!("`{name}` is no time zone; write for example `Europe/Oslo`")))?),
+        Some(name) => {
+            Some(model::time_zone(name).ok_or_else(|| wrong(format!("`{name}` is no time zone; write for example `Europe/Oslo`")))?)
+        }
     };
     if settings.name.is_empty() {
         return Err(wrong("`name` is empty".to_owned()));

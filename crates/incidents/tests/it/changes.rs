@@ -2,7 +2,7 @@
 //! pairs of classification and reason.
 
 use incidents::{ChangeError, Draft, TaskDraft};
-use model::{Classification, ClassificationReason, IncidentStatus, Label, Owner, Severity, Span};
+use model::{Classification, ClassificationReason, Comment, IncidentStatus, Label, Owner, Severity, Span};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -116,8 +116,8 @@ async fn parts_change_their_incident() {
     let task = TaskDraft { title: "Call".to_owned(), description: String::new(), completed: false };
     house.incidents.put_task(id, "t", &task, None, &ann()).await.unwrap();
     house.incidents.put_relation(id, "r", "/subscriptions/x/bookmarks/y", None, &ann()).await.unwrap();
-    assert!(house.incidents.delete_comment(id, "C1", &ann()).await.unwrap());
-    assert!(!house.incidents.delete_comment(id, "C1", &ann()).await.unwrap());
+    assert!(house.incidents.delete_part::<Comment>(id, "C1", &ann()).await.unwrap());
+    assert!(!house.incidents.delete_part::<Comment>(id, "C1", &ann()).await.unwrap());
     let last = house.store.incidents().get(id).await.unwrap().unwrap();
     assert_eq!((last.comments_count, last.tasks_count), (0, 1));
     let none = house.incidents.put_comment(Uuid::from_u128(8), "c", "seen", None, &ann()).await;

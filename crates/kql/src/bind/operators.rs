@@ -28,7 +28,6 @@ mod top_nested;
 mod union;
 
 pub(super) use graph::is_graph;
-use model::Type;
 
 use super::Binder;
 use super::scope::{Cx, Env, Relation, Windows};
@@ -155,16 +154,6 @@ impl Binder<'_> {
                 self.report(super::diagnostics::BAD_OPTION, &property.value.place, format!("this is no value of `{name}`"));
             }
         }
-    }
-
-    /// What an operator gives that is right and cannot run here.
-    fn only_judged(&mut self, operator: &Operator) -> Relation {
-        self.postpone(
-            super::diagnostics::UNSUPPORTED,
-            &operator.keyword,
-            format!("`{}` is not supported here yet", name_of(&operator.kind)),
-        );
-        Relation::unknown()
     }
 
     /// An operator that begins a query.

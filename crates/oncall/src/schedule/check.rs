@@ -102,7 +102,7 @@ pub fn check(schedule: &Schedule) -> Vec<ScheduleError> {
     let name = &schedule.time_zone;
     if name.trim().is_empty() {
         wrong.0.push(ScheduleError::NoZone);
-    } else if zone::zone(name).is_none() {
+    } else if model::time_zone(name).is_none() {
         wrong.0.push(ScheduleError::UnknownZone { value: name.clone(), similar: zone::similar(name) });
     }
     wrong.count("layers", schedule.layers.len(), MAX_LAYERS);

@@ -71,7 +71,7 @@ mod tests {
     }
 
     fn oslo(hours: &[Hours], from: &str, to: &str) -> Vec<(String, i64)> {
-        let zone = zone::zone("Europe/Oslo").unwrap();
+        let zone = model::time_zone("Europe/Oslo").unwrap();
         let windows = windows(&zone, hours, Interval::new(at(from), at(to))).unwrap();
         windows.iter().map(|w| (zone::wall_clock(&zone, w.from).to_string(), (w.to - w.from).0 / model::TICKS_PER_MINUTE)).collect()
     }

@@ -102,7 +102,7 @@ mod tests {
     use crate::directory::Turn;
 
     fn begins(zone: &str, every: Every, length: u32, start: &str, turns: std::ops::Range<i64>) -> Vec<String> {
-        let zone = zone::zone(zone).unwrap();
+        let zone = model::time_zone(zone).unwrap();
         let rotation = Rotation { every, length, start: start.parse().unwrap(), end: None, users: vec![Turn::One("ann".into())] };
         let rotation = Turns::new(&zone, &rotation);
         turns.map(|n| zone::wall_clock(&zone, rotation.begins(n)).to_string()).collect()
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn a_time_that_comes_twice_is_the_first() {
-        let zone = zone::zone("Europe/Oslo").unwrap();
+        let zone = model::time_zone("Europe/Oslo").unwrap();
         assert_eq!(zone::instant(&zone, "2026-10-25T02:30".parse().unwrap()), Timestamp::parse_iso("2026-10-25T00:30:00Z").unwrap());
     }
 
@@ -150,7 +150,7 @@ mod tests {
     // Expected: Samoa had no 2011-12-30, so that day's hand-over falls on the next one's, and its turn is empty.
     #[test]
     fn a_day_that_a_zone_skipped_is_nobodys_turn() {
-        let zone = zone::zone("Pacific/Apia").unwrap();
+        let zone = model::time_zone("Pacific/Apia").unwrap();
         let users = ["ann", "bo", "cy"].map(|user| Turn::One(user.into())).to_vec();
         let rotation = Rotation { every: Every::Day, length: 1, start: "2011-12-29T08:00".parse().unwrap(), end: None, users };
         let turns = Turns::new(&zone, &rotation);
@@ -163,7 +163,7 @@ mod tests {
     // Expected: the last instant there is has no successor; nothing may overflow on the way to it.
     #[test]
     fn the_end_of_time_is_an_end() {
-        let zone = zone::zone("Pacific/Kiritimati").unwrap();
+        let zone = model::time_zone("Pacific/Kiritimati").unwrap();
         for every in [Every::Hour, Every::Day, Every::Week, Every::Month] {
             let rotation =
                 Rotation { every, length: 1, start: "1970-01-01T00:00".parse().unwrap(), end: None, users: vec![Turn::One("ann".into())] };

@@ -1,34 +1,20 @@
 //! Wall-clock times and instants. The rules (ADR 0006): a time that clocks skip is read with the offset from before the gap, as RFC 5545
 //! §3.3.5 says; a time that they show twice is the first of the two.
-//!
-//! The IANA database is the one compiled in, never the machine's: the same schedule means the same on every host and in a container
-//! without `/usr/share/zoneinfo`.
-
-use std::sync::LazyLock;
 
 use jiff::civil::DateTime;
-use jiff::tz::{TimeZone, TimeZoneDatabase};
-use model::Timestamp;
-use model::{TICKS_PER_SECOND, UNIX_EPOCH_TICKS};
-
-static DATABASE: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
-
-/// The zone of an IANA name, whatever its case.
-pub fn zone(name: &str) -> Option<TimeZone> {
-    DATABASE.get(name).ok()
-}
+use jiff::tz::TimeZone;
+use model::{TICKS_PER_SECOND, Timestamp, UNIX_EPOCH_TICKS};
 
 /// The known name nearest to a wrong one, if any is near.
 pub(super) fn similar(wrong: &str) -> Option<String> {
     let wrong = wrong.trim().to_lowercase().replace(' ', "_");
-    DATABASE
-        .available()
+    model::time_zone_names()
         .map(|name| {
-            let known = name.as_str().to_lowercase();
+            let known = name.to_lowercase();
             // People write the city alone; it names the zone well enough for a hint.
             let city = known.rsplit('/').next().unwrap_or(&known);
             let city = strsim::damerau_levenshtein(&wrong, city) + usize::from(city.len() != known.len());
-            (strsim::damerau_levenshtein(&wrong, &known).min(city), name.as_str().to_owned())
+            (strsim::damerau_levenshtein(&wrong, &known).min(city), name)
         })
         .min()
         .filter(|(distance, _)| *distance <= 3)

@@ -13,6 +13,7 @@ mod incident_related;
 mod incidents;
 mod odata;
 mod onboarding;
+mod parts;
 mod relations;
 mod resources;
 mod route;

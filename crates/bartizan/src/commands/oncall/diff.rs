@@ -1,32 +1,21 @@
 //! `bartizan oncall diff` — what applying would change.
 
-use std::path::PathBuf;
-
 use serde_json::Value;
 
 use super::super::Outcome;
-use super::api::{Api, Body, Common};
 use super::documents;
 use super::output::{Format, json, list, text};
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  bartizan oncall diff team.yaml\n  bartizan oncall diff --prune examples/oncall")]
 pub struct Args {
-    /// Documents, or folders of them.
-    #[arg(value_name = "FILES", required = true)]
-    files: Vec<PathBuf>,
-    /// Also show what is not in the files and would be deleted.
-    #[arg(long)]
-    prune: bool,
     #[command(flatten)]
-    common: Common,
+    wanted: documents::Wanted,
 }
 
 pub async fn run(args: Args) -> Outcome {
-    let document = documents::read(&args.files)?;
-    let prune = if args.prune { "true" } else { "false" };
-    let answer = Api::connect(&args.common).await?.post("diff", &[("prune", prune)], Body::Json(serde_json::to_value(document)?)).await?;
-    match args.common.format {
+    let answer = args.wanted.post("diff").await?;
+    match args.wanted.common.format {
         Format::Json => json(&answer)?,
         Format::Table => print!("{}", describe(&answer, "Nothing would change.")),
     }

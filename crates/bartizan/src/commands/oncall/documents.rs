@@ -6,7 +6,33 @@ use model::Timestamp;
 use oncall::directory::Directory;
 use oncall::{document, when};
 
+use serde_json::Value;
+
 use super::super::Failure;
+use super::api::{Api, Body, Common};
+
+/// The directory that files ask for, as `apply` and `diff` take it.
+#[derive(clap::Args)]
+pub struct Wanted {
+    /// Documents, or folders of them.
+    #[arg(value_name = "FILES", required = true)]
+    files: Vec<PathBuf>,
+    /// What is not in the files goes too.
+    #[arg(long)]
+    prune: bool,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+impl Wanted {
+    /// The running service's answer to `verb` over the files.
+    pub async fn post(&self, verb: &str) -> Result<Value, Failure> {
+        let document = read(&self.files)?;
+        let document = serde_json::to_value(document)?;
+        let prune = if self.prune { "true" } else { "false" };
+        Api::connect(&self.common).await?.post(verb, &[("prune", prune)], Body::Json(document)).await
+    }
+}
 
 /// The files, and the YAML files of the folders among them, as one directory. What is wrong with them is [`Failure::Wrong`].
 pub fn read(paths: &[PathBuf]) -> Result<Directory, Failure> {

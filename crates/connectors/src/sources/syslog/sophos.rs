@@ -258,7 +258,7 @@ mod tests {
 
     #[test]
     fn dates_of_both_products_are_read() {
-        let zone = jiff::tz::TimeZone::get("Europe/Berlin").unwrap();
+        let zone = model::time_zone("Europe/Berlin").unwrap();
         let reference = Reference { zone: Some(&zone), now: Timestamp::parse_iso("2020-05-18").unwrap() };
         assert_eq!(local("2020-05-18", "14:38:48", &reference), Timestamp::parse_iso("2020-05-18T12:38:48Z"));
         assert_eq!(local("2019:11:06", "00:08:03", &reference), Timestamp::parse_iso("2019-11-05T23:08:03Z"));

@@ -177,7 +177,7 @@ mod tests {
     }
 
     fn read(text: &str, zone: &str, now: &str) -> String {
-        let zone = TimeZone::get(zone).unwrap();
+        let zone = model::time_zone(zone).unwrap();
         let reference = Reference { zone: Some(&zone), now: at(now) };
         bsd(text, &reference).map_or("none".to_owned(), |found| format!("{} {}", &found.time.to_string()[..22], found.len))
     }
@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn iso_times_keep_their_offset_or_take_the_zone() {
-        let zone = TimeZone::get("America/Chicago").unwrap();
+        let zone = model::time_zone("America/Chicago").unwrap();
         let reference = Reference { zone: Some(&zone), now: at("2021-11-16") };
         assert_eq!(reference.iso("2021-11-15T18:25:00-0600"), Some(at("2021-11-16T00:25:00Z")));
         assert_eq!(reference.iso("2021-11-15T18:25:00.5+01:00"), Some(at("2021-11-15T17:25:00.5Z")));

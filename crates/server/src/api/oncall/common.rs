@@ -7,32 +7,14 @@ use oncall::directory::Directory;
 use oncall::objects::ApplyError;
 use oncall::schedule::ScheduleError;
 use oncall::{document, when};
-use store::{Comparison, IncidentField, IncidentFilter, StoreError};
+use store::{Comparison, IncidentField, IncidentFilter};
 use uuid::Uuid;
 
 use crate::context::Context;
-use crate::error::ApiError;
+use crate::error::{ApiError, sentence};
 
 /// The interface that the audit trail names.
 pub(super) const VIA: &str = "oncall/api";
-
-/// An error as people read it in a reply.
-pub(super) fn sentence(error: &str) -> String {
-    let mut chars = error.chars();
-    let first = chars.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
-    let end = if error.ends_with(['.', '?', '!']) { "" } else { "." };
-    format!("{first}{}{end}", chars.as_str())
-}
-
-pub(super) fn store_error(error: StoreError) -> ApiError {
-    match error {
-        StoreError::DiskFull(_) => ApiError {
-            retry_after: Some(30),
-            ..ApiError::new(http::StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", "The server's disk is full. Try again later.")
-        },
-        other => ApiError::internal(&other),
-    }
-}
 
 pub(super) fn apply_error(error: ApplyError) -> ApiError {
     let message = sentence(&error.to_string());
@@ -43,7 +25,7 @@ pub(super) fn apply_error(error: ApplyError) -> ApiError {
         ApplyError::NoObject { .. } => ApiError::not_found("NotFound", message),
         ApplyError::Name(_) => ApiError::bad_request("InvalidName", message),
         ApplyError::Shape { path, .. } => ApiError::bad_request("InvalidObject", message).target(path),
-        ApplyError::Store(error) => store_error(error),
+        ApplyError::Store(error) => error.into(),
     }
 }
 
@@ -70,7 +52,7 @@ pub(super) fn answer_error(error: AnswerError) -> ApiError {
         AnswerError::NoUser(_) => ApiError::bad_request("UnknownUser", message).target("user"),
         AnswerError::NoStep(_) => ApiError::bad_request("NoSuchStep", message).target("action.escalate.step"),
         AnswerError::Closed => ApiError::conflict("IncidentClosed", message),
-        AnswerError::Store(error) => store_error(error),
+        AnswerError::Store(error) => error.into(),
         AnswerError::Desk(_) => ApiError::internal(&error),
         #[allow(unreachable_patterns)]
         _ => ApiError::bad_request("AnswerRefused", message),
@@ -95,7 +77,7 @@ pub(super) fn nothing_named<'a>(what: &str, name: &str, names: impl Iterator<Ite
 }
 
 pub(super) async fn directory(cx: &Context) -> Result<std::sync::Arc<Directory>, ApiError> {
-    cx.oncall.objects.directory().await.map_err(store_error)
+    cx.oncall.objects.directory().await.map_err(ApiError::from)
 }
 
 /// A time in the query string; a wall time belongs to `zone`.
@@ -113,10 +95,10 @@ pub(super) async fn incident(cx: &Context, name: &str) -> Result<Incident, ApiEr
     let found = match (name.parse::<i64>(), Uuid::parse_str(name)) {
         (Ok(number), _) => {
             let filter = IncidentFilter::Number(IncidentField::Number, Comparison::Equal, number);
-            let page = cx.store.incidents().list(Some(&filter), &[], 1, None).await.map_err(store_error)?;
+            let page = cx.store.incidents().list(Some(&filter), &[], 1, None).await?;
             page.and_then(|page| page.incidents.into_iter().next())
         }
-        (_, Ok(id)) => cx.store.incidents().get(id).await.map_err(store_error)?,
+        (_, Ok(id)) => cx.store.incidents().get(id).await?,
         _ => None,
     };
     found.ok_or_else(missing)

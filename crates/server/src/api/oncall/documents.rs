@@ -8,13 +8,14 @@ use oncall::objects::Difference;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::common::{VIA, apply_error, directory, no_kind, sentence, store_error};
+use super::common::{VIA, apply_error, directory, no_kind};
 use crate::body::BodyLimits;
 use crate::call::Call;
 use crate::context::Context;
 use crate::dialect::OURS;
 use crate::endpoint::{Endpoint, Role, nothing, schema};
 use crate::error::ApiError;
+use crate::error::sentence;
 use crate::reply::Reply;
 
 pub static CHECK: Endpoint = Endpoint {
@@ -99,13 +100,13 @@ async fn read(call: &mut Call) -> Result<Directory, ApiError> {
 async fn check(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
     let Pruned { prune } = call.query()?;
     let wanted = read(&mut call).await?;
-    Reply::json(Checked { problems: cx.oncall.objects.check(&wanted, prune).await.map_err(store_error)? })
+    Reply::json(Checked { problems: cx.oncall.objects.check(&wanted, prune).await? })
 }
 
 async fn diff(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
     let Pruned { prune } = call.query()?;
     let wanted = read(&mut call).await?;
-    Reply::json(Changes { changes: cx.oncall.objects.diff(&wanted, prune).await.map_err(store_error)? })
+    Reply::json(Changes { changes: cx.oncall.objects.diff(&wanted, prune).await? })
 }
 
 async fn apply(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {

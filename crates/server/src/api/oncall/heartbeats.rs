@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::calendars::Address;
-use super::common::{directory, nothing_named, store_error};
+use super::common::{directory, nothing_named};
 use crate::call::Call;
 use crate::context::Context;
 use crate::dialect::OURS;
@@ -89,7 +89,7 @@ async fn known(cx: &Context, name: &str) -> Result<(), ApiError> {
 }
 
 async fn beat(cx: &Context, name: &str) -> Result<Reply, ApiError> {
-    if !cx.oncall.beat(name).await.map_err(store_error)? {
+    if !cx.oncall.beat(name).await? {
         return Err(nothing_named("heartbeat", name, directory(cx).await?.heartbeats.keys()));
     }
     Reply::json(Heard { heartbeat: name.to_owned(), heard: cx.clock.now() })
@@ -98,7 +98,7 @@ async fn beat(cx: &Context, name: &str) -> Result<Reply, ApiError> {
 async fn state(cx: &Context, call: Call) -> Result<Reply, ApiError> {
     let name = call.param("name");
     known(cx, name).await?;
-    let row = cx.store.heartbeats().get(name).await.map_err(store_error)?;
+    let row = cx.store.heartbeats().get(name).await?;
     Reply::json(State {
         heartbeat: name.to_owned(),
         heard: row.as_ref().map(|row| row.heard),

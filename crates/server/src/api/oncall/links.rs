@@ -12,13 +12,14 @@ use oncall::links::{LIFETIME, LinkError, PATH};
 use oncall::{records, when};
 use uuid::Uuid;
 
-use super::common::{directory, sentence, store_error};
+use super::common::directory;
 use super::page_html::{Form, Mood, View, content_security_policy, render};
 use crate::call::Call;
 use crate::context::Context;
 use crate::dialect::OURS;
 use crate::endpoint::{Endpoint, Role, nothing};
 use crate::error::ApiError;
+use crate::error::sentence;
 use crate::reply::Reply;
 
 const SIGNED: Role = Role::Open("the link is signed and names one page and one action; it went to the person who may do that");
@@ -110,7 +111,7 @@ async fn press(cx: &Context, mut call: Call) -> Result<(StatusCode, View), ApiEr
                 ..View::default()
             },
         )),
-        Err(AnswerError::Store(error)) => Err(store_error(error)),
+        Err(AnswerError::Store(error)) => Err(error.into()),
         Err(error @ AnswerError::Desk(_)) => Err(ApiError::internal(&error)),
         Err(error) => Ok((
             StatusCode::CONFLICT,
@@ -140,11 +141,11 @@ async fn linked(cx: &Context, call: &Call) -> Result<Result<Linked, (StatusCode,
         };
         (StatusCode::GONE, view)
     };
-    let Some(row) = cx.store.pages().get(id).await.map_err(store_error)? else { return Ok(Err(gone())) };
-    let page = records::page(row).map_err(store_error)?;
-    let Some(incident) = cx.store.incidents().get(page.incident).await.map_err(store_error)? else { return Ok(Err(gone())) };
-    let escalation = cx.store.escalations().get(page.escalation).await.map_err(store_error)?;
-    let acknowledged = match escalation.map(records::escalation).transpose().map_err(store_error)?.map(|course| course.status) {
+    let Some(row) = cx.store.pages().get(id).await? else { return Ok(Err(gone())) };
+    let page = records::page(row)?;
+    let Some(incident) = cx.store.incidents().get(page.incident).await? else { return Ok(Err(gone())) };
+    let escalation = cx.store.escalations().get(page.escalation).await?;
+    let acknowledged = match escalation.map(records::escalation).transpose()?.map(|course| course.status) {
         Some(EscalationStatus::Acknowledged { by, .. }) => Some(by),
         _ => None,
     };

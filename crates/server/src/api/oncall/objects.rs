@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 use store::OnCallObject;
 
-use super::common::{VIA, apply_error, no_kind, nothing_named, store_error};
+use super::common::{VIA, apply_error, no_kind, nothing_named};
 use crate::call::Call;
 use crate::context::Context;
 use crate::dialect::OURS;
@@ -97,7 +97,7 @@ fn known_kind(call: &Call) -> Result<&str, ApiError> {
 }
 
 async fn list(cx: &Context, call: Call) -> Result<Reply, ApiError> {
-    let objects = cx.oncall.objects.list(known_kind(&call)?).await.map_err(store_error)?;
+    let objects = cx.oncall.objects.list(known_kind(&call)?).await?;
     let value = objects
         .into_iter()
         .map(|object| Listed {
@@ -112,7 +112,7 @@ async fn list(cx: &Context, call: Call) -> Result<Reply, ApiError> {
 
 async fn get(cx: &Context, call: Call) -> Result<Reply, ApiError> {
     let (kind, name) = (known_kind(&call)?, call.param("name"));
-    match cx.oncall.objects.get(kind, name).await.map_err(store_error)? {
+    match cx.oncall.objects.get(kind, name).await? {
         Some(found) => with_etag(Reply::json(&found.body)?, &found),
         None => Err(missing(cx, kind, name).await),
     }
@@ -123,7 +123,7 @@ async fn put(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
     let (kind, name) = (known_kind(&call)?, call.param("name"));
     // RFC 9110 §13.1.2: `If-None-Match: *` creates and never replaces.
     let only_new = call.header("if-none-match").is_some_and(|value| value.trim() == "*");
-    if only_new && cx.oncall.objects.get(kind, name).await.map_err(store_error)?.is_some() {
+    if only_new && cx.oncall.objects.get(kind, name).await?.is_some() {
         let message = format!("There is '{kind}/{name}' already.");
         return Err(ApiError::new(StatusCode::PRECONDITION_FAILED, "PreconditionFailed", message));
     }
@@ -144,7 +144,7 @@ async fn missing(cx: &Context, kind: &str, name: &str) -> ApiError {
             let names: Vec<String> = known.into_iter().map(|object| object.name).collect();
             nothing_named(&format!("'{kind}' named"), name, names.iter())
         }
-        Err(error) => store_error(error),
+        Err(error) => error.into(),
     }
 }
 

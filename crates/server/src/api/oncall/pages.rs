@@ -12,7 +12,7 @@ use serde_json::Value;
 use store::PageFilter;
 use uuid::Uuid;
 
-use super::common::{incident, store_error};
+use super::common::incident;
 use crate::call::Call;
 use crate::context::Context;
 use crate::dialect::OURS;
@@ -149,9 +149,9 @@ async fn pages(cx: &Context, call: Call) -> Result<Reply, ApiError> {
         if states.is_empty() { vec![None] } else { states.iter().map(|state| Some((*state).to_owned())).collect() };
     for status in wanted {
         let filter = PageFilter { incident: of, status, ..PageFilter::default() };
-        rows.extend(cx.store.pages().list(&filter, limit).await.map_err(store_error)?);
+        rows.extend(cx.store.pages().list(&filter, limit).await?);
     }
-    let mut found = records::pages(rows).map_err(store_error)?;
+    let mut found = records::pages(rows)?;
     found.sort_by_key(|page| std::cmp::Reverse(page.due));
     found.truncate(limit as usize);
     let mut numbers = Numbers::default();
@@ -172,7 +172,7 @@ impl Numbers {
         if let Some(known) = self.0.get(&incident) {
             return Ok(*known);
         }
-        let number = cx.store.incidents().get(incident).await.map_err(store_error)?.map(|incident| incident.number);
+        let number = cx.store.incidents().get(incident).await?.map(|incident| incident.number);
         self.0.insert(incident, number);
         Ok(number)
     }
@@ -206,21 +206,21 @@ async fn escalations(cx: &Context, call: Call) -> Result<Reply, ApiError> {
     let limit = which.limit.unwrap_or(200).min(1_000);
     let mut rows = match &which.incident {
         Some(name) => {
-            let mut rows = cx.store.escalations().of_incident(incident(cx, name).await?.id).await.map_err(store_error)?;
+            let mut rows = cx.store.escalations().of_incident(incident(cx, name).await?.id).await?;
             rows.retain(|row| states.is_empty() || states.contains(&row.status.as_str()));
             rows
         }
-        None if states.is_empty() => cx.store.escalations().list(None, limit).await.map_err(store_error)?,
+        None if states.is_empty() => cx.store.escalations().list(None, limit).await?,
         None => {
             let mut rows = Vec::new();
             for state in &states {
-                rows.extend(cx.store.escalations().list(Some(state), limit).await.map_err(store_error)?);
+                rows.extend(cx.store.escalations().list(Some(state), limit).await?);
             }
             rows
         }
     };
     rows.truncate(limit as usize);
-    let mut found = rows.into_iter().map(records::escalation).collect::<Result<Vec<_>, _>>().map_err(store_error)?;
+    let mut found = rows.into_iter().map(records::escalation).collect::<Result<Vec<_>, _>>()?;
     found.sort_by_key(|course| std::cmp::Reverse((course.began, course.generation)));
     let mut numbers = Numbers::default();
     let mut value = Vec::with_capacity(found.len());

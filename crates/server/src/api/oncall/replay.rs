@@ -16,13 +16,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use store::{AuditEntry, Comparison, IncidentField, IncidentFilter, IncidentOrder};
 
-use super::common::{directory, sentence, store_error, time};
+use super::common::{directory, time};
 use crate::body::BodyLimits;
 use crate::call::Call;
 use crate::context::Context;
 use crate::dialect::OURS;
 use crate::endpoint::{Endpoint, Role, schema};
 use crate::error::ApiError;
+use crate::error::sentence;
 use crate::reply::Reply;
 
 pub static REPLAY: Endpoint = Endpoint {
@@ -89,13 +90,13 @@ async fn read(cx: &Context, directory: &Directory, from: Timestamp, to: Timestam
         IncidentFilter::Time(IncidentField::Created, Comparison::Less, to),
     ]);
     let order = [IncidentOrder { field: IncidentField::Created, descending: false }];
-    let page = cx.store.incidents().list(Some(&filter), &order, MOST, None).await.map_err(store_error)?;
+    let page = cx.store.incidents().list(Some(&filter), &order, MOST, None).await?;
     let (incidents, cut) = page.map_or((Vec::new(), false), |page| (page.incidents, page.next.is_some()));
     let mut recorded = Vec::with_capacity(incidents.len());
     for incident in incidents {
-        let alerts = cx.store.alerts().of_incident(incident.id).await.map_err(store_error)?;
-        let mut entries = cx.store.audit().of("escalation", &incident.id.to_string()).await.map_err(store_error)?;
-        entries.extend(cx.store.audit().of("incident", &incident.id.to_string()).await.map_err(store_error)?);
+        let alerts = cx.store.alerts().of_incident(incident.id).await?;
+        let mut entries = cx.store.audit().of("escalation", &incident.id.to_string()).await?;
+        entries.extend(cx.store.audit().of("incident", &incident.id.to_string()).await?);
         recorded.push(record(directory, incident, alerts, &entries));
     }
     Ok((recorded, cut))

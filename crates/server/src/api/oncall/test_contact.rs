@@ -8,7 +8,7 @@ use oncall::service::TestError;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::common::{VIA, store_error};
+use super::common::VIA;
 use crate::call::Call;
 use crate::context::Context;
 use crate::dialect::OURS;
@@ -50,12 +50,12 @@ async fn test(cx: &Context, call: Call) -> Result<Reply, ApiError> {
             let shown: String = format!("{user}/{contact}").chars().take(120).collect();
             ApiError::not_found("NotFound", format!("There is no contact '{shown}' on call's directory."))
         }
-        TestError::Store(error) => store_error(error),
+        TestError::Store(error) => error.into(),
     })?;
     for _ in 0..LOOKS {
         cx.clock.sleep(LOOK).await;
-        let Some(row) = cx.store.pages().get(id).await.map_err(store_error)? else { break };
-        let page = records::page(row).map_err(store_error)?;
+        let Some(row) = cx.store.pages().get(id).await? else { break };
+        let page = records::page(row)?;
         let trouble = page.troubles.last().map(|trouble| trouble.reason.clone());
         let (sent, says) = match &page.status {
             PageStatus::Planned { .. } if trouble.is_none() => continue,

@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::answers::{Reported, answer};
-use super::common::{directory, incident, store_error};
+use super::common::{directory, incident};
 use crate::call::Call;
 use crate::context::Context;
 use crate::dialect::OURS;
@@ -83,7 +83,7 @@ struct Message {
 async fn list(cx: &Context, call: Call) -> Result<Reply, ApiError> {
     let incident = incident(cx, call.param("incident")).await?;
     let directory = directory(cx).await?;
-    let mut comments: Vec<Comment> = cx.store.incident_parts().list(incident.id).await.map_err(store_error)?;
+    let mut comments: Vec<Comment> = cx.store.incident_parts().list(incident.id).await?;
     comments.sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
     let messages = comments
         .into_iter()

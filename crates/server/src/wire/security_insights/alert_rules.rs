@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::alert_rule_checks::{Kind, check};
 use super::etag;
-use super::resources::{provider, resource, store_error};
+use super::resources::{provider, resource};
 use super::route::{VIA, provider_path, route};
 use crate::call::Call;
 use crate::context::Context;
@@ -54,12 +54,12 @@ fn view(cx: &Context, rule: &AnalyticsRuleRecord) -> Value {
 }
 
 async fn list(cx: &Context, _: Call) -> Result<Reply, ApiError> {
-    let rules = cx.store.analytics_rules().list().await.map_err(store_error)?;
+    let rules = cx.store.analytics_rules().list().await?;
     Reply::json(json!({ "value": rules.iter().map(|rule| view(cx, rule)).collect::<Vec<_>>() }))
 }
 
 async fn find(cx: &Context, name: &str) -> Result<AnalyticsRuleRecord, ApiError> {
-    cx.store.analytics_rules().get(name).await.map_err(store_error)?.ok_or_else(|| {
+    cx.store.analytics_rules().get(name).await?.ok_or_else(|| {
         let shown: String = name.chars().take(100).collect();
         ApiError::not_found("NotFound", format!("Analytics rule '{shown}' does not exist."))
     })
@@ -96,8 +96,8 @@ async fn put(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
     let actor = call.actor(VIA);
     let now = cx.clock.now();
 
-    let mut change = cx.store.begin().await.map_err(store_error)?;
-    let before = change.analytics_rule(&id).await.map_err(store_error)?;
+    let mut change = cx.store.begin().await?;
+    let before = change.analytics_rule(&id).await?;
     if let Some(before) = &before {
         if body.etag.as_deref().filter(|etag| !etag.is_empty()).is_some_and(|written| !etag::matches(written, before.etag)) {
             let message = format!("Newer version of resource '{}' exists. Data was not saved", before.id);
@@ -117,19 +117,19 @@ async fn put(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
         modified: now,
         properties: checked.properties,
     };
-    change.put_analytics_rule(&rule).await.map_err(store_error)?;
+    change.put_analytics_rule(&rule).await?;
     let entry = audit(&rule.id, if before.is_some() { "changed" } else { "created" }, &actor, now, before.as_ref(), Some(&rule));
-    change.record(&entry).await.map_err(store_error)?;
-    change.commit().await.map_err(store_error)?;
+    change.record(&entry).await?;
+    change.commit().await?;
     Reply::put(before.is_none(), view(cx, &rule))
 }
 
 async fn delete(cx: &Context, call: Call) -> Result<Reply, ApiError> {
-    let mut change = cx.store.begin().await.map_err(store_error)?;
-    let Some(before) = change.analytics_rule(call.param("rule")).await.map_err(store_error)? else { return Ok(Reply::no_content()) };
-    change.delete_analytics_rule(&before.id).await.map_err(store_error)?;
-    change.record(&audit(&before.id, "deleted", &call.actor(VIA), cx.clock.now(), Some(&before), None)).await.map_err(store_error)?;
-    change.commit().await.map_err(store_error)?;
+    let mut change = cx.store.begin().await?;
+    let Some(before) = change.analytics_rule(call.param("rule")).await? else { return Ok(Reply::no_content()) };
+    change.delete_analytics_rule(&before.id).await?;
+    change.record(&audit(&before.id, "deleted", &call.actor(VIA), cx.clock.now(), Some(&before), None)).await?;
+    change.commit().await?;
     Ok(Reply::empty(http::StatusCode::OK))
 }
 

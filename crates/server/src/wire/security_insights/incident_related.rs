@@ -4,7 +4,7 @@ use http::Method;
 use model::{Alert, EntityKind, Incident};
 use serde_json::{Value, json};
 
-use super::resources::{alert, entity, incident_id, no_incident, store_error};
+use super::resources::{alert, entity, incident_id, no_incident};
 use super::route::{provider_path, route};
 use crate::call::Call;
 use crate::context::Context;
@@ -37,8 +37,8 @@ pub static RUN_PLAYBOOK: Endpoint = route(
 
 async fn find(cx: &Context, name: &str) -> Result<(Incident, Vec<Alert>), ApiError> {
     let id = incident_id(name)?;
-    let incident = cx.store.incidents().get(id).await.map_err(store_error)?.ok_or_else(|| no_incident(name))?;
-    Ok((incident, cx.store.alerts().of_incident(id).await.map_err(store_error)?))
+    let incident = cx.store.incidents().get(id).await?.ok_or_else(|| no_incident(name))?;
+    Ok((incident, cx.store.alerts().of_incident(id).await?))
 }
 
 async fn alerts(cx: &Context, call: Call) -> Result<Reply, ApiError> {

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::incident_body::IncidentBody;
 use super::odata;
-use super::resources::{change_error, incident, incident_id, no_incident, store_error};
+use super::resources::{incident, incident_id, no_incident};
 use super::route::{VIA, provider_path, route};
 use crate::call::Call;
 use crate::context::Context;
@@ -48,7 +48,7 @@ async fn list(cx: &Context, call: Call) -> Result<Reply, ApiError> {
             None => PAGE,
         };
     let place = call.query.filled("$skipToken").map(read_token).transpose()?;
-    let page = cx.store.incidents().list(filter.as_ref(), &order, top.min(MAX_PAGE), place.as_deref()).await.map_err(store_error)?;
+    let page = cx.store.incidents().list(filter.as_ref(), &order, top.min(MAX_PAGE), place.as_deref()).await?;
     let page = page.ok_or_else(wrong_token)?;
     let mut answer = json!({ "value": page.incidents.iter().map(|one| incident(cx, one)).collect::<Vec<_>>() });
     if let Some(next) = page.next {
@@ -78,7 +78,7 @@ fn wrong_token() -> ApiError {
 
 async fn get(cx: &Context, call: Call) -> Result<Reply, ApiError> {
     let name = call.param("incident");
-    let found = cx.store.incidents().get(incident_id(name)?).await.map_err(store_error)?;
+    let found = cx.store.incidents().get(incident_id(name)?).await?;
     Reply::json(incident(cx, &found.ok_or_else(|| no_incident(name))?))
 }
 
@@ -86,12 +86,12 @@ async fn put(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
     let id = Uuid::parse_str(call.param("incident"))
         .map_err(|_| ApiError::bad_request("BadRequest", "The name of an incident must be a GUID.").target("incidentId"))?;
     let body: IncidentBody = call.json().await?;
-    let (after, created) = cx.incidents.put(id, &body.draft()?, body.etag.as_deref(), &call.actor(VIA)).await.map_err(change_error)?;
+    let (after, created) = cx.incidents.put(id, &body.draft()?, body.etag.as_deref(), &call.actor(VIA)).await?;
     Reply::put(created, incident(cx, &after))
 }
 
 async fn delete(cx: &Context, call: Call) -> Result<Reply, ApiError> {
     let Ok(id) = Uuid::parse_str(call.param("incident")) else { return Ok(Reply::no_content()) };
-    let existed = cx.incidents.delete(id, &call.actor(VIA)).await.map_err(change_error)?;
+    let existed = cx.incidents.delete(id, &call.actor(VIA)).await?;
     Ok(if existed { Reply::empty(http::StatusCode::OK) } else { Reply::no_content() })
 }

@@ -3,12 +3,11 @@
 use incidents::ChangeError;
 use model::{Actor, Alert, Comment, Entity, Incident, IncidentTask, Relation};
 use serde_json::{Map, Value, json};
-use store::StoreError;
 use uuid::Uuid;
 
 use super::etag::quoted;
 use crate::context::Context;
-use crate::error::ApiError;
+use crate::error::{ApiError, sentence};
 
 /// The id of the provider at the workspace.
 pub(super) fn provider(cx: &Context) -> String {
@@ -147,36 +146,21 @@ pub(super) fn entity(cx: &Context, key: Uuid, entity: &Entity) -> Value {
     object
 }
 
-pub(super) fn store_error(error: StoreError) -> ApiError {
-    match error {
-        StoreError::DiskFull(_) => ApiError {
-            retry_after: Some(30),
-            ..ApiError::new(http::StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", "The server's disk is full. Try again later.")
-        },
-        other => ApiError::internal(&other),
-    }
-}
-
-pub(super) fn change_error(error: ChangeError) -> ApiError {
-    let message = sentence(&error.to_string());
-    match error {
-        ChangeError::Conflict { .. } => ApiError::conflict("Conflict", error.to_string()),
-        ChangeError::NoIncident(id) => no_incident(&id.to_string()),
-        ChangeError::Missing { property } | ChangeError::TooLong { property, .. } => {
-            ApiError::bad_request("BadRequest", message).target(property)
+impl From<ChangeError> for ApiError {
+    fn from(error: ChangeError) -> Self {
+        let message = sentence(&error.to_string());
+        match error {
+            ChangeError::Conflict { .. } => Self::conflict("Conflict", error.to_string()),
+            ChangeError::NoIncident(id) => no_incident(&id.to_string()),
+            ChangeError::Missing { property } | ChangeError::TooLong { property, .. } => {
+                Self::bad_request("BadRequest", message).target(property)
+            }
+            ChangeError::TooMany { .. } | ChangeError::Pair { .. } | ChangeError::ReasonAlone | ChangeError::Activity { .. } => {
+                Self::bad_request("BadRequest", message)
+            }
+            ChangeError::Store(error) => error.into(),
         }
-        ChangeError::TooMany { .. } | ChangeError::Pair { .. } | ChangeError::ReasonAlone | ChangeError::Activity { .. } => {
-            ApiError::bad_request("BadRequest", message)
-        }
-        ChangeError::Store(error) => store_error(error),
     }
-}
-
-/// An error as people read it in a reply.
-pub(super) fn sentence(error: &str) -> String {
-    let mut chars = error.chars();
-    let first = chars.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
-    format!("{first}{}.", chars.as_str())
 }
 
 pub(super) fn no_incident(name: &str) -> ApiError {

@@ -1,0 +1,81 @@
+//! What the routes of comments, relations and tasks share: each is a part of an incident under a name of its own.
+
+use http::StatusCode;
+use incidents::IncidentPart;
+use model::{Comment, IncidentTask, Relation};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::resources::{self, incident_id, no_incident};
+use super::route::VIA;
+use crate::call::Call;
+use crate::context::Context;
+use crate::error::ApiError;
+use crate::reply::Reply;
+
+/// A part as this dialect shows it.
+pub(super) trait Shown: IncidentPart {
+    /// As it begins a sentence, and the last parameter of its path in lower case.
+    const NOUN: &'static str;
+
+    fn show(&self, cx: &Context) -> Value;
+}
+
+impl Shown for Comment {
+    const NOUN: &'static str = "Comment";
+
+    fn show(&self, cx: &Context) -> Value {
+        resources::comment(cx, self)
+    }
+}
+
+impl Shown for IncidentTask {
+    const NOUN: &'static str = "Task";
+
+    fn show(&self, cx: &Context) -> Value {
+        resources::task(cx, self)
+    }
+}
+
+impl Shown for Relation {
+    const NOUN: &'static str = "Relation";
+
+    fn show(&self, cx: &Context) -> Value {
+        resources::relation(cx, self)
+    }
+}
+
+/// The body of a put.
+#[derive(Deserialize)]
+pub(super) struct Body<P> {
+    #[serde(default)]
+    pub etag: Option<String>,
+    pub properties: P,
+}
+
+/// The incident that the path names, and the name of the part.
+pub(super) fn place<P: Shown>(call: &Call) -> Result<(Uuid, &str), ApiError> {
+    Ok((incident_id(call.param("incident"))?, call.param(P::KIND)))
+}
+
+pub(super) async fn list<P: Shown>(cx: &Context, call: Call) -> Result<Reply, ApiError> {
+    let name = call.param("incident");
+    let id = incident_id(name)?;
+    cx.store.incidents().get(id).await?.ok_or_else(|| no_incident(name))?;
+    let parts: Vec<P> = cx.store.incident_parts().list(id).await?;
+    Reply::json(json!({ "value": parts.iter().map(|part| part.show(cx)).collect::<Vec<_>>() }))
+}
+
+pub(super) async fn get<P: Shown>(cx: &Context, call: Call) -> Result<Reply, ApiError> {
+    let (incident, id) = place::<P>(&call)?;
+    let found: Option<P> = cx.store.incident_parts().get(incident, id).await?;
+    let found = found.ok_or_else(|| ApiError::not_found("NotFound", format!("{} '{id}' does not exist.", P::NOUN)))?;
+    Reply::json(found.show(cx))
+}
+
+pub(super) async fn delete<P: Shown>(cx: &Context, call: Call) -> Result<Reply, ApiError> {
+    let (incident, id) = place::<P>(&call)?;
+    let existed = cx.incidents.delete_part::<P>(incident, id, &call.actor(VIA)).await?;
+    Ok(if existed { Reply::empty(StatusCode::OK) } else { Reply::no_content() })
+}
