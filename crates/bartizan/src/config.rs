@@ -27,6 +27,9 @@ pub struct Config {
     pub log: LogConfig,
     #[serde(default)]
     pub workspace: workspace::WorkspaceConfig,
+    /// Limits of queries.
+    #[serde(default)]
+    pub query: engine::QueryConfig,
     /// What speaks to us in its own protocol: listeners and pollers, by kind.
     #[serde(default)]
     pub sources: connectors::SourcesConfig,
@@ -80,6 +83,7 @@ pub fn default() -> Config {
         rules: Vec::new(),
         log: LogConfig::default(),
         workspace: Default::default(),
+        query: Default::default(),
         sources: Default::default(),
         external: Vec::new(),
         outbound: Default::default(),
@@ -136,6 +140,14 @@ mod tests {
         assert!(message.ends_with("Did you mean `listen`?"), "{message}");
         let message = refusal("version: 1\nlog:\n  format: jsn\n");
         assert!(message.contains("line 3") && message.contains("log.format") && message.contains("Did you mean `json`?"), "{message}");
+    }
+
+    #[test]
+    fn limits_of_queries_carry_their_units() {
+        let config = parse(Path::new("x"), "version: 1\nquery:\n  time: 3m\n  memory: 4GiB\n").unwrap();
+        assert_eq!((config.query.time, config.query.memory), (model::Span::seconds(180), model::ByteSize(4 << 30)));
+        assert_eq!(config.query.rows, 500_000);
+        assert!(refusal("version: 1\nquery:\n  memory: a lot\n").contains("write for example `128MiB`"));
     }
 
     #[test]

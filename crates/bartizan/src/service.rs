@@ -83,6 +83,7 @@ impl Service {
         let (catalog, writer): (Arc<dyn Catalog>, Arc<dyn TableWriter>) = (workspace.clone(), workspace.clone());
         let rows = engine::Store { catalog: catalog.clone(), snapshots: workspace.clone() };
         let mut engine = Engine::new(Some(rows), clock.clone(), engine::Options::default())?;
+        engine = engine.with_config(config.query.clone(), Some(&data_dir.join("tmp")))?;
         if !config.external.is_empty() {
             engine = engine.with_external(Arc::new(external::Allowed::new(&config.external)?));
         }

@@ -14,7 +14,10 @@ use datafusion::logical_expr::utils::{AggregateOrderSensitivity, format_state_na
 use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, Signature, Volatility};
 use kql::Value;
 use kql::aggregates::{AggregateFn, Emit, Groups, Start};
+use kql::watch::{Entered, Watch};
 use model::Type;
+
+use crate::node::run_error;
 
 /// A call of one aggregate, types settled.
 #[derive(Clone)]
@@ -25,15 +28,29 @@ pub(crate) struct Call {
     constants: Vec<Option<Value>>,
     returns: Type,
     signature: Signature,
+    /// The rows come in a promised order, and the answer depends on it.
+    reads_order: bool,
+    watch: Option<Watch>,
 }
 
 impl Call {
     /// DataFusion cannot count rows without an argument, so a call without any gets a constant, which is dropped again before ours sees it.
-    pub(crate) fn udf(function: &'static AggregateFn, types: Vec<Type>, constants: Vec<Option<Value>>, returns: Type) -> AggregateUDF {
+    pub(crate) fn udf(
+        function: &'static AggregateFn,
+        types: Vec<Type>,
+        constants: Vec<Option<Value>>,
+        returns: Type,
+        reads_order: bool,
+    ) -> AggregateUDF {
         let names: Vec<&str> = types.iter().map(|ty| ty.name()).collect();
         let name = format!("kql:{}({}):{returns}", function.name, names.join(","));
         let signature = Signature::any(types.len().max(1), Volatility::Immutable);
-        AggregateUDF::new_from_impl(Self { name, function, types, constants, returns, signature })
+        AggregateUDF::new_from_impl(Self { name, function, types, constants, returns, signature, reads_order, watch: Watch::current() })
+    }
+
+    /// Whether a function of a plan depends on a promised order of its rows.
+    pub(crate) fn reads_order(function: &AggregateUDF) -> bool {
+        function.inner().downcast_ref::<Self>().is_some_and(|call| call.reads_order)
     }
 
     fn begin(&self) -> Start<'_> {
@@ -112,6 +129,13 @@ struct Adapter {
 }
 
 impl Adapter {
+    /// Enters the query's watch, if the query still runs.
+    fn enter(&self) -> Result<Option<Entered>> {
+        let Some(watch) = &self.call.watch else { return Ok(None) };
+        watch.check().map_err(run_error)?;
+        Ok(Some(watch.enter()))
+    }
+
     fn emitted(&mut self, which: Emit) -> usize {
         let count = match which {
             Emit::All => self.total,
@@ -131,12 +155,14 @@ fn emit(to: EmitTo) -> Emit {
 
 impl GroupsAccumulator for Adapter {
     fn update_batch(&mut self, values: &[ArrayRef], groups: &[usize], filter: Option<&BooleanArray>, total: usize) -> Result<()> {
+        let _entered = self.enter()?;
         self.total = total;
         self.groups.update(&values[..self.call.types.len()], groups, filter, total);
         Ok(())
     }
 
     fn evaluate(&mut self, to: EmitTo) -> Result<ArrayRef> {
+        let _entered = self.enter()?;
         let which = emit(to);
         let expected = self.emitted(which);
         let answer = self.groups.evaluate(which);
@@ -147,12 +173,14 @@ impl GroupsAccumulator for Adapter {
     }
 
     fn state(&mut self, to: EmitTo) -> Result<Vec<ArrayRef>> {
+        let _entered = self.enter()?;
         let which = emit(to);
         self.emitted(which);
         Ok(self.groups.state(which))
     }
 
     fn merge_batch(&mut self, values: &[ArrayRef], groups: &[usize], total: usize) -> Result<()> {
+        let _entered = self.enter()?;
         self.total = total;
         self.groups.merge(values, groups, total);
         Ok(())

@@ -1,6 +1,7 @@
 //! The engine: text in, answer out.
 
 use std::future::Future;
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
@@ -10,16 +11,17 @@ use kql::eval::Runtime;
 use kql::plan::{Field, Rel};
 use kql::syntax::codes::is_tolerated;
 use model::{
-    Answer, AnswerTable, Clock, Column, Diagnostic, DiagnosticKind, ExternalData, Limits, Query, QueryEngine, QueryError, QueryStats, Span,
+    Answer, AnswerTable, Clock, Column, Diagnostic, DiagnosticKind, ExternalData, Query, QueryEngine, QueryError, QueryStats, Span,
     TableName, Timestamp, Type,
 };
 use tokio::runtime;
 
+use crate::config::QueryConfig;
 use crate::files::FileTable;
 use crate::prepare::prepare;
 use crate::run::{Run, Store, size_of_rows};
 use crate::schema::Names;
-use crate::session::{Options, Sessions};
+use crate::session::{Options, Sessions, Temporary};
 
 /// Binding recurses over the query, lowering and planning over the plan; all have limits, and this is room for them.
 const STACK: usize = 32 << 20;
@@ -34,7 +36,20 @@ pub struct Engine {
     files: Arc<Vec<FileTable>>,
     outside: Option<Arc<dyn ExternalData>>,
     clock: Arc<dyn Clock>,
+    config: QueryConfig,
+    options: Options,
+    /// Removed with the engine, whatever of its queries is still on its way out.
+    temporary: Temporary,
     runtime: Option<runtime::Runtime>,
+}
+
+/// What all queries of an engine hold at this moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// Queries of which something still runs or holds memory.
+    pub queries: usize,
+    /// Bytes on disk for what memory cannot hold.
+    pub disk: u64,
 }
 
 /// Why an engine could not be made.
@@ -42,6 +57,8 @@ pub struct Engine {
 pub enum EngineError {
     #[error("cannot start the threads of the engine")]
     Threads(#[source] std::io::Error),
+    #[error("cannot make a folder for what memory cannot hold")]
+    Folder(#[source] std::io::Error),
     #[error("cannot set up the engine")]
     Session(#[source] datafusion::error::DataFusionError),
 }
@@ -56,8 +73,10 @@ impl Engine {
             .enable_all()
             .build()
             .map_err(EngineError::Threads)?;
-        let sessions = Arc::new(Sessions::new(options).map_err(EngineError::Session)?);
-        Ok(Self { sessions, store, files: Arc::default(), outside: None, clock, runtime: Some(runtime) })
+        let config = QueryConfig::default();
+        let temporary = Temporary::begin(None).map_err(EngineError::Folder)?;
+        let sessions = Arc::new(Sessions::new(options, temporary.path(), config.disk.0).map_err(EngineError::Session)?);
+        Ok(Self { sessions, store, files: Arc::default(), outside: None, clock, config, options, temporary, runtime: Some(runtime) })
     }
 
     /// Tables that every query sees, such as files given on the command line.
@@ -72,6 +91,21 @@ impl Engine {
         self
     }
 
+    /// Other limits than the default ones, and a folder, for this engine alone, for what memory cannot hold; without one it is among the
+    /// system's temporary ones.
+    pub fn with_config(mut self, config: QueryConfig, folder: Option<&Path>) -> Result<Self, EngineError> {
+        if folder.is_some() {
+            self.temporary = Temporary::begin(folder).map_err(EngineError::Folder)?;
+        }
+        self.sessions = Arc::new(Sessions::new(self.options, self.temporary.path(), config.disk.0).map_err(EngineError::Session)?);
+        self.config = config;
+        Ok(self)
+    }
+
+    pub fn load(&self) -> Load {
+        Load { queries: self.sessions.alive(), disk: self.sessions.on_disk() }
+    }
+
     fn handle(&self) -> Result<runtime::Handle, QueryError> {
         self.runtime
             .as_ref()
@@ -81,16 +115,26 @@ impl Engine {
 
     fn begin(&self, query: &Query) -> Result<Arc<Run>, QueryError> {
         let runtime = Runtime { now: query.scope.now.unwrap_or_else(|| self.clock.now()) };
-        let (scope, limits) = (query.scope.clone(), query.limits.clone());
-        Ok(Arc::new(Run::new(self.sessions.clone(), self.store.clone(), self.files.clone(), self.outside.clone(), runtime, scope, limits)?))
+        let (scope, limits) = (query.scope.clone(), self.config.settle(&query.limits));
+        let (sessions, store, files, outside) = (self.sessions.clone(), self.store.clone(), self.files.clone(), self.outside.clone());
+        Ok(Arc::new(Run::new(sessions, store, files, outside, runtime, scope, limits, self.config.disk)?))
     }
 
     /// Parses and binds on a thread that may block and has stack to spare.
     async fn bind(&self, run: &Arc<Run>, kql: &str, check: bool) -> Result<Bound, QueryError> {
         let handle = self.handle()?;
         let names = Names { run: run.clone(), handle: (!check).then(|| handle.clone()) };
-        let (text, now) = (kql.to_owned(), run.runtime.now);
-        joined(handle.spawn_blocking(move || bind(&kql::syntax::parse(&text), &names, now)).await)
+        let (text, now, watch) = (kql.to_owned(), run.runtime.now, run.watch.clone());
+        let bound = joined(
+            handle
+                .spawn_blocking(move || {
+                    let _entered = watch.enter();
+                    bind(&kql::syntax::parse(&text), &names, now)
+                })
+                .await,
+        )?;
+        // What the binder wanted to run and could not is told as what it is, not as a mistake in the text.
+        run.failure().map_or(Ok(bound), Err)
     }
 }
 
@@ -124,6 +168,15 @@ impl<T> Drop for Aborting<T> {
     }
 }
 
+/// Ends the query when nobody waits for it any more, whatever it is doing.
+struct Stopping(Arc<Run>);
+
+impl Drop for Stopping {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
 async fn on<T: Send + 'static>(
     handle: &runtime::Handle,
     task: impl Future<Output = Result<T, QueryError>> + Send + 'static,
@@ -136,7 +189,8 @@ async fn on<T: Send + 'static>(
 type Table = (Vec<Column>, Vec<RecordBatch>);
 
 /// Runs relations one after the other; the limits hold for all of them together, and what comes behind one that was cut is left out.
-async fn collect(run: &Run, limits: &Limits, relations: impl Iterator<Item = Rel>) -> Result<(Vec<Table>, Option<QueryError>), QueryError> {
+async fn collect(run: &Run, relations: impl Iterator<Item = Rel>) -> Result<(Vec<Table>, Option<QueryError>), QueryError> {
+    let limits = run.limits;
     let (mut rows, mut bytes) = (limits.rows, usize::try_from(limits.bytes.0).unwrap_or(usize::MAX));
     let mut tables = Vec::new();
     let mut partial = None;
@@ -145,7 +199,7 @@ async fn collect(run: &Run, limits: &Limits, relations: impl Iterator<Item = Rel
         let columns: Vec<Column> = fields.iter().map(|field| Column::new(field.name.to_string(), field.ty)).collect();
         let mut batches = Vec::new();
         if partial.is_none() {
-            (batches, partial) = run.collect_within(&rel, &fields, rows, bytes).await?;
+            (batches, partial) = run.answer(&rel, &fields, rows, bytes).await?;
             if matches!(partial, Some(QueryError::Rows(_))) {
                 partial = Some(QueryError::Rows(limits.rows));
             }
@@ -171,6 +225,7 @@ impl QueryEngine for Engine {
     async fn query(&self, query: Query) -> Result<Answer, QueryError> {
         let started = self.clock.monotonic();
         let run = self.begin(&query)?;
+        let _stopping = Stopping(run.clone());
         let handle = self.handle()?;
         let work = async {
             let bound = self.bind(&run, &query.kql, false).await?;
@@ -179,10 +234,10 @@ impl QueryEngine for Engine {
             let (render, name) = (plan.render.clone(), plan.name.clone());
             let names: Vec<String> = plan.more.iter().map(|(name, _)| name.clone()).collect();
             let task = {
-                let (run, limits) = (run.clone(), query.limits.clone());
+                let run = run.clone();
                 async move {
                     let (root, more) = prepare(&run, plan).await?;
-                    collect(&run, &limits, std::iter::once(root).chain(more)).await
+                    collect(&run, std::iter::once(root).chain(more)).await
                 }
             };
             let (tables, partial) = on(&handle, task).await?;
@@ -194,7 +249,7 @@ impl QueryEngine for Engine {
         let mut answer = tokio::select! {
             biased;
             () = query.cancel.cancelled() => return Err(QueryError::Cancelled),
-            () = self.clock.sleep(query.limits.time) => return Err(QueryError::Time(query.limits.time)),
+            () = self.clock.sleep(run.limits.time) => return Err(QueryError::Time(run.limits.time)),
             answer = work => answer?,
         };
         let elapsed = self.clock.monotonic().saturating_sub(started);
@@ -203,7 +258,7 @@ impl QueryEngine for Engine {
             elapsed: Span((elapsed.as_nanos() / 100) as i64),
             rows_scanned: scanned.rows,
             bytes_scanned: scanned.bytes,
-            peak_memory: run.session.runtime_env().memory_pool.reserved() as u64,
+            peak_memory: run.peak_memory() as u64,
         };
         Ok(answer)
     }

@@ -10,6 +10,7 @@ use arrow::record_batch::RecordBatch;
 use kql::eval::{EvalError, Runtime};
 use kql::ops::{OpState, TableOp};
 use kql::plan::{Expr, Field, Rel};
+use kql::watch;
 use model::QueryError;
 
 use crate::interpret::Body;
@@ -17,6 +18,8 @@ use crate::lower::Tables;
 use crate::together::{Held, together};
 use crate::unique::{Keys, arrow_error};
 
+/// Rows after which a loop looks up.
+const SOME: usize = 16 << 10;
 /// Rows that are handed on at a time.
 const BATCH: usize = 8192;
 
@@ -92,6 +95,7 @@ impl OpState for Collect {
             let mut answers = Vec::new();
             let mut rows = 0;
             for group in groups(&mut self.keys, &whole)? {
+                watch::check()?;
                 let answer = self.body.run(&group)?;
                 rows += answer.num_rows();
                 answers.push(answer);
@@ -108,6 +112,11 @@ impl OpState for Collect {
     fn size(&self) -> usize {
         self.held.bytes()
     }
+
+    fn peak(&self) -> usize {
+        // Laid together; and groups that do not lie together are copied.
+        2 * self.size()
+    }
 }
 
 /// The rows of each group. Groups that lie together, as those of `mv-apply` do, are slices.
@@ -119,6 +128,9 @@ pub(crate) fn groups(keys: &mut Keys, whole: &RecordBatch) -> Result<Vec<RecordB
     let mut index: HashMap<arrow::row::Row<'_>, usize> = HashMap::new();
     let mut members: Vec<Vec<u32>> = Vec::new();
     for (at, row) in rows.iter().enumerate() {
+        if at % SOME == 0 {
+            watch::check()?;
+        }
         let group = *index.entry(row).or_insert_with(|| {
             members.push(Vec::new());
             members.len() - 1

@@ -14,7 +14,7 @@ use kql::plan::{AggregateCall, Expr, Field};
 use model::Type;
 
 use crate::expr::constant;
-use crate::unique::{Keys, arrow_error};
+use crate::unique::{ALLOCATED, Keys, arrow_error};
 use crate::values::schema_of;
 
 #[derive(Clone, Debug)]
@@ -102,6 +102,7 @@ impl Grouping {
     }
 
     pub(crate) fn push(&self, state: &mut Grouped, batch: &RecordBatch) -> Result<(), EvalError> {
+        kql::watch::check()?;
         let members: Vec<usize> = if self.keys.is_empty() {
             vec![0; batch.num_rows()]
         } else {
@@ -152,7 +153,7 @@ impl Grouped {
         if let Some(&group) = self.index.get(&row) {
             return group;
         }
-        self.bytes += 2 * (row.row().data().len() + size_of::<OwnedRow>());
+        self.bytes += 2 * (row.row().data().len() + ALLOCATED + size_of::<OwnedRow>());
         let group = self.firsts.len();
         self.firsts.push(row.clone());
         self.index.insert(row, group);
@@ -182,5 +183,10 @@ impl OpState for Running {
 
     fn size(&self) -> usize {
         self.state.size()
+    }
+
+    fn peak(&self) -> usize {
+        // The answers are made while the states are still there.
+        2 * self.state.size()
     }
 }

@@ -14,6 +14,7 @@ use kql::Value;
 use kql::eval::{EvalError, Evaluator, Runtime};
 use kql::ops::TableOp;
 use kql::plan::{Expr, ExprKind, Field, JoinKind, OrderKey, Rel, RelOp};
+use kql::watch;
 use model::{QueryError, Type};
 
 use crate::expr::constant;
@@ -220,6 +221,9 @@ impl Compiler<'_> {
     }
 }
 
+/// Bytes of a pair of rows that match, and of its indices.
+const PAIR: usize = 24;
+
 /// A range inside a group's body is made whole; a longer one is cut here, far beyond what a body can use.
 const MAX_RANGE: usize = 1_000_000;
 
@@ -229,6 +233,7 @@ fn empty(ty: Type) -> Value {
 
 impl Node {
     fn run(&self, group: &RecordBatch) -> Ran {
+        watch::check()?;
         match self {
             Node::Group => Ok(group.clone()),
             Node::Rows(rows) => Ok(rows.clone()),
@@ -347,6 +352,11 @@ fn join(
     let mut pairs: Vec<(Option<u32>, Option<u32>)> = Vec::new();
     let mut matched_right = vec![false; right.num_rows()];
     for (at, row) in lefts.iter().enumerate() {
+        watch::check()?;
+        // The pairs, their indices and the rows that they become.
+        if pairs.len().saturating_mul(PAIR + 16 * fields.len()) > watch::memory() {
+            return Err(EvalError::Memory("join"));
+        }
         let at = at as u32;
         let found: &[u32] = index.get(row).map_or(&[], Vec::as_slice);
         for &other in found {

@@ -6,12 +6,13 @@
 //! | prepare | subqueries run and become constants; what is used twice is run once | `prepare` |
 //! | lower | typed plan → DataFusion's logical plan, operators of ours as nodes | `lower`, `expr`, `node`, `order` |
 //! | read | tables in files, with what is filtered, computed and grouped right over them | `direct` |
-//! | plan, run | DataFusion, with few rules and a memory limit | `session`, `run` |
+//! | plan, run | DataFusion, with few rules, a memory limit and a folder for what exceeds it | `session`, `memory`, `run` |
 //!
 //! Invariants: no SQL; no DataFusion type leaves this crate; whatever the optimizer does, whatever the size of batches and the number of
 //! partitions, a query answers the same.
 
 mod aggregate;
+mod config;
 mod direct;
 mod engine;
 mod expr;
@@ -23,7 +24,9 @@ mod grouping;
 mod internal;
 mod interpret;
 mod lower;
+mod memory;
 mod node;
+mod number;
 mod order;
 mod prepare;
 mod range;
@@ -38,7 +41,8 @@ mod unique;
 mod values;
 mod window;
 
-pub use engine::{Engine, EngineError, SystemClock};
+pub use config::QueryConfig;
+pub use engine::{Engine, EngineError, Load, SystemClock};
 pub use files::{FileError, FileFormat, FileTable, Input, Progress, open, open_all, table_name};
 pub use folders::Folders;
 pub use run::Store;

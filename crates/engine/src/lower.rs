@@ -30,6 +30,7 @@ use crate::group::GroupOp;
 use crate::grouping::SummarizeOp;
 use crate::internal::{real_rank, text};
 use crate::node::OpNode;
+use crate::number::NumberOp;
 use crate::order::KeepOrder;
 use crate::range::RangeTable;
 use crate::sorting::SortOp;
@@ -45,6 +46,9 @@ pub(crate) trait Tables {
     /// A table whose rows are in memory: columns are named by the ids of the fields asked for.
     fn source(&self, table: &TableRef, fields: &[Field], columns: &[String]) -> Result<Arc<dyn TableProvider>, QueryError>;
 
+    /// Whether the table is known to have no rows.
+    fn is_empty(&self, table: &TableRef) -> bool;
+
     /// The rows, where they are in memory.
     fn rows(&self, table: &TableRef, fields: &[Field], columns: &[String]) -> Result<Option<RecordBatch>, QueryError>;
 }
@@ -52,9 +56,21 @@ pub(crate) trait Tables {
 pub(crate) struct Lowering<'a> {
     pub tables: &'a dyn Tables,
     pub runtime: Runtime,
+    /// With operators that hold little and go on on disk: slower, and needed only where memory is short. Where the order of rows within a
+    /// group counts, rows are then sorted by group first, so that no state of a group is ever put on disk: the states would come back in any
+    /// order.
+    pub frugal: bool,
     /// How many columns have been made up.
     temporaries: u32,
+    /// How many projections have been made.
+    projections: u32,
 }
+
+/// Projections between two cuts of a chain.
+const CUT: u32 = 24;
+
+/// Ids of columns of places count down from here; a plan's own count up from 0, those of window steps down from the last one.
+const PLACES: u32 = u32::MAX / 2;
 
 type Lowered = Result<LogicalPlan, QueryError>;
 
@@ -65,7 +81,7 @@ pub(crate) fn broken(why: DataFusionError) -> QueryError {
 
 impl<'a> Lowering<'a> {
     pub(crate) fn new(tables: &'a dyn Tables, runtime: Runtime) -> Self {
-        Self { tables, runtime, temporaries: 0 }
+        Self { tables, runtime, frugal: false, temporaries: 0, projections: 0 }
     }
 
     /// The whole of `rel`: exactly `fields` of it, in order, and its rows in the order it promises. Strings are not null.
@@ -82,7 +98,9 @@ impl<'a> Lowering<'a> {
     pub(crate) fn lower(&mut self, rel: &Rel, ordered: bool) -> Lowered {
         let tables = self.tables;
         let find = |table: &TableRef, fields: &[Field], columns: &[String]| tables.readable(table, fields, columns);
-        if let Some(provider) = direct::plan(rel, &self.runtime, &find)? {
+        if (!self.frugal || is_plain(rel))
+            && let Some(provider) = direct::plan(rel, &self.runtime, &find)?
+        {
             return scan("direct", provider);
         }
         match &rel.op {
@@ -101,7 +119,11 @@ impl<'a> Lowering<'a> {
                 Ok(LogicalPlan::Filter(Filter::try_new(condition, Arc::new(input)).map_err(broken)?))
             }
             RelOp::Project { input, exprs } => {
-                let input = self.lower(input, ordered)?;
+                let mut input = self.lower(input, ordered)?;
+                self.projections += 1;
+                if self.projections.is_multiple_of(CUT) {
+                    input = KeepOrder::plan(input, Vec::new());
+                }
                 let exprs = exprs.iter().zip(&rel.fields).map(|(source, field)| Ok(named(expr(source, &self.runtime)?, field.id)));
                 project(input, exprs.collect::<Result<_, QueryError>>()?)
             }
@@ -114,6 +136,7 @@ impl<'a> Lowering<'a> {
             RelOp::Join { kind, left, right, on } => self.join(rel, *kind, left, right, on),
             RelOp::Union { inputs, columns } => self.union(rel, inputs, columns, ordered),
             RelOp::Sort { input, .. } if !ordered => self.lower(input, false),
+            RelOp::Sort { input, keys } if self.frugal => self.sort(input, keys, None),
             RelOp::Sort { input, keys } => self.sort_all(input, keys),
             RelOp::Take { input, count } => self.take(input, count),
             RelOp::Window { input, exprs } => {
@@ -151,7 +174,17 @@ impl<'a> Lowering<'a> {
     /// Keys and arguments are computed below the aggregation, so that it sees columns and constants only.
     fn aggregate(&mut self, rel: &Rel, input: &Rel, keys: &[KqlExpr], aggregates: &[AggregateCall]) -> Lowered {
         let ordered = aggregates.iter().any(|call| reads_order(call.function.name));
-        let lowered = self.lower(input, ordered)?;
+        let promised = promises(input);
+        let mut lowered = self.lower(input, ordered)?;
+        let sorted = self.frugal && promised && ordered && !keys.is_empty();
+        let place = ColumnId(PLACES - self.temporaries);
+        if sorted {
+            self.temporaries += 1;
+            let number = Field { id: place, name: "".into(), ty: Type::Long };
+            let outputs = input.fields.iter().cloned().chain([number]).collect();
+            let op: Arc<dyn TableOp> = Arc::new(NumberOp { place });
+            lowered = OpNode::plan(op, self.runtime, vec![lowered], vec![input.fields.clone()], outputs).map_err(broken)?;
+        }
         let (key_fields, call_fields) = rel.fields.split_at(keys.len().min(rel.fields.len()));
         let mut computed: Vec<Expr> = Vec::new();
         for (key, field) in keys.iter().zip(key_fields) {
@@ -184,11 +217,27 @@ impl<'a> Lowering<'a> {
                 args.push(lit(1i8));
             }
             calls.push(
-                Expr::AggregateFunction(AggregateFunction::new_udf(self.aggregate_function(call), args, false, None, vec![], None))
-                    .alias(field.id.to_string()),
+                Expr::AggregateFunction(AggregateFunction::new_udf(
+                    self.aggregate_function(call, promised),
+                    args,
+                    false,
+                    None,
+                    vec![],
+                    None,
+                ))
+                .alias(field.id.to_string()),
             );
         }
-        let input = project(lowered, computed)?;
+        if sorted {
+            computed.push(column(place));
+        }
+        let mut input = project(lowered, computed)?;
+        if sorted {
+            let keys = key_fields.iter().map(|field| field.id).chain([place]);
+            let order: Vec<SortExpr> = keys.map(|id| SortExpr { expr: column(id), asc: true, nulls_first: true }).collect();
+            let sort = LogicalPlan::Sort(Sort { expr: order.clone(), input: Arc::new(input), fetch: None });
+            input = KeepOrder::plan(sort, order);
+        }
         let keys: Vec<Expr> = key_fields.iter().map(|field| column(field.id)).collect();
         if keys.is_empty() && calls.is_empty() {
             // `summarize` of nothing by nothing: one empty row.
@@ -197,10 +246,17 @@ impl<'a> Lowering<'a> {
         Ok(LogicalPlan::Aggregate(Aggregate::try_new(Arc::new(input), keys, calls).map_err(broken)?))
     }
 
-    fn aggregate_function(&self, call: &AggregateCall) -> Arc<AggregateUDF> {
+    /// `promised`: the rows come in an order that the answer must tell of.
+    fn aggregate_function(&self, call: &AggregateCall, promised: bool) -> Arc<AggregateUDF> {
         let types: Vec<Type> = call.args.iter().map(|arg| arg.ty).collect();
         let constants: Vec<Option<Value>> = call.args.iter().map(|arg| constant(arg, &self.runtime)).collect();
-        Arc::new(crate::aggregate::Call::udf(call.function, types, constants, call.ty))
+        Arc::new(crate::aggregate::Call::udf(
+            call.function,
+            types,
+            constants,
+            call.ty,
+            promised && !self.frugal && reads_order(call.function.name),
+        ))
     }
 
     fn join(&mut self, rel: &Rel, kind: JoinKind, left: &Rel, right: &Rel, on: &[(KqlExpr, KqlExpr)]) -> Lowered {
@@ -287,6 +343,10 @@ impl<'a> Lowering<'a> {
     fn union(&mut self, rel: &Rel, inputs: &[Rel], columns: &[Vec<KqlExpr>], ordered: bool) -> Lowered {
         let mut lowered = Vec::new();
         for (input, exprs) in inputs.iter().zip(columns) {
+            // `union *` and `search` name every table there is, most of which are empty.
+            if self.is_empty(input) {
+                continue;
+            }
             let plan = self.lower(input, ordered)?;
             let exprs = exprs.iter().zip(&rel.fields).map(|(source, field)| {
                 // A constant null says nothing of its type; the field does.
@@ -308,6 +368,18 @@ impl<'a> Lowering<'a> {
                 let schema = DFSchema::try_from(schema_of(&rel.fields).as_ref().clone()).map_err(broken)?;
                 Ok(LogicalPlan::Union(Union { inputs: lowered, schema: Arc::new(schema) }))
             }
+        }
+    }
+
+    /// True where it is plain that there will be no rows.
+    fn is_empty(&self, rel: &Rel) -> bool {
+        match &rel.op {
+            RelOp::Scan { table, .. } => self.tables.is_empty(table),
+            RelOp::Filter { input, .. } | RelOp::Project { input, .. } | RelOp::Sort { input, .. } | RelOp::Take { input, .. } => {
+                self.is_empty(input)
+            }
+            RelOp::Op { op, inputs } if op.per_row() => inputs.len() == 1 && self.is_empty(&inputs[0]),
+            _ => false,
         }
     }
 
@@ -342,7 +414,7 @@ impl<'a> Lowering<'a> {
         Ok(true)
     }
 
-    fn sort(&mut self, input: &Rel, keys: &[OrderKey], fetch: usize) -> Lowered {
+    fn sort(&mut self, input: &Rel, keys: &[OrderKey], fetch: Option<usize>) -> Lowered {
         let lowered = self.lower(input, promises(input))?;
         let mut sources = Vec::new();
         let mut directions = Vec::new();
@@ -369,7 +441,7 @@ impl<'a> Lowering<'a> {
                 order.push(SortExpr { expr: key, asc: ascending, nulls_first });
             }
         }
-        let sorted = LogicalPlan::Sort(Sort { expr: order.clone(), input: Arc::new(lowered), fetch: Some(fetch) });
+        let sorted = LogicalPlan::Sort(Sort { expr: order.clone(), input: Arc::new(lowered), fetch });
         Ok(KeepOrder::plan(sorted, order))
     }
 
@@ -382,13 +454,22 @@ impl<'a> Lowering<'a> {
             if self.is_union_of_files(unsorted)?
                 && let Some(narrowed) = top_of_each(unsorted, keys, count)
             {
-                return self.sort(&narrowed, keys, count);
+                return self.sort(&narrowed, keys, Some(count));
             }
-            return self.sort(unsorted, keys, count);
+            return self.sort(unsorted, keys, Some(count));
         }
         let lowered = self.lower(input, promises(input))?;
         let fetch = i64::try_from(count).unwrap_or(i64::MAX);
         Ok(LogicalPlan::Limit(Limit { skip: None, fetch: Some(Box::new(lit(fetch))), input: Arc::new(lowered) }))
+    }
+}
+
+/// A table with nothing over it but filters and computed columns: nothing that is grouped or sorted while it is read.
+fn is_plain(rel: &Rel) -> bool {
+    match &rel.op {
+        RelOp::Scan { .. } => true,
+        RelOp::Filter { input, .. } | RelOp::Project { input, .. } => is_plain(input),
+        _ => false,
     }
 }
 

@@ -5,7 +5,7 @@
 //! the partitions of its input, any other runs on one partition and sees its rows in the order in which they come.
 
 use std::cmp::Ordering;
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -26,8 +26,10 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, Distribution, Exec
 use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 use futures::{StreamExt, stream};
 use kql::eval::{EvalError, Runtime};
+use kql::ops::held::{Held, compact};
 use kql::ops::{OpState, TableOp};
 use kql::plan::{ColumnId, Field};
+use kql::watch::Watch;
 
 use crate::values::schema_of;
 
@@ -39,6 +41,7 @@ const SLICE: usize = 8192;
 pub(crate) struct OpNode {
     op: Arc<dyn TableOp>,
     runtime: Runtime,
+    watch: Option<Watch>,
     inputs: Vec<LogicalPlan>,
     /// What of each input the operator is shown: those of its fields that the input still has.
     takes: Vec<Vec<Field>>,
@@ -56,7 +59,7 @@ impl OpNode {
         gives: Vec<Field>,
     ) -> Result<LogicalPlan> {
         let schema = Arc::new(DFSchema::try_from(schema_of(&gives).as_ref().clone())?);
-        let node = Self { op, runtime, inputs, takes, gives, schema };
+        let node = Self { op, runtime, watch: Watch::current(), inputs, takes, gives, schema };
         Ok(LogicalPlan::Extension(Extension { node: Arc::new(node) }))
     }
 
@@ -141,7 +144,7 @@ impl UserDefinedLogicalNodeCore for OpNode {
         let gone = |id: ColumnId| self.is_handed_on(id) && !takes.iter().flatten().any(|field| field.id == id);
         let gives: Vec<Field> = self.gives.iter().filter(|field| !gone(field.id)).cloned().collect();
         let schema = Arc::new(DFSchema::try_from(schema_of(&gives).as_ref().clone())?);
-        Ok(Self { op: self.op.clone(), runtime: self.runtime, inputs, takes, gives, schema })
+        Ok(Self { op: self.op.clone(), runtime: self.runtime, watch: self.watch.clone(), inputs, takes, gives, schema })
     }
 
     fn necessary_children_exprs(&self, wanted: &[usize]) -> Option<Vec<Vec<usize>>> {
@@ -179,7 +182,8 @@ impl ExtensionPlanner for OpPlanner {
         _: &datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext,
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
         let Some(node) = node.as_any().downcast_ref::<OpNode>() else { return Ok(None) };
-        Ok(Some(Arc::new(OpExec::new(node.op.clone(), node.runtime, inputs.to_vec(), node.takes.clone(), node.gives.clone()))))
+        let watch = node.watch.clone();
+        Ok(Some(Arc::new(OpExec::new(node.op.clone(), node.runtime, watch, inputs.to_vec(), node.takes.clone(), node.gives.clone()))))
     }
 }
 
@@ -188,6 +192,7 @@ impl ExtensionPlanner for OpPlanner {
 pub(crate) struct OpExec {
     op: Arc<dyn TableOp>,
     runtime: Runtime,
+    watch: Option<Watch>,
     inputs: Vec<Arc<dyn ExecutionPlan>>,
     takes: Vec<Vec<Field>>,
     gives: Vec<Field>,
@@ -195,7 +200,14 @@ pub(crate) struct OpExec {
 }
 
 impl OpExec {
-    fn new(op: Arc<dyn TableOp>, runtime: Runtime, inputs: Vec<Arc<dyn ExecutionPlan>>, takes: Vec<Vec<Field>>, gives: Vec<Field>) -> Self {
+    fn new(
+        op: Arc<dyn TableOp>,
+        runtime: Runtime,
+        watch: Option<Watch>,
+        inputs: Vec<Arc<dyn ExecutionPlan>>,
+        takes: Vec<Vec<Field>>,
+        gives: Vec<Field>,
+    ) -> Self {
         let partitions = match inputs.as_slice() {
             [input] if op.per_row() => input.properties().output_partitioning().partition_count(),
             _ => 1,
@@ -206,7 +218,7 @@ impl OpExec {
             if op.per_row() { EmissionType::Incremental } else { EmissionType::Final },
             Boundedness::Bounded,
         ));
-        Self { op, runtime, inputs, takes, gives, properties }
+        Self { op, runtime, watch, inputs, takes, gives, properties }
     }
 
     fn is_parallel(&self) -> bool {
@@ -252,7 +264,8 @@ impl ExecutionPlan for OpExec {
     }
 
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(Self::new(self.op.clone(), self.runtime, children, self.takes.clone(), self.gives.clone())))
+        let watch = self.watch.clone();
+        Ok(Arc::new(Self::new(self.op.clone(), self.runtime, watch, children, self.takes.clone(), self.gives.clone())))
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
@@ -262,11 +275,26 @@ impl ExecutionPlan for OpExec {
         let state = self.op.start(&self.takes, &self.gives, &self.runtime).map_err(run_error)?;
         // The last input first: an operator of two inputs builds from the second and streams the first.
         let inputs = self.inputs.iter().enumerate().rev();
-        let streams = inputs.map(|(index, input)| Ok((index, input.execute(partition, context.clone())?))).collect::<Result<Vec<_>>>()?;
+        let streams =
+            inputs.map(|(index, input)| Ok((index, input.execute(partition, context.clone())?))).collect::<Result<VecDeque<_>>>()?;
         let reservation = MemoryConsumer::new(self.op.name()).register(context.memory_pool());
         let schema = self.schema();
-        let running =
-            Running { state, streams, reservation, out: Vec::new(), schema: schema.clone(), finished: false, name: self.op.name() };
+        let running = Running {
+            state,
+            streams,
+            input: None,
+            step: if self.op.multiplies() { 1 } else { usize::MAX },
+            multiplies: self.op.multiplies(),
+            reservation,
+            watch: self.watch.clone(),
+            out: VecDeque::new(),
+            handed: 0,
+            made: 0,
+            schema: schema.clone(),
+            finishing: false,
+            finished: false,
+            name: self.op.name(),
+        };
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream::try_unfold(running, Running::next))))
     }
 }
@@ -274,11 +302,21 @@ impl ExecutionPlan for OpExec {
 struct Running {
     state: Box<dyn OpState>,
     /// In the order in which they are read.
-    streams: Vec<(usize, SendableRecordBatchStream)>,
+    streams: VecDeque<(usize, SendableRecordBatchStream)>,
+    /// What has been read and not yet been given to the operator: of which input, the rows, and how many of them it has had.
+    input: Option<(usize, RecordBatch, usize)>,
+    /// How many rows the operator is given at a time.
+    step: usize,
+    multiplies: bool,
     reservation: MemoryReservation,
-    /// Batches to hand on, the next one last.
-    out: Vec<RecordBatch>,
+    watch: Option<Watch>,
+    /// Batches to hand on, and how many rows of the first have been.
+    out: VecDeque<RecordBatch>,
+    handed: usize,
+    /// Bytes of `out`.
+    made: usize,
     schema: SchemaRef,
+    finishing: bool,
     finished: bool,
     name: &'static str,
 }
@@ -286,43 +324,122 @@ struct Running {
 impl Running {
     async fn next(mut self) -> Result<Option<(RecordBatch, Self)>> {
         loop {
-            if let Some(batch) = self.out.pop() {
+            if let Some(batch) = self.hand_on()? {
                 return Ok(Some((batch, self)));
             }
             if self.finished {
                 return Ok(None);
             }
-            let mut made = Vec::new();
-            match self.streams.first_mut() {
-                Some((index, stream)) => match stream.next().await {
-                    Some(batch) => self.state.push(*index, &batch?, &mut made).map_err(run_error)?,
+            if self.input.is_none() {
+                match self.streams.front_mut() {
+                    Some((index, stream)) => match stream.next().await {
+                        Some(batch) => self.input = Some((*index, batch?, 0)),
+                        None => {
+                            self.streams.pop_front();
+                            continue;
+                        }
+                    },
                     None => {
-                        self.streams.remove(0);
+                        self.finish()?;
+                        if !self.finished && self.out.is_empty() {
+                            // Long work without an answer yet: whoever wants to stop it can do so here.
+                            tokio::task::yield_now().await;
+                        }
                         continue;
-                    }
-                },
-                None => {
-                    self.finished = self.state.finish_some(&mut made).map_err(run_error)?;
-                    if !self.finished && made.is_empty() {
-                        // Long work without an answer yet: whoever wants to stop it can do so here.
-                        tokio::task::yield_now().await;
                     }
                 }
             }
-            self.reservation.try_resize(self.state.size())?;
-            for batch in made.iter().rev() {
-                self.hand_on(batch)?;
-            }
+            self.push()?;
         }
     }
 
-    fn hand_on(&mut self, batch: &RecordBatch) -> Result<()> {
-        let batch = conform(batch, &self.schema, self.name)?;
-        let starts: Vec<usize> = (0..batch.num_rows()).step_by(SLICE).collect();
-        for &start in starts.iter().rev() {
-            self.out.push(batch.slice(start, SLICE.min(batch.num_rows() - start)));
+    /// Gives the operator the next rows.
+    fn push(&mut self) -> Result<()> {
+        let Some((index, batch, had)) = self.input.take() else { return Ok(()) };
+        let rows = self.step.min(batch.num_rows() - had);
+        let part = if rows == batch.num_rows() { batch.clone() } else { batch.slice(had, rows) };
+        let mut made = Vec::new();
+        self.watched(|state| state.push(index, &part, &mut made))?;
+        if had + rows < batch.num_rows() {
+            self.input = Some((index, batch, had + rows));
         }
+        if self.multiplies {
+            let made: usize = made.iter().map(RecordBatch::num_rows).sum();
+            self.step = if made > 4 * SLICE { (rows * SLICE / made).max(1) } else { self.step.saturating_mul(4).min(SLICE) };
+        }
+        self.take(made)?;
+        Ok(self.reservation.try_resize(self.state.size() + self.made)?)
+    }
+
+    /// Tells the operator that there are no more rows; again, until it has given all it has.
+    fn finish(&mut self) -> Result<()> {
+        if !self.finishing {
+            self.finishing = true;
+            self.reservation.try_resize(self.state.peak())?;
+        }
+        let (mut made, mut last) = (Vec::new(), true);
+        self.watched(|state| {
+            last = state.finish_some(&mut made)?;
+            Ok(())
+        })?;
+        self.finished = last;
+        self.take(made)?;
+        self.reservation.try_resize(self.state.size() + self.made)
+    }
+
+    fn watched(&mut self, work: impl FnOnce(&mut dyn OpState) -> Result<(), EvalError>) -> Result<()> {
+        let entered = match &self.watch {
+            None => None,
+            Some(watch) => {
+                watch.check().map_err(run_error)?;
+                Some(watch.enter())
+            }
+        };
+        let done = work(self.state.as_mut()).map_err(run_error);
+        drop(entered);
+        done
+    }
+
+    fn take(&mut self, made: Vec<RecordBatch>) -> Result<()> {
+        let mut held = Held::default();
+        for batch in made {
+            let batch = conform(&batch, &self.schema, self.name)?;
+            held.add(&batch);
+            if batch.num_rows() > 0 {
+                self.out.push_back(batch);
+            }
+        }
+        self.made += held.bytes();
         Ok(())
+    }
+
+    /// The next batch, of a size that suits whoever comes next. Of a larger one each part is copied: slices would hold the whole, and whoever
+    /// counts what a slice holds counts the whole once a slice.
+    fn hand_on(&mut self) -> Result<Option<RecordBatch>> {
+        let Some(first) = self.out.front() else { return Ok(None) };
+        let rows = first.num_rows();
+        if rows <= SLICE {
+            let batch = self.out.pop_front();
+            self.handed_on();
+            return Ok(batch);
+        }
+        let count = SLICE.min(rows - self.handed);
+        let part = compact(&first.slice(self.handed, count))?;
+        self.handed += count;
+        if self.handed == rows {
+            self.out.pop_front();
+            self.handed = 0;
+            self.handed_on();
+        }
+        Ok(Some(part))
+    }
+
+    /// Forgets what has all been handed on.
+    fn handed_on(&mut self) {
+        if self.out.is_empty() && self.made > 0 {
+            self.made = 0;
+            self.reservation.resize(self.state.size());
+        }
     }
 }
 

@@ -2,6 +2,9 @@
 //!
 //! DataFusion deletes a sort that no operator above asks for; KQL's `sort` is a promise to whatever follows (`take`, windows,
 //! `make_list`, the answer). So a sort that matters gets a node above it that does nothing but ask for its order.
+//!
+//! A node that asks for no order cuts a long chain of projections: DataFusion works out the statistics of each node anew from the bottom, for
+//! every node, and of this one nothing is known.
 
 use std::fmt;
 use std::sync::Arc;
@@ -93,10 +96,7 @@ impl ExtensionPlanner for KeepOrderPlanner {
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
         let (Some(node), [input]) = (node.as_any().downcast_ref::<KeepOrder>(), inputs) else { return Ok(None) };
         let order = create_physical_sort_exprs(&node.order, node.input.schema(), session.execution_props(), context)?;
-        Ok(Some(match LexOrdering::new(order) {
-            Some(order) => Arc::new(KeepOrderExec { input: input.clone(), order }),
-            None => input.clone(),
-        }))
+        Ok(Some(Arc::new(KeepOrderExec { input: input.clone(), order: LexOrdering::new(order) })))
     }
 }
 
@@ -104,12 +104,15 @@ impl ExtensionPlanner for KeepOrderPlanner {
 #[derive(Debug)]
 struct KeepOrderExec {
     input: Arc<dyn ExecutionPlan>,
-    order: LexOrdering,
+    order: Option<LexOrdering>,
 }
 
 impl DisplayAs for KeepOrderExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "KeepOrderExec: {}", self.order)
+        match &self.order {
+            Some(order) => write!(f, "KeepOrderExec: {order}"),
+            None => write!(f, "KeepOrderExec"),
+        }
     }
 }
 
@@ -123,11 +126,11 @@ impl ExecutionPlan for KeepOrderExec {
     }
 
     fn required_input_distribution(&self) -> Vec<Distribution> {
-        vec![Distribution::SinglePartition]
+        vec![if self.order.is_some() { Distribution::SinglePartition } else { Distribution::UnspecifiedDistribution }]
     }
 
     fn required_input_ordering(&self) -> Vec<Option<OrderingRequirements>> {
-        vec![Some(OrderingRequirements::from(self.order.clone()))]
+        vec![self.order.clone().map(OrderingRequirements::from)]
     }
 
     fn maintains_input_order(&self) -> Vec<bool> {
@@ -143,7 +146,7 @@ impl ExecutionPlan for KeepOrderExec {
     }
 
     fn apply_expressions(&self, f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>) -> Result<TreeNodeRecursion> {
-        for key in self.order.iter() {
+        for key in self.order.iter().flat_map(|order| order.iter()) {
             if f(&key.expr)? == TreeNodeRecursion::Stop {
                 return Ok(TreeNodeRecursion::Stop);
             }

@@ -25,7 +25,7 @@ pub(crate) async fn prepare(run: &Run, plan: Plan) -> Result<(Rel, Vec<Rel>), Qu
     let mut preparing = Preparing { run, uses, shared: HashMap::new(), subqueries: Vec::new() };
     for subquery in plan.subqueries {
         let rel = preparing.rel(subquery.rel).await?;
-        let (batches, _) = run.collect(&rel).await?;
+        let batches = run.collect(&rel, if subquery.kind == SubqueryKind::Scalar { 1 } else { usize::MAX }).await?;
         preparing.subqueries.push(answer(&batches, &rel.fields, subquery.kind, subquery.ty));
     }
     let root = preparing.rel(plan.root).await?;

@@ -3,19 +3,25 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use arrow::array::{Array, AsArray};
 use arrow::record_batch::RecordBatch;
 use datafusion::catalog::TableProvider;
 use datafusion::common::DataFusionError;
 use datafusion::execution::SessionState;
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
+use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::{ExecutionPlan, metrics::MetricValue};
 use futures::StreamExt;
 use kql::bind::External;
 use kql::eval::{EvalError, Runtime};
+pub(crate) use kql::ops::held::size_of_rows;
+use kql::ops::held::{Held, compacted};
 use kql::plan::{Field, Rel, TableRef};
-use model::{Catalog, ExternalData, InlineTable, Limits, QueryError, Scope, TableName};
+use kql::watch::Watch;
+use model::{ByteSize, Catalog, ExternalData, InlineTable, QueryError, Scope, TableName};
+use tokio_util::sync::CancellationToken;
 use workspace::{Snapshot, Snapshots};
 
+use crate::config::Settled;
 use crate::direct::{ParquetFile, Parts, Readable, ScanColumn};
 use crate::files::FileTable;
 use crate::lower::{Lowering, Tables, broken};
@@ -35,7 +41,13 @@ pub(crate) struct Run {
     pub session: SessionState,
     pub runtime: Runtime,
     pub scope: Scope,
-    pub limits: Limits,
+    pub limits: Settled,
+    /// The limit of all queries together.
+    pub disk: ByteSize,
+    /// Tells the query's own loops to end.
+    pub watch: Watch,
+    /// Tells those who wait for the query to stop waiting.
+    pub stop: CancellationToken,
     pub store: Option<Store>,
     /// Tables that exist besides those of the workspace and the scope.
     pub files: Arc<Vec<FileTable>>,
@@ -47,13 +59,41 @@ pub(crate) struct Run {
 #[derive(Default)]
 struct State {
     /// Relations run before the rest, with their fields.
-    computed: Vec<(Vec<Field>, Vec<RecordBatch>)>,
+    computed: Vec<Kept>,
+    /// Why something that the binder wanted to run gave no rows, when it was a limit or a defect.
+    failure: Option<QueryError>,
     /// Each table is read at one moment, however often the query names it.
     snapshots: HashMap<String, Arc<Snapshot>>,
     /// What was read from outside: once, however often the query names it.
     external: HashMap<External, u32>,
     read: BTreeSet<TableName>,
     scanned: Scanned,
+}
+
+struct Kept {
+    fields: Vec<Field>,
+    rows: Vec<RecordBatch>,
+    /// Memory of the rows, as long as the query lives.
+    _memory: MemoryReservation,
+}
+
+/// Batches in memory that belong to the query, charged to it.
+struct Rows {
+    batches: Vec<RecordBatch>,
+    memory: MemoryReservation,
+}
+
+/// Why an attempt gave nothing.
+enum Failed {
+    With(QueryError),
+    /// States of groups went to disk that must come back in their order, see [`reordered`].
+    Reordered,
+}
+
+impl From<QueryError> for Failed {
+    fn from(why: QueryError) -> Self {
+        Failed::With(why)
+    }
 }
 
 /// What was read.
@@ -71,12 +111,34 @@ impl Run {
         outside: Option<Arc<dyn ExternalData>>,
         runtime: Runtime,
         scope: Scope,
-        limits: Limits,
+        limits: Settled,
+        disk: ByteSize,
     ) -> Result<Self, QueryError> {
         let memory = usize::try_from(limits.memory.0).unwrap_or(usize::MAX);
         let session = sessions.session(memory).map_err(broken)?;
         let store = if scope.inline_only { None } else { store };
-        Ok(Self { sessions, session, runtime, scope, limits, store, files, outside, state: Mutex::default() })
+        let (watch, stop) = (Watch::new(memory), CancellationToken::new());
+        Ok(Self { sessions, session, runtime, scope, limits, disk, watch, stop, store, files, outside, state: Mutex::default() })
+    }
+
+    /// Ends the query, wherever it is.
+    pub(crate) fn stop(&self) {
+        self.watch.stop();
+        self.stop.cancel();
+    }
+
+    /// Something that the binder asked for could not be run.
+    pub(crate) fn fail(&self, why: QueryError) {
+        self.state().failure.get_or_insert(why);
+    }
+
+    pub(crate) fn failure(&self) -> Option<QueryError> {
+        self.state().failure.clone()
+    }
+
+    /// The most memory that the query ever held.
+    pub(crate) fn peak_memory(&self) -> usize {
+        Sessions::pool(&self.session).map_or(0, |pool| pool.peak())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -129,31 +191,78 @@ impl Run {
         state.snapshots.get(name).cloned()
     }
 
-    /// Runs a prepared relation to its end. The second is true when rows are missing because a limit of the answer was met.
-    pub(crate) async fn collect(&self, rel: &Rel) -> Result<(Vec<RecordBatch>, Option<QueryError>), QueryError> {
-        self.collect_within(rel, &rel.fields, usize::MAX, usize::MAX).await
+    /// Runs a prepared relation to its end, or to the first `rows` rows.
+    pub(crate) async fn collect(&self, rel: &Rel, rows: usize) -> Result<Vec<RecordBatch>, QueryError> {
+        Ok(self.collect_within(rel, &rel.fields, rows, usize::MAX).await?.0.batches)
     }
 
-    pub(crate) async fn collect_within(
+    /// At most `rows` rows and `bytes` bytes of an answer: `fields` of a prepared relation, and why rows are missing when a limit was met.
+    pub(crate) async fn answer(
         &self,
         rel: &Rel,
         fields: &[Field],
         rows: usize,
         bytes: usize,
     ) -> Result<(Vec<RecordBatch>, Option<QueryError>), QueryError> {
-        let plan = Lowering::new(self, self.runtime).answer(rel, fields)?;
+        let (rows, stopped) = self.collect_within(rel, fields, rows, bytes).await?;
+        Ok((rows.batches, stopped))
+    }
+
+    async fn collect_within(
+        &self,
+        rel: &Rel,
+        fields: &[Field],
+        rows: usize,
+        bytes: usize,
+    ) -> Result<(Rows, Option<QueryError>), QueryError> {
+        let first = self.attempt(&self.session, false, rel, fields, rows, bytes).await;
+        let frugal = || Sessions::pool(&self.session).is_some_and(|pool| pool.refused_frugal());
+        match first {
+            // Nothing of the first attempt has been seen by anybody, and no statement of the language has effects.
+            Err(Failed::Reordered) => {
+                tracing::debug!("groups are made again, of rows sorted by group");
+            }
+            Err(Failed::With(QueryError::Memory(_))) if frugal() => {
+                tracing::debug!("run again, with operators that go on on disk");
+            }
+            Err(Failed::With(why)) => return Err(why),
+            Ok(done) => return Ok(done),
+        }
+        self.attempt(&self.sessions.merging(&self.session), true, rel, fields, rows, bytes).await.map_err(|why| match why {
+            Failed::With(why) => why,
+            Failed::Reordered => QueryError::Memory(self.limits.memory),
+        })
+    }
+
+    /// `frugal`: with plans that hold less and take longer.
+    async fn attempt(
+        &self,
+        session: &SessionState,
+        frugal: bool,
+        rel: &Rel,
+        fields: &[Field],
+        rows: usize,
+        bytes: usize,
+    ) -> Result<(Rows, Option<QueryError>), Failed> {
+        let plan = {
+            let _entered = self.watch.enter();
+            let mut lowering = Lowering::new(self, self.runtime);
+            lowering.frugal = frugal;
+            lowering.answer(rel, fields)?
+        };
         let failed = |why| self.failed(why);
-        let physical = self.sessions.plan(&self.session, plan).await.map_err(failed)?;
-        let mut stream = Sessions::start(&self.session, physical.clone()).map_err(failed)?;
-        let mut batches = Vec::new();
+        let physical = self.sessions.plan(session, plan).await.map_err(failed)?;
+        let mut stream = Sessions::start(session, physical.clone()).map_err(failed)?;
+        let memory = MemoryConsumer::new("answer").register(&session.runtime_env().memory_pool);
+        let mut collected = Rows { batches: Vec::new(), memory };
+        let mut held = Held::default();
         let (mut rows_left, mut bytes_left) = (rows, bytes);
         let mut stopped = None;
         while let Some(batch) = stream.next().await {
-            let batch = batch.map_err(failed)?;
+            let mut batch = batch.map_err(failed)?;
             if batch.num_rows() > rows_left {
-                batches.push(batch.slice(0, rows_left));
+                batch = batch.slice(0, rows_left);
                 stopped = Some(QueryError::Rows(rows));
-                break;
             }
             let size = size_of_rows(&batch);
             if size > bytes_left {
@@ -163,26 +272,30 @@ impl Run {
             rows_left -= batch.num_rows();
             bytes_left -= size;
             if batch.num_rows() > 0 {
-                batches.push(batch);
+                let batch = compacted(batch).map_err(|why| failed(why.into()))?;
+                collected.memory.try_grow(held.add(&batch)).map_err(failed)?;
+                collected.batches.push(batch);
+            }
+            if stopped.is_some() {
+                break;
             }
         }
         self.account(&physical);
-        Ok((batches, stopped))
+        if reordered(&physical) {
+            return Err(Failed::Reordered);
+        }
+        Ok((collected, stopped))
     }
 
     /// Runs a prepared relation and keeps its rows; gives the number by which a scan finds them.
     pub(crate) async fn keep(&self, rel: &Rel) -> Result<u32, QueryError> {
-        let memory = usize::try_from(self.limits.memory.0).unwrap_or(usize::MAX);
-        let (batches, stopped) = self.collect_within(rel, &rel.fields, usize::MAX, memory).await?;
-        if stopped.is_some() {
-            return Err(QueryError::Memory(self.limits.memory));
-        }
-        Ok(self.keep_rows(rel.fields.clone(), batches))
+        let (rows, _) = self.collect_within(rel, &rel.fields, usize::MAX, usize::MAX).await?;
+        Ok(self.keep_rows(rel.fields.clone(), rows))
     }
 
-    fn keep_rows(&self, fields: Vec<Field>, batches: Vec<RecordBatch>) -> u32 {
+    fn keep_rows(&self, fields: Vec<Field>, rows: Rows) -> u32 {
         let mut state = self.state();
-        state.computed.push((fields, batches));
+        state.computed.push(Kept { fields, rows: rows.batches, _memory: rows.memory });
         u32::try_from(state.computed.len() - 1).unwrap_or(u32::MAX)
     }
 
@@ -192,13 +305,23 @@ impl Run {
             return Ok(*number);
         }
         let (fields, batches) = crate::external::read(outside, wanted).await?;
-        let number = self.keep_rows(fields, batches);
+        let memory = MemoryConsumer::new("externaldata").register(&self.session.runtime_env().memory_pool);
+        let mut held = Held::default();
+        for batch in &batches {
+            held.add(batch);
+        }
+        memory.try_grow(held.bytes()).map_err(|why| {
+            let why = self.failed(why);
+            self.fail(why.clone());
+            why.to_string()
+        })?;
+        let number = self.keep_rows(fields, Rows { batches, memory });
         self.state().external.insert(wanted.clone(), number);
         Ok(number)
     }
 
     pub(crate) fn kept(&self, number: u32) -> Option<(Vec<Field>, Vec<RecordBatch>)> {
-        self.state().computed.get(number as usize).cloned()
+        self.state().computed.get(number as usize).map(|kept| (kept.fields.clone(), kept.rows.clone()))
     }
 
     /// Adds what the leaves of a plan have read.
@@ -215,14 +338,36 @@ impl Run {
         match why.find_root() {
             DataFusionError::ResourcesExhausted(_) => QueryError::Memory(self.limits.memory),
             DataFusionError::External(cause) => match (cause.downcast_ref::<EvalError>(), cause.downcast_ref::<QueryError>()) {
+                (Some(EvalError::Stopped), _) => QueryError::Cancelled,
+                (Some(EvalError::Memory(_)), _) => QueryError::Memory(self.limits.memory),
                 (Some(why), _) => QueryError::Run(why.to_string()),
                 (_, Some(why)) => why.clone(),
+                _ if is_disk_full(&cause.to_string()) => QueryError::Disk(self.disk),
                 _ => QueryError::Internal(cause.to_string()),
             },
+            other if is_disk_full(&other.to_string()) => QueryError::Disk(self.disk),
             DataFusionError::Execution(message) => QueryError::Run(message.clone()),
             other => QueryError::Internal(other.to_string()),
         }
     }
+}
+
+/// DataFusion has no error of its own for a full disk budget; these are its words.
+fn is_disk_full(message: &str) -> bool {
+    message.contains("used disk space during the spilling process has exceeded")
+}
+
+/// True when an aggregation whose answer depends on a promised order of its rows has put state on disk: merged again, the states of a group
+/// come in any order. Better no answer than another one.
+fn reordered(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    let spilled = |plan: &Arc<dyn ExecutionPlan>| plan.metrics().and_then(|metrics| metrics.spill_count()).unwrap_or(0) > 0;
+    if let Some(aggregate) = plan.downcast_ref::<AggregateExec>()
+        && aggregate.aggr_expr().iter().any(|call| crate::aggregate::Call::reads_order(call.fun()))
+        && spilled(plan)
+    {
+        return true;
+    }
+    plan.children().into_iter().any(reordered)
 }
 
 fn leaves(plan: &Arc<dyn ExecutionPlan>, read: &mut Scanned) {
@@ -242,16 +387,6 @@ fn leaves(plan: &Arc<dyn ExecutionPlan>, read: &mut Scanned) {
     for child in children {
         leaves(child, read);
     }
-}
-
-/// Bytes of the values of a batch, whatever larger buffers they lie in.
-pub(crate) fn size_of_rows(batch: &RecordBatch) -> usize {
-    let texts = |column: &dyn Array| column.as_string_view_opt().map(|text| text.lengths().map(|length| length as usize).sum::<usize>());
-    let sizes = batch.columns().iter().map(|column| match texts(column.as_ref()) {
-        Some(bytes) => bytes + 2 * column.len(),
-        None => column.data_type().primitive_width().unwrap_or(1) * column.len(),
-    });
-    sizes.sum()
 }
 
 impl Tables for Run {
@@ -274,6 +409,19 @@ impl Tables for Run {
         let rows = self.rows_of(table, fields, columns)?;
         let rows = rows.ok_or_else(|| QueryError::Internal(format!("there is no table `{}` here", table.name)))?;
         Ok(Arc::new(BatchesTable::new(crate::values::schema_of(fields), rows)))
+    }
+
+    fn is_empty(&self, table: &TableRef) -> bool {
+        if let Some(number) = table.computed {
+            return self.kept(number).is_some_and(|(_, batches)| batches.iter().all(|batch| batch.num_rows() == 0));
+        }
+        if self.parquet(&table.name).is_some() {
+            return false;
+        }
+        if let Some(inline) = self.inline(&table.name) {
+            return inline.batches.iter().all(|batch| batch.num_rows() == 0);
+        }
+        self.store.as_ref().and_then(|store| self.snapshot(store, &table.name)).is_some_and(|snapshot| snapshot.rows() == 0)
     }
 
     fn rows(&self, table: &TableRef, fields: &[Field], columns: &[String]) -> Result<Option<RecordBatch>, QueryError> {

@@ -11,17 +11,24 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{Result, ScalarValue, exec_err};
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility};
 use kql::Value;
+use kql::eval::evaluate;
 use kql::functions::{Args, Column, Kernel, Prepare, PrepareError, ScalarFn};
+use kql::watch::Watch;
 use model::{Timestamp, Type};
+
+use crate::node::run_error;
 
 /// A call of one function, types settled, constants compiled.
 pub(crate) struct Call {
     name: String,
+    /// KQL's own name.
+    function: &'static str,
     kernel: Arc<dyn Kernel>,
     returns: DataType,
     signature: Signature,
     deterministic: bool,
     now: Timestamp,
+    watch: Option<Watch>,
 }
 
 impl Call {
@@ -37,24 +44,36 @@ impl Call {
         let names: Vec<&str> = types.iter().map(|ty| ty.name()).collect();
         Ok(Self::new(
             format!("kql:{}({}):{returns}", function.name, names.join(",")),
+            function.name,
             kernel.into(),
             returns.arrow(),
             types.len(),
             function.deterministic,
             now,
+            Watch::current(),
         ))
     }
 
-    /// A function of the engine's own, outside KQL's table.
-    pub(crate) fn internal(name: &str, kernel: Box<dyn Kernel>, returns: DataType, args: usize) -> ScalarUDF {
-        Self::new(name.to_owned(), kernel.into(), returns, args, true, Timestamp::clamp_ticks(0))
+    /// A function of the engine's own, outside KQL's table; queries share it, so it watches none.
+    pub(crate) fn internal(name: &'static str, kernel: Box<dyn Kernel>, returns: DataType, args: usize) -> ScalarUDF {
+        Self::new(name.to_owned(), name, kernel.into(), returns, args, true, Timestamp::clamp_ticks(0), None)
     }
 
-    fn new(name: String, kernel: Arc<dyn Kernel>, returns: DataType, args: usize, deterministic: bool, now: Timestamp) -> ScalarUDF {
+    #[expect(clippy::too_many_arguments, reason = "called here only")]
+    fn new(
+        name: String,
+        function: &'static str,
+        kernel: Arc<dyn Kernel>,
+        returns: DataType,
+        args: usize,
+        deterministic: bool,
+        now: Timestamp,
+        watch: Option<Watch>,
+    ) -> ScalarUDF {
         let volatility = if deterministic { Volatility::Immutable } else { Volatility::Volatile };
         let takes = if args == 0 { TypeSignature::Nullary } else { TypeSignature::Any(args) };
         let signature = Signature::new(takes, volatility);
-        ScalarUDF::new_from_impl(Self { name, kernel, returns, signature, deterministic, now })
+        ScalarUDF::new_from_impl(Self { name, function, kernel, returns, signature, deterministic, now, watch })
     }
 }
 
@@ -105,7 +124,16 @@ impl ScalarUDFImpl for Call {
                 })
             })
             .collect::<Result<Vec<_>>>()?;
-        let answer = self.kernel.eval(&Args { arrays: &arrays, rows });
+        let answer = match &self.watch {
+            None => self.kernel.eval(&Args { arrays: &arrays, rows }),
+            Some(watch) => {
+                watch.check().map_err(run_error)?;
+                let _entered = watch.enter();
+                let answer = evaluate(self.function, self.kernel.as_ref(), &arrays, rows).map_err(run_error)?;
+                watch.check().map_err(run_error)?;
+                answer
+            }
+        };
         if answer.len() != rows || answer.data_type() != &self.returns {
             return exec_err!("`{}` gave {} values of {} for {rows} rows", self.name, answer.len(), answer.data_type());
         }

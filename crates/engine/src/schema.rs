@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::record_batch::RecordBatch;
 use kql::bind::{External, Schema};
 use kql::plan::{Plan, Rel, Subquery};
-use model::{Column, StoredFunction};
+use model::{Column, QueryError, StoredFunction};
 use tokio::runtime::Handle;
 
 use crate::prepare::prepare;
@@ -25,6 +25,15 @@ impl Schema for Names {
         let table = self.run.store.as_ref()?.catalog.table(name)?;
         self.run.names(&table.name);
         Some(table.columns.clone())
+    }
+
+    fn has_table(&self, name: &str) -> bool {
+        if self.run.inline(name).is_some() {
+            return true;
+        }
+        let Some(table) = self.run.store.as_ref().and_then(|store| store.catalog.table(name)) else { return false };
+        self.run.names(&table.name);
+        true
     }
 
     fn tables(&self) -> Vec<String> {
@@ -53,8 +62,19 @@ impl Schema for Names {
         // Binding runs on a thread that may block.
         handle.block_on(async {
             let plan = Plan { root: rel.clone(), subqueries: subqueries.to_vec(), render: None, name: None, more: Vec::new() };
-            let (prepared, _) = prepare(&self.run, plan).await.map_err(|why| why.to_string())?;
-            let number = self.run.keep(&prepared).await.map_err(|why| why.to_string())?;
+            let rows = async {
+                let (prepared, _) = prepare(&self.run, plan).await?;
+                self.run.keep(&prepared).await
+            };
+            let number = tokio::select! {
+                biased;
+                () = self.run.stop.cancelled() => Err(QueryError::Cancelled),
+                number = rows => number,
+            };
+            let number = number.map_err(|why| {
+                self.run.fail(why.clone());
+                why.to_string()
+            })?;
             let (_, batches) = self.run.kept(number).unwrap_or_default();
             Ok(Some((number, batches)))
         })

@@ -1,10 +1,12 @@
 //! DataFusion's session, cut down to what plans of ours need: no catalog, no SQL, no analyzer (types are settled before), and only the
 //! optimizer rules that help. Planning a small query must cost a few milliseconds at most.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use datafusion::common::Result;
-use datafusion::execution::memory_pool::GreedyMemoryPool;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
@@ -31,6 +33,7 @@ use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion::prelude::SessionConfig;
 
 use crate::direct::Footers;
+use crate::memory::QueryPool;
 use crate::node::OpPlanner;
 use crate::order::KeepOrderPlanner;
 
@@ -52,6 +55,9 @@ impl Default for Options {
     }
 }
 
+/// Memory that a sort keeps free for merging what it has put on disk; less where a query has little.
+const MERGE_MEMORY: usize = 10 << 20;
+
 /// What all queries share.
 pub(crate) struct Sessions {
     /// What is known of the workspace's files.
@@ -60,10 +66,46 @@ pub(crate) struct Sessions {
     runtime: Arc<RuntimeEnv>,
     optimizer: Option<Optimizer>,
     planner: DefaultPhysicalPlanner,
+    partitions: usize,
+    /// Queries of which something still holds memory.
+    alive: Arc<AtomicUsize>,
+}
+
+/// The folder for what memory cannot hold. Whatever an earlier process left there is removed at the start, all of it at the end.
+pub(crate) struct Temporary(PathBuf);
+
+impl Temporary {
+    /// In `folder`, or in one of its own among the system's temporary ones.
+    pub(crate) fn begin(folder: Option<&Path>) -> std::io::Result<Self> {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let own = || {
+            let count = COUNT.fetch_add(1, Ordering::Relaxed);
+            std::env::temp_dir().join(format!("bartizan-{}-{count}", std::process::id()))
+        };
+        let folder = folder.map_or_else(own, Path::to_owned);
+        match std::fs::remove_dir_all(&folder) {
+            Err(why) if why.kind() != std::io::ErrorKind::NotFound => return Err(why),
+            _ => {}
+        }
+        std::fs::create_dir_all(&folder)?;
+        Ok(Self(folder))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // What cannot be removed now is removed at the next start.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 impl Sessions {
-    pub(crate) fn new(options: Options) -> Result<Self> {
+    /// `folder` and `disk` bytes there are for what memory cannot hold.
+    pub(crate) fn new(options: Options, folder: &Path, disk: u64) -> Result<Self> {
         let mut config = SessionConfig::new()
             .with_batch_size(options.batch_size.max(1))
             .with_target_partitions(options.partitions.max(1))
@@ -76,7 +118,9 @@ impl Sessions {
         settings.optimizer.skip_failed_rules = false;
         settings.execution.parquet.pushdown_filters = false;
         settings.execution.collect_statistics = false;
-        let runtime = RuntimeEnvBuilder::new().build_arc()?;
+        let mode = DiskManagerMode::Directories(vec![folder.to_owned()]);
+        let disk = DiskManagerBuilder::default().with_mode(mode).with_max_temp_directory_size(disk);
+        let runtime = RuntimeEnvBuilder::new().with_disk_manager_builder(disk).build_arc()?;
         let state = SessionStateBuilder::new()
             .with_config(config)
             .with_runtime_env(runtime.clone())
@@ -86,14 +130,41 @@ impl Sessions {
             .build();
         let optimizer = options.optimize.then(|| Optimizer::with_rules(logical_rules()));
         let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(OpPlanner), Arc::new(KeepOrderPlanner)]);
-        Ok(Self { footers: Footers::default(), state, runtime, optimizer, planner })
+        let partitions = options.partitions.max(1);
+        Ok(Self { footers: Footers::default(), state, runtime, optimizer, planner, partitions, alive: Arc::default() })
     }
 
     /// A session of one query, which may use `memory` bytes.
     pub(crate) fn session(&self, memory: usize) -> Result<SessionState> {
-        let runtime =
-            RuntimeEnvBuilder::from_runtime_env(&self.runtime).with_memory_pool(Arc::new(GreedyMemoryPool::new(memory))).build_arc()?;
-        Ok(SessionStateBuilder::new_from_existing(self.state.clone()).with_runtime_env(runtime).build())
+        let pool = Arc::new(QueryPool::new(memory, &self.alive));
+        let runtime = RuntimeEnvBuilder::from_runtime_env(&self.runtime).with_memory_pool(pool).build_arc()?;
+        let mut config = self.state.config().clone();
+        config.options_mut().execution.sort_spill_reservation_bytes = MERGE_MEMORY.min(memory / (8 * self.partitions));
+        Ok(SessionStateBuilder::new_from_existing(self.state.clone()).with_config(config).with_runtime_env(runtime).build())
+    }
+
+    /// The session of a query whose hash join had too little memory: its joins merge sorted inputs, and sorts can go on on disk.
+    pub(crate) fn merging(&self, session: &SessionState) -> SessionState {
+        let mut config = session.config().clone();
+        config.options_mut().optimizer.prefer_hash_join = false;
+        // DataFusion merges only where it may partition.
+        config.options_mut().execution.target_partitions = self.partitions.max(2);
+        SessionStateBuilder::new_from_existing(session.clone()).with_config(config).build()
+    }
+
+    /// The memory of a query's session.
+    pub(crate) fn pool(session: &SessionState) -> Option<&QueryPool> {
+        session.runtime_env().memory_pool.downcast_ref::<QueryPool>()
+    }
+
+    /// How many queries hold anything at all.
+    pub(crate) fn alive(&self) -> usize {
+        self.alive.load(Ordering::SeqCst)
+    }
+
+    /// Bytes that running queries have put on disk.
+    pub(crate) fn on_disk(&self) -> u64 {
+        self.runtime.disk_manager.used_disk_space()
     }
 
     pub(crate) async fn plan(&self, session: &SessionState, plan: LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {

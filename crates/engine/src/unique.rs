@@ -9,6 +9,7 @@ use arrow::row::{OwnedRow, RowConverter, SortField};
 use kql::eval::{EvalError, Evaluator, Runtime};
 use kql::ops::{OpState, TableOp};
 use kql::plan::{ColumnId, Expr, Field};
+use kql::watch;
 use model::Type;
 
 use crate::internal::fill;
@@ -46,6 +47,9 @@ impl TableOp for UniqueOp {
     }
 }
 
+/// What a small allocation takes beyond its bytes.
+pub(crate) const ALLOCATED: usize = 16;
+
 struct Seen {
     keys: Keys,
     rows: HashSet<OwnedRow>,
@@ -54,12 +58,13 @@ struct Seen {
 
 impl OpState for Seen {
     fn push(&mut self, _: usize, batch: &RecordBatch, out: &mut Vec<RecordBatch>) -> Result<(), EvalError> {
+        watch::check()?;
         let (_, rows) = self.keys.rows(batch)?;
         let keep: BooleanArray = (0..batch.num_rows())
             .map(|index| {
                 let fresh = self.rows.insert(rows.row(index).owned());
                 if fresh {
-                    self.bytes += rows.row(index).data().len() + size_of::<OwnedRow>();
+                    self.bytes += rows.row(index).data().len() + ALLOCATED;
                 }
                 Some(fresh)
             })
@@ -73,7 +78,8 @@ impl OpState for Seen {
     }
 
     fn size(&self) -> usize {
-        self.bytes
+        // A table grows when seven eighths are full, and lies there twice while it does.
+        self.bytes + self.rows.capacity() * (size_of::<OwnedRow>() + 1) * 12 / 7
     }
 }
 

@@ -11,6 +11,7 @@ use kql::eval::{EvalError, Evaluator, Runtime};
 use kql::functions::{Args, Column, Prepare};
 use kql::ops::{OpState, TableOp};
 use kql::plan::{ColumnId, Expr, ExprKind, Field};
+use kql::watch;
 use kql::windows::Window;
 use model::Type;
 
@@ -128,6 +129,7 @@ impl Compiled {
         let mut batch = batch.clone();
         let added = self.fields.len() - self.steps.len();
         for (step, field) in self.steps.iter().zip(&self.fields[added..]) {
+            watch::check()?;
             let column: ArrayRef = match step {
                 Step::Plain(evaluator) => evaluator.eval(&batch)?,
                 Step::Window { window, args } => {
@@ -171,5 +173,10 @@ impl OpState for Collect {
 
     fn size(&self) -> usize {
         self.held.bytes()
+    }
+
+    fn peak(&self) -> usize {
+        // Laid together, and a column for each step.
+        2 * self.size()
     }
 }

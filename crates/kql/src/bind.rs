@@ -27,9 +27,10 @@ mod spread;
 mod statements;
 pub mod trace;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::rc::Rc;
 
+use hashbrown::HashSet;
 use model::{Column, Diagnostic, DiagnosticKind, Render, StoredFunction, Timestamp, Type};
 
 use crate::eval::Runtime;
@@ -46,6 +47,16 @@ pub trait Schema {
 
     /// Names of all tables, for wildcards, `search`, `find` and "did you mean".
     fn tables(&self) -> Vec<String>;
+
+    /// Whether there is a table of that name; asked much more often than for its columns.
+    fn has_table(&self, name: &str) -> bool {
+        self.table(name).is_some()
+    }
+
+    /// The name of each table, in any order.
+    fn each_table(&self, f: &mut dyn FnMut(&str)) {
+        self.tables().iter().for_each(|name| f(name));
+    }
 
     fn function(&self, name: &str) -> Option<StoredFunction>;
 

@@ -66,6 +66,14 @@ impl Schema for TableSchemas {
         names
     }
 
+    fn has_table(&self, name: &str) -> bool {
+        self.tables.contains_key(name)
+    }
+
+    fn each_table(&self, f: &mut dyn FnMut(&str)) {
+        self.tables.keys().for_each(|name| f(name));
+    }
+
     fn function(&self, name: &str) -> Option<StoredFunction> {
         self.functions.get(name).cloned()
     }

@@ -1,12 +1,15 @@
 //! Evaluates expressions over Arrow batches: for constant folding and inside operators of ours. The engine uses the same kernels.
 
-use arrow::array::{ArrayRef, UInt32Array, new_empty_array};
+use arrow::array::{Array, ArrayRef, AsArray, UInt32Array, new_empty_array};
+use arrow::compute::concat;
 use arrow::record_batch::RecordBatch;
 use model::{Timestamp, Type};
 
 use crate::Value;
 use crate::functions::{Args, Column, Kernel, Prepare};
+use crate::ops::held::size_of_values;
 use crate::plan::{ColumnId, Expr, ExprKind, Field};
+use crate::watch;
 
 /// What a running query knows beyond its rows.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +29,12 @@ pub enum EvalError {
     MissingColumn(String),
     #[error("{0}")]
     Run(String),
+    /// Somebody stopped the query; nobody reads what it gives.
+    #[error("the query was stopped")]
+    Stopped,
+    /// One step would make more than the query may hold.
+    #[error("`{0}` makes more than the query may hold in memory")]
+    Memory(&'static str),
 }
 
 /// Deeper expressions than this are refused, so that no query can exhaust the stack.
@@ -43,6 +52,8 @@ enum Node {
     /// Name of the column, and where it stands in batches laid out as announced.
     Column(String, usize),
     Call {
+        /// The function's.
+        name: &'static str,
         kernel: Box<dyn Kernel>,
         args: Vec<Node>,
         /// Constant arguments give a constant.
@@ -110,7 +121,7 @@ fn compile(expr: &Expr, position: &dyn Fn(ColumnId) -> Option<usize>, runtime: &
             let prepare = Prepare { constants: &constants, types: &types, returns: expr.ty, now: runtime.now };
             let kernel = (function.prepare)(&prepare)
                 .map_err(|error| EvalError::Prepare { function: function.shown(), message: error.to_string() })?;
-            let node = Node::Call { kernel, args: nodes, deterministic: function.deterministic };
+            let node = Node::Call { name: function.name, kernel, args: nodes, deterministic: function.deterministic };
             match node.fold() {
                 Some(one) => Ok(Node::Const(one)),
                 None => Ok(node),
@@ -132,19 +143,19 @@ impl Node {
                 };
                 Ok(Column::Array(batch.column(at).clone()))
             }
-            Node::Call { kernel, args, deterministic } => {
+            Node::Call { name, kernel, args, deterministic } => {
                 let arrays: Vec<Column> = args.iter().map(|arg| arg.eval(batch)).collect::<Result<_, _>>()?;
                 if *deterministic && !arrays.is_empty() && arrays.iter().all(|column| matches!(column, Column::Scalar(_))) {
                     return Ok(Column::Scalar(kernel.eval(&Args { arrays: &arrays, rows: 1 })));
                 }
-                Ok(Column::Array(kernel.eval(&Args { arrays: &arrays, rows: batch.num_rows() })))
+                evaluate(name, kernel.as_ref(), &arrays, batch.num_rows()).map(Column::Array)
             }
         }
     }
 
     /// The answer of a call whose arguments are all constant.
     fn fold(&self) -> Option<ArrayRef> {
-        let Node::Call { kernel, args, deterministic: true } = self else { return None };
+        let Node::Call { kernel, args, deterministic: true, .. } = self else { return None };
         let arrays: Vec<Column> = args
             .iter()
             .map(|arg| match arg {
@@ -154,6 +165,64 @@ impl Node {
             .collect::<Option<_>>()?;
         Some(kernel.eval(&Args { arrays: &arrays, rows: 1 }))
     }
+}
+
+/// Functions that make much of little: a row of a few bytes may become a megabyte.
+const GROWING: [&str; 8] =
+    ["range", "repeat", "replace_regex", "replace_string", "replace_strings", "strcat_array", "strcat_delim", "strrep"];
+/// Rows of others at a time; batches are smaller, but for whole tables.
+const MANY: usize = 64 << 10;
+/// Bytes of text at a time.
+const PIECE: usize = 4 << 20;
+
+/// Runs a kernel over `rows` rows, in pieces where the rows are heavy or many, so that a stopped query ends and one that would fill the
+/// memory is told so.
+pub fn evaluate(name: &'static str, kernel: &dyn Kernel, arrays: &[Column], rows: usize) -> Result<ArrayRef, EvalError> {
+    // What grows begins with one row and goes on as it turns out.
+    let growing = GROWING.contains(&name);
+    let mut step = if growing { 1 } else { piece(arrays, rows) };
+    if rows <= step {
+        return Ok(kernel.eval(&Args { arrays, rows }));
+    }
+    let mut parts = Vec::new();
+    let (mut made, mut start) = (0_usize, 0);
+    while start < rows {
+        watch::check()?;
+        let count = step.min(rows - start);
+        let slices: Vec<Column> = arrays
+            .iter()
+            .map(|column| match column {
+                Column::Array(array) => Column::Array(array.slice(start, count)),
+                Column::Scalar(one) => Column::Scalar(one.clone()),
+            })
+            .collect();
+        let part = kernel.eval(&Args { arrays: &slices, rows: count });
+        let bytes = size_of_values(&part);
+        made = made.saturating_add(bytes);
+        start += count;
+        if growing {
+            step = if bytes > PIECE { (count.saturating_mul(PIECE) / bytes).max(1) } else { (step * 4).min(MANY) };
+        }
+        // The parts and what they become when laid together.
+        if made > watch::memory() / 2 {
+            return Err(EvalError::Memory(name));
+        }
+        parts.push(part);
+    }
+    let parts: Vec<&dyn Array> = parts.iter().map(|part| part.as_ref()).collect();
+    concat(&parts).map_err(|why| EvalError::Run(why.to_string()))
+}
+
+/// How many rows to work on at a time.
+fn piece(arrays: &[Column], rows: usize) -> usize {
+    let columns = || arrays.iter().filter_map(|column| if let Column::Array(array) = column { Some(array) } else { None });
+    let most: usize =
+        columns().filter_map(|array| array.as_string_view_opt()).flat_map(|texts| texts.data_buffers()).map(|buffer| buffer.len()).sum();
+    if most <= PIECE {
+        return MANY;
+    }
+    let bytes: usize = columns().map(size_of_values).sum();
+    if bytes <= PIECE { MANY } else { (rows.saturating_mul(PIECE) / bytes).clamp(1, MANY) }
 }
 
 /// The value of an expression without columns, or nothing where it is not constant (`rand()`, subqueries) or cannot run.

@@ -23,6 +23,7 @@ pub mod ops;
 pub mod plan;
 pub mod syntax;
 pub mod value;
+pub mod watch;
 pub mod windows;
 
 pub use model::{Diagnostic, DiagnosticKind, Type};

@@ -10,6 +10,7 @@ use crate::plan::{ColumnId, Expr, Field};
 
 pub mod get_schema;
 pub mod graph;
+pub mod held;
 mod keys;
 mod layout;
 pub mod make_series;
@@ -55,6 +56,11 @@ pub trait TableOp: fmt::Debug + Send + Sync + Any {
     /// True when each row is handled by itself, so that batches may be run on several threads in any order.
     fn per_row(&self) -> bool;
 
+    /// True when one row may become a million: such an operator is given few rows at a time until it is seen what becomes of them.
+    fn multiplies(&self) -> bool {
+        false
+    }
+
     /// True when rows must come in `Rel::order` of the input, all on one thread.
     fn ordered(&self) -> bool {
         false
@@ -83,5 +89,10 @@ pub trait OpState: Send {
     /// Bytes held, for the memory limit.
     fn size(&self) -> usize {
         0
+    }
+
+    /// Bytes held and made at the worst moment of [`OpState::finish`], as far as can be told before.
+    fn peak(&self) -> usize {
+        self.size()
     }
 }

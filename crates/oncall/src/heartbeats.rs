@@ -206,7 +206,7 @@ impl Heartbeats {
     async fn ask(&self, name: &str, heartbeat: &Heartbeat) -> Result<Option<Timestamp>, AskError> {
         let Some(kql) = &heartbeat.query else { return Ok(None) };
         let mut query = Query::new(kql.as_str());
-        query.limits = Limits { time: ASK_TIME, rows: 1_000, ..Limits::default() };
+        query.limits = Limits { time: Some(ASK_TIME), rows: Some(1_000), ..Limits::default() };
         let answer = self.engine.query(query).await.map_err(|error| AskError::Query(name.to_owned(), error))?;
         newest(&answer).ok_or_else(|| AskError::Shape(name.to_owned()))
     }

@@ -193,7 +193,7 @@ impl Pipeline {
                 None => Ok(Ok(fit_all(&table, &answer.columns, &answer.batches, now))),
                 Some(limit) => Ok(Err(format!("the transform stopped: {}", chain(limit)))),
             },
-            Err(error @ (QueryError::Time(_) | QueryError::Memory(_) | QueryError::Cancelled)) => {
+            Err(error @ (QueryError::Time(_) | QueryError::Memory(_) | QueryError::Disk(_) | QueryError::Cancelled)) => {
                 Err(IngestError::Busy { reason: format!("the transform stopped: {}", chain(&error)), retry_after_seconds: 5 })
             }
             Err(error) => Ok(Err(format!("the transform failed: {}", chain(&error)))),
@@ -203,7 +203,12 @@ impl Pipeline {
     fn query(&self, transform: &str, columns: Vec<Column>, batch: RecordBatch, now: Timestamp) -> Query {
         let source = InlineTable { schema: TableSchema::new("source", columns), batches: vec![batch] };
         let scope = Scope { now: Some(now), tables: vec![Arc::new(source)], inline_only: true, ..Scope::default() };
-        let limits = Limits { time: TRANSFORM_TIME, rows: 10_000_000, bytes: ByteSize(1 << 30), memory: ByteSize(512 << 20) };
+        let limits = Limits {
+            time: Some(TRANSFORM_TIME),
+            rows: Some(10_000_000),
+            bytes: Some(ByteSize(1 << 30)),
+            memory: Some(ByteSize(512 << 20)),
+        };
         Query { limits, ..Query::new(transform) }.with_scope(scope)
     }
 }

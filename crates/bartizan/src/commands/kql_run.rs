@@ -14,7 +14,7 @@ use model::{Answer, Column, Query, QueryEngine, QueryError, Scope, StoredFunctio
 use serde_json::{Value as Json, json};
 
 use super::Outcome;
-use super::query::Sources;
+use super::query::{LimitArgs, Sources};
 
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  echo '{\"id\":\"1\",\"query\":\"print x = 1\"}' | bartizan kql run --jsonl")]
@@ -34,6 +34,8 @@ pub struct Args {
     /// A workspace to ask.
     #[arg(long, value_name = "D", conflicts_with = "files")]
     data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    limits: LimitArgs,
     /// Plan without DataFusion's optimizer: every query must answer the same.
     #[arg(long, hide = true)]
     unoptimized: bool,
@@ -53,7 +55,7 @@ pub fn run(args: Args) -> Outcome {
         Some(path) => super::kql_check::definitions::read(path)?.into_iter().map(Arc::new).collect(),
         None => Vec::new(),
     };
-    let sources = Sources { files: args.files, data_dir: args.data_dir, external: args.external, input_format: None };
+    let sources = Sources { files: args.files, data_dir: args.data_dir, external: args.external, input_format: None, limits: args.limits };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.block_on(async {
         let opened = sources.open(options, &engine::Progress::default()).await?;
@@ -125,6 +127,7 @@ fn code(why: &QueryError) -> &'static str {
         QueryError::Rows(_) => "Rows",
         QueryError::Bytes(_) => "Bytes",
         QueryError::Memory(_) => "Memory",
+        QueryError::Disk(_) => "Disk",
         QueryError::Cancelled => "Cancelled",
         QueryError::Run(_) => "Run",
         QueryError::Internal(_) => "Internal",

@@ -18,7 +18,7 @@ use super::{Failure, Outcome};
 pub use explain::explain;
 pub use output::{Format, cells, print};
 pub use progress::Shown;
-pub use sources::{Opened, Sources};
+pub use sources::{LimitArgs, Opened, Sources};
 
 #[derive(clap::Args)]
 #[command(
@@ -50,6 +50,8 @@ pub struct Reads {
     /// What standard input holds.
     #[arg(long, value_enum, value_name = "FORMAT")]
     input_format: Option<InputFormat>,
+    #[command(flatten)]
+    limits: LimitArgs,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -72,7 +74,7 @@ impl Reads {
             InputFormat::Ndjson | InputFormat::Json => FileFormat::Json,
             InputFormat::Parquet => FileFormat::Parquet,
         });
-        Sources { files: self.files, data_dir, external: self.external, input_format }
+        Sources { files: self.files, data_dir, external: self.external, input_format, limits: self.limits }
     }
 }
 
@@ -88,7 +90,14 @@ pub fn run(args: Args) -> Outcome {
     runtime.block_on(async {
         let shown = Shown::start();
         let opened = sources.open(Options::default(), shown.progress()).await?;
-        let answer = opened.engine.query(Query::new(kql.clone())).await;
+        let query = Query::new(kql.clone());
+        let cancel = query.cancel.clone();
+        tokio::spawn(async move {
+            if tokio::signal::ctrl_c().await.is_ok() {
+                cancel.cancel();
+            }
+        });
+        let answer = opened.engine.query(query).await;
         drop(shown);
         match answer {
             Ok(answer) => {

@@ -1,6 +1,7 @@
 //! Whole queries: text in, answer out.
 
 mod answers;
+mod cancel;
 mod examples;
 mod files;
 mod limits;

@@ -71,7 +71,7 @@ fn preview_gives_rows_and_their_number() {
 
 #[test]
 fn limits_hold_for_all_tables_together() {
-    let limits = Limits { rows: 6, ..Limits::default() };
+    let limits = Limits { rows: Some(6), ..Limits::default() };
     let kql = "range x from 1 to 5 step 1 | fork (take 5) (take 5) (take 5)";
     let answer = ask(&ways()[0], Query { limits, ..Query::new(kql) }).unwrap();
     assert!(matches!(answer.partial, Some(QueryError::Rows(6))), "{:?}", answer.partial);

@@ -64,12 +64,68 @@ impl Binder<'_> {
 
 /// `did you mean …` for the nearest of `names`, if one is near.
 pub fn did_you_mean<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> Option<String> {
-    let lower = name.to_lowercase();
-    names
-        .map(|candidate| (strsim::damerau_levenshtein(&lower, &candidate.to_lowercase()), candidate))
-        .filter(|(distance, candidate)| *distance <= 1 + candidate.chars().count() / 4)
-        .min_by_key(|(distance, candidate)| (*distance, candidate.len()))
-        .map(|(_, candidate)| format!("did you mean `{candidate}`?"))
+    let mut nearest = Nearest::to(name);
+    names.for_each(|name| nearest.try_name(name));
+    nearest.help()
+}
+
+/// How often each letter stands in a name; some letters are thrown together.
+type Letters = [u8; 32];
+
+fn letters(name: &str) -> Letters {
+    let mut counts = [0_u8; 32];
+    for byte in name.as_bytes() {
+        // The lower five bits of a letter are those of its other case.
+        let bucket = usize::from(byte & 31);
+        counts[bucket] = counts[bucket].saturating_add(1);
+    }
+    counts
+}
+
+/// Looks for the name that was meant, among thousands if need be: the distance of two names, which is dear, is computed only where their
+/// letters do not already tell that it is too large. Of equally near names the shortest is taken, and of these the first.
+pub struct Nearest {
+    lower: String,
+    is_ascii: bool,
+    letters: Letters,
+    best: Option<(usize, usize, String)>,
+}
+
+impl Nearest {
+    pub fn to(name: &str) -> Self {
+        let lower = name.to_lowercase();
+        let letters = letters(&lower);
+        let is_ascii = lower.is_ascii();
+        Self { lower, is_ascii, letters, best: None }
+    }
+
+    pub fn try_name(&mut self, name: &str) {
+        let most = 1 + if name.is_ascii() { name.len() } else { name.chars().count() } / 4;
+        // Each edit changes one letter for another at most. Beyond ASCII a letter is several bytes, and changes case in other ways.
+        if self.is_ascii && name.is_ascii() {
+            if name.len().abs_diff(self.lower.len()) > most {
+                return;
+            }
+            let other = letters(name);
+            let (mut missing, mut excess) = (0, 0);
+            for bucket in 0..other.len() {
+                missing += usize::from(other[bucket].saturating_sub(self.letters[bucket]));
+                excess += usize::from(self.letters[bucket].saturating_sub(other[bucket]));
+            }
+            if missing.max(excess) > most {
+                return;
+            }
+        }
+        let distance = strsim::damerau_levenshtein(&self.lower, &name.to_lowercase());
+        let better = |(known, length, best): &(usize, usize, String)| (distance, name.len(), name) < (*known, *length, best.as_str());
+        if distance <= most && self.best.as_ref().is_none_or(better) {
+            self.best = Some((distance, name.len(), name.to_owned()));
+        }
+    }
+
+    pub fn help(self) -> Option<String> {
+        self.best.map(|(_, _, name)| format!("did you mean `{name}`?"))
+    }
 }
 
 /// The columns at hand, for a help line.

@@ -1,7 +1,7 @@
 //! What a column is called that the query gives no name, and how equal names are told apart.
 //! Source of truth: answers recorded from Microsoft's engine, and column names of its parser over published queries.
 
-use std::collections::HashSet;
+use hashbrown::HashSet;
 
 use super::shapes::{self, Naming};
 use crate::Value;
@@ -107,7 +107,7 @@ impl Names {
 
     /// False where the name is taken.
     pub fn take(&mut self, name: &str) -> bool {
-        self.taken.insert(name.to_owned())
+        !self.taken.contains(name) && self.taken.insert(name.to_owned())
     }
 
     /// The first of `Column1`, `Column2` … that is free: the name of what has none.

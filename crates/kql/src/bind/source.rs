@@ -180,9 +180,10 @@ impl Binder<'_> {
     }
 
     fn unknown_table(&mut self, name: &str, place: &Place, env: &Env) {
-        let tables = self.schema.tables();
-        let lets = env.names().filter(|(_, binding)| !matches!(binding, Binding::Scalar(_))).map(|(name, _)| name);
-        let help = code::did_you_mean(name, lets.chain(tables.iter().map(String::as_str)));
+        let mut nearest = code::Nearest::to(name);
+        env.names().filter(|(_, binding)| !matches!(binding, Binding::Scalar(_))).for_each(|(name, _)| nearest.try_name(name));
+        self.schema.each_table(&mut |name| nearest.try_name(name));
+        let help = nearest.help();
         self.report_with(code::UNKNOWN_TABLE, place, format!("there is no table `{name}`"), help);
     }
 
@@ -503,7 +504,7 @@ impl Binder<'_> {
                 Some(Binding::Function(function)) => function.tabular,
                 Some(Binding::Scalar(_) | Binding::Pattern(_)) => false,
                 None => {
-                    self.schema.table(&name.text).is_some()
+                    self.schema.has_table(&name.text)
                         || is_asim(&name.text)
                         || self.stored(&name.text).is_some_and(|function| function.tabular)
                 }

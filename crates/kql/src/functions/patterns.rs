@@ -1,5 +1,6 @@
 //! Regular expressions: compiled once where the pattern is constant, otherwise kept for the patterns met last.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 
 use regex::{Regex, RegexBuilder};
@@ -10,6 +11,8 @@ use crate::Value;
 /// Bytes a compiled pattern may take, and the cache of its search.
 const SIZE_LIMIT: usize = 10 << 20;
 const CACHE: usize = 16;
+/// Characters of a pattern that a message shows.
+const SHOWN: usize = 80;
 
 /// A pattern argument.
 pub enum Pattern {
@@ -29,13 +32,25 @@ pub fn build(pattern: &str) -> Result<Regex, String> {
         other => other,
     };
     compiled.map_err(|error| match error {
-        regex::Error::CompiledTooBig(_) => format!("the regular expression `{pattern}` is too large"),
+        regex::Error::CompiledTooBig(limit) => format!(
+            "the regular expression `{}` is too large: compiled it would take more than {} MiB; repeat less, or look for words first",
+            shown(pattern),
+            limit >> 20
+        ),
         error => {
             let text = error.to_string();
             let reason = text.lines().rev().find_map(|line| line.strip_prefix("error: ")).unwrap_or("it cannot be read").to_owned();
-            format!("`{pattern}` is no regular expression: {reason}")
+            format!("`{}` is no regular expression: {reason}", shown(pattern))
         }
     })
+}
+
+/// The beginning of a pattern, for a message.
+fn shown(pattern: &str) -> Cow<'_, str> {
+    match pattern.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &pattern[..end]).into(),
+        None => pattern.into(),
+    }
 }
 
 /// `pattern` with a backslash before brackets inside classes, and before braces that are no count.
@@ -143,6 +158,15 @@ impl Pattern {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pattern_that_explodes_is_refused_with_its_reason() {
+        let huge = r"(\pL{100}){100}{100}";
+        let message = build(huge).unwrap_err();
+        assert!(message.contains("too large") && message.contains("10 MiB"), "{message}");
+        let message = build(&format!("({}", "é".repeat(1000))).unwrap_err();
+        assert!(message.contains("no regular expression") && message.chars().count() < 200, "{message}");
+    }
 
     /// From: patterns of published rules that .NET and RE2 read.
     #[test]

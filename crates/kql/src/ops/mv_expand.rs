@@ -72,6 +72,10 @@ impl TableOp for MvExpand {
         true
     }
 
+    fn multiplies(&self) -> bool {
+        true
+    }
+
     fn start(&self, inputs: &[Vec<Field>], outputs: &[Field], runtime: &Runtime) -> Result<Box<dyn OpState>, EvalError> {
         let own: Vec<ColumnId> = self.items.iter().map(|item| item.id).chain(self.index).collect();
         Ok(Box::new(Running {
@@ -110,6 +114,7 @@ impl OpState for Running {
             pending.picked.extend(std::iter::repeat_n(row as u32, rows));
             pending.index.extend(0..rows as i64);
             if pending.picked.len() >= BATCH_ROWS {
+                crate::watch::check()?;
                 std::mem::replace(&mut pending, Pending::new(self)).flush(&self.layout, batch, out)?;
             }
         }

@@ -9,6 +9,7 @@ use arrow::datatypes::Schema;
 use arrow::record_batch::RecordBatch;
 use model::Type;
 
+use super::held::Held;
 use super::layout::{Layout, compile, evaluate, run};
 use super::{EvalError, Evaluator, OpState, Runtime, TableOp};
 use crate::Value;
@@ -75,12 +76,12 @@ pub fn start<'a>(
 ) -> Result<Box<dyn OpState>, EvalError> {
     let evaluators = compile(exprs, &inputs[0], runtime)?;
     Ok(Box::new(Running {
+        held: Held::default(),
         parts: vec![Vec::new(); evaluators.len()],
         layout: Layout::new(&[], outputs, own)?,
         evaluators,
         answer,
         rows: 0,
-        bytes: 0,
     }))
 }
 
@@ -91,13 +92,13 @@ struct Running {
     /// Batches of each column.
     parts: Vec<Vec<ArrayRef>>,
     rows: usize,
-    bytes: usize,
+    held: Held,
 }
 
 impl OpState for Running {
     fn push(&mut self, _: usize, batch: &RecordBatch, _: &mut Vec<RecordBatch>) -> Result<(), EvalError> {
         for (parts, column) in self.parts.iter_mut().zip(evaluate(&self.evaluators, batch)?) {
-            self.bytes += column.get_array_memory_size();
+            self.held.add_array(&column);
             parts.push(column);
         }
         self.rows += batch.num_rows();
@@ -123,7 +124,12 @@ impl OpState for Running {
     }
 
     fn size(&self) -> usize {
-        self.bytes
+        self.held.bytes()
+    }
+
+    fn peak(&self) -> usize {
+        // Laid together, and an answer of about the same size.
+        2 * self.size()
     }
 }
 

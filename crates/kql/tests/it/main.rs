@@ -4,6 +4,7 @@ mod binding;
 mod check;
 mod corpus;
 mod editor;
+mod fuzz;
 mod reference;
 mod robustness;
 mod shared;

@@ -45,20 +45,17 @@ pub struct Scope {
     pub inline_only: bool,
 }
 
-/// When a query must stop. Each limit has an error of its own.
-#[derive(Clone, Debug)]
+/// When a query must stop. Each limit has an error of its own; those not given are the engine's.
+#[derive(Clone, Debug, Default)]
 pub struct Limits {
-    pub time: Span,
-    pub rows: usize,
-    pub bytes: ByteSize,
-    pub memory: ByteSize,
-}
-
-impl Default for Limits {
-    /// Log Analytics' limits: 10 minutes, 500 000 rows, 100 MB of result; and 1 GiB of memory.
-    fn default() -> Self {
-        Self { time: Span::seconds(600), rows: 500_000, bytes: ByteSize(104_857_600), memory: ByteSize(1 << 30) }
-    }
+    /// At most the engine's own.
+    pub time: Option<Span>,
+    /// Of the answer.
+    pub rows: Option<usize>,
+    /// Of the answer's values.
+    pub bytes: Option<ByteSize>,
+    /// While it runs.
+    pub memory: Option<ByteSize>,
 }
 
 #[derive(Clone, Debug)]
@@ -159,6 +156,8 @@ pub enum QueryError {
     Bytes(ByteSize),
     #[error("the query needs more than {0} of memory, its limit")]
     Memory(ByteSize),
+    #[error("the query needs more than {0} of disk for what memory cannot hold, the limit of all queries together")]
+    Disk(ByteSize),
     #[error("the query was cancelled")]
     Cancelled,
     /// Something that KQL allows only while it runs, such as an argument that turned out to be out of range.

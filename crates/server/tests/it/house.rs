@@ -202,7 +202,7 @@ impl QueryEngine for Canned {
                 query.cancel.cancelled().await;
                 Err(QueryError::Cancelled)
             }
-            "late" => Err(QueryError::Time(query.limits.time)),
+            "late" => Err(QueryError::Time(query.limits.time.unwrap())),
             "half" => Ok(Answer { partial: Some(QueryError::Bytes(ByteSize(64_000_000))), ..whole }),
             "panic" => panic!("boom"),
             kql if kql.contains("sumarize") => Err(wrong(kql, "sumarize", DiagnosticKind::Syntax)),

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use engine::{Engine, FileFormat, FileTable, Folders, Input, Options, Progress, Store, SystemClock};
+use engine::{Engine, FileFormat, FileTable, Folders, Input, Options, Progress, QueryConfig, Store, SystemClock};
 use kql::check::TableSchemas;
-use model::{Catalog, ExternalData, QueryEngine, WorkspaceName};
+use model::{ByteSize, Catalog, ExternalData, QueryEngine, Span, WorkspaceName};
 use workspace::Workspace;
 
 use crate::commands::service::Service;
@@ -22,6 +22,33 @@ pub struct Sources {
     pub external: Vec<PathBuf>,
     /// Of standard input.
     pub input_format: Option<FileFormat>,
+    pub limits: LimitArgs,
+}
+
+/// Other limits than the default ones, for engines outside the service.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct LimitArgs {
+    /// How long the question may take, such as `90s`. Default: 10 minutes.
+    #[arg(long, value_name = "SPAN")]
+    time: Option<Span>,
+    /// Memory it may hold before it goes on on disk, such as `4GiB`. Default: 1GiB.
+    #[arg(long, value_name = "SIZE")]
+    memory: Option<ByteSize>,
+    /// Disk it may use for what memory cannot hold. Default: 10GiB.
+    #[arg(long, value_name = "SIZE")]
+    disk: Option<ByteSize>,
+}
+
+impl LimitArgs {
+    fn config(&self) -> QueryConfig {
+        let defaults = QueryConfig::default();
+        QueryConfig {
+            time: self.time.unwrap_or(defaults.time),
+            memory: self.memory.unwrap_or(defaults.memory),
+            disk: self.disk.unwrap_or(defaults.disk),
+            ..defaults
+        }
+    }
 }
 
 /// An engine over what a query may read.
@@ -47,7 +74,10 @@ impl Sources {
         let Some(data_dir) = &self.data_dir else {
             let tables = self.read(progress)?;
             let known = tables.iter().map(|table| (table.schema().name.as_str().to_owned(), table.schema().columns.clone())).collect();
-            let engine = outside?.into_iter().fold(Engine::new(None, clock, options)?.with_files(tables), Engine::with_external);
+            let engine = outside?.into_iter().fold(
+                Engine::new(None, clock, options)?.with_files(tables).with_config(self.limits.config(), None)?,
+                Engine::with_external,
+            );
             return Ok(Opened { engine: Arc::new(engine), tables: known, _lock: None });
         };
         let path = data_dir.join("lock");
@@ -70,6 +100,7 @@ impl Sources {
         let opened = Arc::new(Workspace::open(data_dir, workspace::Options { name, config, id: None, disk, clock: clock.clone() })?);
         let known = opened.tables().iter().map(|table| (table.name.as_str().to_owned(), table.columns.clone())).collect();
         let engine = Engine::new(Some(Store { catalog: opened.clone(), snapshots: opened }), clock, options)?;
+        let engine = engine.with_config(self.limits.config(), Some(&data_dir.join("tmp")))?;
         let engine = outside?.into_iter().fold(engine, Engine::with_external);
         Ok(Opened { engine: Arc::new(engine), tables: known, _lock: Some(lock) })
     }

@@ -27,18 +27,24 @@ impl Binder<'_> {
     pub(super) fn extend(&mut self, items: &[Expr], input: Relation, env: &Env) -> Relation {
         let mut windows = Self::windows_over(&input);
         let mut outputs = self.outputs(&input);
-        let mut names = Names::of(outputs.iter().map(|(name, _)| name.as_str()));
+        // Names of all columns, once a column wants a made-up one.
+        let mut names: Option<Names> = None;
         let mut given = Names::default();
-        let mut computed = Vec::with_capacity(items.len());
+        let mut computed: Vec<(String, Scalar)> = Vec::with_capacity(items.len());
         for expr in items {
             let Item { names: written, value } = item(expr);
             for part in self.parts(written, value, &mut Cx { windows: windows.as_mut(), ..Cx::row(env, &input) }) {
                 let name = match (self.part_source(&part, value), &mut given) {
-                    (Source::Unnamed, _) => names.numbered(),
+                    (Source::Unnamed, _) => {
+                        let known = || Names::of(outputs.iter().chain(&computed).map(|(name, _)| name.as_str()));
+                        names.get_or_insert_with(known).numbered()
+                    }
                     // `extend tostring(x)` changes `x`.
                     (source, given) => self.take_name(given, source, &expr.place),
                 };
-                names.take(&name);
+                if let Some(names) = &mut names {
+                    names.take(&name);
+                }
                 computed.push((name, part.value));
             }
         }

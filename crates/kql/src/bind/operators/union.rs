@@ -1,5 +1,8 @@
 //! `union`: rows of several tables, columns matched by name and type.
 
+use std::sync::Arc;
+
+use hashbrown::HashMap;
 use model::Type;
 
 use crate::Value;
@@ -24,11 +27,11 @@ pub(super) struct Leg {
 
 /// A column of the result.
 struct Output {
-    name: String,
+    name: Arc<str>,
     ty: Type,
     known: bool,
-    /// Of each leg, the index of its field.
-    from: Vec<Option<usize>>,
+    /// The legs that have it, in order, with the index of their field.
+    from: Vec<(usize, usize)>,
 }
 
 impl Binder<'_> {
@@ -121,48 +124,50 @@ impl Binder<'_> {
     /// Columns of the same name and type become one; where a name has several types each gets its type behind it.
     pub(super) fn unite(&mut self, legs: Vec<Leg>, inner: bool, source: Option<&str>) -> Relation {
         let open = legs.iter().any(|leg| leg.relation.open);
-        let mut outputs: Vec<Output> = Vec::new();
+        // Columns of one name stand together, in the order in which the names appear.
+        let mut groups: Vec<Vec<Output>> = Vec::new();
+        let mut by_name: HashMap<Arc<str>, usize> = HashMap::new();
         for (index, leg) in legs.iter().enumerate() {
             for (position, field) in leg.relation.rel.fields.iter().enumerate() {
                 if field.name.is_empty() {
                     continue;
                 }
                 let known = !self.unknown.contains(&field.id);
-                let matching =
-                    outputs.iter_mut().find(|output| output.name == *field.name && (output.ty == field.ty || !known || !output.known));
-                match matching {
+                let group = *by_name.entry_ref(&*field.name).or_insert_with(|| {
+                    groups.push(Vec::new());
+                    groups.len() - 1
+                });
+                let group = &mut groups[group];
+                match group.iter_mut().find(|output| output.ty == field.ty || !known || !output.known) {
                     Some(output) => {
                         if !output.known && known {
                             output.ty = field.ty;
                         }
                         output.known |= known;
-                        output.from[index] = Some(position);
+                        match output.from.last_mut() {
+                            Some((leg, last)) if *leg == index => *last = position,
+                            _ => output.from.push((index, position)),
+                        }
                     }
-                    None => {
-                        let mut from = vec![None; legs.len()];
-                        from[index] = Some(position);
-                        // Columns of one name stand together.
-                        let last = outputs.iter().rposition(|output| output.name == *field.name).map_or(outputs.len(), |last| last + 1);
-                        outputs.insert(last, Output { name: field.name.to_string(), ty: field.ty, known, from });
-                    }
+                    None => group.push(Output { name: field.name.clone(), ty: field.ty, known, from: vec![(index, position)] }),
                 }
             }
         }
         if inner && !self.strict {
-            outputs.retain(|output| output.from.iter().all(Option::is_some));
+            groups.iter_mut().for_each(|group| group.retain(|output| output.from.len() == legs.len()));
         }
         // A name is free where all its columns are of one type.
-        let plain: Vec<bool> = outputs.iter().map(|output| outputs.iter().filter(|other| other.name == output.name).count() == 1).collect();
-        let mut names = Names::of(
-            source.into_iter().chain(outputs.iter().zip(&plain).filter(|(_, plain)| **plain).map(|(output, _)| output.name.as_str())),
-        );
+        let plain: Vec<bool> = groups.iter().flat_map(|group| group.iter().map(|_| group.len() == 1)).collect();
+        let outputs: Vec<Output> = groups.into_iter().flatten().collect();
+        let mut names =
+            Names::of(source.into_iter().chain(outputs.iter().zip(&plain).filter(|(_, plain)| **plain).map(|(output, _)| &*output.name)));
         let mut fields = Vec::with_capacity(outputs.len() + 1);
         if let Some(source) = source {
             fields.push(self.typed(source, Type::String));
         }
         for (output, plain) in outputs.iter().zip(&plain) {
-            let name = if *plain && Some(output.name.as_str()) != source {
-                output.name.clone()
+            let name = if *plain && Some(&*output.name) != source {
+                output.name.to_string()
             } else if *plain {
                 names.unique(&output.name)
             } else {
@@ -178,9 +183,9 @@ impl Binder<'_> {
                 exprs.push(Bound::constant(Value::String(leg.source.clone())));
             }
             for output in &outputs {
-                exprs.push(match output.from[index] {
-                    Some(position) => Bound::column(&leg.relation.rel.fields[position]),
-                    None => Self::null(output.ty),
+                exprs.push(match output.from.binary_search_by_key(&index, |(leg, _)| *leg) {
+                    Ok(at) => Bound::column(&leg.relation.rel.fields[output.from[at].1]),
+                    Err(_) => Self::null(output.ty),
                 });
             }
             columns.push(exprs);

@@ -52,7 +52,7 @@ pub async fn run(cx: &Context, ask: Ask, url_timespan: Option<&str>, prefer: Pre
     let cancel = CancellationToken::new();
     let _cancelled_when_dropped = cancel.clone().drop_guard();
     let query =
-        Query { kql, scope: Scope { window, ..Scope::default() }, limits: Limits { time: prefer.wait, ..Limits::default() }, cancel };
+        Query { kql, scope: Scope { window, ..Scope::default() }, limits: Limits { time: Some(prefer.wait), ..Limits::default() }, cancel };
     let text = query.kql.clone();
     let answer = cx.engine.query(query).await.map_err(|error| failure::refusal(&text, &error))?;
     let body = if answer.rows() > MANY_ROWS {

@@ -1,0 +1,48 @@
+//! The `query` section of the configuration: what a query gets that does not say otherwise, and where it may put what memory cannot hold.
+
+use model::{ByteSize, Limits, Span};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// Limits of every query. Each has an error of its own.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct QueryConfig {
+    /// How long a query may run; a client's `Prefer: wait=` may ask for less. Default: `10m`, as in Log Analytics. Example: `3m`.
+    pub time: Span,
+    /// Rows of an answer; what is more is cut off, and the answer says so. Default: `500000`, as in Log Analytics.
+    pub rows: usize,
+    /// Bytes of the values of an answer; what is more is cut off, and the answer says so. Default: `64MB`, as in Log Analytics.
+    pub bytes: ByteSize,
+    /// Memory of one query. Sorts, aggregations and joins that need more go on on disk; whatever cannot stops with an error of its own.
+    /// Default: `1GiB`. Example: `4GiB`.
+    pub memory: ByteSize,
+    /// Disk that all running queries together may use for what memory cannot hold, under `tmp` in the data directory. Default: `10GiB`.
+    pub disk: ByteSize,
+}
+
+impl Default for QueryConfig {
+    fn default() -> Self {
+        Self { time: Span::seconds(600), rows: 500_000, bytes: ByteSize(64_000_000), memory: ByteSize(1 << 30), disk: ByteSize(10 << 30) }
+    }
+}
+
+/// The limits of one query, settled.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settled {
+    pub time: Span,
+    pub rows: usize,
+    pub bytes: ByteSize,
+    pub memory: ByteSize,
+}
+
+impl QueryConfig {
+    pub(crate) fn settle(&self, limits: &Limits) -> Settled {
+        Settled {
+            time: limits.time.map_or(self.time, |time| time.min(self.time)),
+            rows: limits.rows.unwrap_or(self.rows),
+            bytes: limits.bytes.unwrap_or(self.bytes),
+            memory: limits.memory.unwrap_or(self.memory),
+        }
+    }
+}

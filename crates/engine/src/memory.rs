@@ -1,0 +1,228 @@
+//! The memory of one query: DataFusion's operators and ours ask here before they grow.
+//!
+//! Whoever can put state on disk gets an even part of what the others leave, as in DataFusion's `FairSpillPool`, so that of a sort and an
+//! aggregation neither starves the other; whoever cannot takes what is free, first come, first served. Beyond that, this pool knows
+//!
+//! - sorts that merge what they have put on disk: each would take all memory that is free to merge many runs at once, and leave nothing to
+//!   the next, so together they get half, in even parts;
+//! - what operators do not say: a hash or cross join lays its build side together while the parts are still there, so it is charged twice;
+//! - the most that was ever held, for the statistics of the answer;
+//! - who was refused last, so that a query can be tried again with operators that go on on disk: joins as merges of sorted inputs;
+//! - whether anything of the query is still alive: the pool dies with its last operator.
+
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use datafusion::common::{DataFusionError, Result};
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation};
+
+/// Operators that hold twice what they ask for, by the beginning of their name.
+const TWICE: [&str; 2] = [HASH_JOIN, "CrossJoin"];
+
+/// Sorts that merge their runs.
+const MERGE: &str = "ExternalSorterMerge";
+
+/// Operators of ours that hold all they sort or group: quick, and replaced by DataFusion's where memory is short.
+const IN_MEMORY: [&str; 2] = ["sort", "direct"];
+
+/// The build side of a hash join.
+const HASH_JOIN: &str = "HashJoinInput";
+
+pub(crate) struct QueryPool {
+    limit: usize,
+    shares: Mutex<Shares>,
+    peak: AtomicUsize,
+    _alive: Alive,
+}
+
+#[derive(Default)]
+struct Shares {
+    /// Consumers that can put state on disk.
+    spillers: usize,
+    /// What they hold.
+    spillable: usize,
+    /// Sorts that merge.
+    mergers: usize,
+    /// What the others hold.
+    fixed: usize,
+    /// Who was refused last.
+    refused: Option<String>,
+}
+
+/// Counts queries as long as anything of them holds memory.
+pub(crate) struct Alive(Arc<AtomicUsize>);
+
+impl Alive {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(count.clone())
+    }
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl QueryPool {
+    pub(crate) fn new(limit: usize, alive: &Arc<AtomicUsize>) -> Self {
+        Self { limit, shares: Mutex::default(), peak: AtomicUsize::new(0), _alive: Alive::new(alive) }
+    }
+
+    fn shares(&self) -> MutexGuard<'_, Shares> {
+        self.shares.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The most that was held at any time.
+    pub(crate) fn peak(&self) -> usize {
+        self.peak.load(Ordering::Relaxed)
+    }
+
+    /// Whether it was an operator that got no more, last of all, whose work another can do on disk.
+    pub(crate) fn refused_frugal(&self) -> bool {
+        self.shares().refused.as_deref().is_some_and(|name| name.starts_with(HASH_JOIN) || IN_MEMORY.contains(&name))
+    }
+
+    fn note(&self, shares: &Shares) {
+        self.peak.fetch_max(shares.spillable + shares.fixed, Ordering::Relaxed);
+    }
+}
+
+fn merges(consumer: &MemoryConsumer) -> bool {
+    consumer.name().starts_with(MERGE)
+}
+
+/// What is charged for `bytes` of a consumer.
+fn charge(consumer: &MemoryConsumer, bytes: usize) -> usize {
+    if TWICE.iter().any(|name| consumer.name().starts_with(name)) { bytes.saturating_mul(2) } else { bytes }
+}
+
+impl fmt::Debug for QueryPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "QueryPool({})", self.limit)
+    }
+}
+
+impl fmt::Display for QueryPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.limit)
+    }
+}
+
+impl MemoryPool for QueryPool {
+    fn name(&self) -> &str {
+        "query"
+    }
+
+    fn register(&self, consumer: &MemoryConsumer) {
+        let mut shares = self.shares();
+        shares.spillers += usize::from(consumer.can_spill());
+        shares.mergers += usize::from(merges(consumer));
+    }
+
+    fn unregister(&self, consumer: &MemoryConsumer) {
+        let mut shares = self.shares();
+        shares.spillers = shares.spillers.saturating_sub(usize::from(consumer.can_spill()));
+        shares.mergers = shares.mergers.saturating_sub(usize::from(merges(consumer)));
+    }
+
+    fn grow(&self, reservation: &MemoryReservation, additional: usize) {
+        let consumer = reservation.consumer();
+        let mut shares = self.shares();
+        let side = if consumer.can_spill() { &mut shares.spillable } else { &mut shares.fixed };
+        *side = side.saturating_add(charge(consumer, additional));
+        self.note(&shares);
+    }
+
+    fn shrink(&self, reservation: &MemoryReservation, shrink: usize) {
+        let consumer = reservation.consumer();
+        let mut shares = self.shares();
+        let side = if consumer.can_spill() { &mut shares.spillable } else { &mut shares.fixed };
+        *side = side.saturating_sub(charge(consumer, shrink));
+    }
+
+    fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
+        let consumer = reservation.consumer();
+        let wanted = charge(consumer, additional);
+        let mut shares = self.shares();
+        let free = self.limit.saturating_sub(shares.spillable.saturating_add(shares.fixed));
+        let available = if consumer.can_spill() {
+            let share = self.limit.saturating_sub(shares.fixed) / shares.spillers.max(1);
+            share.saturating_sub(charge(consumer, reservation.size())).min(free)
+        } else if merges(consumer) {
+            let share = self.limit / (2 * shares.mergers.max(1));
+            share.saturating_sub(reservation.size()).min(free)
+        } else {
+            free
+        };
+        if wanted > available {
+            shares.refused = Some(consumer.name().to_owned());
+            let name = consumer.name();
+            tracing::debug!(consumer = name, wanted, available, "refused memory");
+            return Err(DataFusionError::ResourcesExhausted(format!(
+                "{name} wants {wanted} bytes; {available} of {} are left",
+                self.limit
+            )));
+        }
+        let side = if consumer.can_spill() { &mut shares.spillable } else { &mut shares.fixed };
+        *side += wanted;
+        self.note(&shares);
+        Ok(())
+    }
+
+    fn reserved(&self) -> usize {
+        let shares = self.shares();
+        shares.spillable + shares.fixed
+    }
+
+    fn memory_limit(&self) -> MemoryLimit {
+        MemoryLimit::Finite(self.limit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spillers_share_what_the_others_leave() {
+        let alive = Arc::default();
+        let pool: Arc<dyn MemoryPool> = Arc::new(QueryPool::new(1000, &alive));
+        let fixed = MemoryConsumer::new("fixed").register(&pool);
+        let one = MemoryConsumer::new("one").with_can_spill(true).register(&pool);
+        let two = MemoryConsumer::new("two").with_can_spill(true).register(&pool);
+        fixed.try_grow(200).unwrap();
+        one.try_grow(400).unwrap();
+        assert!(one.try_grow(1).is_err());
+        two.try_grow(400).unwrap();
+        assert!(fixed.try_grow(1).is_err());
+        one.shrink(100);
+        fixed.try_grow(100).unwrap();
+        assert_eq!((pool.reserved(), alive.load(Ordering::SeqCst)), (1000, 1));
+        drop((fixed, one, two, pool));
+        assert_eq!(alive.load(Ordering::SeqCst), 0);
+    }
+
+    #[test]
+    fn sorts_that_merge_leave_some_to_each_other() {
+        let pool: Arc<dyn MemoryPool> = Arc::new(QueryPool::new(1000, &Arc::default()));
+        let one = MemoryConsumer::new("ExternalSorterMerge[0]").register(&pool);
+        let two = MemoryConsumer::new("ExternalSorterMerge[1]").register(&pool);
+        one.try_grow(250).unwrap();
+        assert!(one.try_grow(1).is_err());
+        two.try_grow(250).unwrap();
+    }
+
+    #[test]
+    fn a_hash_join_is_charged_for_laying_its_side_together() {
+        let pool: Arc<dyn MemoryPool> = Arc::new(QueryPool::new(1000, &Arc::default()));
+        let join = MemoryConsumer::new("HashJoinInput[0]").register(&pool);
+        join.try_grow(500).unwrap();
+        assert!(join.try_grow(1).is_err());
+        assert!(pool.downcast_ref::<QueryPool>().unwrap().refused_frugal());
+        join.free();
+        assert_eq!(pool.reserved(), 0);
+    }
+}

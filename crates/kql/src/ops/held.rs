@@ -1,0 +1,116 @@
+//! What batches really hold. Arrow's arrays share their buffers: a thousand slices of one batch hold that batch once, and one row that a
+//! filter left behind may hold a megabyte of text. Counting each array by itself is wrong in both directions, and the memory limit with it.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayData, ArrayRef, AsArray, new_empty_array};
+use arrow::compute::concat;
+use arrow::datatypes::DataType;
+use arrow::error::ArrowError;
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+
+/// Bytes of the buffers behind all arrays added, each buffer once. Whoever counts must keep the arrays, or the count grows stale.
+#[derive(Default)]
+pub struct Held {
+    seen: HashSet<usize>,
+    bytes: usize,
+}
+
+impl Held {
+    /// Adds the buffers of a batch; gives the bytes that were new.
+    pub fn add(&mut self, batch: &RecordBatch) -> usize {
+        let before = self.bytes;
+        batch.columns().iter().for_each(|column| self.add_array(column));
+        self.bytes - before
+    }
+
+    pub fn add_array(&mut self, array: &ArrayRef) {
+        self.add_data(&array.to_data());
+    }
+
+    fn add_data(&mut self, data: &ArrayData) {
+        let nulls = data.nulls().map(|nulls| nulls.buffer());
+        for buffer in data.buffers().iter().chain(nulls) {
+            if self.seen.insert(buffer.data_ptr().as_ptr() as usize) {
+                self.bytes += buffer.capacity();
+            }
+        }
+        data.child_data().iter().for_each(|child| self.add_data(child));
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+/// Bytes of the values of a batch, whatever larger buffers they lie in.
+pub fn size_of_rows(batch: &RecordBatch) -> usize {
+    batch.columns().iter().map(|column| size_of_values(column)).sum()
+}
+
+/// Bytes of the values of an array.
+pub fn size_of_values(array: &ArrayRef) -> usize {
+    match array.as_string_view_opt() {
+        Some(texts) => texts.lengths().map(|length| length as usize).sum::<usize>() + 2 * array.len(),
+        None => array.data_type().primitive_width().unwrap_or(1) * array.len(),
+    }
+}
+
+/// The same rows in buffers of their own, no larger than they must be.
+pub fn compact(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    let columns = batch.columns().iter().map(copy).collect::<Result<_, _>>()?;
+    RecordBatch::try_new_with_options(batch.schema(), columns, &options)
+}
+
+fn copy(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    match array.data_type() {
+        DataType::Utf8View => Ok(Arc::new(array.as_string_view().gc())),
+        // One array alone would be handed back as it is.
+        ty => concat(&[array.as_ref(), new_empty_array(ty).as_ref()]),
+    }
+}
+
+/// The batch itself, or a compact copy where it holds much more than its rows need.
+pub fn compacted(batch: RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let mut held = Held::default();
+    held.add(&batch);
+    let needed = size_of_rows(&batch) + 16 * batch.num_rows() * batch.num_columns();
+    if held.bytes() > 2 * needed + (64 << 10) { compact(&batch) } else { Ok(batch) }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Int64Array, StringViewArray};
+
+    use super::*;
+
+    fn batch(rows: usize) -> RecordBatch {
+        let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(0..rows as i64));
+        let texts: ArrayRef = Arc::new(StringViewArray::from_iter_values((0..rows).map(|row| format!("a text of some length, {row}"))));
+        RecordBatch::try_from_iter([("n", numbers), ("t", texts)]).unwrap()
+    }
+
+    #[test]
+    fn slices_hold_their_batch_once() {
+        let whole = batch(10_000);
+        let (mut once, mut sliced) = (Held::default(), Held::default());
+        once.add(&whole);
+        for start in (0..10_000).step_by(100) {
+            sliced.add(&whole.slice(start, 100));
+        }
+        assert_eq!(once.bytes(), sliced.bytes());
+        assert!(once.bytes() > 10_000 * 40, "{}", once.bytes());
+    }
+
+    #[test]
+    fn what_is_left_of_a_large_batch_is_copied() {
+        let left = batch(100_000).slice(99_990, 10);
+        let small = compacted(left.clone()).unwrap();
+        assert_eq!(left, small);
+        let mut held = Held::default();
+        held.add(&small);
+        assert!(held.bytes() < 10_000, "{}", held.bytes());
+    }
+}

@@ -1,0 +1,27 @@
+//! Any text: the lexer loses nothing, the parser ends with places inside the text.
+#![no_main]
+
+use std::time::Duration;
+
+use kql::syntax::lexer::lex;
+use kql::syntax::parse;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    let text = String::from_utf8_lossy(data);
+    let (tokens, _) = lex(&text);
+    // What stands between tokens is blanks and comments; nothing comes twice or is left out.
+    let mut at = 0;
+    for token in &tokens {
+        assert!(token.start >= at && token.end >= token.start && token.end <= text.len());
+        let between = &text[at..token.start];
+        assert!(between.trim().is_empty() || between.contains("//"), "{between:?} is lost");
+        at = token.end;
+    }
+    fuzz::within(Duration::from_secs(1), "parsing", || {
+        for wrong in parse(&text).diagnostics {
+            assert!(wrong.start <= wrong.end && wrong.end <= text.len());
+            assert!(text.is_char_boundary(wrong.start) && text.is_char_boundary(wrong.end));
+        }
+    });
+});
