@@ -7,7 +7,7 @@
 //!   the next, so together they get half, in even parts;
 //! - what operators do not say: a hash or cross join lays its build side together while the parts are still there, so it is charged twice;
 //! - the most that was ever held, for the statistics of the answer;
-//! - who was refused last, so that a query can be tried again with operators that go on on disk: joins as merges of sorted inputs;
+//! - whether somebody was refused beside an operator that can be replaced, so that a query can be tried again with operators that go on on disk: joins as merges of sorted inputs;
 //! - whether anything of the query is still alive: the pool dies with its last operator.
 
 use std::fmt;
@@ -46,8 +46,9 @@ struct Shares {
     mergers: usize,
     /// What the others hold.
     fixed: usize,
-    /// Who was refused last.
-    refused: Option<String>,
+    /// Whether any of them does a work that another can do on disk.
+    replaceable: bool,
+    refused: bool,
 }
 
 /// Counts queries as long as anything of them holds memory.
@@ -80,9 +81,11 @@ impl QueryPool {
         self.peak.load(Ordering::Relaxed)
     }
 
-    /// Whether it was an operator that got no more, last of all, whose work another can do on disk.
-    pub(crate) fn refused_frugal(&self) -> bool {
-        self.shares().refused.as_deref().is_some_and(|name| name.starts_with(HASH_JOIN) || IN_MEMORY.contains(&name))
+    /// Whether somebody got no more while there was an operator whose work another can do on disk: be it that one, be it one beside it, to
+    /// which it left too little.
+    pub(crate) fn may_be_frugal(&self) -> bool {
+        let shares = self.shares();
+        shares.refused && shares.replaceable
     }
 
     fn note(&self, shares: &Shares) {
@@ -120,6 +123,7 @@ impl MemoryPool for QueryPool {
         let mut shares = self.shares();
         shares.spillers += usize::from(consumer.can_spill());
         shares.mergers += usize::from(merges(consumer));
+        shares.replaceable |= consumer.name().starts_with(HASH_JOIN) || IN_MEMORY.contains(&consumer.name());
     }
 
     fn unregister(&self, consumer: &MemoryConsumer) {
@@ -158,7 +162,7 @@ impl MemoryPool for QueryPool {
             free
         };
         if wanted > available {
-            shares.refused = Some(consumer.name().to_owned());
+            shares.refused = true;
             let name = consumer.name();
             tracing::debug!(consumer = name, wanted, available, "refused memory");
             return Err(DataFusionError::ResourcesExhausted(format!(
@@ -221,7 +225,7 @@ mod tests {
         let join = MemoryConsumer::new("HashJoinInput[0]").register(&pool);
         join.try_grow(500).unwrap();
         assert!(join.try_grow(1).is_err());
-        assert!(pool.downcast_ref::<QueryPool>().unwrap().refused_frugal());
+        assert!(pool.downcast_ref::<QueryPool>().unwrap().may_be_frugal());
         join.free();
         assert_eq!(pool.reserved(), 0);
     }

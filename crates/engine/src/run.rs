@@ -216,7 +216,7 @@ impl Run {
         bytes: usize,
     ) -> Result<(Rows, Option<QueryError>), QueryError> {
         let first = self.attempt(&self.session, false, rel, fields, rows, bytes).await;
-        let frugal = || Sessions::pool(&self.session).is_some_and(|pool| pool.refused_frugal());
+        let frugal = || Sessions::pool(&self.session).is_some_and(|pool| pool.may_be_frugal());
         match first {
             // Nothing of the first attempt has been seen by anybody, and no statement of the language has effects.
             Err(Failed::Reordered) => {

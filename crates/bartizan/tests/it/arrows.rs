@@ -32,7 +32,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("clap", &["bartizan"]),
     ("anyhow", &["bartizan"]),
     ("lettre", &["oncall"]),
-    ("jiff", &["oncall", "connectors"]),
+    ("jiff", &["model", "oncall", "connectors"]),
     ("reqwest", &["bartizan", "simulators", "server"]),
 ];
 

@@ -41,7 +41,7 @@ const SHAPES: [(&str, &str); 22] = [
     ("make-series", "range x from 1 to 1000000000000 step 1 | make-series count() on x from 1 to 1000 step 1 by g = x % 100"),
     (
         "series",
-        "range x from 1 to 1000000 step 1 | extend s = range(1, 20000) | extend f = series_fir(s, repeat(1, 1000)) | summarize max(array_length(f))",
+        "range x from 1 to 1000000 step 1 | extend s = range(x, x + 20000) | extend f = series_fir(s, repeat(1, 1000)) | summarize max(array_length(f))",
     ),
     (
         "scan",

@@ -93,7 +93,7 @@ fn what_cannot_go_on_on_disk_stops_with_the_limits_own_error() {
     let queries = [
         format!("{ROWS} | summarize l = make_list(s) | project array_length(l)"),
         format!("{ROWS} | summarize l = make_set(s, 10000000) | project array_length(l)"),
-        format!("{ROWS} | sort by x desc | serialize n = prev(x) | summarize max(n)"),
+        format!("{ROWS} | sort by x desc | serialize n = prev(s) | summarize max(strlen(n))"),
         format!("{ROWS} | partition by x (top 1 by x) | count"),
         format!("{ROWS} | as T | join kind=inner T on s | count"),
         format!("let T = materialize({ROWS}); T | union T | count"),

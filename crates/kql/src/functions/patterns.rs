@@ -77,7 +77,14 @@ fn plain_brackets(pattern: &str) -> String {
                 }
                 continue;
             }
-            '[' if class && !rest.starts_with("[:") => out.push('\\'),
+            // `[:digit:]` within a class.
+            '[' if class && rest.starts_with("[:") && rest[2..].contains(":]") => {
+                let length = 2 + rest[2..].find(":]").unwrap_or(0) + 2;
+                out.push_str(&rest[..length]);
+                while chars.next_if(|(next, _)| *next < at + length).is_some() {}
+                continue;
+            }
+            '[' if class => out.push('\\'),
             '[' if !class => {
                 class = true;
                 out.push(c);

@@ -35,7 +35,7 @@ pub static PLUGIN: Plugin = Plugin {
     needs_rows: false,
     bind,
     examples: &[(
-        "range i from 1 to 20 step 1 | project ok = i > 10, v = iff(i > 8, 'x', 'y') | evaluate diffpatterns(ok, 'True', 'False') | take 1",
+        "range i from 1 to 20 step 1 | project ok = i > 10, v = iff(i > 8, 'x', strcat('y', i)) | evaluate diffpatterns(ok, 'True', 'False') | take 1",
         "x",
     )],
 };
