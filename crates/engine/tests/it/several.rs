@@ -46,7 +46,7 @@ fn fork_gives_a_table_for_each_subquery() {
 fn the_input_of_several_tables_is_run_once() {
     // fork-operator: the input stream is cached; both subqueries see the same random numbers.
     let kql = "range x from 1 to 3 step 1 | project r = rand() | fork (summarize s = make_list(r)) (summarize s = make_list(r))";
-    for engine in &ways() {
+    for engine in ways() {
         let answer = ask(engine, Query::new(kql)).unwrap();
         let second = answer.more.first().cloned().unwrap();
         let second = Answer { columns: second.columns, batches: second.batches, ..Answer::default() };
