@@ -67,6 +67,31 @@ impl Drop for Alive {
     }
 }
 
+/// A query that held more than this has its memory given back to the system when it ends.
+const WORTH_GIVING_BACK: usize = 32 << 20;
+
+/// glibc keeps freed memory for whoever asks next; after a large query that is most of what the process holds.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[allow(unsafe_code)]
+fn give_back() {
+    // SAFETY: `malloc_trim` takes a number and no pointer, is safe to call from any thread at any time (malloc_trim(3): MT-Safe), and
+    // touches free memory only.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn give_back() {}
+
+impl Drop for QueryPool {
+    fn drop(&mut self) {
+        if self.peak() > WORTH_GIVING_BACK {
+            give_back();
+        }
+    }
+}
+
 impl QueryPool {
     pub(crate) fn new(limit: usize, alive: &Arc<AtomicUsize>) -> Self {
         Self { limit, shares: Mutex::default(), peak: AtomicUsize::new(0), _alive: Alive::new(alive) }

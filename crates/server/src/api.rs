@@ -7,6 +7,16 @@ pub mod oncall;
 mod phone;
 
 model::register! { ENDPOINTS: Endpoint = ENDPOINT;
-    health, kql_completion, kql_diagnostics, kql_format, kql_hover, kql_schema, kql_signature, metrics, oncall_sms, oncall_status,
-    oncall_voice, version,
+    health,
+    kql_completion,
+    kql_diagnostics,
+    kql_format,
+    kql_hover,
+    kql_schema,
+    kql_signature,
+    metrics,
+    oncall_sms,
+    oncall_status,
+    oncall_voice,
+    version,
 }
