@@ -74,7 +74,7 @@ impl TableOp for WindowOp {
 
     fn start(&self, inputs: &[Vec<Field>], outputs: &[Field], runtime: &Runtime) -> Result<Box<dyn OpState>, EvalError> {
         let fields = inputs.first().map(Vec::as_slice).unwrap_or_default();
-        Ok(Box::new(Collect { window: self.compile(fields, outputs, runtime)?, batches: Vec::new(), held: Held::default() }))
+        Ok(Box::new(Collect { window: self.compile(fields, outputs, runtime)?, batches: Vec::new(), held: Held::default(), rows: 0 }))
     }
 }
 
@@ -123,6 +123,12 @@ impl Compiled {
         Ok(Expr { kind, ty: source.ty })
     }
 
+    /// Bytes that the steps add to a row, texts and dynamics left out.
+    fn width(&self) -> usize {
+        let added = self.fields.len() - self.steps.len();
+        self.fields[added..].iter().map(|field| field.ty.arrow().primitive_width().unwrap_or(size_of::<u128>())).sum()
+    }
+
     pub(crate) fn run(&self, batch: &RecordBatch) -> Result<RecordBatch, EvalError> {
         let rows = batch.num_rows();
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
@@ -155,11 +161,13 @@ struct Collect {
     window: Compiled,
     batches: Vec<RecordBatch>,
     held: Held,
+    rows: usize,
 }
 
 impl OpState for Collect {
     fn push(&mut self, _: usize, batch: &RecordBatch, _: &mut Vec<RecordBatch>) -> Result<(), EvalError> {
         self.held.add(batch);
+        self.rows += batch.num_rows();
         self.batches.push(batch.clone());
         Ok(())
     }
@@ -177,6 +185,6 @@ impl OpState for Collect {
 
     fn peak(&self) -> usize {
         // Laid together, and a column for each step.
-        2 * self.size()
+        2 * self.size() + self.rows * self.window.width()
     }
 }

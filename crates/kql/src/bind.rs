@@ -14,6 +14,7 @@ mod diagnostics;
 mod elements;
 mod finish;
 pub mod forms;
+mod ids;
 mod judge;
 mod naming;
 pub(crate) mod operators;
@@ -31,6 +32,8 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use hashbrown::HashSet;
+
+use self::ids::ColumnSet;
 use model::{Column, Diagnostic, DiagnosticKind, Render, StoredFunction, Timestamp, Type};
 
 use crate::eval::Runtime;
@@ -168,7 +171,7 @@ struct Binder<'s> {
     next_column: u32,
     next_shared: u32,
     /// Columns whose types are not known.
-    unknown: HashSet<ColumnId>,
+    unknown: ColumnSet,
     /// Columns that hold what `hll` gives.
     sketches: HashSet<ColumnId>,
     /// What is known of the inside of dynamic columns.
@@ -179,7 +182,7 @@ struct Binder<'s> {
     around: Vec<crate::plan::Field>,
     around_open: bool,
     /// Columns of tables that may have others by name, and are given to the reader as these, in a check.
-    listed: HashSet<ColumnId>,
+    listed: ColumnSet,
     /// Calls are judged as Kusto's checker does, see [`judge()`].
     strict: bool,
     depth: usize,
@@ -217,13 +220,13 @@ impl<'s> Binder<'s> {
             last_operator: None,
             next_column: 0,
             next_shared: 0,
-            unknown: HashSet::new(),
+            unknown: ColumnSet::default(),
             sketches: HashSet::new(),
             natures: HashMap::new(),
             parameters: HashSet::new(),
             around: Vec::new(),
             around_open: false,
-            listed: HashSet::new(),
+            listed: ColumnSet::default(),
             strict: false,
             depth: 0,
             work: 0,

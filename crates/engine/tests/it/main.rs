@@ -5,6 +5,7 @@ mod cancel;
 mod examples;
 mod files;
 mod limits;
+mod made_rows;
 mod published;
 mod several;
 mod workspace;

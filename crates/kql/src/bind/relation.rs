@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use model::Type;
 
+use super::ids::ColumnSet;
 use super::judge::Nature;
 use super::naming::{Names, Source, name_of};
 use super::scope::{Relation, Scalar, SharedTable, Windows};
@@ -11,6 +12,9 @@ use super::{Binder, diagnostics as code};
 use crate::Value;
 use crate::plan::{ColumnId, Expr, ExprKind, Field, Rel, RelOp};
 use crate::syntax::ast::{self, Name, Place};
+
+/// A column of a projection: its name, and what it is computed by.
+pub(super) type Output = (Arc<str>, Scalar);
 
 /// The hidden column of a table that tells when a row came in.
 pub(super) const INGESTION_TIME: &str = "$IngestionTime";
@@ -55,7 +59,11 @@ impl Binder<'_> {
 
     /// A new column for `value`; unknown types stay unknown.
     pub(super) fn field(&mut self, name: &str, value: &Scalar) -> Field {
-        let field = Field { id: self.fresh(), name: name.into(), ty: value.ty() };
+        self.computed(name.into(), value)
+    }
+
+    fn computed(&mut self, name: Arc<str>, value: &Scalar) -> Field {
+        let field = Field { id: self.fresh(), name, ty: value.ty() };
         if !value.known {
             self.unknown.insert(field.id);
         }
@@ -76,19 +84,21 @@ impl Binder<'_> {
 
     /// Columns `outputs` over `input`, in this order. A column passed on keeps its id, the first time it is. Columns that the order of rows
     /// needs, and when a row came in, stay as hidden fields behind.
-    pub(super) fn project(&mut self, input: Relation, outputs: Vec<(String, Scalar)>) -> Relation {
+    pub(super) fn project(&mut self, input: Relation, outputs: Vec<Output>) -> Relation {
         let Relation { rel: input, open } = input;
+        let mut there = ColumnSet::default();
         let mut fields: Vec<Field> = Vec::with_capacity(outputs.len());
         let mut exprs = Vec::with_capacity(outputs.len());
         for (name, value) in outputs {
             let kept = match value.expr.kind {
-                ExprKind::Column(id) if !fields.iter().any(|field| field.id == id) => Some(id),
+                ExprKind::Column(id) if !there.contains(&id) => Some(id),
                 _ => None,
             };
             let field = match kept {
-                Some(id) => Field { id, name: name.as_str().into(), ty: value.ty() },
-                None => self.field(&name, &value),
+                Some(id) => Field { id, name, ty: value.ty() },
+                None => self.computed(name, &value),
             };
+            there.insert(field.id);
             fields.push(field);
             exprs.push(value.expr);
         }
@@ -96,7 +106,7 @@ impl Binder<'_> {
         needed.extend(self.carried.iter().copied());
         needed.extend(input.fields.iter().filter(|field| &*field.name == INGESTION_TIME).map(|field| field.id));
         for id in needed {
-            if fields.iter().any(|field| field.id == id) {
+            if !there.insert(id) {
                 continue;
             }
             if let Some(field) = input.fields.iter().find(|field| field.id == id) {
@@ -141,8 +151,8 @@ impl Binder<'_> {
     }
 
     /// All visible columns as outputs for [`Binder::project`].
-    pub(super) fn outputs(&self, input: &Relation) -> Vec<(String, Scalar)> {
-        input.visible().map(|field| (field.name.to_string(), self.column(field))).collect()
+    pub(super) fn outputs(&self, input: &Relation) -> Vec<Output> {
+        input.visible().map(|field| (field.name.clone(), self.column(field))).collect()
     }
 
     /// Puts the window calls met in expressions over `input` under them, as hidden columns.

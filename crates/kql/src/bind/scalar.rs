@@ -472,7 +472,7 @@ impl Binder<'_> {
             return Self::unknown_scalar();
         }
         let ty = if kind == SubqueryKind::Set { Type::Dynamic } else { first.ty };
-        let rel = self.project(relation, vec![(first.name.to_string(), value)]).rel;
+        let rel = self.project(relation, vec![(first.name.clone(), value)]).rel;
         self.subqueries.push(Subquery { rel, kind, ty });
         Scalar::known(Expr { kind: Bound::Subquery(self.subqueries.len() - 1), ty })
     }

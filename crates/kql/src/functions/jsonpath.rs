@@ -87,7 +87,12 @@ impl Path {
                     rest = &after[end + 1..];
                 }
             } else {
-                let after = rest.strip_prefix('.')?;
+                // Published rules write `$Name` for `$.Name`.
+                let after = match rest.strip_prefix('.') {
+                    Some(after) => after,
+                    None if steps.is_empty() && rest.starts_with(char::is_alphabetic) => rest,
+                    None => return None,
+                };
                 let end = after.find(['.', '[']).unwrap_or(after.len());
                 if end == 0 {
                     return None;

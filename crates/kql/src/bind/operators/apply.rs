@@ -5,6 +5,7 @@
 
 use crate::Value;
 use crate::bind::naming::{Names, name_of};
+use crate::bind::relation::Output;
 use crate::bind::scope::{Binding, Cx, Env, Relation, Scalar, WindowCall, Windows};
 use crate::bind::{Binder, diagnostics as code};
 use crate::plan::{ColumnId, Expr as Bound, ExprKind as BoundKind, Field, JoinKind, Rel, RelOp};
@@ -91,21 +92,21 @@ impl Binder<'_> {
     /// `kept`, then the other columns of `answer`; what carried them along is gone.
     fn with_kept(&mut self, answer: Relation, kept: &[Field]) -> Relation {
         let mut names = Names::default();
-        let mut outputs: Vec<(String, Scalar)> = Vec::new();
+        let mut outputs: Vec<Output> = Vec::new();
         for field in kept {
             if answer.rel.fields.iter().any(|other| other.id == field.id) {
                 // The body may have renamed or replaced it: under its old name it is the input's.
                 let replaced = answer.visible().find(|other| other.name == field.name && other.id != field.id).cloned();
                 names.take(&field.name);
                 let value = self.column(replaced.as_ref().unwrap_or(field));
-                outputs.push((field.name.to_string(), value));
+                outputs.push((field.name.clone(), value));
             }
         }
         let rest: Vec<Field> = answer.visible().filter(|field| !kept.iter().any(|kept| kept.id == field.id)).cloned().collect();
         for field in rest {
             if names.take(&field.name) {
                 let value = self.column(&field);
-                outputs.push((field.name.to_string(), value));
+                outputs.push((field.name.clone(), value));
             }
         }
         self.project(answer, outputs)
@@ -249,7 +250,7 @@ impl Binder<'_> {
 
 impl Relation {
     /// Visible columns only, in no order: the body of an `Apply`.
-    fn unordered_fields(self, binder: &mut Binder, outputs: Vec<(String, Scalar)>) -> Relation {
+    fn unordered_fields(self, binder: &mut Binder, outputs: Vec<Output>) -> Relation {
         // The order stays below, where `take` has used it.
         let mut projected = binder.project(self, outputs);
         projected.rel.order.clear();

@@ -10,14 +10,14 @@ impl Binder<'_> {
     pub(super) fn project_away(&mut self, names: &[Expr], input: Relation) -> Relation {
         let dropped = self.selected(names, &input);
         let mut outputs = self.outputs(&input);
-        outputs.retain(|(name, _)| !dropped.contains(name));
+        outputs.retain(|(name, _)| !dropped.iter().any(|dropped| **dropped == **name));
         self.project(input, outputs)
     }
 
     pub(super) fn project_keep(&mut self, names: &[Expr], input: Relation) -> Relation {
         let kept = self.selected(names, &input);
         let mut outputs = self.outputs(&input);
-        outputs.retain(|(name, _)| kept.contains(name));
+        outputs.retain(|(name, _)| kept.iter().any(|kept| **kept == **name));
         self.project(input, outputs)
     }
 
@@ -80,8 +80,8 @@ impl Binder<'_> {
             }
             let index = input.visible().position(|field| *field.name == old.text);
             match index {
-                Some(index) => outputs[index].0 = new.text.clone(),
-                None if input.open => outputs.push((new.text.clone(), Self::unknown_scalar())),
+                Some(index) => outputs[index].0 = new.text.as_str().into(),
+                None if input.open => outputs.push((new.text.as_str().into(), Self::unknown_scalar())),
                 None => self.no_column(&old.text, value, &input),
             }
         }
@@ -139,7 +139,7 @@ impl Binder<'_> {
             }
         }
         let mut outputs = self.outputs(&input);
-        outputs.sort_by_key(|(name, _)| order.iter().position(|known| known == name).unwrap_or(order.len()));
+        outputs.sort_by_key(|(name, _)| order.iter().position(|known| **known == **name).unwrap_or(order.len()));
         self.project(input, outputs)
     }
 
@@ -163,8 +163,8 @@ impl Binder<'_> {
             }
         }
         let mut outputs = self.outputs(&input);
-        outputs.retain(|(name, _)| kept.contains(name));
-        outputs.sort_by_key(|(name, _)| kept.iter().position(|known| known == name));
+        outputs.retain(|(name, _)| kept.iter().any(|kept| **kept == **name));
+        outputs.sort_by_key(|(name, _)| kept.iter().position(|known| **known == **name));
         self.project(input, outputs)
     }
 }

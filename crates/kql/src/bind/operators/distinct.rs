@@ -13,7 +13,7 @@ use super::extend::{Item, item};
 impl Binder<'_> {
     pub(super) fn distinct(&mut self, columns: &[Expr], input: Relation, env: &Env) -> Relation {
         let mut names = Names::default();
-        let mut keys: Vec<(String, Scalar, Place)> = Vec::new();
+        let mut keys: Vec<(std::sync::Arc<str>, Scalar, Place)> = Vec::new();
         let mut open = false;
         for expr in columns {
             match &expr.kind {
@@ -34,7 +34,7 @@ impl Binder<'_> {
                     let bound = self.scalar(value, &mut Cx::row(env, &input));
                     let source = self.name_source(written.first(), value, &bound);
                     let name = self.take_name(&mut names, source, &expr.place);
-                    keys.push((name, bound, expr.place.clone()));
+                    keys.push((name.into(), bound, expr.place.clone()));
                 }
             }
         }

@@ -3,6 +3,7 @@
 use model::Type;
 
 use crate::bind::naming::{Names, Source};
+use crate::bind::relation::Output;
 use crate::bind::scope::{Cx, Env, Relation, Scalar, Windows};
 use crate::bind::spread::Part;
 use crate::bind::{Binder, diagnostics as code};
@@ -30,13 +31,13 @@ impl Binder<'_> {
         // Names of all columns, once a column wants a made-up one.
         let mut names: Option<Names> = None;
         let mut given = Names::default();
-        let mut computed: Vec<(String, Scalar)> = Vec::with_capacity(items.len());
+        let mut computed: Vec<Output> = Vec::with_capacity(items.len());
         for expr in items {
             let Item { names: written, value } = item(expr);
             for part in self.parts(written, value, &mut Cx { windows: windows.as_mut(), ..Cx::row(env, &input) }) {
                 let name = match (self.part_source(&part, value), &mut given) {
                     (Source::Unnamed, _) => {
-                        let known = || Names::of(outputs.iter().chain(&computed).map(|(name, _)| name.as_str()));
+                        let known = || Names::of(outputs.iter().chain(&computed).map(|(name, _)| &**name));
                         names.get_or_insert_with(known).numbered()
                     }
                     // `extend tostring(x)` changes `x`.
@@ -45,7 +46,7 @@ impl Binder<'_> {
                 if let Some(names) = &mut names {
                     names.take(&name);
                 }
-                computed.push((name, part.value));
+                computed.push((name.into(), part.value));
             }
         }
         for (name, bound) in computed {
@@ -64,7 +65,7 @@ impl Binder<'_> {
 
     pub(super) fn project_items(&mut self, items: &[Expr], input: Relation, env: &Env) -> Relation {
         let mut windows = Self::windows_over(&input);
-        let mut outputs: Vec<(String, Scalar)> = Vec::with_capacity(items.len());
+        let mut outputs: Vec<Output> = Vec::with_capacity(items.len());
         let mut names = Names::default();
         let mut open = false;
         for expr in items {
@@ -78,7 +79,7 @@ impl Binder<'_> {
             for part in self.parts(written, value, &mut Cx { windows: windows.as_mut(), ..Cx::row(env, &input) }) {
                 let source = self.part_source(&part, value);
                 let name = self.take_name(&mut names, source, &expr.place);
-                outputs.push((name, part.value));
+                outputs.push((name.into(), part.value));
             }
         }
         let mut projected = self.project_with(input, outputs, windows);
@@ -95,7 +96,7 @@ impl Binder<'_> {
         }
     }
 
-    pub(super) fn project_with(&mut self, input: Relation, outputs: Vec<(String, Scalar)>, windows: Option<Windows>) -> Relation {
+    pub(super) fn project_with(&mut self, input: Relation, outputs: Vec<Output>, windows: Option<Windows>) -> Relation {
         let input = match windows {
             Some(windows) => self.with_windows(input, windows),
             None => input,

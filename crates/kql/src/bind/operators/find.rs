@@ -8,6 +8,7 @@ use model::Type;
 
 use crate::Value;
 use crate::bind::naming::{Names, name_of};
+use crate::bind::relation::Output;
 use crate::bind::scope::{Cx, Env, Relation, Scalar};
 use crate::bind::{Binder, diagnostics as code};
 use crate::ops::Evaluator;
@@ -139,10 +140,10 @@ impl Binder<'_> {
         };
         let united = self.unite(shaped, false, Some(&source));
         let mut outputs = self.outputs(&united);
-        if let Some(at) = outputs.iter().position(|(name, _)| name == BAG) {
+        if let Some(at) = outputs.iter().position(|(name, _)| **name == *BAG) {
             let (_, bag) = outputs.remove(at);
-            let name = Names::of(outputs.iter().map(|(name, _)| name.as_str())).unique("pack_");
-            outputs.push((name, bag));
+            let name = Names::of(outputs.iter().map(|(name, _)| &**name)).unique("pack_");
+            outputs.push((name.into(), bag));
         }
         let found = self.project(united, outputs);
         Relation { open: open || found.open, ..found }
@@ -150,12 +151,12 @@ impl Binder<'_> {
 
     /// The rows of each table that meet the condition. Columns of the condition that a table has not are null in it.
     fn matching_legs(&mut self, legs: Vec<Leg>, predicate: &Expr, used: &[String], env: &Env) -> Vec<Leg> {
-        let mut types: Vec<(String, Scalar)> = Vec::new();
+        let mut types: Vec<Output> = Vec::new();
         for name in used {
             if let Some(field) = legs.iter().find_map(|leg| leg.relation.find(name))
-                && !types.iter().any(|(known, _)| known == name)
+                && !types.iter().any(|(known, _)| **known == **name)
             {
-                types.push((name.clone(), Scalar { expr: Self::null(field.ty), known: !self.unknown.contains(&field.id) }));
+                types.push((name.as_str().into(), Scalar { expr: Self::null(field.ty), known: !self.unknown.contains(&field.id) }));
             }
         }
         let mut wrong = Vec::new();
@@ -200,9 +201,9 @@ impl Binder<'_> {
         let mut shaped = Vec::with_capacity(legs.len());
         for (leg, own) in legs.into_iter().zip(own) {
             let (plain, rest): (Vec<&Field>, Vec<&Field>) = own.iter().partition(|field| kept(field));
-            let mut outputs: Vec<(String, Scalar)> = plain.into_iter().map(|field| (field.name.to_string(), self.column(field))).collect();
+            let mut outputs: Vec<Output> = plain.into_iter().map(|field| (field.name.clone(), self.column(field))).collect();
             if packs {
-                outputs.push((BAG.to_owned(), self.bag_of(&rest)));
+                outputs.push((BAG.into(), self.bag_of(&rest)));
             }
             shaped.push(Leg { relation: self.project(leg.relation, outputs), source: leg.source });
         }
@@ -213,7 +214,7 @@ impl Binder<'_> {
     fn projected_legs(&mut self, legs: Vec<Leg>, own: &[Vec<Field>], items: &[Projected], env: &Env) -> Vec<Leg> {
         let mut shaped = Vec::with_capacity(legs.len());
         for (leg, own) in legs.into_iter().zip(own) {
-            let mut outputs: Vec<(String, Scalar)> = Vec::with_capacity(items.len());
+            let mut outputs: Vec<Output> = Vec::with_capacity(items.len());
             for item in items {
                 match item {
                     Projected::Column { name, ty, cast } => {
@@ -223,14 +224,14 @@ impl Binder<'_> {
                             (Some(_), Some(cast)) => self.scalar(cast, &mut Cx::row(env, &leg.relation)),
                             (Some(field), None) => self.column(field),
                         };
-                        outputs.push((name.clone(), value));
+                        outputs.push((name.as_str().into(), value));
                     }
                     Projected::Bag => {
                         let named = |field: &&Field| {
                             items.iter().any(|item| matches!(item, Projected::Column { name, .. } if **name == *field.name))
                         };
                         let rest: Vec<&Field> = own.iter().filter(|field| !named(field)).collect();
-                        outputs.push((BAG.to_owned(), self.bag_of(&rest)));
+                        outputs.push((BAG.into(), self.bag_of(&rest)));
                     }
                 }
             }

@@ -29,7 +29,7 @@ impl Binder<'_> {
                         name.text.clone()
                     }
                 };
-                outputs.push((name, part.value));
+                outputs.push((name.into(), part.value));
             }
         }
         let row = self.with_staged(row);

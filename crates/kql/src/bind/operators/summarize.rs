@@ -7,6 +7,7 @@ use crate::Value;
 use crate::aggregates::{self, AggregateFn, Columns};
 use crate::bind::judge;
 use crate::bind::naming::{Names, Source, name_of};
+use crate::bind::relation::Output;
 use crate::bind::scope::{Aggregates, Cx, Env, Relation, Scalar};
 use crate::bind::{Binder, diagnostics as code, shapes};
 use crate::plan::{AggregateCall, Expr as Bound, ExprKind as BoundKind, Field, Rel, RelOp};
@@ -34,7 +35,7 @@ impl Binder<'_> {
             keys.push(Key { expr: bound.expr, field });
         }
         let mut collected = Aggregates::default();
-        let mut outputs: Vec<(String, Scalar)> = keys.iter().map(|key| (key.field.name.to_string(), self.column(&key.field))).collect();
+        let mut outputs: Vec<Output> = keys.iter().map(|key| (key.field.name.clone(), self.column(&key.field))).collect();
         for expr in aggregates {
             let Item { names: written, value } = item(expr);
             let many = match &unwrapped(value).kind {
@@ -60,7 +61,7 @@ impl Binder<'_> {
             }
             let source = self.name_source(written.first(), value, &bound);
             let name = self.take_name(&mut names, source, &expr.place);
-            outputs.push((name, bound));
+            outputs.push((name.into(), bound));
         }
         if aggregates.is_empty() && by.is_empty() && !self.strict {
             self.report(code::ARGUMENT_COUNT, place, "`summarize` wants an aggregate or a key");
@@ -80,7 +81,7 @@ impl Binder<'_> {
         let op = RelOp::Aggregate { input: Box::new(input.rel), keys: keys.into_iter().map(|key| key.expr).collect(), aggregates: calls };
         // A star stands for columns that are not known too.
         let star = |expr: &Expr| matches!(&unwrapped(item(expr).value).kind, ExprKind::Call(call) if call.args.iter().any(|arg| matches!(arg.kind, ExprKind::Star)));
-        let open = self.strict && input_open && aggregates.iter().any(star);
+        let open = input_open && aggregates.iter().any(star);
         let grouped = Relation { rel: Rel { op, fields, order: Vec::new(), serialized: false }, open };
         self.project(grouped, outputs)
     }
@@ -109,7 +110,7 @@ impl Binder<'_> {
         keys: &[Key],
         collected: &mut Aggregates,
         names: &mut Names,
-        outputs: &mut Vec<(String, Scalar)>,
+        outputs: &mut Vec<Output>,
     ) {
         let Some(columns) = self.several_columns(aggregate, call, place, input, env, keys) else { return };
         if written.len() > columns.len() {
@@ -126,7 +127,7 @@ impl Binder<'_> {
             };
             let mut cx = Cx { aggregates: Some(&mut *collected), ..Cx::row(env, input) };
             let value = self.collect_aggregate(bound, known, &mut cx);
-            outputs.push((name, value));
+            outputs.push((name.into(), value));
         }
     }
 

@@ -34,7 +34,8 @@ pub static PLUGIN: Plugin = Plugin {
 };
 
 fn bind(mut call: Call) -> Result<Bound, PluginError> {
-    let threshold = mined::number(&call, 0, 0.015, 1.0, 0.05)?;
+    // Down to 0.015, says the reference; published rules ask for less.
+    let threshold = mined::number(&call, 0, 0.0, 1.0, 0.05)?;
     let weight = mined::weight(&call, 1)?;
     let most = mined::number(&call, 2, 1.0, f64::MAX, 5.0)? as usize;
     let dimensions = mined::dimensions(&call, &weight.iter().collect::<Vec<_>>())?;
