@@ -65,7 +65,7 @@ def cases(n, memory):
 
 class Engine:
     def __init__(self, memory, folder):
-        command = [os.environ.get("BARTIZAN", ROOT / "target/debug/bartizan"), "kql", "run", "--jsonl", "--memory", str(memory), "--disk", "60GiB", "--partitions", "2"]
+        command = [os.environ.get("BARTIZAN", ROOT / "target/debug/bartizan"), "kql", "run", "--jsonl", "--memory", str(memory), "--disk", "60GiB", "--partitions", "2", "--time", "2h"]
         env = {"TMPDIR": folder, "PATH": "/usr/bin:/bin"}
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
         self.folder = pathlib.Path(folder)

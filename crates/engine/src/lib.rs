@@ -3,6 +3,7 @@
 //! | step | what | where |
 //! |---|---|---|
 //! | bind | text → typed plan, names settled by what the query sees | [`kql::bind`], `schema` |
+//! | prune | columns that nobody reads are left out; conditions over wide unions move below them | `prune`, `wide` |
 //! | prepare | subqueries run and become constants; what is used twice is run once | `prepare` |
 //! | lower | typed plan → DataFusion's logical plan, operators of ours as nodes | `lower`, `expr`, `node`, `order` |
 //! | read | tables in files, with what is filtered, computed and grouped right over them | `direct` |
@@ -29,6 +30,7 @@ mod node;
 mod number;
 mod order;
 mod prepare;
+mod prune;
 mod range;
 mod run;
 mod scalar;
@@ -39,6 +41,7 @@ mod sorting;
 mod together;
 mod unique;
 mod values;
+mod wide;
 mod window;
 
 pub use config::QueryConfig;

@@ -36,6 +36,7 @@ use crate::range::RangeTable;
 use crate::sorting::SortOp;
 use crate::unique::UniqueOp;
 use crate::values::{BatchesTable, null, rows_to_batch, scalar, schema_of};
+use crate::wide::{self, WideUnion};
 use crate::window::WindowOp;
 
 /// Where the rows of a `Scan` come from. `columns` are the names in the table of `fields`.
@@ -341,6 +342,9 @@ impl<'a> Lowering<'a> {
     }
 
     fn union(&mut self, rel: &Rel, inputs: &[Rel], columns: &[Vec<KqlExpr>], ordered: bool) -> Lowered {
+        if wide::is_wide(inputs.len(), &rel.fields) {
+            return self.wide_union(rel, inputs, columns);
+        }
         let mut lowered = Vec::new();
         for (input, exprs) in inputs.iter().zip(columns) {
             // `union *` and `search` name every table there is, most of which are empty.
@@ -369,6 +373,23 @@ impl<'a> Lowering<'a> {
                 Ok(LogicalPlan::Union(Union { inputs: lowered, schema: Arc::new(schema) }))
             }
         }
+    }
+
+    fn wide_union(&mut self, rel: &Rel, inputs: &[Rel], columns: &[Vec<KqlExpr>]) -> Lowered {
+        let mut op = WideUnion { columns: Vec::new() };
+        let (mut lowered, mut takes) = (Vec::new(), Vec::new());
+        for (input, exprs) in inputs.iter().zip(columns) {
+            if !self.is_empty(input) {
+                lowered.push(self.lower(input, false)?);
+                takes.push(input.fields.clone());
+                op.columns.push(exprs.clone());
+            }
+        }
+        if lowered.is_empty() {
+            let schema = DFSchema::try_from(schema_of(&rel.fields).as_ref().clone()).map_err(broken)?;
+            return Ok(LogicalPlan::EmptyRelation(EmptyRelation { produce_one_row: false, schema: Arc::new(schema) }));
+        }
+        OpNode::plan(Arc::new(op), self.runtime, lowered, takes, rel.fields.clone()).map_err(broken)
     }
 
     /// True where it is plain that there will be no rows.

@@ -12,7 +12,9 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation};
@@ -25,6 +27,10 @@ const MERGE: &str = "ExternalSorterMerge";
 
 /// Operators of ours that hold all they sort or group: quick, and replaced by DataFusion's where memory is short.
 const IN_MEMORY: [&str; 2] = ["sort", "direct"];
+
+/// What anybody gets, however little is left: batches under way are noted without asking, and whoever counts groups of one beside them is
+/// not to fail for the want of sixty-four bytes.
+const CRUMB: usize = 64 << 10;
 
 /// The build side of a hash join.
 const HASH_JOIN: &str = "HashJoinInput";
@@ -84,10 +90,28 @@ fn give_back() {
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 fn give_back() {}
 
+/// How long freed memory may lie before it is given back: the threads of a query that has just ended are still letting go of theirs.
+const LET_GO: Duration = Duration::from_millis(20);
+
+/// Rings for the thread that gives memory back, one for the process as the allocator is. Trimming takes its time and holds the allocator's
+/// locks one after the other, so whoever answers a query does not wait for it.
+static BELL: LazyLock<Option<SyncSender<()>>> = LazyLock::new(|| {
+    let (bell, rings) = sync_channel(1);
+    let janitor = move || {
+        while rings.recv().is_ok() {
+            std::thread::sleep(LET_GO);
+            give_back();
+        }
+    };
+    let started = std::thread::Builder::new().name("give-back".to_owned()).spawn(janitor);
+    started.is_ok().then_some(bell)
+});
+
 impl Drop for QueryPool {
     fn drop(&mut self) {
-        if self.peak() > WORTH_GIVING_BACK {
-            give_back();
+        if let (true, Some(bell)) = (self.peak() > WORTH_GIVING_BACK, &*BELL) {
+            // Full: it has been rung for already.
+            let _ = bell.try_send(());
         }
     }
 }
@@ -182,11 +206,13 @@ impl MemoryPool for QueryPool {
             share.saturating_sub(charge(consumer, reservation.size())).min(free)
         } else if merges(consumer) {
             let share = self.limit / (2 * shares.mergers.max(1));
-            share.saturating_sub(reservation.size()).min(free)
+            // A further run to merge must fit into the part; a batch larger than the one before may go a little beyond.
+            let part = if wanted <= share / 4 { share + share / 4 } else { share };
+            part.saturating_sub(reservation.size()).min(free)
         } else {
             free
         };
-        if wanted > available {
+        if wanted > available && reservation.size().saturating_add(additional) > CRUMB {
             shares.refused = true;
             let name = consumer.name();
             tracing::debug!(consumer = name, wanted, available, "refused memory");
@@ -215,41 +241,55 @@ impl MemoryPool for QueryPool {
 mod tests {
     use super::*;
 
+    const MIB: usize = 1 << 20;
+
     #[test]
     fn spillers_share_what_the_others_leave() {
         let alive = Arc::default();
-        let pool: Arc<dyn MemoryPool> = Arc::new(QueryPool::new(1000, &alive));
+        let pool: Arc<dyn MemoryPool> = Arc::new(QueryPool::new(1000 * MIB, &alive));
         let fixed = MemoryConsumer::new("fixed").register(&pool);
         let one = MemoryConsumer::new("one").with_can_spill(true).register(&pool);
         let two = MemoryConsumer::new("two").with_can_spill(true).register(&pool);
-        fixed.try_grow(200).unwrap();
-        one.try_grow(400).unwrap();
-        assert!(one.try_grow(1).is_err());
-        two.try_grow(400).unwrap();
-        assert!(fixed.try_grow(1).is_err());
-        one.shrink(100);
-        fixed.try_grow(100).unwrap();
-        assert_eq!((pool.reserved(), alive.load(Ordering::SeqCst)), (1000, 1));
+        fixed.try_grow(200 * MIB).unwrap();
+        one.try_grow(400 * MIB).unwrap();
+        assert!(one.try_grow(MIB).is_err());
+        two.try_grow(400 * MIB).unwrap();
+        assert!(fixed.try_grow(MIB).is_err());
+        one.shrink(100 * MIB);
+        fixed.try_grow(100 * MIB).unwrap();
+        assert_eq!((pool.reserved(), alive.load(Ordering::SeqCst)), (1000 * MIB, 1));
         drop((fixed, one, two, pool));
         assert_eq!(alive.load(Ordering::SeqCst), 0);
     }
 
     #[test]
     fn sorts_that_merge_leave_some_to_each_other() {
-        let pool: Arc<dyn MemoryPool> = Arc::new(QueryPool::new(1000, &Arc::default()));
+        let pool: Arc<dyn MemoryPool> = Arc::new(QueryPool::new(1000 * MIB, &Arc::default()));
         let one = MemoryConsumer::new("ExternalSorterMerge[0]").register(&pool);
         let two = MemoryConsumer::new("ExternalSorterMerge[1]").register(&pool);
-        one.try_grow(250).unwrap();
-        assert!(one.try_grow(1).is_err());
-        two.try_grow(250).unwrap();
+        one.try_grow(250 * MIB).unwrap();
+        assert!(one.try_grow(100 * MIB).is_err());
+        two.try_grow(250 * MIB).unwrap();
+        one.try_grow(60 * MIB).unwrap();
+        assert!(one.try_grow(60 * MIB).is_err());
+    }
+
+    #[test]
+    fn a_crumb_is_never_refused() {
+        let pool: Arc<dyn MemoryPool> = Arc::new(QueryPool::new(MIB, &Arc::default()));
+        let noted = MemoryConsumer::new("merge join").register(&pool);
+        noted.grow(2 * MIB);
+        let small = MemoryConsumer::new("aggregate").register(&pool);
+        small.try_grow(64).unwrap();
+        assert!(small.try_grow(CRUMB).is_err());
     }
 
     #[test]
     fn a_hash_join_is_charged_for_laying_its_side_together() {
-        let pool: Arc<dyn MemoryPool> = Arc::new(QueryPool::new(1000, &Arc::default()));
+        let pool: Arc<dyn MemoryPool> = Arc::new(QueryPool::new(1000 * MIB, &Arc::default()));
         let join = MemoryConsumer::new("HashJoinInput[0]").register(&pool);
-        join.try_grow(500).unwrap();
-        assert!(join.try_grow(1).is_err());
+        join.try_grow(500 * MIB).unwrap();
+        assert!(join.try_grow(MIB).is_err());
         assert!(pool.downcast_ref::<QueryPool>().unwrap().may_be_frugal());
         join.free();
         assert_eq!(pool.reserved(), 0);

@@ -9,14 +9,17 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use kql::Value;
+use kql::eval::Runtime;
 use kql::plan::{AggregateCall, Expr, ExprKind, Field, OrderKey, Plan, Rel, RelOp, SubqueryKind, TableRef};
 use model::{QueryError, Type};
 
+use crate::prune::prune;
 use crate::run::Run;
 
 /// The plan's relations with nothing left to run first: the answer, then the further results.
 pub(crate) async fn prepare(run: &Run, plan: Plan) -> Result<(Rel, Vec<Rel>), QueryError> {
     let mut uses = HashMap::new();
+    let plan = pruned(plan, &run.runtime);
     let further = plan.more.iter().map(|(_, rel)| rel);
     let relations = plan.subqueries.iter().map(|subquery| &subquery.rel).chain([&plan.root]).chain(further);
     for rel in relations {
@@ -31,6 +34,15 @@ pub(crate) async fn prepare(run: &Run, plan: Plan) -> Result<(Rel, Vec<Rel>), Qu
     let root = preparing.rel(plan.root).await?;
     let more = preparing.rels(plan.more.into_iter().map(|(_, rel)| rel).collect()).await?;
     Ok((root, more))
+}
+
+/// The plan without columns that nobody reads.
+fn pruned(mut plan: Plan, runtime: &Runtime) -> Plan {
+    let relations = plan.subqueries.iter_mut().map(|subquery| &mut subquery.rel).chain([&mut plan.root]);
+    for rel in relations.chain(plan.more.iter_mut().map(|(_, rel)| rel)) {
+        *rel = prune(rel, rel.fields.iter().map(|field| field.id).collect(), runtime);
+    }
+    plan
 }
 
 /// How often each shared relation is used. What a group's body uses, it uses many times.

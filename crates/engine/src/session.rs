@@ -103,6 +103,9 @@ impl Drop for Temporary {
     }
 }
 
+/// Rows of a batch where memory is short.
+const FRUGAL_ROWS: usize = 2048;
+
 impl Sessions {
     /// `folder` and `disk` bytes there are for what memory cannot hold.
     pub(crate) fn new(options: Options, folder: &Path, disk: u64) -> Result<Self> {
@@ -149,6 +152,8 @@ impl Sessions {
         config.options_mut().optimizer.prefer_hash_join = false;
         // DataFusion merges only where it may partition.
         config.options_mut().execution.target_partitions = self.partitions.max(2);
+        // Whoever merges holds a batch or two of each run: of small ones more runs fit, and one that turns out larger does not tip the scale.
+        let config = config.with_batch_size(session.config().batch_size().min(FRUGAL_ROWS));
         SessionStateBuilder::new_from_existing(session.clone()).with_config(config).build()
     }
 

@@ -8,6 +8,7 @@ mod limits;
 mod made_rows;
 mod published;
 mod several;
+mod wide;
 mod workspace;
 
 use std::sync::{Arc, OnceLock};

@@ -7,21 +7,31 @@ use kql::check::{TableSchemas, check};
 use kql::syntax::lexer::lex;
 use model::Timestamp;
 
-fn files(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(folder).into_iter().flatten() {
-        let path = entry.expect("a readable folder").path();
-        if path.is_dir() { files(&path, found) } else { found.push(path) }
-    }
+fn folder(name: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz").join(name);
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder).expect("a folder of ours").map(|entry| entry.expect("a file").path()).collect();
+    files.sort();
+    files
 }
 
-/// The texts of `fuzz/<folder>`, with their files.
-fn texts(folder: &str) -> Vec<(String, String)> {
-    let mut found = Vec::new();
-    files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz").join(folder), &mut found);
-    found.sort();
-    let read =
-        |path: PathBuf| (path.display().to_string(), String::from_utf8_lossy(&std::fs::read(&path).expect("a readable file")).into_owned());
-    found.into_iter().map(read).collect()
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_else(|why| panic!("{}: {why}", path.display()))
+}
+
+/// Queries of ours, a file each.
+fn seeds() -> Vec<(String, String)> {
+    folder("seeds").iter().map(|path| (path.display().to_string(), read(path))).collect()
+}
+
+/// What fuzzing has found, a JSON string a line.
+fn corpus() -> Vec<(String, String)> {
+    let lines = |path: &PathBuf| {
+        let texts = read(path);
+        let text =
+            |(number, line): (usize, &str)| (format!("{}:{}", path.display(), number + 1), serde_json::from_str(line).expect("a text"));
+        texts.lines().enumerate().map(text).collect::<Vec<_>>()
+    };
+    folder("corpus").iter().flat_map(lines).collect()
 }
 
 /// The schema that the targets bind against.
@@ -35,9 +45,8 @@ fn schemas() -> TableSchemas {
 #[test]
 fn what_fuzzing_found_is_survived() {
     let schemas = schemas();
-    let mut all = texts("corpus");
-    let seeds = texts("seeds");
-    assert!(seeds.len() > 50, "{} seeds", seeds.len());
+    let (mut all, seeds) = (corpus(), seeds());
+    assert!(seeds.len() > 50 && all.len() > 2000, "{} seeds, {} texts", seeds.len(), all.len());
     all.extend(seeds);
     // On a stack as small as threads of a server have.
     let replay = move || {
