@@ -48,7 +48,8 @@ impl Schema for Names {
     }
 
     fn function(&self, name: &str) -> Option<StoredFunction> {
-        self.run.scope.functions.iter().find(|function| function.name == name).map(|function| function.as_ref().clone())
+        let given = self.run.scope.functions.iter().find(|function| function.name == name);
+        given.map(|function| function.as_ref().clone()).or_else(|| self.run.store.as_ref()?.catalog.function(name))
     }
 
     fn external(&self, wanted: &External) -> Result<Option<u32>, String> {

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use model::{CatalogError, Column, Span, TableName, TableSchema, Type};
+use model::{CatalogError, Column, SavedSearch, Span, TableName, TableSchema, Type};
 use serde::{Deserialize, Serialize};
 
 use crate::builtin;
@@ -65,6 +65,9 @@ pub struct CatalogDocument {
     /// The number of the next folder.
     pub next: u64,
     pub tables: BTreeMap<TableName, StoredTable>,
+    /// By their names in lower case.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub searches: BTreeMap<String, Arc<SavedSearch>>,
 }
 
 impl CatalogDocument {
@@ -125,6 +128,24 @@ impl CatalogDocument {
         let mut next = self.clone();
         next.tables.get_mut(name).ok_or_else(|| CatalogError::NoTable(name.clone()))?.retention = retention;
         Ok(next)
+    }
+
+    pub fn save_search(&self, search: SavedSearch) -> Result<Self, CatalogError> {
+        let key = search.name.to_lowercase();
+        let alias = &search.function_alias;
+        let taken = self.searches.iter().find(|(other, known)| **other != key && !alias.is_empty() && known.function_alias == *alias);
+        if let Some((_, other)) = taken {
+            return Err(CatalogError::AliasTaken { alias: alias.clone(), of: other.name.clone() });
+        }
+        let mut next = self.clone();
+        next.searches.insert(key, Arc::new(search));
+        Ok(next)
+    }
+
+    pub fn remove_search(&self, name: &str) -> Self {
+        let mut next = self.clone();
+        next.searches.remove(&name.to_lowercase());
+        next
     }
 
     fn merge(&mut self, name: &TableName, columns: Vec<Column>, standard: &[(&str, Type)]) {

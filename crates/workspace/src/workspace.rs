@@ -12,8 +12,8 @@ use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use model::{
-    Ack, Append, AppendError, Arrival, Catalog, CatalogError, Clock, Column, Disk, Span, TableName, TableSchema, TableWriter, Timestamp,
-    WorkspaceName, chain,
+    Ack, Append, AppendError, Arrival, Catalog, CatalogError, Clock, Column, Disk, SavedSearch, Span, TableName, TableSchema, TableWriter,
+    Timestamp, WorkspaceName, chain,
 };
 use tokio::sync::oneshot;
 
@@ -372,6 +372,21 @@ impl Catalog for Workspace {
     async fn set_retention(&self, name: &TableName, retention: Option<Span>) -> Result<(), CatalogError> {
         let name = name.clone();
         self.change(move |catalog| catalog.set_retention(&name, retention), |_| ()).await
+    }
+
+    fn saved_searches(&self) -> Vec<Arc<SavedSearch>> {
+        self.shared.state().catalog.searches.values().cloned().collect()
+    }
+
+    async fn save_search(&self, search: SavedSearch) -> Result<(), CatalogError> {
+        self.change(move |catalog| catalog.save_search(search), |_| ()).await
+    }
+
+    async fn remove_search(&self, name: &str) -> Result<bool, CatalogError> {
+        let key = name.to_lowercase();
+        let known = self.shared.state().catalog.searches.contains_key(&key);
+        self.change(move |catalog| Ok(catalog.remove_search(&key)), |_| ()).await?;
+        Ok(known)
     }
 
     fn retention(&self, name: &str) -> Option<Span> {

@@ -548,76 +548,6 @@ const PLUGINS: &[(&str, &str, &str)] = &[
     ("sql_request", "string, string, bag?, bag? -> ours", ""),
 ];
 
-/// Functions that give several columns: each is called `function_argument_part`.
-const COLUMNS: &[(&str, &[(&str, Type)])] = &[
-    (
-        "series_decompose",
-        &[("baseline", Type::Dynamic), ("seasonal", Type::Dynamic), ("trend", Type::Dynamic), ("residual", Type::Dynamic)],
-    ),
-    ("series_decompose_anomalies", &[("ad_flag", Type::Dynamic), ("ad_score", Type::Dynamic), ("baseline", Type::Dynamic)]),
-    (
-        "series_decompose_forecast",
-        &[("baseline", Type::Dynamic), ("seasonal", Type::Dynamic), ("trend", Type::Dynamic), ("residual", Type::Dynamic)],
-    ),
-    ("series_fft", &[("real", Type::Dynamic), ("imag", Type::Dynamic)]),
-    (
-        "series_fit_2lines",
-        &[
-            ("rsquare", Type::Real),
-            ("split_idx", Type::Long),
-            ("variance", Type::Real),
-            ("rvariance", Type::Real),
-            ("line_fit", Type::Dynamic),
-            ("right_rsquare", Type::Real),
-            ("right_slope", Type::Real),
-            ("right_interception", Type::Real),
-            ("right_variance", Type::Real),
-            ("right_rvariance", Type::Real),
-            ("left_rsquare", Type::Real),
-            ("left_slope", Type::Real),
-            ("left_interception", Type::Real),
-            ("left_variance", Type::Real),
-            ("left_rvariance", Type::Real),
-        ],
-    ),
-    (
-        "series_fit_line",
-        &[
-            ("rsquare", Type::Real),
-            ("slope", Type::Real),
-            ("variance", Type::Real),
-            ("rvariance", Type::Real),
-            ("interception", Type::Real),
-            ("line_fit", Type::Dynamic),
-        ],
-    ),
-    (
-        "series_fit_poly",
-        &[
-            ("rsquare", Type::Real),
-            ("coefficients", Type::Dynamic),
-            ("variance", Type::Real),
-            ("rvariance", Type::Real),
-            ("poly_fit", Type::Dynamic),
-        ],
-    ),
-    ("series_ifft", &[("real", Type::Dynamic), ("imag", Type::Dynamic)]),
-    ("series_periods_detect", &[("periods", Type::Dynamic), ("scores", Type::Dynamic)]),
-    ("series_periods_validate", &[("periods", Type::Dynamic), ("scores", Type::Dynamic)]),
-    (
-        "series_stats",
-        &[
-            ("min", Type::Real),
-            ("min_idx", Type::Long),
-            ("max", Type::Real),
-            ("max_idx", Type::Long),
-            ("avg", Type::Real),
-            ("stdev", Type::Real),
-            ("variance", Type::Real),
-        ],
-    ),
-];
-
 /// How a call is judged.
 pub(super) struct Shape {
     pub parameters: Vec<Parameter>,
@@ -716,11 +646,6 @@ pub(super) fn aggregate(name: &str) -> Option<&'static Known> {
 pub(super) fn plugin(name: &str) -> Option<&'static Known> {
     static TABLE: LazyLock<Table> = LazyLock::new(|| read(PLUGINS));
     TABLE.get(name)
-}
-
-/// The columns of scalar functions that give several.
-pub(super) fn columns(name: &str) -> Option<&'static [(&'static str, Type)]> {
-    COLUMNS.iter().find(|(known, _)| *known == name).map(|(_, columns)| *columns)
 }
 
 /// All names that can be called in an expression.

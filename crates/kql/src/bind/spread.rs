@@ -2,8 +2,9 @@
 //! names gives them all.
 //!
 //! Each has a twin whose result is one dynamic, computed once in a hidden column below; a column is a part of that, in the column's own type. A
-//! twin called `$…` can be written in no query, and passes for not deterministic so that no optimizer computes it anew for each part. Source of truth: the public KQL reference, one page each (`series-stats-function`, `array-sort-asc-function` …), and the columns
-//! that Microsoft's parser gives them: their order, their types, their names.
+//! twin called `$…` can be written in no query, and passes for not deterministic so that no optimizer computes it anew for each part. Source
+//! of truth: the public KQL reference, one page each (`series-stats-function`, `array-sort-asc-function` …), and the columns that Microsoft's
+//! parser gives them: their order, their types, their names.
 
 use model::Type;
 
@@ -104,6 +105,10 @@ const SEVERAL: &[Several] = &[
     of_series("series_periods_validate", "$series_periods_validate", PERIODS),
 ];
 
+fn several(name: &str) -> Option<&'static Several> {
+    SEVERAL.iter().find(|several| several.name == name)
+}
+
 /// The functions that give several columns.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
     SEVERAL.iter().map(|several| several.name)
@@ -130,10 +135,10 @@ impl Binder<'_> {
             _ => return vec![self.one(written, expr, cx)],
         };
         let name = call.name.text.as_str();
-        if self.strict && (shapes::columns(name).is_some() || matches!(name, "array_sort_asc" | "array_sort_desc")) {
+        if self.strict && (several(name).is_some() || matches!(name, "array_sort_asc" | "array_sort_desc")) {
             return self.judged_parts(written, call, expr, cx);
         }
-        let several = SEVERAL.iter().find(|several| several.name == name);
+        let several = several(name);
         let sorting = matches!(name, "array_sort_asc" | "array_sort_desc") && !call.args.is_empty();
         if several.is_none() && !sorting {
             return vec![self.one(written, expr, cx)];
@@ -199,10 +204,10 @@ impl Binder<'_> {
         if verdict.is_none() {
             return vec![Part { written: written.first(), name: None, several: true, value: Self::unknown_scalar() }];
         }
-        let columns: Vec<(String, Type)> = match shapes::columns(name) {
-            Some(columns) => {
+        let columns: Vec<(String, Type)> = match several(name) {
+            Some(several) => {
                 let of = call.args.first().and_then(name_of).unwrap_or_default();
-                columns.iter().map(|(part, ty)| (format!("{name}_{of}_{part}"), *ty)).collect()
+                several.parts.iter().map(|(part, ty)| (format!("{name}_{of}_{part}"), *ty)).collect()
             }
             None => {
                 let arrays = seen.iter().take_while(|arg| arg.ty != Type::Bool || !arg.known).count();

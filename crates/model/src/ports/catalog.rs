@@ -3,6 +3,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 
+use serde::{Deserialize, Serialize};
+
+use super::query::StoredFunction;
 use crate::{Column, Span, TableName, TableSchema, Timestamp};
 
 /// Why the catalog did not change.
@@ -18,6 +21,10 @@ pub enum CatalogError {
     NoTable(TableName),
     #[error("table `{0}` belongs to the workspace and cannot be dropped")]
     BuiltIn(TableName),
+    #[error("the saved search `{of}` is the function `{alias}` already; a function has one definition")]
+    AliasTaken { alias: String, of: String },
+    #[error("saved searches are not kept here")]
+    NoSearches,
     #[error("cannot write the catalog")]
     Write(#[source] std::io::Error),
 }
@@ -30,7 +37,25 @@ pub struct Arrival {
     pub ingested: Timestamp,
 }
 
-/// The tables of the workspace: names, columns, retention; and a bell that rings when rows arrive.
+/// A query that the workspace keeps; with an alias it is a function that any query may call.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedSearch {
+    /// Of the resource; ignores case.
+    pub name: String,
+    pub category: String,
+    pub display_name: String,
+    pub query: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub function_alias: String,
+    /// As declared, without parentheses: `disabled:bool=false`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub function_parameters: String,
+    /// Names and values.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<(String, String)>,
+}
+
+/// The tables of the workspace: names, columns, retention; the searches saved in it; and a bell that rings when rows arrive.
 #[async_trait]
 pub trait Catalog: Send + Sync {
     fn table(&self, name: &str) -> Option<Arc<TableSchema>>;
@@ -47,6 +72,30 @@ pub trait Catalog: Send + Sync {
     async fn set_retention(&self, name: &TableName, retention: Option<Span>) -> Result<(), CatalogError>;
 
     fn retention(&self, name: &str) -> Option<Span>;
+
+    /// By name.
+    fn saved_searches(&self) -> Vec<Arc<SavedSearch>> {
+        Vec::new()
+    }
+
+    /// The function that queries call by this name.
+    fn function(&self, name: &str) -> Option<StoredFunction> {
+        let saved = self.saved_searches().into_iter().find(|search| search.function_alias == name)?;
+        let (parameters, body) = (saved.function_parameters.clone(), saved.query.clone());
+        Some(StoredFunction { name: name.to_owned(), parameters, body })
+    }
+
+    /// Saves a search or replaces the one of its name. Durable when it returns.
+    async fn save_search(&self, search: SavedSearch) -> Result<(), CatalogError> {
+        let _ = search;
+        Err(CatalogError::NoSearches)
+    }
+
+    /// False where there was none of this name.
+    async fn remove_search(&self, name: &str) -> Result<bool, CatalogError> {
+        let _ = name;
+        Err(CatalogError::NoSearches)
+    }
 
     /// One item per append and table, from now on. A slow listener misses items but always sees the newest of each table.
     fn arrivals(&self) -> BoxStream<'static, Arrival>;

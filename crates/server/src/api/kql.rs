@@ -59,7 +59,7 @@ impl Range {
 /// The longest text that is looked at; a query is rarely a hundredth of it.
 const LONGEST: usize = 1 << 20;
 
-/// The tables of the workspace.
+/// The tables and functions of the workspace.
 pub struct Names(Arc<dyn Catalog>);
 
 impl Schema for Names {
@@ -71,8 +71,8 @@ impl Schema for Names {
         self.0.tables().iter().map(|table| table.name.as_str().to_owned()).collect()
     }
 
-    fn function(&self, _: &str) -> Option<StoredFunction> {
-        None
+    fn function(&self, name: &str) -> Option<StoredFunction> {
+        self.0.function(name)
     }
 
     fn run(&self, _: &Rel, _: &[Subquery]) -> Result<Option<(u32, Vec<RecordBatch>)>, String> {

@@ -8,6 +8,7 @@ mod data_collection_rules;
 mod resource_groups;
 mod role_assignments;
 mod role_definitions;
+mod saved_searches;
 mod subscriptions;
 mod tables;
 mod workspaces;
@@ -35,6 +36,10 @@ pub static ENDPOINTS: &[&Endpoint] = &[
     &tables::PUT,
     &tables::PATCH,
     &tables::DELETE,
+    &saved_searches::LIST,
+    &saved_searches::GET,
+    &saved_searches::PUT,
+    &saved_searches::DELETE,
     &data_collection_rules::LIST,
     &data_collection_rules::LIST_ALL,
     &data_collection_rules::GET,

@@ -1,0 +1,236 @@
+//! `Microsoft.OperationalInsights/workspaces/{workspace}/savedSearches` — queries that the workspace keeps. One with a `functionAlias` is a
+//! function: queries and rules call it by that name, as Microsoft's parsers are deployed.
+//!
+//! Shape: learn.microsoft.com/rest/api/loganalytics/saved-searches. An `etag` that is sent must be the current one or `*`; without one the
+//! search is replaced.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use http::{Method, StatusCode};
+use model::{CatalogError, SavedSearch};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::properties;
+use crate::call::Call;
+use crate::context::Context;
+use crate::dialect::RESOURCE_MANAGER;
+use crate::endpoint::{Endpoint, Role, as_specified, nothing};
+use crate::error::ApiError;
+use crate::reply::Reply;
+
+const ALL: &str =
+    "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.OperationalInsights/workspaces/{workspace}/savedSearches";
+const ONE: &str = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.OperationalInsights/workspaces/{workspace}/savedSearches/{search}";
+
+/// Bytes of a query that is kept.
+const LONGEST: usize = 1 << 20;
+
+/// Saved searches of a workspace, and tags of one.
+const MOST: usize = 10_000;
+const MOST_TAGS: usize = 100;
+
+pub static LIST: Endpoint = Endpoint {
+    method: Method::GET,
+    path: ALL,
+    summary: "List saved searches and functions, by name",
+    dialect: &RESOURCE_MANAGER,
+    role: Role::Reader,
+    query: nothing,
+    takes: nothing,
+    returns: as_specified,
+    run: |cx, _| Box::pin(async { list(cx) }),
+};
+
+pub static GET: Endpoint = Endpoint {
+    method: Method::GET,
+    path: ONE,
+    summary: "Read a saved search or function",
+    dialect: &RESOURCE_MANAGER,
+    role: Role::Reader,
+    query: nothing,
+    takes: nothing,
+    returns: as_specified,
+    run: |cx, call| Box::pin(async move { get(cx, &call) }),
+};
+
+pub static PUT: Endpoint = Endpoint {
+    method: Method::PUT,
+    path: ONE,
+    summary: "Save a search; with a function alias, define a function",
+    dialect: &RESOURCE_MANAGER,
+    role: Role::Contributor,
+    query: nothing,
+    takes: as_specified,
+    returns: as_specified,
+    run: |cx, call| Box::pin(put(cx, call)),
+};
+
+pub static DELETE: Endpoint = Endpoint {
+    method: Method::DELETE,
+    path: ONE,
+    summary: "Remove a saved search or function",
+    dialect: &RESOURCE_MANAGER,
+    role: Role::Contributor,
+    query: nothing,
+    takes: nothing,
+    returns: nothing,
+    run: |cx, call| Box::pin(delete(cx, call)),
+};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Properties {
+    category: String,
+    display_name: String,
+    query: String,
+    function_alias: Option<String>,
+    function_parameters: Option<String>,
+    #[serde(default)]
+    tags: Option<Vec<Tag>>,
+}
+
+#[derive(Deserialize)]
+struct Tag {
+    name: String,
+    value: String,
+}
+
+/// The list is not paged there either.
+fn list(cx: &Context) -> Result<Reply, ApiError> {
+    let views: Vec<Value> = cx.catalog.saved_searches().iter().map(|search| view(cx, search)).collect();
+    Reply::json(json!({ "value": views }))
+}
+
+fn get(cx: &Context, call: &Call) -> Result<Reply, ApiError> {
+    let name = call.param("search");
+    match cx.catalog.saved_searches().iter().find(|search| search.name.eq_ignore_ascii_case(name)) {
+        Some(search) => Reply::json(view(cx, search)),
+        None => Err(not_found(name)),
+    }
+}
+
+async fn put(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
+    let body: Value = call.json().await?;
+    let search = read(call.param("search"), &body)?;
+    let known = cx.catalog.saved_searches();
+    let old = known.iter().find(|other| other.name.eq_ignore_ascii_case(&search.name));
+    let wanted = body.get("etag").and_then(Value::as_str).filter(|etag| !etag.is_empty() && *etag != "*");
+    if wanted.is_some_and(|wanted| old.is_none_or(|old| etag(old) != wanted)) {
+        let message = format!("The etag is not that of the saved search '{}'; read it again, or send '*' to replace it.", search.name);
+        return Err(ApiError::conflict("EtagMismatch", message).target("etag"));
+    }
+    if known.len() >= MOST && old.is_none() {
+        return Err(ApiError::bad_request("QuotaExceeded", format!("A workspace keeps at most {MOST} saved searches.")));
+    }
+    cx.catalog.save_search(search.clone()).await.map_err(refusal)?;
+    tracing::info!(search = search.name, by = call.actor("ResourceManager").name, "search saved");
+    Reply::json(view(cx, &search))
+}
+
+async fn delete(cx: &Context, call: Call) -> Result<Reply, ApiError> {
+    let name = call.param("search");
+    if cx.catalog.remove_search(name).await.map_err(refusal)? {
+        tracing::info!(search = name, by = call.actor("ResourceManager").name, "saved search removed");
+    }
+    // Removing what is not there is no error in the resource manager; Microsoft's client takes nothing but 200 here.
+    Ok(Reply::empty(StatusCode::OK))
+}
+
+fn read(name: &str, body: &Value) -> Result<SavedSearch, ApiError> {
+    let written = Value::Object(properties(body)?.clone());
+    let written: Properties =
+        serde_json::from_value(written).map_err(|why| invalid(format!("The saved search cannot be read: {why}."), "properties"))?;
+    let (alias, parameters) = (written.function_alias.unwrap_or_default(), written.function_parameters.unwrap_or_default());
+    if written.query.trim().is_empty() || written.query.len() > LONGEST {
+        return Err(invalid(format!("The query must have 1 to {LONGEST} bytes."), "properties.query"));
+    }
+    if !alias.is_empty() && !is_name(&alias) {
+        let message = format!("'{alias}' is no name for a function: letters, digits and '_', not beginning with a digit.");
+        return Err(invalid(message, "properties.functionAlias"));
+    }
+    if alias.is_empty() && !parameters.is_empty() {
+        return Err(invalid("Parameters want a 'functionAlias' that they are parameters of.", "properties.functionParameters"));
+    }
+    let tags: Vec<(String, String)> = written.tags.unwrap_or_default().into_iter().map(|tag| (tag.name, tag.value)).collect();
+    if tags.len() > MOST_TAGS {
+        return Err(invalid(format!("A saved search has at most {MOST_TAGS} tags."), "properties.tags"));
+    }
+    Ok(SavedSearch {
+        name: name.to_owned(),
+        category: written.category,
+        display_name: written.display_name,
+        query: written.query,
+        function_alias: alias,
+        function_parameters: parameters,
+        tags,
+    })
+}
+
+fn is_name(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+/// Another one when anything of it is.
+fn etag(search: &SavedSearch) -> String {
+    let SavedSearch { name, category, display_name, query, function_alias, function_parameters, tags } = search;
+    let mut hasher = DefaultHasher::new();
+    (name, category, display_name, query, function_alias, function_parameters, tags).hash(&mut hasher);
+    format!("W/\"{:016x}\"", hasher.finish())
+}
+
+fn view(cx: &Context, search: &SavedSearch) -> Value {
+    let tags: Vec<Value> = search.tags.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();
+    let mut properties = json!({
+        "category": search.category, "displayName": search.display_name, "query": search.query, "version": 2, "tags": tags,
+    });
+    if !search.function_alias.is_empty() {
+        properties["functionAlias"] = json!(search.function_alias);
+        properties["functionParameters"] = json!(search.function_parameters);
+    }
+    json!({
+        "id": format!("{}/savedSearches/{}", cx.cloud.workspace_path(), search.name),
+        "name": search.name,
+        "type": "Microsoft.OperationalInsights/savedSearches",
+        "etag": etag(search),
+        "properties": properties,
+    })
+}
+
+fn not_found(name: &str) -> ApiError {
+    ApiError::not_found("NotFound", format!("There is no saved search '{name}' in this workspace."))
+}
+
+fn invalid(message: impl Into<String>, target: &str) -> ApiError {
+    ApiError::bad_request("InvalidParameter", message).target(target)
+}
+
+fn refusal(error: CatalogError) -> ApiError {
+    match &error {
+        CatalogError::AliasTaken { .. } => ApiError::conflict("FunctionAliasConflict", error.to_string()),
+        _ => ApiError::internal(&error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_kept_is_refused_by_name() {
+        let read = |properties: Value| read("s", &json!({ "properties": properties }));
+        let plain = json!({ "category": "c", "displayName": "d", "query": "print 1" });
+        let with = |key: &str, value: Value| {
+            let mut changed = plain.clone();
+            changed[key] = value;
+            changed
+        };
+        assert_eq!(read(plain.clone()).unwrap().query, "print 1");
+        assert_eq!(read(with("functionAlias", json!("F_1"))).unwrap().function_alias, "F_1");
+        let target = |properties: Value| read(properties).unwrap_err().target.unwrap();
+        assert_eq!(target(with("query", json!(" "))), "properties.query");
+        assert_eq!(target(with("functionAlias", json!("1f"))), "properties.functionAlias");
+        assert_eq!(target(with("functionParameters", json!("a:long"))), "properties.functionParameters");
+        assert_eq!(target(json!({ "query": "print 1" })), "properties");
+    }
+}
