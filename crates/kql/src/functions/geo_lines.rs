@@ -4,13 +4,12 @@
 //! A line is a GeoJSON `LineString` or `MultiLineString`; what several lines share counts once.
 
 use model::Type;
-use s2rst::s2::Point;
 use s2rst::s2::polyline::Polyline;
 
 use super::geo_points::place;
-use super::shapes::{Shape, flag, real_or};
+use super::shapes::{self, flag, real_or};
 use super::signatures::{all, some};
-use super::{Family, ScalarFn, kernel};
+use super::{Family, ScalarFn};
 use crate::geo::nearest::LineIndex;
 use crate::geo::{Lines, buffer, densify, nearest, overlay, read, write};
 
@@ -33,13 +32,7 @@ static LENGTH: ScalarFn = ScalarFn {
         ),
         (r#"geo_line_length(dynamic({"type":"LineString","coordinates":[[1,1]]}))"#, ""),
     ],
-    prepare: |prepare| {
-        let line = Shape::new(prepare, 0, |json| Some(read::lines(json)?.length()));
-        Ok(kernel(move |args| {
-            let mut lines = line.rows(args);
-            args.map_reals(|row| lines.at(row).copied())
-        }))
-    },
+    prepare: |prepare| shapes::reals(prepare, 0, |json| Some(read::lines(json)?.length()), |_, _, line| Some(*line)),
     ..ScalarFn::DEFAULT
 };
 
@@ -52,14 +45,15 @@ static CENTROID: ScalarFn = ScalarFn {
         (r#"geo_line_centroid(dynamic({"type":"LineString","coordinates":[[1,1]]}))"#, ""),
     ],
     prepare: |prepare| {
-        let line = Shape::new(prepare, 0, |json| read::lines(json)?.centroid());
-        Ok(kernel(move |args| {
-            let mut lines = line.rows(args);
-            args.map_json(|row, out| {
-                write::point(out, *lines.at(row)?);
+        shapes::json(
+            prepare,
+            0,
+            |json| read::lines(json)?.centroid(),
+            |_, _, line, out| {
+                write::point(out, *line);
                 Some(())
-            })
-        }))
+            },
+        )
     },
     ..ScalarFn::DEFAULT
 };
@@ -76,15 +70,11 @@ static CLOSEST: ScalarFn = ScalarFn {
         (r#"geo_closest_point_on_line(300, 3, dynamic({"type":"LineString","coordinates":[[1,1],[2,2]]}))"#, ""),
     ],
     prepare: |prepare| {
-        let line = Shape::new(prepare, 2, indexed);
-        Ok(kernel(move |args| {
-            let mut lines = line.rows(args);
-            args.map_json(|row, out| {
-                let point = place(args, 0, row)?.point();
-                write::point(out, lines.at(row)?.nearest(point)?);
-                Some(())
-            })
-        }))
+        shapes::json(prepare, 2, indexed, |args, row, line, out| {
+            let point = place(args, 0, row)?.point();
+            write::point(out, line.nearest(point)?);
+            Some(())
+        })
     },
     ..ScalarFn::DEFAULT
 };
@@ -101,14 +91,10 @@ static DISTANCE: ScalarFn = ScalarFn {
         (r#"geo_distance_point_to_line(1, 1, dynamic({"type":"LineString"}))"#, ""),
     ],
     prepare: |prepare| {
-        let line = Shape::new(prepare, 2, indexed);
-        Ok(kernel(move |args| {
-            let mut lines = line.rows(args);
-            args.map_reals(|row| {
-                let point = place(args, 0, row)?.point();
-                lines.at(row)?.distance(point)
-            })
-        }))
+        shapes::reals(prepare, 2, indexed, |args, row, line| {
+            let point = place(args, 0, row)?.point();
+            line.distance(point)
+        })
     },
     ..ScalarFn::DEFAULT
 };
@@ -125,15 +111,16 @@ static INTERPOLATE: ScalarFn = ScalarFn {
         (r#"geo_line_interpolate_point(dynamic({"type":"LineString","coordinates":[[1,1]]}), 0.5)"#, ""),
     ],
     prepare: |prepare| {
-        let line = Shape::new(prepare, 0, |json| read::line(json).map(Polyline::new));
-        Ok(kernel(move |args| {
-            let mut lines = line.rows(args);
-            args.map_json(|row, out| {
+        shapes::json(
+            prepare,
+            0,
+            |json| read::line(json).map(Polyline::new),
+            |args, row, line, out| {
                 let fraction = args.reals(1).get(row).filter(|fraction| (0.0..=1.0).contains(fraction))?;
-                write::point(out, lines.at(row)?.interpolate(fraction).0);
+                write::point(out, line.interpolate(fraction).0);
                 Some(())
-            })
-        }))
+            },
+        )
     },
     ..ScalarFn::DEFAULT
 };
@@ -148,15 +135,10 @@ static LOCATE: ScalarFn = ScalarFn {
         (r#"geo_line_locate_point(dynamic({"type":"LineString","coordinates":[[1,1]]}), 1, 1)"#, ""),
     ],
     prepare: |prepare| {
-        let line: Shape<Vec<Point>> = Shape::new(prepare, 0, read::line);
-        Ok(kernel(move |args| {
-            let mut lines = line.rows(args);
-            args.map_reals(|row| {
-                let point = place(args, 1, row)?.point();
-                let line = lines.at(row)?;
-                Some(if flag(args, 3, row)? { nearest::locate_on_spheroid(line, point) } else { nearest::locate(line, point) })
-            })
-        }))
+        shapes::reals(prepare, 0, read::line, |args, row, line| {
+            let point = place(args, 1, row)?.point();
+            Some(if flag(args, 3, row)? { nearest::locate_on_spheroid(line, point) } else { nearest::locate(line, point) })
+        })
     },
     ..ScalarFn::DEFAULT
 };
@@ -173,23 +155,23 @@ static DENSIFY: ScalarFn = ScalarFn {
         (r#"geo_line_densify(dynamic({"type":"LineString","coordinates":[[1,1],[2,2]]}), 0)"#, ""),
     ],
     prepare: |prepare| {
-        let line = Shape::new(prepare, 0, |json| {
-            // A line that is none on the sphere is none here either.
-            read::lines(json)?;
-            read::line_coordinates(json)
-        });
-        Ok(kernel(move |args| {
-            let mut lines = line.rows(args);
-            args.map_json(|row, out| {
+        shapes::json(
+            prepare,
+            0,
+            |json| {
+                // A line that is none on the sphere is none here either.
+                read::lines(json)?;
+                read::line_coordinates(json)
+            },
+            |args, row, line, out| {
                 let tolerance = densify_tolerance(real_or(args, 1, row, densify::TOLERANCE)?)?;
                 let crossing = flag(args, 2, row)?;
-                let line = lines.at(row)?;
                 let mut room = densify::MOST_POINTS;
                 let parts: Option<Vec<_>> = line.parts.iter().map(|part| densify::densify(part, tolerance, crossing, &mut room)).collect();
                 write::line_positions(out, &parts?, line.multi);
                 Some(())
-            })
-        }))
+            },
+        )
     },
     ..ScalarFn::DEFAULT
 };
@@ -216,14 +198,10 @@ static SIMPLIFY: ScalarFn = ScalarFn {
         (r#"geo_line_simplify(dynamic({"type":"LineString","coordinates":[[1,1],[2,2]]}), -1)"#, ""),
     ],
     prepare: |prepare| {
-        let line = Shape::new(prepare, 0, read::lines);
-        Ok(kernel(move |args| {
-            let mut lines = line.rows(args);
-            args.map_json(|row, out| {
-                let tolerance = simplify_tolerance(real_or(args, 1, row, SIMPLIFY_TOLERANCE)?)?;
-                write::united_lines(out, &Lines(overlay::simplify_lines(lines.at(row)?, tolerance)?))
-            })
-        }))
+        shapes::json(prepare, 0, read::lines, |args, row, line, out| {
+            let tolerance = simplify_tolerance(real_or(args, 1, row, SIMPLIFY_TOLERANCE)?)?;
+            write::united_lines(out, &Lines(overlay::simplify_lines(line, tolerance)?))
+        })
     },
     ..ScalarFn::DEFAULT
 };
@@ -237,15 +215,11 @@ static BUFFER: ScalarFn = ScalarFn {
         (r#"geo_line_buffer(dynamic({"type":"LineString","coordinates":[[0,0],[1,1]]}), 0)"#, ""),
     ],
     prepare: |prepare| {
-        let line = Shape::new(prepare, 0, read::lines);
-        Ok(kernel(move |args| {
-            let mut lines = line.rows(args);
-            args.map_json(|row, out| {
-                let tolerance = if args.len() > 2 { Some(args.reals(2).get(row)?) } else { None };
-                let radius = args.reals(1).get(row)?;
-                write::polygons(out, &[buffer::buffer(buffer::Core::Lines(lines.at(row)?), radius, tolerance)?])
-            })
-        }))
+        shapes::json(prepare, 0, read::lines, |args, row, line, out| {
+            let tolerance = if args.len() > 2 { Some(args.reals(2).get(row)?) } else { None };
+            let radius = args.reals(1).get(row)?;
+            write::polygons(out, &[buffer::buffer(buffer::Core::Lines(line), radius, tolerance)?])
+        })
     },
     ..ScalarFn::DEFAULT
 };

@@ -5,7 +5,7 @@
 use model::Type;
 use s2rst::s2::Polygon;
 
-use super::shapes::Shape;
+use super::shapes::{self, Shape};
 use super::signatures::all;
 use super::{Family, Kernel, Prepare, ScalarFn, kernel};
 use crate::dynamic::elements;
@@ -156,11 +156,12 @@ static UNION_LINES: ScalarFn = ScalarFn {
         (r#"geo_union_lines_array(dynamic([{"type":"LineString","coordinates":[[1,1]]}]))"#, ""),
     ],
     prepare: |prepare| {
-        let lines = Shape::new(prepare, 0, |json| unite_lines(&elements(json)?.map(read::lines).collect::<Option<Vec<_>>>()?).map(Lines));
-        Ok(kernel(move |args| {
-            let mut lines = lines.rows(args);
-            args.map_json(|row, out| write::united_lines(out, lines.at(row)?))
-        }))
+        shapes::json(
+            prepare,
+            0,
+            |json| unite_lines(&elements(json)?.map(read::lines).collect::<Option<Vec<_>>>()?).map(Lines),
+            |_, _, lines, out| write::united_lines(out, lines),
+        )
     },
     ..ScalarFn::DEFAULT
 };
@@ -177,14 +178,15 @@ static UNION_POLYGONS: ScalarFn = ScalarFn {
         (r#"geo_union_polygons_array(dynamic([{"type":"Polygon","coordinates":[[[1,1]]]}]))"#, ""),
     ],
     prepare: |prepare| {
-        let polygons = Shape::new(prepare, 0, |json| {
-            let polygons: Vec<Vec<Polygon>> = elements(json)?.map(read::polygons).collect::<Option<_>>()?;
-            Some(Polygon::union_all(polygons.into_iter().flatten().collect()))
-        });
-        Ok(kernel(move |args| {
-            let mut polygons = polygons.rows(args);
-            args.map_json(|row, out| write::polygons(out, std::slice::from_ref(polygons.at(row)?)))
-        }))
+        shapes::json(
+            prepare,
+            0,
+            |json| {
+                let polygons: Vec<Vec<Polygon>> = elements(json)?.map(read::polygons).collect::<Option<_>>()?;
+                Some(Polygon::union_all(polygons.into_iter().flatten().collect()))
+            },
+            |_, _, polygons, out| write::polygons(out, std::slice::from_ref(polygons)),
+        )
     },
     ..ScalarFn::DEFAULT
 };

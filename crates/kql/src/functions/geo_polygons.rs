@@ -8,9 +8,9 @@ use s2rst::s2::Region;
 
 use super::geo_lines::{SIMPLIFY_TOLERANCE, densify_tolerance, simplify_tolerance};
 use super::geo_points::place;
-use super::shapes::{Shape, flag, real_or};
+use super::shapes::{self, flag, real_or};
 use super::signatures::{all, some};
-use super::{Family, ScalarFn, kernel};
+use super::{Family, ScalarFn};
 use crate::dynamic::elements;
 use crate::geo::{EARTH_RADIUS, buffer, centroid, densify, nearest, overlay, perimeter, read, write};
 
@@ -29,14 +29,10 @@ static CONTAINS: ScalarFn = ScalarFn {
         (r#"geo_point_in_polygon(1, 1, dynamic({"type":"Polygon","coordinates":[[[0,0],[10,10],[10,10],[0,0]]]}))"#, ""),
     ],
     prepare: |prepare| {
-        let polygon = Shape::new(prepare, 2, read::polygon);
-        Ok(kernel(move |args| {
-            let mut polygons = polygon.rows(args);
-            args.map_bools(|row| {
-                let point = place(args, 0, row)?.point();
-                Some(polygons.at(row)?.contains_point(&point))
-            })
-        }))
+        shapes::bools(prepare, 2, read::polygon, |args, row, polygon| {
+            let point = place(args, 0, row)?.point();
+            Some(polygon.contains_point(&point))
+        })
     },
     ..ScalarFn::DEFAULT
 };
@@ -53,18 +49,14 @@ static CLOSEST: ScalarFn = ScalarFn {
         (r#"geo_closest_point_on_polygon(500, 1, dynamic({"type":"Polygon","coordinates":[[[0,0],[10,10],[10,1],[0,0]]]}))"#, ""),
     ],
     prepare: |prepare| {
-        let polygon = Shape::new(prepare, 2, read::polygon);
-        Ok(kernel(move |args| {
-            let mut polygons = polygon.rows(args);
-            args.map_json(|row, out| {
-                let place = place(args, 0, row)?;
-                match nearest::nearest_boundary(polygons.at(row)?, place.point()) {
-                    Some(nearest) => write::point(out, nearest),
-                    None => write::point_at(out, place),
-                }
-                Some(())
-            })
-        }))
+        shapes::json(prepare, 2, read::polygon, |args, row, polygon, out| {
+            let place = place(args, 0, row)?;
+            match nearest::nearest_boundary(polygon, place.point()) {
+                Some(nearest) => write::point(out, nearest),
+                None => write::point_at(out, place),
+            }
+            Some(())
+        })
     },
     ..ScalarFn::DEFAULT
 };
@@ -78,14 +70,10 @@ static DISTANCE: ScalarFn = ScalarFn {
         (r#"geo_distance_point_to_polygon(500, 1, dynamic({"type":"Polygon","coordinates":[[[0,0],[10,10],[10,1],[0,0]]]}))"#, ""),
     ],
     prepare: |prepare| {
-        let polygon = Shape::new(prepare, 2, read::polygon);
-        Ok(kernel(move |args| {
-            let mut polygons = polygon.rows(args);
-            args.map_reals(|row| {
-                let point = place(args, 0, row)?.point();
-                Some(nearest::distance_to_polygon(polygons.at(row)?, point))
-            })
-        }))
+        shapes::reals(prepare, 2, read::polygon, |args, row, polygon| {
+            let point = place(args, 0, row)?.point();
+            Some(nearest::distance_to_polygon(polygon, point))
+        })
     },
     ..ScalarFn::DEFAULT
 };
@@ -102,11 +90,7 @@ static AREA: ScalarFn = ScalarFn {
         (r#"geo_polygon_area(dynamic({"type":"Polygon","coordinates":[[[0,0],[10,10],[10,10],[0,0]]]}))"#, ""),
     ],
     prepare: |prepare| {
-        let polygon = Shape::new(prepare, 0, |json| Some(read::polygon(json)?.area() * EARTH_RADIUS * EARTH_RADIUS));
-        Ok(kernel(move |args| {
-            let mut areas = polygon.rows(args);
-            args.map_reals(|row| areas.at(row).copied())
-        }))
+        shapes::reals(prepare, 0, |json| Some(read::polygon(json)?.area() * EARTH_RADIUS * EARTH_RADIUS), |_, _, polygon| Some(*polygon))
     },
     ..ScalarFn::DEFAULT
 };
@@ -122,13 +106,7 @@ static PERIMETER: ScalarFn = ScalarFn {
         ),
         (r#"geo_polygon_perimeter(dynamic({"type":"Polygon","coordinates":[[[0,0],[10,10],[10,10],[0,0]]]}))"#, ""),
     ],
-    prepare: |prepare| {
-        let polygon = Shape::new(prepare, 0, |json| Some(perimeter(&read::polygon(json)?)));
-        Ok(kernel(move |args| {
-            let mut lengths = polygon.rows(args);
-            args.map_reals(|row| lengths.at(row).copied())
-        }))
-    },
+    prepare: |prepare| shapes::reals(prepare, 0, |json| Some(perimeter(&read::polygon(json)?)), |_, _, polygon| Some(*polygon)),
     ..ScalarFn::DEFAULT
 };
 
@@ -144,14 +122,15 @@ static CENTROID: ScalarFn = ScalarFn {
         (r#"geo_polygon_centroid(dynamic({"type":"Polygon","coordinates":[[[0,0],[10,10],[10,10],[0,0]]]}))"#, ""),
     ],
     prepare: |prepare| {
-        let polygon = Shape::new(prepare, 0, |json| centroid(&read::polygon(json)?));
-        Ok(kernel(move |args| {
-            let mut centroids = polygon.rows(args);
-            args.map_json(|row, out| {
-                write::point(out, *centroids.at(row)?);
+        shapes::json(
+            prepare,
+            0,
+            |json| centroid(&read::polygon(json)?),
+            |_, _, polygon, out| {
+                write::point(out, *polygon);
                 Some(())
-            })
-        }))
+            },
+        )
     },
     ..ScalarFn::DEFAULT
 };
@@ -169,15 +148,13 @@ static DENSIFY: ScalarFn = ScalarFn {
     ],
     prepare: |prepare| {
         // Rings that cross on the sphere may well not do so on the map: each is looked at by itself.
-        let polygon = Shape::new(prepare, 0, |json| {
-            read::polygon_coordinates(json).filter(|polygon| polygon.parts.iter().all(|rings| read::has_proper_rings(rings)))
-        });
-        Ok(kernel(move |args| {
-            let mut polygons = polygon.rows(args);
-            args.map_json(|row, out| {
+        shapes::json(
+            prepare,
+            0,
+            |json| read::polygon_coordinates(json).filter(|polygon| polygon.parts.iter().all(|rings| read::has_proper_rings(rings))),
+            |args, row, polygon, out| {
                 let tolerance = densify_tolerance(real_or(args, 1, row, densify::TOLERANCE)?)?;
                 let crossing = flag(args, 2, row)?;
-                let polygon = polygons.at(row)?;
                 let mut room = densify::MOST_POINTS;
                 let mut parts = Vec::with_capacity(polygon.parts.len());
                 for rings in &polygon.parts {
@@ -186,8 +163,8 @@ static DENSIFY: ScalarFn = ScalarFn {
                 }
                 write::polygon_positions(out, &parts, polygon.multi);
                 Some(())
-            })
-        }))
+            },
+        )
     },
     ..ScalarFn::DEFAULT
 };
@@ -204,14 +181,10 @@ static SIMPLIFY: ScalarFn = ScalarFn {
         (r#"geo_polygon_simplify(dynamic({"type":"Polygon","coordinates":[[[5,48],[0,50],[0,47],[4,47],[5,48]]]}), -0.1)"#, ""),
     ],
     prepare: |prepare| {
-        let polygon = Shape::new(prepare, 0, read::polygon);
-        Ok(kernel(move |args| {
-            let mut polygons = polygon.rows(args);
-            args.map_json(|row, out| {
-                let tolerance = simplify_tolerance(real_or(args, 1, row, SIMPLIFY_TOLERANCE)?)?;
-                write::polygons(out, &overlay::simplify_polygons(std::slice::from_ref(polygons.at(row)?), tolerance)?)
-            })
-        }))
+        shapes::json(prepare, 0, read::polygon, |args, row, polygon, out| {
+            let tolerance = simplify_tolerance(real_or(args, 1, row, SIMPLIFY_TOLERANCE)?)?;
+            write::polygons(out, &overlay::simplify_polygons(std::slice::from_ref(polygon), tolerance)?)
+        })
     },
     ..ScalarFn::DEFAULT
 };
@@ -228,14 +201,15 @@ static SIMPLIFY_ARRAY: ScalarFn = ScalarFn {
         (r#"geo_simplify_polygons_array(dynamic([{"type":"Polygon","coordinates":[[[0,0]]]}]))"#, ""),
     ],
     prepare: |prepare| {
-        let polygons = Shape::new(prepare, 0, |json| elements(json)?.map(read::polygon).collect::<Option<Vec<_>>>());
-        Ok(kernel(move |args| {
-            let mut polygons = polygons.rows(args);
-            args.map_json(|row, out| {
+        shapes::json(
+            prepare,
+            0,
+            |json| elements(json)?.map(read::polygon).collect::<Option<Vec<_>>>(),
+            |args, row, polygons, out| {
                 let tolerance = simplify_tolerance(real_or(args, 1, row, SIMPLIFY_TOLERANCE)?)?;
-                write::polygons(out, &overlay::simplify_polygons(polygons.at(row)?, tolerance)?)
-            })
-        }))
+                write::polygons(out, &overlay::simplify_polygons(polygons, tolerance)?)
+            },
+        )
     },
     ..ScalarFn::DEFAULT
 };
@@ -252,15 +226,11 @@ static BUFFER: ScalarFn = ScalarFn {
         (r#"geo_polygon_buffer(dynamic({"type":"Polygon","coordinates":[[[10,10],[0,10],[0,0],[10,10]]]}), 0)"#, ""),
     ],
     prepare: |prepare| {
-        let polygon = Shape::new(prepare, 0, read::polygon);
-        Ok(kernel(move |args| {
-            let mut polygons = polygon.rows(args);
-            args.map_json(|row, out| {
-                let tolerance = if args.len() > 2 { Some(args.reals(2).get(row)?) } else { None };
-                let radius = args.reals(1).get(row)?;
-                write::polygons(out, &[buffer::buffer(buffer::Core::Polygon(polygons.at(row)?), radius, tolerance)?])
-            })
-        }))
+        shapes::json(prepare, 0, read::polygon, |args, row, polygon, out| {
+            let tolerance = if args.len() > 2 { Some(args.reals(2).get(row)?) } else { None };
+            let radius = args.reals(1).get(row)?;
+            write::polygons(out, &[buffer::buffer(buffer::Core::Polygon(polygon), radius, tolerance)?])
+        })
     },
     ..ScalarFn::DEFAULT
 };

@@ -2,7 +2,7 @@
 //! text differs from the row before (a table crossed with one of polygons comes so).
 
 use super::columns::Texts;
-use super::{Args, Prepare};
+use super::{Args, Kernel, Prepare, PrepareError, kernel};
 use crate::Value;
 
 /// Argument `index` as what `read` makes of it.
@@ -45,6 +45,50 @@ impl<T> Rows<'_, T> {
         }
         self.last.as_ref()?.1.as_ref()
     }
+}
+
+type Made = Result<Box<dyn Kernel>, PrepareError>;
+
+/// A number for each row of which argument `index` is a shape.
+pub fn reals<T: Send + Sync + 'static>(
+    prepare: &Prepare,
+    index: usize,
+    read: fn(&str) -> Option<T>,
+    of: impl Fn(&Args, usize, &T) -> Option<f64> + Send + Sync + 'static,
+) -> Made {
+    let shape = Shape::new(prepare, index, read);
+    Ok(kernel(move |args| {
+        let mut shapes = shape.rows(args);
+        args.map_reals(|row| of(args, row, shapes.at(row)?))
+    }))
+}
+
+/// A truth for each row of which argument `index` is a shape.
+pub fn bools<T: Send + Sync + 'static>(
+    prepare: &Prepare,
+    index: usize,
+    read: fn(&str) -> Option<T>,
+    of: impl Fn(&Args, usize, &T) -> Option<bool> + Send + Sync + 'static,
+) -> Made {
+    let shape = Shape::new(prepare, index, read);
+    Ok(kernel(move |args| {
+        let mut shapes = shape.rows(args);
+        args.map_bools(|row| of(args, row, shapes.at(row)?))
+    }))
+}
+
+/// Another shape, written behind what is there, for each row of which argument `index` is one.
+pub fn json<T: Send + Sync + 'static>(
+    prepare: &Prepare,
+    index: usize,
+    read: fn(&str) -> Option<T>,
+    of: impl Fn(&Args, usize, &T, &mut String) -> Option<()> + Send + Sync + 'static,
+) -> Made {
+    let shape = Shape::new(prepare, index, read);
+    Ok(kernel(move |args| {
+        let mut shapes = shape.rows(args);
+        args.map_json(|row, out| of(args, row, shapes.at(row)?, out))
+    }))
 }
 
 /// A number that may be left out; nothing where it is null.
