@@ -8,6 +8,7 @@ use arrow::array::UInt32Array;
 use arrow::compute::take_record_batch;
 use arrow::record_batch::RecordBatch;
 use kql::eval::{EvalError, Runtime};
+use kql::ops::held::Held;
 use kql::ops::{OpState, TableOp};
 use kql::plan::{Expr, Field, Rel};
 use kql::watch;
@@ -15,7 +16,7 @@ use model::QueryError;
 
 use crate::interpret::Body;
 use crate::lower::Tables;
-use crate::together::{Held, together};
+use crate::together::together;
 use crate::unique::{Keys, arrow_error};
 
 /// Rows after which a loop looks up.

@@ -4,7 +4,7 @@
 //! aggregation neither starves the other; whoever cannot takes what is free, first come, first served. Beyond that, this pool knows
 //!
 //! - sorts that merge what they have put on disk: each would take all memory that is free to merge many runs at once, and leave nothing to
-//!   the next, so together they get half, in even parts;
+//!   the next, so together they get half, in even parts, and of the other half what leaves a quarter of all to whoever reads what they merge;
 //! - what operators do not say: a hash or cross join lays its build side together while the parts are still there, so it is charged twice;
 //! - the most that was ever held, for the statistics of the answer;
 //! - whether somebody was refused beside an operator that can be replaced, so that a query can be tried again with operators that go on on disk: joins as merges of sorted inputs;
@@ -50,11 +50,31 @@ struct Shares {
     spillable: usize,
     /// Sorts that merge.
     mergers: usize,
+    /// What they hold.
+    merging: usize,
     /// What the others hold.
     fixed: usize,
     /// Whether any of them does a work that another can do on disk.
     replaceable: bool,
     refused: bool,
+}
+
+impl Shares {
+    fn take(&mut self, consumer: &MemoryConsumer, bytes: usize) {
+        let side = if consumer.can_spill() { &mut self.spillable } else { &mut self.fixed };
+        *side = side.saturating_add(charge(consumer, bytes));
+        if merges(consumer) {
+            self.merging += bytes;
+        }
+    }
+
+    fn give(&mut self, consumer: &MemoryConsumer, bytes: usize) {
+        let side = if consumer.can_spill() { &mut self.spillable } else { &mut self.fixed };
+        *side = side.saturating_sub(charge(consumer, bytes));
+        if merges(consumer) {
+            self.merging = self.merging.saturating_sub(bytes);
+        }
+    }
 }
 
 /// Counts queries as long as anything of them holds memory.
@@ -182,18 +202,13 @@ impl MemoryPool for QueryPool {
     }
 
     fn grow(&self, reservation: &MemoryReservation, additional: usize) {
-        let consumer = reservation.consumer();
         let mut shares = self.shares();
-        let side = if consumer.can_spill() { &mut shares.spillable } else { &mut shares.fixed };
-        *side = side.saturating_add(charge(consumer, additional));
+        shares.take(reservation.consumer(), additional);
         self.note(&shares);
     }
 
     fn shrink(&self, reservation: &MemoryReservation, shrink: usize) {
-        let consumer = reservation.consumer();
-        let mut shares = self.shares();
-        let side = if consumer.can_spill() { &mut shares.spillable } else { &mut shares.fixed };
-        *side = side.saturating_sub(charge(consumer, shrink));
+        self.shares().give(reservation.consumer(), shrink);
     }
 
     fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
@@ -208,7 +223,9 @@ impl MemoryPool for QueryPool {
             let share = self.limit / (2 * shares.mergers.max(1));
             // A further run to merge must fit into the part; a batch larger than the one before may go a little beyond.
             let part = if wanted <= share / 4 { share + share / 4 } else { share };
-            part.saturating_sub(reservation.size()).min(free)
+            let others = (share * shares.mergers).saturating_sub(shares.merging);
+            let spare = free.saturating_sub(others + self.limit / 4);
+            part.saturating_sub(reservation.size()).min(free).max(spare)
         } else {
             free
         };
@@ -221,8 +238,7 @@ impl MemoryPool for QueryPool {
                 self.limit
             )));
         }
-        let side = if consumer.can_spill() { &mut shares.spillable } else { &mut shares.fixed };
-        *side += wanted;
+        shares.take(consumer, additional);
         self.note(&shares);
         Ok(())
     }
@@ -267,11 +283,17 @@ mod tests {
         let pool: Arc<dyn MemoryPool> = Arc::new(QueryPool::new(1000 * MIB, &Arc::default()));
         let one = MemoryConsumer::new("ExternalSorterMerge[0]").register(&pool);
         let two = MemoryConsumer::new("ExternalSorterMerge[1]").register(&pool);
+        let rows = MemoryConsumer::new("rows").register(&pool);
+        rows.try_grow(400 * MIB).unwrap();
         one.try_grow(250 * MIB).unwrap();
         assert!(one.try_grow(100 * MIB).is_err());
         two.try_grow(250 * MIB).unwrap();
         one.try_grow(60 * MIB).unwrap();
         assert!(one.try_grow(60 * MIB).is_err());
+        // With more to spare they may go beyond their parts, the other's untouched.
+        rows.free();
+        one.try_grow(100 * MIB).unwrap();
+        assert!(one.try_grow(400 * MIB).is_err());
     }
 
     #[test]

@@ -13,12 +13,13 @@ use arrow::datatypes::{Int32Type, Int64Type};
 use arrow::record_batch::RecordBatch;
 use hashbrown::HashMap;
 use kql::eval::{EvalError, Evaluator, Runtime};
+use kql::ops::held::Held;
 use kql::ops::{OpState, TableOp};
 use kql::plan::{ColumnId, Expr, Field, OrderKey};
 use model::Type;
 
 use crate::internal::{fill, rank};
-use crate::together::{Held, together};
+use crate::together::together;
 use crate::unique::arrow_error;
 
 #[derive(Clone, Debug)]

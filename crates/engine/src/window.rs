@@ -9,13 +9,14 @@ use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use kql::Value;
 use kql::eval::{EvalError, Evaluator, Runtime};
 use kql::functions::{Args, Column, Prepare};
+use kql::ops::held::Held;
 use kql::ops::{OpState, TableOp};
 use kql::plan::{ColumnId, Expr, ExprKind, Field};
 use kql::watch;
 use kql::windows::Window;
 use model::Type;
 
-use crate::together::{Held, together};
+use crate::together::together;
 use crate::unique::arrow_error;
 use crate::values::schema_of;
 

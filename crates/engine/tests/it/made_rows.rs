@@ -84,18 +84,16 @@ const SYSMON: &[&str] = &[
 ];
 
 /// The text of an event of Windows as the agent sends it.
-fn event_xml(row: i64) -> String {
+fn event_xml(row: i64, wanted: Option<&str>) -> String {
     let data: String = SYSMON.iter().map(|name| format!(r#"<Data Name="{name}">{name}{row}</Data>"#)).collect();
     format!(
-        r#"<DataItem type="System.XmlData" time="2026-01-01T10:00:00Z"><EventData xmlns="http://schemas.microsoft.com/win/2004/08/events/event">{data}</EventData></DataItem>"#
+        r#"<DataItem type="System.XmlData" time="2026-01-01T10:00:00Z"><EventData xmlns="http://schemas.microsoft.com/win/2004/08/events/event">{data}<Data Name="Wanted">{}</Data></EventData></DataItem>"#,
+        wanted.unwrap_or_default()
     )
 }
 
 /// A text that a column of this name may hold.
 fn text(column: &str, row: i64) -> String {
-    if column == "EventData" {
-        return event_xml(row);
-    }
     let lower = column.to_ascii_lowercase();
     let has = |parts: &[&str]| parts.iter().any(|part| lower.contains(part));
     match () {
@@ -140,6 +138,9 @@ fn text(column: &str, row: i64) -> String {
 }
 
 fn value(column: &Column, row: i64, wanted: &Wanted, now: Timestamp) -> Value {
+    if column.name == "EventData" && column.ty == Type::String {
+        return Value::String(event_xml(row, wanted.at(&column.name, row)));
+    }
     if let (Some(text), Type::String | Type::Int | Type::Long | Type::Real | Type::Bool) = (wanted.at(&column.name, row), column.ty) {
         return Value::String(text.to_owned()).cast(column.ty);
     }
