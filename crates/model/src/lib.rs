@@ -4,6 +4,7 @@
 
 mod actor;
 mod alert;
+pub mod cef;
 mod entity;
 mod error;
 mod incident;
