@@ -3,12 +3,18 @@
 //! Exit codes: 0 done, 1 something is wrong with what was read, 2 it could not run.
 
 mod case;
+mod client;
 mod demo;
+mod incidents;
+mod ingest;
 mod kql_check;
 mod kql_run;
 mod lsp;
 mod oncall;
+mod output;
 mod query;
+mod report;
+mod rules;
 mod service;
 mod shell;
 mod up;
@@ -41,6 +47,14 @@ enum Command {
     Shell(shell::Args),
     /// Serve editors over the Language Server Protocol on standard input and output.
     Lsp(lsp::Args),
+    /// Load files into a table of the running service.
+    Ingest(ingest::Args),
+    /// Analytics rules: check and test files without a service, run one, list those of the service.
+    #[command(subcommand)]
+    Rules(rules::Command),
+    /// List, show, open, take, close and reopen incidents.
+    #[command(subcommand)]
+    Incidents(incidents::Command),
     /// Schedules as code, who is on call, and answers to pages.
     #[command(subcommand)]
     Oncall(oncall::Command),
@@ -61,7 +75,7 @@ enum Command {
 enum Kql {
     /// Answer one query a line of standard input.
     Run(kql_run::Args),
-    /// Say what is wrong with one query a line of standard input, and its columns, without running it.
+    /// Say what is wrong with queries, in files or one a line of standard input, without running them.
     Check(kql_check::Args),
 }
 
@@ -84,19 +98,24 @@ pub type Outcome = Result<(), Failure>;
 pub fn main() -> ExitCode {
     // Both ring and aws-lc-rs are linked (object_store brings the former): the process says which one it means.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    end_when_output_is_closed();
     let outcome = match Cli::parse().command {
         Command::Up(args) => up::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Query(args) => query::run(args),
         Command::Shell(args) => shell::run(args),
         Command::Lsp(args) => lsp::run(args),
+        Command::Ingest(args) => ingest::run(args),
+        Command::Rules(command) => rules::run(command),
+        Command::Incidents(command) => incidents::run(command),
         Command::Oncall(command) => oncall::run(command),
         Command::Kql(Kql::Run(args)) => kql_run::run(args),
         Command::Kql(Kql::Check(args)) => kql_check::run(args),
         Command::Case(args) => case::run(args),
         Command::Completion { shell } => {
-            clap_complete::generate(shell, &mut <Cli as clap::CommandFactory>::command(), "bartizan", &mut std::io::stdout());
-            Ok(())
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut <Cli as clap::CommandFactory>::command(), "bartizan", &mut script);
+            std::io::Write::write_all(&mut std::io::stdout(), &script).map_err(Failure::from)
         }
     };
     match outcome {
@@ -107,9 +126,27 @@ pub fn main() -> ExitCode {
             }
             ExitCode::from(1)
         }
+        // The reader of our output has what it wanted: `bartizan query … | head`.
+        Err(Failure::Broken(error)) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(Failure::Broken(error)) => {
             eprintln!("error: {}", model::chain(error.as_ref()));
             ExitCode::from(2)
         }
     }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| cause.downcast_ref::<std::io::Error>().is_some_and(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe))
+}
+
+/// Ends the process quietly where `println!` finds that nothing reads our output any more; it panics then.
+fn end_when_output_is_closed() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let message = panic.payload().downcast_ref::<String>().map_or("", String::as_str);
+        if message.starts_with("failed printing to stdout") && message.contains("Broken pipe") {
+            std::process::exit(0);
+        }
+        report(panic);
+    }));
 }

@@ -11,7 +11,7 @@
 //! decided depends on nothing but the rule, the state and the instant.
 
 pub mod alerts;
-mod entities;
+pub mod entities;
 pub mod rule;
 pub mod schedule;
 pub mod task;
@@ -20,3 +20,4 @@ pub mod yaml;
 
 pub use rule::{AnalyticsRule, Kind, RuleError, Trigger};
 pub use task::Detection;
+pub use template::MAX_COLUMNS as MAX_FORMAT_COLUMNS;

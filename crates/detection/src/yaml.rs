@@ -11,8 +11,19 @@ use serde_json::{Map, Value};
 use crate::rule::{AnalyticsRule, EntityMapping, Properties, RuleError};
 
 /// Keys that the files may have besides those of a rule: about the content, not about running it.
-const ABOUT: [&str; 9] =
-    ["id", "version", "status", "tags", "requiredDataConnectors", "metadata", "createUiDefinition", "relevantTechniques", "name"];
+const ABOUT: [&str; 11] = [
+    "id",
+    "version",
+    "status",
+    "tags",
+    "requiredDataConnectors",
+    "metadata",
+    "createUiDefinition",
+    "relevantTechniques",
+    "name",
+    "tests",
+    "tables",
+];
 
 /// A rule and what was odd about its file.
 #[derive(Debug)]

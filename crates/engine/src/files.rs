@@ -125,33 +125,52 @@ pub struct FileTable {
     /// Without rows where they are read when asked for.
     pub(crate) table: Arc<InlineTable>,
     pub(crate) parquet: Option<Arc<ParquetFile>>,
+    /// False for a table that queries find by its name only: `union *` and `search` leave it out.
+    pub(crate) listed: bool,
 }
 
 impl FileTable {
     pub fn schema(&self) -> &TableSchema {
         &self.table.schema
     }
+
+    /// A table without rows that queries find by its name, and `union *` and `search` leave out.
+    pub fn empty(schema: TableSchema) -> Self {
+        Self { listed: false, ..InlineTable { schema, batches: Vec::new() }.into() }
+    }
 }
 
 impl From<InlineTable> for FileTable {
     fn from(table: InlineTable) -> Self {
-        Self { table: Arc::new(table), parquet: None }
+        Self { table: Arc::new(table), parquet: None, listed: true }
     }
 }
 
 /// The table in a file. A Parquet file is read anew by each query, as far as the query needs it; all others are read here.
 pub fn open(path: &Path) -> Result<FileTable, FileError> {
-    open_all(&table_name(path), &[Input::File(path.to_owned())], &Progress::default())
+    open_all(&table_name(path), &[Input::File(path.to_owned())], None, &Progress::default())
 }
 
 /// The rows of all inputs as one table. A column that an input lacks is null there. One Parquet file stays where it is.
-pub fn open_all(name: &str, inputs: &[Input], progress: &Progress) -> Result<FileTable, FileError> {
+///
+/// With `known` columns, text formats are read as their types instead of as what their values look like, and columns that no input has are
+/// null. A column of a file is a known one by its name, in any case, or by its name with a zone as the portal exports it
+/// (`TimeGenerated [UTC]`).
+pub fn open_all(name: &str, inputs: &[Input], known: Option<&[Column]>, progress: &Progress) -> Result<FileTable, FileError> {
     if let [Input::File(path)] = inputs
         && FileFormat::of(path) == Some(FileFormat::Parquet)
     {
         return direct(name, path);
     }
-    in_memory(name, inputs, progress).map(FileTable::from)
+    read_all(name, inputs, known, progress).map(FileTable::from)
+}
+
+/// The rows of all inputs in memory, as [`open_all`] reads them.
+pub fn read_all(name: &str, inputs: &[Input], known: Option<&[Column]>, progress: &Progress) -> Result<InlineTable, FileError> {
+    let known = known.unwrap_or_default();
+    let mut table = in_memory(name, inputs, known, progress)?;
+    complete(&mut table, known).map_err(|cause| FileError::Layout { path: PathBuf::from(name), cause })?;
+    Ok(table)
 }
 
 /// A Parquet file that queries read as far as they need it.
@@ -159,7 +178,7 @@ fn direct(name: &str, path: &Path) -> Result<FileTable, FileError> {
     let file = ParquetFile::open(path).map_err(|cause| FileError::Parquet { path: path.to_owned(), cause })?;
     let columns = columns_of(path, file.schema().fields())?;
     let table = InlineTable { schema: TableSchema::new(name, columns), batches: Vec::new() };
-    Ok(FileTable { table: Arc::new(table), parquet: Some(Arc::new(file)) })
+    Ok(FileTable { table: Arc::new(table), parquet: Some(Arc::new(file)), listed: true })
 }
 
 /// Foreign columns as ours.
@@ -173,7 +192,18 @@ fn columns_of(path: &Path, fields: &arrow::datatypes::Fields) -> Result<Vec<Colu
     fields.iter().map(column).collect()
 }
 
-fn in_memory(name: &str, inputs: &[Input], progress: &Progress) -> Result<InlineTable, FileError> {
+/// Rows that are already objects, read as those of a file are.
+pub fn from_rows(name: &str, rows: Vec<serde_json::Map<String, Json>>, known: Option<&[Column]>) -> Result<InlineTable, FileError> {
+    let mut objects = Objects::default();
+    rows.into_iter().for_each(|row| objects.add(row, &Progress::default()));
+    objects.columns.iter_mut().for_each(|cells| cells.resize(objects.rows, Cell::Missing));
+    let (known, path) = (known.unwrap_or_default(), PathBuf::from(name));
+    let mut table = united(name, vec![part(&path, objects.names, &objects.columns, Type::Dynamic, known)?])?;
+    complete(&mut table, known).map_err(|cause| FileError::Layout { path, cause })?;
+    Ok(table)
+}
+
+fn in_memory(name: &str, inputs: &[Input], known: &[Column], progress: &Progress) -> Result<InlineTable, FileError> {
     let mut texts = Texts::default();
     let mut objects = Objects::default();
     let mut parts: Vec<(PathBuf, Vec<Column>, Vec<RecordBatch>)> = Vec::new();
@@ -201,11 +231,15 @@ fn in_memory(name: &str, inputs: &[Input], progress: &Progress) -> Result<Inline
     }
     let at = inputs.first().map_or_else(|| PathBuf::from(name), |input| input.path().to_owned());
     if !texts.names.is_empty() {
-        let columns: Vec<Vec<Cell>> = texts.columns.into_iter().map(typed).collect();
-        parts.push(part(&at, texts.names, &columns, Type::String)?);
+        let cells = |(name, texts): (&String, Vec<String>)| match of_known(name, known) {
+            Some(_) => texts.into_iter().map(|text| if text.is_empty() { Cell::Missing } else { Cell::Text(text) }).collect(),
+            None => typed(texts),
+        };
+        let columns: Vec<Vec<Cell>> = texts.names.iter().zip(texts.columns).map(cells).collect();
+        parts.push(part(&at, texts.names, &columns, Type::String, known)?);
     }
     if !objects.names.is_empty() || parts.is_empty() {
-        parts.push(part(&at, objects.names, &objects.columns, Type::Dynamic)?);
+        parts.push(part(&at, objects.names, &objects.columns, Type::Dynamic, known)?);
     }
     united(name, parts)
 }
@@ -335,16 +369,101 @@ fn value(cell: &Cell, ty: Type) -> Value {
     }
 }
 
+/// The known column that a file's column is.
+fn of_known<'k>(name: &str, known: &'k [Column]) -> Option<&'k Column> {
+    // Exports of the portal name the zone: `TimeGenerated [UTC]`.
+    let bare = match name.split_once(" [") {
+        Some((bare, zone)) if zone.ends_with(']') => bare,
+        _ => name,
+    };
+    let exact = known.iter().find(|column| column.name == bare);
+    exact.or_else(|| known.iter().find(|column| column.name.eq_ignore_ascii_case(bare)))
+}
+
+/// A cell as a value of a column whose type is known; null where it does not fit.
+fn known_value(cell: &Cell, ty: Type) -> Value {
+    match (ty, cell) {
+        (_, Cell::Missing) => Value::null(ty),
+        (Type::String, Cell::Text(text)) => Value::String(text.clone()),
+        (Type::String, Cell::Bool(b)) => Value::Bool(*b).cast(ty),
+        (Type::String, Cell::Long(n)) => Value::Long(*n).cast(ty),
+        (Type::String, Cell::Real(n)) => Value::Real(*n).cast(ty),
+        (Type::String, Cell::Dynamic(json)) => Value::String(json.clone()),
+        // Exports hold objects and arrays as their JSON text.
+        (Type::Dynamic, Cell::Text(text)) if text.starts_with(['{', '[']) && serde_json::from_str::<Json>(text).is_ok() => {
+            Value::Dynamic(text.clone())
+        }
+        (Type::Dynamic, cell) => value(cell, ty),
+        (Type::Datetime, Cell::Text(text)) => {
+            let exported = exported_time(text).map(|time| Value::Datetime(time.ticks()));
+            exported.unwrap_or_else(|| Value::String(text.clone()).cast(ty))
+        }
+        (_, Cell::Text(text)) => Value::String(text.trim().to_owned()).cast(ty),
+        (_, Cell::Bool(b)) => Value::Bool(*b).cast(ty),
+        (_, Cell::Long(n)) => Value::Long(*n).cast(ty),
+        (_, Cell::Real(n)) => Value::Real(*n).cast(ty),
+        (_, Cell::Dynamic(json)) => Value::Dynamic(json.clone()).cast(ty),
+    }
+}
+
+/// A time as the portal exports it in English: `11/30/2026, 9:05:04.123 PM`, month first.
+fn exported_time(text: &str) -> Option<Timestamp> {
+    let (date, clock) = text.split_once(", ")?;
+    let mut parts = date.splitn(3, '/').map(|part| part.parse::<u32>().ok());
+    let (month, day, year) = (parts.next()??, parts.next()??, parts.next()??);
+    let (clock, half) = clock.rsplit_once(' ')?;
+    let (hour, rest) = clock.split_once(':')?;
+    let hour: u32 = hour.parse().ok().filter(|hour| (1..=12).contains(hour))?;
+    let hour = match half {
+        "AM" => hour % 12,
+        "PM" => hour % 12 + 12,
+        _ => return None,
+    };
+    Timestamp::parse_iso(&format!("{year:04}-{month:02}-{day:02}T{hour:02}:{rest}Z"))
+}
+
+/// Adds the known columns that no input had, as nulls, and puts the known ones first.
+fn complete(table: &mut InlineTable, known: &[Column]) -> Result<(), arrow::error::ArrowError> {
+    if known.is_empty() {
+        return Ok(());
+    }
+    let own = &table.schema.columns;
+    let further = own.iter().filter(|column| known.iter().all(|there| there.name != column.name));
+    // A Parquet file keeps its own types.
+    let first = known.iter().map(|column| own.iter().find(|there| there.name == column.name).unwrap_or(column));
+    let columns: Vec<Column> = first.chain(further).cloned().collect();
+    let schema = arrow_schema(&columns);
+    let aligned = |batch: &RecordBatch| {
+        let array = |column: &Column| match own.iter().position(|there| there.name == column.name) {
+            Some(index) => batch.column(index).clone(),
+            None => kql::value::cells::nulls(column.ty, batch.num_rows()),
+        };
+        let options = arrow::record_batch::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        RecordBatch::try_new_with_options(schema.clone(), columns.iter().map(array).collect(), &options)
+    };
+    table.batches = table.batches.iter().map(aligned).collect::<Result<_, _>>()?;
+    table.schema.columns = columns;
+    Ok(())
+}
+
 /// Named columns of cells, all of one length, as a part of a table.
 fn part(
     path: &Path,
     names: Vec<String>,
     columns: &[Vec<Cell>],
     mixed: Type,
+    known: &[Column],
 ) -> Result<(PathBuf, Vec<Column>, Vec<RecordBatch>), FileError> {
     let mut schema = Vec::new();
     let mut arrays: Vec<ArrayRef> = Vec::new();
     for (name, cells) in names.into_iter().zip(columns) {
+        if let Some(column) = of_known(&name, known).filter(|column| schema.iter().all(|there: &Column| there.name != column.name)) {
+            let mut builder = Cells::new(column.ty, cells.len());
+            cells.iter().for_each(|cell| builder.push(&known_value(cell, column.ty)));
+            arrays.push(builder.finish());
+            schema.push(column.clone());
+            continue;
+        }
         let ty = match column_type(cells.iter()) {
             // Numbers and words in one column of a format without types are words.
             Type::Dynamic if mixed == Type::String => Type::String,
@@ -595,11 +714,36 @@ mod tests {
             file(folder.path(), "3.ndjson", b"{\"a\": 3.5, \"d\": {\"k\": 1}}\n"),
         ];
         let progress = Progress::default();
-        let table = open_all("T", &inputs, &progress).unwrap();
+        let table = open_all("T", &inputs, None, &progress).unwrap();
         assert_eq!(shape(&table), "T a:real,b:string,c:bool,d:dynamic 3");
         assert_eq!(progress.rows.load(Ordering::Relaxed), 3);
         let other = file(folder.path(), "4.ndjson", b"{\"a\": \"word\"}\n");
-        let error = open_all("T", &[inputs[0].clone(), other], &progress).unwrap_err().to_string();
+        let error = open_all("T", &[inputs[0].clone(), other], None, &progress).unwrap_err().to_string();
         assert!(error.starts_with("column `a` of table `T` is a string in") && error.contains("a long in other files"), "{error}");
+    }
+
+    #[test]
+    fn a_published_table_keeps_its_types_whatever_its_values_look_like() {
+        // Column names and times as the Logs page of the Azure portal exports them.
+        let folder = tempfile::tempdir().unwrap();
+        let csv = b"\xef\xbb\xbf\"TimeGenerated [UTC]\",UserPrincipalName,ResultType,LocationDetails,Extra\n\"11/30/2026, 9:05:04.123 PM\",ann,0,\"{\"\"city\"\":\"\"Oslo\"\"}\",7\n";
+        let input = [file(folder.path(), "SigninLogs.csv", csv)];
+        let known = [
+            Column::new("TimeGenerated", Type::Datetime),
+            Column::new("ResultType", Type::String),
+            Column::new("LocationDetails", Type::Dynamic),
+            Column::new("DurationMs", Type::Long),
+        ];
+        let table = open_all("SigninLogs", &input, Some(&known), &Progress::default()).unwrap();
+        assert_eq!(
+            shape(&table),
+            "SigninLogs TimeGenerated:datetime,ResultType:string,LocationDetails:dynamic,DurationMs:long,UserPrincipalName:string,Extra:long 1"
+        );
+        let batch = &table.table.batches[0];
+        let cell = |index: usize| Value::from_cell(batch.column(index).as_ref(), 0, table.table.schema.columns[index].ty).to_text();
+        assert_eq!((cell(0).as_str(), cell(1).as_str()), ("2026-11-30T21:05:04.1230000Z", "0"));
+        assert_eq!((cell(2).as_str(), cell(3).as_str()), (r#"{"city":"Oslo"}"#, ""));
+        assert_eq!(exported_time("1/2/2026, 12:00:00.000 AM"), Timestamp::parse_iso("2026-01-02T00:00:00Z"));
+        assert_eq!(exported_time("13/2/2026, 12:00:00.000 AM"), None);
     }
 }

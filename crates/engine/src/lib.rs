@@ -46,7 +46,7 @@ mod window;
 
 pub use config::QueryConfig;
 pub use engine::{Engine, EngineError, Load, SystemClock};
-pub use files::{FileError, FileFormat, FileTable, Input, Progress, open, open_all, table_name};
+pub use files::{FileError, FileFormat, FileTable, Input, Progress, from_rows, open, open_all, read_all, table_name};
 pub use folders::Folders;
 pub use run::Store;
 pub use session::Options;

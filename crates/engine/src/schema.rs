@@ -37,7 +37,7 @@ impl Schema for Names {
     }
 
     fn tables(&self) -> Vec<String> {
-        let files = self.run.files.iter().map(|file| &file.table);
+        let files = self.run.files.iter().filter(|file| file.listed).map(|file| &file.table);
         let mut names: Vec<String> = self.run.scope.tables.iter().chain(files).map(|table| table.schema.name.as_str().to_owned()).collect();
         if let Some(store) = &self.run.store {
             names.extend(store.catalog.tables().iter().map(|table| table.name.as_str().to_owned()));

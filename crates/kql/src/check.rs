@@ -19,6 +19,12 @@ pub struct TableSchemas {
 }
 
 impl TableSchemas {
+    /// Every table with its columns.
+    pub fn columns(&self) -> impl Iterator<Item = (&str, Vec<Column>)> {
+        let columns = |columns: &[(String, ColumnType)]| columns.iter().map(|(name, ty)| Column::new(name.clone(), ty.0)).collect();
+        self.tables.iter().map(move |(name, table)| (name.as_str(), columns(table)))
+    }
+
     /// With functions that texts may call; of two with the same name the later one.
     pub fn with_functions(mut self, functions: impl IntoIterator<Item = StoredFunction>) -> Self {
         self.functions.extend(functions.into_iter().map(|function| (function.name.clone(), function)));

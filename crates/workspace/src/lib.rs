@@ -29,6 +29,7 @@ mod snapshot;
 mod state;
 mod workspace;
 
+pub use builtin::tables as published_tables;
 pub use config::WorkspaceConfig;
 pub use datafile::DataFileError;
 pub use disk::SystemDisk;

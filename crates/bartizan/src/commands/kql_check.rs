@@ -1,3 +1,5 @@
+//! `bartizan kql check FILE…` — says what is wrong with queries in files, as lines for people, JSON, SARIF or JUnit; exit code 1 when anything is.
+//!
 //! `bartizan kql check --jsonl --schema tables.json` — says what is wrong with one query a line of standard input, and which columns it would
 //! answer, without running it.
 //!
@@ -16,16 +18,27 @@ use model::{DiagnosticKind, Timestamp};
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
+use super::report::Format;
+use super::rules::files::KnownArgs;
 use super::{Failure, Outcome};
 
 pub mod definitions;
+mod files;
 
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  echo '{\"id\":\"1\",\"query\":\"T | where a\"}' | bartizan kql check --jsonl --schema tables.json")]
+#[command(
+    after_help = "Examples:\n  bartizan kql check hunts/*.kql\n  bartizan kql check hunt.kql --schema tables.json --format sarif\n  echo '{\"id\":\"1\",\"query\":\"T | where a\"}' | bartizan kql check --jsonl --schema tables.json"
+)]
 pub struct Args {
-    /// One JSON object a line, in and out; the only form there is.
-    #[arg(long, required = true)]
+    /// Files with one query each; `-` for standard input. They may name every published table besides those of `--schema`.
+    #[arg(value_name = "FILE", required_unless_present = "jsonl", conflicts_with = "jsonl")]
+    files: Vec<PathBuf>,
+    /// One JSON object a line, in and out, against the tables of `--schema` alone.
+    #[arg(long)]
     jsonl: bool,
+    /// How findings in files are printed.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
     /// Tables that queries may name: {"Table": [["Column", "type"], …]}.
     #[arg(long, value_name = "F")]
     schema: Option<PathBuf>,
@@ -48,7 +61,10 @@ struct Request {
 const STACK: usize = 64 << 20;
 
 pub fn run(args: Args) -> Outcome {
-    debug_assert!(args.jsonl);
+    if !args.jsonl {
+        let known = KnownArgs { schema: args.schema, functions: args.functions }.read()?;
+        return files::run(&args.files, known.schemas(), args.format);
+    }
     let schemas: TableSchemas = match &args.schema {
         Some(path) => {
             let file = File::open(path).with_context(|| format!("cannot open `{}`", path.display()))?;

@@ -10,7 +10,6 @@ mod diff;
 mod documents;
 mod export;
 mod heartbeat;
-mod output;
 mod overrides;
 mod pages;
 mod replay;
@@ -19,7 +18,7 @@ mod swap;
 mod test_contact;
 mod who;
 
-use super::Outcome;
+use super::{Outcome, output};
 
 #[derive(clap::Subcommand)]
 #[command(

@@ -7,7 +7,7 @@ mod progress;
 mod sources;
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use engine::{FileFormat, Options};
@@ -18,20 +18,31 @@ use super::{Failure, Outcome};
 pub use explain::explain;
 pub use output::{Format, cells, print};
 pub use progress::Shown;
-pub use sources::{LimitArgs, Opened, Sources};
+pub use sources::{LimitArgs, Opened, Sources, matching};
 
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  bartizan query 'print 1 + 1'\n  bartizan query --file signins.csv 'signins | summarize count() by User'\n  bartizan query --file 'logs/*.parquet' 'union * | count'              one table a file\n  bartizan query --file 'Logs=logs/*.ndjson.gz' 'Logs | take 10'        one table for all files\n  zcat events.gz | bartizan query --file - --input-format ndjson 'stdin | summarize count() by Level'\n  bartizan query --format chart 'SecurityIncident | summarize count() by Severity | render barchart'\n  bartizan query --data-dir ~/.local/share/bartizan --format ndjson 'SecurityIncident | take 10'\n  bartizan query --file signins.csv                                     without a question: the shell"
+    after_help = "Examples:\n  bartizan query 'print 1 + 1'\n  bartizan query --file signins.csv 'signins | summarize count() by User'\n  bartizan query --file 'logs/*.parquet' 'union * | count'              one table a file\n  bartizan query --file 'Logs=logs/*.ndjson.gz' 'Logs | take 10'        one table for all files\n  bartizan query --data-dir /var/lib/bartizan hunt.kql                 the question in a file; `-` for standard input\n  zcat events.gz | bartizan query --file - --input-format ndjson 'stdin | summarize count() by Level'\n  bartizan query --format chart 'SecurityIncident | summarize count() by Severity | render barchart'\n  bartizan query --data-dir ~/.local/share/bartizan --format ndjson 'SecurityIncident | take 10'\n  bartizan query --file signins.csv                                     without a question: the shell"
 )]
 pub struct Args {
     #[command(flatten)]
     pub reads: Reads,
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
-    /// The question. On a terminal it may be left out: then questions are asked one after the other.
-    #[arg(value_name = "KQL")]
+    /// The question; `-` reads it from standard input, and the path of a `.kql` or `.csl` file from that file. On a terminal it may be left
+    /// out: then questions are asked one after the other.
+    #[arg(value_name = "KQL", allow_hyphen_values = true)]
     kql: Option<String>,
+}
+
+/// The text of a question as it was given on the command line.
+fn text_of(kql: String) -> anyhow::Result<String> {
+    if kql == "-" {
+        return std::io::read_to_string(std::io::stdin()).context("cannot read the question from standard input");
+    }
+    let path = Path::new(&kql);
+    let is_file = path.extension().is_some_and(|extension| extension == "kql" || extension == "csl") && path.exists();
+    if is_file { std::fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display())) } else { Ok(kql) }
 }
 
 /// Where rows come from.
@@ -85,6 +96,7 @@ pub fn run(args: Args) -> Outcome {
         }
         return Err(Failure::Wrong("there is no question: `bartizan query '…'` asks one, `bartizan shell` reads several".to_owned()));
     };
+    let kql = text_of(kql)?;
     let sources = args.reads.sources();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.block_on(async {

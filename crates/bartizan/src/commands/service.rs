@@ -7,7 +7,9 @@ use anyhow::{Context, bail};
 use async_trait::async_trait;
 use kql::Value;
 use kql::value::cells::Cells;
-use model::{Answer, AnswerTable, Column, Query, QueryEngine, QueryError, Secret, TableName, Type, arrow_schema};
+use model::{
+    Answer, AnswerTable, Column, Diagnostic, DiagnosticKind, Query, QueryEngine, QueryError, Secret, TableName, Type, Window, arrow_schema,
+};
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
@@ -21,6 +23,11 @@ pub struct Connect {
     client_id: String,
     client_secret: Secret<String>,
     log_analytics_endpoint: String,
+    pub logs_ingestion_endpoint: String,
+    pub arm_endpoint: String,
+    pub subscription_id: String,
+    pub resource_group: String,
+    pub workspace_name: String,
     workspace_id: String,
 }
 
@@ -77,18 +84,16 @@ impl Service {
         Ok(answer.json().await?)
     }
 
-    async fn ask(&self, kql: &str) -> Result<Answer, QueryError> {
+    async fn ask(&self, kql: &str, window: Option<Window>) -> Result<Answer, QueryError> {
         let broken = |why: reqwest::Error| QueryError::Run(model::chain(&why));
-        let sent =
-            self.http.post(&self.url).bearer_auth(self.token.reveal()).json(&json!({ "query": kql })).send().await.map_err(broken)?;
+        let mut body = json!({ "query": kql });
+        if let Some(window) = window {
+            body["timespan"] = json!(format!("{}/{}", window.from, window.until));
+        }
+        let sent = self.http.post(&self.url).bearer_auth(self.token.reveal()).json(&body).send().await.map_err(broken)?;
         let answer: Json = sent.json().await.map_err(broken)?;
         if let Some(error) = answer.get("error").filter(|_| answer.get("tables").is_none()) {
-            // The innermost message is the one that says what is wrong.
-            let mut inner = error;
-            while let Some(deeper) = inner.get("innererror").filter(|deeper| deeper["message"].is_string()) {
-                inner = deeper;
-            }
-            return Err(QueryError::Run(inner["message"].as_str().unwrap_or("the service gives no reason").to_owned()));
+            return Err(refusal(kql, error));
         }
         let none = || QueryError::Run("the service answers no table".to_owned());
         let tables = answer["tables"].as_array().ok_or_else(none)?;
@@ -97,6 +102,35 @@ impl Service {
         let more = read.collect::<Option<Vec<_>>>().ok_or_else(none)?;
         Ok(Answer { name: Some(name), columns, batches, more, ..Answer::default() })
     }
+}
+
+/// The reason of a refusal, with its place in the text where it has one.
+fn refusal(kql: &str, error: &Json) -> QueryError {
+    // The innermost message is the one that says what is wrong.
+    let mut inner = error;
+    while let Some(deeper) = inner.get("innererror").filter(|deeper| deeper["message"].is_string()) {
+        inner = deeper;
+    }
+    let message = inner["message"].as_str().unwrap_or("the service gives no reason");
+    let code = inner["code"].as_str().filter(|code| code.len() <= 8 && code.starts_with("KQL"));
+    let (Some(code), Some(line), Some(position)) = (code, inner["line"].as_u64(), inner["pos"].as_u64()) else {
+        return QueryError::Run(message.to_owned());
+    };
+    let line_start: usize =
+        kql.split_inclusive('\n').take(usize::try_from(line.saturating_sub(1)).unwrap_or(usize::MAX)).map(str::len).sum();
+    let rest = kql.get(line_start..).unwrap_or_default();
+    let start = line_start + kql::check::byte_offset(rest, usize::try_from(position).unwrap_or(usize::MAX));
+    let end = start + inner["token"].as_str().map_or(0, str::len);
+    let suffix = format!(" (line {line}, position {position})");
+    let message = message.strip_suffix(&suffix).unwrap_or(message);
+    let (message, help) = match message.rsplit_once("; ") {
+        Some((message, help)) => (message, Some(help.to_owned())),
+        None => (message, None),
+    };
+    // Codes are static where they are made. One is leaked for each refusal that a command prints.
+    let code: &'static str = Box::leak(code.to_owned().into_boxed_str());
+    let kind = if error.to_string().contains("SyntaxError") { DiagnosticKind::Syntax } else { DiagnosticKind::Semantic };
+    QueryError::Wrong(vec![Diagnostic { code, kind, message: message.to_owned(), help, start, end }])
 }
 
 /// A table of the answer's form.
@@ -136,7 +170,7 @@ impl QueryEngine for Service {
     async fn query(&self, query: Query) -> Result<Answer, QueryError> {
         tokio::select! {
             () = query.cancel.cancelled() => Err(QueryError::Cancelled),
-            answer = self.ask(&query.kql) => answer,
+            answer = self.ask(&query.kql, query.scope.window) => answer,
         }
     }
 
@@ -146,5 +180,24 @@ impl QueryEngine for Service {
 
     async fn tables_read(&self, _: &Query) -> Result<Vec<TableName>, QueryError> {
         Err(QueryError::Run("the service is asked to run queries only".to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_of_the_service_is_placed_in_the_text() {
+        // The form of Log Analytics: learn.microsoft.com/azure/azure-monitor/logs/api/errors.
+        let kql = "T\n| were x == 1";
+        let error = json!({"message": "The request had some invalid properties", "code": "BadArgumentError", "innererror": {
+            "code": "SyntaxError", "message": "A recognition error occurred in the query.", "line": 2, "pos": 2, "token": "were",
+            "innererror": {"code": "KQL0008", "message": "unknown operator `were`; did you mean `where`? (line 2, position 2)", "line": 2, "pos": 2, "token": "were"},
+        }});
+        let QueryError::Wrong(found) = refusal(kql, &error) else { panic!("a diagnostic is expected") };
+        assert_eq!((&kql[found[0].start..found[0].end], found[0].code), ("were", "KQL0008"));
+        assert_eq!((found[0].message.as_str(), found[0].help.as_deref()), ("unknown operator `were`", Some("did you mean `where`?")));
+        assert!(matches!(refusal(kql, &json!({"message": "no"})), QueryError::Run(message) if message == "no"));
     }
 }

@@ -7,6 +7,8 @@ use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
 use super::super::Failure;
+use super::super::client::refusal;
+pub use super::super::client::segment;
 use super::super::service::Connect;
 use super::output::Format;
 
@@ -76,48 +78,5 @@ impl Api {
             _ if status.is_server_error() => Failure::Broken(anyhow::anyhow!(message)),
             _ => Failure::Wrong(message),
         })
-    }
-}
-
-/// The message of a refusal, with each of its details on a line of its own.
-fn refusal(text: &str) -> Option<String> {
-    let answer: Value = serde_json::from_str(text).ok()?;
-    let error = &answer["error"];
-    let mut lines = vec![error["message"].as_str()?.to_owned()];
-    for detail in error["details"].as_array().into_iter().flatten() {
-        let place = detail["target"].as_str().map(|place| format!("{place}: ")).unwrap_or_default();
-        lines.push(format!("  {place}{}", detail["message"].as_str().unwrap_or_default()));
-    }
-    Some(lines.join("\n"))
-}
-
-/// A name as one segment of a path (RFC 3986 §3.3).
-pub fn segment(name: &str) -> String {
-    let mut text = String::with_capacity(name.len());
-    for byte in name.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => text.push(byte as char),
-            _ => text += &format!("%{byte:02X}"),
-        }
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_stay_one_segment() {
-        // RFC 3986 §3.3: a slash or a question mark in a name would end the segment.
-        assert_eq!(segment("week days/é?"), "week%20days%2F%C3%A9%3F");
-        assert_eq!(segment("ann"), "ann");
-    }
-
-    #[test]
-    fn a_refusal_reads_as_lines() {
-        let text = r#"{"error":{"code":"X","message":"The document is wrong.","details":[{"code":"Y","message":"there is no user `bo`","target":"schedules.w"}]}}"#;
-        assert_eq!(refusal(text).unwrap(), "The document is wrong.\n  schedules.w: there is no user `bo`");
-        assert_eq!(refusal("<html>"), None);
     }
 }

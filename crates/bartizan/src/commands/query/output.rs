@@ -131,5 +131,8 @@ fn table(answer: &Shown, out: &mut dyn Write) -> io::Result<()> {
     for row in &rows {
         writeln!(out, "{}", line(row.iter().map(String::as_str).collect()))?;
     }
+    if rows.is_empty() {
+        writeln!(out, "(no rows)")?;
+    }
     Ok(())
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use engine::{Engine, FileFormat, FileTable, Folders, Input, Options, Progress, QueryConfig, Store, SystemClock};
 use kql::check::TableSchemas;
-use model::{ByteSize, Catalog, ExternalData, QueryEngine, Span, WorkspaceName};
+use model::{ByteSize, Catalog, ExternalData, QueryEngine, Span, TableSchema, WorkspaceName};
 use workspace::Workspace;
 
 use crate::commands::service::Service;
@@ -72,7 +72,11 @@ impl Sources {
         let clock = Arc::new(SystemClock::default());
         let outside = self.external();
         let Some(data_dir) = &self.data_dir else {
-            let tables = self.read(progress)?;
+            let mut tables = self.read(progress)?;
+            // A rule over several published tables runs where only one of them is at hand: the others have no rows.
+            let absent = |schema: &&TableSchema| tables.iter().all(|table| table.schema().name != schema.name);
+            let empty: Vec<FileTable> = workspace::published_tables().iter().filter(absent).cloned().map(FileTable::empty).collect();
+            tables.extend(empty);
             let known = tables.iter().map(|table| (table.schema().name.as_str().to_owned(), table.schema().columns.clone())).collect();
             let engine = outside?.into_iter().fold(
                 Engine::new(None, clock, options)?.with_files(tables).with_config(self.limits.config(), None)?,
@@ -124,7 +128,11 @@ impl Sources {
                 groups.push(group);
             }
         }
-        groups.iter().map(|group| engine::open_all(&group.name, &group.inputs, progress).map_err(anyhow::Error::from)).collect()
+        let open = |group: &Group| {
+            let published = workspace::published_tables().iter().find(|table| table.name.as_str() == group.name);
+            engine::open_all(&group.name, &group.inputs, published.map(|table| table.columns.as_slice()), progress)
+        };
+        groups.iter().map(|group| open(group).map_err(anyhow::Error::from)).collect()
     }
 
     /// The tables that one `--file` gives: one a file, or one for all where it has a name.
@@ -147,7 +155,7 @@ impl Sources {
 }
 
 /// The files that a pattern means, sorted; a path that exists means itself.
-fn matching(pattern: &str) -> anyhow::Result<Vec<PathBuf>> {
+pub fn matching(pattern: &str) -> anyhow::Result<Vec<PathBuf>> {
     if Path::new(pattern).exists() || !pattern.contains(['*', '?', '[']) {
         return Ok(vec![PathBuf::from(pattern)]);
     }

@@ -27,6 +27,16 @@ pub fn table(header: &[&str], rows: &[Vec<String>]) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Writes lines; control characters in them do not reach the terminal.
+pub fn lines(lines: &[String]) -> anyhow::Result<()> {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    for line in lines {
+        writeln!(out, "{}", line.replace(|c: char| c.is_control(), " "))?;
+    }
+    out.flush()?;
+    Ok(())
+}
+
 fn render(header: &[&str], rows: &[Vec<String>]) -> String {
     if rows.is_empty() {
         return "(none)\n".to_owned();

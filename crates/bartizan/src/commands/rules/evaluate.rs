@@ -1,0 +1,43 @@
+//! One run of a rule outside the service: the same decision, over tables at hand.
+
+use std::sync::Arc;
+
+use detection::alerts::alerts;
+use detection::schedule::Run;
+use detection::{AnalyticsRule, Kind};
+use model::{Alert, Query, QueryEngine, QueryError, Scope, Span, StoredFunction, Timestamp, Window};
+
+/// The run of a rule that ends at `at`.
+pub fn run_at(rule: &AnalyticsRule, at: Timestamp) -> Run {
+    let (frequency, period) = match rule.kind {
+        Kind::Scheduled { frequency, period, .. } => (frequency, period),
+        // A near-real-time rule runs every minute over what arrived since.
+        Kind::NearRealTime => (Span::MINUTE, Span::MINUTE),
+    };
+    Run { tile: Window { from: at - frequency, until: at }, sees: Window { from: at - period, until: at } }
+}
+
+/// How far back a rule of a test looks: a near-real-time rule sees the rows of its test as they arrive, whenever they happened.
+pub fn seen_in_tests(rule: &AnalyticsRule, at: Timestamp) -> Window {
+    match rule.kind {
+        Kind::Scheduled { .. } => run_at(rule, at).sees,
+        Kind::NearRealTime => Window { from: at - detection::rule::LONGEST_PERIOD, until: at },
+    }
+}
+
+/// The alerts of a run, and how many rows the query gave.
+pub async fn evaluate(
+    engine: &dyn QueryEngine,
+    rule: &AnalyticsRule,
+    functions: &[Arc<StoredFunction>],
+    at: Timestamp,
+    window: Option<Window>,
+) -> Result<(Vec<Alert>, usize), QueryError> {
+    let scope = Scope { now: Some(at), functions: functions.to_vec(), window, ..Scope::default() };
+    let answer = engine.query(Query::new(&rule.properties.query).with_scope(scope)).await?;
+    if let Some(why) = answer.partial {
+        return Err(why);
+    }
+    let rows = answer.rows();
+    Ok((alerts(rule, run_at(rule, at), at, &answer), rows))
+}
