@@ -22,5 +22,5 @@ bench: ## Latencies and ratios, measured; prints a table
 	@scripts/need && bench/run
 fmt: ## Formats all Rust files
 	@rustfmt --edition 2024 $$(git ls-files '*.rs')
-docs: ## Opens the way to the documents
-	@ls README.md ARCHITECTURE.md CONTRIBUTING.md STYLE.md docs/adr/*.md docs/reference/*.md
+docs: ## Makes a book of docs/ where mdBook is installed
+	@if command -v mdbook >/dev/null; then mdbook build && echo "target/book/index.html"; else echo "mdBook is not installed (cargo install mdbook); the pages: docs/README.md"; fi

@@ -13,6 +13,7 @@ mod lsp;
 mod oncall;
 mod output;
 mod query;
+mod reference;
 mod report;
 mod rules;
 mod service;
@@ -64,6 +65,9 @@ enum Command {
     /// Run the literate conformance cases.
     #[command(hide = true)]
     Case(case::Args),
+    /// Write the generated pages of the reference.
+    #[command(hide = true)]
+    Reference(reference::Args),
     /// Print completion for a shell.
     #[command(
         after_help = "Examples:\n  bartizan completion bash > ~/.local/share/bash-completion/completions/bartizan\n  bartizan completion zsh > ~/.zfunc/_bartizan\n  bartizan completion fish > ~/.config/fish/completions/bartizan.fish"
@@ -95,6 +99,11 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
 
 pub type Outcome = Result<(), Failure>;
 
+/// The commands with their arguments, for the reference.
+pub fn definition() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
+}
+
 pub fn main() -> ExitCode {
     // Both ring and aws-lc-rs are linked (object_store brings the former): the process says which one it means.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
@@ -112,6 +121,7 @@ pub fn main() -> ExitCode {
         Command::Kql(Kql::Run(args)) => kql_run::run(args),
         Command::Kql(Kql::Check(args)) => kql_check::run(args),
         Command::Case(args) => case::run(args),
+        Command::Reference(args) => reference::run(args),
         Command::Completion { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut <Cli as clap::CommandFactory>::command(), "bartizan", &mut script);

@@ -2,6 +2,7 @@
 
 mod commands;
 mod config;
+mod reference;
 mod service;
 
 use std::process::ExitCode;

@@ -2,12 +2,12 @@
 
 mod chance;
 mod email;
+mod examples;
 mod fakes;
 mod mail_in;
 mod outside;
 mod paging;
 mod phone;
-mod reference;
 mod rotations;
 mod stories;
 mod web;
