@@ -3,6 +3,7 @@
 mod chance;
 mod email;
 mod examples;
+
 mod fakes;
 mod mail_in;
 mod outside;
