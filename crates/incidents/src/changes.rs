@@ -11,7 +11,7 @@ use crate::opening::{PROVIDER, later, reopen_incident};
 /// Why an incident, comment, task or relation was not changed.
 #[derive(Debug, thiserror::Error)]
 pub enum ChangeError {
-    /// The etag is missing or stale: somebody else changed it since it was read.
+    /// The etag is stale: the resource changed since it was read.
     #[error("Newer version of resource '{id}' exists. Data was not saved")]
     Conflict { id: String },
     #[error("there is no incident `{0}`")]
@@ -26,6 +26,10 @@ pub enum ChangeError {
     Pair { classification: Classification, reason: ClassificationReason },
     #[error("a classification reason needs a classification")]
     ReasonAlone,
+    #[error("an incident is closed with a classification")]
+    NoClassification,
+    #[error("classification `{classification}` needs a reason: {}", list(.classification.reasons()))]
+    NoReason { classification: Classification },
     #[error("the first activity `{first}` is after the last one `{last}`")]
     Activity { first: Timestamp, last: Timestamp },
     #[error("the incident was not saved")]
@@ -60,16 +64,19 @@ pub struct Draft {
     pub last_activity: Option<Timestamp>,
 }
 
-/// Checks that `etag`, with or without quotation marks, is that of the incident.
+/// Checks that an etag that is given, with or without quotation marks, is the present one. It may be left out: the service takes the change
+/// then (a maintainer in github.com/Azure/azure-rest-api-specs/issues/13203).
 pub(crate) fn check_etag(current: Uuid, etag: Option<&str>, id: &str) -> Result<(), ChangeError> {
-    let given = etag.and_then(|etag| Uuid::parse_str(etag.trim().trim_start_matches("W/").trim_matches('"')).ok());
-    if given == Some(current) { Ok(()) } else { Err(ChangeError::Conflict { id: id.to_owned() }) }
+    let Some(etag) = etag.map(str::trim).filter(|etag| !etag.is_empty() && *etag != "*") else { return Ok(()) };
+    let given = Uuid::parse_str(etag.trim_start_matches("W/").trim_matches('"'));
+    if given == Ok(current) { Ok(()) } else { Err(ChangeError::Conflict { id: id.to_owned() }) }
 }
 
 /// What putting `draft` makes of `before`; or a new incident with `id` and `number` where there was none.
 ///
-/// An incident that exists wants its etag. An open incident has no verdict: one that the draft names is dropped, since clients send
-/// back what they read when they reopen. Closing without a verdict is `Undetermined`.
+/// An etag that is given must be the present one. An open incident has no classification: one that the draft names is dropped, since clients
+/// send back what they read when they reopen. Closing needs a classification, and a reason where the classification has any
+/// (github.com/demisto/content/pull/34306).
 pub fn replace(
     before: Option<&Incident>,
     draft: &Draft,
@@ -101,6 +108,10 @@ pub fn replace(
         (Some(classification), Some(reason)) if !classification.reasons().contains(&reason) => {
             return Err(ChangeError::Pair { classification, reason });
         }
+        (None, None) if status == IncidentStatus::Closed => return Err(ChangeError::NoClassification),
+        (Some(classification), None) if status == IncidentStatus::Closed && !classification.reasons().is_empty() => {
+            return Err(ChangeError::NoReason { classification });
+        }
         _ => {}
     }
     if let (Some(first), Some(last)) = (draft.first_activity, draft.last_activity)
@@ -126,7 +137,7 @@ pub fn replace(
     }
     if status == IncidentStatus::Closed {
         after.closed = before.and_then(|before| before.closed).or(Some(after.modified));
-        after.classification = Some(draft.classification.unwrap_or(Classification::Undetermined));
+        after.classification = draft.classification;
         after.classification_reason = draft.classification_reason;
         after.classification_comment = draft.classification_comment.clone();
     } else {

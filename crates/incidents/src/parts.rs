@@ -24,12 +24,8 @@ pub struct TaskDraft {
     pub completed: bool,
 }
 
-/// The etag of a part may be left out; one that is given must be the present one.
 fn check_part(current: Option<Uuid>, etag: Option<&str>, id: &str) -> Result<(), ChangeError> {
-    match (current, etag.filter(|etag| !etag.is_empty())) {
-        (Some(current), Some(etag)) => check_etag(current, Some(etag), id),
-        _ => Ok(()),
-    }
+    current.map_or(Ok(()), |current| check_etag(current, etag, id))
 }
 
 /// What an incident has several of, each with a name of its own: comments, tasks, relations.

@@ -39,6 +39,22 @@ impl Incidents {
         Ok((after, before.is_none()))
     }
 
+    /// Creates the incident unless it is there. True: it was created.
+    pub async fn create(&self, id: Uuid, draft: &Draft, actor: &Actor) -> Result<bool, ChangeError> {
+        let mut change = self.store.begin().await?;
+        if change.incident(id).await?.is_some() {
+            change.abandon().await?;
+            return Ok(false);
+        }
+        let number = change.next_incident_number().await?;
+        let after = replace(None, draft, None, actor, self.clock.now(), (id, number, Uuid::new_v4()))?;
+        change.put_incident(&after).await?;
+        send_incident(&mut change, &after, &self.facts).await?;
+        change.record(&entry(&after, "created", actor, differences(None, &after))).await?;
+        change.commit().await?;
+        Ok(true)
+    }
+
     /// Removes the incident with its comments and tasks; its alerts stay, and so do the rows that told of it. False: there was none.
     pub async fn delete(&self, id: Uuid, actor: &Actor) -> Result<bool, ChangeError> {
         let mut change = self.store.begin().await?;

@@ -27,6 +27,39 @@ pub enum IncidentField {
     LastActivity,
     Closed,
     AlertsCount,
+    /// Only within [`IncidentFilter::Any`]: the element of the list.
+    Element,
+    ElementLabelName,
+    ElementLabelType,
+}
+
+/// A list that an incident holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IncidentList {
+    Labels,
+    Tactics,
+    Techniques,
+    AlertProductNames,
+}
+
+impl IncidentList {
+    fn path(self) -> &'static str {
+        match self {
+            IncidentList::Labels => "$.labels",
+            IncidentList::Tactics => "$.tactics",
+            IncidentList::Techniques => "$.techniques",
+            IncidentList::AlertProductNames => "$.alert_products",
+        }
+    }
+}
+
+/// The case in which text is compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fold {
+    #[default]
+    AsWritten,
+    Lower,
+    Upper,
 }
 
 /// How a value lies in its column.
@@ -51,6 +84,7 @@ impl IncidentField {
             Id | Status | Classification | OwnerId => Operand::Name,
             Created | Modified | FirstActivity | LastActivity | Closed => Operand::Time,
             Title | Description | OwnerName | OwnerEmail | OwnerUserPrincipalName | ProviderName | ProviderIncidentId => Operand::Text,
+            Element | ElementLabelName | ElementLabelType => Operand::Text,
         }
     }
 
@@ -76,6 +110,19 @@ impl IncidentField {
             LastActivity => "last_activity",
             Closed => "closed",
             AlertsCount => "alerts",
+            Element => "element.value",
+            ElementLabelName => "json_extract(element.value, '$.labelName')",
+            ElementLabelType => "json_extract(element.value, '$.labelType')",
+        }
+    }
+
+    /// The text of the column; empty where there is none.
+    fn text(self, fold: Fold) -> String {
+        let column = self.column();
+        match fold {
+            Fold::AsWritten => format!("coalesce({column}, '')"),
+            Fold::Lower => format!("lower(coalesce({column}, ''))"),
+            Fold::Upper => format!("upper(coalesce({column}, ''))"),
         }
     }
 
@@ -121,20 +168,34 @@ pub enum IncidentFilter {
     Contains(IncidentField, String),
     StartsWith(IncidentField, String),
     EndsWith(IncidentField, String),
+    /// The texts within are compared in this case.
+    Folded(Fold, Box<IncidentFilter>),
+    /// Place of a text, counted from 0; -1 where it is not in there.
+    IndexOf(IncidentField, String, Comparison, i64),
+    /// Characters of a text.
+    Length(IncidentField, Comparison, i64),
+    /// An element of the list meets the condition; without one, the list is not empty.
+    Any(IncidentList, Option<Box<IncidentFilter>>),
+    /// Every element of the list meets the condition.
+    All(IncidentList, Box<IncidentFilter>),
 }
 
 impl IncidentFilter {
     pub(crate) fn push(&self, sql: &mut QueryBuilder<Sqlite>) {
+        self.push_folded(sql, Fold::AsWritten);
+    }
+
+    fn push_folded(&self, sql: &mut QueryBuilder<Sqlite>, fold: Fold) {
         match self {
-            IncidentFilter::And(parts) => push_joined(sql, parts, " AND ", "1"),
-            IncidentFilter::Or(parts) => push_joined(sql, parts, " OR ", "0"),
+            IncidentFilter::And(parts) => push_joined(sql, parts, " AND ", "1", fold),
+            IncidentFilter::Or(parts) => push_joined(sql, parts, " OR ", "0", fold),
             IncidentFilter::Not(inner) => {
                 sql.push("NOT (");
-                inner.push(sql);
+                inner.push_folded(sql, fold);
                 sql.push(")");
             }
             IncidentFilter::Text(field, comparison, text) => {
-                sql.push("coalesce(").push(field.column()).push(", '')").push(comparison.sql()).push_bind(text.clone());
+                sql.push(field.text(fold)).push(comparison.sql()).push_bind(text.clone());
                 if field.operand() == Operand::Name {
                     sql.push(" COLLATE NOCASE");
                 }
@@ -146,23 +207,44 @@ impl IncidentFilter {
                 sql.push(field.column()).push(" IS NULL");
             }
             IncidentFilter::Contains(field, text) => {
-                sql.push("instr(coalesce(").push(field.column()).push(", ''), ").push_bind(text.clone()).push(") > 0");
+                sql.push("instr(").push(field.text(fold)).push(", ").push_bind(text.clone()).push(") > 0");
             }
             IncidentFilter::StartsWith(field, text) => {
-                sql.push("substr(coalesce(").push(field.column()).push(", ''), 1, ").push_bind(text.chars().count() as i64);
+                sql.push("substr(").push(field.text(fold)).push(", 1, ").push_bind(text.chars().count() as i64);
                 sql.push(") = ").push_bind(text.clone());
             }
             IncidentFilter::EndsWith(field, text) => {
-                let count = text.chars().count() as i64;
-                sql.push("(length(coalesce(").push(field.column()).push(", '')) >= ").push_bind(count);
-                sql.push(" AND substr(").push(field.column()).push(", length(").push(field.column()).push(") - ").push_bind(count - 1);
+                let (count, column) = (text.chars().count() as i64, field.text(fold));
+                sql.push("(length(").push(&column).push(") >= ").push_bind(count);
+                sql.push(" AND substr(").push(&column).push(", length(").push(&column).push(") - ").push_bind(count - 1);
                 sql.push(") = ").push_bind(text.clone()).push(")");
+            }
+            IncidentFilter::Folded(fold, inner) => inner.push_folded(sql, *fold),
+            IncidentFilter::IndexOf(field, text, comparison, place) => {
+                sql.push("(instr(").push(field.text(fold)).push(", ").push_bind(text.clone()).push(") - 1)");
+                sql.push(comparison.sql()).push_bind(*place);
+            }
+            IncidentFilter::Length(field, comparison, length) => {
+                sql.push("length(").push(field.text(fold)).push(")").push(comparison.sql()).push_bind(*length);
+            }
+            IncidentFilter::Any(list, inner) => {
+                sql.push("EXISTS (SELECT 1 FROM json_each(incidents.body, '").push(list.path()).push("') AS element WHERE ");
+                match inner {
+                    Some(inner) => inner.push_folded(sql, fold),
+                    None => _ = sql.push("1"),
+                }
+                sql.push(")");
+            }
+            IncidentFilter::All(list, inner) => {
+                sql.push("NOT EXISTS (SELECT 1 FROM json_each(incidents.body, '").push(list.path()).push("') AS element WHERE NOT (");
+                inner.push_folded(sql, fold);
+                sql.push("))");
             }
         }
     }
 }
 
-fn push_joined(sql: &mut QueryBuilder<Sqlite>, parts: &[IncidentFilter], connective: &str, none: &str) {
+fn push_joined(sql: &mut QueryBuilder<Sqlite>, parts: &[IncidentFilter], connective: &str, none: &str, fold: Fold) {
     if parts.is_empty() {
         sql.push(none);
         return;
@@ -172,7 +254,7 @@ fn push_joined(sql: &mut QueryBuilder<Sqlite>, parts: &[IncidentFilter], connect
         if index > 0 {
             sql.push(connective);
         }
-        part.push(sql);
+        part.push_folded(sql, fold);
     }
     sql.push(")");
 }

@@ -34,7 +34,7 @@ pub use database::{Change, Store};
 pub use error::StoreError;
 pub use escalations::{EscalationRow, Escalations, WishRow};
 pub use heartbeats::{HeartbeatRow, Heartbeats};
-pub use incident_filter::{Comparison, IncidentField, IncidentFilter, IncidentOrder, Operand};
+pub use incident_filter::{Comparison, Fold, IncidentField, IncidentFilter, IncidentList, IncidentOrder, Operand};
 pub use incident_parts::{IncidentParts, Part};
 pub use incidents::{IncidentPage, Incidents};
 pub use oncall_objects::{OnCallObject, OnCallObjects};

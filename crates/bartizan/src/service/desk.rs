@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use incidents::{ChangeError, Draft, Incidents};
-use model::{Actor, Incident, IncidentStatus};
+use model::{Actor, Classification, Incident, IncidentStatus};
 use oncall::desk::{Desk, DeskChange, DeskError, NewIncident};
 use store::StoreError;
 use uuid::Uuid;
@@ -30,24 +30,27 @@ impl Desk for IncidentDesk {
             status: Some(IncidentStatus::New),
             ..Draft::default()
         };
-        match self.0.put(incident.id, &draft, None, actor).await {
-            // Without an etag only an incident that is not there yet is written: it is there.
-            Ok(_) | Err(ChangeError::Conflict { .. }) => Ok(()),
-            Err(error) => Err(refusal(incident.id, error)),
-        }
+        self.0.create(incident.id, &draft, actor).await.map(drop).map_err(|error| refusal(incident.id, error))
     }
 }
 
 /// The incident as it was, with what changes.
 fn draft(before: &Incident, change: &DeskChange) -> Draft {
+    let status = change.status.unwrap_or(before.status);
+    let classification = change.classification.or(before.classification);
+    // Who closes from a phone names no reason, and often no classification; the API wants both.
+    let classification =
+        if status == IncidentStatus::Closed { classification.or(Some(Classification::Undetermined)) } else { classification };
+    // A reason belongs to the classification that it was given with.
+    let reason = before.classification_reason.filter(|_| change.classification.is_none());
+    let usual = || classification.filter(|_| status == IncidentStatus::Closed).and_then(|class| class.reasons().first().copied());
     Draft {
         title: Some(before.title.clone()),
         description: Some(before.description.clone()),
         severity: Some(change.severity.unwrap_or(before.severity)),
-        status: Some(change.status.unwrap_or(before.status)),
-        classification: change.classification.or(before.classification),
-        // A reason belongs to the verdict that it was given with.
-        classification_reason: before.classification_reason.filter(|_| change.classification.is_none()),
+        status: Some(status),
+        classification,
+        classification_reason: reason.or_else(usual),
         classification_comment: change.comment.clone().or_else(|| before.classification_comment.clone()),
         owner: Some(change.owner.clone().unwrap_or_else(|| before.owner.clone())),
         labels: before.labels.clone(),

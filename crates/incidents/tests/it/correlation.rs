@@ -82,6 +82,7 @@ async fn a_closed_incident_is_opened_again_where_the_rule_says_so() {
             severity: Some(Severity::Medium),
             status: Some(IncidentStatus::Closed),
             classification: Some(model::Classification::FalsePositive),
+            classification_reason: Some(model::ClassificationReason::InaccurateData),
             ..Default::default()
         };
         house.incidents.put(incident.id, &draft, Some(&incident.etag.to_string()), &ann()).await.unwrap();

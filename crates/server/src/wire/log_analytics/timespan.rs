@@ -23,13 +23,13 @@ pub fn parse(text: &str, now: Timestamp) -> Result<Window, TimespanError> {
     let shape = || TimespanError::Shape(text.chars().take(100).collect());
     let (from, until) = match text.split_once('/') {
         None => {
-            let length = Span::parse_iso(text).ok_or_else(shape)?;
-            (now - length, now)
+            let length = Length::parse(text).ok_or_else(shape)?;
+            (length.from(now, -1).ok_or_else(shape)?, now)
         }
         Some((first, second)) => match (instant(first), instant(second)) {
             (Some(from), Some(until)) => (from, until),
-            (Some(from), None) => (from, from + Span::parse_iso(second).ok_or_else(shape)?),
-            (None, Some(until)) => (until - Span::parse_iso(first).ok_or_else(shape)?, until),
+            (Some(from), None) => (from, Length::parse(second).and_then(|length| length.from(from, 1)).ok_or_else(shape)?),
+            (None, Some(until)) => (Length::parse(first).and_then(|length| length.from(until, -1)).ok_or_else(shape)?, until),
             (None, None) => return Err(shape()),
         },
     };
@@ -37,6 +37,43 @@ pub fn parse(text: &str, now: Timestamp) -> Result<Window, TimespanError> {
         return Err(TimespanError::Backwards(text.chars().take(100).collect()));
     }
     Ok(Window { from, until: until + TICK })
+}
+
+/// A duration whose years and months are those of the calendar, as ISO 8601 has them.
+struct Length {
+    months: i64,
+    rest: Span,
+}
+
+impl Length {
+    fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let mut rest = text.strip_prefix(['P', 'p'])?;
+        let mut months = 0i64;
+        for (unit, each) in [('Y', 12), ('M', 1)] {
+            let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+            if digits > 0 && rest[digits..].starts_with([unit, unit.to_ascii_lowercase()]) {
+                let number: i64 = rest[..digits].parse().ok()?;
+                months = months.checked_add(number.checked_mul(each)?)?;
+                rest = &rest[digits + 1..];
+            }
+        }
+        if months > 0 && rest.is_empty() {
+            return Some(Self { months, rest: Span::ZERO });
+        }
+        Some(Self { months, rest: Span::parse_iso(&format!("P{rest}"))? })
+    }
+
+    /// The instant this long after `time` (or before it, with a sign of -1). The last day of a shorter month stands for a day that it lacks.
+    fn from(&self, time: Timestamp, sign: i64) -> Option<Timestamp> {
+        let mut civil = time.civil();
+        let month = i64::from(civil.year) * 12 + i64::from(civil.month) - 1 + sign * self.months;
+        civil.year = month.div_euclid(12).try_into().ok()?;
+        civil.month = (month.rem_euclid(12) + 1).try_into().ok()?;
+        civil.day = civil.day.min(model::days_in_month(civil.year.into(), civil.month));
+        let shifted = if self.months == 0 { time } else { Timestamp::from_civil(civil)? };
+        Timestamp::from_ticks(shifted.ticks().checked_add(self.rest.ticks().checked_mul(sign)?)?)
+    }
 }
 
 fn instant(text: &str) -> Option<Timestamp> {
@@ -72,7 +109,12 @@ mod tests {
         assert_eq!(parse("2026-01-01T00:00:00.000Z/2026-01-02T00:00:00.000Z", now), window("2026-01-01", "2026-01-02"));
         assert_eq!(parse("2026-01-01/P1D", now), window("2026-01-01", "2026-01-02"));
         assert_eq!(parse("PT1H/2026-01-02T01:00:00Z", now), window("2026-01-02", "2026-01-02T01:00:00Z"));
-        for bad in ["", "1d", "P1D/P1D", "yesterday/today", "P1M"] {
+        // ISO 8601-1:2019, 5.5.2: months are those of the calendar.
+        let march = at("2026-03-31T12:00:00Z");
+        assert_eq!(parse("P1M", march), window("2026-02-28T12:00:00Z", "2026-03-31T12:00:00Z"));
+        assert_eq!(parse("P1Y2M3DT1H", march), window("2025-01-28T11:00:00Z", "2026-03-31T12:00:00Z"));
+        assert_eq!(parse("2026-01-31/P1M", now), window("2026-01-31", "2026-02-28"));
+        for bad in ["", "1d", "P1D/P1D", "yesterday/today", "P", "PM", "P9999999Y", "P1M2Y"] {
             assert!(matches!(parse(bad, now), Err(TimespanError::Shape(_))), "{bad}");
         }
         assert!(matches!(parse("2026-01-02/2026-01-01", now), Err(TimespanError::Backwards(_))));

@@ -239,7 +239,13 @@ impl Findings {
         if !properties["suppressionEnabled"].is_boolean() {
             self.add("suppressionEnabled", "`suppressionEnabled` must be true or false.");
         }
-        self.span(properties, "suppressionDuration", MINUTES_5, DAY);
+        let duration = self.span(properties, "suppressionDuration", MINUTES_5, DAY);
+        let frequency = text(properties, "queryFrequency").and_then(Span::parse_iso);
+        if let (Some(duration), Some(frequency), Some(true)) = (duration, frequency, properties["suppressionEnabled"].as_bool())
+            && duration < frequency
+        {
+            self.add("suppressionDuration", "`suppressionDuration` must not be shorter than `queryFrequency`, or it suppresses nothing.");
+        }
     }
 
     fn grouping(&mut self, properties: &mut Map<String, Value>) {

@@ -7,12 +7,17 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::odata::{Filter, Order};
 use super::resources::{self, incident_id, no_incident};
 use super::route::VIA;
 use crate::call::Call;
 use crate::context::Context;
 use crate::error::ApiError;
 use crate::reply::Reply;
+
+/// The page where the client does not say, and the largest.
+const PAGE: usize = 1_000;
+const MAX_PAGE: usize = 1_000;
 
 /// A part as this dialect shows it.
 pub(super) trait Shown: IncidentPart {
@@ -64,7 +69,32 @@ pub(super) async fn list<P: Shown>(cx: &Context, call: Call) -> Result<Reply, Ap
     let id = incident_id(name)?;
     cx.store.incidents().get(id).await?.ok_or_else(|| no_incident(name))?;
     let parts: Vec<P> = cx.store.incident_parts().list(id).await?;
-    Reply::json(json!({ "value": parts.iter().map(|part| part.show(cx)).collect::<Vec<_>>() }))
+    let mut shown: Vec<Value> = parts.iter().map(|part| part.show(cx)).collect();
+    if let Some(filter) = call.query.filled("$filter").map(Filter::parse).transpose()? {
+        shown.retain(|part| filter.holds(part));
+    }
+    if let Some(order) = call.query.filled("$orderby").map(Order::parse).transpose()? {
+        order.sort(&mut shown);
+    }
+    let number = |name: &'static str| match call.query.filled(name) {
+        None => Ok(None),
+        Some(text) => text.parse::<usize>().map(Some).map_err(|_| {
+            ApiError::bad_request("BadRequest", format!("`{name}` must be a whole number that is not negative.")).target(name)
+        }),
+    };
+    // A page is named by how many parts come before it: parts are only added at the end or removed one by one.
+    let (skip, top) = (number("$skipToken")?.unwrap_or(0), number("$top")?.filter(|top| *top > 0).unwrap_or(PAGE).min(MAX_PAGE));
+    let rest = shown.len().saturating_sub(skip);
+    let page: Vec<Value> = shown.into_iter().skip(skip).take(top).collect();
+    let mut answer = json!({ "value": page });
+    if rest > top {
+        let token = (skip + top).to_string();
+        let mut pairs: Vec<(&str, &str)> =
+            ["api-version", "$filter", "$orderby", "$top"].into_iter().filter_map(|name| Some((name, call.query.filled(name)?))).collect();
+        pairs.push(("$skipToken", &token));
+        answer["nextLink"] = json!(call.link(&pairs));
+    }
+    Reply::json(answer)
 }
 
 pub(super) async fn get<P: Shown>(cx: &Context, call: Call) -> Result<Reply, ApiError> {

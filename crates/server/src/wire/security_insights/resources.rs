@@ -155,6 +155,8 @@ impl From<ChangeError> for ApiError {
             ChangeError::Missing { property } | ChangeError::TooLong { property, .. } => {
                 Self::bad_request("BadRequest", message).target(property)
             }
+            ChangeError::NoClassification => Self::bad_request("BadRequest", message).target("properties.classification"),
+            ChangeError::NoReason { .. } => Self::bad_request("BadRequest", message).target("properties.classificationReason"),
             ChangeError::TooMany { .. } | ChangeError::Pair { .. } | ChangeError::ReasonAlone | ChangeError::Activity { .. } => {
                 Self::bad_request("BadRequest", message)
             }
