@@ -1,7 +1,7 @@
 //! Lists of incidents: filter, order, pages. Expected answers are computed in memory from the same incidents.
 
-use model::{IncidentStatus, Severity, Span, Timestamp};
-use store::{Comparison, IncidentField, IncidentFilter, IncidentOrder};
+use model::{Classification, IncidentStatus, Label, Severity, Span, Timestamp};
+use store::{Comparison, Fold, IncidentField, IncidentFilter, IncidentList, IncidentOrder};
 use uuid::Uuid;
 
 use crate::support::{House, ann, start};
@@ -14,6 +14,8 @@ async fn filled() -> House {
             title: Some(format!("Title {}'%_{}", n % 5, if n % 2 == 0 { "é" } else { "E" })),
             severity: Some(Severity::ALL[n as usize % 4]),
             status: Some(IncidentStatus::ALL[n as usize % 3]),
+            classification: (n % 3 == 2).then_some(Classification::Undetermined),
+            labels: if n % 7 == 0 { vec![Label { label_name: format!("label {n}"), label_type: "User".to_owned() }] } else { Vec::new() },
             owner: (n % 4 == 0).then(|| model::Owner { email: Some(format!("p{n}@example.com")), ..Default::default() }),
             ..Default::default()
         };
@@ -46,6 +48,19 @@ async fn filters_find_what_they_say() {
         (StartsWith(IncidentField::Title, "Title 3".to_owned()), Box::new(|i| i.title.starts_with("Title 3"))),
         (EndsWith(IncidentField::Title, "é".to_owned()), Box::new(|i| i.title.ends_with('é'))),
         (IsNull(IncidentField::OwnerEmail), Box::new(|i| i.owner.email.is_none())),
+        (
+            Folded(Fold::Upper, Box::new(StartsWith(IncidentField::Title, "TITLE 3".to_owned()))),
+            Box::new(|i| i.title.starts_with("Title 3")),
+        ),
+        (Folded(Fold::Lower, Box::new(Contains(IncidentField::Title, "Title".to_owned()))), Box::new(|_| false)),
+        (IndexOf(IncidentField::Title, "3".to_owned(), Comparison::Equal, 6), Box::new(|i| i.title.find('3') == Some(6))),
+        (Length(IncidentField::Title, Comparison::Greater, 500), Box::new(|_| false)),
+        (
+            Any(IncidentList::Labels, Some(Box::new(EndsWith(IncidentField::ElementLabelName, " 7".to_owned())))),
+            Box::new(|i| i.labels.iter().any(|label| label.label_name.ends_with(" 7"))),
+        ),
+        (Any(IncidentList::Labels, None), Box::new(|i| !i.labels.is_empty())),
+        (All(IncidentList::Tactics, Box::new(Text(IncidentField::Element, Comparison::Equal, "Impact".to_owned()))), Box::new(|_| true)),
         (
             And(vec![
                 Not(Box::new(IsNull(IncidentField::OwnerEmail))),
