@@ -134,6 +134,11 @@ impl FileTable {
         &self.table.schema
     }
 
+    /// The rows, where they are in memory; those of a Parquet file are read by each query.
+    pub fn in_memory(&self) -> Option<&InlineTable> {
+        self.parquet.is_none().then_some(self.table.as_ref())
+    }
+
     /// A table without rows that queries find by its name, and `union *` and `search` leave out.
     pub fn empty(schema: TableSchema) -> Self {
         Self { listed: false, ..InlineTable { schema, batches: Vec::new() }.into() }

@@ -34,7 +34,7 @@ pub enum LinkError {
     /// Cut off, changed, or signed by another service.
     #[error("the link is not one of ours, or was changed on its way; open it from the message itself")]
     Wrong,
-    #[error("the link has expired; answer the newest message, or in the portal")]
+    #[error("the link has expired; answer the newest message, or with `bartizan oncall`")]
     Expired,
 }
 

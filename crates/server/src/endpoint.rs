@@ -1,6 +1,6 @@
 //! An endpoint is a value in a table: who may call it, what it takes, what it answers, and the function that does it.
 //!
-//! The table feeds the router, the authorisation, the OpenAPI document and the tests that prove every route refuses a stranger.
+//! The table feeds the router, the authorisation, docs/reference/api.md and the tests that prove every route refuses a stranger.
 
 use futures::future::BoxFuture;
 use http::Method;

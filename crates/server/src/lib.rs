@@ -19,6 +19,7 @@ mod router;
 mod serve;
 mod stall;
 mod tls;
+mod trail;
 mod wire;
 
 pub use body::{Body, BodyLimits, MAX_JSON_DEPTH};

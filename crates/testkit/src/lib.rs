@@ -1,4 +1,4 @@
-//! What tests share: the runner of literate cases, a clock that is moved by hand, a disk that forgets what was not synced.
+//! What tests share: the runner of literate cases, and a disk that forgets what was not synced.
 //!
 //! Invariant: nothing here is used while serving; `bartizan case` is the only command that links it.
 

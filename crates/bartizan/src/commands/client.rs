@@ -123,16 +123,6 @@ impl Client {
         self.send(request, RESOURCE_MANAGER_SCOPE).await
     }
 
-    /// Our own API. `path` follows `/api/v1/`.
-    pub async fn ours(&self, method: Method, path: &str, query: &[(&str, &str)], body: Option<&Value>) -> Result<Value, CallError> {
-        let base = self.connect.base_url.trim_end_matches('/');
-        let mut request = self.http.request(method, format!("{base}/api/v1/{path}")).query(query);
-        if let Some(body) = body {
-            request = request.json(body);
-        }
-        self.send(request, &format!("{base}/.default")).await
-    }
-
     /// Records for a stream of a data collection rule. A batch that is sent again under the same `key` is stored once.
     pub async fn upload(&self, rule: &str, stream: &str, key: &str, records: Vec<u8>) -> Result<(), CallError> {
         let base = self.connect.logs_ingestion_endpoint.trim_end_matches('/');

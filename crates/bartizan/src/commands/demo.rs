@@ -37,7 +37,7 @@ pub fn run(args: Args) -> Outcome {
         let cast = Cast::gather(&mut settings).await?;
         let mut service = Service::start(settings).await?;
         println!("Bartizan is up at {} ({} ms).", service.connect.base_url, began.elapsed().as_millis());
-        println!("Sign in as {}; its password and how to connect: {}", service.connect.admin_user, service.connect_path.display());
+        println!("Addresses and credentials: {}", service.connect_path.display());
         cast.trust(&service.connect.ca_cert)?;
         let (connect, path) = (service.connect.clone(), service.connect_path.clone());
         let told = tokio::select! {

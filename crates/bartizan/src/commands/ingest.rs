@@ -69,8 +69,14 @@ async fn load(args: Args) -> Outcome {
     let run = if args.again { uuid::Uuid::new_v4().to_string() } else { String::new() };
     let mut total = 0u64;
     for file in &files {
-        let rows = engine::read_all(&args.table, &[Input::File(file.clone())], table.as_deref(), &Progress::default())
-            .map_err(|error| Failure::Wrong(format!("error: {}", model::chain(&error))))?;
+        // A table that is not there yet has at least a time, which files write in several ways.
+        let time = [Column::new(TIME, Type::Datetime)];
+        let mut rows =
+            engine::read_all(&args.table, &[Input::File(file.clone())], Some(table.as_deref().unwrap_or(&time)), &Progress::default())
+                .map_err(|error| Failure::Wrong(format!("error: {}", model::chain(&error))))?;
+        if table.is_none() {
+            rows.schema.columns.iter_mut().for_each(|column| column.name = column_name(&column.name));
+        }
         let present = present(&rows, table.as_deref());
         let known = settle(&client, &args, table.take(), &present).await?;
         let sent: Vec<Column> = present.into_iter().filter(|column| known.iter().any(|there| there.name == column.name)).collect();
@@ -78,7 +84,8 @@ async fn load(args: Args) -> Outcome {
         total += upload(&client, &rule, &args.table, file, &run, &rows, &sent).await?;
         table = Some(known);
     }
-    println!("{total} rows of {} {} are in `{}`", files.len(), if files.len() == 1 { "file" } else { "files" }, args.table);
+    let counted = |count: u64, one: &str| if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") };
+    println!("{} of {} in `{}`", counted(total, "row"), counted(files.len() as u64, "file"), args.table);
     Ok(())
 }
 
@@ -110,13 +117,23 @@ fn columns(table: &Json) -> Vec<Column> {
 fn present(rows: &InlineTable, known: Option<&[Column]>) -> Vec<Column> {
     let schema = &rows.schema.columns;
     let filled = |index: usize, column: &Column| {
-        known.is_none()
+        (known.is_none() && column.name != TIME)
             || rows
                 .batches
                 .iter()
                 .any(|batch| (0..batch.num_rows()).any(|row| !empty(&Value::from_cell(batch.column(index).as_ref(), row, column.ty))))
     };
     schema.iter().enumerate().filter(|(index, column)| filled(*index, column)).map(|(_, column)| storable(column)).collect()
+}
+
+/// A name that a column of a new table may have, with `_` for what no name may hold.
+fn column_name(name: &str) -> String {
+    const LONGEST: usize = 45;
+    let mut made: String = name.trim().chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' }).take(LONGEST).collect();
+    if !made.starts_with(|c: char| c.is_ascii_alphabetic()) {
+        made = format!("c_{made}").chars().take(LONGEST).collect();
+    }
+    made
 }
 
 fn empty(value: &Value) -> bool {
@@ -282,6 +299,12 @@ mod tests {
         assert_eq!(read[1][0]["A"], json!(3));
         assert_eq!(read[1][1], json!({}));
         assert!(made.iter().all(|(_, body)| body.len() <= MAX_BATCH));
+    }
+
+    #[test]
+    fn names_of_files_become_names_of_columns() {
+        let names = ["TimeGenerated", "source.ip", "2fa", "é"].map(column_name);
+        assert_eq!(names, ["TimeGenerated", "source_ip", "c_2fa", "c__"]);
     }
 
     #[test]

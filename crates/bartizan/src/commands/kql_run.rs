@@ -55,7 +55,14 @@ pub fn run(args: Args) -> Outcome {
         Some(path) => super::kql_check::definitions::read(path)?.into_iter().map(Arc::new).collect(),
         None => Vec::new(),
     };
-    let sources = Sources { files: args.files, data_dir: args.data_dir, external: args.external, input_format: None, limits: args.limits };
+    let sources = Sources {
+        files: args.files,
+        data_dir: args.data_dir,
+        external: args.external,
+        input_format: None,
+        limits: args.limits,
+        seen: None,
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.block_on(async {
         let opened = sources.open(options, &engine::Progress::default()).await?;

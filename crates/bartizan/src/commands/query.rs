@@ -85,7 +85,7 @@ impl Reads {
             InputFormat::Ndjson | InputFormat::Json => FileFormat::Json,
             InputFormat::Parquet => FileFormat::Parquet,
         });
-        Sources { files: self.files, data_dir, external: self.external, input_format, limits: self.limits }
+        Sources { files: self.files, data_dir, external: self.external, input_format, limits: self.limits, seen: None }
     }
 }
 

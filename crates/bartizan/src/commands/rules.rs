@@ -4,7 +4,7 @@
 mod check;
 mod evaluate;
 pub mod files;
-mod fixtures;
+pub mod fixtures;
 mod list;
 mod run;
 mod test;

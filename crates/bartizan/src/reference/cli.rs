@@ -58,6 +58,9 @@ fn written(argument: &Arg) -> String {
 
 fn described(argument: &Arg) -> String {
     let mut text = argument.get_long_help().or_else(|| argument.get_help()).map(ToString::to_string).unwrap_or_default();
+    if !text.is_empty() && !text.ends_with('.') {
+        text.push('.');
+    }
     let values: Vec<String> =
         argument.get_possible_values().iter().filter(|value| !value.is_hide_set()).map(|value| format!("`{}`", value.get_name())).collect();
     if !values.is_empty() && matches!(argument.get_action(), ArgAction::Set | ArgAction::Append) {
@@ -67,5 +70,5 @@ fn described(argument: &Arg) -> String {
     if !defaults.is_empty() && matches!(argument.get_action(), ArgAction::Set | ArgAction::Append) {
         let _ = write!(text, " Default: {}.", defaults.join(", "));
     }
-    text.trim().to_owned()
+    text.trim().trim_end_matches('.').to_owned()
 }

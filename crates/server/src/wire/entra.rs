@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::endpoint::Endpoint;
 use crate::error::ApiError;
 
-model::register! { ENDPOINTS: Endpoint = ENDPOINT; token, openid_configuration, keys, instance_discovery }
+model::register! { ENDPOINTS: Endpoint = ENDPOINT; authorize, token, openid_configuration, keys, instance_discovery }
 
 /// Refuses a tenant that is not ours.
 fn check_tenant(cx: &Context, name: &str) -> Result<(), ApiError> {

@@ -84,7 +84,10 @@ async fn discovery_leads_back_to_the_host_that_was_asked() {
         let base = format!("https://{host}:{}", house.address.port());
         let (_, configuration) = answer(house.http.get(format!("{base}/{tenant}{version}/.well-known/openid-configuration"))).await;
         assert_eq!(configuration["token_endpoint"], format!("{base}/{tenant}/oauth2{version}/token"));
-        assert!(configuration["authorization_endpoint"].is_string());
+        // What is announced is there: RFC 6749 §4.1.2.1 for what it answers where people cannot sign in.
+        let authorize = format!("{}?response_type=code&client_id=x", configuration["authorization_endpoint"].as_str().unwrap());
+        let (status, refused) = answer(house.http.get(authorize)).await;
+        assert_eq!((status.as_u16(), &refused["error"]), (400, &json!("unsupported_response_type")));
         assert_eq!(configuration["issuer"], format!("{base}/{}/v2.0", house.boot.tenant));
         let (_, keys) = answer(house.http.get(configuration["jwks_uri"].as_str().unwrap())).await;
         assert_eq!((&keys["keys"][0]["kty"], &keys["keys"][0]["e"]), (&json!("RSA"), &json!("AQAB")));

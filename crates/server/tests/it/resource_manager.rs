@@ -39,6 +39,22 @@ async fn the_one_workspace_is_found_in_any_case() {
 }
 
 #[tokio::test]
+async fn changes_of_tables_are_in_the_audit_trail() {
+    let house = House::new().await;
+    let path = format!("{}/tables/T_CL", house.workspace());
+    let made = table(json!([{ "name": "TimeGenerated", "type": "datetime" }]));
+    assert_eq!(arm(&house, Method::PUT, &path, made).await.0, 200);
+    assert_eq!(arm(&house, Method::DELETE, &path, None).await.0, 200);
+    let store = house.pipeline.store();
+    let actions = |aggregate: &'static str, id: &'static str| async move {
+        let trail = store.audit().of(aggregate, id).await.unwrap();
+        trail.into_iter().map(|entry| entry.action).collect::<Vec<_>>()
+    };
+    assert_eq!(actions("table", "T_CL").await, ["created", "deleted"]);
+    store.audit().verify().await.unwrap();
+}
+
+#[tokio::test]
 async fn tables_are_made_read_listed_and_removed() {
     let house = House::new().await;
     let path = format!("{}/tables/T_CL", house.workspace());

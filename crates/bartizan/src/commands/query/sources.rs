@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use engine::{Engine, FileFormat, FileTable, Folders, Input, Options, Progress, QueryConfig, Store, SystemClock};
 use kql::check::TableSchemas;
-use model::{ByteSize, Catalog, ExternalData, QueryEngine, Span, TableSchema, WorkspaceName};
+use model::{ByteSize, Catalog, ExternalData, QueryEngine, Span, TableSchema, Window, WorkspaceName};
 use workspace::Workspace;
 
 use crate::commands::service::Service;
@@ -23,6 +23,8 @@ pub struct Sources {
     /// Of standard input.
     pub input_format: Option<FileFormat>,
     pub limits: LimitArgs,
+    /// Only rows of files whose `TimeGenerated` is within, which is also when they arrived; rows of Parquet files are all seen.
+    pub seen: Option<Window>,
 }
 
 /// Other limits than the default ones, for engines outside the service.
@@ -73,6 +75,13 @@ impl Sources {
         let outside = self.external();
         let Some(data_dir) = &self.data_dir else {
             let mut tables = self.read(progress)?;
+            if let Some(seen) = self.seen {
+                for table in &mut tables {
+                    if let Some(rows) = table.in_memory() {
+                        *table = crate::commands::rules::fixtures::seen_rows(rows.clone(), seen)?.into();
+                    }
+                }
+            }
             // A rule over several published tables runs where only one of them is at hand: the others have no rows.
             let absent = |schema: &&TableSchema| tables.iter().all(|table| table.schema().name != schema.name);
             let empty: Vec<FileTable> = workspace::published_tables().iter().filter(absent).cloned().map(FileTable::empty).collect();

@@ -164,7 +164,7 @@ fn relative_times(mut table: InlineTable, at: Timestamp) -> InlineTable {
 }
 
 /// Only the rows of the window, with the time at which they arrived. A table without `TimeGenerated` is seen whole.
-fn seen_rows(table: InlineTable, seen: Window) -> Result<InlineTable, arrow::error::ArrowError> {
+pub fn seen_rows(table: InlineTable, seen: Window) -> Result<InlineTable, arrow::error::ArrowError> {
     let Some(index) = table.schema.columns.iter().position(|column| column.name == TIME && column.ty == Type::Datetime) else {
         return Ok(table);
     };

@@ -8,7 +8,7 @@ use model::Timestamp;
 use serde_json::{Value, json};
 
 use super::super::output::{Format, json as print_json, table};
-use super::super::query::{Reads, explain};
+use super::super::query::{Reads, Sources, explain};
 use super::super::{Failure, Outcome};
 use super::evaluate::{evaluate, run_at};
 use super::files::read;
@@ -39,8 +39,10 @@ pub async fn run(args: Args) -> Outcome {
         .map_err(|error| Failure::Wrong(format!("error: {}", model::chain(&error))))?;
     let rule = loaded.rule;
     let at = args.at.unwrap_or_else(|| Timestamp::from_system(SystemTime::now()));
-    let opened = args.reads.sources().open(Options::default(), &engine::Progress::default()).await?;
-    let (alerts, rows) = evaluate(opened.engine.as_ref(), &rule, &[], at, Some(run_at(&rule, at).sees))
+    let seen = run_at(&rule, at).sees;
+    let sources = Sources { seen: Some(seen), ..args.reads.sources() };
+    let opened = sources.open(Options::default(), &engine::Progress::default()).await?;
+    let (alerts, rows) = evaluate(opened.engine.as_ref(), &rule, &[], at, Some(seen))
         .await
         .map_err(|error| Failure::Wrong(explain(&rule.properties.query, &error)))?;
     if args.format == Format::Json {

@@ -32,6 +32,15 @@ pub fn unsupported_grant(grant: &str) -> ApiError {
     refusal(StatusCode::BAD_REQUEST, "unsupported_grant_type", 70_003, message)
 }
 
+pub fn unsupported_response_type(wanted: &str) -> ApiError {
+    let wanted: String = wanted.chars().take(100).collect();
+    let message = format!(
+        "The response_type '{wanted}' is not supported: people do not sign in here. Applications get tokens from the token endpoint with the \
+         grant type 'client_credentials'."
+    );
+    refusal(StatusCode::BAD_REQUEST, "unsupported_response_type", 70_005, message)
+}
+
 pub fn unknown_app(app_id: &str, tenant: &str) -> ApiError {
     let message = format!(
         "Application with identifier '{app_id}' was not found in the directory '{tenant}'. This can happen if the application has not been \

@@ -38,11 +38,11 @@ async fn configuration(cx: &Context, call: Call) -> Result<Reply, ApiError> {
         "token_endpoint": format!("{base}/oauth2{version}/token"),
         "jwks_uri": format!("{base}/discovery{version}/keys"),
         "token_endpoint_auth_methods_supported": ["client_secret_post", "private_key_jwt", "client_secret_basic"],
-        "response_types_supported": ["code", "id_token", "code id_token", "id_token token"],
-        "response_modes_supported": ["query", "fragment", "form_post"],
+        "grant_types_supported": ["client_credentials"],
+        // Nothing is answered at the authorization endpoint: only applications get tokens.
+        "response_types_supported": [],
         "subject_types_supported": ["pairwise"],
         "id_token_signing_alg_values_supported": ["RS256"],
-        "scopes_supported": ["openid"],
         "claims_supported": ["sub", "iss", "aud", "exp", "iat", "nbf", "tid", "ver", "oid", "appid", "azp"],
         "tenant_region_scope": null,
     }))

@@ -17,6 +17,7 @@ use crate::endpoint::{Endpoint, Role, as_specified, nothing};
 use crate::error::ApiError;
 use crate::identity::{SecretHash, generate_secret};
 use crate::reply::Reply;
+use crate::trail::{self, Changed};
 
 const ALL: &str = "/{version}/applications";
 const ONE: &str = "/{version}/applications/{id}";
@@ -274,18 +275,11 @@ async fn record(
     call: &Call,
     change: &mut store::Change,
     app: &AppRegistration,
-    action: &str,
+    action: &'static str,
     changes: Value,
 ) -> Result<(), ApiError> {
-    let entry = store::AuditEntry {
-        at: cx.clock.now(),
-        aggregate: "app registration".to_owned(),
-        id: app.app_id.clone(),
-        action: action.to_owned(),
-        actor: call.actor("Graph"),
-        changes,
-    };
-    change.record(&entry).await.map_err(failed)
+    let what = Changed { aggregate: "app registration", id: &app.app_id, action, changes };
+    trail::record(cx, call, "Graph", change, what).await
 }
 
 fn view(app: &AppRegistration) -> Value {

@@ -16,6 +16,7 @@ use crate::dialect::RESOURCE_MANAGER;
 use crate::endpoint::{Endpoint, Role, as_specified, nothing};
 use crate::error::ApiError;
 use crate::reply::Reply;
+use crate::trail::{self, Changed};
 
 const ONE: &str = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Insights/dataCollectionRules/{rule}";
 
@@ -117,6 +118,10 @@ async fn put(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
         properties: without_computed(wanted),
     };
     change.put_data_collection_rule(&rule).await.map_err(failed)?;
+    let action = if created { "created" } else { "changed" };
+    let changes = json!({ "properties": [existing.map(|rule| rule.properties), rule.properties] });
+    let what = Changed { aggregate: "data collection rule", id: &rule.immutable_id, action, changes };
+    trail::record(cx, &call, "ResourceManager", &mut change, what).await?;
     change.commit().await.map_err(failed)?;
     // An upload that follows this answer must find the rule, whatever the bell's listeners are doing.
     cx.ingest.rules_changed().await?;
@@ -132,7 +137,12 @@ async fn put(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
 async fn delete(cx: &Context, call: Call) -> Result<Reply, ApiError> {
     let failed = |error: store::StoreError| ApiError::internal(&error);
     let mut change = cx.store.begin().await.map_err(failed)?;
-    let removed = change.delete_data_collection_rule(&cx.cloud.resource_group, call.param("rule")).await.map_err(failed)?;
+    let name = call.param("rule");
+    let removed = change.delete_data_collection_rule(&cx.cloud.resource_group, name).await.map_err(failed)?;
+    if removed {
+        let what = Changed { aggregate: "data collection rule", id: name, action: "deleted", changes: json!({ "name": [name, null] }) };
+        trail::record(cx, &call, "ResourceManager", &mut change, what).await?;
+    }
     change.commit().await.map_err(failed)?;
     cx.ingest.rules_changed().await?;
     Ok(Reply::empty(if removed { StatusCode::OK } else { StatusCode::NO_CONTENT }))

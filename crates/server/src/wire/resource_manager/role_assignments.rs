@@ -15,6 +15,7 @@ use crate::error::ApiError;
 use crate::identity;
 use crate::reply::Reply;
 use crate::rights::{covers, definition};
+use crate::trail::{self, Changed};
 
 const ALL: &str = "/{scope*}/providers/Microsoft.Authorization/roleAssignments";
 const ONE: &str = "/{scope*}/providers/Microsoft.Authorization/roleAssignments/{name}";
@@ -164,6 +165,7 @@ async fn put(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
         };
     }
     change.add_role_assignment(&assignment).await.map_err(failed)?;
+    trail::record(cx, &call, "ResourceManager", &mut change, changed(&assignment, "created")).await?;
     change.commit().await.map_err(failed)?;
     refresh(cx).await?;
     tracing::info!(
@@ -176,6 +178,15 @@ async fn put(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
     Reply::put(true, view(cx, &assignment))
 }
 
+/// The entry of the audit trail: who may do what, where.
+fn changed<'a>(assignment: &'a RoleAssignment, action: &'static str) -> Changed<'a> {
+    let pair = |value: &str| if action == "deleted" { json!([value, null]) } else { json!([null, value]) };
+    let changes = json!({
+        "scope": pair(&assignment.scope), "roleDefinitionId": pair(&assignment.definition_id), "principalId": pair(&assignment.principal_id),
+    });
+    Changed { aggregate: "role assignment", id: &assignment.name, action, changes }
+}
+
 async fn delete(cx: &Context, call: Call) -> Result<Reply, ApiError> {
     let name = call.param("name");
     let mut change = cx.store.begin().await.map_err(failed)?;
@@ -183,6 +194,7 @@ async fn delete(cx: &Context, call: Call) -> Result<Reply, ApiError> {
         change.role_assignment(name).await.map_err(failed)?.filter(|assignment| assignment.scope.eq_ignore_ascii_case(&scope(&call)));
     let Some(assignment) = found else { return Ok(Reply::empty(StatusCode::NO_CONTENT)) };
     change.delete_role_assignment(name).await.map_err(failed)?;
+    trail::record(cx, &call, "ResourceManager", &mut change, changed(&assignment, "deleted")).await?;
     change.commit().await.map_err(failed)?;
     refresh(cx).await?;
     tracing::info!(

@@ -18,6 +18,7 @@ use crate::dialect::RESOURCE_MANAGER;
 use crate::endpoint::{Endpoint, Role, as_specified, nothing};
 use crate::error::ApiError;
 use crate::reply::Reply;
+use crate::trail::{self, Changed};
 
 const ALL: &str =
     "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.OperationalInsights/workspaces/{workspace}/savedSearches";
@@ -124,6 +125,10 @@ async fn put(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
         return Err(ApiError::bad_request("QuotaExceeded", format!("A workspace keeps at most {MOST} saved searches.")));
     }
     cx.catalog.save_search(search.clone()).await.map_err(refusal)?;
+    let action = if old.is_some() { "changed" } else { "created" };
+    let changes = json!({ "query": [old.map(|old| &old.query), search.query] });
+    let what = Changed { aggregate: "saved search", id: &search.name, action, changes };
+    trail::record_alone(cx, &call, "ResourceManager", what).await?;
     tracing::info!(search = search.name, by = call.actor("ResourceManager").name, "search saved");
     Reply::json(view(cx, &search))
 }
@@ -131,6 +136,8 @@ async fn put(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
 async fn delete(cx: &Context, call: Call) -> Result<Reply, ApiError> {
     let name = call.param("search");
     if cx.catalog.remove_search(name).await.map_err(refusal)? {
+        let what = Changed { aggregate: "saved search", id: name, action: "deleted", changes: json!({}) };
+        trail::record_alone(cx, &call, "ResourceManager", what).await?;
         tracing::info!(search = name, by = call.actor("ResourceManager").name, "saved search removed");
     }
     // Removing what is not there is no error in the resource manager; Microsoft's client takes nothing but 200 here.

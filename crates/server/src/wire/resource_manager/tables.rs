@@ -16,6 +16,7 @@ use crate::dialect::RESOURCE_MANAGER;
 use crate::endpoint::{Endpoint, Role, as_specified, nothing};
 use crate::error::ApiError;
 use crate::reply::Reply;
+use crate::trail::{self, Changed};
 
 const ALL: &str =
     "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.OperationalInsights/workspaces/{workspace}/tables";
@@ -117,11 +118,19 @@ async fn put(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
     };
     let table = match schema {
         Some(columns) => cx.catalog.define(&name, columns).await.map_err(refusal)?,
-        None => existing.ok_or_else(|| not_found(name.as_str()))?,
+        None => existing.clone().ok_or_else(|| not_found(name.as_str()))?,
     };
     if let Some(retention) = retention {
         cx.catalog.set_retention(&name, retention).await.map_err(refusal)?;
     }
+    let before = existing.as_deref().map(|table| shape(&table.columns));
+    let action = if before.is_some() { "changed" } else { "created" };
+    let mut changes = json!({ "columns": [before, shape(&table.columns)] });
+    if let Some(retention) = retention {
+        changes["retention"] = json!([null, retention.map(|span| span.to_iso())]);
+    }
+    let what = Changed { aggregate: "table", id: name.as_str(), action, changes };
+    trail::record_alone(cx, &call, "ResourceManager", what).await?;
     tracing::info!(table = %name, by = call.actor("ResourceManager").name, "table defined");
     Reply::json(view(cx, &table))
 }
@@ -130,6 +139,8 @@ async fn delete(cx: &Context, call: Call) -> Result<Reply, ApiError> {
     let name = TableName::new(call.param("table"));
     match cx.catalog.drop_table(&name).await {
         Ok(()) => {
+            let what = Changed { aggregate: "table", id: name.as_str(), action: "deleted", changes: json!({}) };
+            trail::record_alone(cx, &call, "ResourceManager", what).await?;
             tracing::info!(table = %name, by = call.actor("ResourceManager").name, "table removed");
             Ok(Reply::empty(StatusCode::OK))
         }
@@ -137,6 +148,11 @@ async fn delete(cx: &Context, call: Call) -> Result<Reply, ApiError> {
         Err(CatalogError::NoTable(_)) => Ok(Reply::no_content()),
         Err(error) => Err(refusal(error)),
     }
+}
+
+/// Names and types, as the audit trail keeps them.
+fn shape(columns: &[Column]) -> Value {
+    columns.iter().map(|column| format!("{}:{}", column.name, column.ty.name())).collect()
 }
 
 /// The columns a client wants, checked. `existing` columns need not be repeated.

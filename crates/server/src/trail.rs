@@ -1,0 +1,43 @@
+//! Entries of the audit trail, as endpoints write them.
+
+use serde_json::Value;
+use store::{AuditEntry, Change};
+
+use crate::call::Call;
+use crate::context::Context;
+use crate::error::ApiError;
+
+/// What was changed, and how.
+pub struct Changed<'a> {
+    /// `table`, `role assignment`.
+    pub aggregate: &'static str,
+    pub id: &'a str,
+    /// `created`, `changed`, `deleted`.
+    pub action: &'static str,
+    /// `{"field": [before, after]}`.
+    pub changes: Value,
+}
+
+fn failed(error: store::StoreError) -> ApiError {
+    ApiError::internal(&error)
+}
+
+/// Records who did it, in the transaction of the change itself.
+pub async fn record(cx: &Context, call: &Call, via: &'static str, change: &mut Change, what: Changed<'_>) -> Result<(), ApiError> {
+    let entry = AuditEntry {
+        at: cx.clock.now(),
+        aggregate: what.aggregate.to_owned(),
+        id: what.id.to_owned(),
+        action: what.action.to_owned(),
+        actor: call.actor(via),
+        changes: what.changes,
+    };
+    change.record(&entry).await.map_err(failed)
+}
+
+/// Records who changed something that is kept outside the store, after it was changed.
+pub async fn record_alone(cx: &Context, call: &Call, via: &'static str, what: Changed<'_>) -> Result<(), ApiError> {
+    let mut change = cx.store.begin().await.map_err(failed)?;
+    record(cx, call, via, &mut change, what).await?;
+    change.commit().await.map_err(failed)
+}

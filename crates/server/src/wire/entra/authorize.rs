@@ -1,0 +1,27 @@
+//! `GET /{tenant}/oauth2[/v2.0]/authorize` — where a browser would sign a person in.
+//!
+//! MSAL reads the address from the discovery document and insists that it is there, also where it never goes to it. Only applications get tokens
+//! here, so the answer says that, in the form of RFC 6749 §4.1.2.1 for a request that cannot be redirected.
+
+use http::Method;
+
+use super::{check_tenant, errors};
+use crate::dialect::ENTRA;
+use crate::endpoint::{Endpoint, Role, as_specified, nothing};
+
+pub static ENDPOINT: Endpoint = Endpoint {
+    method: Method::GET,
+    path: "/{tenant}/oauth2[/v2.0]/authorize",
+    summary: "Refuse to sign a person in: only applications get tokens",
+    dialect: &ENTRA,
+    role: Role::Open("it refuses everyone, and says nothing about who there is"),
+    query: as_specified,
+    takes: nothing,
+    returns: as_specified,
+    run: |cx, call| {
+        Box::pin(async move {
+            check_tenant(cx, call.param("tenant"))?;
+            Err(errors::unsupported_response_type(call.query.filled("response_type").unwrap_or_default()))
+        })
+    },
+};
