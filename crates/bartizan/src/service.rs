@@ -18,10 +18,10 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use detection::Detection;
-use engine::{Engine, SystemClock};
+use engine::{Engine, Guarded, SystemClock};
 use incidents::{Correlation, Incidents, OutboxSender, WorkspaceFacts};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use model::{Catalog, Clock, Http, TableWriter, WorkspaceName};
+use model::{Catalog, Clock, Http, QueryEngine, TableWriter, WorkspaceName};
 use pipeline::Pipeline;
 use server::{Dispatcher, ServerConfig, identity};
 use store::Store;
@@ -87,7 +87,7 @@ impl Service {
         if !config.external.is_empty() {
             engine = engine.with_external(Arc::new(external::Allowed::new(&config.external)?));
         }
-        let engine = Arc::new(engine);
+        let engine: Arc<dyn QueryEngine> = Arc::new(Guarded::new(Arc::new(engine), clock.clone(), &data_dir.join("running")));
 
         // Bound before connect.json is written: with port 0 only the system knows the port.
         let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;

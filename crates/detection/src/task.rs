@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use model::{Catalog, Clock, Query, QueryEngine, Scope, Span, TableName, Timestamp, Window};
+use model::{Catalog, Clock, Query, QueryClass, QueryEngine, Scope, Span, TableName, Timestamp, Window};
 use store::{AnalyticsRuleRecord, Store, StoreError, Topic};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -130,7 +130,7 @@ impl Detection {
     }
 
     async fn tables_read(&self, rule: &AnalyticsRule) -> Option<Vec<TableName>> {
-        match self.engine.tables_read(&Query::new(&rule.properties.query)).await {
+        match self.engine.tables_read(&Query::new(&rule.properties.query).with_class(QueryClass::Rule)).await {
             Ok(tables) => Some(tables),
             Err(error) => {
                 tracing::warn!(rule = rule.properties.display_name, error = %model::chain(&error), "This rule's query does not bind; it is tried again as rows arrive.");
@@ -187,7 +187,7 @@ impl Detection {
         if !silent {
             // `now()` is the end of the window, so that a late run asks what a punctual one would have asked.
             let scope = Scope { now: Some(run.tile.until), ingested: Some(run.sees), ..Scope::default() };
-            let answer = self.engine.query(Query::new(&rule.properties.query).with_scope(scope)).await?;
+            let answer = self.engine.query(Query::new(&rule.properties.query).with_class(QueryClass::Rule).with_scope(scope)).await?;
             found = alerts(rule, run, now, &answer);
         }
         let fired = !found.is_empty();

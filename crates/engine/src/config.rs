@@ -1,8 +1,15 @@
 //! The `query` section of the configuration: what a query gets that does not say otherwise, and where it may put what memory cannot hold.
 
-use model::{ByteSize, Limits, Span};
+use model::{ByteSize, Limits, QueryClass, Span};
 use schemars::JsonSchema;
 use serde::Deserialize;
+
+use crate::lanes::Width;
+
+/// Queries of rules at the same time.
+const RULES: usize = 16;
+/// Transforms at the same time.
+const TRANSFORMS: usize = 16;
 
 /// Limits of every query. Each has an error of its own.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
@@ -17,13 +24,31 @@ pub struct QueryConfig {
     /// Memory of one query. Sorts, aggregations and joins that need more go on on disk; whatever cannot stops with an error of its own.
     /// Default: `1GiB`. Example: `4GiB`.
     pub memory: ByteSize,
+    /// Memory of all running queries together; a query that would need more goes on on disk or stops. Default: twice `memory`. Example: `8GiB`.
+    pub total_memory: Option<ByteSize>,
+    /// How long a query may take before it runs: to be parsed, bound and planned. Default: `30s`.
+    pub planning: Span,
+    /// Interactive queries that run at the same time; further ones wait. Default: `64`.
+    pub concurrent: usize,
+    /// Interactive queries of one caller that run at the same time. Default: `16`.
+    pub concurrent_of_caller: usize,
     /// Disk that all running queries together may use for what memory cannot hold, under `tmp` in the data directory. Default: `10GiB`.
     pub disk: ByteSize,
 }
 
 impl Default for QueryConfig {
     fn default() -> Self {
-        Self { time: Span::seconds(600), rows: 500_000, bytes: ByteSize(64_000_000), memory: ByteSize(1 << 30), disk: ByteSize(10 << 30) }
+        Self {
+            time: Span::seconds(600),
+            rows: 500_000,
+            bytes: ByteSize(64_000_000),
+            memory: ByteSize(1 << 30),
+            total_memory: None,
+            planning: Span::seconds(30),
+            concurrent: 64,
+            concurrent_of_caller: 16,
+            disk: ByteSize(10 << 30),
+        }
     }
 }
 
@@ -37,6 +62,20 @@ pub(crate) struct Settled {
 }
 
 impl QueryConfig {
+    /// Bytes that all queries may hold.
+    pub(crate) fn total_memory(&self) -> ByteSize {
+        self.total_memory.unwrap_or(ByteSize(self.memory.0.saturating_mul(2)))
+    }
+
+    /// Queries of a class at the same time. Rules and transforms have threads of their own.
+    pub(crate) fn width(&self, class: QueryClass) -> Width {
+        match class {
+            QueryClass::Interactive => Width { lanes: self.concurrent.max(1), of_caller: self.concurrent_of_caller.max(1) },
+            QueryClass::Rule => Width { lanes: RULES, of_caller: RULES },
+            QueryClass::Transform => Width { lanes: TRANSFORMS, of_caller: TRANSFORMS },
+        }
+    }
+
     pub(crate) fn settle(&self, limits: &Limits) -> Settled {
         Settled {
             time: limits.time.map_or(self.time, |time| time.min(self.time)),

@@ -18,17 +18,18 @@ use tokio::runtime;
 
 use crate::config::QueryConfig;
 use crate::files::FileTable;
+use crate::lanes::Lanes;
 use crate::prepare::prepare;
-use crate::run::{Run, Store, size_of_rows};
+use crate::run::{OfAll, Run, Store, size_of_rows};
 use crate::schema::Names;
 use crate::session::{Options, Sessions, Temporary};
 
-/// Binding recurses over the query, lowering and planning over the plan; all have limits, and this is room for them.
-const STACK: usize = 32 << 20;
+/// How often a query that is being planned is asked how long that has taken.
+const PLANNING_LOOK: Span = Span(model::TICKS_PER_SECOND / 10);
 
 /// Runs KQL over the workspace, files or tables given with the query.
 ///
-/// Queries run on threads of their own, so that a heavy one does not hold up whoever else is served; dropping the future of
+/// Each query runs on threads of its own ([`crate::lanes`]), so that a heavy one does not hold up others; dropping the future of
 /// [`QueryEngine::query`] stops the query.
 pub struct Engine {
     sessions: Arc<Sessions>,
@@ -40,7 +41,7 @@ pub struct Engine {
     options: Options,
     /// Removed with the engine, whatever of its queries is still on its way out.
     temporary: Temporary,
-    runtime: Option<runtime::Runtime>,
+    lanes: Lanes,
 }
 
 /// What all queries of an engine hold at this moment.
@@ -48,6 +49,8 @@ pub struct Engine {
 pub struct Load {
     /// Queries of which something still runs or holds memory.
     pub queries: usize,
+    /// Bytes that they hold.
+    pub memory: usize,
     /// Bytes on disk for what memory cannot hold.
     pub disk: u64,
 }
@@ -66,17 +69,11 @@ pub enum EngineError {
 impl Engine {
     /// An engine over a workspace, or over what queries bring along.
     pub fn new(store: Option<Store>, clock: Arc<dyn Clock>, options: Options) -> Result<Self, EngineError> {
-        let runtime = runtime::Builder::new_multi_thread()
-            .thread_name("engine")
-            .worker_threads(options.partitions.max(1))
-            .thread_stack_size(STACK)
-            .enable_all()
-            .build()
-            .map_err(EngineError::Threads)?;
         let config = QueryConfig::default();
         let temporary = Temporary::begin(None).map_err(EngineError::Folder)?;
-        let sessions = Arc::new(Sessions::new(options, temporary.path(), config.disk.0).map_err(EngineError::Session)?);
-        Ok(Self { sessions, store, files: Arc::default(), outside: None, clock, config, options, temporary, runtime: Some(runtime) })
+        let sessions = sessions(options, &temporary, &config)?;
+        let lanes = Lanes::new(options.partitions, |class| config.width(class));
+        Ok(Self { sessions, store, files: Arc::default(), outside: None, clock, config, options, temporary, lanes })
     }
 
     /// Tables that every query sees, such as files given on the command line.
@@ -97,38 +94,69 @@ impl Engine {
         if folder.is_some() {
             self.temporary = Temporary::begin(folder).map_err(EngineError::Folder)?;
         }
-        self.sessions = Arc::new(Sessions::new(self.options, self.temporary.path(), config.disk.0).map_err(EngineError::Session)?);
+        self.sessions = sessions(self.options, &self.temporary, &config)?;
+        self.lanes = Lanes::new(self.options.partitions, |class| config.width(class));
         self.config = config;
         Ok(self)
     }
 
     pub fn load(&self) -> Load {
-        Load { queries: self.sessions.alive(), disk: self.sessions.on_disk() }
-    }
-
-    fn handle(&self) -> Result<runtime::Handle, QueryError> {
-        self.runtime
-            .as_ref()
-            .map(|runtime| runtime.handle().clone())
-            .ok_or_else(|| QueryError::Internal("the engine has stopped".to_owned()))
+        Load { queries: self.sessions.alive(), memory: self.sessions.in_memory(), disk: self.sessions.on_disk() }
     }
 
     fn begin(&self, query: &Query) -> Result<Arc<Run>, QueryError> {
         let runtime = Runtime { now: query.scope.now.unwrap_or_else(|| self.clock.now()) };
         let (scope, limits) = (query.scope.clone(), self.config.settle(&query.limits));
         let (sessions, store, files, outside) = (self.sessions.clone(), self.store.clone(), self.files.clone(), self.outside.clone());
-        Ok(Arc::new(Run::new(sessions, store, files, outside, runtime, scope, limits, self.config.disk)?))
+        let all = OfAll { memory: self.config.total_memory(), disk: self.config.disk };
+        Ok(Arc::new(Run::new(sessions, store, files, outside, runtime, scope, limits, all)?))
+    }
+
+    /// Does `work` for the query within its limits of time; when it is cancelled, or nobody waits for it any more, the query ends.
+    async fn within_limits<T>(
+        &self,
+        query: &Query,
+        run: &Arc<Run>,
+        work: impl Future<Output = Result<T, QueryError>>,
+    ) -> Result<T, QueryError> {
+        let _stopping = Stopping(run.clone());
+        let (time, planning) = (run.limits.time, self.config.planning);
+        let planned_too_long = async {
+            while run.planning.total() < planning.to_std() {
+                self.clock.sleep(PLANNING_LOOK).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = query.cancel.cancelled() => Err(QueryError::Cancelled),
+            () = self.clock.sleep(time) => Err(QueryError::Time(time)),
+            () = planned_too_long => Err(QueryError::Planning(planning)),
+            done = work => done,
+        }
+    }
+
+    /// Binds a query without running it.
+    async fn checked(&self, query: &Query) -> Result<(Arc<Run>, Bound), QueryError> {
+        let run = self.begin(query)?;
+        let work = async {
+            let lease = self.lanes.lease(query.class, &query.caller).await?;
+            let bound = self.bind(&lease.handle()?, &run, &query.kql, true).await?;
+            errors(&bound)?;
+            Ok(bound)
+        };
+        let bound = self.within_limits(query, &run, work).await?;
+        Ok((run, bound))
     }
 
     /// Parses and binds on a thread that may block and has stack to spare.
-    async fn bind(&self, run: &Arc<Run>, kql: &str, check: bool) -> Result<Bound, QueryError> {
-        let handle = self.handle()?;
+    async fn bind(&self, handle: &runtime::Handle, run: &Arc<Run>, kql: &str, check: bool) -> Result<Bound, QueryError> {
         let names = Names { run: run.clone(), handle: (!check).then(|| handle.clone()) };
-        let (text, now, watch) = (kql.to_owned(), run.runtime.now, run.watch.clone());
+        let (text, now, run_there) = (kql.to_owned(), run.runtime.now, run.clone());
         let bound = joined(
             handle
                 .spawn_blocking(move || {
-                    let _entered = watch.enter();
+                    let _counted = run_there.planning.count();
+                    let _entered = run_there.watch.enter();
                     bind(&kql::syntax::parse(&text), &names, now)
                 })
                 .await,
@@ -138,13 +166,9 @@ impl Engine {
     }
 }
 
-impl Drop for Engine {
-    fn drop(&mut self) {
-        // Dropping a runtime waits for it, which is not allowed where futures run.
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
-    }
+fn sessions(options: Options, temporary: &Temporary, config: &QueryConfig) -> Result<Arc<Sessions>, EngineError> {
+    let memory = usize::try_from(config.total_memory().0).unwrap_or(usize::MAX);
+    Sessions::new(options, temporary.path(), config.disk.0, memory).map(Arc::new).map_err(EngineError::Session)
 }
 
 /// The answer of a task; a panic in it is a defect of ours that only its query must suffer from.
@@ -225,10 +249,10 @@ impl QueryEngine for Engine {
     async fn query(&self, query: Query) -> Result<Answer, QueryError> {
         let started = self.clock.monotonic();
         let run = self.begin(&query)?;
-        let _stopping = Stopping(run.clone());
-        let handle = self.handle()?;
         let work = async {
-            let bound = self.bind(&run, &query.kql, false).await?;
+            let lease = self.lanes.lease(query.class, &query.caller).await?;
+            let handle = lease.handle()?;
+            let bound = self.bind(&handle, &run, &query.kql, false).await?;
             errors(&bound)?;
             let Some(plan) = bound.plan else { return Err(bound.open.map_or_else(nothing_to_run, |why| QueryError::Wrong(vec![why]))) };
             let (render, name) = (plan.render.clone(), plan.name.clone());
@@ -246,12 +270,7 @@ impl QueryEngine for Engine {
             let more = names.into_iter().zip(tables).map(|(name, (columns, batches))| AnswerTable { name, columns, batches }).collect();
             Ok(Answer { columns, batches, render, name, more, partial, stats: QueryStats::default() })
         };
-        let mut answer = tokio::select! {
-            biased;
-            () = query.cancel.cancelled() => return Err(QueryError::Cancelled),
-            () = self.clock.sleep(run.limits.time) => return Err(QueryError::Time(run.limits.time)),
-            answer = work => answer?,
-        };
+        let mut answer = self.within_limits(&query, &run, work).await?;
         let elapsed = self.clock.monotonic().saturating_sub(started);
         let scanned = run.scanned();
         answer.stats = QueryStats {
@@ -264,17 +283,13 @@ impl QueryEngine for Engine {
     }
 
     async fn check(&self, query: &Query) -> Result<Option<Vec<Column>>, QueryError> {
-        let run = self.begin(query)?;
-        let bound = self.bind(&run, &query.kql, true).await?;
-        errors(&bound)?;
+        let (_, bound) = self.checked(query).await?;
         let known = |(name, ty): (String, Option<Type>)| ty.map(|ty| Column::new(name, ty));
         Ok(bound.columns.and_then(|columns| columns.into_iter().map(known).collect()))
     }
 
     async fn tables_read(&self, query: &Query) -> Result<Vec<TableName>, QueryError> {
-        let run = self.begin(query)?;
-        let bound = self.bind(&run, &query.kql, true).await?;
-        errors(&bound)?;
+        let (run, _) = self.checked(query).await?;
         Ok(run.tables_read())
     }
 }

@@ -1,6 +1,6 @@
 //! Scalar expressions as DataFusion's.
 //!
-//! Every call becomes one of our functions. Only in the positive conjuncts of a `where`, where null and false are the same, comparisons
+//! Every call becomes one of our functions; a large expression becomes a single one ([`crate::opaque`]). Only in the positive conjuncts of a `where`, where null and false are the same, comparisons
 //! become DataFusion's own, so that it can prune and push them down. The conditions under which a native comparison has exactly KQL's
 //! meaning there are in [`native`].
 
@@ -12,6 +12,7 @@ use kql::functions::Native;
 use kql::plan::{Expr as KqlExpr, ExprKind};
 use model::{QueryError, Type};
 
+use crate::opaque::{hidden, is_better_hidden};
 use crate::scalar::Call;
 use crate::values::scalar;
 
@@ -28,6 +29,7 @@ pub(crate) fn expr(source: &KqlExpr, runtime: &Runtime) -> Result<Expr, QueryErr
     match &source.kind {
         ExprKind::Const(value) => Ok(lit(scalar(value))),
         ExprKind::Column(id) => Ok(column(id)),
+        ExprKind::Call { .. } if is_better_hidden(source) => hidden(source, runtime),
         ExprKind::Call { function, args } => {
             let types: Vec<Type> = args.iter().map(|arg| arg.ty).collect();
             let constants: Vec<Option<Value>> = args.iter().map(|arg| constant(arg, runtime)).collect();
@@ -60,24 +62,47 @@ pub(crate) fn constant(source: &KqlExpr, runtime: &Runtime) -> Option<Value> {
     }
 }
 
-/// The condition of a `where`: rows stay where it is true; null and false are one.
-pub(crate) fn predicate(source: &KqlExpr, runtime: &Runtime) -> Result<Expr, QueryError> {
+/// How many `and` and `or` of all conditions of a plan DataFusion is shown as its own: it lays the conditions of several `where` in a row
+/// together, as a tree as deep as they are many.
+pub(crate) const MOST_JUNCTIONS: usize = 256;
+
+/// The condition of a `where`: rows stay where it is true; null and false are one. `left` is how many junctions may still be shown.
+pub(crate) fn predicate(source: &KqlExpr, runtime: &Runtime, left: &mut usize) -> Result<Expr, QueryError> {
     if let ExprKind::Call { function, args } = &source.kind
-        && let [left, right] = args.as_slice()
+        && let [one, other] = args.as_slice()
     {
         let junction = match function.native {
-            Native::And => Some(Operator::And),
-            Native::Or => Some(Operator::Or),
+            // The parts of a long conjunction are worth showing as far as they go; part of a disjunction tells nothing.
+            Native::And if *left > 0 => Some(Operator::And),
+            Native::Or if junctions(source, *left) <= *left => Some(Operator::Or),
             _ => None,
         };
         if let Some(op) = junction {
-            return Ok(binary(predicate(left, runtime)?, op, predicate(right, runtime)?));
+            *left = left.saturating_sub(1);
+            return Ok(binary(predicate(one, runtime, left)?, op, predicate(other, runtime, left)?));
         }
+        let (left, right) = (one, other);
         if let Some(op) = native(function.native, left, right, runtime) {
             return Ok(binary(expr(left, runtime)?, op, expr(right, runtime)?));
         }
     }
     expr(source, runtime)
+}
+
+/// The junctions of a condition; counting ends beyond `most`.
+fn junctions(source: &KqlExpr, most: usize) -> usize {
+    let mut count = 0;
+    let mut waiting = vec![source];
+    while let Some(part) = waiting.pop() {
+        if let ExprKind::Call { function, args } = &part.kind
+            && matches!(function.native, Native::And | Native::Or)
+            && count <= most
+        {
+            count += 1;
+            waiting.extend(args);
+        }
+    }
+    count
 }
 
 fn binary(left: Expr, op: Operator, right: Expr) -> Expr {

@@ -13,6 +13,7 @@
 //! partitions, a query answers the same.
 
 mod aggregate;
+mod bounded;
 mod config;
 mod direct;
 mod engine;
@@ -22,13 +23,17 @@ mod files;
 mod folders;
 mod group;
 mod grouping;
+mod guarded;
 mod internal;
 mod interpret;
+mod lanes;
 mod lower;
 mod memory;
 mod node;
 mod number;
+mod opaque;
 mod order;
+mod planning;
 mod prepare;
 mod prune;
 mod range;
@@ -48,5 +53,6 @@ pub use config::QueryConfig;
 pub use engine::{Engine, EngineError, Load, SystemClock};
 pub use files::{FileError, FileFormat, FileTable, Input, Progress, from_rows, open, open_all, read_all, table_name};
 pub use folders::Folders;
+pub use guarded::{FIRST_REFUSED, Guarded, LONGEST_REFUSED};
 pub use run::Store;
 pub use session::Options;

@@ -22,10 +22,11 @@ use kql::Value;
 use kql::eval::Runtime;
 use kql::ops::TableOp;
 use kql::plan::{AggregateCall, ColumnId, Expr as KqlExpr, ExprKind, Field, JoinKind, OrderKey, Rel, RelOp, TableRef};
+use kql::watch;
 use model::{QueryError, Type};
 
 use crate::direct::{self, Readable};
-use crate::expr::{column, constant, expr, named, predicate};
+use crate::expr::{MOST_JUNCTIONS, column, constant, expr, named, predicate};
 use crate::group::GroupOp;
 use crate::grouping::SummarizeOp;
 use crate::internal::{real_rank, text};
@@ -65,6 +66,8 @@ pub(crate) struct Lowering<'a> {
     temporaries: u32,
     /// How many projections have been made.
     projections: u32,
+    /// How many junctions of conditions DataFusion may still be shown.
+    junctions: usize,
 }
 
 /// Projections between two cuts of a chain.
@@ -82,7 +85,7 @@ pub(crate) fn broken(why: DataFusionError) -> QueryError {
 
 impl<'a> Lowering<'a> {
     pub(crate) fn new(tables: &'a dyn Tables, runtime: Runtime) -> Self {
-        Self { tables, runtime, frugal: false, temporaries: 0, projections: 0 }
+        Self { tables, runtime, frugal: false, temporaries: 0, projections: 0, junctions: MOST_JUNCTIONS }
     }
 
     /// The whole of `rel`: exactly `fields` of it, in order, and its rows in the order it promises. Strings are not null.
@@ -97,6 +100,9 @@ impl<'a> Lowering<'a> {
 
     /// A plan that has at least the fields of `rel`.
     pub(crate) fn lower(&mut self, rel: &Rel, ordered: bool) -> Lowered {
+        if watch::stopped() {
+            return Err(QueryError::Cancelled);
+        }
         let tables = self.tables;
         let find = |table: &TableRef, fields: &[Field], columns: &[String]| tables.readable(table, fields, columns);
         if (!self.frugal || is_plain(rel))
@@ -116,7 +122,7 @@ impl<'a> Lowering<'a> {
             RelOp::Range { from, to, step } => scan("range", Arc::new(RangeTable::new(&rel.fields, from, to, step, &self.runtime)?)),
             RelOp::Filter { input, predicate: condition } => {
                 let input = self.lower(input, ordered)?;
-                let condition = predicate(condition, &self.runtime)?;
+                let condition = predicate(condition, &self.runtime, &mut self.junctions)?;
                 Ok(LogicalPlan::Filter(Filter::try_new(condition, Arc::new(input)).map_err(broken)?))
             }
             RelOp::Project { input, exprs } => {

@@ -8,16 +8,19 @@
 //! - what operators do not say: a hash or cross join lays its build side together while the parts are still there, so it is charged twice;
 //! - the most that was ever held, for the statistics of the answer;
 //! - whether somebody was refused beside an operator that can be replaced, so that a query can be tried again with operators that go on on disk: joins as merges of sorted inputs;
+//! - what kernels build for the moment: half of the limit may be, beside what operators hold, for those give way only after the next batch;
+//! - what all queries together hold, which has a limit of its own ([`SharedMemory`]);
 //! - whether anything of the query is still alive: the pool dies with its last operator.
 
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation};
+use kql::watch::Budget;
 
 /// Operators that hold twice what they ask for, by the beginning of their name.
 const TWICE: [&str; 2] = [HASH_JOIN, "CrossJoin"];
@@ -32,6 +35,9 @@ const IN_MEMORY: [&str; 2] = ["sort", "direct"];
 /// not to fail for the want of sixty-four bytes.
 const CRUMB: usize = 64 << 10;
 
+/// What kernels may build for the moment in any query, however small its limit.
+const LEAST_BUILDING: usize = 16 << 20;
+
 /// The build side of a hash join.
 const HASH_JOIN: &str = "HashJoinInput";
 
@@ -39,7 +45,42 @@ pub(crate) struct QueryPool {
     limit: usize,
     shares: Mutex<Shares>,
     peak: AtomicUsize,
+    all: Arc<SharedMemory>,
+    /// Whether it was the limit of all queries that refused memory last.
+    refused_by_all: AtomicBool,
     _alive: Alive,
+}
+
+/// The memory of all running queries together.
+#[derive(Debug)]
+pub(crate) struct SharedMemory {
+    limit: usize,
+    used: AtomicUsize,
+}
+
+impl SharedMemory {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { limit, used: AtomicUsize::new(0) }
+    }
+
+    /// What all queries hold.
+    pub(crate) fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    fn try_grow(&self, bytes: usize) -> bool {
+        let fits = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= self.limit);
+        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_ok()
+    }
+
+    fn grow(&self, bytes: usize) {
+        self.used.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn shrink(&self, bytes: usize) {
+        let left = |used: usize| Some(used.saturating_sub(bytes));
+        let _ = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left);
+    }
 }
 
 #[derive(Default)]
@@ -54,12 +95,18 @@ struct Shares {
     merging: usize,
     /// What the others hold.
     fixed: usize,
+    /// What kernels have built and nobody has taken over yet.
+    building: usize,
     /// Whether any of them does a work that another can do on disk.
     replaceable: bool,
     refused: bool,
 }
 
 impl Shares {
+    fn held(&self) -> usize {
+        self.spillable.saturating_add(self.fixed).saturating_add(self.building)
+    }
+
     fn take(&mut self, consumer: &MemoryConsumer, bytes: usize) {
         let side = if consumer.can_spill() { &mut self.spillable } else { &mut self.fixed };
         *side = side.saturating_add(charge(consumer, bytes));
@@ -129,6 +176,8 @@ static BELL: LazyLock<Option<SyncSender<()>>> = LazyLock::new(|| {
 
 impl Drop for QueryPool {
     fn drop(&mut self) {
+        let shares = self.shares.get_mut().unwrap_or_else(PoisonError::into_inner);
+        self.all.shrink(shares.held());
         if let (true, Some(bell)) = (self.peak() > WORTH_GIVING_BACK, &*BELL) {
             // Full: it has been rung for already.
             let _ = bell.try_send(());
@@ -137,8 +186,21 @@ impl Drop for QueryPool {
 }
 
 impl QueryPool {
-    pub(crate) fn new(limit: usize, alive: &Arc<AtomicUsize>) -> Self {
-        Self { limit, shares: Mutex::default(), peak: AtomicUsize::new(0), _alive: Alive::new(alive) }
+    pub(crate) fn new(limit: usize, all: &Arc<SharedMemory>, alive: &Arc<AtomicUsize>) -> Self {
+        let (shares, peak, refused_by_all) = (Mutex::default(), AtomicUsize::new(0), AtomicBool::new(false));
+        Self { limit, shares, peak, all: all.clone(), refused_by_all, _alive: Alive::new(alive) }
+    }
+
+    /// Whether the query was refused memory last because all queries together had no more.
+    pub(crate) fn is_refused_by_all(&self) -> bool {
+        self.refused_by_all.load(Ordering::Relaxed)
+    }
+
+    /// Takes from what all queries have.
+    fn take_from_all(&self, bytes: usize) -> bool {
+        let taken = self.all.try_grow(bytes);
+        self.refused_by_all.store(!taken, Ordering::Relaxed);
+        taken
     }
 
     fn shares(&self) -> MutexGuard<'_, Shares> {
@@ -158,7 +220,7 @@ impl QueryPool {
     }
 
     fn note(&self, shares: &Shares) {
-        self.peak.fetch_max(shares.spillable + shares.fixed, Ordering::Relaxed);
+        self.peak.fetch_max(shares.held(), Ordering::Relaxed);
     }
 }
 
@@ -183,6 +245,31 @@ impl fmt::Display for QueryPool {
     }
 }
 
+/// What kernels build.
+impl Budget for QueryPool {
+    fn try_grow(&self, bytes: usize) -> bool {
+        let mut shares = self.shares();
+        let building = shares.building.saturating_add(bytes);
+        if building > (self.limit / 2).max(LEAST_BUILDING) {
+            self.refused_by_all.store(false, Ordering::Relaxed);
+            return false;
+        }
+        let taken = self.take_from_all(bytes);
+        if taken {
+            shares.building = building;
+            self.note(&shares);
+        }
+        taken
+    }
+
+    fn shrink(&self, bytes: usize) {
+        let mut shares = self.shares();
+        let bytes = bytes.min(shares.building);
+        shares.building -= bytes;
+        self.all.shrink(bytes);
+    }
+}
+
 impl MemoryPool for QueryPool {
     fn name(&self) -> &str {
         "query"
@@ -203,12 +290,17 @@ impl MemoryPool for QueryPool {
 
     fn grow(&self, reservation: &MemoryReservation, additional: usize) {
         let mut shares = self.shares();
+        let before = shares.held();
         shares.take(reservation.consumer(), additional);
+        self.all.grow(shares.held() - before);
         self.note(&shares);
     }
 
     fn shrink(&self, reservation: &MemoryReservation, shrink: usize) {
-        self.shares().give(reservation.consumer(), shrink);
+        let mut shares = self.shares();
+        let before = shares.held();
+        shares.give(reservation.consumer(), shrink);
+        self.all.shrink(before - shares.held());
     }
 
     fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
@@ -229,10 +321,16 @@ impl MemoryPool for QueryPool {
         } else {
             free
         };
-        if wanted > available && reservation.size().saturating_add(additional) > CRUMB {
+        let crumb = reservation.size().saturating_add(additional) <= CRUMB;
+        if crumb {
+            self.all.grow(wanted);
+        } else if wanted > available || !self.take_from_all(wanted) {
+            if wanted > available {
+                self.refused_by_all.store(false, Ordering::Relaxed);
+            }
             shares.refused = true;
             let name = consumer.name();
-            tracing::debug!(consumer = name, wanted, available, "refused memory");
+            tracing::debug!(consumer = name, wanted, available, all = self.all.used(), "refused memory");
             return Err(DataFusionError::ResourcesExhausted(format!(
                 "{name} wants {wanted} bytes; {available} of {} are left",
                 self.limit
@@ -259,10 +357,36 @@ mod tests {
 
     const MIB: usize = 1 << 20;
 
+    fn unlimited() -> Arc<SharedMemory> {
+        Arc::new(SharedMemory::new(usize::MAX))
+    }
+
+    #[test]
+    fn all_queries_together_have_a_limit() {
+        let (all, alive) = (Arc::new(SharedMemory::new(100 * MIB)), Arc::default());
+        let pool = |limit: usize| Arc::new(QueryPool::new(limit, &all, &alive));
+        let (one, other) = (pool(80 * MIB), pool(80 * MIB));
+        let (first, second): (Arc<dyn MemoryPool>, Arc<dyn MemoryPool>) = (one.clone(), other.clone());
+        let (first, second) = (MemoryConsumer::new("one").register(&first), MemoryConsumer::new("two").register(&second));
+        first.try_grow(70 * MIB).unwrap();
+        assert!(first.try_grow(20 * MIB).is_err() && !one.is_refused_by_all());
+        assert!(second.try_grow(40 * MIB).is_err() && other.is_refused_by_all());
+        second.try_grow(20 * MIB).unwrap();
+        // Kernels ask too.
+        assert!(!Budget::try_grow(other.as_ref(), 20 * MIB) && Budget::try_grow(other.as_ref(), 5 * MIB));
+        assert_eq!(all.used(), 95 * MIB);
+        Budget::shrink(other.as_ref(), 5 * MIB);
+        first.free();
+        second.try_grow(40 * MIB).unwrap();
+        assert!(!other.is_refused_by_all());
+        drop((first, second, one, other));
+        assert_eq!(all.used(), 0);
+    }
+
     #[test]
     fn spillers_share_what_the_others_leave() {
         let alive = Arc::default();
-        let pool: Arc<dyn MemoryPool> = Arc::new(QueryPool::new(1000 * MIB, &alive));
+        let pool: Arc<dyn MemoryPool> = Arc::new(QueryPool::new(1000 * MIB, &unlimited(), &alive));
         let fixed = MemoryConsumer::new("fixed").register(&pool);
         let one = MemoryConsumer::new("one").with_can_spill(true).register(&pool);
         let two = MemoryConsumer::new("two").with_can_spill(true).register(&pool);
@@ -280,7 +404,7 @@ mod tests {
 
     #[test]
     fn sorts_that_merge_leave_some_to_each_other() {
-        let pool: Arc<dyn MemoryPool> = Arc::new(QueryPool::new(1000 * MIB, &Arc::default()));
+        let pool: Arc<dyn MemoryPool> = Arc::new(QueryPool::new(1000 * MIB, &unlimited(), &Arc::default()));
         let one = MemoryConsumer::new("ExternalSorterMerge[0]").register(&pool);
         let two = MemoryConsumer::new("ExternalSorterMerge[1]").register(&pool);
         let rows = MemoryConsumer::new("rows").register(&pool);
@@ -298,7 +422,7 @@ mod tests {
 
     #[test]
     fn a_crumb_is_never_refused() {
-        let pool: Arc<dyn MemoryPool> = Arc::new(QueryPool::new(MIB, &Arc::default()));
+        let pool: Arc<dyn MemoryPool> = Arc::new(QueryPool::new(MIB, &unlimited(), &Arc::default()));
         let noted = MemoryConsumer::new("merge join").register(&pool);
         noted.grow(2 * MIB);
         let small = MemoryConsumer::new("aggregate").register(&pool);
@@ -308,7 +432,7 @@ mod tests {
 
     #[test]
     fn a_hash_join_is_charged_for_laying_its_side_together() {
-        let pool: Arc<dyn MemoryPool> = Arc::new(QueryPool::new(1000 * MIB, &Arc::default()));
+        let pool: Arc<dyn MemoryPool> = Arc::new(QueryPool::new(1000 * MIB, &unlimited(), &Arc::default()));
         let join = MemoryConsumer::new("HashJoinInput[0]").register(&pool);
         join.try_grow(500 * MIB).unwrap();
         assert!(join.try_grow(MIB).is_err());

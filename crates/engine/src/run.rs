@@ -25,6 +25,7 @@ use crate::config::Settled;
 use crate::direct::{ParquetFile, Parts, Readable, ScanColumn};
 use crate::files::FileTable;
 use crate::lower::{Lowering, Tables, broken};
+use crate::planning::PlanningTime;
 use crate::scan;
 use crate::session::Sessions;
 use crate::values::BatchesTable;
@@ -36,18 +37,26 @@ pub struct Store {
     pub snapshots: Arc<dyn Snapshots>,
 }
 
+/// Limits of all queries together.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OfAll {
+    pub memory: ByteSize,
+    pub disk: ByteSize,
+}
+
 pub(crate) struct Run {
     pub sessions: Arc<Sessions>,
     pub session: SessionState,
     pub runtime: Runtime,
     pub scope: Scope,
     pub limits: Settled,
-    /// The limit of all queries together.
-    pub disk: ByteSize,
+    /// The limits of all queries together.
+    pub all: OfAll,
     /// Tells the query's own loops to end.
     pub watch: Watch,
     /// Tells those who wait for the query to stop waiting.
     pub stop: CancellationToken,
+    pub planning: PlanningTime,
     pub store: Option<Store>,
     /// Tables that exist besides those of the workspace and the scope.
     pub files: Arc<Vec<FileTable>>,
@@ -112,13 +121,14 @@ impl Run {
         runtime: Runtime,
         scope: Scope,
         limits: Settled,
-        disk: ByteSize,
+        all: OfAll,
     ) -> Result<Self, QueryError> {
         let memory = usize::try_from(limits.memory.0).unwrap_or(usize::MAX);
-        let session = sessions.session(memory).map_err(broken)?;
+        let (session, watch) = sessions.session(memory).map_err(broken)?;
         let store = if scope.inline_only { None } else { store };
-        let (watch, stop) = (Watch::new(memory), CancellationToken::new());
-        Ok(Self { sessions, session, runtime, scope, limits, disk, watch, stop, store, files, outside, state: Mutex::default() })
+        let (stop, planning) = (CancellationToken::new(), PlanningTime::default());
+        let state = Mutex::default();
+        Ok(Self { sessions, session, runtime, scope, limits, all, watch, stop, planning, store, files, outside, state })
     }
 
     /// Ends the query, wherever it is.
@@ -222,7 +232,7 @@ impl Run {
             Err(Failed::Reordered) => {
                 tracing::debug!("groups are made again, of rows sorted by group");
             }
-            Err(Failed::With(QueryError::Memory(_))) if frugal() => {
+            Err(Failed::With(QueryError::Memory(_) | QueryError::SharedMemory(_))) if frugal() => {
                 tracing::debug!("run again, with operators that go on on disk");
             }
             Err(Failed::With(why)) => return Err(why),
@@ -244,6 +254,7 @@ impl Run {
         rows: usize,
         bytes: usize,
     ) -> Result<(Rows, Option<QueryError>), Failed> {
+        let counted = self.planning.count();
         let plan = {
             let _entered = self.watch.enter();
             let mut lowering = Lowering::new(self, self.runtime);
@@ -251,7 +262,8 @@ impl Run {
             lowering.answer(rel, fields)?
         };
         let failed = |why| self.failed(why);
-        let physical = self.sessions.plan(session, plan).await.map_err(failed)?;
+        let physical = self.sessions.plan(session, &self.watch, plan).await.map_err(failed)?;
+        drop(counted);
         let mut stream = Sessions::start(session, physical.clone()).map_err(failed)?;
         let memory = MemoryConsumer::new("answer").register(&session.runtime_env().memory_pool);
         let mut collected = Rows { batches: Vec::new(), memory };
@@ -333,19 +345,26 @@ impl Run {
         state.scanned.bytes += read.bytes;
     }
 
+    fn out_of_memory(&self) -> QueryError {
+        match Sessions::pool(&self.session) {
+            Some(pool) if pool.is_refused_by_all() => QueryError::SharedMemory(self.all.memory),
+            _ => QueryError::Memory(self.limits.memory),
+        }
+    }
+
     /// DataFusion's error as the query's.
     fn failed(&self, why: DataFusionError) -> QueryError {
         match why.find_root() {
-            DataFusionError::ResourcesExhausted(_) => QueryError::Memory(self.limits.memory),
+            DataFusionError::ResourcesExhausted(_) => self.out_of_memory(),
             DataFusionError::External(cause) => match (cause.downcast_ref::<EvalError>(), cause.downcast_ref::<QueryError>()) {
                 (Some(EvalError::Stopped), _) => QueryError::Cancelled,
-                (Some(EvalError::Memory(_)), _) => QueryError::Memory(self.limits.memory),
+                (Some(EvalError::Memory(_)), _) => self.out_of_memory(),
                 (Some(why), _) => QueryError::Run(why.to_string()),
                 (_, Some(why)) => why.clone(),
-                _ if is_disk_full(&cause.to_string()) => QueryError::Disk(self.disk),
+                _ if is_disk_full(&cause.to_string()) => QueryError::Disk(self.all.disk),
                 _ => QueryError::Internal(cause.to_string()),
             },
-            other if is_disk_full(&other.to_string()) => QueryError::Disk(self.disk),
+            other if is_disk_full(&other.to_string()) => QueryError::Disk(self.all.disk),
             DataFusionError::Execution(message) => QueryError::Run(message.clone()),
             other => QueryError::Internal(other.to_string()),
         }

@@ -58,12 +58,14 @@ impl Schema for Names {
 
     fn external(&self, wanted: &External) -> Result<Option<u32>, String> {
         let (Some(handle), Some(outside)) = (&self.handle, &self.run.outside) else { return Ok(None) };
+        let _paused = self.run.planning.pause();
         // Binding runs on a thread that may block.
         handle.block_on(self.run.external(outside.as_ref(), wanted)).map(Some)
     }
 
     fn run(&self, rel: &Rel, subqueries: &[Subquery]) -> Result<Option<(u32, Vec<RecordBatch>)>, String> {
         let Some(handle) = &self.handle else { return Ok(None) };
+        let _paused = self.run.planning.pause();
         // Binding runs on a thread that may block.
         handle.block_on(async {
             let plan = Plan { root: rel.clone(), subqueries: subqueries.to_vec(), render: None, name: None, more: Vec::new() };

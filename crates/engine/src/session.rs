@@ -31,11 +31,14 @@ use datafusion::physical_optimizer::projection_pushdown::ProjectionPushdown;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion::prelude::SessionConfig;
+use kql::watch::Watch;
 
+use crate::bounded::BoundProjections;
 use crate::direct::Footers;
-use crate::memory::QueryPool;
+use crate::memory::{QueryPool, SharedMemory};
 use crate::node::OpPlanner;
 use crate::order::KeepOrderPlanner;
+use crate::planning::{Stoppable, StoppableStep};
 
 /// How plans are run. Every query must answer the same under all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +70,8 @@ pub(crate) struct Sessions {
     optimizer: Option<Optimizer>,
     planner: DefaultPhysicalPlanner,
     partitions: usize,
+    /// What all queries may hold together.
+    memory: Arc<SharedMemory>,
     /// Queries of which something still holds memory.
     alive: Arc<AtomicUsize>,
 }
@@ -107,8 +112,8 @@ impl Drop for Temporary {
 const FRUGAL_ROWS: usize = 2048;
 
 impl Sessions {
-    /// `folder` and `disk` bytes there are for what memory cannot hold.
-    pub(crate) fn new(options: Options, folder: &Path, disk: u64) -> Result<Self> {
+    /// `folder` and `disk` bytes there are for what memory cannot hold; `memory` is that of all queries together.
+    pub(crate) fn new(options: Options, folder: &Path, disk: u64, memory: usize) -> Result<Self> {
         let mut config = SessionConfig::new()
             .with_batch_size(options.batch_size.max(1))
             .with_target_partitions(options.partitions.max(1))
@@ -134,16 +139,25 @@ impl Sessions {
         let optimizer = options.optimize.then(|| Optimizer::with_rules(logical_rules()));
         let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(OpPlanner), Arc::new(KeepOrderPlanner)]);
         let partitions = options.partitions.max(1);
-        Ok(Self { footers: Footers::default(), state, runtime, optimizer, planner, partitions, alive: Arc::default() })
+        let memory = Arc::new(SharedMemory::new(memory));
+        Ok(Self { footers: Footers::default(), state, runtime, optimizer, planner, partitions, memory, alive: Arc::default() })
     }
 
-    /// A session of one query, which may use `memory` bytes.
-    pub(crate) fn session(&self, memory: usize) -> Result<SessionState> {
-        let pool = Arc::new(QueryPool::new(memory, &self.alive));
+    /// A session of one query, which may use `memory` bytes, and the watch over it.
+    pub(crate) fn session(&self, memory: usize) -> Result<(SessionState, Watch)> {
+        let pool = Arc::new(QueryPool::new(memory, &self.memory, &self.alive));
+        let watch = Watch::with_budget(memory, pool.clone());
         let runtime = RuntimeEnvBuilder::from_runtime_env(&self.runtime).with_memory_pool(pool).build_arc()?;
         let mut config = self.state.config().clone();
         config.options_mut().execution.sort_spill_reservation_bytes = MERGE_MEMORY.min(memory / (8 * self.partitions));
-        Ok(SessionStateBuilder::new_from_existing(self.state.clone()).with_config(config).with_runtime_env(runtime).build())
+        let stoppable = |rule: &Arc<_>| Arc::new(StoppableStep { rule: Arc::clone(rule), watch: watch.clone() }) as Arc<_>;
+        let rules = self.state.physical_optimizers().iter().map(stoppable).collect();
+        let session = SessionStateBuilder::new_from_existing(self.state.clone())
+            .with_config(config)
+            .with_runtime_env(runtime)
+            .with_physical_optimizer_rules(rules)
+            .build();
+        Ok((session, watch))
     }
 
     /// The session of a query whose hash join had too little memory: its joins merge sorted inputs, and sorts can go on on disk.
@@ -167,14 +181,22 @@ impl Sessions {
         self.alive.load(Ordering::SeqCst)
     }
 
+    /// Bytes that running queries hold in memory.
+    pub(crate) fn in_memory(&self) -> usize {
+        self.memory.used()
+    }
+
     /// Bytes that running queries have put on disk.
     pub(crate) fn on_disk(&self) -> u64 {
         self.runtime.disk_manager.used_disk_space()
     }
 
-    pub(crate) async fn plan(&self, session: &SessionState, plan: LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
+    pub(crate) async fn plan(&self, session: &SessionState, watch: &Watch, plan: LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
         let plan = match &self.optimizer {
-            Some(optimizer) => optimizer.optimize(plan, session, |_, _| {})?,
+            Some(optimizer) => {
+                let _entered = watch.enter();
+                optimizer.optimize(plan, session, |_, _| {})?
+            }
             None => plan,
         };
         let physical = self.planner.create_physical_plan(&plan, session).await?;
@@ -188,7 +210,7 @@ impl Sessions {
 }
 
 fn logical_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
-    vec![
+    let rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![
         Arc::new(SimplifyExpressions::new()),
         Arc::new(EliminateFilter::new()),
         Arc::new(EliminateLimit::new()),
@@ -198,12 +220,18 @@ fn logical_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
         Arc::new(PushDownFilter::new()),
         Arc::new(CommonSubexprEliminate::new()),
         Arc::new(OptimizeProjections::new()),
-    ]
+    ];
+    rules.into_iter().map(|rule| Arc::new(Stoppable(rule)) as Arc<_>).collect()
 }
 
 fn physical_rules(optimize: bool) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     if !optimize {
-        return vec![Arc::new(JoinSelection::new()), Arc::new(EnsureRequirements::new()), Arc::new(EnsureCooperative::new())];
+        return vec![
+            Arc::new(JoinSelection::new()),
+            Arc::new(EnsureRequirements::new()),
+            Arc::new(EnsureCooperative::new()),
+            Arc::new(BoundProjections),
+        ];
     }
     vec![
         Arc::new(JoinSelection::new()),
@@ -214,5 +242,6 @@ fn physical_rules(optimize: bool) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + 
         Arc::new(ProjectionPushdown::new()),
         Arc::new(EnsureCooperative::new()),
         Arc::new(FilterPushdown::new_post_optimization()),
+        Arc::new(BoundProjections),
     ]
 }

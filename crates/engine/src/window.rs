@@ -141,7 +141,12 @@ impl Compiled {
                 Step::Plain(evaluator) => evaluator.eval(&batch)?,
                 Step::Window { window, args } => {
                     let arrays = args.iter().map(|arg| arg.eval_column(&batch)).collect::<Result<Vec<Column>, _>>()?;
-                    window.eval(&Args { arrays: &arrays, rows })
+                    let _scope = watch::scope();
+                    let column = window.eval(&Args { arrays: &arrays, rows });
+                    if watch::refused() {
+                        return Err(EvalError::Memory("window"));
+                    }
+                    column
                 }
             };
             let mut fields: Vec<_> = batch.schema().fields().iter().cloned().collect();

@@ -40,6 +40,7 @@ use crate::eval::Runtime;
 use crate::plan::{ColumnId, Plan, Rel, Subquery};
 use crate::syntax::Parsed;
 use crate::syntax::ast::Place;
+use crate::watch;
 use scope::UserFunction;
 use trace::Trace;
 
@@ -155,6 +156,15 @@ pub fn bind_traced(parsed: &Parsed, schema: &dyn Schema, now: Timestamp) -> (Bou
 /// How deep expressions, tables and functions may be nested. A thread with a stack of 2 MiB can do this.
 const DEEPEST: usize = 200;
 
+/// How deep the value of a variable may be that an expression takes up: with the expression around it, it stays below what evaluators take.
+const DEEPEST_VALUE: usize = 256;
+
+/// How many calls of functions a query may come to, those of its `let`s once each place where they are used: each is a kernel.
+const MOST_CALLS: usize = 100_000;
+
+/// How many columns a table may come to within a query.
+const WIDEST: usize = 10_000;
+
 /// How many operators may stand on top of each other in a plan: whoever walks it does so by recursion.
 const HIGHEST: usize = 400;
 
@@ -192,6 +202,7 @@ struct Binder<'s> {
     strict: bool,
     depth: usize,
     work: usize,
+    calls: usize,
     /// Above zero while something is bound only to find what is wrong with it.
     trials: usize,
     /// Stored functions that are being bound, with the place of the outermost call.
@@ -235,6 +246,7 @@ impl<'s> Binder<'s> {
             strict: false,
             depth: 0,
             work: 0,
+            calls: 0,
             trials: 0,
             calling: Vec::new(),
             stored: HashMap::new(),
@@ -249,6 +261,9 @@ impl<'s> Binder<'s> {
 
     /// One level deeper; false where that is too deep. Each true wants a [`Binder::leave`].
     fn enter(&mut self, place: &Place) -> bool {
+        if self.is_stopped() {
+            return false;
+        }
         if self.depth >= DEEPEST {
             self.report(diagnostics::TOO_DEEP, place, format!("nested more than {DEEPEST} levels deep"));
             return false;
@@ -261,8 +276,28 @@ impl<'s> Binder<'s> {
         self.depth -= 1;
     }
 
+    /// True once nobody waits for the plan any more. What has been bound so far is not used.
+    fn is_stopped(&mut self) -> bool {
+        if watch::stopped() && self.open.is_none() {
+            self.postpone(diagnostics::RUN, &(0..0), "the query was stopped");
+        }
+        watch::stopped()
+    }
+
+    /// Counts calls of functions; false where there are too many.
+    fn count_calls(&mut self, calls: usize, place: &Place) -> bool {
+        self.calls = self.calls.saturating_add(calls);
+        if self.calls > MOST_CALLS {
+            self.report(diagnostics::TOO_LARGE, place, format!("the query comes to more than {MOST_CALLS} calls of functions"));
+        }
+        self.calls <= MOST_CALLS
+    }
+
     /// Counts an operator; false where there are too many.
     fn count(&mut self, place: &Place) -> bool {
+        if self.is_stopped() {
+            return false;
+        }
         self.work += 1;
         if self.work > LARGEST {
             self.report(diagnostics::TOO_LARGE, place, format!("the query comes to more than {LARGEST} operators"));

@@ -1,8 +1,11 @@
 //! Evaluates expressions over Arrow batches: for constant folding and inside operators of ours. The engine uses the same kernels.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use arrow::array::{Array, ArrayRef, AsArray, UInt32Array, new_empty_array};
 use arrow::compute::concat;
 use arrow::record_batch::RecordBatch;
+use hashbrown::HashMap;
 use model::{Timestamp, Type};
 
 use crate::Value;
@@ -44,6 +47,8 @@ const MAX_DEPTH: usize = 512;
 pub struct Evaluator {
     root: Node,
     ty: Type,
+    /// Rows to take at a time, as far as is known; 0 where any number may be.
+    step: AtomicUsize,
 }
 
 enum Node {
@@ -58,6 +63,8 @@ enum Node {
         args: Vec<Node>,
         /// Constant arguments give a constant.
         deterministic: bool,
+        /// Its values have no bound of their own: texts and dynamics.
+        text: bool,
     },
 }
 
@@ -65,12 +72,15 @@ impl Evaluator {
     /// Compiles `expr`; its columns are found by id in batches whose columns are named by `ColumnId`. Calls without columns are evaluated
     /// here, once.
     pub fn new(expr: &Expr, inputs: &[Field], runtime: &Runtime) -> Result<Self, EvalError> {
-        Ok(Self { root: compile(expr, &|id| inputs.iter().position(|field| field.id == id), runtime, 0)?, ty: expr.ty })
+        let places: HashMap<ColumnId, usize> = inputs.iter().enumerate().rev().map(|(at, field)| (field.id, at)).collect();
+        let root = compile(expr, &|id| places.get(&id).copied(), runtime, 0)?;
+        let step = AtomicUsize::new(if root.builds_between() { FIRST_ROWS } else { 0 });
+        Ok(Self { root, ty: expr.ty, step })
     }
 
     /// One entry a row.
     pub fn eval(&self, batch: &RecordBatch) -> Result<ArrayRef, EvalError> {
-        Ok(match self.root.eval(batch)? {
+        Ok(match self.eval_column(batch)? {
             Column::Array(array) => array,
             Column::Scalar(one) => repeat(&one, batch.num_rows()),
         })
@@ -78,7 +88,49 @@ impl Evaluator {
 
     /// As [`Self::eval`], but a constant is not repeated.
     pub fn eval_column(&self, batch: &RecordBatch) -> Result<Column, EvalError> {
-        self.root.eval(batch)
+        let rows = batch.num_rows();
+        match self.step.load(Ordering::Relaxed) {
+            0 => self.root.eval(batch),
+            step if step >= rows => self.measured(batch),
+            step => self.in_steps(batch, step),
+        }
+    }
+
+    /// The rows at once, noting whether the next ones should be fewer.
+    fn measured(&self, batch: &RecordBatch) -> Result<Column, EvalError> {
+        let scope = watch::scope();
+        let column = self.root.eval(batch)?;
+        self.adapt(batch.num_rows(), scope.built());
+        Ok(column)
+    }
+
+    /// Some rows at a time, so that what only lives within the expression stays small.
+    fn in_steps(&self, batch: &RecordBatch, mut step: usize) -> Result<Column, EvalError> {
+        let (rows, mut start) = (batch.num_rows(), 0);
+        let mut parts = Vec::new();
+        while start < rows {
+            watch::check()?;
+            let count = step.min(rows - start);
+            let part = match self.measured(&batch.slice(start, count))? {
+                Column::Array(part) => part,
+                // It does not depend on the row.
+                scalar @ Column::Scalar(_) => return Ok(scalar),
+            };
+            if !watch::build(size_of_values(&part)) {
+                watch::refused();
+                return Err(EvalError::Memory(self.root.name()));
+            }
+            parts.push(part);
+            start += count;
+            step = self.step.load(Ordering::Relaxed).max(1);
+        }
+        let parts: Vec<&dyn Array> = parts.iter().map(|part| part.as_ref()).collect();
+        concat(&parts).map(Column::Array).map_err(|why| EvalError::Run(why.to_string()))
+    }
+
+    fn adapt(&self, rows: usize, built: usize) {
+        let step = if built > PIECE { (rows.saturating_mul(PIECE) / built).max(1) } else { rows.saturating_mul(4).clamp(FIRST_ROWS, MANY) };
+        self.step.store(step, Ordering::Relaxed);
     }
 
     /// The type of what it gives.
@@ -99,6 +151,7 @@ fn compile(expr: &Expr, position: &dyn Fn(ColumnId) -> Option<usize>, runtime: &
     if depth > MAX_DEPTH {
         return Err(EvalError::Limit(format!("expression is nested more than {MAX_DEPTH} deep")));
     }
+    watch::check()?;
     match &expr.kind {
         ExprKind::Const(value) => Ok(Node::Const(Value::array(std::slice::from_ref(value), expr.ty))),
         ExprKind::Column(id) => match position(*id) {
@@ -121,8 +174,9 @@ fn compile(expr: &Expr, position: &dyn Fn(ColumnId) -> Option<usize>, runtime: &
             let prepare = Prepare { constants: &constants, types: &types, returns: expr.ty, now: runtime.now };
             let kernel = (function.prepare)(&prepare)
                 .map_err(|error| EvalError::Prepare { function: function.shown(), message: error.to_string() })?;
-            let node = Node::Call { name: function.name, kernel, args: nodes, deterministic: function.deterministic };
-            match node.fold() {
+            let text = matches!(expr.ty, Type::String | Type::Dynamic);
+            let node = Node::Call { name: function.name, kernel, args: nodes, deterministic: function.deterministic, text };
+            match node.fold()? {
                 Some(one) => Ok(Node::Const(one)),
                 None => Ok(node),
             }
@@ -131,6 +185,13 @@ fn compile(expr: &Expr, position: &dyn Fn(ColumnId) -> Option<usize>, runtime: &
 }
 
 impl Node {
+    fn name(&self) -> &'static str {
+        match self {
+            Node::Call { name, .. } => name,
+            Node::Const(_) | Node::Column(..) => "expression",
+        }
+    }
+
     fn eval(&self, batch: &RecordBatch) -> Result<Column, EvalError> {
         match self {
             Node::Const(one) => Ok(Column::Scalar(one.clone())),
@@ -143,27 +204,32 @@ impl Node {
                 };
                 Ok(Column::Array(batch.column(at).clone()))
             }
-            Node::Call { name, kernel, args, deterministic } => {
+            Node::Call { name, kernel, args, deterministic, text } => {
                 let arrays: Vec<Column> = args.iter().map(|arg| arg.eval(batch)).collect::<Result<_, _>>()?;
                 if *deterministic && !arrays.is_empty() && arrays.iter().all(|column| matches!(column, Column::Scalar(_))) {
-                    return Ok(Column::Scalar(kernel.eval(&Args { arrays: &arrays, rows: 1 })));
+                    return run(name, kernel.as_ref(), &arrays, 1).map(Column::Scalar);
                 }
-                evaluate(name, kernel.as_ref(), &arrays, batch.num_rows()).map(Column::Array)
+                evaluate(name, kernel.as_ref(), &arrays, batch.num_rows(), *text).map(Column::Array)
             }
         }
     }
 
     /// The answer of a call whose arguments are all constant.
-    fn fold(&self) -> Option<ArrayRef> {
-        let Node::Call { kernel, args, deterministic: true, .. } = self else { return None };
-        let arrays: Vec<Column> = args
-            .iter()
-            .map(|arg| match arg {
-                Node::Const(one) => Some(Column::Scalar(one.clone())),
-                _ => None,
-            })
-            .collect::<Option<_>>()?;
-        Some(kernel.eval(&Args { arrays: &arrays, rows: 1 }))
+    fn fold(&self) -> Result<Option<ArrayRef>, EvalError> {
+        let Node::Call { name, kernel, args, deterministic: true, .. } = self else { return Ok(None) };
+        let constants = args.iter().map(|arg| match arg {
+            Node::Const(one) => Some(Column::Scalar(one.clone())),
+            _ => None,
+        });
+        let Some(arrays) = constants.collect::<Option<Vec<Column>>>() else { return Ok(None) };
+        let _scope = watch::scope();
+        run(name, kernel.as_ref(), &arrays, 1).map(Some)
+    }
+
+    /// Whether a call below builds texts or dynamics that only this expression sees.
+    fn builds_between(&self) -> bool {
+        let Node::Call { args, .. } = self else { return false };
+        args.iter().any(|arg| matches!(arg, Node::Call { text: true, .. }) || arg.builds_between())
     }
 }
 
@@ -174,20 +240,30 @@ const GROWING: [&str; 8] =
 const MANY: usize = 64 << 10;
 /// Bytes of text at a time.
 const PIECE: usize = 4 << 20;
+/// Rows of a piece at least, where their constants are not enormous.
+const FEW: usize = 16;
+/// Rows that an expression takes first, before it is known how much it builds of one.
+const FIRST_ROWS: usize = 64;
+
+/// Whether a function may give much more than it is given.
+pub fn is_growing(name: &str) -> bool {
+    GROWING.contains(&name)
+}
 
 /// Runs a kernel over `rows` rows, in pieces where the rows are heavy or many, so that a stopped query ends and one that would fill the
 /// memory is told so.
-pub fn evaluate(name: &'static str, kernel: &dyn Kernel, arrays: &[Column], rows: usize) -> Result<ArrayRef, EvalError> {
+///
+/// `text`: it gives texts or dynamics, of which constants may be a part.
+pub fn evaluate(name: &'static str, kernel: &dyn Kernel, arrays: &[Column], rows: usize, text: bool) -> Result<ArrayRef, EvalError> {
     // What grows begins with one row and goes on as it turns out.
-    let growing = GROWING.contains(&name);
-    let mut step = if growing { 1 } else { piece(arrays, rows) };
+    let growing = is_growing(name);
+    let mut step = if growing { 1 } else { piece(arrays, rows, text) };
     if rows <= step {
-        return Ok(kernel.eval(&Args { arrays, rows }));
+        return run(name, kernel, arrays, rows);
     }
     let mut parts = Vec::new();
     let (mut made, mut start) = (0_usize, 0);
     while start < rows {
-        watch::check()?;
         let count = step.min(rows - start);
         let slices: Vec<Column> = arrays
             .iter()
@@ -196,7 +272,7 @@ pub fn evaluate(name: &'static str, kernel: &dyn Kernel, arrays: &[Column], rows
                 Column::Scalar(one) => Column::Scalar(one.clone()),
             })
             .collect();
-        let part = kernel.eval(&Args { arrays: &slices, rows: count });
+        let part = run(name, kernel, &slices, count)?;
         let bytes = size_of_values(&part);
         made = made.saturating_add(bytes);
         start += count;
@@ -213,16 +289,38 @@ pub fn evaluate(name: &'static str, kernel: &dyn Kernel, arrays: &[Column], rows
     concat(&parts).map_err(|why| EvalError::Run(why.to_string()))
 }
 
+/// One call of a kernel. What it gives once the query is stopped or its memory is refused is not used.
+fn run(name: &'static str, kernel: &dyn Kernel, arrays: &[Column], rows: usize) -> Result<ArrayRef, EvalError> {
+    watch::check()?;
+    let answer = kernel.eval(&Args { arrays, rows });
+    if watch::refused() {
+        return Err(EvalError::Memory(name));
+    }
+    watch::check()?;
+    Ok(answer)
+}
+
 /// How many rows to work on at a time.
-fn piece(arrays: &[Column], rows: usize) -> usize {
-    let columns = || arrays.iter().filter_map(|column| if let Column::Array(array) = column { Some(array) } else { None });
-    let most: usize =
-        columns().filter_map(|array| array.as_string_view_opt()).flat_map(|texts| texts.data_buffers()).map(|buffer| buffer.len()).sum();
-    if most <= PIECE {
+fn piece(arrays: &[Column], rows: usize, text: bool) -> usize {
+    let buffered = |array: &ArrayRef| {
+        array.as_string_view_opt().map_or(0, |texts| texts.data_buffers().iter().map(|buffer| buffer.len()).sum::<usize>())
+    };
+    let (mut most, mut of_all) = (0, 0);
+    for column in arrays {
+        match column {
+            Column::Array(array) => most += buffered(array),
+            // It may go into every row.
+            Column::Scalar(one) if text => of_all += buffered(one),
+            Column::Scalar(_) => {}
+        }
+    }
+    if of_all.saturating_mul(rows).saturating_add(most) <= PIECE {
         return MANY;
     }
-    let bytes: usize = columns().map(size_of_values).sum();
-    if bytes <= PIECE { MANY } else { (rows.saturating_mul(PIECE) / bytes).clamp(1, MANY) }
+    let columns = arrays.iter().filter(|column| matches!(column, Column::Array(_)));
+    let row = columns.map(|column| size_of_values(column.inner())).sum::<usize>() / rows.max(1) + of_all;
+    // Kernels may look at a constant anew each time.
+    (PIECE / row.max(1)).max(FEW.min(FEW * PIECE / row.max(1))).clamp(1, MANY)
 }
 
 /// The value of an expression without columns, or nothing where it is not constant (`rand()`, subqueries) or cannot run.
@@ -240,6 +338,7 @@ pub fn try_fold(expr: &Expr, runtime: &Runtime) -> Result<Option<Value>, EvalErr
     if open {
         return Ok(None);
     }
+    let _scope = watch::scope();
     let node = compile(expr, &|_| None, runtime, 0)?;
     Ok(match node {
         Node::Const(one) => Some(Value::from_cell(&one, 0, expr.ty)),

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use hashbrown::HashSet;
 use model::{Render, Type};
 
 use crate::Value;
@@ -254,6 +255,15 @@ pub struct AggregateCall {
     pub ty: Type,
 }
 
+/// How large an expression is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extent {
+    pub depth: usize,
+    /// Calls, columns and constants.
+    pub parts: usize,
+    pub calls: usize,
+}
+
 /// A scalar expression with its type.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Expr {
@@ -323,6 +333,21 @@ impl Expr {
         }
     }
 
+    /// Calls within each other, and how many parts there are. Needs no stack.
+    pub fn extent(&self) -> Extent {
+        let mut extent = Extent::default();
+        let mut waiting = vec![(self, 1)];
+        while let Some((part, depth)) = waiting.pop() {
+            extent.depth = extent.depth.max(depth);
+            extent.parts += 1;
+            if let ExprKind::Call { args, .. } | ExprKind::Window { args, .. } = &part.kind {
+                extent.calls += 1;
+                waiting.extend(args.iter().map(|arg| (arg, depth + 1)));
+            }
+        }
+        extent
+    }
+
     /// Replaces the id of every column read.
     pub fn map_columns(&mut self, f: &dyn Fn(ColumnId) -> ColumnId) {
         match &mut self.kind {
@@ -334,10 +359,10 @@ impl Expr {
 
     /// Ids of all columns read.
     pub fn columns(&self) -> Vec<ColumnId> {
-        let mut ids = Vec::new();
+        let (mut ids, mut seen) = (Vec::new(), HashSet::new());
         self.walk(&mut |expr| {
             if let ExprKind::Column(id) = expr.kind
-                && !ids.contains(&id)
+                && seen.insert(id)
             {
                 ids.push(id);
             }

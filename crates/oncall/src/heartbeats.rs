@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::Int64Type;
-use model::{Actor, Answer, Clock, IncidentStatus, Limits, Query, QueryEngine, QueryError, Span, Timestamp, Type, chain};
+use model::{Actor, Answer, Clock, IncidentStatus, Limits, Query, QueryClass, QueryEngine, QueryError, Span, Timestamp, Type, chain};
 use store::{HeartbeatRow, Store, StoreError, Topic};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -205,7 +205,7 @@ impl Heartbeats {
     /// When the heartbeat's query says that it was last heard of. None: never.
     async fn ask(&self, name: &str, heartbeat: &Heartbeat) -> Result<Option<Timestamp>, AskError> {
         let Some(kql) = &heartbeat.query else { return Ok(None) };
-        let mut query = Query::new(kql.as_str());
+        let mut query = Query::new(kql.as_str()).with_class(QueryClass::Rule);
         query.limits = Limits { time: Some(ASK_TIME), rows: Some(1_000), ..Limits::default() };
         let answer = self.engine.query(query).await.map_err(|error| AskError::Query(name.to_owned(), error))?;
         newest(&answer).ok_or_else(|| AskError::Shape(name.to_owned()))

@@ -6,8 +6,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use bytes::Bytes;
 use model::{
-    Ack, Append, AppendError, ByteSize, Catalog, Clock, Column, InlineTable, Limits, Query, QueryEngine, QueryError, Rows, Scope, Span,
-    StreamName, TableName, TableSchema, TableWriter, Timestamp, Type, chain,
+    Ack, Append, AppendError, ByteSize, Catalog, Clock, Column, InlineTable, Limits, Query, QueryClass, QueryEngine, QueryError, Rows,
+    Scope, Span, StreamName, TableName, TableSchema, TableWriter, Timestamp, Type, chain,
 };
 use uuid::Uuid;
 
@@ -198,9 +198,14 @@ impl Pipeline {
                 None => Ok(blank(&answer.columns).map_or_else(|| Ok(fit_all(&table, &answer.columns, &answer.batches, now)), Err)),
                 Some(limit) => Ok(Err(format!("the transform stopped: {}", chain(limit)))),
             },
-            Err(error @ (QueryError::Time(_) | QueryError::Memory(_) | QueryError::Disk(_) | QueryError::Cancelled)) => {
-                Err(IngestError::Busy { reason: format!("the transform stopped: {}", chain(&error)), retry_after_seconds: 5 })
-            }
+            Err(
+                error @ (QueryError::Time(_)
+                | QueryError::Memory(_)
+                | QueryError::SharedMemory(_)
+                | QueryError::Disk(_)
+                | QueryError::Busy(_)
+                | QueryError::Cancelled),
+            ) => Err(IngestError::Busy { reason: format!("the transform stopped: {}", chain(&error)), retry_after_seconds: 5 }),
             Err(error) => Ok(Err(format!("the transform failed: {}", chain(&error)))),
         }
     }
@@ -214,7 +219,7 @@ impl Pipeline {
             bytes: Some(ByteSize(1 << 30)),
             memory: Some(ByteSize(512 << 20)),
         };
-        Query { limits, ..Query::new(transform) }.with_scope(scope)
+        Query { limits, class: QueryClass::Transform, ..Query::new(transform) }.with_scope(scope)
     }
 }
 

@@ -134,8 +134,12 @@ fn code(why: &QueryError) -> &'static str {
         QueryError::Rows(_) => "Rows",
         QueryError::Bytes(_) => "Bytes",
         QueryError::Memory(_) => "Memory",
+        QueryError::SharedMemory(_) => "SharedMemory",
+        QueryError::Planning(_) => "Planning",
+        QueryError::Busy(_) => "Busy",
         QueryError::Disk(_) => "Disk",
         QueryError::Cancelled => "Cancelled",
+        QueryError::EndedProcess(_) => "EndedProcess",
         QueryError::Run(_) => "Run",
         QueryError::Internal(_) => "Internal",
     }

@@ -25,6 +25,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
 use futures::{StreamExt, TryStreamExt, stream};
 use kql::plan::Field;
+use kql::watch::{Entered, Watch};
 use model::Type;
 
 use super::bounds::Bound;
@@ -32,6 +33,7 @@ use super::column::{Program, Root, batch};
 use super::source::{Part, PartReader, Partner, Parts, Plan, ScanColumn, Worker, fetch};
 use super::summarize::{Call, Grouped, Summarize};
 use super::top::{self, Top};
+use crate::node::run_error;
 use crate::values::{schema_of, with_columns};
 
 /// What is made of the rows that pass.
@@ -49,6 +51,7 @@ pub(crate) struct DirectTable {
     conditions: Vec<Root>,
     fields: Vec<Field>,
     shape: Shape,
+    watch: Option<Watch>,
 }
 
 impl fmt::Debug for DirectTable {
@@ -66,7 +69,7 @@ impl DirectTable {
         fields: Vec<Field>,
         shape: Shape,
     ) -> Self {
-        Self { parts, columns, program: Arc::new(program), conditions, fields, shape }
+        Self { parts, columns, program: Arc::new(program), conditions, fields, shape, watch: Watch::current() }
     }
 
     /// What a filter above says of a column of the scan.
@@ -134,7 +137,8 @@ impl TableProvider for DirectTable {
         };
         let schema = Arc::new(schema_of(&self.fields).project(&wanted)?);
         let plan = Plan { columns: self.columns.clone(), wanted: reads, conditions: self.conditions.clone(), partners: Vec::new() };
-        let job = Job { parts, plan, program: self.program.clone(), shape, types, schema: schema.clone(), places };
+        let watch = self.watch.clone();
+        let job = Job { parts, plan, program: self.program.clone(), shape, types, schema: schema.clone(), places, watch };
         let one = Partitioning::UnknownPartitioning(1);
         let properties = PlanProperties::new(EquivalenceProperties::new(schema), one, EmissionType::Incremental, Boundedness::Bounded);
         Ok(Arc::new(DirectExec {
@@ -176,6 +180,7 @@ struct Job {
     schema: SchemaRef,
     /// Where each of them is in what `summarize` gives.
     places: Vec<usize>,
+    watch: Option<Watch>,
 }
 
 /// Counts what is read.
@@ -194,6 +199,13 @@ impl Counts {
 }
 
 impl Job {
+    /// Makes the query's watch the thread's until the guard is dropped, which must be before the next `await`.
+    fn enter(&self) -> Result<Option<Entered>> {
+        let Some(watch) = &self.watch else { return Ok(None) };
+        watch.check().map_err(run_error)?;
+        Ok(Some(watch.enter()))
+    }
+
     /// Runs of parts of about as many rows each.
     fn runs(&self, threads: usize) -> Vec<std::ops::Range<usize>> {
         let total: usize = self.parts.iter().map(Part::rows).sum();
@@ -228,8 +240,10 @@ impl Job {
         for part in &self.parts[parts] {
             let mut reader = PartReader::new(&self.plan, &self.program, part);
             while left > 0 {
+                let entered = self.enter()?;
                 let Some(passed) = reader.next(&mut worker)? else { break };
                 let made = batch(&self.program, outputs, &self.types, &self.schema, &passed.rows, &mut worker.memo)?;
+                drop(entered);
                 let made = if made.num_rows() > left { made.slice(0, left) } else { made };
                 left -= made.num_rows();
                 held.try_grow(crate::run::size_of_rows(&made))?;
@@ -252,8 +266,11 @@ impl Job {
         let mut grouped = summarize.start()?;
         for part in &self.parts[parts] {
             let mut reader = PartReader::new(&self.plan, &self.program, part);
-            while let Some(passed) = reader.next(&mut worker)? {
+            loop {
+                let entered = self.enter()?;
+                let Some(passed) = reader.next(&mut worker)? else { break };
                 summarize.push(&mut grouped, &self.program, &passed.rows, &mut worker.memo)?;
+                drop(entered);
                 held.try_resize(grouped.size())?;
                 tokio::task::yield_now().await;
             }
@@ -292,8 +309,11 @@ impl Job {
                 continue;
             }
             let mut reader = PartReader::new(&self.plan, &self.program, &self.parts[at]);
-            while let Some(passed) = reader.next(&mut worker)? {
+            loop {
+                let entered = self.enter()?;
+                let Some(passed) = reader.next(&mut worker)? else { break };
                 top.push(&mut best, &self.program, at, &passed, &mut worker.memo)?;
+                drop(entered);
                 held.try_resize(best.size())?;
                 tokio::task::yield_now().await;
             }
@@ -312,8 +332,10 @@ impl Job {
         for of_part in rows.chunk_by(|a, b| a.0 == b.0) {
             let Some((part, _)) = of_part.first() else { continue };
             let places: Vec<u32> = of_part.iter().map(|(_, place)| *place).collect();
+            let entered = self.enter()?;
             let rows = fetch(&self.plan, &self.program, &self.parts[*part], &columns, &places, &mut worker)?;
             out.push(batch(&self.program, outputs, &self.types, &self.schema, &rows, &mut worker.memo)?);
+            drop(entered);
             tokio::task::yield_now().await;
         }
         // The rows have been counted when their order was read.

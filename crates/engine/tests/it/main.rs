@@ -1,6 +1,7 @@
 //! Whole queries: text in, answer out.
 
 mod answers;
+mod attacks;
 mod cancel;
 mod examples;
 mod files;

@@ -211,6 +211,9 @@ impl Binder<'_> {
 
     /// A call of `function`, its arguments cast to what it wants.
     pub(super) fn apply(&mut self, function: &'static ScalarFn, args: Vec<Scalar>, places: &[Place], place: &Place) -> Scalar {
+        if !self.count_calls(1, place) {
+            return Self::unknown_scalar();
+        }
         match casts::fit(&function.signature, &args) {
             Fit::Exact(resolved) => {
                 let args = args.into_iter().zip(resolved.args).map(|(arg, ty)| self.cast(arg, ty).expr).collect();

@@ -31,6 +31,12 @@ pub const ASSERTION: &str = "KQL0122";
 pub const SEVERAL_TABLES: &str = "KQL0123";
 pub const ELSEWHERE: &str = "KQL0124";
 
+/// Diagnostics that are kept; nobody reads more.
+const MOST_DIAGNOSTICS: usize = 1000;
+
+/// Diagnostics that say which name is near: looking for it among thousands of columns takes its time.
+pub(super) const MOST_SUGGESTIONS: usize = 100;
+
 /// Names shown in a help line at most.
 const SHOWN: usize = 12;
 
@@ -49,6 +55,9 @@ impl Binder<'_> {
             }
             None => place.clone(),
         };
+        if self.diagnostics.len() >= MOST_DIAGNOSTICS {
+            return;
+        }
         // A tabular `let` is bound at its definition and at each use: say it once.
         let again = self.diagnostics.iter().any(|known| known.code == code && known.start == place.start && known.end == place.end);
         if !again {

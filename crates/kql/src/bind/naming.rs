@@ -1,7 +1,7 @@
 //! What a column is called that the query gives no name, and how equal names are told apart.
 //! Source of truth: answers recorded from Microsoft's engine, and column names of its parser over published queries.
 
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 
 use super::shapes::{self, Naming};
 use crate::Value;
@@ -89,6 +89,8 @@ pub(super) struct Names {
     taken: HashSet<String>,
     /// Those that the query gives, or that columns bring along.
     declared: HashSet<String>,
+    /// The number that was given last behind each name. No name becomes free again, so none below it needs to be tried.
+    numbers: HashMap<String, u32>,
 }
 
 /// Where the name of a column comes from.
@@ -112,13 +114,18 @@ impl Names {
 
     /// The first of `Column1`, `Column2` … that is free: the name of what has none.
     pub fn numbered(&mut self) -> String {
-        let mut number = 1u32;
+        self.with_number("Column")
+    }
+
+    fn with_number(&mut self, name: &str) -> String {
+        let mut number = self.numbers.get(name).copied().unwrap_or(0);
         loop {
-            let candidate = format!("Column{number}");
+            number += 1;
+            let candidate = format!("{name}{number}");
             if self.take(&candidate) {
+                self.numbers.insert(name.to_owned(), number);
                 return candidate;
             }
-            number += 1;
         }
     }
 
@@ -139,14 +146,7 @@ impl Names {
         if self.take(name) {
             return name.to_owned();
         }
-        let mut number = 1u32;
-        loop {
-            let candidate = format!("{name}{number}");
-            if self.take(&candidate) {
-                return candidate;
-            }
-            number += 1;
-        }
+        self.with_number(name)
     }
 }
 

@@ -5,7 +5,7 @@ use model::Type;
 use super::scope::{Binding, Cx, Scalar};
 use super::{Binder, casts, diagnostics as code};
 use crate::Value;
-use crate::plan::{Expr, ExprKind as Bound, Field, Rel, RelOp, Subquery, SubqueryKind};
+use crate::plan::{Expr, ExprKind as Bound, Extent, Field, Rel, RelOp, Subquery, SubqueryKind};
 use crate::syntax::ast::{self, ExprKind, Name, Place};
 
 impl Binder<'_> {
@@ -113,6 +113,10 @@ impl Binder<'_> {
             return Self::unknown_scalar();
         }
         if !cx.open && !cx.right.is_some_and(|(_, open)| open) {
+            if self.diagnostics.len() >= code::MOST_SUGGESTIONS {
+                self.report(code::UNKNOWN_NAME, &name.place, format!("there is no column or variable `{}`", name.text));
+                return Self::unknown_scalar();
+            }
             let variables = cx.env.names().filter(|(_, binding)| matches!(binding, Binding::Scalar(_))).map(|(name, _)| name);
             let near = code::did_you_mean(
                 &name.text,
@@ -127,6 +131,14 @@ impl Binder<'_> {
 
     /// Counts the copy of a variable's value: `let`s of `let`s can double it thirty times over.
     fn afford(&mut self, expr: &Expr, place: &Place) -> bool {
+        let Extent { depth, calls, .. } = expr.extent();
+        if depth > super::DEEPEST_VALUE {
+            self.report(code::TOO_DEEP, place, format!("this value is nested more than {} levels deep", super::DEEPEST_VALUE));
+            return false;
+        }
+        if !self.count_calls(calls, place) {
+            return false;
+        }
         let mut size = 0;
         expr.walk(&mut |part| size += 1 + part.as_const().and_then(Value::as_str).map_or(0, |text| text.len() / 1024));
         self.work += size / 16;

@@ -10,7 +10,7 @@ use super::operators::is_graph;
 use super::pattern::pattern_of;
 use super::relation::INGESTION_TIME;
 use super::scope::{Binding, Cx, Env, Lazy, Relation, SharedTable};
-use super::{Binder, External, HIGHEST, diagnostics as code, watchlist_table};
+use super::{Binder, External, HIGHEST, WIDEST, diagnostics as code, watchlist_table};
 use crate::Value;
 use crate::plan::{ExprKind as Bound, Field, Rel, RelOp, TableRef};
 use crate::syntax::ast::{self, ExprKind, Name, Operator, Place};
@@ -90,10 +90,20 @@ impl Binder<'_> {
             if !self.count(&operator.place) {
                 return Relation::unknown();
             }
+            let width = input.rel.fields.len();
             if self.strict {
                 input = self.judged_step(operator, input, env);
             } else {
                 input = self.operator_over(operator, input, env);
+            }
+            // Tables together may have more columns than a query computes.
+            use ast::OperatorKind as Op;
+            let joins =
+                matches!(operator.kind, Op::Join { .. } | Op::Lookup { .. } | Op::Union { .. } | Op::Search { .. } | Op::Find { .. });
+            if !joins && input.rel.fields.len() > WIDEST.max(width) {
+                let message = format!("this gives {} columns, more than {WIDEST}", input.rel.fields.len());
+                self.report(code::TOO_LARGE, &operator.place, message);
+                return Relation::unknown();
             }
         }
         // With what stands in `let`s a pipe may be longer than it looks.

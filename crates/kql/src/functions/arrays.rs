@@ -11,6 +11,7 @@ use super::{Arg, Args, Family, Kernel, Prepare, PrepareError, Resolved, ScalarFn
 use crate::Value;
 use crate::dynamic::{self, Kind, elements};
 use crate::value::{cast, text};
+use crate::watch;
 
 pub static FAMILY: Family = &[
     &ARRAY_LENGTH,
@@ -50,7 +51,12 @@ pub(super) fn push_array<'a>(out: &mut String, elements: impl IntoIterator<Item 
 }
 
 fn collect(json: Option<&str>) -> Option<Vec<&str>> {
-    Some(elements(json?)?.collect())
+    // An element has a letter and a comma at least, and a place among the collected.
+    let json = json?;
+    if !watch::build(json.len() / 2 * size_of::<&str>()) {
+        return None;
+    }
+    Some(elements(json)?.collect())
 }
 
 static ARRAY_LENGTH: ScalarFn = ScalarFn {
@@ -246,6 +252,10 @@ macro_rules! shift {
                         let all = collect(array.opt(row))?;
                         let by = by.get(row)?.wrapping_mul($sign);
                         let filling = default.map_or_else(|| "null".to_owned(), |ty| json_at(args, 2, row, ty));
+                        let filled = usize::try_from(by.unsigned_abs()).unwrap_or(usize::MAX).min(all.len());
+                        if !watch::build(filling.len().saturating_mul(filled)) {
+                            return None;
+                        }
                         let at = |place: usize| {
                             let from = (place as i64).checked_add(by).and_then(|from| usize::try_from(from).ok());
                             from.and_then(|from| all.get(from).copied()).unwrap_or(&filling)
@@ -367,6 +377,11 @@ static ARRAY_IFF: ScalarFn = ScalarFn {
                 let condition = collect(condition.opt(row))?;
                 let (yes, no) = (json_at(args, 1, row, types[1]), json_at(args, 2, row, types[2]));
                 let (yes_list, no_list) = (collect(Some(&yes)), collect(Some(&no)));
+                // A single value serves for every element.
+                let single = |value: &str, list: &Option<Vec<&str>>| if list.is_some() { 0 } else { value.len() };
+                if !watch::build(single(&yes, &yes_list).max(single(&no, &no_list)).saturating_mul(condition.len())) {
+                    return None;
+                }
                 push_array(
                     out,
                     condition.iter().enumerate().map(|(at, condition)| {
@@ -515,6 +530,10 @@ static STRCAT_ARRAY: ScalarFn = ScalarFn {
             let (array, delimiter) = (args.texts(0), args.texts(1));
             args.map_texts(|row, out| {
                 let mut scratch = String::new();
+                let elements_at_most = array.opt(row).map_or(0, |json| json.len() / 2);
+                if delimiter.get(row).len() > 1 && !watch::build(delimiter.get(row).len().saturating_mul(elements_at_most)) {
+                    return;
+                }
                 for (at, element) in array.opt(row).and_then(elements).into_iter().flatten().enumerate() {
                     if at > 0 {
                         out.push_str(delimiter.get(row));
@@ -594,13 +613,33 @@ static REPEAT: ScalarFn = ScalarFn {
             let times = args.longs(1);
             args.map_json(|row, out| {
                 let value = json_at(args, 0, row, ty);
-                push_array(out, std::iter::repeat_n(value.as_str(), times.get(row)?.clamp(0, MOST_ELEMENTS) as usize));
+                let times = times.get(row)?.clamp(0, MOST_ELEMENTS) as usize;
+                if !watch::build((value.len() + 1).saturating_mul(times)) {
+                    return None;
+                }
+                push_array(out, std::iter::repeat_n(value.as_str(), times));
                 Some(())
             })
         }))
     },
     ..ScalarFn::DEFAULT
 };
+
+/// Asks for the memory of elements that are made one by one.
+#[derive(Default)]
+struct Asking(usize);
+
+impl Asking {
+    /// Elements between two looks, and bytes of one while it waits to be written.
+    const MANY: usize = 4096;
+    const ELEMENT: usize = 64;
+
+    /// False where there is no memory for one more, or the query is stopped.
+    fn more(&mut self) -> bool {
+        self.0 += 1;
+        !self.0.is_multiple_of(Self::MANY) || watch::build(Self::MANY * Self::ELEMENT) && !watch::stopped()
+    }
+}
 
 static RANGE: ScalarFn = ScalarFn {
     name: "range",
@@ -637,11 +676,15 @@ static RANGE: ScalarFn = ScalarFn {
         Ok(kernel(move |args| {
             args.map_json(|row, out| {
                 let mut texts: Vec<Cow<str>> = Vec::new();
+                let mut asking = Asking::default();
                 if ty == Type::Real {
                     let (from, to) = (args.reals(0).get(row)?, args.reals(1).get(row)?);
                     let step = if args.len() > 2 { args.reals(2).get(row)? } else { 1.0 };
                     let steps = ((to - from) / step + 1e-9).floor();
                     for n in 0..if steps >= 0.0 { (steps as i64).saturating_add(1).min(MOST_ELEMENTS) } else { 0 } {
+                        if !asking.more() {
+                            return None;
+                        }
                         let mut text = String::new();
                         dynamic::push_real(&mut text, from + n as f64 * step);
                         texts.push(text.into());
@@ -660,6 +703,9 @@ static RANGE: ScalarFn = ScalarFn {
                     }
                     let mut at = from;
                     while (step > 0 && at <= to || step < 0 && at >= to) && (texts.len() as i64) < MOST_ELEMENTS {
+                        if !asking.more() {
+                            return None;
+                        }
                         let value = match ty {
                             Type::Datetime => Value::Datetime(at),
                             Type::Timespan => Value::Timespan(at),

@@ -11,6 +11,7 @@ use arrow::datatypes::{Decimal256Type, Float64Type, Int32Type, Int64Type, i256};
 use model::{DECIMAL_PRECISION, DECIMAL_SCALE};
 
 use super::{Args, Column};
+use crate::watch;
 
 impl Column {
     pub fn inner(&self) -> &ArrayRef {
@@ -116,23 +117,36 @@ impl Args<'_> {
 
     /// One entry a row, of the answers of `f`.
     pub fn map_bools(&self, f: impl FnMut(usize) -> Option<bool>) -> ArrayRef {
-        Arc::new(BooleanArray::from_iter((0..self.rows).map(f)))
+        Arc::new(BooleanArray::from_iter(self.each(f)))
     }
 
     pub fn map_longs(&self, f: impl FnMut(usize) -> Option<i64>) -> ArrayRef {
-        Arc::new(Int64Array::from_iter((0..self.rows).map(f)))
+        Arc::new(Int64Array::from_iter(self.each(f)))
     }
 
     pub fn map_ints(&self, f: impl FnMut(usize) -> Option<i32>) -> ArrayRef {
-        Arc::new(Int32Array::from_iter((0..self.rows).map(f)))
+        Arc::new(Int32Array::from_iter(self.each(f)))
     }
 
     pub fn map_reals(&self, f: impl FnMut(usize) -> Option<f64>) -> ArrayRef {
-        Arc::new(Float64Array::from_iter((0..self.rows).map(f)))
+        Arc::new(Float64Array::from_iter(self.each(f)))
+    }
+
+    /// The answers of `f`; nulls once the query has been stopped.
+    fn each<T>(&self, mut f: impl FnMut(usize) -> Option<T>) -> impl Iterator<Item = Option<T>> {
+        // Where a row is a long text, one of them takes as long as thousands of numbers.
+        let often = self.heaviest() > LONG_TEXT;
+        let mut stopped = false;
+        (0..self.rows).map(move |row| {
+            if (often || row % 256 == 255) && !stopped {
+                stopped = watch::stopped();
+            }
+            if stopped { None } else { f(row) }
+        })
     }
 
     pub fn map_decimals(&self, f: impl FnMut(usize) -> Option<i256>) -> ArrayRef {
-        let values: PrimitiveArray<Decimal256Type> = (0..self.rows).map(f).collect();
+        let values: PrimitiveArray<Decimal256Type> = self.each(f).collect();
         match values.with_precision_and_scale(DECIMAL_PRECISION, DECIMAL_SCALE) {
             Ok(array) => Arc::new(array),
             Err(_) => crate::value::cells::nulls(model::Type::Decimal, self.rows),
@@ -141,36 +155,113 @@ impl Args<'_> {
 
     /// Strings: `f` writes each row's answer into the empty scratch text it gets.
     pub fn map_texts(&self, mut f: impl FnMut(usize, &mut String)) -> ArrayRef {
-        let mut out = StringViewBuilder::with_capacity(self.rows);
+        let mut out = Building::new(self);
         let mut scratch = String::new();
         for row in 0..self.rows {
             scratch.clear();
-            f(row, &mut scratch);
-            out.append_value(&scratch);
+            if out.goes_on(row) {
+                f(row, &mut scratch);
+            }
+            out.push(Some(&scratch));
         }
-        Arc::new(out.finish())
+        out.finish()
     }
 
     /// Strings that are part of an argument.
     pub fn map_slices<'a>(&self, mut f: impl FnMut(usize) -> &'a str) -> ArrayRef {
-        let mut out = StringViewBuilder::with_capacity(self.rows);
+        let mut out = Building::new(self);
         for row in 0..self.rows {
-            out.append_value(f(row));
+            let slice = if out.goes_on(row) { f(row) } else { "" };
+            out.push(Some(slice));
         }
-        Arc::new(out.finish())
+        out.finish()
     }
 
     /// Dynamic values: `f` writes JSON; `None` (and what was written) is null.
     pub fn map_json(&self, mut f: impl FnMut(usize, &mut String) -> Option<()>) -> ArrayRef {
-        let mut out = StringViewBuilder::with_capacity(self.rows);
+        let mut out = Building::new(self);
         let mut scratch = String::new();
         for row in 0..self.rows {
             scratch.clear();
-            match f(row, &mut scratch) {
-                Some(()) if scratch != "null" => out.append_value(&scratch),
-                _ => out.append_null(),
-            }
+            let written = if out.goes_on(row) { f(row, &mut scratch) } else { None };
+            out.push(written.filter(|()| scratch != "null").map(|()| scratch.as_str()));
         }
-        Arc::new(out.finish())
+        out.finish()
+    }
+
+    /// At least the bytes of the longest texts that one row may have as arguments, all together.
+    fn heaviest(&self) -> usize {
+        self.arrays.iter().map(longest).sum()
+    }
+
+    /// Bytes of the texts that `row` has as arguments.
+    fn weight(&self, row: usize) -> usize {
+        let weight = |column: &Column| {
+            let length = |texts: &StringViewArray| texts.views().get(row & column.mask()).map_or(0, |view| *view as u32 as usize);
+            column.inner().as_string_view_opt().map_or(0, length)
+        };
+        self.arrays.iter().map(weight).sum()
+    }
+}
+
+/// No less than the length of the longest text of a column, without looking at each where it is plain that none is long.
+fn longest(column: &Column) -> usize {
+    let Some(texts) = column.inner().as_string_view_opt() else { return 0 };
+    let buffered: usize = texts.data_buffers().iter().map(|buffer| buffer.len()).sum();
+    if buffered <= LONG_TEXT { buffered } else { texts.lengths().max().unwrap_or(0) as usize }
+}
+
+/// Texts from which on a single row is worth asking for.
+const LONG_TEXT: usize = 256 << 10;
+
+/// Bytes of one value; Arrow cannot lay out much longer ones.
+const LONGEST_VALUE: usize = 1 << 30;
+
+/// Texts being built: asks for their memory before, and notices when the query is stopped.
+struct Building<'a> {
+    args: &'a Args<'a>,
+    out: StringViewBuilder,
+    /// Rows may be so heavy that each is asked for.
+    heavy: bool,
+    /// Bytes written and not yet asked for.
+    pending: usize,
+    over: bool,
+}
+
+impl<'a> Building<'a> {
+    fn new(args: &'a Args<'a>) -> Self {
+        let heavy = args.heaviest() > LONG_TEXT;
+        Self { args, out: StringViewBuilder::with_capacity(args.rows), heavy, pending: 0, over: false }
+    }
+
+    /// False once the rest is of no use to anybody.
+    fn goes_on(&mut self, row: usize) -> bool {
+        if !self.over && (self.heavy || row % 64 == 63) {
+            self.over = watch::stopped();
+        }
+        if !self.over && self.heavy {
+            // What functions give is no longer than what they are given, quoted; those that give more ask for themselves.
+            self.ask(self.args.weight(row));
+        }
+        !self.over
+    }
+
+    fn ask(&mut self, bytes: usize) {
+        self.over = self.over || !watch::build(bytes);
+    }
+
+    fn push(&mut self, value: Option<&str>) {
+        let Some(value) = value.filter(|_| !self.over) else { return self.out.append_option(value.map(|_| "")) };
+        self.pending += value.len();
+        if self.pending > LONG_TEXT {
+            let bytes = if value.len() > LONGEST_VALUE { usize::MAX } else { std::mem::take(&mut self.pending) };
+            self.ask(bytes);
+        }
+        self.out.append_value(if self.over { "" } else { value });
+    }
+
+    fn finish(mut self) -> ArrayRef {
+        self.ask(self.pending);
+        Arc::new(self.out.finish())
     }
 }

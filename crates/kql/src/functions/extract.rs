@@ -13,6 +13,7 @@ use crate::Value;
 use crate::dynamic::{self, Kind, push_string};
 use crate::value::cells::Cells;
 use crate::value::text;
+use crate::watch;
 
 pub static FAMILY: Family =
     &[&EXTRACT, &EXTRACT_ALL, &REPLACE_REGEX, &REPLACE, &REPLACE_STRING, &REPLACE_STRINGS, &TRIM, &TRIM_START, &TRIM_END, &REGEX_QUOTE];
@@ -104,8 +105,12 @@ fn extract_all(prepare: &Prepare) -> Result<Box<dyn Kernel>, PrepareError> {
                     Some(list) => dynamic::elements(list?)?.filter_map(|group| group_number(regex, group)).collect(),
                 };
                 let mut any = false;
+                let mut growth = Growth::default();
                 out.push('[');
                 for found in regex.captures_iter(source.get(row)) {
+                    if !growth.goes_on(out.len()) {
+                        return None;
+                    }
                     if any {
                         out.push(',');
                     }
@@ -184,21 +189,31 @@ fn replacing(prepare: &Prepare, source: usize, lookup: usize, rewrite: usize) ->
                 };
                 if parts.iter().all(|part| matches!(part, Part::Text(_) | Part::Group(0))) {
                     let mut last = 0;
+                    let mut growth = Growth::default();
                     for found in regex.find_iter(hay) {
+                        if !growth.goes_on(out.len()) {
+                            return;
+                        }
                         out.push_str(&hay[last..found.start()]);
                         parts.iter().for_each(|part| out.push_str(if let Part::Text(text) = part { text } else { found.as_str() }));
                         last = found.end();
                     }
                     out.push_str(&hay[last..]);
                 } else {
+                    let (mut growth, mut length) = (Growth::default(), 0);
                     let put = |found: &Captures| {
-                        parts
+                        if !growth.goes_on(length) {
+                            return String::new();
+                        }
+                        let put: String = parts
                             .iter()
                             .map(|part| match part {
                                 Part::Text(text) => text.as_str(),
                                 Part::Group(index) => found.get(*index).map_or("", |group| group.as_str()),
                             })
-                            .collect::<String>()
+                            .collect();
+                        length += put.len();
+                        put
                     };
                     out.push_str(&regex.replace_all(hay, put));
                 }
@@ -208,6 +223,25 @@ fn replacing(prepare: &Prepare, source: usize, lookup: usize, rewrite: usize) ->
             }
         })
     }))
+}
+
+/// Asks for the memory of a text that is written piece by piece.
+#[derive(Default)]
+struct Growth(usize);
+
+impl Growth {
+    /// Bytes between two looks.
+    const STEP: usize = 256 << 10;
+
+    /// False where the text may not become longer than the `length` it has, or the query is stopped.
+    fn goes_on(&mut self, length: usize) -> bool {
+        if length < self.0 + Self::STEP {
+            return true;
+        }
+        let grown = length - self.0;
+        self.0 = length;
+        watch::build(grown) && !watch::stopped()
+    }
 }
 
 enum Part {
@@ -262,7 +296,11 @@ fn replace_all(source: &str, lookup: &str, rewrite: &str, out: &mut String) {
         return out.push_str(source);
     }
     let mut last = 0;
+    let mut growth = Growth::default();
     for (at, found) in source.match_indices(lookup) {
+        if !growth.goes_on(out.len()) {
+            return;
+        }
         out.push_str(&source[last..at]);
         out.push_str(rewrite);
         last = at + found.len();
@@ -293,6 +331,7 @@ static REPLACE_STRINGS: ScalarFn = ScalarFn {
                 let mut rewrites = dynamic::elements(rewrites).into_iter().flatten();
                 // Parts of the source in order, each with what stands for it once it has matched.
                 let mut parts: Vec<(&str, Option<Cow<str>>)> = vec![(source, None)];
+                let (mut growth, mut grown) = (Growth::default(), 0);
                 for lookup in dynamic::elements(lookups.get(row)).into_iter().flatten() {
                     let given = rewrites.next();
                     let lookup = match dynamic::kind(lookup) {
@@ -304,6 +343,9 @@ static REPLACE_STRINGS: ScalarFn = ScalarFn {
                     }
                     let rewrite = single.clone().or_else(|| given.filter(|json| dynamic::kind(json) == Kind::String).map(dynamic::unquote));
                     let mut cut = Vec::with_capacity(parts.len());
+                    if watch::stopped() {
+                        return;
+                    }
                     for (part, done) in parts {
                         if done.is_some() {
                             cut.push((part, done));
@@ -311,6 +353,10 @@ static REPLACE_STRINGS: ScalarFn = ScalarFn {
                         }
                         let mut last = 0;
                         for (at, found) in part.match_indices(&*lookup) {
+                            grown += 2 * size_of::<(&str, Option<Cow<str>>)>() + rewrite.as_ref().map_or(0, |rewrite| rewrite.len());
+                            if !growth.goes_on(grown) {
+                                return;
+                            }
                             cut.push((&part[last..at], None));
                             // What is no text replaces nothing, but the match stands.
                             cut.push((found, Some(rewrite.clone().unwrap_or(Cow::Borrowed(found)))));

@@ -12,6 +12,7 @@ use super::bags::Bag;
 use super::series::{complete, push_numbers};
 use super::signatures::some;
 use super::{Args, Family, ScalarFn, Signature, kernel};
+use crate::watch::Turns;
 
 pub static FAMILY: Family = &[&FFT, &IFFT];
 
@@ -93,10 +94,14 @@ fn radix2(re: &mut [f64], im: &mut [f64], inverse: bool) {
             }
         })
         .collect();
+    let mut turns = Turns::default();
     let mut half = 1;
     while half < n {
         let stride = n / (2 * half);
         for start in (0..n).step_by(2 * half) {
+            if turns.stopped_after(half) {
+                return;
+            }
             for k in 0..half {
                 let (cos, sin) = roots[k * stride];
                 let (a, b) = (start + k, start + k + half);

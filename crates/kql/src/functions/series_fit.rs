@@ -12,6 +12,7 @@ use super::signatures::{all, some};
 use super::{Family, PrepareError, ScalarFn, kernel};
 use crate::Value;
 use crate::dynamic::push_real;
+use crate::watch;
 
 pub static FAMILY: Family = &[&FIT_LINE, &FIT_2LINES, &FIT_POLY, &FIR, &IIR];
 
@@ -298,6 +299,9 @@ impl Polynomial {
             matrix[column * width + column] = head - alpha;
             let square: f64 = (column..rows).map(|row| matrix[row * width + column].powi(2)).sum();
             for other in column + 1..width {
+                if watch::stopped() {
+                    return None;
+                }
                 let dot: f64 = (column..rows).map(|row| matrix[row * width + column] * matrix[row * width + other]).sum();
                 let times = 2.0 * dot / square;
                 for row in column..rows {
@@ -335,6 +339,9 @@ impl Polynomial {
     }
 }
 
+/// Weights from which on a filter looks at each element whether the query is stopped.
+const LONG_FILTER: usize = 1024;
+
 static FIR: ScalarFn = ScalarFn {
     name: "series_fir",
     summary: "The series filtered: each element becomes a weighted sum of itself and those before it (or around it), by default normalised",
@@ -368,18 +375,29 @@ static FIR: ScalarFn = ScalarFn {
                 }
                 let center = args.len() > 3 && args.bools(3).get(row)?;
                 let ahead = if center { weights.len() / 2 } else { 0 };
-                push_numbers(
-                    out,
-                    (0..series.len()).map(|at| {
-                        let mut total = 0.0;
-                        for (back, weight) in weights.iter().enumerate() {
-                            // Beyond the ends lie zeros.
-                            let Some(element) = (at + ahead).checked_sub(back).and_then(|from| series.get(from)) else { continue };
-                            total += weight * element.unwrap_or(0.0);
-                        }
-                        Some(total)
-                    }),
-                );
+                let at = |at: usize| {
+                    if (weights.len() > LONG_FILTER || at % LONG_FILTER == 0) && watch::stopped() {
+                        return None;
+                    }
+                    // Beyond the ends lie zeros.
+                    let (last, first) = (at + ahead, (at + ahead).saturating_sub(weights.len() - 1));
+                    let elements = series.get(first..=last.min(series.len() - 1)).unwrap_or_default();
+                    // Weights from the last element back.
+                    let skipped = last - last.min(series.len() - 1);
+                    Some(
+                        elements
+                            .iter()
+                            .rev()
+                            .zip(weights.iter().skip(skipped))
+                            .map(|(element, weight)| weight * element.unwrap_or(0.0))
+                            .sum(),
+                    )
+                };
+                if weights.is_empty() {
+                    push_numbers(out, series.iter().map(|_| Some(0.0)));
+                } else {
+                    push_numbers(out, (0..series.len()).map(at));
+                }
                 Some(())
             })
         }))
@@ -403,6 +421,9 @@ static IIR: ScalarFn = ScalarFn {
                 let first = below.first().copied().filter(|first| *first != 0.0)?;
                 let mut answers: Vec<f64> = Vec::with_capacity(series.len());
                 for at in 0..series.len() {
+                    if (above.len() + below.len() > LONG_FILTER || at % LONG_FILTER == 0) && watch::stopped() {
+                        return None;
+                    }
                     // Before the start lie zeros.
                     let back = |weights: &[f64], from: usize, of: &dyn Fn(usize) -> f64| -> f64 {
                         weights

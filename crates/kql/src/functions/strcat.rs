@@ -5,6 +5,7 @@ use model::Type;
 
 use super::signatures::{all, text_then, texts};
 use super::{Family, ScalarFn, Signature, kernel};
+use crate::watch;
 
 pub static FAMILY: Family = &[&STRCAT, &STRCAT_DELIM, &STRREP, &STRCMP, &REVERSE, &TO_LOWER, &TO_UPPER, &STRING_SIZE, &SUBSTRING];
 
@@ -36,6 +37,9 @@ static STRCAT_DELIM: ScalarFn = ScalarFn {
         Ok(kernel(|args| {
             let parts: Vec<_> = (0..args.len()).map(|index| args.texts(index)).collect();
             args.map_texts(|row, out| {
+                if !watch::build(parts[0].get(row).len().saturating_mul(parts.len() - 2)) {
+                    return;
+                }
                 for (at, part) in parts[1..].iter().enumerate() {
                     if at > 0 {
                         out.push_str(parts[0].get(row));
@@ -60,13 +64,16 @@ static STRREP: ScalarFn = ScalarFn {
             let (value, count) = (args.texts(0), args.longs(1));
             let delimiter = delimited.then(|| args.texts(2));
             args.map_texts(|row, out| {
-                for turn in 0..count.get(row).unwrap_or(0).clamp(0, MOST_REPEATS) {
-                    if turn > 0
-                        && let Some(delimiter) = &delimiter
-                    {
-                        out.push_str(delimiter.get(row));
+                let (value, delimiter) = (value.get(row), delimiter.as_ref().map_or("", |delimiter| delimiter.get(row)));
+                let turns = count.get(row).unwrap_or(0).clamp(0, MOST_REPEATS);
+                if !watch::build((value.len() + delimiter.len()).saturating_mul(turns as usize)) {
+                    return;
+                }
+                for turn in 0..turns {
+                    if turn > 0 {
+                        out.push_str(delimiter);
                     }
-                    out.push_str(value.get(row));
+                    out.push_str(value);
                 }
             })
         }))

@@ -30,6 +30,7 @@ use super::ast::{Name, Place, Script};
 use super::codes::{self, Code};
 use super::lexer::{Token, TokenKind, lex};
 use super::wants::{Want, Wants};
+use crate::watch;
 
 pub use expressions::text_operators;
 pub use operators::{OperatorDef, tabular_operators};
@@ -284,7 +285,7 @@ impl<'t> Parser<'t> {
     fn enter_by(&mut self, levels: usize) -> bool {
         self.depth += levels;
         self.peak = self.peak.max(self.depth);
-        if self.peak <= MAX_DEPTH {
+        if self.peak <= MAX_DEPTH && !watch::stopped() {
             return true;
         }
         self.give_up();
@@ -313,6 +314,7 @@ impl<'t> Parser<'t> {
     fn give_up(&mut self) {
         if !self.at_end() {
             let token = self.peek();
+            // Nobody reads what a stopped query finds.
             let message = format!("the text is nested more than {MAX_DEPTH} levels deep here");
             self.report_at(codes::DEPTH, token.start..token.end, message, None);
             self.at = self.tokens.len() - 1;

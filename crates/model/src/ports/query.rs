@@ -58,17 +58,44 @@ pub struct Limits {
     pub memory: Option<ByteSize>,
 }
 
+/// Whose threads a query runs on: one class never takes those of another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum QueryClass {
+    /// People and scripts that wait for the answer.
+    #[default]
+    Interactive,
+    /// Analytics rules, heartbeats and what else runs by itself.
+    Rule,
+    /// Transforms of data collection rules: a sender waits.
+    Transform,
+}
+
 #[derive(Clone, Debug)]
 pub struct Query {
     pub kql: String,
     pub scope: Scope,
     pub limits: Limits,
+    pub class: QueryClass,
+    /// Who asks: queries of one caller wait for each other before they make others wait. Empty where that is not known.
+    pub caller: String,
     pub cancel: CancellationToken,
 }
 
 impl Query {
     pub fn new(kql: impl Into<String>) -> Self {
-        Self { kql: kql.into(), scope: Scope::default(), limits: Limits::default(), cancel: CancellationToken::new() }
+        Self {
+            kql: kql.into(),
+            scope: Scope::default(),
+            limits: Limits::default(),
+            class: QueryClass::default(),
+            caller: String::new(),
+            cancel: CancellationToken::new(),
+        }
+    }
+
+    pub fn with_class(mut self, class: QueryClass) -> Self {
+        self.class = class;
+        self
     }
 
     pub fn with_scope(mut self, scope: Scope) -> Self {
@@ -156,10 +183,21 @@ pub enum QueryError {
     Bytes(ByteSize),
     #[error("the query needs more than {0} of memory, its limit")]
     Memory(ByteSize),
+    #[error("all running queries together need more than {0} of memory, their limit")]
+    SharedMemory(ByteSize),
+    /// Parsing, binding and planning together.
+    #[error("the query was not planned after {0}, the limit of planning: it is too complex")]
+    Planning(Span),
+    /// Ask again later.
+    #[error("{0} queries are waiting already, the limit of the queue")]
+    Busy(usize),
     #[error("the query needs more than {0} of disk for what memory cannot hold, the limit of all queries together")]
     Disk(ByteSize),
     #[error("the query was cancelled")]
     Cancelled,
+    /// It was running when the process ended, twice.
+    #[error("this query ended the service before, and is not run until {0}")]
+    EndedProcess(Timestamp),
     /// Something that KQL allows only while it runs, such as an argument that turned out to be out of range.
     #[error("{0}")]
     Run(String),

@@ -1,5 +1,8 @@
 //! `extend`, `serialize`, `project`: columns computed from a row.
 
+use std::sync::Arc;
+
+use hashbrown::HashMap;
 use model::Type;
 
 use crate::bind::naming::{Names, Source};
@@ -49,10 +52,18 @@ impl Binder<'_> {
                 computed.push((name.into(), part.value));
             }
         }
+        // Of equal names the first is meant.
+        let mut places: HashMap<Arc<str>, usize> = HashMap::with_capacity(outputs.len());
+        outputs.iter().enumerate().for_each(|(at, (name, _))| {
+            places.entry(name.clone()).or_insert(at);
+        });
         for (name, bound) in computed {
-            match outputs.iter_mut().find(|(existing, _)| *existing == name) {
-                Some((_, old)) => *old = bound,
-                None => outputs.push((name, bound)),
+            match places.get(&name) {
+                Some(at) => outputs[*at].1 = bound,
+                None => {
+                    places.insert(name.clone(), outputs.len());
+                    outputs.push((name, bound));
+                }
             }
         }
         self.project_with(input, outputs, windows)

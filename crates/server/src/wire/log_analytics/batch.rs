@@ -79,7 +79,7 @@ async fn one(cx: &Context, call: &Call, item: Item) -> Response {
     let prefer = item.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("prefer")).map(|(_, value)| value.as_str());
     let prefer = Prefer::parse(prefer);
     let result = match run::check_workspace(cx, &item.workspace) {
-        Ok(()) => run::run(cx, item.body, None, prefer).await,
+        Ok(()) => run::run(cx, call, item.body, None, prefer).await,
         Err(error) => Err(error),
     };
     let reply = result.unwrap_or_else(|error| LOG_ANALYTICS.reply(&error, &call.ids, cx.clock.now(), &call.origin));

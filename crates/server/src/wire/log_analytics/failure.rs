@@ -31,8 +31,15 @@ pub fn refusal(kql: &str, error: &QueryError) -> ApiError {
             .inner(json!({ "code": "ResultSetTooLarge", "message": format!("{error}. Add 'take', 'summarize' or a narrower filter.") })),
         QueryError::Memory(_) => bad("The query needs too much memory")
             .inner(json!({ "code": "LowMemoryCondition", "message": format!("{error}. Filter earlier or summarize fewer groups.") })),
+        QueryError::SharedMemory(_) => bad("The query needs too much memory")
+            .inner(json!({ "code": "LowMemoryCondition", "message": format!("{error}. Ask again when less runs.") })),
+        QueryError::Planning(_) => bad("The query is too complex")
+            .inner(json!({ "code": "QueryTooComplex", "message": format!("{error}. Split it, or put long lists into a watchlist.") })),
+        QueryError::Busy(_) => ApiError::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", "Too many queries are waiting. Ask again later.")
+            .inner(json!({ "code": "TooManyRequests", "message": error.to_string() })),
         QueryError::Disk(_) => bad("The query needs too much room on disk")
             .inner(json!({ "code": "LowMemoryCondition", "message": format!("{error}. Filter earlier, sort fewer columns or ask again when less runs.") })),
+        QueryError::EndedProcess(_) => bad("The query cannot run").inner(json!({ "code": "QueryRefused", "message": error.to_string() })),
         QueryError::Cancelled => ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "QueryCancelled", "The query was cancelled."),
         QueryError::Internal(_) => ApiError::internal(error),
     }

@@ -33,7 +33,7 @@ async fn query(cx: &Context, call: Call) -> Result<Reply, ApiError> {
 pub(super) async fn ask(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
     let ask: Ask = call.json().await.map_err(|error| ApiError { code: "BadArgumentError".into(), ..error })?;
     let prefer = prefer(&call);
-    run::run(cx, ask, call.query.get("timespan"), prefer).await
+    run::run(cx, &call, ask, call.query.get("timespan"), prefer).await
 }
 
 pub(super) fn prefer(call: &Call) -> Prefer {

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::prefer::Prefer;
 use super::{encode, failure, timespan};
+use crate::call::Call;
 use crate::context::Context;
 use crate::error::ApiError;
 use crate::reply::{JSON, Reply};
@@ -28,7 +29,7 @@ pub struct Ask {
 /// Runs the query. `url_timespan` intersects with that of the body.
 ///
 /// When the client goes away this future is dropped, and with it the guard that cancels the query.
-pub async fn run(cx: &Context, ask: Ask, url_timespan: Option<&str>, prefer: Prefer) -> Result<Reply, ApiError> {
+pub async fn run(cx: &Context, call: &Call, ask: Ask, url_timespan: Option<&str>, prefer: Prefer) -> Result<Reply, ApiError> {
     let kql = ask.query.filter(|text| !text.trim().is_empty());
     let kql = kql.ok_or_else(|| failure::bad("A query is required: the property 'query' is missing or empty.").target("query"))?;
     if kql.len() > MAX_QUERY {
@@ -51,8 +52,12 @@ pub async fn run(cx: &Context, ask: Ask, url_timespan: Option<&str>, prefer: Pre
     let window = timespan::intersect(window(url_timespan)?, window(ask.timespan.as_deref())?);
     let cancel = CancellationToken::new();
     let _cancelled_when_dropped = cancel.clone().drop_guard();
-    let query =
-        Query { kql, scope: Scope { window, ..Scope::default() }, limits: Limits { time: Some(prefer.wait), ..Limits::default() }, cancel };
+    let query = Query {
+        limits: Limits { time: Some(prefer.wait), ..Limits::default() },
+        caller: call.principal.as_ref().map(|principal| principal.object_id.clone()).unwrap_or_default(),
+        cancel,
+        ..Query::new(kql).with_scope(Scope { window, ..Scope::default() })
+    };
     let text = query.kql.clone();
     let answer = cx.engine.query(query).await.map_err(|error| failure::refusal(&text, &error))?;
     let body = if answer.rows() > MANY_ROWS {
