@@ -95,7 +95,11 @@ impl Engine {
     /// system's temporary ones.
     pub fn with_config(mut self, config: QueryConfig, folder: Option<&Path>) -> Result<Self, EngineError> {
         if folder.is_some() {
-            self.temporary = Temporary::begin(folder).map_err(EngineError::Folder)?;
+            match Temporary::begin(folder) {
+                Ok(temporary) => self.temporary = temporary,
+                // A full disk must not keep what is stored from being read; the system's own folder may be on another one.
+                Err(cause) => tracing::warn!(error = %cause, "queries spill to the system's temporary folder"),
+            }
         }
         self.sessions = Arc::new(Sessions::new(self.options, self.temporary.path(), config.disk.0).map_err(EngineError::Session)?);
         self.config = config;
@@ -244,6 +248,7 @@ impl QueryEngine for Engine {
             let mut tables = tables.into_iter();
             let (columns, batches) = tables.next().unwrap_or_default();
             let more = names.into_iter().zip(tables).map(|(name, (columns, batches))| AnswerTable { name, columns, batches }).collect();
+            let partial = partial.or_else(|| run.missing());
             Ok(Answer { columns, batches, render, name, more, partial, stats: QueryStats::default() })
         };
         let mut answer = tokio::select! {

@@ -135,6 +135,7 @@ fn code(why: &QueryError) -> &'static str {
         QueryError::Bytes(_) => "Bytes",
         QueryError::Memory(_) => "Memory",
         QueryError::Disk(_) => "Disk",
+        QueryError::Missing(_) => "Missing",
         QueryError::Cancelled => "Cancelled",
         QueryError::Run(_) => "Run",
         QueryError::Internal(_) => "Internal",

@@ -2,6 +2,7 @@
 
 mod answers;
 mod cancel;
+mod damage;
 mod examples;
 mod files;
 mod limits;
