@@ -5,9 +5,11 @@ mod desk;
 mod external;
 pub mod http;
 mod ingest;
+mod keeper;
 mod lock;
 mod mail_in;
 mod paging;
+mod reserve;
 mod rules;
 mod secrets;
 mod sources;
@@ -21,10 +23,10 @@ use detection::Detection;
 use engine::{Engine, Guarded, SystemClock};
 use incidents::{Correlation, Incidents, OutboxSender, WorkspaceFacts};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use model::{Catalog, Clock, Http, QueryEngine, TableWriter, WorkspaceName};
+use model::{Catalog, Clock, ConditionSeverity, HealthRegister, Http, QueryEngine, Span, TableWriter, WorkspaceName};
 use pipeline::Pipeline;
 use server::{Dispatcher, ServerConfig, identity};
-use store::Store;
+use store::{Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -48,6 +50,7 @@ pub struct Service {
     /// Where `connect.json` was written.
     pub connect_path: PathBuf,
     pub store: Store,
+    clock: Arc<dyn Clock>,
     stop: CancellationToken,
     server: JoinHandle<Result<(), server::TlsError>>,
     tasks: Vec<JoinHandle<()>>,
@@ -64,7 +67,10 @@ impl Service {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         // Before anything is opened: a wrong `outbound` section is the operator's to mend, and nothing should have changed by then.
         let http: Arc<dyn Http> = Arc::new(http::Outbound::new(&config.outbound)?);
-        let store = Store::open(&data_dir.join("state.db")).await.context("cannot open the control state")?;
+        let health = HealthRegister::default();
+        reserve::make_room(&data_dir, &health);
+        keeper::check(&data_dir, &health);
+        let store = Store::open_in(&data_dir, &health, clock.now()).await.context("cannot open the control state")?;
         let cloud = identity::bootstrap(&data_dir, &store, &names_of(listen), clock.now()).await?;
 
         let options = workspace::Options {
@@ -73,6 +79,7 @@ impl Service {
             id: Some(cloud.cloud.workspace_id.clone()),
             disk: Arc::new(SystemDisk),
             clock: clock.clone(),
+            health: health.clone(),
         };
         let folder = data_dir.clone();
         let workspace =
@@ -100,7 +107,7 @@ impl Service {
             resource_group: cloud.cloud.resource_group.clone(),
             portal_url: connect.portal_url.clone(),
         });
-        rules::load(&store, clock.as_ref(), &config.rules, sample_rules).await?;
+        unless_full(rules::load(&store, clock.as_ref(), &config.rules, sample_rules).await, "rules from files")?;
 
         let pipeline = Pipeline::new(engine.clone(), writer.clone(), catalog.clone(), clock.clone());
         let door = ingest::Door::open(pipeline, store.clone(), cloud.cloud.clone()).await?;
@@ -128,6 +135,7 @@ impl Service {
             oncall: oncall.clone(),
             identity: Arc::new(cloud.identity),
             cloud: cloud.cloud,
+            health: health.clone(),
             metrics: Box::new(move || metrics.render()),
         });
         let stop = CancellationToken::new();
@@ -136,7 +144,17 @@ impl Service {
         let (bound, sources) = sources::start(config.sources.clone(), writer.clone(), clock.clone(), own, stop.clone()).await?;
         connect.syslog = bound;
         // Before anyone is answered: who sees /healthz say 200 may read the file, and one of an earlier start names ports that are gone.
-        let connect_path = connect.write(&data_dir).context("cannot write `connect.json`")?;
+        let connect_path = match connect.write(&data_dir) {
+            Ok(path) => path,
+            Err(cause) if is_full(&cause) && data_dir.join("connect.json").exists() => {
+                tracing::error!(error = %cause, port = address.port(), "`connect.json` cannot be written and may name another port");
+                data_dir.join("connect.json")
+            }
+            Err(cause) => return Err(cause).context("cannot write `connect.json`"),
+        };
+        if let Err(cause) = keeper::keep(&data_dir) {
+            tracing::warn!(error = %cause, "certificates and keys cannot be copied now; the next start will");
+        }
         let dispatcher = Arc::new(Dispatcher::new(context));
         let server =
             tokio::spawn(server::serve(ServerConfig::default(), dispatcher, cloud.certificate, listener, clock.clone(), stop.clone()));
@@ -150,7 +168,7 @@ impl Service {
         );
         let detection = Detection { store: store.clone(), engine, catalog: catalog.clone(), clock: clock.clone() };
         let correlation = Correlation { store: store.clone(), clock: clock.clone(), facts };
-        let outbox = OutboxSender { store: store.clone(), writer, catalog, clock };
+        let outbox = OutboxSender { store: store.clone(), writer, catalog, clock: clock.clone() };
         let token = || stop.clone();
         let mut tasks = vec![
             tokio::spawn(detection.run(token())),
@@ -170,11 +188,19 @@ impl Service {
                 let stop = token();
                 async move { heartbeats.run(stop).await }
             }),
+            tokio::spawn(reserve::keep(data_dir.clone(), health.clone(), clock.clone(), token())),
+            tokio::spawn(copy_state(store.clone(), clock.clone(), token())),
         ];
         tasks.extend(mail);
         tasks.extend(sources);
         tracing::info!(url = connect.base_url, "Ready.");
-        Ok(Service { connect, connect_path, store, stop, server, tasks, workspace, _lock: lock })
+        for condition in health.conditions() {
+            match condition.severity {
+                ConditionSeverity::Notice => tracing::warn!(condition = condition.name, "{}", condition.summary),
+                _ => tracing::error!(condition = condition.name, "{}; {}", condition.summary, condition.action),
+            }
+        }
+        Ok(Service { connect, connect_path, store, clock, stop, server, tasks, workspace, _lock: lock })
     }
 
     /// Waits until the service is told to end (SIGTERM, SIGINT) or its listener breaks.
@@ -197,10 +223,47 @@ impl Service {
         }
         let workspace = self.workspace;
         tokio::task::spawn_blocking(move || workspace.close()).await?;
-        self.store.close().await;
+        self.store.close_sealed(self.clock.now()).await;
         tracing::info!("Stopped.");
         Ok(())
     }
+}
+
+/// How often a running service copies its state database.
+const COPY_EVERY: Span = Span(60 * Span::MINUTE.0);
+
+/// Copies the state database at the start and then from time to time, so that a database that is lost costs an hour and not everything.
+async fn copy_state(store: Store, clock: Arc<dyn Clock>, stop: CancellationToken) {
+    loop {
+        if let Err(error) = store.copy(clock.now()).await {
+            tracing::warn!(error = %model::chain(&error), "the state database cannot be copied now");
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = clock.sleep(COPY_EVERY) => {}
+        }
+    }
+}
+
+/// A full disk at the start: what is stored is served as it is.
+fn unless_full(done: anyhow::Result<()>, what: &str) -> anyhow::Result<()> {
+    let full = |error: &anyhow::Error| {
+        let store = |cause: &(dyn std::error::Error + 'static)| {
+            matches!(cause.downcast_ref::<StoreError>(), Some(StoreError::DiskFull(_) | StoreError::Unavailable(_)))
+        };
+        error.chain().any(store)
+    };
+    match done {
+        Err(error) if full(&error) => {
+            tracing::error!(error = format!("{error:#}"), "{what} cannot be stored now; those stored before are used");
+            Ok(())
+        }
+        done => done,
+    }
+}
+
+fn is_full(cause: &std::io::Error) -> bool {
+    matches!(cause.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
 }
 
 /// The recorder is the process's: a second service in it (in tests) shares the first one's.

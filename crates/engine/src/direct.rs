@@ -24,10 +24,10 @@ use datafusion::catalog::TableProvider;
 use kql::Value;
 use kql::eval::Runtime;
 use kql::plan::{AggregateCall, ColumnId, Expr, ExprKind, Field, OrderKey, Rel, RelOp, TableRef};
-use model::QueryError;
+use model::{MissingRows, QueryError};
 
 pub(crate) use bounds::Exact;
-pub(crate) use file::{Footers, ParquetFile};
+pub(crate) use file::{Damaged, Footers, OpenError, ParquetFile};
 pub(crate) use source::{Part, Parts, ScanColumn};
 
 use crate::expr::constant;
@@ -42,6 +42,8 @@ pub(crate) struct Readable {
     pub hidden: Vec<Field>,
     /// Which of its rows the query may see.
     pub conditions: Vec<Expr>,
+    /// Rows that are left out because they cannot be read.
+    pub missing: Vec<MissingRows>,
 }
 
 /// What stands between a table and the operator on top, as expressions over the table's columns.

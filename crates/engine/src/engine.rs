@@ -92,7 +92,11 @@ impl Engine {
     /// system's temporary ones.
     pub fn with_config(mut self, config: QueryConfig, folder: Option<&Path>) -> Result<Self, EngineError> {
         if folder.is_some() {
-            self.temporary = Temporary::begin(folder).map_err(EngineError::Folder)?;
+            match Temporary::begin(folder) {
+                Ok(temporary) => self.temporary = temporary,
+                // A full disk must not keep what is stored from being read; the system's own folder may be on another one.
+                Err(cause) => tracing::warn!(error = %cause, "queries spill to the system's temporary folder"),
+            }
         }
         self.sessions = sessions(self.options, &self.temporary, &config)?;
         self.lanes = Lanes::new(self.options.partitions, |class| config.width(class));
@@ -268,6 +272,7 @@ impl QueryEngine for Engine {
             let mut tables = tables.into_iter();
             let (columns, batches) = tables.next().unwrap_or_default();
             let more = names.into_iter().zip(tables).map(|(name, (columns, batches))| AnswerTable { name, columns, batches }).collect();
+            let partial = partial.or_else(|| run.missing());
             Ok(Answer { columns, batches, render, name, more, partial, stats: QueryStats::default() })
         };
         let mut answer = self.within_limits(&query, &run, work).await?;

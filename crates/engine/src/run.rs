@@ -1,6 +1,6 @@
 //! One query while it runs: what it sees, what it has computed, and when it must stop.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::record_batch::RecordBatch;
@@ -17,12 +17,12 @@ pub(crate) use kql::ops::held::size_of_rows;
 use kql::ops::held::{Held, compacted};
 use kql::plan::{Field, Rel, TableRef};
 use kql::watch::Watch;
-use model::{ByteSize, Catalog, ExternalData, InlineTable, QueryError, Scope, TableName};
+use model::{ByteSize, Catalog, ExternalData, InlineTable, MissingRows, QueryError, Scope, TableName};
 use tokio_util::sync::CancellationToken;
 use workspace::{Snapshot, Snapshots};
 
 use crate::config::Settled;
-use crate::direct::{ParquetFile, Parts, Readable, ScanColumn};
+use crate::direct::{Damaged, ParquetFile, Parts, Readable, ScanColumn};
 use crate::files::FileTable;
 use crate::lower::{Lowering, Tables, broken};
 use crate::planning::PlanningTime;
@@ -77,6 +77,8 @@ struct State {
     external: HashMap<External, u32>,
     read: BTreeSet<TableName>,
     scanned: Scanned,
+    /// By file.
+    missing: BTreeMap<String, MissingRows>,
 }
 
 struct Kept {
@@ -97,6 +99,8 @@ enum Failed {
     With(QueryError),
     /// States of groups went to disk that must come back in their order, see [`reordered`].
     Reordered,
+    /// Rows of a table's file cannot be read. They have been noted: the next attempt leaves them out.
+    Damaged,
 }
 
 impl From<QueryError> for Failed {
@@ -225,7 +229,7 @@ impl Run {
         rows: usize,
         bytes: usize,
     ) -> Result<(Rows, Option<QueryError>), QueryError> {
-        let first = self.attempt(&self.session, false, rel, fields, rows, bytes).await;
+        let first = self.attempt_undamaged(&self.session, false, rel, fields, rows, bytes).await;
         let frugal = || Sessions::pool(&self.session).is_some_and(|pool| pool.may_be_frugal());
         match first {
             // Nothing of the first attempt has been seen by anybody, and no statement of the language has effects.
@@ -236,12 +240,40 @@ impl Run {
                 tracing::debug!("run again, with operators that go on on disk");
             }
             Err(Failed::With(why)) => return Err(why),
+            Err(Failed::Damaged) => return Err(too_much_damage()),
             Ok(done) => return Ok(done),
         }
-        self.attempt(&self.sessions.merging(&self.session), true, rel, fields, rows, bytes).await.map_err(|why| match why {
+        self.attempt_undamaged(&self.sessions.merging(&self.session), true, rel, fields, rows, bytes).await.map_err(|why| match why {
             Failed::With(why) => why,
             Failed::Reordered => QueryError::Memory(self.limits.memory),
+            Failed::Damaged => too_much_damage(),
         })
+    }
+
+    /// As [`Run::attempt`], again while row groups are found that cannot be read: each time without those known so far, so that the answer
+    /// has no row of a damaged one.
+    async fn attempt_undamaged(
+        &self,
+        session: &SessionState,
+        frugal: bool,
+        rel: &Rel,
+        fields: &[Field],
+        rows: usize,
+        bytes: usize,
+    ) -> Result<(Rows, Option<QueryError>), Failed> {
+        for _ in 0..MOST_DAMAGE {
+            match self.attempt(session, frugal, rel, fields, rows, bytes).await {
+                Err(Failed::Damaged) => tracing::debug!("run again, without rows that cannot be read"),
+                done => return done,
+            }
+        }
+        Err(Failed::Damaged)
+    }
+
+    /// Rows that the answer lacks because they cannot be read.
+    pub(crate) fn missing(&self) -> Option<QueryError> {
+        let missing: Vec<MissingRows> = self.state().missing.values().cloned().collect();
+        (!missing.is_empty()).then_some(QueryError::Missing(missing))
     }
 
     /// `frugal`: with plans that hold less and take longer.
@@ -261,7 +293,7 @@ impl Run {
             lowering.frugal = frugal;
             lowering.answer(rel, fields)?
         };
-        let failed = |why| self.failed(why);
+        let failed = |why| self.unread(why);
         let physical = self.sessions.plan(session, &self.watch, plan).await.map_err(failed)?;
         drop(counted);
         let mut stream = Sessions::start(session, physical.clone()).map_err(failed)?;
@@ -352,6 +384,18 @@ impl Run {
         }
     }
 
+    /// Why an attempt failed; notes what cannot be read.
+    fn unread(&self, why: DataFusionError) -> Failed {
+        if let DataFusionError::External(cause) = why.find_root()
+            && let Some(Damaged { file, fault }) = cause.downcast_ref::<Damaged>()
+            && let Some(store) = &self.store
+        {
+            store.snapshots.damaged_files().report(file, *fault);
+            return Failed::Damaged;
+        }
+        Failed::With(self.failed(why))
+    }
+
     /// DataFusion's error as the query's.
     fn failed(&self, why: DataFusionError) -> QueryError {
         match why.find_root() {
@@ -369,6 +413,13 @@ impl Run {
             other => QueryError::Internal(other.to_string()),
         }
     }
+}
+
+/// Row groups that one query may find damaged before it is given up; what it found is left out next time.
+const MOST_DAMAGE: usize = 64;
+
+fn too_much_damage() -> QueryError {
+    QueryError::Run(format!("more than {MOST_DAMAGE} parts of the tables' files cannot be read; ask again, without them"))
 }
 
 /// DataFusion has no error of its own for a full disk budget; these are its words.
@@ -415,13 +466,17 @@ impl Tables for Run {
         }
         if let Some(file) = self.parquet(&table.name) {
             let mut parts = Parts::default();
-            parts.add(file, Vec::new());
+            parts.add(file, Vec::new(), |_| false);
             let columns = columns.iter().zip(fields).map(|(name, field)| ScanColumn::of_file(name, field.ty)).collect();
-            return Ok(Some(Readable { parts, columns, hidden: Vec::new(), conditions: Vec::new() }));
+            return Ok(Some(Readable { parts, columns, hidden: Vec::new(), conditions: Vec::new(), missing: Vec::new() }));
         }
         let Some(store) = self.store.as_ref().filter(|_| self.inline(&table.name).is_none()) else { return Ok(None) };
         let snapshot = self.snapshot(store, &table.name).ok_or_else(|| QueryError::Run(format!("there is no table `{}`", table.name)))?;
-        scan::readable(&snapshot, fields, columns, &self.scope, &self.sessions.footers).map(Some)
+        let damaged = store.snapshots.damaged_files();
+        let readable = scan::readable(&snapshot, fields, columns, &self.scope, &self.sessions.footers, &damaged)?;
+        let missing = readable.missing.iter().map(|each| (each.file.clone(), each.clone()));
+        self.state().missing.extend(missing);
+        Ok(Some(readable))
     }
 
     fn source(&self, table: &TableRef, fields: &[Field], columns: &[String]) -> Result<Arc<dyn TableProvider>, QueryError> {

@@ -7,10 +7,10 @@ use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use kql::Value;
 use kql::functions::find;
 use kql::plan::{ColumnId, Expr, Field};
-use model::{INGESTION_TIME, QueryError, Scope, Timestamp, Type};
-use workspace::{Snapshot, TimeRange, tenth_name};
+use model::{INGESTION_TIME, MissingRows, QueryError, Scope, Timestamp, Type};
+use workspace::{DamagedFiles, Snapshot, TimeRange, Unreadable, inside, tenth_name};
 
-use crate::direct::{Exact, Footers, Part, Parts, Readable, ScanColumn};
+use crate::direct::{Exact, Footers, OpenError, Part, Parts, Readable, ScanColumn};
 use crate::values::with_columns;
 
 /// The column that an answer's `timespan` is about.
@@ -26,6 +26,7 @@ pub(crate) fn readable(
     names: &[String],
     scope: &Scope,
     footers: &Footers,
+    damaged: &DamagedFiles,
 ) -> Result<Readable, QueryError> {
     let mut columns: Vec<ScanColumn> = fields.iter().zip(names).map(|(field, name)| column(snapshot, name, field.ty)).collect();
     let (mut hidden, mut conditions) = (Vec::new(), Vec::new());
@@ -53,17 +54,47 @@ pub(crate) fn readable(
         window.is_none_or(|window| time.is_some_and(|time| window.from <= time.last && time.first < window.until))
     };
     let ingested = |time: TimeRange| scope.ingested.is_none_or(|window| window.from < time.last && time.first <= window.until);
-    let mut parts = Parts::default();
+    let (mut parts, mut missing) = (Parts::default(), Vec::new());
     for file in snapshot.files.iter().filter(|file| generated(file.time) && ingested(file.ingested)) {
-        let opened = footers.open(&file.path);
-        let opened = opened.map_err(|why| QueryError::Run(format!("`{}` cannot be read: {why}", file.path.display())))?;
+        let mut unreadable = damaged.of(&file.path);
+        let opened = match &unreadable {
+            Some(Unreadable::Whole(_)) => None,
+            _ => match footers.open(file) {
+                Ok(opened) => Some(opened),
+                Err(OpenError::Damaged(fault)) => {
+                    damaged.report(file, fault);
+                    unreadable = Some(Unreadable::Whole(fault));
+                    None
+                }
+                Err(OpenError::Disk(kind)) => {
+                    return Err(QueryError::Run(format!("`{}` cannot be read now: {kind}", inside(&file.path))));
+                }
+            },
+        };
+        let rows_left_out = match (&unreadable, &opened) {
+            (None, _) => None,
+            (Some(Unreadable::Groups(groups)), Some(opened)) => {
+                let rows = groups.iter().filter_map(|group| opened.groups().get(*group)).map(|group| group.num_rows().max(0) as u64);
+                Some(rows.sum())
+            }
+            (Some(_), _) => Some(file.rows),
+        };
+        missing.extend(rows_left_out.map(|rows| MissingRows {
+            table: snapshot.schema.name.as_str().to_owned(),
+            file: inside(&file.path),
+            rows,
+            first: file.ingested.first,
+            last: file.ingested.last,
+        }));
+        let Some(opened) = opened else { continue };
+        let leave_out = |group: usize| matches!(&unreadable, Some(Unreadable::Groups(groups)) if groups.contains(&group));
         let exact = |name: &str, time: TimeRange| Exact { name: name.to_owned(), least: time.first.ticks(), most: time.last.ticks() };
         let generated = file.time.filter(|_| timed).map(|time| exact(TIME_GENERATED, time));
-        parts.add(&opened, generated.into_iter().chain([exact(INGESTION_TIME, file.ingested)]).collect());
+        parts.add(&opened, generated.into_iter().chain([exact(INGESTION_TIME, file.ingested)]).collect(), leave_out);
     }
     let memory = snapshot.memory.iter().filter(|batch| generated(batch.time) && ingested(batch.ingested));
     parts.parts.extend(memory.map(|batch| Part::Memory(batch.batch.clone())));
-    Ok(Readable { parts, columns, hidden, conditions })
+    Ok(Readable { parts, columns, hidden, conditions, missing })
 }
 
 fn column(snapshot: &Snapshot, name: &str, ty: Type) -> ScanColumn {

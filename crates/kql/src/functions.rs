@@ -229,7 +229,6 @@ mod shapes;
 mod sieve;
 mod signatures;
 pub mod terms;
-pub mod transformation;
 
 pub(crate) use hashes::hash_of;
 

@@ -4,9 +4,10 @@
 
 mod actor;
 mod alert;
-pub mod cef;
+mod data_fault;
 mod entity;
 mod error;
+mod health;
 mod incident;
 mod names;
 mod ports;
@@ -20,8 +21,10 @@ mod zones;
 
 pub use actor::Actor;
 pub use alert::*;
+pub use data_fault::{DataFault, MissingRows};
 pub use entity::*;
 pub use error::chain;
+pub use health::{Condition, ConditionSeverity, HealthRegister};
 pub use incident::*;
 pub use names::*;
 pub use ports::*;

@@ -7,6 +7,7 @@ pub mod oncall;
 mod phone;
 
 model::register! { ENDPOINTS: Endpoint = ENDPOINT;
+    conditions,
     health,
     kql_completion,
     kql_diagnostics,

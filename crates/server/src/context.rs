@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use model::{Catalog, Clock, QueryEngine, TableWriter};
+use model::{Catalog, Clock, HealthRegister, QueryEngine, TableWriter};
 use store::Store;
 
 use crate::error::ApiError;
@@ -26,6 +26,8 @@ pub struct Context {
     /// People, plans, pages and answers.
     pub oncall: Arc<oncall::OnCall>,
     pub cloud: Cloud,
+    /// What is wrong at this moment.
+    pub health: HealthRegister,
     /// Renders the metrics in Prometheus' text format.
     pub metrics: Box<dyn Fn() -> String + Send + Sync>,
 }

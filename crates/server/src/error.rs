@@ -105,9 +105,20 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::DiskFull(_) => Self {
-                retry_after: Some(30),
+                retry_after: Some(10),
                 ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", "The server's disk is full. Try again later.")
             },
+            StoreError::Unavailable(_) => {
+                tracing::error!(error = model::chain(&error), "a change was refused: the disk does not take it");
+                Self {
+                    retry_after: Some(10),
+                    ..Self::new(
+                        StatusCode::SERVICE_UNAVAILABLE,
+                        "ServiceUnavailable",
+                        "The server's disk does not take writes now. Try again later.",
+                    )
+                }
+            }
             other => Self::internal(&other),
         }
     }

@@ -1,9 +1,11 @@
 //! The database file: one connection that writes, a few that read, and the transaction around every change.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use model::{Condition, ConditionSeverity, HealthRegister};
+use sqlx::Connection as _;
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Sqlite, Transaction};
@@ -21,6 +23,9 @@ use crate::{
 /// Connections that read. Reads are short; more would only wait for the two cores of a small machine.
 const READERS: u32 = 4;
 
+/// Set while changes are not stored. Cleared by the first one that is.
+const WRITE_FAILED: &str = "state-write-failed";
+
 /// The control state of one service. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -33,6 +38,8 @@ struct Inner {
     readers: SqlitePool,
     bells: Bells,
     id: Uuid,
+    health: HealthRegister,
+    path: PathBuf,
 }
 
 impl Store {
@@ -40,6 +47,11 @@ impl Store {
     ///
     /// Only one process may have it open: the data directory's lock sees to that.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
+        Self::open_with(path, HealthRegister::default()).await
+    }
+
+    /// As [`Store::open`]; reports to `health` while changes are not stored.
+    pub async fn open_with(path: &Path, health: HealthRegister) -> Result<Self, StoreError> {
         create_private(path).map_err(|cause| StoreError::Create { path: path.to_owned(), cause })?;
         let options = SqliteConnectOptions::new()
             .filename(path)
@@ -54,6 +66,10 @@ impl Store {
             .min_connections(1)
             .idle_timeout(None)
             .max_lifetime(None)
+            .after_release({
+                let health = health.clone();
+                move |connection, _| Box::pin(is_reusable(connection, health.clone()))
+            })
             .connect_with(options.clone())
             .await
             .map_err(open)?;
@@ -67,7 +83,7 @@ impl Store {
             .await
             .map_err(open)?;
         let id = identity(&writer).await?;
-        Ok(Self { inner: Arc::new(Inner { writer, readers, bells: Bells::new(), id }) })
+        Ok(Self { inner: Arc::new(Inner { writer, readers, bells: Bells::new(), id, health, path: path.to_owned() }) })
     }
 
     /// The identity of this database, minted when it was created. Positions kept elsewhere carry it.
@@ -77,8 +93,10 @@ impl Store {
 
     /// Begins a change. Waits for the change before it to end: keep it short, and ask nothing of the network within.
     pub async fn begin(&self) -> Result<Change, StoreError> {
-        let transaction = self.inner.writer.begin_with("BEGIN IMMEDIATE").await?;
-        Ok(Change { transaction, touched: Vec::new(), store: self.clone() })
+        match self.inner.writer.begin_with("BEGIN IMMEDIATE").await {
+            Ok(transaction) => Ok(Change { transaction, touched: Vec::new(), store: self.clone() }),
+            Err(cause) => Err(self.failed(cause)),
+        }
     }
 
     /// A bell for `topic`. It counts as not rung at first; look once before you wait.
@@ -148,6 +166,37 @@ impl Store {
         self.inner.writer.close().await;
     }
 
+    /// Writes something, so that the log of a running service is never empty.
+    pub(crate) async fn mark_start(&self) -> Result<(), StoreError> {
+        let mut writer = self.inner.writer.acquire().await?;
+        let starts: i32 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *writer).await?;
+        let next = starts.checked_add(1).unwrap_or(0);
+        sqlx::query(sqlx::AssertSqlSafe(format!("PRAGMA user_version = {next}"))).execute(&mut *writer).await?;
+        Ok(())
+    }
+
+    /// Writes the database as of now to a new file at `path`, while it is in use.
+    pub(crate) async fn copy_to(&self, path: &Path) -> Result<(), StoreError> {
+        let mut connection = SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(&self.inner.path)).await?;
+        let copied = sqlx::query("VACUUM INTO ?").bind(path.to_string_lossy().into_owned()).execute(&mut connection).await;
+        connection.close().await?;
+        Ok(copied.map(drop)?)
+    }
+
+    /// The file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.inner.path
+    }
+
+    /// `cause` as the store's error, reported where it is the disk's.
+    fn failed(&self, cause: sqlx::Error) -> StoreError {
+        let error = StoreError::from(cause);
+        if matches!(error, StoreError::DiskFull(_) | StoreError::Unavailable(_)) {
+            report_failed_write(&self.inner.health, &error.to_string());
+        }
+        error
+    }
+
     pub(crate) async fn reader(&self) -> Result<PoolConnection<Sqlite>, StoreError> {
         Ok(self.inner.readers.acquire().await?)
     }
@@ -164,7 +213,12 @@ pub struct Change {
 impl Change {
     /// Makes the change durable, then rings the bells of what it touched.
     pub async fn commit(self) -> Result<(), StoreError> {
-        self.transaction.commit().await?;
+        if let Err(cause) = self.transaction.commit().await {
+            return Err(self.store.failed(cause));
+        }
+        if self.store.inner.health.clear(WRITE_FAILED, "") {
+            tracing::info!("the state database takes changes again");
+        }
         for topic in self.touched {
             self.store.inner.bells.ring(topic);
         }
@@ -184,6 +238,30 @@ impl Change {
         if !self.touched.contains(&topic) {
             self.touched.push(topic);
         }
+    }
+}
+
+/// Whether the writing connection may serve another change.
+///
+/// SQLite rolls a transaction back by itself where the disk is full or fails. The `ROLLBACK` that follows then has nothing to do and
+/// answers with an error, after which sqlx believes for ever that a transaction is open: such a connection is closed and a new one opened.
+async fn is_reusable(connection: &mut SqliteConnection, health: HealthRegister) -> Result<bool, sqlx::Error> {
+    // The rollback of a change that was dropped is still on its way; this waits for it.
+    connection.ping().await?;
+    let reusable = !connection.is_in_transaction();
+    if !reusable {
+        report_failed_write(&health, "a change of the state database could not be stored");
+        tracing::warn!("the writing connection of the state database is replaced after a failed write");
+    }
+    Ok(reusable)
+}
+
+fn report_failed_write(health: &HealthRegister, summary: &str) {
+    let condition = Condition::new(WRITE_FAILED, "", ConditionSeverity::Failing)
+        .summary(format!("{summary}: incidents, pages and settings are not recorded"))
+        .action("make room on the disk of the data directory, or repair it; changes go on by themselves");
+    if health.report(condition) {
+        tracing::error!(reason = summary, "the state database does not take changes");
     }
 }
 
@@ -208,4 +286,65 @@ fn create_private(path: &Path) -> std::io::Result<()> {
         options.mode(0o600);
     }
     options.open(path).map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::OnCallObject;
+    use model::Timestamp;
+
+    fn object(name: &str, size: usize) -> OnCallObject {
+        let body = serde_json::json!({ "text": "x".repeat(size) });
+        OnCallObject { kind: "users".to_owned(), name: name.to_owned(), etag: Uuid::nil(), modified: Timestamp::UNIX_EPOCH, body }
+    }
+
+    async fn open(health: &HealthRegister) -> (tempfile::TempDir, Store) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open_with(&folder.path().join("state.db"), health.clone()).await.unwrap();
+        (folder, store)
+    }
+
+    /// Truth: <https://sqlite.org/lang_transaction.html>, "Response To Errors Within A Transaction": SQLITE_FULL may roll back by itself.
+    #[tokio::test]
+    async fn changes_go_on_after_one_found_the_disk_full() {
+        let health = HealthRegister::default();
+        let (_folder, store) = open(&health).await;
+        for round in 0..3 {
+            let mut change = store.begin().await.unwrap();
+            // The disk as this connection sees it has room for a few pages more.
+            let pages: i64 = sqlx::query_scalar("PRAGMA page_count").fetch_one(change.connection()).await.unwrap();
+            sqlx::query(sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {}", pages + 4))).execute(change.connection()).await.unwrap();
+            let error = change.put_oncall_object(&object("large", 1 << 20)).await.unwrap_err();
+            assert!(matches!(error, StoreError::DiskFull(_)), "{error}");
+            drop(change);
+            // As long as it takes until the connection is back: the pool has one.
+            let mut change = store.begin().await.expect("the change after a failed one");
+            assert_eq!(health.conditions().iter().map(|each| each.name.as_str()).collect::<Vec<_>>(), [WRITE_FAILED], "round {round}");
+            change.put_oncall_object(&object("small", 10)).await.unwrap();
+            change.commit().await.unwrap();
+            assert!(health.conditions().is_empty());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_change_that_is_dropped_or_cancelled_costs_no_connection() {
+        let health = HealthRegister::default();
+        let (_folder, store) = open(&health).await;
+        for _ in 0..20 {
+            let mut change = store.begin().await.unwrap();
+            change.put_oncall_object(&object("never", 10)).await.unwrap();
+            drop(change);
+            // A caller that goes away while it waits.
+            poll_once(store.begin());
+        }
+        assert!(health.conditions().is_empty());
+        assert!(store.begin().await.is_ok());
+    }
+
+    /// Polls a future once and gives it up.
+    fn poll_once<F: Future>(future: F) {
+        let mut future = Box::pin(future);
+        let _ = future.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
+    }
 }

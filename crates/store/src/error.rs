@@ -22,6 +22,9 @@ pub enum StoreError {
     /// Ask again later.
     #[error("the disk of the state database is full")]
     DiskFull(#[source] sqlx::Error),
+    /// Ask again later: the disk answers with errors, is read-only, or has no room for another file.
+    #[error("the disk of the state database does not take writes now")]
+    Unavailable(#[source] sqlx::Error),
     #[error("cannot read or write the state database")]
     Database(#[source] sqlx::Error),
     #[error("`{aggregate}` `{id}` in the state database does not read back")]
@@ -39,13 +42,32 @@ pub enum StoreError {
     },
 }
 
+/// SQLite's primary result codes; extended ones share the low byte (<https://sqlite.org/rescode.html>).
+mod code {
+    pub const READONLY: i32 = 8;
+    pub const IOERR: i32 = 10;
+    pub const CORRUPT: i32 = 11;
+    pub const FULL: i32 = 13;
+    pub const CANTOPEN: i32 = 14;
+    pub const NOTADB: i32 = 26;
+}
+
+/// SQLite's primary result code, where SQLite answered at all.
+fn primary_code(error: &sqlx::Error) -> Option<i32> {
+    let code = error.as_database_error()?.code()?;
+    code.parse::<i32>().ok().map(|code| code & 0xff)
+}
+
+/// True where the file's content is not what SQLite wrote.
+pub(crate) fn is_corruption(error: &sqlx::Error) -> bool {
+    matches!(primary_code(error), Some(code::CORRUPT | code::NOTADB))
+}
+
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        // SQLITE_FULL, whose extended codes share the low byte.
-        const FULL: i32 = 13;
-        let code = error.as_database_error().and_then(|error| error.code()).and_then(|code| code.parse::<i32>().ok());
-        match code {
-            Some(code) if code & 0xff == FULL => StoreError::DiskFull(error),
+        match primary_code(&error) {
+            Some(code::FULL) => StoreError::DiskFull(error),
+            Some(code::READONLY | code::IOERR | code::CANTOPEN) => StoreError::Unavailable(error),
             _ => StoreError::Database(error),
         }
     }

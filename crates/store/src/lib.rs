@@ -21,8 +21,10 @@ mod migrations;
 mod oncall_objects;
 mod outbox;
 mod pages;
+mod recover;
 mod role_assignments;
 mod topics;
+mod wal;
 
 pub use alert_responses::{AlertResponseRow, AlertResponses};
 pub use alerts::Alerts;

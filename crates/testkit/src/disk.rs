@@ -37,9 +37,48 @@ struct Platter {
     steps: u64,
     power_fails_at: Option<u64>,
     capacity: Option<usize>,
+    fault: Option<Fault>,
     failing_syncs: u32,
     /// Counts power cuts: open files do not outlive one.
     life: u64,
+}
+
+/// What is wrong with the disk until it is healed. Reading goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// ENOSPC for every byte; new files can be made.
+    Full,
+    /// ENOSPC for every new file; the old ones can be written.
+    NoInodes,
+    /// EROFS for whatever changes something.
+    ReadOnly,
+    /// EIO for every write and sync.
+    Broken,
+}
+
+/// A change of the disk that a [`Fault`] may refuse.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Change {
+    Create,
+    Write,
+    Sync,
+    /// Rename, remove, truncate.
+    Arrange,
+}
+
+impl Fault {
+    fn refuse(self, change: Change) -> io::Result<()> {
+        const EIO: i32 = 5;
+        const ENOSPC: i32 = 28;
+        const EROFS: i32 = 30;
+        let code = match (self, change) {
+            (Fault::Full, Change::Write) | (Fault::NoInodes, Change::Create) => ENOSPC,
+            (Fault::ReadOnly, _) => EROFS,
+            (Fault::Broken, Change::Write | Change::Sync) => EIO,
+            _ => return Ok(()),
+        };
+        Err(io::Error::from_raw_os_error(code))
+    }
 }
 
 #[derive(Clone, Default)]
@@ -144,6 +183,11 @@ impl SimDisk {
         self.platter().capacity = bytes;
     }
 
+    /// From now on the disk has this fault; nothing heals it.
+    pub fn set_fault(&self, fault: Option<Fault>) {
+        self.platter().fault = fault;
+    }
+
     /// The next `count` syncs of files fail, and what they should have synced is lost.
     pub fn fail_syncs(&self, count: u32) {
         self.platter().failing_syncs = count;
@@ -189,6 +233,10 @@ impl Platter {
         self.powered()
     }
 
+    fn refuse(&self, change: Change) -> io::Result<()> {
+        self.fault.map_or(Ok(()), |fault| fault.refuse(change))
+    }
+
     fn powered(&self) -> io::Result<()> {
         match self.power_fails_at {
             Some(at) if self.steps >= at => Err(io::Error::other("the power is gone")),
@@ -206,6 +254,7 @@ impl Platter {
 
     fn write(&mut self, id: u64, bytes: &[u8]) -> io::Result<()> {
         self.step()?;
+        self.refuse(Change::Write)?;
         let room = self.capacity.map_or(usize::MAX, |capacity| capacity.saturating_sub(self.used()));
         let fits = bytes.len().min(room);
         let file = self.files.get_mut(&id).ok_or(io::ErrorKind::NotFound)?;
@@ -215,6 +264,7 @@ impl Platter {
 
     fn sync(&mut self, id: u64) -> io::Result<()> {
         self.step()?;
+        self.refuse(Change::Sync)?;
         let failing = self.failing_syncs > 0;
         let file = self.files.get_mut(&id).ok_or(io::ErrorKind::NotFound)?;
         if failing {
@@ -228,6 +278,7 @@ impl Platter {
 
     fn create(&mut self, path: &Path) -> io::Result<u64> {
         self.step()?;
+        self.refuse(Change::Create)?;
         if !path.parent().is_some_and(|parent| self.folders.contains(parent)) {
             return Err(io::ErrorKind::NotFound.into());
         }
@@ -274,6 +325,7 @@ impl DiskFile for Handle {
     fn truncate(&mut self, length: u64) -> io::Result<()> {
         let mut platter = self.platter()?;
         platter.step()?;
+        platter.refuse(Change::Arrange)?;
         if let Some(file) = platter.files.get_mut(&self.id) {
             file.bytes.truncate(length as usize);
         }
@@ -320,15 +372,24 @@ impl Disk for SimDisk {
         Ok(platter.files.get(&id).map(|file| file.bytes.clone()).unwrap_or_default())
     }
 
+    fn length(&self, path: &Path) -> io::Result<u64> {
+        let platter = self.platter();
+        platter.powered()?;
+        let id = platter.id(path)?;
+        Ok(platter.files.get(&id).map_or(0, |file| file.bytes.len() as u64))
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         let mut platter = self.platter();
         platter.step()?;
+        platter.refuse(Change::Arrange)?;
         platter.names.remove(path).map(|_| ()).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut platter = self.platter();
         platter.step()?;
+        platter.refuse(Change::Arrange)?;
         let id = platter.id(from)?;
         platter.names.remove(from);
         platter.names.insert(to.to_owned(), id);

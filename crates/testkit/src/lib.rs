@@ -6,4 +6,4 @@ pub mod cases;
 
 mod disk;
 
-pub use disk::{Random, SimDisk};
+pub use disk::{Fault, Random, SimDisk};

@@ -8,7 +8,7 @@ use std::io;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use model::{Ack, AppendError, TableName, TableSchema, Timestamp};
+use model::{Ack, AppendError, Condition, ConditionSeverity, TableName, TableSchema, Timestamp};
 
 use crate::codec;
 use crate::frame::{self, Appended};
@@ -92,11 +92,19 @@ impl Committer {
         }
         match &written {
             Ok(()) => {
+                if stored > 0 && shared.health.clear(LOG_WRITE_FAILED, "") {
+                    tracing::info!("the log takes rows again");
+                }
                 metrics::counter!("bartizan_workspace_appends_total").increment(stored as u64);
                 shared.bell.ring(arrived, ingested);
             }
             Err(cause) => {
                 metrics::counter!("bartizan_workspace_commit_errors_total").increment(1);
+                let (reason, _) = reason(cause);
+                let condition = Condition::new(LOG_WRITE_FAILED, "", ConditionSeverity::Failing)
+                    .summary(format!("{reason}: no rows are taken, senders are told to come later; what is stored is served"))
+                    .action("make room on the disk of the data directory, or repair it; rows are taken again by themselves");
+                shared.health.report(condition);
                 tracing::error!(error = %cause, appends = stored, "a group was not stored; its senders are told");
             }
         }
@@ -119,6 +127,7 @@ impl Committer {
         let mut bytes = Vec::new();
         frame::encode(&mut bytes, salt, sequence, floor.ticks(), lease.ticks(), None);
         self.log.commit(&bytes, sequence)?;
+        self.shared.health.clear(LOG_WRITE_FAILED, "");
         let mut state = self.shared.state();
         state.times.lease = state.times.lease.max(lease);
         Ok(())
@@ -206,13 +215,22 @@ fn answer(fate: Fate, written: &io::Result<()>) -> Result<Ack, AppendError> {
     Ok(Ack { sequence: seen.sequence, ingested: seen.ingested, duplicate })
 }
 
-/// What a sender is told when the log cannot be written.
+/// Set while rows cannot be stored.
+const LOG_WRITE_FAILED: &str = "log-write-failed";
+
+/// What a sender is told when the log cannot be written. Nothing of the append is stored, so sending it again later is right whatever the
+/// cause.
 pub fn refusal(cause: &io::Error) -> AppendError {
+    let (reason, retry_after_seconds) = reason(cause);
+    AppendError::Busy { reason, retry_after_seconds }
+}
+
+/// An error of the disk in words, and after how many seconds to try again.
+fn reason(cause: &io::Error) -> (&'static str, u64) {
     match cause.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            AppendError::Busy { reason: "the disk is full", retry_after_seconds: 10 }
-        }
-        kind => AppendError::Log(io::Error::new(kind, cause.to_string())),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ("the disk is full", 10),
+        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => ("the disk is read-only", 10),
+        _ => ("the disk answers with an error", 5),
     }
 }
 

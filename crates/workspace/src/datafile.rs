@@ -7,7 +7,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
 use bytes::Bytes;
-use model::{INGESTION_TIME, TICKS_PER_MICROSECOND, Type, UNIX_EPOCH_TICKS};
+use model::{DataFault, INGESTION_TIME, TICKS_PER_MICROSECOND, Type, UNIX_EPOCH_TICKS};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, ZstdLevel};
@@ -16,6 +16,7 @@ use parquet::file::properties::WriterProperties;
 
 use crate::catalog::StoredColumn;
 use crate::codec::is_void;
+use crate::proof::{TailProof, check_chunks, check_tail, chunk_sums};
 use crate::snapshot::{MemoryBatch, tenth_name};
 
 /// Rows of a row group: what time pruning skips at once, and what one thread reads.
@@ -28,6 +29,8 @@ pub enum DataFileError {
     Arrow(#[from] ArrowError),
     #[error("cannot encode or decode a Parquet file")]
     Parquet(#[from] ParquetError),
+    #[error("the file {0}")]
+    Damaged(DataFault),
 }
 
 /// A file, not yet on disk.
@@ -36,6 +39,7 @@ pub struct Encoded {
     pub rows: u64,
     /// Physical names, without the hidden ones.
     pub columns: Vec<String>,
+    pub proof: TailProof,
 }
 
 /// How a type lies in the files.
@@ -109,10 +113,23 @@ pub fn encode(columns: &[StoredColumn], batches: &[Arc<MemoryBatch>]) -> Result<
     writer.finish(names)
 }
 
-/// One file of several, in order.
-pub fn merge(columns: &[StoredColumn], files: Vec<Vec<u8>>) -> Result<Encoded, DataFileError> {
-    let readers =
-        files.into_iter().map(|file| ParquetRecordBatchReaderBuilder::try_new(Bytes::from(file))).collect::<Result<Vec<_>, _>>()?;
+/// Opens a file after all its checksums have been checked, so that damage is never copied into a new file with a good checksum.
+fn open(file: Vec<u8>, proof: Option<TailProof>) -> Result<ParquetRecordBatchReaderBuilder<Bytes>, DataFileError> {
+    check_tail(proof, &file).map_err(DataFileError::Damaged)?;
+    let file = Bytes::from(file);
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file.clone()).map_err(|_| DataFileError::Damaged(DataFault::Content))?;
+    check_chunks(reader.metadata(), &file).map_err(DataFileError::Damaged)?;
+    Ok(reader)
+}
+
+/// Checks all of a file's checksums.
+pub fn verify(file: Vec<u8>, proof: Option<TailProof>) -> Result<(), DataFileError> {
+    open(file, proof).map(drop)
+}
+
+/// One file of several, in order. Which of them is damaged is the caller's to find, with [`verify`].
+pub fn merge(columns: &[StoredColumn], files: Vec<(Vec<u8>, Option<TailProof>)>) -> Result<Encoded, DataFileError> {
+    let readers = files.into_iter().map(|(file, proof)| open(file, proof)).collect::<Result<Vec<_>, _>>()?;
     let present = |name: &str| readers.iter().any(|reader| reader.schema().column_with_name(name).is_some());
     let mut fields = Vec::new();
     let mut names = Vec::new();
@@ -171,9 +188,14 @@ impl Writer {
         Ok(self.inner.write(batch)?)
     }
 
-    fn finish(self, columns: Vec<String>) -> Result<Encoded, DataFileError> {
-        let rows = self.rows;
-        Ok(Encoded { bytes: self.inner.into_inner()?, rows, columns })
+    fn finish(mut self, columns: Vec<String>) -> Result<Encoded, DataFileError> {
+        self.inner.flush()?;
+        self.inner.sync().map_err(ParquetError::from)?;
+        let (sums, chunks_end) = chunk_sums(self.inner.flushed_row_groups(), self.inner.inner());
+        self.inner.append_key_value_metadata(sums);
+        let bytes = self.inner.into_inner()?;
+        let proof = TailProof::of(&bytes, chunks_end);
+        Ok(Encoded { bytes, rows: self.rows, columns, proof })
     }
 }
 
@@ -193,8 +215,8 @@ fn split_ticks(ticks: &dyn Array) -> (TimestampMicrosecondArray, Int8Array) {
 }
 
 /// The rows of a file in the memory layout, under the columns' own names.
-pub fn decode(columns: &[StoredColumn], file: Vec<u8>) -> Result<Vec<RecordBatch>, DataFileError> {
-    let reader = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(file))?.build()?;
+pub fn decode(columns: &[StoredColumn], file: Vec<u8>, proof: Option<TailProof>) -> Result<Vec<RecordBatch>, DataFileError> {
+    let reader = open(file, proof)?.build()?;
     reader.map(|batch| from_disk(columns, &batch?)).collect()
 }
 
@@ -257,9 +279,10 @@ mod tests {
         let one = encode(&table.columns, &[memory(&first), memory(&second)]).unwrap();
         assert_eq!(one.columns, ["TimeGenerated", "Url", "url$2", "Seen"]);
         assert_eq!(one.rows, 6);
-        let merged = merge(&table.columns, vec![one.bytes.clone(), encode(&table.columns, &[memory(&second)]).unwrap().bytes]).unwrap();
+        let two = encode(&table.columns, &[memory(&second)]).unwrap();
+        let merged = merge(&table.columns, vec![(one.bytes, Some(one.proof)), (two.bytes, Some(two.proof))]).unwrap();
         assert_eq!(merged.rows, 9);
-        let read = decode(&table.columns, merged.bytes).unwrap();
+        let read = decode(&table.columns, merged.bytes, Some(merged.proof)).unwrap();
         let read = arrow::compute::concat_batches(&read[0].schema(), &read).unwrap();
         assert_eq!(read.column_by_name("url").unwrap().as_string_view().value(1), "b");
         assert_eq!(read.column_by_name("Url").unwrap().as_string_view().value(1), "B");
@@ -267,5 +290,28 @@ mod tests {
         assert_eq!(read.column_by_name("Seen").unwrap().slice(6, 3).as_ref(), times.as_ref());
         assert_eq!(read.column_by_name(INGESTION_TIME).unwrap().as_primitive::<Int64Type>().value(8), now.ticks());
         assert!(read.column_by_name("Cost").is_none());
+    }
+
+    /// Truth: what was written. The first four bytes are Parquet's mark, which means nothing to a reader that knows the file's end.
+    #[test]
+    fn every_flipped_bit_is_noticed() {
+        let name = TableName::new("T_CL");
+        let columns = vec![model::Column::new("A", Type::String), model::Column::new("B", Type::Long)];
+        let catalog = CatalogDocument::default().define(&name, columns).unwrap();
+        let table = &catalog.tables[&name];
+        let now = Timestamp::parse_iso("2026-01-01").unwrap();
+        let texts: ArrayRef = Arc::new(StringViewArray::from_iter_values((0..500).map(|n| format!("text {}", n * 7919 % 97))));
+        let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(0..500));
+        let batch = to_memory(&table.schema(&name), &rows(vec![("A", texts), ("B", numbers)]), now, &[]).unwrap();
+        let file = encode(&table.columns, &[Arc::new(batch)]).unwrap();
+        verify(file.bytes.clone(), Some(file.proof)).unwrap();
+        for at in 4..file.bytes.len() {
+            let mut damaged = file.bytes.clone();
+            damaged[at] ^= 1 << (at % 8);
+            assert!(matches!(verify(damaged, Some(file.proof)), Err(DataFileError::Damaged(_))), "byte {at}");
+        }
+        for length in [0, 3, 100, file.bytes.len() / 2, file.bytes.len() - 1] {
+            assert!(verify(file.bytes[..length].to_vec(), Some(file.proof)).is_err(), "cut at {length}");
+        }
     }
 }

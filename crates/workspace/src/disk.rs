@@ -5,9 +5,14 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use model::{Disk, DiskFile};
+
+/// Rows are nobody's business but their owner's, whatever the umask and the data directory's own mode.
+const PRIVATE: u32 = 0o600;
+const PRIVATE_FOLDER: u32 = 0o700;
 
 /// Files of the operating system.
 #[derive(Clone, Copy, Debug, Default)]
@@ -17,7 +22,7 @@ struct SystemFile(File);
 
 impl Disk for SystemDisk {
     fn append(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        let file = OpenOptions::new().append(true).create(true).open(path)?;
+        let file = OpenOptions::new().append(true).create(true).mode(PRIVATE).open(path)?;
         Ok(Box::new(SystemFile(file)))
     }
 
@@ -26,7 +31,12 @@ impl Disk for SystemDisk {
         temporary.push(".tmp");
         let temporary = PathBuf::from(temporary);
         let written = (|| {
-            let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(&temporary)?;
+            // Never through a link, and never into what an earlier crash left, which may have other rights.
+            match fs::remove_file(&temporary) {
+                Err(cause) if cause.kind() != io::ErrorKind::NotFound => return Err(cause),
+                _ => {}
+            }
+            let mut file = OpenOptions::new().write(true).create_new(true).mode(PRIVATE).open(&temporary)?;
             file.write_all(bytes)?;
             file.sync_all()?;
             fs::rename(&temporary, path)
@@ -46,6 +56,10 @@ impl Disk for SystemDisk {
         fs::read(path)
     }
 
+    fn length(&self, path: &Path) -> io::Result<u64> {
+        Ok(fs::metadata(path)?.len())
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         fs::remove_file(path)
     }
@@ -62,7 +76,7 @@ impl Disk for SystemDisk {
         if let Some(parent) = parent {
             self.create_dir_all(parent)?;
         }
-        match fs::create_dir(path) {
+        match fs::DirBuilder::new().mode(PRIVATE_FOLDER).create(path) {
             Err(cause) if cause.kind() != io::ErrorKind::AlreadyExists => return Err(cause),
             _ => {}
         }
@@ -100,5 +114,29 @@ impl DiskFile for SystemFile {
 
     fn length(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn files_are_their_owners_only_and_links_are_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let inside = folder.path().join("wal/main");
+        SystemDisk.create_dir_all(&inside).unwrap();
+        SystemDisk.append(&inside.join("1.log")).unwrap().write_all(b"x").unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&inside), mode(&inside.join("1.log"))), (0o700, 0o600));
+
+        let (target, bait) = (inside.join("a.json"), folder.path().join("bait"));
+        fs::write(&bait, "kept").unwrap();
+        std::os::unix::fs::symlink(&bait, inside.join("a.json.tmp")).unwrap();
+        SystemDisk.replace(&target, b"new").unwrap();
+        assert_eq!((fs::read(&bait).unwrap(), fs::read(&target).unwrap()), (b"kept".to_vec(), b"new".to_vec()));
+        assert_eq!(mode(&target), 0o600);
     }
 }

@@ -12,9 +12,13 @@ use bytes::Bytes;
 use model::{Disk, DiskFile};
 
 use crate::frame::{self, Damage, FILE_HEAD, Frame};
+use crate::log_index::{IndexedFile, LogIndex, LostAppends, ReadFile, lost};
+use crate::manifest::{seal, unseal};
+use crate::state_files::file_name;
 
 struct Current {
     path: PathBuf,
+    first: u64,
     file: Box<dyn DiskFile>,
     salt: u64,
     length: u64,
@@ -26,6 +30,7 @@ struct Current {
 struct Closed {
     path: PathBuf,
     bytes: u64,
+    first: u64,
     /// The newest sequence in it.
     last: u64,
 }
@@ -49,6 +54,12 @@ pub struct Found {
     /// Frames that were written and never acknowledged.
     pub void: usize,
     pub bytes: u64,
+    /// Acknowledged appends that are in no file any more.
+    pub lost: Vec<LostAppends>,
+    /// Files that are missing or do not read, whose appends are all in data files.
+    pub spent: Vec<String>,
+    /// There are log files and no index that could be read.
+    pub unindexed: bool,
 }
 
 /// Bytes of a log file that are no frame.
@@ -60,8 +71,8 @@ pub struct DamagedPart {
 }
 
 impl Log {
-    /// Reads all files of the folder. The first append begins a new one.
-    pub fn open(disk: Arc<dyn Disk>, folder: &Path, file_size: u64) -> io::Result<(Log, Found)> {
+    /// Reads all files of the folder. The first append begins a new one. Appends up to `through` are in data files.
+    pub fn open(disk: Arc<dyn Disk>, folder: &Path, file_size: u64, through: u64) -> io::Result<(Log, Found)> {
         disk.create_dir_all(folder)?;
         let mut found = Found::default();
         let mut log = Log { disk: disk.clone(), folder: folder.to_owned(), next_number: 1, current: None, closed: Vec::new(), file_size };
@@ -85,11 +96,26 @@ impl Log {
             scanned.frames.retain(|frame| frame.sequence < bound);
             found.void += before - scanned.frames.len();
             let last = scanned.frames.iter().map(|frame| frame.sequence).max().unwrap_or(0);
-            log.closed.push(Closed { path: path.clone(), bytes: *bytes, last });
             let first = scanned.first.or_else(|| scanned.frames.iter().find(|frame| frame.append.is_some()).map(|frame| frame.sequence));
+            log.closed.push(Closed { path: path.clone(), bytes: *bytes, first: first.unwrap_or(0), last });
             bound = bound.min(first.unwrap_or(u64::MAX));
         }
         log.closed.reverse();
+        let index: Option<LogIndex> = unseal(disk.as_ref(), &log.index_path()).ok().flatten();
+        found.unindexed = index.is_none() && !files.is_empty();
+        let appends = |frames: &[Frame]| frames.iter().filter(|frame| frame.append.is_some()).map(|frame| frame.sequence).collect();
+        let names: Vec<String> = files.iter().map(|(path, ..)| file_name(path)).collect();
+        let read: Vec<ReadFile<'_>> = files
+            .iter()
+            .zip(&names)
+            .map(|((_, _, scanned), name)| ReadFile { name, first: scanned.first, sequences: appends(&scanned.frames) })
+            .collect();
+        let index = index.unwrap_or_default();
+        found.lost = lost(&index, &read, through);
+        let closed = |name: &str| log.closed.iter().find(|file| file_name(&file.path) == name && file.first > 0);
+        let is_whole = |file: &&IndexedFile| closed(&file.name).is_some_and(|closed| closed.last >= file.last.unwrap_or(0));
+        let spent = index.files.iter().filter(|file| !is_whole(file) && !found.lost.iter().any(|lost| lost.file == file.name));
+        found.spent = spent.map(|file| file.name.clone()).collect();
         found.frames = files.into_iter().flat_map(|(_, _, scanned)| scanned.frames).collect();
         Ok((log, found))
     }
@@ -110,11 +136,13 @@ impl Log {
             file.write_all(&frame::file_head(first, salt))?;
             file.sync()?;
             self.disk.sync_dir(&self.folder)?;
+            // Before anything in the file is acknowledged.
+            self.write_index(Some(IndexedFile { name: file_name(&path), first, last: None }))?;
             Ok(file)
         })();
         match begun {
             Ok(file) => {
-                self.current = Some(Current { path, file, salt, length: FILE_HEAD as u64, last: None });
+                self.current = Some(Current { path, first, file, salt, length: FILE_HEAD as u64, last: None });
                 Ok(salt)
             }
             Err(cause) => {
@@ -146,16 +174,22 @@ impl Log {
 
     /// The next append begins a new file.
     pub fn close_current(&mut self) {
-        let Some(Current { path, length, last, .. }) = self.current.take() else { return };
+        let Some(Current { path, first, length, last, .. }) = self.current.take() else { return };
         match last {
-            Some(last) => self.closed.push(Closed { path, bytes: length, last }),
+            Some(last) => self.closed.push(Closed { path, bytes: length, first, last }),
             // Never held an acknowledged frame.
             None => {
                 if self.disk.remove(&path).is_err() {
-                    self.closed.push(Closed { path, bytes: length, last: 0 });
+                    self.closed.push(Closed { path, bytes: length, first, last: 0 });
                 }
             }
         }
+    }
+
+    /// Ends the log: the index knows how far each file goes, so that the next start misses what is cut off.
+    pub fn close(&mut self) {
+        self.close_current();
+        self.note_files();
     }
 
     /// Bytes of all files.
@@ -174,7 +208,31 @@ impl Log {
             self.closed.remove(0);
             removed = true;
         }
-        if removed { self.disk.sync_dir(&self.folder) } else { Ok(()) }
+        if !removed {
+            return Ok(());
+        }
+        self.disk.sync_dir(&self.folder)?;
+        self.note_files();
+        Ok(())
+    }
+
+    /// Brings the index up to date where it can be written. An index that names files too many is read rightly as long as they are closed.
+    pub fn note_files(&self) {
+        let current = self.current.as_ref().map(|current| IndexedFile { name: file_name(&current.path), first: current.first, last: None });
+        if let Err(cause) = self.write_index(current) {
+            tracing::debug!(error = %cause, "the index of log files is behind");
+        }
+    }
+
+    fn write_index(&self, current: Option<IndexedFile>) -> io::Result<()> {
+        let closed = self.closed.iter().filter(|file| file.last > 0 && file.first > 0);
+        let closed = closed.map(|file| IndexedFile { name: file_name(&file.path), first: file.first, last: Some(file.last) });
+        let index = LogIndex { version: 1, files: closed.chain(current).collect() };
+        self.disk.replace(&self.index_path(), &seal(&index)?)
+    }
+
+    fn index_path(&self) -> PathBuf {
+        self.folder.join("index.json")
     }
 }
 

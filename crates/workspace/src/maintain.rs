@@ -4,17 +4,22 @@
 //! nothing in memory changes. When it cannot be written (the disk is full, say) the encoded files are kept and the next round publishes the
 //! same edits: whether the failed manifest reached the disk or not, the files it names are there and mean the same.
 
+use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 
-use model::{Span, TableName, Timestamp};
+use model::{Condition, ConditionSeverity, DataFault, Span, TableName, Timestamp};
 use uuid::Uuid;
 
 use crate::catalog::StoredTable;
+use crate::damage::fault_of;
 use crate::datafile::{self, DataFileError, Encoded};
 use crate::manifest::{FileEntry, seal};
+use crate::markers;
+use crate::scrub::{self, Scrub};
 use crate::snapshot::{DataFile, MemoryBatch, TimeRange};
 use crate::state::{State, Table};
+use crate::state_files::replace_both;
 use crate::workspace::Shared;
 
 /// Why a round did not end.
@@ -55,17 +60,23 @@ enum Plan {
     Expire(Vec<Arc<DataFile>>),
 }
 
+/// Set while files cannot be written.
+const FILES_WRITE_FAILED: &str = "files-write-failed";
+
 /// Does the rounds. One at a time.
 pub struct Maintainer {
     shared: Arc<Shared>,
     /// Encoded, synced and not yet published.
     pending: Vec<Edit>,
     keys_file: Option<String>,
+    /// What `table.json` says, by folder.
+    marked: HashMap<String, Arc<StoredTable>>,
+    scrub: Scrub,
 }
 
 impl Maintainer {
     pub fn new(shared: Arc<Shared>, keys_file: Option<String>) -> Self {
-        Self { shared, pending: Vec::new(), keys_file }
+        Self { shared, pending: Vec::new(), keys_file, marked: HashMap::new(), scrub: Scrub::default() }
     }
 
     /// One round; gives the sequence up to which the log is not needed any more, where something was published.
@@ -76,10 +87,11 @@ impl Maintainer {
             through = Some(self.publish()?);
         }
         let planned = self.plan(force);
+        let idle = planned.is_empty();
         let mut trouble = None;
         for (table, stored, plan) in planned {
             match self.carry_out(&table, &stored, plan) {
-                Ok(edit) => self.pending.push(edit),
+                Ok(edit) => self.pending.extend(edit),
                 Err(error) => {
                     self.thaw(&table);
                     trouble = Some(error);
@@ -89,6 +101,10 @@ impl Maintainer {
         if !self.pending.is_empty() {
             through = Some(self.publish()?);
             self.sweep();
+        }
+        if idle {
+            let files: Vec<Arc<DataFile>> = self.shared.state().tables.values().flat_map(|table| table.files.iter().cloned()).collect();
+            self.scrub.round(self.shared.disk.as_ref(), &files, &self.shared.damaged, self.shared.clock.now());
         }
         trouble.map_or(Ok(through), Err)
     }
@@ -118,57 +134,78 @@ impl Maintainer {
                 planned.push((name, stored, Plan::Expire(expired)));
                 continue;
             }
-            if let Some(run) = small_run(&table.files, config.file_size.0, config.small_files) {
+            let usable = |file: &DataFile| self.shared.damaged.of(&file.path).is_none();
+            if let Some(run) = small_run(&table.files, config.file_size.0, config.small_files, usable) {
                 planned.push((name, stored, Plan::Merge(run)));
             }
         }
         planned
     }
 
-    fn carry_out(&self, table: &TableName, stored: &StoredTable, plan: Plan) -> Result<Edit, MaintainError> {
+    /// The change that `plan` comes to, its new file written; nothing where damaged files keep it from being made.
+    fn carry_out(&mut self, table: &TableName, stored: &Arc<StoredTable>, plan: Plan) -> Result<Option<Edit>, MaintainError> {
         let edit = Edit { table: table.clone(), folder: stored.folder.clone(), remove: Vec::new(), add: None, flushed: None };
         let encode = |cause| MaintainError::Encode { table: table.clone(), cause };
-        Ok(match plan {
+        Ok(Some(match plan {
             Plan::Flush { batches, last } => {
                 let encoded = datafile::encode(&stored.columns, &batches).map_err(encode)?;
                 let time = TimeRange::over(batches.iter().filter_map(|batch| batch.time));
                 let ingested = TimeRange::over(batches.iter().map(|batch| batch.ingested));
-                let file = self.write(table, &stored.folder, last, encoded, time, ingested)?;
+                let file = self.write(table, stored, last, encoded, time, ingested)?;
                 metrics::counter!("bartizan_workspace_flushed_rows_total").increment(file.rows);
                 Edit { add: Some(file), flushed: Some((batches.len(), last)), ..edit }
             }
             Plan::Merge(run) => {
-                let read = |file: &Arc<DataFile>| self.shared.disk.read(&file.path);
-                let bytes = run.iter().map(read).collect::<Result<Vec<_>, _>>();
-                let bytes = bytes.map_err(|cause| MaintainError::File { table: table.clone(), cause })?;
-                let encoded = datafile::merge(&stored.columns, bytes).map_err(encode)?;
+                let read = |file: &Arc<DataFile>| Ok((self.shared.disk.read(&file.path)?, file.proof));
+                let merged = match run.iter().map(read).collect::<Result<Vec<_>, io::Error>>() {
+                    Ok(files) => datafile::merge(&stored.columns, files),
+                    Err(cause) if fault_of(&cause).is_some() => Err(DataFileError::Damaged(DataFault::Disk)),
+                    Err(cause) => return Err(MaintainError::File { table: table.clone(), cause }),
+                };
+                if let Err(DataFileError::Damaged(_)) = merged {
+                    // Which of them it is; the next round plans without it.
+                    run.iter().for_each(|file| scrub::check(self.shared.disk.as_ref(), file, &self.shared.damaged));
+                    return Ok(None);
+                }
+                let encoded = merged.map_err(encode)?;
                 let time = TimeRange::over(run.iter().filter_map(|file| file.time));
                 let ingested = TimeRange::over(run.iter().map(|file| file.ingested));
-                let file = self.write(table, &stored.folder, 0, encoded, time, ingested)?;
+                let file = self.write(table, stored, 0, encoded, time, ingested)?;
                 metrics::counter!("bartizan_workspace_compactions_total").increment(1);
                 Edit { add: Some(file), remove: run, ..edit }
             }
             Plan::Expire(files) => Edit { remove: files, ..edit },
-        })
+        }))
     }
 
     fn write(
-        &self,
+        &mut self,
         table: &TableName,
-        folder: &str,
+        stored: &Arc<StoredTable>,
         last: u64,
         encoded: Encoded,
         time: Option<TimeRange>,
         ingested: Option<TimeRange>,
     ) -> Result<Arc<DataFile>, MaintainError> {
         let disk = &self.shared.disk;
-        let folder = self.shared.folders.tables.join(folder);
+        let folder = self.shared.folders.tables.join(&stored.folder);
         // Never a name twice: a file that a lost manifest may name must keep its content.
         let path = folder.join(format!("{last:020}-{}.parquet", Uuid::new_v4().simple()));
-        let written = disk.create_dir_all(&folder).and_then(|()| disk.replace(&path, &encoded.bytes));
+        let marked = self.marked.get(&stored.folder).is_some_and(|known| known == stored);
+        let written = (|| {
+            disk.create_dir_all(&folder)?;
+            if !marked {
+                markers::write(disk.as_ref(), &folder, table, stored)?;
+            }
+            disk.replace(&path, &encoded.bytes)
+        })();
         written.map_err(|cause| MaintainError::File { table: table.clone(), cause })?;
+        if !marked {
+            self.marked.insert(stored.folder.clone(), stored.clone());
+        }
         let ingested = ingested.unwrap_or(TimeRange { first: Timestamp::MIN, last: Timestamp::MIN });
-        Ok(Arc::new(DataFile { path, bytes: encoded.bytes.len() as u64, rows: encoded.rows, time, ingested, columns: encoded.columns }))
+        let (bytes, Encoded { rows, columns, proof, .. }) = (encoded.bytes.len() as u64, encoded);
+        Ok(Arc::new(DataFile { path, bytes, rows, time, ingested, columns, proof: Some(proof) }))
     }
 
     /// Writes the manifest with the pending edits, then makes them visible.
@@ -198,7 +235,7 @@ impl Maintainer {
             .disk
             .replace(&shared.folders.tables.join(&keys_file), &keys)
             .and_then(|()| seal(&manifest))
-            .and_then(|bytes| shared.disk.replace(&shared.folders.manifest(), &bytes));
+            .and_then(|bytes| replace_both(shared.disk.as_ref(), &shared.folders.manifest(), &bytes));
         written.map_err(MaintainError::Manifest)?;
         {
             let mut state = shared.state();
@@ -213,6 +250,19 @@ impl Maintainer {
             let _ = shared.disk.remove(&shared.folders.tables.join(old));
         }
         Ok(through)
+    }
+
+    /// Tells that rows go to files again.
+    pub fn report_success(&self) {
+        self.shared.health.clear(FILES_WRITE_FAILED, "");
+    }
+
+    /// Tells that rows stay in the log.
+    pub fn report_failure(&self, error: &MaintainError) {
+        let condition = Condition::new(FILES_WRITE_FAILED, "", ConditionSeverity::Degraded)
+            .summary(format!("{}: rows stay in the log and in memory, and a restart reads them again", model::chain(error)))
+            .action("make room on the disk of the data directory, or repair it; writing goes on by itself");
+        self.shared.health.report(condition);
     }
 
     fn thaw(&self, table: &TableName) {
@@ -244,11 +294,11 @@ fn expired(table: &Table, limit: Timestamp) -> Vec<Arc<DataFile>> {
     table.files.iter().filter(|file| file.time.unwrap_or(file.ingested).last < limit).cloned().collect()
 }
 
-/// Neighbours worth merging: at least `fewest` small files in a row, at most `most` bytes together.
-fn small_run(files: &[Arc<DataFile>], most: u64, fewest: usize) -> Option<Vec<Arc<DataFile>>> {
+/// Neighbours worth merging: at least `fewest` small `usable` files in a row, at most `most` bytes together.
+fn small_run(files: &[Arc<DataFile>], most: u64, fewest: usize, usable: impl Fn(&DataFile) -> bool) -> Option<Vec<Arc<DataFile>>> {
     let mut run: Vec<Arc<DataFile>> = Vec::new();
     for file in files {
-        let small = file.bytes < most / 4;
+        let small = file.bytes < most / 4 && usable(file);
         let fits = run.iter().map(|file| file.bytes).sum::<u64>() + file.bytes <= most;
         if small && fits {
             run.push(file.clone());
@@ -305,16 +355,18 @@ mod tests {
     fn file(n: u64, bytes: u64) -> Arc<DataFile> {
         let at = Timestamp::UNIX_EPOCH + Span::seconds(n as i64);
         let range = TimeRange { first: at, last: at };
-        Arc::new(DataFile { path: format!("{n}").into(), bytes, rows: 1, time: Some(range), ingested: range, columns: vec![] })
+        Arc::new(DataFile { path: format!("{n}").into(), bytes, rows: 1, time: Some(range), ingested: range, columns: vec![], proof: None })
     }
 
     #[test]
     fn only_neighbours_are_merged() {
         let files: Vec<_> = [(1, 10), (2, 10), (3, 900), (4, 10), (5, 10), (6, 10)].map(|(n, bytes)| file(n, bytes)).to_vec();
-        let run = small_run(&files, 1000, 3).unwrap();
+        let run = small_run(&files, 1000, 3, |_| true).unwrap();
         assert_eq!(run, files[3..]);
-        assert!(small_run(&files, 1000, 4).is_none());
-        assert!(small_run(&files, 25, 3).is_none());
+        assert!(small_run(&files, 1000, 4, |_| true).is_none());
+        assert!(small_run(&files, 25, 3, |_| true).is_none());
+        // A damaged file stays what it is, and parts its neighbours.
+        assert!(small_run(&files, 1000, 3, |file| file.path != std::path::Path::new("5")).is_none());
     }
 
     #[test]

@@ -11,6 +11,7 @@ use model::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::proof::TailProof;
 use crate::snapshot::{DataFile, TimeRange};
 
 /// A data file as the manifest keeps it.
@@ -24,6 +25,8 @@ pub struct FileEntry {
     pub time: Option<TimeRange>,
     pub ingested: TimeRange,
     pub columns: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<TailProof>,
 }
 
 impl FileEntry {
@@ -35,12 +38,13 @@ impl FileEntry {
             time: file.time,
             ingested: file.ingested,
             columns: file.columns.clone(),
+            proof: file.proof,
         }
     }
 
     pub fn open(self, folder: &Path) -> DataFile {
-        let Self { name, bytes, rows, time, ingested, columns } = self;
-        DataFile { path: folder.join(name), bytes, rows, time, ingested, columns }
+        let Self { name, bytes, rows, time, ingested, columns, proof } = self;
+        DataFile { path: folder.join(name), bytes, rows, time, ingested, columns, proof }
     }
 }
 
@@ -68,6 +72,9 @@ pub struct Manifest {
     pub positions: BTreeMap<String, String>,
     /// By folder.
     pub tables: BTreeMap<String, TableEntry>,
+    /// Written by a version that keeps an index of its log files.
+    #[serde(default)]
+    pub log_index: bool,
 }
 
 /// Why a state file cannot be used.

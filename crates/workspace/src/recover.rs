@@ -6,17 +6,21 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use model::{Disk, TableName, Timestamp, chain};
+use model::{Condition, ConditionSeverity, DataFault, Disk, HealthRegister, TableName, Timestamp, chain};
 
 use crate::WorkspaceConfig;
 use crate::catalog::CatalogDocument;
 use crate::codec;
 use crate::commit::Constants;
+use crate::damage::{DamagedFiles, fault_of, inside};
 use crate::frame::Frame;
 use crate::keys::Keys;
-use crate::log::{DamagedPart, Log};
-use crate::manifest::{Manifest, StateFileError, from_hex, seal, unseal};
+use crate::log::{DamagedPart, Found, Log};
+use crate::log_index::LostAppends;
+use crate::manifest::{Manifest, StateFileError, from_hex, seal};
+use crate::markers::{self, Marker};
 use crate::state::{Folders, Logged, State, Times};
+use crate::state_files::{Expected, StateFile, copy_of, file_name, read_both, replace_both, set_aside};
 
 /// Why a workspace does not open.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +71,7 @@ pub struct Opened {
     pub log: Log,
     pub recovery: Recovery,
     pub keys_file: Option<String>,
+    pub damaged: DamagedFiles,
 }
 
 pub fn open(
@@ -75,20 +80,59 @@ pub fn open(
     config: &WorkspaceConfig,
     constants: &Constants,
     now: Timestamp,
+    health: &HealthRegister,
 ) -> Result<Opened, OpenError> {
-    for path in [&folders.log, &folders.tables, &folders.quarantine] {
+    for path in [&folders.log, &folders.tables] {
         disk.create_dir_all(path).map_err(|cause| OpenError::Folder { path: path.clone(), cause })?;
     }
-    let mut recovery = Recovery::default();
-    let stored: Option<CatalogDocument> = unseal(disk.as_ref(), &folders.catalog())?;
-    let catalog = stored.clone().unwrap_or_default().with_built_in();
-    if stored.as_ref() != Some(&catalog) {
-        let written = seal(&catalog).and_then(|bytes| disk.replace(&folders.catalog(), &bytes));
-        written.map_err(|cause| OpenError::Folder { path: folders.catalog(), cause })?;
+    if let Err(cause) = disk.create_dir_all(&folders.quarantine) {
+        tracing::warn!(error = %cause, "there is no folder for what is set aside");
     }
-    let manifest: Option<Manifest> = unseal(disk.as_ref(), &folders.manifest())?;
-    let known_manifest = manifest.is_some();
-    let manifest = manifest.unwrap_or_else(empty_manifest);
+    let mut recovery = Recovery::default();
+    let entries = disk.list(&folders.tables).map_err(|cause| OpenError::Folder { path: folders.tables.clone(), cause })?;
+    let logs = disk.list(&folders.log).map_err(OpenError::Log)?;
+    let begun = !logs.is_empty() || !entries.is_empty();
+    let copied = [folders.catalog(), folders.manifest()].iter().any(|path| entries.contains(&copy_of(path)));
+    // The first start writes the catalog, its copy, the manifest, in this order; before there were copies there was no manifest at first.
+    let folders_of_tables = entries
+        .iter()
+        .any(|entry| file_name(entry).contains('.') && entry.extension().is_some_and(|e| e != "json" && e != "bin" && e != "tmp"));
+    let manifest_begun = folders_of_tables || (entries.contains(&copy_of(&folders.catalog())) && !logs.is_empty());
+
+    let lost = "tables are made again from `table.json` in their folders, saved searches are gone";
+    let catalog_path = folders.catalog();
+    let found: StateFile<CatalogDocument> =
+        read_both(disk.as_ref(), &catalog_path, Expected { file: begun, copy: copied }, &folders.quarantine, health, lost)?;
+    let catalog_intact = found.intact;
+    let stored = found.content.clone();
+    let catalog = match found.content {
+        Some(catalog) => catalog,
+        None if found.damaged => rebuilt_catalog(disk.as_ref(), folders, health, &logs),
+        None => CatalogDocument::default(),
+    };
+    let catalog = catalog.with_built_in();
+    if stored.as_ref() != Some(&catalog) || !catalog_intact || found.damaged {
+        let written = seal(&catalog).and_then(|bytes| replace_both(disk.as_ref(), &catalog_path, &bytes));
+        match written {
+            // A full disk must not keep what is there from being read.
+            Err(cause) if stored.is_some() => tracing::warn!(error = %cause, "the catalog cannot be written now; the next change will"),
+            written => written.map_err(|cause| OpenError::Folder { path: folders.catalog(), cause })?,
+        }
+    }
+    let lost = "data files that no manifest names were set aside in `quarantine`, and what the log has of their rows is served";
+    let found: StateFile<Manifest> =
+        read_both(disk.as_ref(), &folders.manifest(), Expected { file: manifest_begun, copy: copied }, &folders.quarantine, health, lost)?;
+    let manifest_intact = found.intact && found.content.is_some();
+    let mut manifest = found.content.unwrap_or_else(empty_manifest);
+    // Files of a version that kept no copies, markers and index cannot be missed.
+    let begun_by_this_version = manifest.log_index;
+    manifest.log_index = true;
+    if !manifest_intact || !begun_by_this_version {
+        let written = seal(&manifest).and_then(|bytes| replace_both(disk.as_ref(), &folders.manifest(), &bytes));
+        if let Err(cause) = written {
+            tracing::warn!(error = %cause, "the manifest cannot be written now; the next round will");
+        }
+    }
 
     let keys = Keys::new(config.key_window, config.keys);
     let times = Times { floor: now.max(manifest.lease), lease: manifest.lease, in_flight: None };
@@ -111,18 +155,27 @@ pub fn open(
             table.files = entry.files.iter().map(|file| Arc::new(file.clone().open(&folder))).collect();
         }
     }
-    if let Some(name) = &manifest.keys {
-        let path = folders.tables.join(name);
-        let bytes = disk.read(&path).unwrap_or_default();
-        if !state.keys.load(&bytes) {
-            let part = Quarantined { source: path, start: 0, end: bytes.len(), reason: "the keys are damaged".to_owned(), copy: None };
-            recovery.quarantined.push(quarantine(disk.as_ref(), folders, part, &bytes));
+    for table in state.tables.values().filter(|table| !table.files.is_empty()) {
+        let marker = Marker { name: table.name.clone(), table: table.stored.as_ref().clone() };
+        let folder = folders.tables.join(table.folder());
+        markers::mend(disk.as_ref(), &folder, &marker, begun_by_this_version, &folders.quarantine, health);
+    }
+    let damaged = DamagedFiles::new(health.clone());
+    for file in state.tables.values().flat_map(|table| &table.files) {
+        match disk.length(&file.path) {
+            Ok(length) if length == file.bytes => {}
+            Ok(_) => damaged.report(file, DataFault::Length),
+            Err(cause) => damaged.report(file, fault_of(&cause).unwrap_or(DataFault::Disk)),
         }
     }
-    remove_orphans(disk.as_ref(), folders, &state, &manifest, known_manifest, &mut recovery);
+    if let Some(name) = &manifest.keys {
+        read_keys(disk.as_ref(), folders, name, &mut state, health, &mut recovery);
+    }
+    remove_orphans(disk.as_ref(), folders, &state, &manifest, catalog_intact && manifest_intact, health, &mut recovery);
 
-    let (log, found) = Log::open(disk.clone(), &folders.log, config.log_file_size.0).map_err(OpenError::Log)?;
+    let (log, found) = Log::open(disk.clone(), &folders.log, config.log_file_size.0, manifest.through).map_err(OpenError::Log)?;
     (recovery.log_bytes, recovery.void) = (found.bytes, found.void);
+    report_log(&found, begun_by_this_version, health);
     for DamagedPart { file, damage, bytes } in found.damage {
         let part = Quarantined { source: file, start: damage.start, end: damage.end, reason: damage.reason.to_owned(), copy: None };
         recovery.quarantined.push(quarantine(disk.as_ref(), folders, part, &bytes));
@@ -132,12 +185,93 @@ pub fn open(
         replay(&mut state, frame, &names, &manifest, constants, disk.as_ref(), folders, &mut recovery);
     }
     state.times.floor = state.times.floor.max(state.times.lease);
-    Ok(Opened { state, log, recovery, keys_file: manifest.keys })
+    log.note_files();
+    Ok(Opened { state, log, recovery, keys_file: manifest.keys, damaged })
+}
+
+/// The catalog from the folders of the tables. Rows of tables that have no folder yet are only in the log, which is copied to quarantine
+/// before it is used up.
+fn rebuilt_catalog(disk: &dyn Disk, folders: &Folders, health: &HealthRegister, logs: &[PathBuf]) -> CatalogDocument {
+    let (catalog, unknown) = markers::rebuild(disk, &folders.tables);
+    for folder in unknown {
+        let condition = Condition::new("table-unknown", folder.as_str(), ConditionSeverity::Degraded)
+            .summary(format!("the folder `{folder}` belongs to no known table: its rows are kept and not served"))
+            .action("put `catalog.json` back from a backup, with the service stopped");
+        health.report(condition);
+        tracing::error!(folder, "the folder of a table that the catalog does not know; it is left as it is");
+    }
+    for log in logs {
+        let copied = disk.read(log).and_then(|bytes| disk.replace(&folders.quarantine.join(format!("{}.bad", file_name(log))), &bytes));
+        if let Err(cause) = copied {
+            tracing::error!(error = %cause, file = %file_name(log), "cannot copy a log file to quarantine");
+        }
+    }
+    catalog
+}
+
+fn read_keys(disk: &dyn Disk, folders: &Folders, name: &str, state: &mut State, health: &HealthRegister, recovery: &mut Recovery) {
+    let path = folders.tables.join(name);
+    let (bytes, missing) = match disk.read(&path) {
+        Ok(bytes) => (bytes, false),
+        Err(_) => (Vec::new(), true),
+    };
+    if state.keys.load(&bytes) {
+        return;
+    }
+    let reason = if missing { "is missing" } else { "is damaged" };
+    let condition = Condition::new("sender-keys-lost", name, ConditionSeverity::Degraded)
+        .summary(format!("`{name}` {reason}: senders that send a batch again from before the stop store it twice"))
+        .action("look for duplicates where a sender retried around the time of the stop");
+    health.report(condition);
+    tracing::error!(file = name, reason, "what is remembered of senders' keys is lost");
+    if !missing {
+        let part = Quarantined { source: path, start: 0, end: bytes.len(), reason: "the keys are damaged".to_owned(), copy: None };
+        recovery.quarantined.push(quarantine(disk, folders, part, &bytes));
+    }
+}
+
+/// Tells what the log lacks.
+fn report_log(found: &Found, indexed_before: bool, health: &HealthRegister) {
+    for LostAppends { file, first, last, missing } in &found.lost {
+        let what = if *missing { "is missing" } else { "is damaged or cut" };
+        let which = match last {
+            Some(last) if last == first => format!("append {first} is lost"),
+            Some(last) => format!("appends {first} to {last} are lost"),
+            None => format!("all appends from {first} on are lost"),
+        };
+        let condition = Condition::new("log-rows-lost", file.as_str(), ConditionSeverity::Degraded)
+            .summary(format!("the log file `{file}` {what}: {which}, everything else is served"))
+            .action("put the file back from a backup with the service stopped, or let senders send again what they sent before the stop");
+        health.report(condition);
+        tracing::error!(file, first, last, "the log {what}: {which}");
+    }
+    for file in &found.spent {
+        let condition = Condition::new("log-file-spent", file.as_str(), ConditionSeverity::Notice)
+            .summary(format!("the log file `{file}` is missing or damaged; its rows are all in data files, nothing is lost"))
+            .action("after a crash there is nothing to do; otherwise check the disk");
+        health.report(condition);
+        tracing::warn!(file, "a log file that is not needed any more is missing or damaged");
+    }
+    if found.lost.is_empty() && !found.damage.is_empty() {
+        let files: Vec<String> = found.damage.iter().map(|part| file_name(&part.file)).collect();
+        let condition = Condition::new("log-end-torn", files[0].as_str(), ConditionSeverity::Notice)
+            .summary(format!("`{}` holds bytes that are no append; no acknowledged row is known to be lost", files.join("`, `")))
+            .action("after a crash or a power cut there is nothing to do; otherwise check the disk");
+        health.report(condition);
+    }
+    if found.unindexed && indexed_before {
+        let condition = Condition::new("log-index-lost", "index.json", ConditionSeverity::Notice)
+            .summary("the index of log files is missing or damaged: whether a log file is missing cannot be told this time")
+            .action("check that the newest rows are there; the index has been written anew");
+        health.report(condition);
+        tracing::error!("the index of log files is missing or damaged; it is written anew");
+    }
 }
 
 fn empty_manifest() -> Manifest {
     Manifest {
         version: 1,
+        log_index: true,
         sequence: 0,
         through: 0,
         lease: Timestamp::MIN,
@@ -202,29 +336,51 @@ fn quarantine(disk: &dyn Disk, folders: &Folders, mut part: Quarantined, bytes: 
     part
 }
 
-/// Removes data files that no manifest names. Where there is no manifest at all they are set aside instead: better a file too many.
-fn remove_orphans(disk: &dyn Disk, folders: &Folders, state: &State, manifest: &Manifest, known: bool, recovery: &mut Recovery) {
+/// Removes data files that no manifest names: what a crash left of a round, whose rows are in the log or in the files that the manifest
+/// does name. Where the catalog or the manifest was not found as it was written, they are set aside instead: a file too many costs room, a
+/// file too few costs rows. Folders that belong to no table stay as they are unless the catalog is known to be whole.
+fn remove_orphans(
+    disk: &dyn Disk,
+    folders: &Folders,
+    state: &State,
+    manifest: &Manifest,
+    intact: bool,
+    health: &HealthRegister,
+    recovery: &mut Recovery,
+) {
     let named: HashSet<&Path> = state.tables.values().flat_map(|table| &table.files).map(|file| file.path.as_path()).collect();
+    let known: HashSet<&str> = state.tables.values().map(|table| table.folder()).collect();
+    let mut kept: Vec<String> = Vec::new();
     for entry in disk.list(&folders.tables).unwrap_or_default() {
         let name = entry.file_name().and_then(OsStr::to_str).unwrap_or_default();
-        let stale_keys = name.starts_with("keys-") && manifest.keys.as_deref() != Some(name);
+        let stale_keys = intact && name.starts_with("keys-") && manifest.keys.as_deref() != Some(name);
         if stale_keys || name.ends_with(".tmp") {
             let _ = disk.remove(&entry);
             continue;
         }
+        if !intact && !known.contains(name) {
+            continue;
+        }
         for file in disk.list(&entry).unwrap_or_default() {
-            let leftover = file.extension().is_some_and(|extension| extension == "parquet" || extension == "tmp");
+            let unfinished = file.extension().is_some_and(|extension| extension == "tmp");
+            let leftover = unfinished || file.extension().is_some_and(|extension| extension == "parquet");
             if !leftover || named.contains(file.as_path()) {
                 continue;
             }
             recovery.orphans += 1;
-            let gone = match file.file_name() {
-                Some(file_name) if !known => disk.rename(&file, &folders.quarantine.join(file_name)),
-                _ => disk.remove(&file),
-            };
-            if let Err(cause) = gone {
-                tracing::warn!(path = %file.display(), error = %cause, "cannot remove a file that no manifest names");
+            if intact || unfinished {
+                if let Err(cause) = disk.remove(&file) {
+                    tracing::warn!(path = %file.display(), error = %cause, "cannot remove a file that no manifest names");
+                }
+            } else if set_aside(disk, &file, &folders.quarantine, "no manifest names it").is_some() {
+                kept.push(inside(&file));
             }
         }
+    }
+    if let Some(first) = kept.first() {
+        let condition = Condition::new("data-file-set-aside", first.as_str(), ConditionSeverity::Notice)
+            .summary(format!("{} data files that the manifest does not name are in `quarantine`: {}", kept.len(), kept.join(", ")))
+            .action("compare the newest rows with what was sent; `bartizan query --file` reads these files");
+        health.report(condition);
     }
 }

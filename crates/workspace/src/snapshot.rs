@@ -18,6 +18,9 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch};
 use model::{INGESTION_TIME, TableSchema, Timestamp};
 
+use crate::damage::DamagedFiles;
+use crate::proof::TailProof;
+
 /// First and last instant of a column, both included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct TimeRange {
@@ -50,6 +53,8 @@ pub struct DataFile {
     pub ingested: TimeRange,
     /// Physical names of the columns in the file, without companions and [`INGESTION_TIME`].
     pub columns: Vec<String>,
+    /// Nothing in files of a version that wrote no checksums.
+    pub proof: Option<TailProof>,
 }
 
 /// Rows that are in the log and not yet in a file.
@@ -102,6 +107,11 @@ pub trait Snapshots: Send + Sync {
 
     /// Several tables at the same moment: of each append one sees the rows in all of them or in none.
     fn snapshots(&self, tables: &[&str]) -> Vec<Option<Snapshot>>;
+
+    /// The files that cannot be read, known and yet to be found.
+    fn damaged_files(&self) -> DamagedFiles {
+        DamagedFiles::default()
+    }
 }
 
 /// Name of the companion of a physical column that holds the tenths of a microsecond.

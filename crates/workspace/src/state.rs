@@ -203,6 +203,7 @@ impl State {
         let kept = |candidate: &&Table| candidate.flushed > 0 || !candidate.files.is_empty();
         Manifest {
             version: 1,
+            log_index: true,
             sequence: self.sequence,
             through: self.through(),
             lease: self.times.lease,

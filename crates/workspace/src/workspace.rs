@@ -12,14 +12,15 @@ use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use model::{
-    Ack, Append, AppendError, Arrival, Catalog, CatalogError, Clock, Column, Disk, SavedSearch, Span, TableName, TableSchema, TableWriter,
-    Timestamp, WorkspaceName, chain,
+    Ack, Append, AppendError, Arrival, Catalog, CatalogError, Clock, Column, Disk, HealthRegister, SavedSearch, Span, TableName,
+    TableSchema, TableWriter, Timestamp, WorkspaceName, chain,
 };
 use tokio::sync::oneshot;
 
 use crate::bell::Bell;
 use crate::catalog::CatalogDocument;
 use crate::commit::{Committer, Constants, Prepared, PreparedRows};
+use crate::damage::{DamagedFiles, fault_of};
 use crate::datafile::{self, DataFileError};
 use crate::frame::{self, Appended, EncodedRows};
 use crate::maintain::{Maintainer, ROUND};
@@ -27,6 +28,7 @@ use crate::manifest::seal;
 use crate::recover::{self, OpenError, Recovery};
 use crate::snapshot::{Snapshot, Snapshots};
 use crate::state::{Folders, State};
+use crate::state_files::replace_both;
 use crate::{WorkspaceConfig, codec, keys};
 
 /// Appends that share one sync.
@@ -46,6 +48,8 @@ pub struct Shared {
     pub constants: Constants,
     pub folders: Folders,
     pub bell: Bell,
+    pub damaged: DamagedFiles,
+    pub health: HealthRegister,
     state: Mutex<State>,
     log_bytes: AtomicU64,
 }
@@ -123,6 +127,8 @@ pub struct Options {
     pub id: Option<String>,
     pub disk: Arc<dyn Disk>,
     pub clock: Arc<dyn Clock>,
+    /// Where damage and a disk that takes no writes are told.
+    pub health: HealthRegister,
 }
 
 /// The tables of one workspace, durable.
@@ -142,14 +148,14 @@ pub struct Workspace {
 impl Workspace {
     /// Opens the workspace in a data directory, reading the log behind the files.
     pub fn open(data: &Path, options: Options) -> Result<Workspace, OpenError> {
-        let Options { name, config, id, disk, clock } = options;
+        let Options { name, config, id, disk, clock, health } = options;
         let folders = Folders {
             log: data.join("wal").join(name.as_str()),
             tables: data.join("tables").join(name.as_str()),
             quarantine: data.join("quarantine"),
         };
         let constants = Constants { tenant_id: id };
-        let opened = recover::open(&disk, &folders, &config, &constants, clock.now())?;
+        let opened = recover::open(&disk, &folders, &config, &constants, clock.now(), &health)?;
         let shared = Arc::new(Shared {
             disk,
             clock,
@@ -157,6 +163,8 @@ impl Workspace {
             constants,
             folders,
             bell: Bell::new(),
+            damaged: opened.damaged,
+            health,
             state: Mutex::new(opened.state),
             log_bytes: AtomicU64::new(opened.recovery.log_bytes),
         });
@@ -193,7 +201,8 @@ impl Workspace {
         self.round(false).await
     }
 
-    /// All rows of a table in the memory layout, files first. For checks and tools; queries read files a part at a time.
+    /// All rows of a table in the memory layout, files first, without files that cannot be read (see [`Snapshots::damaged_files`]). For
+    /// checks and tools; queries read files a part at a time.
     pub fn rows(&self, table: &str) -> Result<Vec<RecordBatch>, ReadError> {
         let (snapshot, stored) = {
             let state = self.shared.state();
@@ -201,9 +210,23 @@ impl Workspace {
             (table.snapshot(), table.stored.clone())
         };
         let mut batches = Vec::new();
-        for file in &snapshot.files {
-            let bytes = self.shared.disk.read(&file.path).map_err(|cause| ReadError::File { path: file.path.clone(), cause })?;
-            batches.extend(datafile::decode(&stored.columns, bytes)?);
+        let damaged = &self.shared.damaged;
+        for file in snapshot.files.iter().filter(|file| damaged.of(&file.path).is_none()) {
+            let bytes = match self.shared.disk.read(&file.path) {
+                Ok(bytes) => bytes,
+                Err(cause) => match fault_of(&cause) {
+                    Some(fault) => {
+                        damaged.report(file, fault);
+                        continue;
+                    }
+                    None => return Err(ReadError::File { path: file.path.clone(), cause }),
+                },
+            };
+            match datafile::decode(&stored.columns, bytes, file.proof) {
+                Ok(decoded) => batches.extend(decoded),
+                Err(DataFileError::Damaged(fault)) => damaged.report(file, fault),
+                Err(error) => return Err(error.into()),
+            }
         }
         batches.extend(snapshot.memory.iter().map(|memory| memory.batch.clone()));
         Ok(batches)
@@ -250,7 +273,7 @@ impl Workspace {
             let old = shared.state().catalog.clone();
             let new = change(&old)?;
             if new != old {
-                let written = seal(&new).and_then(|bytes| shared.disk.replace(&shared.folders.catalog(), &bytes));
+                let written = seal(&new).and_then(|bytes| replace_both(shared.disk.as_ref(), &shared.folders.catalog(), &bytes));
                 written.map_err(CatalogError::Write)?;
                 let mut state = shared.state();
                 let gone = state.adopt(new);
@@ -423,6 +446,10 @@ impl Snapshots for Workspace {
         let state = self.shared.state();
         tables.iter().map(|table| state.tables.get(*table).map(|table| table.snapshot())).collect()
     }
+
+    fn damaged_files(&self) -> DamagedFiles {
+        self.shared.damaged.clone()
+    }
 }
 
 fn write_log(mut committer: Committer, commands: &mpsc::Receiver<Command>, maintainer: &mpsc::Sender<Job>, queued: &AtomicUsize) {
@@ -472,6 +499,7 @@ fn write_log(mut committer: Committer, commands: &mpsc::Receiver<Command>, maint
             drop(renew);
         }
     }
+    committer.log.close();
 }
 
 fn keep_files(mut maintainer: Maintainer, jobs: &mpsc::Receiver<Job>, writer: &mpsc::Sender<Command>) {
@@ -500,12 +528,15 @@ fn keep_files(mut maintainer: Maintainer, jobs: &mpsc::Receiver<Job>, writer: &m
         }
         let result = maintainer.round(force);
         match &result {
-            Ok(Some(through)) => {
-                let _ = writer.send(Command::Truncate { through: *through });
+            Ok(through) => {
+                maintainer.report_success();
+                if let Some(through) = through {
+                    let _ = writer.send(Command::Truncate { through: *through });
+                }
             }
-            Ok(None) => {}
             Err(error) => {
                 rest = 5;
+                maintainer.report_failure(error);
                 metrics::counter!("bartizan_workspace_maintain_errors_total").increment(1);
                 tracing::error!(error = %chain(error), "rows stay in the log for now");
             }

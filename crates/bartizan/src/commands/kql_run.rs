@@ -138,6 +138,7 @@ fn code(why: &QueryError) -> &'static str {
         QueryError::Planning(_) => "Planning",
         QueryError::Busy(_) => "Busy",
         QueryError::Disk(_) => "Disk",
+        QueryError::Missing(_) => "Missing",
         QueryError::Cancelled => "Cancelled",
         QueryError::EndedProcess(_) => "EndedProcess",
         QueryError::Run(_) => "Run",

@@ -1,6 +1,5 @@
 //! `connect.json`: how to reach the service, for its owner and for scripts. Public contract: names are added, never changed.
 
-use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -69,15 +68,9 @@ impl Connect {
 
     /// Replaces `D/connect.json`, readable by its owner only; a reader sees the old file or the new one.
     pub fn write(&self, data_dir: &Path) -> std::io::Result<PathBuf> {
-        let (path, new) = (data_dir.join("connect.json"), data_dir.join("connect.json.new"));
+        let path = data_dir.join("connect.json");
         let text = serde_json::to_string_pretty(self).map_err(std::io::Error::other)?;
-        let mut options = std::fs::OpenOptions::new();
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.write(true).create(true).truncate(true).open(&new)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        std::fs::rename(&new, &path)?;
-        std::fs::File::open(data_dir)?.sync_all()?;
+        server::identity::write_private(&path, text.as_bytes())?;
         Ok(path)
     }
 }

@@ -63,7 +63,7 @@ fn refusal(incident: Uuid, error: ChangeError) -> DeskError {
     match error {
         ChangeError::Conflict { .. } => DeskError::Conflict(incident),
         ChangeError::NoIncident(id) => DeskError::NoIncident(id),
-        error @ ChangeError::Store(StoreError::DiskFull(_) | StoreError::Database(_)) => {
+        error @ ChangeError::Store(StoreError::DiskFull(_) | StoreError::Unavailable(_) | StoreError::Database(_)) => {
             DeskError::Later { incident, cause: Box::new(error) }
         }
         error => DeskError::Refused { incident, cause: Box::new(error) },

@@ -52,7 +52,7 @@ pub async fn start(needs: Needs<'_>) -> anyhow::Result<Arc<OnCall>> {
         public_url: Some(config.public_url.clone().unwrap_or_else(|| base_url.to_owned())),
     };
     let on_call = OnCall::new(config, parts);
-    apply(&on_call, &config.apply).await?;
+    super::unless_full(apply(&on_call, &config.apply).await, "on call's documents")?;
     Ok(on_call)
 }
 

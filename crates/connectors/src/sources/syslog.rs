@@ -6,10 +6,8 @@
 
 mod batch;
 mod cef;
-mod cisco;
 mod frame;
 mod header;
-mod leef;
 mod listen;
 mod names;
 mod rows;
@@ -19,7 +17,6 @@ mod store;
 mod time;
 mod tls;
 mod udp;
-mod zones;
 
 pub use settings::{Address, Format, Settings, TlsSettings};
 

@@ -12,7 +12,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::error::ArrowError;
 use bytes::Bytes;
+use datafusion::common::DataFusionError;
+use model::DataFault;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
@@ -22,6 +25,7 @@ use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::statistics::Statistics;
+use workspace::{ChunkSums, DataFile, fault_of};
 
 /// A file and what its footer says.
 #[derive(Debug)]
@@ -31,6 +35,18 @@ pub(crate) struct ParquetFile {
     /// Where each column stands: among the fields, and among the leaves where it is one.
     places: HashMap<String, (usize, Option<usize>)>,
     bytes: u64,
+    /// Of the column chunks, where the file has them.
+    sums: Option<ChunkSums>,
+    /// Of a table of the workspace.
+    data: Option<Arc<DataFile>>,
+}
+
+/// A row group of a table's file cannot be read. The query runs again without it.
+#[derive(Debug, thiserror::Error)]
+#[error("`{}` {fault}", workspace::inside(&.file.path))]
+pub(crate) struct Damaged {
+    pub file: Arc<DataFile>,
+    pub fault: DataFault,
 }
 
 impl ParquetFile {
@@ -38,12 +54,71 @@ impl ParquetFile {
         let file = File::open(path)?;
         let bytes = file.metadata()?.len();
         let footer = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())?;
+        Ok(Self::of(path, bytes, footer, None))
+    }
+
+    /// A file of the workspace, with its footer proved where there is a checksum.
+    pub(crate) fn open_data(data: &Arc<DataFile>) -> std::result::Result<Self, OpenError> {
+        let io = |cause: io::Error| fault_of(&cause).map_or(OpenError::Disk(cause.kind()), OpenError::Damaged);
+        let file = File::open(&data.path).map_err(io)?;
+        let bytes = file.metadata().map_err(io)?.len();
+        if bytes != data.bytes {
+            return Err(OpenError::Damaged(DataFault::Length));
+        }
+        let footer = match data.proof {
+            Some(proof) => {
+                let start = bytes.checked_sub(proof.bytes).ok_or(OpenError::Damaged(DataFault::Length))?;
+                let mut tail = vec![0; usize::try_from(proof.bytes).map_err(|_| OpenError::Damaged(DataFault::Length))?];
+                file.read_exact_at(&mut tail, start).map_err(io)?;
+                if !proof.proves(&tail) {
+                    return Err(OpenError::Damaged(DataFault::Footer));
+                }
+                ArrowReaderMetadata::load(&Chunks { length: bytes, parts: vec![(start, Bytes::from(tail))] }, ArrowReaderOptions::new())
+            }
+            None => ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()),
+        };
+        let footer = footer.map_err(|_| OpenError::Damaged(DataFault::Content))?;
+        Ok(Self::of(&data.path, bytes, footer, Some(data.clone())))
+    }
+
+    fn of(path: &Path, bytes: u64, footer: ArrowReaderMetadata, data: Option<Arc<DataFile>>) -> Self {
         let mut places = HashMap::new();
         for (at, field) in footer.schema().fields().iter().enumerate() {
             let leaf = footer.parquet_schema().columns().iter().position(|leaf| leaf.path().parts() == [field.name().clone()]);
             places.entry(field.name().clone()).or_insert((at, leaf));
         }
-        Ok(Self { path: path.to_owned(), footer, places, bytes })
+        let metadata = footer.metadata();
+        // A file that somebody else wrote may say anything: its pages are its own affair.
+        let sums = data.as_ref().and_then(|_| ChunkSums::read(metadata.file_metadata(), metadata.num_row_groups()));
+        Self { path: path.to_owned(), footer, places, bytes, sums, data }
+    }
+
+    /// What an error while row group `group` was read means: for a table's file that it is damaged, unless the disk only had no handle or
+    /// memory to spare.
+    pub(crate) fn failure(&self, group: usize, why: ParquetError) -> DataFusionError {
+        let Some(file) = &self.data else { return DataFusionError::ParquetError(Box::new(why)) };
+        let fault = match &why {
+            ParquetError::External(cause) => match (cause.downcast_ref::<WrongSum>(), cause.downcast_ref::<io::Error>()) {
+                (Some(_), _) => Some(DataFault::Rows { group }),
+                (_, Some(cause)) => fault_of(cause),
+                _ => None,
+            },
+            // Proved bytes that do not decode are a defect of ours, not damage.
+            _ if self.sums.is_some() => None,
+            _ => Some(DataFault::Rows { group }),
+        };
+        match fault {
+            Some(fault) => DataFusionError::External(Box::new(Damaged { file: file.clone(), fault })),
+            None => DataFusionError::ParquetError(Box::new(why)),
+        }
+    }
+
+    /// As [`ParquetFile::failure`], of an error while rows were decoded.
+    pub(crate) fn decode_failure(&self, group: usize, why: ArrowError) -> DataFusionError {
+        match (&self.data, &self.sums) {
+            (Some(file), None) => DataFusionError::External(Box::new(Damaged { file: file.clone(), fault: DataFault::Rows { group } })),
+            _ => DataFusionError::ArrowError(Box::new(why), None),
+        }
     }
 
     pub(crate) fn schema(&self) -> &SchemaRef {
@@ -123,7 +198,7 @@ impl ParquetFile {
             if let (Some(leaf), Some(ty)) = (leaf, fields.get(*at).map(|field| field.data_type()))
                 && let Some(chunk) = self.groups().get(group).and_then(|group| group.columns().get(*leaf))
             {
-                ranges.push(chunk.byte_range());
+                ranges.push((*leaf, chunk.byte_range()));
                 if is_text(ty) {
                     let ty = if is_dictionary(chunk) {
                         DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
@@ -137,7 +212,7 @@ impl ParquetFile {
         let schema = Arc::new(Schema::new_with_metadata(fields, self.schema().metadata().clone()));
         let metadata = self.footer.metadata();
         let hinted = ArrowReaderMetadata::try_new(metadata.clone(), ArrowReaderOptions::new().with_schema(schema))?;
-        let source = Chunks::load(&self.path, self.bytes, ranges)?;
+        let source = Chunks::load(&self.path, self.bytes, group, ranges, self.sums.as_ref())?;
         let mask = ProjectionMask::roots(metadata.file_metadata().schema_descr(), roots);
         let mut builder =
             ParquetRecordBatchReaderBuilder::new_with_metadata(source, hinted).with_row_groups(vec![group]).with_projection(mask);
@@ -148,6 +223,18 @@ impl ParquetFile {
     }
 }
 
+/// The bytes of a column chunk are not those that were written.
+#[derive(Debug, thiserror::Error)]
+#[error("a checksum is wrong")]
+struct WrongSum;
+
+/// Why a file of a table cannot be opened.
+pub(crate) enum OpenError {
+    Damaged(DataFault),
+    /// It may be there tomorrow: no handle, no memory.
+    Disk(io::ErrorKind),
+}
+
 /// Footers that have been read. Files of a workspace never change.
 #[derive(Default)]
 pub(crate) struct Footers(Mutex<HashMap<PathBuf, Arc<ParquetFile>>>);
@@ -156,16 +243,16 @@ pub(crate) struct Footers(Mutex<HashMap<PathBuf, Arc<ParquetFile>>>);
 const MOST_FOOTERS: usize = 4096;
 
 impl Footers {
-    pub(crate) fn open(&self, path: &Path) -> Result<Arc<ParquetFile>> {
-        if let Some(known) = self.known().get(path) {
+    pub(crate) fn open(&self, data: &Arc<DataFile>) -> std::result::Result<Arc<ParquetFile>, OpenError> {
+        if let Some(known) = self.known().get(&data.path) {
             return Ok(known.clone());
         }
-        let file = Arc::new(ParquetFile::open(path)?);
+        let file = Arc::new(ParquetFile::open_data(data)?);
         let mut known = self.known();
         if known.len() >= MOST_FOOTERS {
             known.clear();
         }
-        known.insert(path.to_owned(), file.clone());
+        known.insert(data.path.clone(), file.clone());
         Ok(file)
     }
 
@@ -196,16 +283,20 @@ struct Chunks {
 }
 
 impl Chunks {
-    fn load(path: &Path, length: u64, ranges: Vec<(u64, u64)>) -> Result<Self> {
+    /// Fetches leaves of a row group, each with its range of bytes, and proves them.
+    fn load(path: &Path, length: u64, group: usize, ranges: Vec<(usize, (u64, u64))>, sums: Option<&ChunkSums>) -> Result<Self> {
         let file = File::open(path)?;
         let mut parts = Vec::with_capacity(ranges.len());
-        for (start, size) in ranges {
+        for (leaf, (start, size)) in ranges {
             // A damaged footer may ask for more than there is.
             if start.checked_add(size).is_none_or(|end| end > length) {
                 return Err(ParquetError::General(format!("a column chunk ends beyond the file of {length} bytes")));
             }
             let mut bytes = vec![0; usize::try_from(size).map_err(|why| ParquetError::External(Box::new(why)))?];
             file.read_exact_at(&mut bytes, start)?;
+            if sums.is_some_and(|sums| !sums.proves(group, leaf, &bytes)) {
+                return Err(ParquetError::External(Box::new(WrongSum)));
+            }
             parts.push((start, Bytes::from(bytes)));
         }
         Ok(Self { length, parts })

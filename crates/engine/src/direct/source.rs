@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, Int8Array, Int64Array};
 use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::{DataType, Field, Int8Type, Int64Type, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
+use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use datafusion::common::{DataFusionError, Result};
 use datafusion::physical_expr::PhysicalExpr;
@@ -40,9 +41,10 @@ pub(crate) enum Part {
 }
 
 impl Parts {
-    pub(crate) fn add(&mut self, file: &Arc<ParquetFile>, exact: Vec<Exact>) {
+    /// All row groups of a file but those for which `leave_out` holds.
+    pub(crate) fn add(&mut self, file: &Arc<ParquetFile>, exact: Vec<Exact>, leave_out: impl Fn(usize) -> bool) {
         let exact: Arc<[Exact]> = exact.into();
-        for (group, known) in file.groups().iter().enumerate() {
+        for (group, known) in file.groups().iter().enumerate().filter(|(group, _)| !leave_out(*group)) {
             let rows = usize::try_from(known.num_rows()).unwrap_or(0);
             self.parts.push(Part::Group { file: file.clone(), group, rows, exact: exact.clone() });
         }
@@ -217,8 +219,11 @@ impl Positions {
     }
 }
 
-pub(crate) fn parquet_error(why: parquet::errors::ParquetError) -> DataFusionError {
-    DataFusionError::ParquetError(Box::new(why))
+fn decode_failure(part: &Part, why: ArrowError) -> DataFusionError {
+    match part {
+        Part::Group { file, group, .. } => file.decode_failure(*group, why),
+        Part::Memory(_) => DataFusionError::ArrowError(Box::new(why), None),
+    }
 }
 
 impl<'a> PartReader<'a> {
@@ -242,7 +247,7 @@ impl<'a> PartReader<'a> {
                     }
                 }
                 State::Whole { reader, columns } => {
-                    let Some(batch) = reader.next().transpose()? else {
+                    let Some(batch) = reader.next().transpose().map_err(|why| decode_failure(self.part, why))? else {
                         self.state = State::Done;
                         continue;
                     };
@@ -263,7 +268,8 @@ impl<'a> PartReader<'a> {
                 }
                 State::Late { kept, positions, reader, columns, done } => {
                     let from = *done;
-                    let Some(batch) = reader.next().transpose()?.filter(|batch| from + batch.num_rows() <= positions.len()) else {
+                    let batch = reader.next().transpose().map_err(|why| decode_failure(self.part, why))?;
+                    let Some(batch) = batch.filter(|batch| from + batch.num_rows() <= positions.len()) else {
                         self.state = State::Done;
                         continue;
                     };
@@ -297,7 +303,7 @@ impl<'a> PartReader<'a> {
         let keep: Vec<usize> = first.iter().copied().filter(|at| self.plan.wanted.contains(at)).collect();
         let mut parts: Vec<Vec<Col>> = vec![Vec::new(); keep.len()];
         for batch in reader {
-            let read = self.rows(&batch?, &first, worker)?;
+            let read = self.rows(&batch.map_err(|why| file.decode_failure(group, why))?, &first, worker)?;
             let mask = self.mask(&read, worker)?;
             if mask.has_true() {
                 for (at, parts) in keep.iter().zip(&mut parts) {
@@ -329,7 +335,7 @@ impl<'a> PartReader<'a> {
     ) -> Result<ParquetRecordBatchReader> {
         let names: Vec<&str> = columns.iter().flat_map(|at| self.plan.columns[*at].names(file)).collect();
         worker.read.bytes += file.size(group, &names) as usize;
-        file.read(group, &names, selection, CHUNK).map_err(parquet_error)
+        file.read(group, &names, selection, CHUNK).map_err(|why| file.failure(group, why))
     }
 
     /// A batch as it was read, as columns of the scan.
@@ -453,7 +459,7 @@ pub(crate) fn fetch(plan: &Plan, program: &Program, part: &Part, columns: &[usiz
             let mut parts = Vec::new();
             let mut len = 0;
             for batch in reader {
-                let read = reading.rows(&batch?, columns, worker)?;
+                let read = reading.rows(&batch.map_err(|why| file.decode_failure(*group, why))?, columns, worker)?;
                 len += read.len;
                 parts.push(read);
             }

@@ -3,6 +3,7 @@
 mod answers;
 mod attacks;
 mod cancel;
+mod damage;
 mod examples;
 mod files;
 mod limits;

@@ -45,6 +45,7 @@ fn rows_in_files_and_in_the_log_are_one_table() {
         id: None,
         disk: Arc::new(SystemDisk),
         clock: clock.clone(),
+        health: model::HealthRegister::default(),
     };
     let workspace = Arc::new(Workspace::open(folder.path(), options).unwrap());
     let store = Store { catalog: workspace.clone(), snapshots: workspace.clone() };

@@ -28,10 +28,6 @@ impl Schema for Nothing {
         None
     }
 
-    fn is_transformation(&self) -> bool {
-        true
-    }
-
     fn run(&self, _: &Rel, _: &[Subquery]) -> Result<Option<(u32, Vec<RecordBatch>)>, String> {
         Ok(None)
     }
@@ -70,7 +66,7 @@ fn evaluate(text: &str) -> Result<String, String> {
 fn every_example_answers_what_it_says() {
     let mut wrong = Vec::new();
     let mut without = Vec::new();
-    for function in all().chain(super::transformation::ALL.iter().copied()) {
+    for function in all() {
         if function.examples.is_empty()
             && !function.name.starts_with('$')
             && !matches!(function.name, "neg" | "geo_info_from_ip_address" | "parse_user_agent")

@@ -12,6 +12,9 @@ pub trait Disk: Send + Sync {
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
 
+    /// Bytes of a file.
+    fn length(&self, path: &Path) -> io::Result<u64>;
+
     fn remove(&self, path: &Path) -> io::Result<()>;
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;

@@ -193,6 +193,9 @@ pub enum QueryError {
     Busy(usize),
     #[error("the query needs more than {0} of disk for what memory cannot hold, the limit of all queries together")]
     Disk(ByteSize),
+    /// Of a partial answer: what holds these rows cannot be read.
+    #[error("{}{}", .0.first().map_or_else(String::new, ToString::to_string), and_more(.0.len()))]
+    Missing(Vec<crate::MissingRows>),
     #[error("the query was cancelled")]
     Cancelled,
     /// It was running when the process ended, twice.
@@ -204,6 +207,10 @@ pub enum QueryError {
     /// A defect of ours.
     #[error("the engine broke: {0}")]
     Internal(String),
+}
+
+fn and_more(files: usize) -> String {
+    if files > 1 { format!("; {} more files of the tables read cannot be read", files - 1) } else { String::new() }
 }
 
 /// Runs KQL. The stages hold this, never the engine itself.

@@ -62,16 +62,18 @@ pub async fn bootstrap(folder: &Path, store: &Store, names: &[String], now: Time
 
     let mut change = store.begin().await?;
     let guid = || Uuid::new_v4().to_string();
-    let tenant_id = change.keep_cloud_name("tenant_id", &guid()).await?;
+    // Where the store is new though `connect.json` is not, clients go on with the names they know.
+    let known = |id: &Option<String>| id.clone().filter(|id| Uuid::parse_str(id).is_ok()).unwrap_or_else(guid);
+    let tenant_id = change.keep_cloud_name("tenant_id", &known(&previous.tenant_id)).await?;
     let cloud = Cloud {
-        subscription_id: change.keep_cloud_name("subscription_id", &guid()).await?,
+        subscription_id: change.keep_cloud_name("subscription_id", &known(&previous.subscription_id)).await?,
         resource_group: change.keep_cloud_name("resource_group", "bartizan").await?,
         workspace_name: change.keep_cloud_name("workspace_name", "bartizan").await?,
-        workspace_id: change.keep_cloud_name("workspace_id", &guid()).await?,
+        workspace_id: change.keep_cloud_name("workspace_id", &known(&previous.workspace_id)).await?,
         location: change.keep_cloud_name("location", "local").await?,
     };
     let domain = change.keep_cloud_name("tenant_domain", "bartizan.local").await?;
-    let client_id = change.keep_cloud_name("first_app_id", &guid()).await?;
+    let client_id = change.keep_cloud_name("first_app_id", &known(&previous.client_id)).await?;
     let client_secret = first_app(&mut change, &client_id, previous.client_secret, now).await?;
     let admin_password = admin_password(&mut change, previous.admin_password).await?;
     change.commit().await?;
@@ -113,7 +115,10 @@ async fn first_app(
     {
         return Ok(secret.clone());
     }
-    let secret = generate_secret()?;
+    let secret = match (&existing, known) {
+        (None, Some(secret)) if secret.reveal().len() >= SHORTEST_SECRET => secret,
+        _ => generate_secret()?,
+    };
     let hash =
         ClientSecret { key_id: FIRST_SECRET.to_owned(), hash: SecretHash::of_generated(&secret)?.as_stored().to_owned(), expires: None };
     let is_new = existing.is_none();
@@ -147,12 +152,16 @@ async fn first_app(
 /// Names the secret that `connect.json` shows, so that it can be replaced without touching others.
 const FIRST_SECRET: &str = "connect.json";
 
+/// A shorter one in `connect.json` is not one that the service made.
+const SHORTEST_SECRET: usize = 32;
+
 async fn admin_password(change: &mut Change, known: Option<Secret<String>>) -> Result<Secret<String>, BootstrapError> {
     let stored = change.cloud_name("admin_password").await?;
     match (stored, known) {
         (Some(hash), Some(password)) if SecretHash::from_stored(hash.as_str()).proves(password.reveal()) => Ok(password),
-        _ => {
-            let password = generate_secret()?;
+        (stored, known) => {
+            let kept = known.filter(|password| stored.is_none() && password.reveal().len() >= SHORTEST_SECRET);
+            let password = kept.map_or_else(generate_secret, Ok)?;
             change.set_cloud_name("admin_password", SecretHash::of_generated(&password)?.as_stored()).await?;
             Ok(password)
         }
@@ -175,9 +184,13 @@ fn workspace_key(path: &Path) -> Result<Secret<String>, BootstrapError> {
     }
 }
 
-/// The secrets in the `connect.json` of the start before.
+/// The names and secrets in the `connect.json` of the start before.
 #[derive(Default, serde::Deserialize)]
 struct Previous {
+    tenant_id: Option<String>,
+    subscription_id: Option<String>,
+    workspace_id: Option<String>,
+    client_id: Option<String>,
     client_secret: Option<Secret<String>>,
     admin_password: Option<Secret<String>>,
 }

@@ -1,7 +1,9 @@
 //! The workspace from outside: what survives what.
 
+mod absence;
 mod appends;
 mod crash;
 mod damage;
+mod faults;
 mod kill;
 mod support;

@@ -9,7 +9,10 @@ use std::time::Duration;
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringViewArray};
 use arrow::datatypes::Int64Type;
 use async_trait::async_trait;
-use model::{Ack, Append, AppendError, Catalog, Clock, Column, Disk, Rows, Span, TableName, TableWriter, Timestamp, Type, WorkspaceName};
+use model::{
+    Ack, Append, AppendError, Catalog, Clock, Column, Disk, HealthRegister, Rows, Span, TableName, TableWriter, Timestamp, Type,
+    WorkspaceName,
+};
 use workspace::{Options, Workspace, WorkspaceConfig};
 
 pub const TABLE: &str = "Numbers_CL";
@@ -49,9 +52,27 @@ pub fn small() -> WorkspaceConfig {
 }
 
 pub fn open(data: &Path, disk: Arc<dyn Disk>, clock: Arc<dyn Clock>, config: WorkspaceConfig) -> Result<Workspace, workspace::OpenError> {
+    open_with(data, disk, clock, config, HealthRegister::default())
+}
+
+/// As [`open`], telling `health` what is wrong.
+pub fn open_with(
+    data: &Path,
+    disk: Arc<dyn Disk>,
+    clock: Arc<dyn Clock>,
+    config: WorkspaceConfig,
+    health: HealthRegister,
+) -> Result<Workspace, workspace::OpenError> {
     Workspace::open(
         data,
-        Options { name: WorkspaceName::new("main"), config, id: Some("00000000-0000-0000-0000-00000000000a".to_owned()), disk, clock },
+        Options {
+            name: WorkspaceName::new("main"),
+            config,
+            id: Some("00000000-0000-0000-0000-00000000000a".to_owned()),
+            disk,
+            clock,
+            health,
+        },
     )
 }
 

@@ -110,7 +110,9 @@ impl Sources {
         }
         let name = workspace_name(data_dir)?;
         let (config, disk) = (workspace::WorkspaceConfig::default(), Arc::new(workspace::SystemDisk));
-        let opened = Arc::new(Workspace::open(data_dir, workspace::Options { name, config, id: None, disk, clock: clock.clone() })?);
+        let health = model::HealthRegister::default();
+        let opened =
+            Arc::new(Workspace::open(data_dir, workspace::Options { name, config, id: None, disk, clock: clock.clone(), health })?);
         let known = opened.tables().iter().map(|table| (table.name.as_str().to_owned(), table.columns.clone())).collect();
         let engine = Engine::new(Some(Store { catalog: opened.clone(), snapshots: opened }), clock, options)?;
         let engine = engine.with_config(self.limits.config(), Some(&data_dir.join("tmp")))?;

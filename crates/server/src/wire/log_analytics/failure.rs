@@ -40,6 +40,7 @@ pub fn refusal(kql: &str, error: &QueryError) -> ApiError {
         QueryError::Disk(_) => bad("The query needs too much room on disk")
             .inner(json!({ "code": "LowMemoryCondition", "message": format!("{error}. Filter earlier, sort fewer columns or ask again when less runs.") })),
         QueryError::EndedProcess(_) => bad("The query cannot run").inner(json!({ "code": "QueryRefused", "message": error.to_string() })),
+        QueryError::Missing(_) => ApiError::internal(error),
         QueryError::Cancelled => ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "QueryCancelled", "The query was cancelled."),
         QueryError::Internal(_) => ApiError::internal(error),
     }

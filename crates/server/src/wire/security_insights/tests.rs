@@ -178,6 +178,7 @@ impl Served {
                 workspace_id: WORKSPACE.to_owned(),
                 location: "local".to_owned(),
             },
+            health: model::HealthRegister::default(),
             metrics: Box::new(String::new),
         };
         let correlation = Correlation { store: store.clone(), clock, facts };

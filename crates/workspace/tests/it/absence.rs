@@ -1,0 +1,220 @@
+//! Every file of a workspace removed, emptied, zeroed, cut and flipped in turn: nothing else goes, what is lost is named, the rest is served.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use model::{Catalog, Column, Disk, HealthRegister, SavedSearch, TableName, Type};
+use testkit::SimDisk;
+use workspace::Workspace;
+
+use crate::support::{HandClock, TABLE, add, define, open, open_with, small, stored};
+
+const DATA: &str = "/data";
+/// Rows of each append.
+const ROWS: i64 = 5;
+
+/// A workspace that was stopped: appends 0 to 3 in a data file, 4 and 5 in the log, in two log files.
+async fn filled() -> SimDisk {
+    let disk = SimDisk::new(1);
+    let start = || open(Path::new(DATA), Arc::new(disk.clone()), HandClock::new(), small()).unwrap();
+    let workspace = start();
+    define(&workspace).await.unwrap();
+    for n in 0..4 {
+        add(&workspace, n * 10, ROWS).await.unwrap();
+    }
+    workspace.flush().await.unwrap();
+    for n in 4..6 {
+        add(&workspace, n * 10, ROWS).await.unwrap();
+        // The next one goes to another log file.
+        disk.fail_syncs(1);
+        assert!(add(&workspace, 999, 1).await.is_err());
+    }
+    drop(workspace);
+    disk
+}
+
+fn files(disk: &SimDisk) -> Vec<PathBuf> {
+    disk.files().into_iter().filter(|path| !path.starts_with("/data/quarantine")).collect()
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap().to_string_lossy().into_owned()
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Harm {
+    Remove,
+    Empty,
+    Zero,
+    Cut,
+    Flip,
+}
+
+impl Harm {
+    const ALL: [Harm; 5] = [Harm::Remove, Harm::Empty, Harm::Zero, Harm::Cut, Harm::Flip];
+
+    fn harm(self, disk: &SimDisk, path: &Path) {
+        match self {
+            Harm::Remove => disk.remove(path).unwrap(),
+            Harm::Empty => disk.tamper(path, Vec::clear),
+            Harm::Zero => disk.tamper(path, |bytes| bytes.fill(0)),
+            Harm::Cut => disk.tamper(path, |bytes| bytes.truncate(bytes.len() / 2)),
+            Harm::Flip => disk.tamper(path, |bytes| {
+                let middle = bytes.len() / 2;
+                bytes[middle] ^= 0x10;
+            }),
+        }
+    }
+}
+
+/// The conditions, a line each.
+fn conditions(health: &HealthRegister) -> Vec<String> {
+    health.conditions().into_iter().map(|each| format!("{} {}: {}", each.name, each.subject, each.summary)).collect()
+}
+
+fn appends(workspace: &Workspace) -> Vec<i64> {
+    let found = stored(workspace);
+    (0..6).filter(|n| (n * 10..n * 10 + ROWS).all(|row| found.get(&row) == Some(&1))).collect()
+}
+
+#[tokio::test]
+async fn a_whole_directory_is_nothing_to_report() {
+    let disk = filled().await;
+    for _ in 0..2 {
+        let health = HealthRegister::default();
+        let workspace = open_with(Path::new(DATA), Arc::new(disk.clone()), HandClock::new(), small(), health.clone()).unwrap();
+        assert_eq!((appends(&workspace), conditions(&health)), ((0..6).collect(), vec![]));
+    }
+}
+
+/// Truth: what each file held. A data file costs the appends in it, a log file those behind the data files, everything else nothing.
+#[tokio::test]
+async fn each_file_is_missed_by_name_and_costs_only_what_it_held() {
+    let paths = files(&filled().await);
+    let kinds = ["catalog.json", "catalog.copy.json", "manifest.json", "manifest.copy.json", "table.json", "index.json"];
+    for kind in kinds {
+        assert!(paths.iter().any(|path| name(path) == kind), "{kind} of {paths:?}");
+    }
+    for path in &paths {
+        for harm in Harm::ALL {
+            let context = format!("{harm:?} {}", path.display());
+            let disk = filled().await;
+            // Names hold random parts; the order is the same.
+            let now = files(&disk);
+            let path = &now[paths.iter().position(|each| each == path).unwrap()];
+            let extension = path.extension().unwrap().to_string_lossy().into_owned();
+            harm.harm(&disk, path);
+            let before: Vec<(PathBuf, Vec<u8>)> =
+                now.iter().filter(|each| *each != path).map(|each| (each.clone(), disk.read(each).unwrap())).collect();
+
+            let health = HealthRegister::default();
+            let workspace = open_with(Path::new(DATA), Arc::new(disk.clone()), HandClock::new(), small(), health.clone()).expect(&context);
+            let found = appends(&workspace);
+            assert!(conditions(&health).iter().any(|line| line.contains(&name(path))), "{context}: {:?}", conditions(&health));
+            for (other, bytes) in &before {
+                if matches!(other.extension().and_then(|e| e.to_str()), Some("parquet" | "log")) {
+                    assert_eq!(disk.read(other).ok().as_ref(), Some(bytes), "{context}: {} is not what it was", other.display());
+                }
+            }
+            let lost: Vec<i64> = match extension.as_str() {
+                "parquet" => vec![0, 1, 2, 3],
+                "log" => (0..6).filter(|n| !found.contains(n)).inspect(|n| assert!(*n >= 4, "{context}: append {n}")).collect(),
+                _ => vec![],
+            };
+            assert!(lost.len() <= 1 || extension == "parquet", "{context}: {lost:?}");
+            assert_eq!(found, (0..6).filter(|n| !lost.contains(n)).collect::<Vec<_>>(), "{context}");
+
+            // It goes on from here, and nothing that was there is lost later.
+            add(&workspace, 100, ROWS).await.expect(&context);
+            workspace.flush().await.expect(&context);
+            drop(workspace);
+            let workspace = open(Path::new(DATA), Arc::new(disk.clone()), HandClock::new(), small()).expect(&context);
+            let again = stored(&workspace);
+            assert!(
+                found.iter().chain([&10]).all(|n| (n * 10..n * 10 + ROWS).all(|row| again.get(&row) == Some(&1))),
+                "{context}: {again:?}"
+            );
+        }
+    }
+}
+
+/// The catalog was removed with its copy, as `rm *.json` does. Before, the start unlinked the data files of all custom tables.
+#[tokio::test]
+async fn without_any_catalog_tables_come_back_from_their_folders() {
+    let disk = filled().await;
+    let parquet = |disk: &SimDisk| files(disk).into_iter().filter(|path| path.extension().is_some_and(|e| e == "parquet")).count();
+    let before = parquet(&disk);
+    for name in ["catalog.json", "catalog.copy.json"] {
+        disk.remove(&Path::new(DATA).join("tables/main").join(name)).unwrap();
+    }
+    let health = HealthRegister::default();
+    let workspace = open_with(Path::new(DATA), Arc::new(disk.clone()), HandClock::new(), small(), health.clone()).unwrap();
+    assert!(conditions(&health).iter().any(|line| line.starts_with("state-file-lost catalog.json")), "{:?}", conditions(&health));
+    assert_eq!((appends(&workspace), parquet(&disk)), ((0..6).collect(), before));
+    // A folder without a description belongs to no table, and stays.
+    drop(workspace);
+    for path in files(&disk).into_iter().filter(|path| ["catalog.json", "catalog.copy.json", "table.json"].contains(&name(path).as_str())) {
+        disk.remove(&path).unwrap();
+    }
+    let health = HealthRegister::default();
+    let workspace = open_with(Path::new(DATA), Arc::new(disk.clone()), HandClock::new(), small(), health.clone()).unwrap();
+    assert!(conditions(&health).iter().any(|line| line.starts_with("table-unknown Numbers_CL.")), "{:?}", conditions(&health));
+    assert!(workspace.table(TABLE).is_none());
+    workspace.flush().await.unwrap();
+    assert_eq!(parquet(&disk), before);
+    // A table of that name made now gets a folder of its own.
+    define(&workspace).await.unwrap();
+    assert!(stored(&workspace).is_empty());
+}
+
+#[tokio::test]
+async fn without_any_manifest_data_files_are_set_aside_and_not_removed() {
+    let disk = filled().await;
+    let parquet: Vec<Vec<u8>> =
+        files(&disk).iter().filter(|path| path.extension().is_some_and(|e| e == "parquet")).map(|path| disk.read(path).unwrap()).collect();
+    for name in ["manifest.json", "manifest.copy.json"] {
+        disk.remove(&Path::new(DATA).join("tables/main").join(name)).unwrap();
+    }
+    let health = HealthRegister::default();
+    let workspace = open_with(Path::new(DATA), Arc::new(disk.clone()), HandClock::new(), small(), health.clone()).unwrap();
+    let lines = conditions(&health);
+    assert!(lines.iter().any(|line| line.starts_with("state-file-lost manifest.json")), "{lines:?}");
+    assert!(lines.iter().any(|line| line.starts_with("data-file-set-aside")), "{lines:?}");
+    for bytes in parquet {
+        assert!(disk.files().iter().any(|path| path.starts_with("/data/quarantine") && disk.read(path).unwrap() == bytes));
+    }
+    assert!(appends(&workspace).ends_with(&[4, 5]));
+}
+
+/// The second copy alone says that the first is old: a catalog put back from last week must not cost the tables made since.
+#[tokio::test]
+async fn an_old_catalog_put_back_costs_no_data_files() {
+    let disk = filled().await;
+    let catalog = Path::new(DATA).join("tables/main/catalog.json");
+    let old = {
+        let empty = SimDisk::new(2);
+        drop(open(Path::new(DATA), Arc::new(empty.clone()), HandClock::new(), small()).unwrap());
+        empty.read(&catalog).unwrap()
+    };
+    disk.tamper(&catalog, |bytes| *bytes = old);
+    let before: Vec<PathBuf> = files(&disk).into_iter().filter(|path| path.extension().is_some_and(|e| e == "parquet")).collect();
+    let workspace = open(Path::new(DATA), Arc::new(disk.clone()), HandClock::new(), small()).unwrap();
+    drop(workspace);
+    for path in before {
+        assert!(disk.read(&path).is_ok(), "{}", path.display());
+    }
+}
+
+#[tokio::test]
+async fn saved_searches_survive_the_loss_of_one_catalog() {
+    let disk = filled().await;
+    let workspace = open(Path::new(DATA), Arc::new(disk.clone()), HandClock::new(), small()).unwrap();
+    let columns = vec![Column::new("A", Type::String)];
+    workspace.define(&TableName::new("Other_CL"), columns).await.unwrap();
+    workspace.save_search(SavedSearch { name: "kept".to_owned(), ..SavedSearch::default() }).await.unwrap();
+    drop(workspace);
+    disk.remove(&Path::new(DATA).join("tables/main/catalog.json")).unwrap();
+    let workspace = open(Path::new(DATA), Arc::new(disk), HandClock::new(), small()).unwrap();
+    assert_eq!(workspace.saved_searches().len(), 1);
+    assert!(workspace.table("Other_CL").is_some());
+}
