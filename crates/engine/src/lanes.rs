@@ -24,7 +24,7 @@ const IDLE_LANES: usize = 8;
 const SHORT_LEASE: Duration = Duration::from_secs(1);
 
 /// Queries of one class that wait for a lane at most; one more is refused.
-pub(crate) const LONGEST_QUEUE: usize = 1000;
+const LONGEST_QUEUE: usize = 1000;
 
 /// Blocking threads of a lane: one binds, others read files.
 const BLOCKING_THREADS: usize = 16;
