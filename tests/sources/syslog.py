@@ -4,8 +4,9 @@
     syslog.py
 
 Peers: util-linux' `logger` over UDP and TCP, with and without octet counting, RFC 3164 and RFC 5424; Debian's rsyslog over TLS, an instance of its own
-that trusts the service's authority; sockets that send Sophos' lines, CEF and what nobody should send. rsyslog is installed where it is missing and
-the script is root, and skipped otherwise. Everything listens on loopback, on ports the kernel chose, read from `connect.json`.
+that trusts the service's authority; rsyslog and syslog-ng as relays of CEF, LEEF and Cisco's lines, through each of their templates; sockets that send Sophos'
+lines, CEF and what nobody should send. rsyslog and syslog-ng are installed where they are missing and the script is root, and skipped otherwise.
+Everything listens on loopback, on ports the kernel chose, read from `connect.json`.
 
 UDP has no back-pressure, and a socket's buffer on Linux holds some 270 small datagrams: the script hands `logger` 50 lines at a time, waits for the
 kernel to say that the listener's socket is empty (`/proc/net/udp`), and reads there at the end that nothing was dropped.
@@ -231,6 +232,111 @@ input(type="imuxsock" Socket="{work}/log" RateLimit.Interval="0")
     finally:
         daemon.terminate()
         daemon.wait(30)
+
+
+def free_port():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(('127.0.0.1', 0))
+        return probe.getsockname()[1]
+
+
+# What devices send to a relay, and what the tables must hold whichever template it goes on through. `{}` is a number of the template.
+RELAYED_EVENTS = [
+    (r'<134>Nov 30 10:00:00 gw-1 CEF:0|Vendor|Product|1.0|relay-cef-{}|a name|9|src=10.0.0.1 duser=BLAH\robert msg=two words',
+     'CommonSecurityLog', 'relay-cef-{}', {'Computer': 'gw-1', 'DeviceVendor': 'Vendor', 'SourceIP': '10.0.0.1', 'DestinationUserName': r'BLAH\robert', 'Message': 'two words'}),
+    ('<134>Nov 30 10:00:00 gw-2 LEEF:1.0|Vendor|Product|1.0|relay-leef-{}|src=10.0.0.2\tusrName=ann\tdstPort=443',
+     'CommonSecurityLog', 'relay-leef-{}', {'Computer': 'gw-2', 'SourceIP': '10.0.0.2', 'SourceUserName': 'ann', 'DestinationPort': 443}),
+    ('<30>Nov 30 10:00:00 gw-3 named[16548]: relayed {} to it',
+     'Syslog', 'relayed {} to it', {'Computer': 'gw-3', 'ProcessName': 'named', 'ProcessID': 16548, 'SyslogMessage': 'relayed {} to it'}),
+    ('<189>83: *Nov 30 10:00:00.123: %SYS-5-CONFIG_I: relayed switch {}',
+     'Syslog', '%SYS-5-CONFIG_I: relayed switch {}', {'ProcessName': '%SYS-5-CONFIG_I'}),
+]
+
+
+def relays(peer, folder):
+    path = os.environ['PATH'] + ':/usr/sbin'
+    found = {'rsyslog': (shutil.which('rsyslogd', path=path), {}), 'syslog-ng': syslog_ng(folder, path)}
+    for name, (binary, environment) in found.items():
+        if not binary:
+            score.skip(f'CEF through {name}', 'it is not installed and cannot be here')
+            continue
+        for number, (what, config) in enumerate(RELAYS[name]):
+            one_relay(peer, folder / f'{name}-{number}', binary, environment, name, what, config, f'{name}-{number}')
+
+
+def syslog_ng(folder, path):
+    """syslog-ng as it is installed, or unpacked into a folder: its package and rsyslog's exclude each other."""
+    if binary := shutil.which('syslog-ng', path=path):
+        return binary, {}
+    if os.geteuid() or not shutil.which('apt-get'):
+        return None, {}
+    quiet = {'capture_output': True, 'timeout': 300, 'env': {**os.environ, 'DEBIAN_FRONTEND': 'noninteractive'}}
+    libraries = ['libivykis0', 'libwrap0', 'libpcre3', 'libnet1', 'libjson-c5', 'libglib2.0-0']
+    subprocess.run(['apt-get', 'install', '-y', '-qq', '--no-install-recommends', *libraries], **quiet)
+    subprocess.run(['apt-get', 'download', 'syslog-ng-core'], cwd=folder, **quiet)
+    for package in folder.glob('syslog-ng-core*.deb'):
+        subprocess.run(['dpkg', '-x', str(package), str(folder / 'syslog-ng')], **quiet)
+    modules = next((folder / 'syslog-ng').glob('usr/lib/syslog-ng/[0-9]*'), None)
+    if modules is None:
+        return None, {}
+    return str(folder / 'syslog-ng/usr/sbin/syslog-ng'), {'LD_LIBRARY_PATH': str(modules.parent), 'MODULES': str(modules)}
+
+
+def one_relay(peer, work, binary, environment, name, what, config, number):
+    work.mkdir()
+    port, to = free_port(), peer.places['all', 'tcp'][1]
+    conf = work / 'relay.conf'
+    conf.write_text(config.replace('@IN@', str(port)).replace('@OUT@', str(to)).replace('@WORK@', str(work)))
+    command = {'rsyslog': [binary, '-n', '-f', str(conf), '-i', str(work / 'pid')],
+               'syslog-ng': [binary, '-F', '-f', str(conf), '-R', str(work / 'persist'), '-p', str(work / 'pid'), '-c', str(work / 'ctl'), '--no-caps']}[name]
+    if modules := environment.get('MODULES'):
+        command += ['--module-path', modules]
+    with open(work / 'stderr', 'wb') as log:
+        daemon = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env={**os.environ, **environment, 'TZ': 'UTC'})
+        try:
+            deadline = time.monotonic() + 15
+            while time.monotonic() < deadline and daemon.poll() is None and not listens(port):
+                time.sleep(0.02)
+            if not listens(port):
+                return score.check(f'{name}, {what}: it starts', False, (work / 'stderr').read_text()[-500:])
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+                for line, *_ in RELAYED_EVENTS:
+                    client.sendto(line.replace('{}', number).encode(), ('127.0.0.1', port))
+            for _, table, key, expected in RELAYED_EVENTS:
+                key = key.replace('{}', number)
+                kql = f'{table} | where {"DeviceEventClassID" if table == "CommonSecurityLog" else "SyslogMessage"} == "{key}"'
+                peer.wait(kql, 1)
+                expected = {column: value.replace('{}', number) if isinstance(value, str) else value for column, value in expected.items()}
+                right(f'{name}, {what}: {key}', peer.ask(kql), expected)
+        finally:
+            daemon.terminate()
+            daemon.wait(30)
+
+
+def listens(port):
+    try:
+        udp_socket(port)
+        return True
+    except LookupError:
+        return False
+
+
+RSYSLOG = '''global(workDirectory="@WORK@")
+module(load="imudp")
+input(type="imudp" address="127.0.0.1" port="@IN@")
+*.* action(type="omfwd" target="127.0.0.1" port="@OUT@" protocol="tcp" TCP_Framing="%s" template="%s" queue.type="LinkedList" action.resumeRetryCount="-1")
+'''
+SYSLOG_NG = '''@version: 3.27
+options { keep-hostname(yes); chain-hostnames(no); use-dns(no); dns-cache(no); };
+source s { network(ip("127.0.0.1") port(@IN@) transport("udp")); };
+destination d { %s };
+log { source(s); destination(d); };
+'''
+RELAYS = {
+    'rsyslog': [(template, RSYSLOG % (framing, template)) for template, framing in (
+        ('RSYSLOG_SyslogProtocol23Format', 'octet-counted'), ('RSYSLOG_TraditionalForwardFormat', 'traditional'), ('RSYSLOG_ForwardFormat', 'traditional'))],
+    'syslog-ng': [('network()', SYSLOG_NG % 'network("127.0.0.1" port(@OUT@) transport("tcp"));'), ('syslog()', SYSLOG_NG % 'syslog("127.0.0.1" port(@OUT@) transport("tcp"));')],
+}
 
 
 def stranger(peer, what):
@@ -581,6 +687,7 @@ def main():
             dead = others(peer)
             loggers(peer)
             rsyslog(peer, folder)
+            relays(peer, folder)
             stranger(peer, 'a client that does not trust the authority refuses the listener')
             crowded(peer)
             bad(peer)

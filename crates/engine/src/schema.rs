@@ -52,6 +52,10 @@ impl Schema for Names {
         given.map(|function| function.as_ref().clone()).or_else(|| self.run.store.as_ref()?.catalog.function(name))
     }
 
+    fn is_transformation(&self) -> bool {
+        self.run.scope.inline_only
+    }
+
     fn external(&self, wanted: &External) -> Result<Option<u32>, String> {
         let (Some(handle), Some(outside)) = (&self.handle, &self.run.outside) else { return Ok(None) };
         let _paused = self.run.planning.pause();

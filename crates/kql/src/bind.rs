@@ -81,6 +81,11 @@ pub trait Schema {
         Ok(None)
     }
 
+    /// Whether the text is a transformation of a data collection rule: it has functions that no other query has.
+    fn is_transformation(&self) -> bool {
+        false
+    }
+
     /// Columns of a watchlist, when there is one of that alias. Its rows are those of the table [`watchlist_table`] names.
     fn watchlist(&self, alias: &str) -> Option<Vec<Column>> {
         let _ = alias;

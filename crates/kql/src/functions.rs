@@ -229,6 +229,7 @@ mod shapes;
 mod sieve;
 mod signatures;
 pub mod terms;
+pub mod transformation;
 
 pub(crate) use hashes::hash_of;
 

@@ -22,6 +22,7 @@ mod geo;
 pub mod ops;
 pub mod plan;
 pub mod syntax;
+pub mod transformation;
 pub mod value;
 pub mod watch;
 pub mod windows;

@@ -4,6 +4,7 @@
 
 mod actor;
 mod alert;
+pub mod cef;
 mod data_fault;
 mod entity;
 mod error;

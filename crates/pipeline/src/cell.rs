@@ -1,8 +1,9 @@
 //! One value on its way into a typed column: what JSON may become what type, and the builders that take it.
 //!
-//! As Log Analytics does it: numbers and booleans are also read from their text, an empty text is null where the column is no string, a
-//! string column takes any JSON, a dynamic column keeps any JSON. What does not fit is an error that names the value; nothing is rounded or
-//! cut in silence.
+//! As Kusto does it when it ingests: texts are read as `toint`, `tobool`, `todatetime` … read them, an empty text is null where the column is no
+//! string, a string column takes any JSON, a dynamic column keeps any JSON. What does not fit is null
+//! (learn.microsoft.com/azure/data-explorer/ingest-invalid-data: "Value not matching the table schema data type. For example: floating point
+//! value ingested into an int column", "NULL value filled"). Numbers are exact: nothing is rounded.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BooleanBuilder, Decimal256Builder, Float64Builder, Int32Builder, Int64Builder, StringViewBuilder};
 use arrow::compute::kernels::cast_utils::parse_decimal;
 use arrow::datatypes::{Decimal256Type, i256};
-use model::{DECIMAL_PRECISION, DECIMAL_SCALE, Span, Timestamp, Type};
+use model::{DECIMAL_PRECISION, DECIMAL_SCALE, Span, Type};
 
 /// A value that fits its column.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,30 +26,35 @@ pub enum Cell<'a> {
     Text(Cow<'a, str>),
 }
 
-/// The cell for a JSON value, given by its text. The error says what the value is and what it should be.
-pub fn from_json(ty: Type, json: &str) -> Result<Cell<'_>, String> {
+/// The value is of another type, or out of its range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unfit;
+
+/// The cell for a JSON value, given by its text.
+pub fn from_json(ty: Type, json: &str) -> Result<Cell<'_>, Unfit> {
     let json = json.trim();
     match json.as_bytes().first() {
         None | Some(b'n') => Ok(Cell::Null),
         _ if ty == Type::Dynamic => Ok(Cell::Text(minified(json))),
         Some(b'"') => {
-            let text = unquoted(json).ok_or_else(|| refusal(ty, json))?;
+            let text = unquoted(json).ok_or(Unfit)?;
             match text {
                 Cow::Borrowed(text) => from_text(ty, text),
                 // The text owns its bytes, and so must the cell.
                 Cow::Owned(text) => from_text(ty, &text).map(Cell::into_owned),
             }
         }
-        Some(b'{' | b'[') if ty != Type::String => Err(refusal(ty, json)),
-        Some(b't' | b'f') if !matches!(ty, Type::String | Type::Bool) => Err(refusal(ty, json)),
+        Some(b'{' | b'[') if ty != Type::String => Err(Unfit),
+        Some(b't' | b'f') if !matches!(ty, Type::String | Type::Bool) => Err(Unfit),
         Some(b'{' | b'[') => Ok(Cell::Text(minified(json))),
-        _ if ty == Type::Datetime || ty == Type::Timespan || ty == Type::Guid => Err(refusal(ty, json)),
+        // A number is no time: whether it counts seconds, milliseconds or ticks is the transform's to say.
+        _ if ty == Type::Datetime || ty == Type::Timespan || ty == Type::Guid => Err(Unfit),
         _ => from_text(ty, json),
     }
 }
 
 /// The cell for a value given as text.
-pub fn from_text(ty: Type, text: &str) -> Result<Cell<'_>, String> {
+pub fn from_text(ty: Type, text: &str) -> Result<Cell<'_>, Unfit> {
     if ty == Type::String {
         return Ok(Cell::Text(text.into()));
     }
@@ -68,25 +74,53 @@ pub fn from_text(ty: Type, text: &str) -> Result<Cell<'_>, String> {
         Type::Long => whole(word).map(Cell::Long),
         Type::Real => word.parse().ok().map(Cell::Real),
         Type::Decimal => parse_decimal::<Decimal256Type>(word, DECIMAL_PRECISION, DECIMAL_SCALE).ok().map(Cell::Decimal),
-        Type::Datetime => Timestamp::parse_iso(word).map(|time| Cell::Long(time.ticks())),
+        Type::Datetime => kql::value::text::parse_datetime(word).map(|time| Cell::Long(time.ticks())),
         Type::Timespan => word.parse::<Span>().ok().map(|span| Cell::Long(span.ticks())),
         Type::Guid => uuid::Uuid::parse_str(word).ok().map(|guid| Cell::Text(guid.hyphenated().to_string().into())),
         Type::Dynamic => Some(Cell::Text(serde_json::Value::from(text).to_string().into())),
         Type::String => None,
     };
-    cell.ok_or_else(|| refusal(ty, text))
+    cell.ok_or(Unfit)
 }
 
-/// A whole number, also when written `5.0` or `5e0`.
+/// A whole number, also when written `5.0` or `5e0`: exactly, by its digits.
 fn whole(word: &str) -> Option<i64> {
-    word.parse().ok().or_else(|| {
-        let real: f64 = word.parse().ok()?;
-        // Beyond 2^53 a real no longer says which whole number it is.
-        (real.fract() == 0.0 && real.abs() <= 9_007_199_254_740_992.0).then_some(real as i64)
-    })
+    if let Ok(number) = word.parse() {
+        return Some(number);
+    }
+    let (mantissa, exponent) = word.split_once(['e', 'E']).unwrap_or((word, "0"));
+    let exponent: i32 = exponent.parse().ok()?;
+    let (sign, digits) = match mantissa.strip_prefix('-') {
+        Some(digits) => (-1, digits),
+        None => (1, mantissa.strip_prefix('+').unwrap_or(mantissa)),
+    };
+    let (int, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let digit = |byte: u8| byte.is_ascii_digit().then(|| i64::from(byte - b'0'));
+    if int.is_empty() && fraction.is_empty() {
+        return None;
+    }
+    let mut number = Some(0_i64);
+    // Digits in front of the decimal point, once it is moved by the exponent.
+    let places = i64::try_from(int.len()).ok()? + i64::from(exponent);
+    let mut seen = 0;
+    for byte in int.bytes().chain(fraction.bytes()) {
+        let digit = digit(byte)?;
+        if seen < places {
+            number = number.and_then(|number| number.checked_mul(10)?.checked_add(sign * digit));
+        } else if digit != 0 {
+            return None;
+        }
+        seen += 1;
+    }
+    while seen < places && number.is_some_and(|number| number != 0) {
+        number = number.and_then(|number| number.checked_mul(10));
+        seen += 1;
+    }
+    number
 }
 
-fn refusal(ty: Type, value: &str) -> String {
+/// What is said of a value that does not fit.
+pub fn refusal(ty: Type, value: &str) -> String {
     const SHOWN: usize = 40;
     let cut = value.char_indices().nth(SHOWN).map_or(value.len(), |(at, _)| at);
     let more = if cut < value.len() { "…" } else { "" };
@@ -191,25 +225,51 @@ impl CellBuilder {
 
 #[cfg(test)]
 mod tests {
+    use model::Timestamp;
+
     use super::*;
 
     #[test]
     fn json_becomes_what_the_column_wants() {
         let text = |text: &str| Ok(Cell::Text(text.to_owned().into()));
-        let cases: Vec<(Type, &str, Result<Cell<'_>, String>)> = vec![
+        let time = |iso: &str| Ok(Cell::Long(Timestamp::parse_iso(iso).unwrap().ticks()));
+        let cases: Vec<(Type, &str, Result<Cell<'_>, Unfit>)> = vec![
             (Type::Int, "7", Ok(Cell::Int(7))),
             (Type::Int, "\"7\"", Ok(Cell::Int(7))),
             (Type::Int, "7.0", Ok(Cell::Int(7))),
-            (Type::Int, "7.5", Err("`7.5` is no int".into())),
-            (Type::Int, "3000000000", Err("`3000000000` is no int".into())),
+            (Type::Int, "1.5", Err(Unfit)),
+            (Type::Int, "3000000000", Err(Unfit)),
+            (Type::Int, "-2147483648", Ok(Cell::Int(i32::MIN))),
             (Type::Long, "9007199254740993", Ok(Cell::Long(9_007_199_254_740_993))),
+            // github.com/open-telemetry/otel-arrow/pull/2535: beyond 2^53 a real would be even.
+            (Type::Long, "9007199254740993.0", Ok(Cell::Long(9_007_199_254_740_993))),
+            (Type::Long, "\"9007199254740993.000\"", Ok(Cell::Long(9_007_199_254_740_993))),
+            (Type::Long, "9.007199254740993e15", Ok(Cell::Long(9_007_199_254_740_993))),
+            (Type::Long, "-9223372036854775808.0", Ok(Cell::Long(i64::MIN))),
+            (Type::Long, "9223372036854775808", Err(Unfit)),
+            (Type::Long, "9223372036854775808.0", Err(Unfit)),
+            (Type::Long, "1e3", Ok(Cell::Long(1000))),
+            (Type::Long, "12000e-3", Ok(Cell::Long(12))),
+            (Type::Long, "0e999999999", Ok(Cell::Long(0))),
+            (Type::Long, "1e999999999", Err(Unfit)),
+            (Type::Long, "5e-1", Err(Unfit)),
+            (Type::Long, "\".\"", Err(Unfit)),
             (Type::Long, "\"\"", Ok(Cell::Null)),
-            (Type::Long, "true", Err("`true` is no long".into())),
+            (Type::Long, "true", Err(Unfit)),
             (Type::Real, "1e3", Ok(Cell::Real(1000.0))),
             (Type::Bool, "\"False\"", Ok(Cell::Bool(false))),
-            (Type::Bool, "[]", Err("`[]` is no bool".into())),
+            (Type::Bool, "\"yes\"", Err(Unfit)),
+            (Type::Bool, "[]", Err(Unfit)),
             (Type::Datetime, "\"1970-01-01T00:00:00Z\"", Ok(Cell::Long(model::UNIX_EPOCH_TICKS))),
-            (Type::Datetime, "17", Err("`17` is no datetime".into())),
+            // The formats on the page `datetime` of the reference; a number is none of them.
+            (Type::Datetime, "\"Mon, 30 Nov 2026 21:45:44 GMT\"", time("2026-11-30T21:45:44Z")),
+            (Type::Datetime, "\"Monday, 30-Nov-26 21:45:44\"", time("2026-11-30T21:45:44Z")),
+            (Type::Datetime, "\"11/30/2026 9:45:44 PM\"", time("2026-11-30T21:45:44Z")),
+            (Type::Datetime, "1796075144", Err(Unfit)),
+            (Type::Datetime, "1796075144.25", Err(Unfit)),
+            (Type::Datetime, "\"1796075144\"", Err(Unfit)),
+            (Type::Datetime, "\"/Date(1796075144000)/\"", Err(Unfit)),
+            (Type::Datetime, "\"\\/Date(1796075144000)\\/\"", Err(Unfit)),
             (Type::String, "\"a\\u00e9\\n\"", text("aé\n")),
             (Type::String, "{ \"a\" : [1, \"x y\"] }", text("{\"a\":[1,\"x y\"]}")),
             (Type::String, "1.50", text("1.50")),

@@ -1,7 +1,7 @@
 //! A body of JSON straight into typed columns, without a tree in between.
 //!
-//! One pass finds the rows and checks the syntax, one per row reads its members. A row that does not fit is set aside with the reason and
-//! its own text; the others go on.
+//! One pass finds the rows and checks the syntax, one per row reads its members. A value that does not fit its column is null there, and is
+//! counted; a row that is no object is set aside with the reason and its own text.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -13,7 +13,7 @@ use model::{Column, arrow_schema};
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::cell::{Cell, CellBuilder, from_json};
+use crate::cell::{Cell, CellBuilder, from_json, refusal};
 
 /// Brackets may be nested this deep.
 pub const MAX_DEPTH: usize = 64;
@@ -29,7 +29,7 @@ pub enum BodyError {
     TooDeep,
 }
 
-/// A row that did not fit.
+/// A row that is no object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Misfit<'a> {
     pub record: &'a str,
@@ -44,6 +44,24 @@ pub struct Decoded<'a> {
     pub misfits: Vec<Misfit<'a>>,
     /// Members that no column is declared for; they are left out.
     pub unknown: u64,
+    /// One sentence for each column with values that did not fit it.
+    pub notes: Vec<String>,
+}
+
+/// Values of a column that did not fit.
+#[derive(Clone, Default)]
+struct Unfits {
+    count: u64,
+    /// The first of them, as it was sent.
+    first: String,
+}
+
+impl Unfits {
+    fn note(&self, column: &Column) -> String {
+        let instead = if column.name == "TimeGenerated" { "the time of arrival" } else { "null" };
+        let (name, first) = (&column.name, refusal(column.ty, &self.first));
+        format!("{} values of column `{name}` did not fit and were stored as {instead}; the first: {first}", self.count)
+    }
 }
 
 /// Decodes an array of objects into the columns of a stream.
@@ -66,10 +84,11 @@ pub fn decode<'a>(body: &'a [u8], columns: &[Column]) -> Result<Decoded<'a>, Bod
     let mut builders: Vec<CellBuilder> = columns.iter().map(|column| CellBuilder::new(column.ty)).collect();
     let (mut records, mut misfits, mut unknown) = (Vec::with_capacity(rows.len()), Vec::new(), 0);
     let mut cells = vec![Cell::Null; columns.len()];
+    let mut unfits = vec![Unfits::default(); columns.len()];
     for row in rows {
         let record = row.get();
         cells.fill(Cell::Null);
-        match read_row(record, columns, &places, &mut cells) {
+        match read_row(record, columns, &places, &mut cells, &mut unfits) {
             Ok(left_out) => {
                 unknown += left_out;
                 records.push(record);
@@ -89,7 +108,8 @@ pub fn decode<'a>(body: &'a [u8], columns: &[Column]) -> Result<Decoded<'a>, Bod
             RecordBatch::new_empty(Arc::new(arrow_schema(columns).as_ref().clone()))
         }
     };
-    Ok(Decoded { batch, records, misfits, unknown })
+    let notes = columns.iter().zip(&unfits).filter(|(_, unfits)| unfits.count > 0).map(|(column, unfits)| unfits.note(column)).collect();
+    Ok(Decoded { batch, records, misfits, unknown, notes })
 }
 
 fn syntax(error: serde_json::Error) -> BodyError {
@@ -120,31 +140,35 @@ fn depth_exceeds(body: &[u8], most: usize) -> bool {
 }
 
 /// Reads an object's members into the cells; gives how many have no column.
-fn read_row<'a>(record: &'a str, columns: &[Column], places: &HashMap<&str, usize>, cells: &mut [Cell<'a>]) -> Result<u64, String> {
+fn read_row<'a>(
+    record: &'a str,
+    columns: &[Column],
+    places: &HashMap<&str, usize>,
+    cells: &mut [Cell<'a>],
+    unfits: &mut [Unfits],
+) -> Result<u64, String> {
     if !record.starts_with('{') {
         return Err("the record is no JSON object".to_owned());
     }
     let mut reader = serde_json::Deserializer::from_str(record);
-    let row = Row { columns, places, cells, problem: None };
-    let (unknown, problem) = reader.deserialize_map(row).map_err(|error| error.to_string())?;
-    problem.map_or(Ok(unknown), Err)
+    reader.deserialize_map(Row { columns, places, cells, unfits }).map_err(|error| error.to_string())
 }
 
 struct Row<'r, 'a> {
     columns: &'r [Column],
     places: &'r HashMap<&'r str, usize>,
     cells: &'r mut [Cell<'a>],
-    problem: Option<String>,
+    unfits: &'r mut [Unfits],
 }
 
 impl<'a> Visitor<'a> for Row<'_, 'a> {
-    type Value = (u64, Option<String>);
+    type Value = u64;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'a>>(mut self, mut map: A) -> Result<Self::Value, A::Error> {
+    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut unknown = 0;
         while let Some(Key(name)) = map.next_key::<Key<'a>>()? {
             let value: &'a RawValue = map.next_value()?;
@@ -152,13 +176,16 @@ impl<'a> Visitor<'a> for Row<'_, 'a> {
                 unknown += 1;
                 continue;
             };
-            match from_json(self.columns[place].ty, value.get()) {
-                Ok(cell) => self.cells[place] = cell,
-                Err(reason) if self.problem.is_none() => self.problem = Some(format!("column `{name}`: {reason}")),
-                Err(_) => {}
-            }
+            self.cells[place] = from_json(self.columns[place].ty, value.get()).unwrap_or_else(|_| {
+                let unfits = &mut self.unfits[place];
+                if unfits.count == 0 {
+                    unfits.first = value.get().trim_matches('"').to_owned();
+                }
+                unfits.count += 1;
+                Cell::Null
+            });
         }
-        Ok((unknown, self.problem))
+        Ok(unknown)
     }
 }
 
@@ -203,12 +230,13 @@ mod tests {
     fn a_bad_row_does_not_keep_the_others() {
         let body = br#" [ {"n": 1, "url": "a", "Url": "A", "more": {"x": []}}, 5, {"n": "two"}, {"n": null}, {} ] "#;
         let decoded = decode(body, &columns()).unwrap();
-        assert_eq!(decoded.batch.num_rows(), 3);
-        assert_eq!(decoded.batch.column(0).as_primitive::<Int32Type>().iter().collect::<Vec<_>>(), [Some(1), None, None]);
-        assert_eq!(decoded.batch.column(2).as_string_view().iter().collect::<Vec<_>>(), [Some("A"), Some(""), Some("")]);
+        assert_eq!(decoded.batch.num_rows(), 4);
+        assert_eq!(decoded.batch.column(0).as_primitive::<Int32Type>().iter().collect::<Vec<_>>(), [Some(1), None, None, None]);
+        assert_eq!(decoded.batch.column(2).as_string_view().iter().collect::<Vec<_>>(), [Some("A"), Some(""), Some(""), Some("")]);
         assert_eq!(decoded.unknown, 1);
         let misfits: Vec<_> = decoded.misfits.iter().map(|misfit| (misfit.record, misfit.reason.as_str())).collect();
-        assert_eq!(misfits, [("5", "the record is no JSON object"), (r#"{"n": "two"}"#, "column `n`: `two` is no int")]);
+        assert_eq!(misfits, [("5", "the record is no JSON object")]);
+        assert_eq!(decoded.notes, ["1 values of column `n` did not fit and were stored as null; the first: `two` is no int"]);
     }
 
     #[test]

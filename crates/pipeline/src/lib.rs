@@ -2,18 +2,19 @@
 //!
 //! ```text
 //! body ─► decode into the stream's columns ─► flow: KQL over `source` ─► fit to the table ─┐
-//!            │ records that do not fit          │ records of a flow that failed             ├─► one append
+//!            │ records that are no objects      │ records of a flow that failed             ├─► one append
 //!            └──────────────────────────────────┴─► DCRLogErrors ───────────────────────────┘
 //! ```
 //!
-//! Invariants: a request is one append, so it is stored whole or not at all; a record that does not fit never holds up its neighbours and
-//! is never lost; no input makes this panic, recurse without bound or keep more than the body's size a few times over.
+//! Invariants: a request is one append, so it is stored whole or not at all; a value that does not fit is null, and its record stays; a
+//! record that cannot be stored never holds up its neighbours and is never lost; no input makes this panic, recurse without bound or keep more than the body's size a few times over.
 
 mod cell;
 mod decode;
 mod output;
 mod pipeline;
 mod rule;
+mod surrogates;
 
 pub use decode::{BodyError, MAX_DEPTH};
 pub use output::MAX_FIELD;

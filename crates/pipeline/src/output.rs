@@ -22,7 +22,7 @@ const NEWEST: Span = Span(model::TICKS_PER_DAY);
 /// Rows that fit, and what was done to make them.
 pub struct Fitted {
     pub batch: RecordBatch,
-    /// Columns the table does not have, or has with a type that cannot be made of these values.
+    /// Columns the table does not have.
     pub dropped: Vec<String>,
     /// One sentence for each kind of change.
     pub notes: Vec<String>,
@@ -41,7 +41,7 @@ pub fn fit(table: &TableSchema, columns: &[Column], batch: &RecordBatch, now: Ti
         }
         let (array, lost) = coerce(array, column.ty, wanted.ty);
         if lost > 0 {
-            notes.push(format!("{lost} values of column `{}` are no {} and were left out", column.name, wanted.ty));
+            notes.push(format!("{lost} values of column `{}` are no {} and were stored as null", column.name, wanted.ty));
         }
         let (array, cut) = shorten(array, wanted.ty);
         if cut > 0 {
@@ -70,6 +70,12 @@ pub fn fit(table: &TableSchema, columns: &[Column], batch: &RecordBatch, now: Ti
     let schema = Arc::new(Schema::new(fields));
     let batch = RecordBatch::try_new_with_options(schema.clone(), arrays, &options).unwrap_or_else(|_| RecordBatch::new_empty(schema));
     Fitted { batch, dropped, notes }
+}
+
+/// Whether rows with these columns would be blank in the table: all they have is columns it lacks, and perhaps a time.
+pub fn is_blank(table: &TableSchema, columns: &[Column]) -> bool {
+    let mut others = columns.iter().filter(|column| column.name != "TimeGenerated").peekable();
+    others.peek().is_some() && others.all(|column| table.column(&column.name).is_none())
 }
 
 /// The values as another type, and how many could not be.

@@ -12,8 +12,9 @@ use model::{
 use uuid::Uuid;
 
 use crate::decode::{BodyError, Misfit, decode};
-use crate::output::{MAX_FIELD, fit, texts};
+use crate::output::{MAX_FIELD, fit, is_blank, texts};
 use crate::rule::{Flow, Rule, RuleError, table_of};
+use crate::surrogates;
 
 /// The table of rows that could not be stored, and of notes on rows that were changed.
 pub const DEAD_LETTERS: &str = "DCRLogErrors";
@@ -132,12 +133,14 @@ impl Pipeline {
         }
         let columns = self.columns(&rule, &ingest.stream).ok_or_else(unknown)?;
         let now = self.clock.now();
-        let decoded = decode(&ingest.body, &columns)?;
+        let body = surrogates::replaced(&ingest.body);
+        let decoded = decode(&body, &columns)?;
         metrics::counter!("bartizan_pipeline_records_total").increment((decoded.records.len() + decoded.misfits.len()) as u64);
         metrics::counter!("bartizan_pipeline_members_unknown_total").increment(decoded.unknown);
 
         let mut letters = Letters::default();
         letters.misfits(&decoded.misfits);
+        letters.notes.extend(decoded.notes.iter().cloned());
         let mut rows = Vec::new();
         for flow in rule.flows_of(&ingest.stream) {
             match self.run(flow, &columns, &decoded.batch, now).await? {
@@ -185,12 +188,14 @@ impl Pipeline {
         if batch.num_rows() == 0 {
             return Ok(Ok(Output::default()));
         }
+        let blank =
+            |columns: &[Column]| is_blank(&table, columns).then(|| format!("no column of the records is in table `{}`", flow.output));
         let Some(transform) = &flow.transform else {
-            return Ok(Ok(fit_all(&table, columns, std::slice::from_ref(batch), now)));
+            return Ok(blank(columns).map_or_else(|| Ok(fit_all(&table, columns, std::slice::from_ref(batch), now)), Err));
         };
         match self.engine.query(self.query(transform, columns.to_vec(), batch.clone(), now)).await {
             Ok(answer) => match &answer.partial {
-                None => Ok(Ok(fit_all(&table, &answer.columns, &answer.batches, now))),
+                None => Ok(blank(&answer.columns).map_or_else(|| Ok(fit_all(&table, &answer.columns, &answer.batches, now)), Err)),
                 Some(limit) => Ok(Err(format!("the transform stopped: {}", chain(limit)))),
             },
             Err(

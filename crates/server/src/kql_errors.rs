@@ -35,6 +35,22 @@ pub fn detail(text: &str, diagnostic: &Diagnostic) -> Detail {
     }
 }
 
+/// One mistake as Azure Monitor writes it for a transform: `SemanticError:0x00000006 at 2:25 : …`.
+pub fn numbered(text: &str, diagnostic: &Diagnostic) -> String {
+    let help = diagnostic.help.as_deref().map_or_else(String::new, |help| format!("; {help}"));
+    numbered_at(text, diagnostic.start, diagnostic.kind, &format!("{}{help}", diagnostic.message))
+}
+
+/// As [`numbered`], of a sentence.
+pub fn numbered_at(text: &str, offset: usize, kind: DiagnosticKind, message: &str) -> String {
+    let (line, position) = place(text, offset);
+    let number = match kind {
+        DiagnosticKind::Syntax => "0x00000001",
+        DiagnosticKind::Semantic => "0x00000006",
+    };
+    format!("{}:{number} at {line}:{position} : {message}", word(kind))
+}
+
 /// One mistake as Log Analytics' nested `innererror`.
 pub fn inner(text: &str, diagnostic: &Diagnostic) -> Value {
     let (line, position) = place(text, diagnostic.start);

@@ -6,8 +6,10 @@
 
 mod batch;
 mod cef;
+mod cisco;
 mod frame;
 mod header;
+mod leef;
 mod listen;
 mod names;
 mod rows;
@@ -17,6 +19,7 @@ mod store;
 mod time;
 mod tls;
 mod udp;
+mod zones;
 
 pub use settings::{Address, Format, Settings, TlsSettings};
 

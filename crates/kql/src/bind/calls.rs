@@ -81,6 +81,10 @@ impl Binder<'_> {
         if let Some(function) = self.stored(name) {
             return self.scalar_user_call(&function, &call.args, place, cx);
         }
+        if let Some(function) = functions::transformation::find(name).filter(|_| self.schema.is_transformation()) {
+            let (args, places) = self.arguments(&call.args, cx);
+            return self.apply(function, args, &places, place);
+        }
         self.unknown_call(call, cx);
         // What is inside may be wrong too.
         let mut inner = Cx { aggregates: None, windows: None, steps: None, graph: cx.graph.as_deref_mut(), right: cx.right, ..*cx };

@@ -11,15 +11,57 @@ async fn a_stream_feeds_its_flows_in_one_append() {
     let (world, pipeline) = pipeline(&[("source | where n > 0", "Custom-T_CL"), ("source", "Custom-T_CL")]);
     let body = r#"[{"n": 1, "Who": "ann", "Raw": {"a": [1]}}, {"n": 0, "Who": "bob"}, {"n": "x"}, 7]"#;
     let ingested = pipeline.ingest(upload(body)).await.unwrap();
-    assert_eq!((ingested.rows, ingested.dead), (3, 2));
+    assert_eq!((ingested.rows, ingested.dead), (4, 1));
     assert_eq!(world.appends.lock().unwrap().len(), 1);
-    assert_eq!(world.rows("T_CL", &["n", "Who", "Raw"]), ["1|ann|{\"a\":[1]}", "1|ann|{\"a\":[1]}", "0|bob|"]);
+    assert_eq!(world.rows("T_CL", &["n", "Who", "Raw"]), ["1|ann|{\"a\":[1]}", "1|ann|{\"a\":[1]}", "0|bob|", "||"]);
     // Noon, in ticks since year 1: the arrival stands in for the missing time.
     let noon = model::Timestamp::parse_iso("2026-03-01T12:00:00Z").unwrap().ticks().to_string();
     assert!(world.rows("T_CL", &["TimeGenerated"]).iter().all(|time| *time == noon));
     let letters = world.rows("DCRLogErrors", &["Record_CF", "Message", "InputStreamId", "ClientRequestId", "_ResourceId"]);
     let tail = format!("Custom-S|request 1|{RULE}");
-    assert_eq!(letters, [format!("{{\"n\": \"x\"}}|column `n`: `x` is no int|{tail}"), format!("7|the record is no JSON object|{tail}")]);
+    let note = "|1 values of column `n` did not fit and were stored as null; the first: `x` is no int";
+    assert_eq!(letters, [format!("7|the record is no JSON object|{tail}"), format!("{note}|{tail}")]);
+}
+
+/// github.com/elizaOS/eliza/pull/18079: half a surrogate pair, in a value and in a key.
+#[tokio::test]
+async fn halves_of_surrogate_pairs_are_replaced() {
+    let (world, pipeline) = pipeline(&[("source", "Custom-T_CL")]);
+    let body = r#"[{"Who": "a\ud83d", "Raw": {"\ude00": "\ud83d", "ok": "\ud83d\ude00"}}, {"W\ud83dho": 1, "n": 2}]"#;
+    let ingested = pipeline.ingest(upload(body)).await.unwrap();
+    assert_eq!((ingested.rows, ingested.dead), (2, 0));
+    let rows = world.rows("T_CL", &["n", "Who", "Raw"]);
+    assert_eq!(rows, [r#"|a\u{fffd}|{"\ufffd":"\ufffd","ok":"\ud83d\ude00"}"#.replace(r"\u{fffd}", "\u{fffd}"), "2||".to_owned()]);
+}
+
+/// learn.microsoft.com/azure/data-explorer/ingest-invalid-data, and for the time what Log Analytics does with rows that have none.
+#[tokio::test]
+async fn a_time_that_does_not_fit_is_the_arrival() {
+    let (world, pipeline) = pipeline(&[("source", "Custom-T_CL")]);
+    let body = r#"[{"TimeGenerated": 1772366400.5, "n": 1}, {"TimeGenerated": "/Date(1772366400000)/", "n": 1.5}, {"TimeGenerated": "Sun, 01 Mar 2026 11:00:00 GMT", "n": 3}]"#;
+    let ingested = pipeline.ingest(upload(body)).await.unwrap();
+    assert_eq!((ingested.rows, ingested.dead), (3, 0));
+    let ticks = |iso: &str| model::Timestamp::parse_iso(iso).unwrap().ticks();
+    let (noon, eleven) = (ticks("2026-03-01T12:00:00Z"), ticks("2026-03-01T11:00:00Z"));
+    assert_eq!(world.rows("T_CL", &["TimeGenerated", "n"]), [format!("{noon}|1"), format!("{noon}|"), format!("{eleven}|3")]);
+    let notes = world.rows("DCRLogErrors", &["OperationName", "Message"]);
+    assert_eq!(
+        notes,
+        [
+            "Note|2 values of column `TimeGenerated` did not fit and were stored as the time of arrival; the first: `1772366400.5` is no datetime",
+            "Note|1 values of column `n` did not fit and were stored as null; the first: `1.5` is no int",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn rows_that_would_be_blank_are_set_aside() {
+    let (world, pipeline) = pipeline(&[("source | count them", "Custom-T_CL")]);
+    let ingested = pipeline.ingest(upload(r#"[{"n": 1}, {"n": 2}]"#)).await.unwrap();
+    assert_eq!((ingested.rows, ingested.dead), (0, 2));
+    assert_eq!(world.rows("T_CL", &["n"]).len(), 0);
+    let letters = world.rows("DCRLogErrors", &["Record_CF", "Message"]);
+    assert_eq!(letters[0], r#"{"n": 1}|no column of the records is in table `T_CL`"#);
 }
 
 #[tokio::test]

@@ -134,6 +134,12 @@ impl QueryEngine for World {
                 let kept = filter_record_batch(batch, &positive).unwrap();
                 Ok(Answer { columns: source.schema.columns.clone(), batches: vec![kept], ..Answer::default() })
             }
+            "source | count them" => {
+                let count = Arc::new(arrow::array::Int64Array::from(vec![2]));
+                let columns = vec![Column::new("Count", Type::Long)];
+                let batch = RecordBatch::try_new(model::arrow_schema(&columns), vec![count]).unwrap();
+                Ok(Answer { columns, batches: vec![batch], ..Answer::default() })
+            }
             "source | extend boom = 1 / n" => Err(QueryError::Run("it went boom".to_owned())),
             _ => Err(QueryError::Memory(model::ByteSize(1))),
         }

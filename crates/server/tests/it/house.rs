@@ -215,7 +215,11 @@ impl QueryEngine for Canned {
     async fn check(&self, query: &Query) -> Result<Option<Vec<Column>>, QueryError> {
         match query.kql.as_str() {
             kql if kql.contains("Nope") => Err(wrong(kql, "Nope", DiagnosticKind::Semantic)),
-            kql if kql.contains("Number=text") => Ok(Some(vec![Column::new("Number", Type::String)])),
+            kql if kql.contains("Number=text") => {
+                Ok(Some(vec![Column::new("TimeGenerated", Type::Datetime), Column::new("Number", Type::String)]))
+            }
+            kql if kql.contains("Number=toint(1)") => Ok(Some(vec![Column::new("Number", Type::Int)])),
+            kql if kql.contains("n=count()") => Ok(Some(vec![Column::new("n", Type::Long)])),
             _ => Ok(Some(vec![Column::new("TimeGenerated", Type::Datetime)])),
         }
     }

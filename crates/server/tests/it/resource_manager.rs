@@ -129,30 +129,47 @@ async fn rules_keep_their_immutable_id_and_wrong_ones_are_explained() {
         *body.pointer_mut(pointer).unwrap() = value;
         Some(body)
     };
+    // Azure/Azure-Sentinel#12073 has the shape: `InvalidPayload` around the code, the flow as its target.
+    let kql = "/properties/dataFlows/0/transformKql";
+    let flow = "properties.dataFlows[0]";
     for (pointer, value, code, target) in [
+        (kql, json!("source | where Nope == 1"), "InvalidTransformQuery", flow),
+        (kql, json!("source | project TimeGenerated, Number=text"), "InvalidTransformOutput", flow),
+        (kql, json!("source | project Number=toint(1)"), "InvalidTransformOutput", flow),
+        (kql, json!("source | summarize TimeGenerated=max(TimeGenerated)"), "InvalidTransformQuery", flow),
+        (kql, json!("source | extend Number = coalesce(1, 2)"), "InvalidTransformQuery", flow),
+        ("/properties/dataFlows/0/outputStream", json!("Custom-Missing_CL"), "InvalidOutputTable", flow),
+        ("/properties/dataFlows/0/streams", json!(["Custom-Other"]), "InvalidProperty", "properties.dataFlows[0].streams"),
         (
-            "/properties/dataFlows/0/transformKql",
-            json!("source | where Nope == 1"),
-            "InvalidTransformQuery",
-            "properties.dataFlows[0].transformKql",
+            "/properties/streamDeclarations/Custom-T_CL/columns/0/type",
+            json!("date"),
+            "InvalidProperty",
+            "properties.streamDeclarations.Custom-T_CL.columns[0].type",
         ),
-        (
-            "/properties/dataFlows/0/transformKql",
-            json!("source | project Number=text"),
-            "InvalidTransformOutput",
-            "properties.dataFlows[0].transformKql",
-        ),
-        ("/properties/dataFlows/0/outputStream", json!("Custom-Missing_CL"), "InvalidOutputTable", "properties.dataFlows[0].outputStream"),
-        ("/properties/dataFlows/0/streams", json!(["Custom-Other"]), "InvalidPayload", "properties.dataFlows[0].streams"),
         (
             "/properties/destinations/logAnalytics/0/workspaceResourceId",
             json!("/x"),
-            "InvalidPayload",
+            "InvalidProperty",
             "properties.destinations.logAnalytics[0].workspaceResourceId",
         ),
     ] {
         let (status, body) = arm(&house, Method::PUT, &path, with(pointer, value)).await;
-        assert_eq!((status, body["error"]["code"].as_str(), body["error"]["target"].as_str()), (400, Some(code), Some(target)), "{body}");
+        let (error, detail) = (&body["error"], &body["error"]["details"][0]);
+        assert_eq!((status, error["code"].as_str(), error["target"].as_str()), (400, Some("InvalidPayload"), Some(target)), "{body}");
+        assert_eq!((detail["code"].as_str(), detail["target"].as_str()), (Some(code), Some(target)), "{body}");
+    }
+    // The way out takes what can run, and is read back.
+    for (pointer, value, status) in [
+        (kql, json!("source | summarize TimeGenerated=max(TimeGenerated)"), 200),
+        (kql, json!("source | project Number=toint(1)"), 200),
+        (kql, json!("source | summarize n=count()"), 400),
+        (kql, json!("source | where Nope == 1"), 400),
+    ] {
+        let mut body = with(pointer, value).unwrap();
+        body["properties"]["lenient"] = json!(true);
+        let (found, answer) = arm(&house, Method::PUT, &path, Some(body)).await;
+        assert_eq!(found, status, "{answer}");
+        assert!(status != 200 || answer["properties"]["lenient"] == json!(true), "{answer}");
     }
     let (_, body) = arm(&house, Method::PUT, &path, with("/properties/dataFlows/0/transformKql", json!("source\n| where Nope == 1"))).await;
     assert_eq!((&body["error"]["innererror"]["line"], &body["error"]["innererror"]["pos"]), (&json!(2), &json!(8)), "{body}");

@@ -101,10 +101,10 @@ impl Batch {
 
     fn write(&mut self, reader: &Reader, message: &header::Message<'_>, peer: &str, reference: Reference<'_>) -> Result<(), &'static str> {
         let is_sophos = matches!(reader.format, Format::Auto | Format::Sophos) && sophos::is(message.text);
-        let is_cef = matches!(reader.format, Format::Auto | Format::Cef) && cef::is(message.text);
+        let event = if matches!(reader.format, Format::Auto | Format::Cef) && !is_sophos { cef::find(message) } else { None };
         match reader.format {
             Format::Sophos if !is_sophos => return Err("the message is not in Sophos' format"),
-            Format::Cef if !is_cef => return Err("the message is neither CEF nor LEEF"),
+            Format::Cef if event.is_none() => return Err("the message is neither CEF nor LEEF"),
             Format::Rfc5424 if !message.is_5424 => return Err("the message does not follow RFC 5424"),
             Format::Rfc3164 if !message.has_pri => return Err("the message has no PRI"),
             _ => {}
@@ -116,12 +116,12 @@ impl Batch {
                     return Err(FILTERED);
                 }
             }
-            let time = self.security(reader, message, peer, reference, true)?;
+            let time = self.security(reader, message, peer, reference, None)?;
             if reader.keep_raw {
                 self.syslog(reader, &header::Message { time, ..*message }, peer, reference.now);
             }
-        } else if is_cef {
-            let read = self.security(reader, message, peer, reference, false);
+        } else if let Some(event) = event {
+            let read = self.security(reader, message, peer, reference, Some(event));
             match (read, reader.format) {
                 (Ok(_), _) => {}
                 // Where anything may come, half a CEF message is still a message.
@@ -134,27 +134,31 @@ impl Batch {
         Ok(())
     }
 
+    /// A row of `CommonSecurityLog` from an event, or from a line of Sophos' where there is none; gives the message's time.
     fn security(
         &mut self,
         reader: &Reader,
         message: &header::Message<'_>,
         peer: &str,
         reference: Reference<'_>,
-        is_sophos: bool,
+        event: Option<cef::Event<'_>>,
     ) -> Result<Option<Timestamp>, &'static str> {
         self.additional.clear();
         let mut row = cef::Row { rows: &mut self.security, reference, additional: &mut self.additional };
-        let time = if is_sophos {
-            let time = sophos::read(message.text, &mut row);
-            if let Some(time) = time {
-                row.put(Security::ReceiptTime, &time.to_millis_string());
-                row.rows.time(Security::StartTime as usize, time);
+        let time = match event {
+            None => {
+                let time = sophos::read(message.text, &mut row);
+                if let Some(time) = time {
+                    row.put(Security::ReceiptTime, &time.to_millis_string());
+                    row.rows.time(Security::StartTime as usize, time);
+                }
+                row.put(Security::DeviceAddress, peer);
+                time
             }
-            row.put(Security::DeviceAddress, peer);
-            time
-        } else {
-            cef::read(message.text, &mut row)?;
-            message.time
+            Some(event) => {
+                cef::read(event, &mut row)?;
+                message.time
+            }
         };
         row.rows.time(Security::TimeGenerated as usize, reference.now);
         row.put(Security::Computer, message.host);
@@ -169,9 +173,13 @@ impl Batch {
         let rows = &mut self.syslog;
         rows.time(Syslog::TimeGenerated as usize, now);
         rows.time(Syslog::EventTime as usize, message.time.unwrap_or(now));
-        let whole;
+        let whole: String;
         // A message that is all structured data, as Juniper sends them, would be empty without it.
-        let text = if message.structured.is_empty() || !(reader.keep_structured_data || message.text.is_empty()) {
+        let text = if message.process.starts_with('%') && message.is_5424 && !message.text.contains('%') {
+            // A relay made Cisco's mnemonic the name of the process alone; rules look for it in the text.
+            whole = format!("{}: {}", message.process, message.text);
+            &whole
+        } else if message.structured.is_empty() || !(reader.keep_structured_data || message.text.is_empty()) {
             message.text
         } else {
             let parts = [message.id, message.structured, message.text];
@@ -318,6 +326,17 @@ mod tests {
         let rows = batch.take(&mail, "p", now()).rows;
         assert_eq!(value(&rows, "DCRLogErrors", "Record_CF"), r"<13>bad \xff");
         assert_eq!(value(&rows, "DCRLogErrors", "Message"), "the message is not in Sophos' format");
+    }
+
+    /// What syslog-ng's `syslog()` makes of `<189>83: *Nov 20 10:00:00: %SYS-5-CONFIG_I: Configured`.
+    #[test]
+    fn a_mnemonic_is_in_the_text_too() {
+        let mut batch = Batch::default();
+        let relayed = br#"<189>1 2026-11-20T10:00:00+00:00 sw-1 %SYS-5-CONFIG_I - - [meta sequenceId="83"] Configured"#;
+        batch.push(&reader(Format::Auto), relayed, false, "p", now());
+        let rows = batch.take(&reader(Format::Auto), "p", now()).rows;
+        assert_eq!(value(&rows, "Syslog", "ProcessName"), "%SYS-5-CONFIG_I");
+        assert_eq!(value(&rows, "Syslog", "SyslogMessage"), "%SYS-5-CONFIG_I: Configured");
     }
 
     #[test]

@@ -1,18 +1,19 @@
 //! CEF and LEEF inside syslog, to `CommonSecurityLog`.
 //!
-//! CEF: seven header fields between unescaped `|`, then `key=value` pairs whose values run, spaces and all, to the next key. LEEF: five header
-//! fields, then pairs between delimiters, without escapes. The mapping of CEF's keys is the one Microsoft documents ("CEF and CommonSecurityLog
-//! field mapping"); what has no column, or does not fit its type, goes to `AdditionalExtensions` as `key=value;…`, so nothing is lost.
+//! CEF is read by [`model::cef`], LEEF by [`leef`](super::leef). The mapping of CEF's keys is the one Microsoft documents ("CEF and
+//! CommonSecurityLog field mapping"); what has no column, or does not fit its type, goes to `AdditionalExtensions` as `key=value;…`, so nothing
+//! is lost.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use memchr::memchr_iter;
+use memchr::memchr;
 use model::{Timestamp, UNIX_EPOCH_TICKS};
 
+use super::header::Message;
+use super::leef;
 use super::rows::{Security, TableRows};
-use super::time::{self, Reference};
+use super::time::Reference;
 
 /// A key of a format and the column it fills.
 pub type Mapping = (&'static str, Security);
@@ -236,33 +237,60 @@ impl Row<'_> {
     }
 }
 
-/// Whether a text is CEF or LEEF.
-pub fn is(text: &str) -> bool {
-    text.starts_with("CEF:") || text.starts_with("LEEF:")
+/// A message in CEF or LEEF: what follows `CEF:` or `LEEF:`, from the version on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event<'a> {
+    Cef(&'a str),
+    Leef(&'a str),
 }
 
-/// Reads a message into a row. Fails, with nothing written, when its header is not whole.
-pub fn read(text: &str, row: &mut Row<'_>) -> Result<(), &'static str> {
-    if let Some(rest) = text.strip_prefix("CEF:") {
-        return cef(rest, row).ok_or("a CEF header has seven fields");
+/// Bytes in front of `CEF:` or `LEEF:` that may be something else: a module's name (`ASM:CEF:0|F5…`), the header of a relay.
+const PREFIX: usize = 256;
+
+/// The event in a message, wherever the header left it.
+///
+/// Relays take `CEF` for the name of the process (rsyslog's templates write `CEF: 0|…` and, in RFC 5424, `CEF - - - 0|…`), and put blanks in front.
+pub fn find<'a>(message: &Message<'a>) -> Option<Event<'a>> {
+    let text = message.text.trim_start_matches(' ');
+    // Both have bars; most messages have none.
+    let bar = memchr(b'|', text.as_bytes())?;
+    if is_version(text) {
+        match message.process {
+            "CEF" => return Some(Event::Cef(text)),
+            "LEEF" => return Some(Event::Leef(text)),
+            _ => {}
+        }
     }
-    let rest = text.strip_prefix("LEEF:").ok_or("the message does not start with `CEF:` or `LEEF:`")?;
-    leef(rest, row).ok_or("a LEEF header has five fields")
+    // The name stands in front of the version, which is in front of the first bar.
+    let head = &text[..bar];
+    let at = head.rfind("EF:")?;
+    let (event, name): (fn(&'a str) -> Event<'a>, usize) = match &head.as_bytes()[..at] {
+        [.., b'L', b'E'] => (Event::Leef, at - 2),
+        [.., b'C'] => (Event::Cef, at - 1),
+        _ => return None,
+    };
+    let starts_a_word = name == 0 || matches!(text.as_bytes()[name - 1], b' ' | b':' | b']' | b'\t' | b'>');
+    let rest = text[at + 3..].trim_start_matches(' ');
+    (starts_a_word && name <= PREFIX && is_version(rest)).then(|| event(rest))
+}
+
+/// `0|`, `1.0|`, `2.0|` at the start.
+fn is_version(text: &str) -> bool {
+    let len = text.bytes().take_while(|byte| byte.is_ascii_digit() || *byte == b'.').count();
+    (1..=4).contains(&len) && text.as_bytes().get(len) == Some(&b'|')
+}
+
+/// Reads an event into a row. Fails, with nothing written, when its header is not whole.
+pub fn read(event: Event<'_>, row: &mut Row<'_>) -> Result<(), &'static str> {
+    match event {
+        Event::Cef(text) => cef(text, row).ok_or("a CEF header has seven fields"),
+        Event::Leef(text) => leef::read(text, &LEEF_COLUMNS, row).ok_or("a LEEF header has five fields"),
+    }
 }
 
 fn cef(text: &str, row: &mut Row<'_>) -> Option<()> {
-    let mut fields = [""; 7];
-    let mut rest = text;
-    for (n, field) in fields.iter_mut().enumerate() {
-        let end = unescaped(rest, b'|');
-        match end {
-            Some(at) => (*field, rest) = (&rest[..at], &rest[at + 1..]),
-            // The last bar is missing where there are no extensions.
-            None if n == 6 => (*field, rest) = (rest, ""),
-            None => return None,
-        }
-    }
-    let [_, vendor, product, version, class, name, severity] = fields;
+    use model::cef::{header, is_free_text, pairs, unescape};
+    let ([_, vendor, product, version, class, name, severity], extension) = header(text)?;
     let header = [
         (Security::DeviceVendor, vendor),
         (Security::DeviceProduct, product),
@@ -272,129 +300,46 @@ fn cef(text: &str, row: &mut Row<'_>) -> Option<()> {
         (Security::LogSeverity, severity),
     ];
     for (column, value) in header {
-        row.put(column, &unescape(value.trim()));
+        row.put(column, &unescape(value.trim(), false));
     }
-    pairs(rest, |key, value| row.pair(&CEF_COLUMNS, key, &unescape(value)));
+    pairs(extension, |key, value| row.pair(&CEF_COLUMNS, key, &unescape(value, is_free_text(key))));
     Some(())
 }
 
-/// Where `byte` stands without a backslash before it.
-fn unescaped(text: &str, byte: u8) -> Option<usize> {
-    memchr_iter(byte, text.as_bytes()).find(|at| !is_escaped(text.as_bytes(), *at))
-}
+/// Numbers below this are seconds since 1970, up to the year 5138; as milliseconds they would be in 1973 or before.
+const SECONDS: i64 = 100_000_000_000;
 
-fn is_escaped(bytes: &[u8], at: usize) -> bool {
-    bytes[..at].iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1
-}
-
-/// Calls `each` with every `key=value`. A key is a word before an unescaped `=` that has a space, or nothing, before it.
-fn pairs(text: &str, mut each: impl FnMut(&str, &str)) {
-    let bytes = text.as_bytes();
-    let mut open: Option<(&str, usize)> = None;
-    for at in memchr_iter(b'=', bytes).filter(|at| !is_escaped(bytes, *at)) {
-        let of_key = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b'[' | b']');
-        let len = bytes[..at].iter().rev().take_while(|byte| of_key(byte)).count();
-        let start = at - len;
-        if len == 0 || (start > 0 && bytes[start - 1] != b' ') || open.is_some_and(|(_, value)| start < value) {
-            continue; // an `=` in a value that nobody escaped
-        }
-        if let Some((key, value)) = open.replace((&text[start..at], at + 1)) {
-            each(key, text[value..start].trim_end_matches(' '));
-        }
-    }
-    if let Some((key, value)) = open {
-        each(key, text[value..].trim_end());
-    }
-}
-
-/// `\\`, `\=`, `\|`, `\n` and `\r`; other backslashes stay, because Windows' paths are rarely escaped.
-fn unescape(value: &str) -> Cow<'_, str> {
-    if !value.contains('\\') {
-        return Cow::Borrowed(value);
-    }
-    let mut plain = String::with_capacity(value.len());
-    let mut chars = value.chars().peekable();
-    while let Some(char) = chars.next() {
-        let read = match (char, chars.peek()) {
-            ('\\', Some(next @ ('\\' | '=' | '|'))) => Some(*next),
-            ('\\', Some('n')) => Some('\n'),
-            ('\\', Some('r')) => Some('\r'),
-            _ => None,
-        };
-        plain.push(read.unwrap_or(char));
-        if read.is_some() {
-            chars.next();
-        }
-    }
-    Cow::Owned(plain)
-}
-
-fn leef(text: &str, row: &mut Row<'_>) -> Option<()> {
-    let (version, mut rest) = text.split_once('|')?;
-    let mut fields = [""; 4];
-    for field in &mut fields {
-        (*field, rest) = rest.split_once('|')?;
-    }
-    let mut delimiter = '\t';
-    if version.starts_with('2') {
-        // The sixth field is the delimiter; a sender that leaves it out goes on with a pair.
-        if let Some((written, after)) = rest.split_once('|').filter(|(written, _)| !written.contains('=') || *written == "=") {
-            delimiter = leef_delimiter(written)?;
-            rest = after;
-        }
-    }
-    let [vendor, product, product_version, event] = fields;
-    let header = [
-        (Security::DeviceVendor, vendor),
-        (Security::DeviceProduct, product),
-        (Security::DeviceVersion, product_version),
-        (Security::DeviceEventClassID, event),
-        (Security::Activity, event),
-    ];
-    for (column, value) in header {
-        row.put(column, value);
-    }
-    for pair in rest.split(delimiter) {
-        if let Some((key, value)) = pair.trim_start().split_once('=') {
-            row.pair(&LEEF_COLUMNS, key, value.trim_end());
-        }
-    }
-    Some(())
-}
-
-/// One character, or `0x` or `x` and its number in hexadecimal; nothing is a tab.
-fn leef_delimiter(written: &str) -> Option<char> {
-    let mut chars = written.chars();
-    match (chars.next(), chars.next()) {
-        (None, _) => Some('\t'),
-        (Some(one), None) => Some(one),
-        _ => {
-            let digits = written.strip_prefix("0x").or_else(|| written.strip_prefix('x'))?;
-            u32::from_str_radix(digits, 16).ok().and_then(char::from_u32)
-        }
-    }
-}
-
-/// A time in CEF: milliseconds since 1970 or `MMM dd yyyy HH:mm:ss`.
+/// A time in CEF: milliseconds since 1970 or `MMM dd [yyyy] HH:mm:ss[.fff] [zone]`. Devices also send seconds.
 fn instant(value: &str, reference: &Reference<'_>) -> Option<Timestamp> {
-    if value.bytes().all(|byte| byte.is_ascii_digit()) {
-        let millis: i64 = value.parse().ok()?;
-        return Timestamp::from_ticks(millis.checked_mul(10_000)?.checked_add(UNIX_EPOCH_TICKS)?);
+    let (whole, fraction) = value.split_once('.').unwrap_or((value, ""));
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.is_empty() || !digits(whole) || !digits(fraction) {
+        return reference.whole(value);
     }
-    time::bsd(value, reference).map(|found| found.time).or_else(|| reference.iso(value))
+    let number: i64 = whole.parse().ok()?;
+    let unit = if number < SECONDS { model::TICKS_PER_SECOND } else { model::TICKS_PER_MILLISECOND };
+    let mut ticks = number.checked_mul(unit)?.checked_add(UNIX_EPOCH_TICKS)?;
+    let mut part = unit / 10;
+    for digit in fraction.bytes() {
+        ticks = ticks.checked_add(i64::from(digit - b'0') * part)?;
+        part /= 10;
+    }
+    Timestamp::from_ticks(ticks)
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+    use crate::sources::syslog::header;
     use arrow::array::{Array, AsArray};
 
     /// The row's columns that hold something, as `Name=value`, then the others.
-    pub(super) fn show(message: &str) -> Result<Vec<String>, &'static str> {
+    pub fn show(message: &str) -> Result<Vec<String>, &'static str> {
         let mut rows = TableRows::new("CommonSecurityLog", Security::COLUMNS);
         let mut additional = String::new();
         let reference = Reference { zone: None, now: Timestamp::parse_iso("2026-11-20").unwrap() };
-        read(message, &mut Row { rows: &mut rows, reference, additional: &mut additional })?;
+        let event = find(&header::parse(message, &reference)).ok_or("no event")?;
+        read(event, &mut Row { rows: &mut rows, reference, additional: &mut additional })?;
         rows.end();
         let batch = rows.take().unwrap().batch;
         let schema = batch.schema();
@@ -429,32 +374,68 @@ mod tests {
             "x=y z;dpt=many",
         ];
         assert_eq!(shown.unwrap(), expected);
+        // Only the message has lines; a name keeps its backslash (github.com/Graylog2/graylog-plugin-cef/issues/26).
+        let shown = show(r"CEF:0|V|P|1|c|n|5|duser=BLAH\robert filePath=C:\new\readme cs1=a\nb msg=one\rtwo");
+        let expected = [r"DestinationUserName=BLAH\robert", r"DeviceCustomString1=a\nb", r"FilePath=C:\new\readme", "Message=one\rtwo"];
+        let shown = shown.unwrap();
+        assert!(expected.iter().all(|each| shown.contains(&(*each).to_owned())), "{shown:?}");
         assert!(show("CEF:0|a|b|c").is_err());
         assert!(show("CEF:0|a|b|c|d|e|f").is_ok(), "no extensions, no last bar");
     }
 
+    /// One event in everything that stands between a device and us.
     #[test]
-    fn leef_is_read_with_both_headers() {
-        let expected = [
-            "Activity=id",
-            "DeviceEventClassID=id",
+    fn events_are_found_behind_any_header() {
+        let cef = [
+            "Activity=n",
+            "DeviceEventClassID=c",
             "DeviceProduct=P",
             "DeviceVendor=V",
             "DeviceVersion=1",
+            "LogSeverity=5",
             "SourceIP=10.0.0.1",
-            "SourceUserName=a=b",
-            "q=r",
+            "",
         ];
         for message in [
-            "LEEF:1.0|V|P|1|id|src=10.0.0.1\tusrName=a=b\tq=r",
-            "LEEF:2.0|V|P|1|id|^|src=10.0.0.1^usrName=a=b^q=r",
-            "LEEF:2.0|V|P|1|id|0x5e|src=10.0.0.1^usrName=a=b^q=r",
-            "LEEF:2.0|V|P|1|id||src=10.0.0.1\tusrName=a=b\tq=r",
-            "LEEF:2.0|V|P|1|id|src=10.0.0.1\tusrName=a=b\tq=r",
+            "CEF:0|V|P|1|c|n|5|src=10.0.0.1",
+            "<134>CEF:0|V|P|1|c|n|5|src=10.0.0.1",
+            "<134>Nov 20 13:00:00 gw CEF:0|V|P|1|c|n|5|src=10.0.0.1",
+            "<134>Nov 20 13:00:00 CEF:0|V|P|1|c|n|5|src=10.0.0.1",
+            // github.com/Graylog2/graylog-plugin-cef: two blanks.
+            "<134>Nov 20 13:00:00 gw  CEF:0|V|P|1|c|n|5|src=10.0.0.1",
+            // F5: "Configuring CEF-formatted remote logging", my.f5.com.
+            "<134>Nov 20 13:00:00 bigip ASM:CEF:0|V|P|1|c|n|5|src=10.0.0.1",
+            // github.com/rsyslog/rsyslog/issues/4309: RSYSLOG_TraditionalForwardFormat and RSYSLOG_ForwardFormat.
+            "<134>Nov 20 13:00:00 gw CEF: 0|V|P|1|c|n|5|src=10.0.0.1",
+            "<134>2026-11-20T13:00:00.123456+01:00 gw CEF: 0|V|P|1|c|n|5|src=10.0.0.1",
+            // RSYSLOG_SyslogProtocol23Format, and syslog-ng's syslog().
+            "<134>1 2026-11-20T13:00:00.123456+01:00 gw CEF - - - 0|V|P|1|c|n|5|src=10.0.0.1",
+            "<134>1 2026-11-20T13:00:00.123456+01:00 gw CEF - - -  0|V|P|1|c|n|5|src=10.0.0.1",
+            "<134>1 2026-11-20T13:00:00Z gw app 7 - - CEF:0|V|P|1|c|n|5|src=10.0.0.1",
+            "<134>Nov 20 13:00:00 gw app[7]: CEF:0|V|P|1|c|n|5|src=10.0.0.1",
+            // A relay that puts its header in front of the device's.
+            "<134>Nov 20 13:00:01 relay Nov 20 13:00:00 gw CEF:0|V|P|1|c|n|5|src=10.0.0.1",
         ] {
-            assert_eq!(show(message).unwrap(), expected, "{message}");
+            assert_eq!(show(message).unwrap(), cef, "{message}");
         }
-        assert!(show("LEEF:1.0|V|P").is_err());
+        let leef = ["Activity=c", "DeviceEventClassID=c", "DeviceProduct=P", "DeviceVendor=V", "DeviceVersion=1", "SourceIP=10.0.0.1", ""];
+        for message in [
+            "LEEF:1.0|V|P|1|c|src=10.0.0.1",
+            "<134>Nov 20 13:00:00 gw LEEF: 1.0|V|P|1|c|src=10.0.0.1",
+            "<134>1 2026-11-20T13:00:00Z gw LEEF - - - 2.0|V|P|1|c|^|src=10.0.0.1",
+            "<134>Nov 20 13:00:00 gw qradar:LEEF:1.0|V|P|1|c|src=10.0.0.1",
+        ] {
+            assert_eq!(show(message).unwrap(), leef, "{message}");
+        }
+        for message in [
+            "<13>Nov 20 13:00:00 gw app: no |bars| of CEF: here",
+            "<13>app: wrote \"CEF:0|a|b|c|d|e|f|\"",
+            "<13>BRIEF:0|x",
+            "<13>CEF: text",
+            "<13>a|CEF:0|b",
+        ] {
+            assert_eq!(show(message), Err("no event"), "{message}");
+        }
     }
 
     #[test]
@@ -462,6 +443,13 @@ mod tests {
         let reference = Reference { zone: None, now: Timestamp::parse_iso("2026-11-20").unwrap() };
         assert_eq!(instant("1732096800000", &reference), Timestamp::parse_iso("2024-11-20T10:00:00Z"));
         assert_eq!(instant("Nov 20 2024 10:00:00", &reference), Timestamp::parse_iso("2024-11-20T10:00:00Z"));
-        assert_eq!(instant("99999999999999999999", &reference), None);
+        // github.com/microsoft/OMS-Agent-for-Linux/pull/1007: seconds, also with a fraction.
+        assert_eq!(instant("1522453259", &reference), Timestamp::parse_iso("2018-03-30T23:40:59Z"));
+        assert_eq!(instant("1522453259.25", &reference), Timestamp::parse_iso("2018-03-30T23:40:59.25Z"));
+        assert_eq!(instant("1522453259250", &reference), Timestamp::parse_iso("2018-03-30T23:40:59.25Z"));
+        assert_eq!(instant("Nov 20 2024 10:00:00.5 EST", &reference), Timestamp::parse_iso("2024-11-20T15:00:00.5Z"));
+        for wrong in ["99999999999999999999", "", ".", "soon"] {
+            assert_eq!(instant(wrong, &reference), None, "{wrong}");
+        }
     }
 }

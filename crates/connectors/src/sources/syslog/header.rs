@@ -3,6 +3,9 @@
 //! Nothing here fails where RFC 3164 §4.3 says to keep the message: what is not understood is content. Only a listener that is told to take one
 //! format and no other refuses. All parts are slices of the message.
 
+use memchr::memchr;
+
+use super::cisco::{self, Lead};
 use super::names::{self, Facility, Severity};
 use super::time::{self, Reference};
 use model::Timestamp;
@@ -77,7 +80,16 @@ fn rfc_5424<'a>(rest: &'a str, reference: &Reference<'_>, blank: &Message<'a>) -
     };
     let text = text.strip_prefix(' ').unwrap_or(text);
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    Some(Message { time, host, process, pid, id, structured, text, is_5424: true, ..*blank })
+    // Relays turn `tag: text` into RFC 5424 and keep the space in front of the text (rsyslog's `%msg%`).
+    let text = text.strip_prefix(' ').unwrap_or(text);
+    let message = Message { time, host, process, pid, id, structured, text, is_5424: true, ..*blank };
+    // Relays take a sequence number for the name of the process.
+    let is_number = pid.is_empty() && !process.is_empty() && process.bytes().all(|byte| byte.is_ascii_digit());
+    let inner = if is_number { relayed(text, true, reference) } else { None };
+    let Some(inner) = inner else { return Some(message) };
+    let host = if inner.host.is_empty() { host } else { inner.host };
+    let (process, pid, text) = tag_or_uptime(inner.content);
+    Some(Message { time: inner.time.or(time), host, process, pid, text, ..message })
 }
 
 /// Length of the structured data at the start; nothing where its brackets or quotes do not close.
@@ -106,50 +118,90 @@ fn structured_len(text: &str) -> Option<usize> {
 /// What follows the PRI in RFC 3164 and in its many variants.
 fn rfc_3164<'a>(rest: &'a str, reference: &Reference<'_>, blank: &Message<'a>) -> Message<'a> {
     let start = rest.trim_start_matches(' ');
-    let unnumbered = without_sequence(start);
-    let stamp = unnumbered.trim_start_matches(['*', '.', ':', ' ']);
-    let Some(found) = time::bsd(stamp, reference).or_else(|| time::iso(stamp, reference)) else {
-        let (process, pid, text) = tag(start);
-        return Message { process, pid, text, ..*blank };
-    };
-    let (mut rest, mut host) = (&stamp[found.len..], "");
-    // IOS writes the zone behind the time, and a colon: `18:46:11.123 UTC: %SYS-5-…`.
-    if let Some((zone, after)) = rest.strip_prefix(' ').and_then(|rest| rest.split_once(": ")) {
-        if (2..=5).contains(&zone.len()) && zone.bytes().all(|byte| byte.is_ascii_uppercase()) && after.starts_with('%') {
-            rest = after;
+    let (origin, content, found) = match stamped(start, reference) {
+        Some(found) => ("", start, Some(found)),
+        None => {
+            let Lead { host, rest } = cisco::lead(start, false, reference);
+            (host, rest, stamped(rest, reference))
         }
-    }
-    rest = match rest.strip_prefix(':') {
+    };
+    let Some((time, rest)) = found else {
+        let (process, pid, text) = tag_or_uptime(content);
+        return Message { host: origin, process, pid, text, ..*blank };
+    };
+    let mut host = origin;
+    let rest = match rest.strip_prefix(':') {
         Some(after) => after.trim_start_matches(' '),
         None => {
-            let rest = rest.strip_prefix(' ').unwrap_or(rest);
+            let rest = rest.trim_start_matches(' ');
             let (first, after) = rest.split_once(' ').unwrap_or((rest, ""));
-            if is_host(first) && !after.is_empty() {
-                host = first;
+            let word = first.strip_suffix(':').filter(|word| cisco::is_address(word)).unwrap_or(first);
+            if host.is_empty() && !after.is_empty() && cisco::is_host(word) {
+                host = word;
                 // `fw1 : %ASA-6-302013: …`
-                after.strip_prefix(": ").unwrap_or(after)
+                after.strip_prefix(": ").unwrap_or(after).trim_start_matches(' ')
             } else {
                 rest
             }
         }
     };
+    if let Some(inner) = relayed(rest, false, reference) {
+        let host = if inner.host.is_empty() { host } else { inner.host };
+        let (process, pid, text) = tag_or_uptime(inner.content);
+        return Message { time: inner.time.or(time), host, process, pid, text, ..*blank };
+    }
     let (process, pid, text) = tag(rest);
-    Message { time: Some(found.time), host, process, pid, text, ..*blank }
+    Message { time, host, process, pid, text, ..*blank }
 }
 
-/// Cisco's sequence numbers: `123: `, also with a host or a second number behind it.
-fn without_sequence(text: &str) -> &str {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    match text.get(digits..).and_then(|rest| rest.strip_prefix(": ")) {
-        Some(rest) if (1..=10).contains(&digits) => rest,
-        _ => text,
+/// What a relay took for a tag and a text: `83` and `*Mar  1 18:46:11: %SYS-5-…`.
+struct Relayed<'a> {
+    host: &'a str,
+    time: Option<Timestamp>,
+    content: &'a str,
+}
+
+/// Cisco's lead behind the header of a relay; nothing where there is none.
+fn relayed<'a>(text: &'a str, numbered: bool, reference: &Reference<'_>) -> Option<Relayed<'a>> {
+    memchr(b'%', text.as_bytes())?;
+    let Lead { host, rest } = cisco::lead(text, numbered, reference);
+    if !numbered && rest.len() == text.len() {
+        return None;
+    }
+    match stamped(rest, reference) {
+        Some((time, after)) => Some(Relayed { host, time, content: after.strip_prefix(':')?.trim_start_matches(' ') }),
+        None => (rest.starts_with('%') || cisco::uptime(rest).is_some()).then_some(Relayed { host, time: None, content: rest }),
     }
 }
 
-fn is_host(word: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'/') || byte >= 0x80;
-    let name = !word.is_empty() && word.len() <= 255 && word.bytes().all(plain);
-    name || word.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok()
+/// [`tag`], behind an uptime, which is in no column and so stays in the text.
+fn tag_or_uptime(text: &str) -> (&str, &str, &str) {
+    cisco::uptime(text).map_or_else(|| tag(text), |after| (tag(after).0, "", text))
+}
+
+/// A time at the start, with the zone and the year behind it, and what follows them. The time is missing where the day is in no year.
+fn stamped<'a>(text: &'a str, reference: &Reference<'_>) -> Option<(Option<Timestamp>, &'a str)> {
+    let Some(mut stamp) = time::bsd(text) else {
+        let (time, len) = time::iso(text, reference)?;
+        return Some((Some(time), &text[len..]));
+    };
+    let mut rest = &text[stamp.len..];
+    let mut zone = None;
+    if let Some(after) = rest.strip_prefix(' ') {
+        if let Some((found, len)) = time::zone(after) {
+            (zone, rest) = (Some(found), &after[len..]);
+            if let Some(year) = rest.strip_prefix(' ').filter(|_| !stamp.has_year()).and_then(|after| time::year_at(after.as_bytes(), 0)) {
+                stamp = stamp.with_year(i32::try_from(year).ok()?);
+                rest = &rest[5..];
+            }
+        } else if let Some((name, mnemonic)) = after.split_once(": ") {
+            // Cisco's configured name of a zone, whatever it is: `18:46:11.123 MEZ: %SYS-5-…`.
+            if mnemonic.starts_with('%') && (2..=7).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_uppercase()) {
+                rest = &after[name.len()..];
+            }
+        }
+    }
+    Some((reference.resolve(&stamp, zone), rest))
 }
 
 /// `name[pid]: text`, `name: text`; or all text. A tag that starts with `%` is Cisco's mnemonic: it is kept in the text, where rules look for it.
@@ -204,6 +256,7 @@ mod tests {
         let reference = Reference { zone: None, now: Timestamp::parse_iso(NOW).unwrap() };
         assert_eq!(parse(message, &reference).structured, r#"[a@1 k="x \" ] y"][b@2]"#);
         assert_eq!(read("<13>1 - - - - - -"), "user.notice - host= process= pid= text=");
+        assert_eq!(read("<13>1 - h a 1 - -  text of a relay"), "user.notice - host=h process=a pid=1 text=text of a relay");
         assert_eq!(read("<13>1 - h a 1 m [cut k=\"v"), "user.notice - host=h process=a pid=1 text=[cut k=\"v");
     }
 
@@ -232,6 +285,78 @@ mod tests {
                 "<189>123: *Nov 20 18:46:11.123 UTC: %SYS-5-CONFIG_I: Configured",
                 "local7.notice 2026-11-20T18:46:11.123 host= process=%SYS-5-CONFIG_I pid= text=%SYS-5-CONFIG_I: Configured",
             ),
+            // github.com/syslog-ng/syslog-ng/pull/5410: an address is no year.
+            (
+                "<30>Nov 20 01:02:03 2001:db8::1 named[16548]: x",
+                "daemon.info 2026-11-20T01:02:03.000 host=2001:db8::1 process=named pid=16548 text=x",
+            ),
+            ("<30>Nov 20 01:02:03 2001:db8::1: named: x", "daemon.info 2026-11-20T01:02:03.000 host=2001:db8::1 process=named pid= text=x"),
+            (
+                "<30>Nov 20 01:02:03 fe80::1%eth0 named: x",
+                "daemon.info 2026-11-20T01:02:03.000 host=fe80::1%eth0 process=named pid= text=x",
+            ),
+            (
+                "<30>Nov 20 01:02:03 [2001:db8::1] named: x",
+                "daemon.info 2026-11-20T01:02:03.000 host=[2001:db8::1] process=named pid= text=x",
+            ),
+            // A zone behind the time, and the year behind that; a host in capitals is a host.
+            ("<13>Nov 20 10:48:57 EST host app: x", "user.notice 2026-11-20T15:48:57.000 host=host process=app pid= text=x"),
+            ("<13>Nov 20 10:48:57 +0100 host app: x", "user.notice 2026-11-20T09:48:57.000 host=host process=app pid= text=x"),
+            ("<13>Nov 20 10:48:57 CET 2025 host app: x", "user.notice 2025-11-20T09:48:57.000 host=host process=app pid= text=x"),
+            ("<13>Nov 20 10:48:57 MAIL sendmail[3]: x", "user.notice 2026-11-20T10:48:57.000 host=MAIL process=sendmail pid=3 text=x"),
+            // Cisco's sequence numbers, origins, marks and uptimes ("System Message Logging", cisco.com; github.com/syslog-ng/syslog-ng/pull/3843).
+            ("<189>83: %SYS-5-CONFIG_I: Configured", "local7.notice - host= process=%SYS-5-CONFIG_I pid= text=%SYS-5-CONFIG_I: Configured"),
+            (
+                "<189>29: foo: *Mar  1 18:46:11.123 UTC: %SYS-5-CONFIG_I: Configured",
+                "local7.notice 2026-03-01T18:46:11.123 host=foo process=%SYS-5-CONFIG_I pid= text=%SYS-5-CONFIG_I: Configured",
+            ),
+            (
+                "<189>000045: 10.0.0.1: .Nov 20 11:00:00.5 CEST: %SYS-5-CONFIG_I: x",
+                "local7.notice 2026-11-20T09:00:00.500 host=10.0.0.1 process=%SYS-5-CONFIG_I pid= text=%SYS-5-CONFIG_I: x",
+            ),
+            ("<189>45: sw-1: %LINK-3-UPDOWN: down", "local7.notice - host=sw-1 process=%LINK-3-UPDOWN pid= text=%LINK-3-UPDOWN: down"),
+            (
+                "<189>46: 00:00:46: %LINK-3-UPDOWN: up",
+                "local7.notice - host= process=%LINK-3-UPDOWN pid= text=00:00:46: %LINK-3-UPDOWN: up",
+            ),
+            (
+                "<189>47: sw-1: 3w4d: %LINK-3-UPDOWN: up",
+                "local7.notice - host=sw-1 process=%LINK-3-UPDOWN pid= text=3w4d: %LINK-3-UPDOWN: up",
+            ),
+            ("<189>1d02h: %LINK-3-UPDOWN: up", "local7.notice - host= process=%LINK-3-UPDOWN pid= text=1d02h: %LINK-3-UPDOWN: up"),
+            (
+                "<189>: 2026 Nov 20 10:00:00 UTC: %ETHPORT-5-IF_UP: up",
+                "local7.notice 2026-11-20T10:00:00.000 host= process=%ETHPORT-5-IF_UP pid= text=%ETHPORT-5-IF_UP: up",
+            ),
+            (
+                "<189>83: r1 RP/0/RSP0/CPU0:Nov 20 10:00:00.25 UTC: config[65710]: %MGBL-CONFIG-6-DB_COMMIT : done",
+                "local7.notice 2026-11-20T10:00:00.250 host=r1 process=config pid=65710 text=%MGBL-CONFIG-6-DB_COMMIT : done",
+            ),
+            (
+                "<166>:Nov 20 10:00:00 UTC: %ASA-6-302013: x",
+                "local4.info 2026-11-20T10:00:00.000 host= process=%ASA-6-302013 pid= text=%ASA-6-302013: x",
+            ),
+            // The same behind the headers of rsyslog and syslog-ng.
+            (
+                "<189>Nov 20 10:00:00 relay 83: %SYS-5-CONFIG_I: x",
+                "local7.notice 2026-11-20T10:00:00.000 host=relay process=%SYS-5-CONFIG_I pid= text=%SYS-5-CONFIG_I: x",
+            ),
+            (
+                "<189>Nov 20 10:00:00 relay 000045: sw-1: *Nov 20 09:46:11.123 UTC: %SYS-5-CONFIG_I: x",
+                "local7.notice 2026-11-20T09:46:11.123 host=sw-1 process=%SYS-5-CONFIG_I pid= text=%SYS-5-CONFIG_I: x",
+            ),
+            (
+                "<189>1 2026-11-20T10:00:00+00:00 relay 000045 - - -  sw-1: *Nov 20 09:46:11.123 UTC: %SYS-5-CONFIG_I: x",
+                "local7.notice 2026-11-20T09:46:11.123 host=sw-1 process=%SYS-5-CONFIG_I pid= text=%SYS-5-CONFIG_I: x",
+            ),
+            (
+                "<189>1 2026-11-20T10:00:00+00:00 relay 83 - - -  %SYS-5-CONFIG_I: x",
+                "local7.notice 2026-11-20T10:00:00.000 host=relay process=%SYS-5-CONFIG_I pid= text=%SYS-5-CONFIG_I: x",
+            ),
+            ("<13>83: not Cisco", "user.notice - host= process=83 pid= text=not Cisco"),
+            ("<13>app: Nov 20 10:00:00 its own time", "user.notice - host= process=app pid= text=Nov 20 10:00:00 its own time"),
+            // Two blanks, as rsyslog writes a message without a tag.
+            ("<13>Nov 20 01:02:03 h  text of it", "user.notice 2026-11-20T01:02:03.000 host=h process= pid= text=text of it"),
             ("<13>just text", "user.notice - host= process= pid= text=just text"),
             ("<13>app[3]: x", "user.notice - host= process=app pid=3 text=x"),
             ("no pri at all", "user.notice - host= process= pid= text=no pri at all"),

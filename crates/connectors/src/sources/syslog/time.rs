@@ -1,14 +1,22 @@
 //! Times as devices write them.
 //!
-//! RFC 3164 has neither year nor zone: the zone comes from the listener's settings, the year is the one that brings the time nearest to the
-//! arrival, so that a message of 31 December that arrives on 1 January stays in the old year. Where clocks go back and an hour comes
-//! twice, the nearer of the two is taken, too.
+//! RFC 3164 has neither year nor zone. The zone comes from the message, where it names one, or from the listener's settings. The year is the
+//! latest one that does not put the time more than [`AHEAD`] after the arrival: a message of 31 December that arrives on 1 January stays
+//! in the old year, a clock that is a little fast stays in this one, and a stamp of next summer is one of last summer. Where clocks go
+//! back and an hour comes twice, the nearer of the two is taken.
 
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
-use model::{Civil, Span, TICKS_PER_SECOND, Timestamp, days_in_month};
+use model::{Civil, Span, TICKS_PER_DAY, TICKS_PER_HOUR, TICKS_PER_MINUTE, TICKS_PER_SECOND, Timestamp, days_in_month};
+
+use super::zones;
 
 const MONTHS: [&[u8; 3]; 12] = [b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul", b"aug", b"sep", b"oct", b"nov", b"dec"];
+
+/// How far ahead of the arrival a time without a year may be.
+const AHEAD: Span = Span(7 * TICKS_PER_DAY);
+/// Years that are searched backwards for one that has the day: 29 February is missing in seven of them at most.
+const YEARS_BACK: i32 = 8;
 
 /// The zone of a listener's devices, and when a message arrived.
 #[derive(Clone, Copy, Debug)]
@@ -23,39 +31,49 @@ impl Reference<'_> {
     pub fn instant(&self, civil: Civil) -> Option<Timestamp> {
         let plain = Timestamp::from_civil(civil)?;
         let Some(zone) = self.zone else { return Some(plain) };
-        let seconds = civil.time / TICKS_PER_SECOND;
         let fraction = civil.time % TICKS_PER_SECOND;
-        let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-        let local = DateTime::new(
-            i16::try_from(civil.year).ok()?,
-            i8::try_from(civil.month).ok()?,
-            i8::try_from(civil.day).ok()?,
-            i8::try_from(hour).ok()?,
-            i8::try_from(minute).ok()?,
-            i8::try_from(second).ok()?,
-            0,
-        )
-        .ok()?;
-        let both = zone.to_ambiguous_timestamp(local);
+        let both = zone.to_ambiguous_timestamp(local(civil)?);
         let read = |found: Result<jiff::Timestamp, jiff::Error>| {
             let seconds = Timestamp::from_unix_micros(found.ok()?.as_microsecond())?;
             Some(seconds + Span(fraction))
         };
         let candidates = [both.clone().earlier(), both.later()];
-        candidates.into_iter().filter_map(read).min_by_key(|found| self.distance(*found))
+        candidates.into_iter().filter_map(read).min_by_key(|found| found.ticks().abs_diff(self.now.ticks()))
     }
 
-    /// The instant of a month, day and time of day in the year that brings it nearest to the arrival.
-    pub fn nearest(&self, month: u32, day: u32, time: i64) -> Option<Timestamp> {
+    /// The instant of a stamp, in the zone that is written behind it, if one is.
+    pub fn resolve(&self, stamp: &Stamp, zone: Option<Zone<'_>>) -> Option<Timestamp> {
+        let in_year = |year: i32| {
+            let civil = Civil { year, month: stamp.month, day: stamp.day, time: stamp.time };
+            if stamp.day > days_in_month(year.into(), stamp.month) {
+                return None;
+            }
+            match zone.and_then(|zone| self.offset(zone, civil)) {
+                Some(offset) => Some(Timestamp::from_civil(civil)? - offset),
+                None => self.instant(civil),
+            }
+        };
+        if let Some(year) = stamp.year {
+            return in_year(year);
+        }
         let this_year = self.now.civil().year;
-        (this_year - 1..=this_year + 1)
-            .filter(|year| day <= days_in_month((*year).into(), month))
-            .filter_map(|year| self.instant(Civil { year, month, day, time }))
-            .min_by_key(|found| self.distance(*found))
+        let latest = self.now + AHEAD;
+        (this_year - YEARS_BACK..=this_year + 1).rev().filter_map(in_year).find(|found| *found <= latest)
     }
 
-    fn distance(&self, found: Timestamp) -> u64 {
-        found.ticks().abs_diff(self.now.ticks())
+    /// What to subtract from a local time. Nothing where the listener's zone has it: that zone goes by this name itself, or the name is not known.
+    fn offset(&self, zone: Zone<'_>, civil: Civil) -> Option<Span> {
+        match zone {
+            Zone::Offset(offset) => Some(offset),
+            Zone::Name(name) if self.goes_by(name, civil) => None,
+            Zone::Name(name) => zones::offset(name),
+        }
+    }
+
+    fn goes_by(&self, name: &str, civil: Civil) -> bool {
+        let Some((zone, local)) = self.zone.zip(local(civil)) else { return false };
+        let Ok(at) = zone.to_ambiguous_timestamp(local).compatible() else { return false };
+        zone.to_offset_info(at).abbreviation() == name
     }
 
     /// RFC 3339 and its relaxations; without an offset it is a time of the zone.
@@ -72,28 +90,97 @@ impl Reference<'_> {
             Some(_) => Timestamp::parse_iso(text),
         }
     }
+
+    /// A text that is a time and nothing else: `Mmm dd [yyyy] hh:mm:ss[.fff] [zone]` or ISO 8601.
+    pub fn whole(&self, text: &str) -> Option<Timestamp> {
+        let Some(stamp) = bsd(text) else { return self.iso(text) };
+        let rest = &text[stamp.len..];
+        let zone = rest.strip_prefix(' ').and_then(zone);
+        self.resolve(&stamp, zone.map(|(zone, _)| zone))
+    }
 }
 
-/// A time at the start of a text, and how many bytes it takes.
+fn local(civil: Civil) -> Option<DateTime> {
+    let seconds = civil.time / TICKS_PER_SECOND;
+    DateTime::new(
+        i16::try_from(civil.year).ok()?,
+        i8::try_from(civil.month).ok()?,
+        i8::try_from(civil.day).ok()?,
+        i8::try_from(seconds / 3600).ok()?,
+        i8::try_from(seconds / 60 % 60).ok()?,
+        i8::try_from(seconds % 60).ok()?,
+        0,
+    )
+    .ok()
+}
+
+/// A day and time of day at the start of a text, and how many bytes it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Found {
-    pub time: Timestamp,
+pub struct Stamp {
+    year: Option<i32>,
+    month: u32,
+    day: u32,
+    time: i64,
     pub len: usize,
 }
 
-/// `Mmm dd hh:mm:ss` and what devices make of it: a year before or behind the clock, fractions of a second, one digit for the day.
-pub fn bsd(text: &str, reference: &Reference<'_>) -> Option<Found> {
+impl Stamp {
+    pub fn has_year(&self) -> bool {
+        self.year.is_some()
+    }
+
+    pub fn with_year(self, year: i32) -> Self {
+        Self { year: Some(year), ..self }
+    }
+}
+
+/// A zone as it is written behind a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Zone<'a> {
+    /// What its clocks are ahead of UTC.
+    Offset(Span),
+    Name(&'a str),
+}
+
+/// A zone at the start of a text, and its length: a name that [`zones`] has, or `+0100`, `-05:00`. Ended by a space, a colon or the end.
+pub fn zone(text: &str) -> Option<(Zone<'_>, usize)> {
     let bytes = text.as_bytes();
-    let name = [bytes.first()?.to_ascii_lowercase(), bytes.get(1)?.to_ascii_lowercase(), bytes.get(2)?.to_ascii_lowercase()];
+    let ended = |len: usize| matches!(bytes.get(len), None | Some(b' ' | b':'));
+    if let Some(sign @ (b'+' | b'-')) = bytes.first() {
+        let (hour, _) = number(bytes, 1, 2).filter(|(_, len)| *len == 2)?;
+        let colon = usize::from(bytes.get(3) == Some(&b':'));
+        let (minute, _) = number(bytes, 3 + colon, 2).filter(|(_, len)| *len == 2)?;
+        let len = 5 + colon;
+        if hour > 14 || minute > 59 || !ended(len) {
+            return None;
+        }
+        let ahead = i64::from(hour) * TICKS_PER_HOUR + i64::from(minute) * TICKS_PER_MINUTE;
+        return Some((Zone::Offset(Span(if *sign == b'-' { -ahead } else { ahead })), len));
+    }
+    let len = bytes.iter().take_while(|byte| byte.is_ascii_uppercase()).count();
+    (ended(len) && zones::is(&text[..len])).then(|| (Zone::Name(&text[..len]), len))
+}
+
+/// `Mmm dd hh:mm:ss` and what devices make of it: a year in front, before or behind the clock, fractions of a second, one digit for the day.
+pub fn bsd(text: &str) -> Option<Stamp> {
+    let bytes = text.as_bytes();
+    let mut year = None;
+    let mut at = 0;
+    // `2026 Nov 20 10:00:00`, as NX-OS writes it.
+    if let Some((value, 4)) = number(bytes, 0, 5) {
+        year = Some(value);
+        at = 4 + spaces(bytes, 4)?;
+    }
+    let name = bytes.get(at..at + 3)?;
+    let name = [name[0].to_ascii_lowercase(), name[1].to_ascii_lowercase(), name[2].to_ascii_lowercase()];
     let month = MONTHS.iter().position(|known| **known == name)? as u32 + 1;
-    let mut at = 3;
+    at += 3;
     at += spaces(bytes, at)?;
     let (day, len) = number(bytes, at, 2)?;
     at += len;
     at += spaces(bytes, at)?;
-    let mut year = None;
     if let Some((value, 4)) = number(bytes, at, 4) {
-        if bytes.get(at + 4) == Some(&b' ') {
+        if year.is_none() && bytes.get(at + 4) == Some(&b' ') {
             year = Some(value);
             at += 4;
             at += spaces(bytes, at)?;
@@ -103,22 +190,36 @@ pub fn bsd(text: &str, reference: &Reference<'_>) -> Option<Found> {
     at += len;
     if year.is_none() && bytes.get(at) == Some(&b' ') {
         // `Nov 20 10:00:00 2026 host`: a host name of four digits is rarer than this.
-        if let Some((value @ 1970..=2199, 4)) = number(bytes, at + 1, 5) {
-            if matches!(bytes.get(at + 5), None | Some(b' ' | b':')) {
-                year = Some(value);
-                at += 5;
-            }
+        if let Some(value) = year_at(bytes, at + 1) {
+            year = Some(value);
+            at += 5;
         }
     }
-    let time = match year {
-        Some(year) => reference.instant(Civil { year: i32::try_from(year).ok()?, month, day, time }),
-        None => reference.nearest(month, day, time),
-    }?;
-    Some(Found { time, len: at })
+    // 29 February is a day of some year.
+    if !(1..=days_in_month(2000, month)).contains(&day) {
+        return None;
+    }
+    let year = year.map(i32::try_from).transpose().ok()?;
+    Some(Stamp { year, month, day, time, len: at })
 }
 
-/// `2026-11-20T10:00:00.123456+01:00` up to a space.
-pub fn iso(text: &str, reference: &Reference<'_>) -> Option<Found> {
+/// A year that is a word, or has a colon and a space behind it. `2001:db8::1` is a host.
+pub fn year_at(bytes: &[u8], at: usize) -> Option<u32> {
+    match number(bytes, at, 5) {
+        Some((year @ 1970..=2199, 4)) => {
+            let ended = match bytes.get(at + 4) {
+                None | Some(b' ') => true,
+                Some(b':') => matches!(bytes.get(at + 5), None | Some(b' ')),
+                _ => false,
+            };
+            ended.then_some(year)
+        }
+        _ => None,
+    }
+}
+
+/// `2026-11-20T10:00:00.123456+01:00` up to a space, and its length.
+pub fn iso(text: &str, reference: &Reference<'_>) -> Option<(Timestamp, usize)> {
     let bytes = text.as_bytes();
     if bytes.len() < 19 || !bytes[..4].iter().all(u8::is_ascii_digit) || bytes[4] != b'-' || !matches!(bytes[10], b'T' | b't') {
         return None;
@@ -126,7 +227,7 @@ pub fn iso(text: &str, reference: &Reference<'_>) -> Option<Found> {
     let len = bytes.iter().position(|byte| *byte == b' ').unwrap_or(bytes.len());
     // Cisco's and some relays' colon behind the time.
     let written = text[..len].strip_suffix(':').unwrap_or(&text[..len]);
-    Some(Found { time: reference.iso(written)?, len: written.len() })
+    Some((reference.iso(written)?, written.len()))
 }
 
 /// `hh:mm:ss` with an optional fraction, in ticks, and its length.
@@ -179,22 +280,31 @@ mod tests {
     fn read(text: &str, zone: &str, now: &str) -> String {
         let zone = model::time_zone(zone).unwrap();
         let reference = Reference { zone: Some(&zone), now: at(now) };
-        bsd(text, &reference).map_or("none".to_owned(), |found| format!("{} {}", &found.time.to_string()[..22], found.len))
+        let found = bsd(text).and_then(|stamp| Some((reference.resolve(&stamp, None)?, stamp.len)));
+        found.map_or("none".to_owned(), |(time, len)| format!("{} {len}", &time.to_string()[..22]))
     }
 
     #[test]
-    fn the_year_is_the_nearest() {
+    fn the_year_is_the_latest_that_is_not_far_ahead() {
         assert_eq!(read("Dec 31 23:59:59 host", "UTC", "2027-01-01T00:00:05Z"), "2026-12-31T23:59:59.00 15");
         assert_eq!(read("Jan  1 00:00:01 host", "UTC", "2026-12-31T23:59:58Z"), "2027-01-01T00:00:01.00 15");
         assert_eq!(read("Feb 29 12:00:00 host", "UTC", "2025-03-01T00:00:00Z"), "2024-02-29T12:00:00.00 15");
+        // A week ahead is a fast clock; half a year ahead, or three months, is a stamp of the past.
+        assert_eq!(read("Dec  7 12:00:00 host", "UTC", "2026-11-30T12:00:00Z"), "2026-12-07T12:00:00.00 15");
+        assert_eq!(read("Dec  7 12:00:01 host", "UTC", "2026-11-30T12:00:00Z"), "2025-12-07T12:00:01.00 15");
+        assert_eq!(read("Mar  1 12:00:00 host", "UTC", "2026-11-30T12:00:00Z"), "2026-03-01T12:00:00.00 15");
+        assert_eq!(read("May 30 12:00:00 host", "UTC", "2026-11-30T12:00:00Z"), "2026-05-30T12:00:00.00 15");
     }
 
     #[test]
     fn years_and_fractions_are_read() {
         assert_eq!(read("Nov 20 2026 10:00:00: %ASA", "UTC", "2020-01-01"), "2026-11-20T10:00:00.00 20");
         assert_eq!(read("Nov 20 10:00:00.25 2026 h", "UTC", "2020-01-01"), "2026-11-20T10:00:00.25 23");
+        assert_eq!(read("2026 Nov 20 10:00:00.25 UTC: %ETH", "UTC", "2020-01-01"), "2026-11-20T10:00:00.25 23");
         assert_eq!(read("nov 2 1:02:03,5 h", "UTC", "2026-11-03"), "2026-11-02T01:02:03.50 15");
-        for wrong in ["Nov 20", "Nov 31 10:00:00 x", "Nov 20 25:00:00 x", "Nox 20 10:00:00", "", "N", "Nov 20 10:0"] {
+        // github.com/syslog-ng/syslog-ng/pull/5410: an IPv6 address that starts like a year.
+        assert_eq!(read("Nov 20 10:00:00 2001:db8::1 h", "UTC", "2026-11-20"), "2026-11-20T10:00:00.00 15");
+        for wrong in ["Nov 20", "Nov 31 10:00:00 x", "Nov 20 25:00:00 x", "Nox 20 10:00:00", "", "N", "Nov 20 10:0", "2026", "2026 N"] {
             assert_eq!(read(wrong, "UTC", "2026-11-03"), "none", "{wrong}");
         }
     }
@@ -208,12 +318,29 @@ mod tests {
     }
 
     #[test]
+    fn zones_behind_a_time_are_obeyed() {
+        let shanghai = model::time_zone("Asia/Shanghai").unwrap();
+        let read = |text: &str, zone: Option<&TimeZone>| Reference { zone, now: at("2026-11-20") }.whole(text);
+        // RFC 822 §5: EST is five hours behind, EDT four.
+        assert_eq!(read("Nov 20 2026 10:48:57 EST", None), Some(at("2026-11-20T15:48:57Z")));
+        assert_eq!(read("Nov 20 2026 10:48:57 +0530", None), Some(at("2026-11-20T05:18:57Z")));
+        assert_eq!(read("Nov 20 2026 10:48:57.5 -05:00", None), Some(at("2026-11-20T15:48:57.5Z")));
+        // CST is Central time, unless the listener's devices are where CST is another zone.
+        assert_eq!(read("Nov 20 2026 10:48:57 CST", None), Some(at("2026-11-20T16:48:57Z")));
+        assert_eq!(read("Nov 20 2026 10:48:57 CST", Some(&shanghai)), Some(at("2026-11-20T02:48:57Z")));
+        // IST may be India, Israel or Ireland: the listener's zone decides.
+        assert_eq!(read("Nov 20 2026 10:48:57 IST", None), Some(at("2026-11-20T10:48:57Z")));
+        assert_eq!(zone("MAIL x"), None);
+        assert_eq!(zone("ESTONIA x"), None);
+    }
+
+    #[test]
     fn iso_times_keep_their_offset_or_take_the_zone() {
         let zone = model::time_zone("America/Chicago").unwrap();
         let reference = Reference { zone: Some(&zone), now: at("2021-11-16") };
         assert_eq!(reference.iso("2021-11-15T18:25:00-0600"), Some(at("2021-11-16T00:25:00Z")));
         assert_eq!(reference.iso("2021-11-15T18:25:00.5+01:00"), Some(at("2021-11-15T17:25:00.5Z")));
         assert_eq!(reference.iso("2021-11-15 18:25:00"), Some(at("2021-11-16T00:25:00Z")));
-        assert_eq!(iso("2021-11-15T18:25:00Z: host", &reference), Some(Found { time: at("2021-11-15T18:25:00Z"), len: 20 }));
+        assert_eq!(iso("2021-11-15T18:25:00Z: host", &reference), Some((at("2021-11-15T18:25:00Z"), 20)));
     }
 }

@@ -1,12 +1,14 @@
 //! Whether a data collection rule may be stored: its names hang together, its tables exist, its transforms are KQL that fits them.
 //!
-//! All that is wrong with the structure is told at once, each with its path. Codes are those Azure Monitor uses (`InvalidPayload`,
-//! `InvalidOutputTable`, `InvalidTransformQuery`, `InvalidTransformOutput`).
+//! A rule that Azure refuses is refused here, so that what works here works there; `properties.lenient: true` takes everything that can run.
+//! All that is wrong with the structure, and then with the flows, is in `details`, each with its path. The shape is Azure Monitor's:
+//! `InvalidPayload` around `InvalidOutputTable`, `InvalidTransformQuery` and `InvalidTransformOutput` with the flow as their target
+//! (Azure/Azure-Sentinel#12073, hashicorp/terraform-provider-azurerm#21880).
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use model::{Column, InlineTable, Query, QueryError, Scope, TableSchema, Type};
+use model::{Column, DiagnosticKind, InlineTable, Query, QueryError, Scope, TableSchema, Type};
 use serde_json::{Map, Value};
 
 use crate::context::Context;
@@ -30,37 +32,67 @@ pub fn name(name: &str) -> Result<String, ApiError> {
     Err(ApiError::bad_request("InvalidResourceName", message).target("name"))
 }
 
-/// Refuses properties of a rule that cannot work.
+/// Columns that a stream or a table may have (learn.microsoft.com/azure/azure-monitor/fundamentals/service-limits).
+pub const MAX_COLUMNS: usize = 500;
+
+/// Refuses properties of a rule that cannot work, or that Azure refuses.
 pub async fn check(cx: &Context, properties: &Map<String, Value>) -> Result<(), ApiError> {
     let mut wrong = Wrong::default();
-    let streams = streams(properties, &mut wrong);
+    let lenient = is_lenient(properties, &mut wrong);
+    let streams = streams(properties, lenient, &mut wrong);
     let destinations = destinations(cx, properties, &mut wrong);
     let flows = flows(properties, &streams, &destinations, &mut wrong);
     wrong.refuse()?;
+    let mut wrong = Wrong::default();
     for flow in flows {
-        check_flow(cx, &flow).await?;
+        check_flow(cx, &flow, lenient, &mut wrong).await;
     }
-    Ok(())
+    wrong.refuse()
 }
 
-/// What was found wrong with the structure.
+/// Whether the author asks for what Azure refuses. It is stored with the rule, and Azure ignores it.
+fn is_lenient(properties: &Map<String, Value>, wrong: &mut Wrong) -> bool {
+    match properties.get("lenient") {
+        None | Some(Value::Null) => false,
+        Some(Value::Bool(lenient)) => *lenient,
+        Some(_) => {
+            wrong.at("properties.lenient", "'lenient' is true or false.");
+            false
+        }
+    }
+}
+
+/// What was found wrong.
 #[derive(Default)]
-struct Wrong(Vec<Detail>);
+struct Wrong {
+    details: Vec<Detail>,
+    /// Where the first mistake in a transform is.
+    inner: Option<Value>,
+}
 
 impl Wrong {
     fn at(&mut self, target: impl Into<String>, message: impl Into<String>) {
-        self.0.push(Detail { code: "InvalidProperty".into(), message: message.into(), target: Some(target.into()) });
+        self.with("InvalidProperty", target, message);
+    }
+
+    fn with(&mut self, code: &'static str, target: impl Into<String>, message: impl Into<String>) {
+        self.details.push(Detail { code: code.into(), message: message.into(), target: Some(target.into()) });
     }
 
     fn refuse(self) -> Result<(), ApiError> {
-        let Some(first) = self.0.first() else { return Ok(()) };
+        let Some(first) = self.details.first() else { return Ok(()) };
         let message = format!("Data collection rule is invalid: {}", first.message);
-        Err(ApiError { target: first.target.clone(), details: self.0.clone(), ..ApiError::bad_request("InvalidPayload", message) })
+        Err(ApiError {
+            target: first.target.clone(),
+            inner: self.inner,
+            details: self.details.clone(),
+            ..ApiError::bad_request("InvalidPayload", message)
+        })
     }
 }
 
 /// The streams that the rule declares, with their columns.
-fn streams(properties: &Map<String, Value>, wrong: &mut Wrong) -> HashMap<String, Vec<Column>> {
+fn streams(properties: &Map<String, Value>, lenient: bool, wrong: &mut Wrong) -> HashMap<String, Vec<Column>> {
     let mut streams = HashMap::new();
     let declared = match properties.get("streamDeclarations") {
         None | Some(Value::Null) => return streams,
@@ -79,6 +111,10 @@ fn streams(properties: &Map<String, Value>, wrong: &mut Wrong) -> HashMap<String
             wrong.at(format!("{place}.columns"), format!("Stream '{stream}' needs an array 'columns' with at least one column."));
             continue;
         };
+        if written.len() > MAX_COLUMNS && !lenient {
+            wrong.at(format!("{place}.columns"), format!("Stream '{stream}' has {} columns; {MAX_COLUMNS} are the most.", written.len()));
+            continue;
+        }
         let mut columns: Vec<Column> = Vec::with_capacity(written.len());
         for (index, column) in written.iter().enumerate() {
             let place = format!("{place}.columns[{index}]");
@@ -87,8 +123,14 @@ fn streams(properties: &Map<String, Value>, wrong: &mut Wrong) -> HashMap<String
                 wrong.at(place, format!("A column of stream '{stream}' needs a 'name' and a 'type'."));
                 continue;
             };
-            match stream_type(type_name) {
-                None => wrong.at(format!("{place}.type"), format!("Column '{name}' has the unknown type '{type_name}'; known are string, int, long, real, boolean, dynamic and datetime.")),
+            match stream_type(type_name, lenient) {
+                None => {
+                    let known = STREAM_TYPES.join(", ");
+                    wrong.at(
+                        format!("{place}.type"),
+                        format!("Column '{name}' has the type '{type_name}', which a stream cannot have; there are {known}."),
+                    );
+                }
                 Some(_) if columns.iter().any(|known| known.name == name) => wrong.at(place, format!("Column '{name}' is there twice.")),
                 Some(ty) => columns.push(Column::new(name, ty)),
             }
@@ -98,11 +140,14 @@ fn streams(properties: &Map<String, Value>, wrong: &mut Wrong) -> HashMap<String
     streams
 }
 
-/// Types that a stream's column may have.
-fn stream_type(name: &str) -> Option<Type> {
-    Type::parse(name).filter(|ty| {
-        matches!(ty, Type::String | Type::Int | Type::Long | Type::Real | Type::Bool | Type::Dynamic | Type::Datetime | Type::Guid)
-    })
+/// Types that a stream's column may have (data-collection-rule-structure, "Data types"). A GUID is declared as a string, and made one with `toguid`.
+const STREAM_TYPES: [&str; 7] = ["string", "int", "long", "real", "boolean", "dynamic", "datetime"];
+
+fn stream_type(name: &str, lenient: bool) -> Option<Type> {
+    if !lenient && !STREAM_TYPES.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+        return None;
+    }
+    Type::parse(name).filter(|ty| !matches!(ty, Type::Decimal | Type::Timespan))
 }
 
 /// Names of the destinations that lead into our workspace.
@@ -141,6 +186,7 @@ fn destinations(cx: &Context, properties: &Map<String, Value>, wrong: &mut Wrong
 struct Flow {
     place: String,
     streams: Vec<String>,
+    destination: String,
     /// Columns of the single stream that a transform reads, where they are known.
     columns: Option<Vec<Column>>,
     transform: Option<String>,
@@ -196,7 +242,7 @@ fn flows(
             );
         }
         let columns = streams.first().and_then(|stream| declared.get(stream)).cloned();
-        flows.push(Flow { place, streams, columns, transform, output });
+        flows.push(Flow { place, streams, destination: to.into_iter().next().unwrap_or_default(), columns, transform, output });
     }
     flows
 }
@@ -207,46 +253,102 @@ pub fn table_of(stream: &str) -> Option<&str> {
 }
 
 /// The table must exist; the transform must bind against the stream, and what it gives must fit the table.
-async fn check_flow(cx: &Context, flow: &Flow) -> Result<(), ApiError> {
+async fn check_flow(cx: &Context, flow: &Flow, lenient: bool, wrong: &mut Wrong) {
     let Some(table) = table_of(&flow.output).and_then(|name| cx.catalog.table(name)) else {
-        let message = format!("Table for output stream '{}' is not available: create the table first.", flow.output);
-        return Err(ApiError::bad_request("InvalidOutputTable", message).target(format!("{}.outputStream", flow.place)));
+        let message = format!(
+            "Table for output stream '{}' is not available for destination '{}': create the table first.",
+            flow.output, flow.destination
+        );
+        return wrong.with("InvalidOutputTable", &flow.place, message);
     };
     let input = match (&flow.columns, flow.streams.first().and_then(|stream| table_of(stream))) {
         (Some(columns), _) => columns.clone(),
-        (None, Some(name)) => cx.catalog.table(name).map(|table| table.columns.clone()).ok_or_else(|| {
-            let message = format!("There is no table '{name}' whose columns stream '{}' could have.", flow.streams[0]);
-            ApiError::bad_request("InvalidPayload", message).target(format!("{}.streams", flow.place))
-        })?,
-        (None, None) => return Ok(()),
-    };
-    let target = format!("{}.transformKql", flow.place);
-    let output = match &flow.transform {
-        Some(kql) => {
-            let source = Arc::new(InlineTable { schema: TableSchema::new(SOURCE, input), batches: Vec::new() });
-            let query = Query::new(kql.as_str()).with_scope(Scope { tables: vec![source], inline_only: true, ..Scope::default() });
-            match cx.engine.check(&query).await {
-                Ok(Some(columns)) => columns,
-                Ok(None) => return Ok(()),
-                Err(error) => return Err(invalid_transform(kql, &error, target)),
+        (None, Some(name)) => match cx.catalog.table(name) {
+            Some(table) => table.columns.clone(),
+            None => {
+                let message = format!("There is no table '{name}' whose columns stream '{}' could have.", flow.streams[0]);
+                return wrong.with("InvalidStream", format!("{}.streams", flow.place), message);
             }
-        }
+        },
+        (None, None) => return,
+    };
+    let output = match &flow.transform {
+        Some(kql) => match transformed(cx, kql, input, lenient).await {
+            Ok(Some(columns)) => columns,
+            Ok(None) => return,
+            Err(mistakes) => {
+                for message in mistakes.messages {
+                    wrong.with("InvalidTransformQuery", &flow.place, format!("Error occurred while compiling query in query: {message}"));
+                }
+                wrong.inner = wrong.inner.take().or(mistakes.inner);
+                return;
+            }
+        },
         None => input,
     };
+    if let Some(message) = misfit(&output, &table, &flow.output, lenient) {
+        wrong.with("InvalidTransformOutput", &flow.place, message);
+    }
+}
+
+/// What is wrong with a transform.
+struct Mistakes {
+    messages: Vec<String>,
+    inner: Option<Value>,
+}
+
+/// The columns that a transform gives; none where they depend on the rows.
+async fn transformed(cx: &Context, kql: &str, input: Vec<Column>, lenient: bool) -> Result<Option<Vec<Column>>, Mistakes> {
+    let source = Arc::new(InlineTable { schema: TableSchema::new(SOURCE, input), batches: Vec::new() });
+    let query = Query::new(kql).with_scope(Scope { tables: vec![source], inline_only: true, ..Scope::default() });
+    let output = match cx.engine.check(&query).await {
+        Ok(output) => output,
+        Err(QueryError::Wrong(diagnostics)) => {
+            let messages = diagnostics.iter().map(|each| kql_errors::numbered(kql, each)).collect();
+            return Err(Mistakes { messages, inner: diagnostics.first().map(|each| kql_errors::inner(kql, each)) });
+        }
+        Err(other) => return Err(Mistakes { messages: vec![other.to_string()], inner: None }),
+    };
+    let refusals = if lenient { Vec::new() } else { kql::transformation::check(kql, &kql::syntax::parse(kql).script) };
+    if refusals.is_empty() {
+        return Ok(output);
+    }
+    let messages = refusals.iter().map(|each| {
+        let message = format!("{} (as Azure Monitor has it; 'lenient: true' in the rule's properties takes it here)", each.message);
+        kql_errors::numbered_at(kql, each.place.start, DiagnosticKind::Semantic, &message)
+    });
+    Err(Mistakes { messages: messages.collect(), inner: None })
+}
+
+/// Columns that every table has without naming them, with their types.
+const SYSTEM: [(&str, Type); 3] = [("TenantId", Type::Guid), ("_ResourceId", Type::String), ("_SubscriptionId", Type::String)];
+
+/// Why what a flow gives does not fit its table.
+fn misfit(output: &[Column], table: &TableSchema, stream: &str, lenient: bool) -> Option<String> {
+    let in_table = |name: &str| {
+        let system = || SYSTEM.iter().find(|(known, _)| *known == name && !lenient).map(|(_, ty)| *ty);
+        table.column(name).map(|column| column.ty).or_else(system)
+    };
+    if output.iter().all(|column| in_table(&column.name).is_none()) {
+        return Some(format!("Transform output has no column of the output stream '{stream}': its rows would be blank."));
+    }
+    let fit = if lenient { fits } else { |produced, wanted| produced == wanted };
     let misfits: Vec<String> = output
         .iter()
-        .filter_map(|column| table.column(&column.name).filter(|wanted| !fits(column.ty, wanted.ty)).map(|wanted| (column, wanted)))
-        .map(|(column, wanted)| format!("{} [produced:'{}', output:'{}']", column.name, column.ty, wanted.ty))
+        .filter_map(|column| Some((column, in_table(&column.name)?)))
+        .filter(|(column, wanted)| !fit(column.ty, *wanted))
+        .map(|(column, wanted)| format!("{} [produced:'{}', output:'{}']", column.name, title(column.ty), title(wanted)))
         .collect();
-    if misfits.is_empty() {
-        return Ok(());
+    if !misfits.is_empty() {
+        return Some(format!(
+            "Types of transform output columns do not match the ones defined by the output stream: {}. Convert them, for example with tostring().",
+            misfits.join(", ")
+        ));
     }
-    let message = format!(
-        "Types of transform output columns do not match the ones defined by the output stream '{}': {}. Convert them, for example with tostring().",
-        flow.output,
-        misfits.join(", ")
-    );
-    Err(ApiError::bad_request("InvalidTransformOutput", message).target(target))
+    let needs_time = !lenient && table.column("TimeGenerated").is_some();
+    (needs_time && output.iter().all(|column| column.name != "TimeGenerated")).then(|| {
+        format!("Transform output must contain a column 'TimeGenerated' of type datetime for the output stream '{stream}': add it with extend or project.")
+    })
 }
 
 /// Whether values of one type go into a column of another without a conversion that the author should have written.
@@ -258,20 +360,19 @@ fn fits(produced: Type, wanted: Type) -> bool {
         || wanted == Type::Dynamic
 }
 
-fn invalid_transform(kql: &str, error: &QueryError, target: String) -> ApiError {
-    match error {
-        QueryError::Wrong(diagnostics) => {
-            let details = diagnostics.iter().map(|each| kql_errors::detail(kql, each)).collect::<Vec<_>>();
-            let first = details.first().map_or_else(|| error.to_string(), |detail| detail.message.clone());
-            let inner = diagnostics.first().map(|each| kql_errors::inner(kql, each));
-            ApiError {
-                details,
-                inner,
-                ..ApiError::bad_request("InvalidTransformQuery", format!("Error occurred while compiling query in transform: {first}"))
-                    .target(target)
-            }
-        }
-        other => ApiError::bad_request("InvalidTransformQuery", other.to_string()).target(target),
+/// A type as Azure's message writes it.
+fn title(ty: Type) -> &'static str {
+    match ty {
+        Type::Bool => "Boolean",
+        Type::Int => "Int",
+        Type::Long => "Long",
+        Type::Real => "Double",
+        Type::Decimal => "Decimal",
+        Type::String => "String",
+        Type::Datetime => "DateTime",
+        Type::Timespan => "TimeSpan",
+        Type::Guid => "Guid",
+        Type::Dynamic => "Dynamic",
     }
 }
 
@@ -283,19 +384,28 @@ mod tests {
     #[test]
     fn every_mistake_is_told_with_its_path() {
         let properties = json!({
-            "streamDeclarations": { "Mine": { "columns": [{ "name": "a", "type": "decimal" }, { "name": "b" }] } },
+            "lenient": "yes",
+            "streamDeclarations": {
+                "Custom-W": { "columns": (0..501).map(|n| json!({ "name": format!("c{n}"), "type": "string" })).collect::<Vec<_>>() },
+                "Mine": { "columns": [{ "name": "a", "type": "decimal" }, { "name": "b" }, { "name": "c", "type": "guid" }, { "name": "d", "type": "date" }, { "name": "e", "type": "dateTime" }] },
+            },
             "dataFlows": [{ "streams": ["Custom-X", "Custom-Y"], "destinations": ["nowhere"], "transformKql": "source", "outputStream": "T_CL" }],
         });
         let mut wrong = Wrong::default();
-        let declared = streams(properties.as_object().unwrap(), &mut wrong);
+        let lenient = is_lenient(properties.as_object().unwrap(), &mut wrong);
+        let declared = streams(properties.as_object().unwrap(), lenient, &mut wrong);
         flows(properties.as_object().unwrap(), &declared, &["la".to_owned()], &mut wrong);
-        let targets: Vec<&str> = wrong.0.iter().filter_map(|detail| detail.target.as_deref()).collect();
+        let targets: Vec<&str> = wrong.details.iter().filter_map(|detail| detail.target.as_deref()).collect();
         assert_eq!(
             targets,
             [
+                "properties.lenient",
+                "properties.streamDeclarations.Custom-W.columns",
                 "properties.streamDeclarations.Mine",
                 "properties.streamDeclarations.Mine.columns[0].type",
                 "properties.streamDeclarations.Mine.columns[1]",
+                "properties.streamDeclarations.Mine.columns[2].type",
+                "properties.streamDeclarations.Mine.columns[3].type",
                 "properties.dataFlows[0].streams",
                 "properties.dataFlows[0].streams",
                 "properties.dataFlows[0].destinations",
@@ -303,6 +413,31 @@ mod tests {
                 "properties.dataFlows[0].outputStream",
             ]
         );
+    }
+
+    #[test]
+    fn types_fit_as_azure_has_it() {
+        let columns = |columns: &[(&str, Type)]| columns.iter().map(|(name, ty)| Column::new(*name, *ty)).collect::<Vec<_>>();
+        let table = TableSchema::new(
+            "T_CL",
+            columns(&[("TimeGenerated", Type::Datetime), ("n", Type::Long), ("g", Type::Guid), ("d", Type::Dynamic)]),
+        );
+        let said = |output: &[(&str, Type)], lenient| misfit(&columns(output), &table, "Custom-T_CL", lenient);
+        let time = ("TimeGenerated", Type::Datetime);
+        assert_eq!(said(&[time, ("n", Type::Long), ("more", Type::Bool)], false), None);
+        // The three that Azure's own message was seen with: TenantId, a GUID, an int for a long.
+        for (column, ty, shown) in [
+            ("TenantId", Type::String, "TenantId [produced:'String', output:'Guid']"),
+            ("g", Type::String, "g [produced:'String', output:'Guid']"),
+            ("n", Type::Int, "n [produced:'Int', output:'Long']"),
+        ] {
+            assert!(said(&[time, (column, ty)], false).unwrap().contains(shown), "{column}");
+            assert_eq!(said(&[time, (column, ty)], true), None, "{column}");
+        }
+        assert!(said(&[("n", Type::Long)], false).unwrap().contains("'TimeGenerated'"));
+        assert_eq!(said(&[("n", Type::Long)], true), None);
+        assert!(said(&[("more", Type::Long)], true).unwrap().contains("blank"));
+        assert!(said(&[("TimeGenerated", Type::String)], true).is_some());
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! `Microsoft.OperationalInsights/workspaces/{workspace}/tables` — the tables of the workspace.
 //!
-//! Rules of names and columns: learn.microsoft.com/azure/azure-monitor/logs/create-custom-table. A table may gain columns; none of them
-//! changes its type.
+//! Rules of names and columns: learn.microsoft.com/azure/azure-monitor/logs/create-custom-table and …/logs-ingestion-api-overview. A table may
+//! gain columns; none of them changes its type. What Azure refuses beyond that (reserved names, a column without `_CF` on a table of
+//! Microsoft's, more than 500 columns) is refused here, unless the properties say `lenient: true`.
 
 use http::{Method, StatusCode};
 use model::{CatalogError, Column, Span, TableName, TableSchema, Type};
 use serde_json::{Value, json};
 
+use super::data_collection_rule_checks::MAX_COLUMNS;
 use super::{page, properties};
 use crate::call::Call;
 use crate::context::Context;
@@ -106,7 +108,13 @@ async fn put(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
     let schema = match properties.get("schema") {
         None | Some(Value::Null) if existing.is_some() => None,
         None | Some(Value::Null) => return Err(invalid("A new table needs a schema with its columns.", "properties.schema")),
-        Some(schema) => Some(columns(schema, &name, existing.as_deref())?),
+        Some(schema) => {
+            let columns = columns(schema, &name, existing.as_deref())?;
+            if !matches!(properties.get("lenient"), Some(Value::Bool(true))) {
+                as_azure_has_it(&columns, &name, existing.as_deref())?;
+            }
+            Some(columns)
+        }
     };
     let table = match schema {
         Some(columns) => cx.catalog.define(&name, columns).await.map_err(refusal)?,
@@ -186,6 +194,41 @@ fn columns(schema: &Value, name: &TableName, existing: Option<&TableSchema>) -> 
         Some(_) => Err(invalid("Column 'TimeGenerated' must be of type dateTime.", "properties.schema.columns")),
         None => Err(invalid("A table needs a column 'TimeGenerated' of type dateTime.", "properties.schema.columns")),
     }
+}
+
+/// Names that Azure keeps for itself ("`_ResourceId`, `id`, … are reserved column names").
+const RESERVED: [&str; 7] = ["_ResourceId", "id", "_SubscriptionId", "TenantId", "Type", "UniqueId", "Title"];
+/// Characters of a column's name, at most.
+const MAX_NAME: usize = 45;
+
+/// Refuses new columns that Azure refuses. Those that the table has are its own: Microsoft's tables have some of the reserved names.
+fn as_azure_has_it(columns: &[Column], name: &TableName, existing: Option<&TableSchema>) -> Result<(), ApiError> {
+    const PLACE: &str = "properties.schema.columns";
+    let is_new = |column: &&Column| existing.is_none_or(|table| table.column(&column.name).is_none());
+    let is_custom = name.as_str().ends_with("_CL");
+    for column in columns.iter().filter(is_new) {
+        let name = column.name.as_str();
+        if RESERVED.contains(&name) {
+            return Err(invalid(format!("'{name}' is a reserved column name."), PLACE));
+        }
+        let plain = name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        if !plain || name.len() > MAX_NAME {
+            let message =
+                format!("Column name '{name}' must start with a letter and have at most {MAX_NAME} letters, digits and underscores.");
+            return Err(invalid(message, PLACE));
+        }
+        if !is_custom && !name.ends_with("_CF") {
+            return Err(invalid(
+                format!("The name of a column that is added to an Azure table must end with '_CF': '{name}_CF' would do."),
+                PLACE,
+            ));
+        }
+    }
+    let count = existing.map_or(0, |table| table.columns.len()) + columns.iter().filter(is_new).count();
+    if count > MAX_COLUMNS {
+        return Err(invalid(format!("The table would have {count} columns; {MAX_COLUMNS} are the most."), PLACE));
+    }
+    Ok(())
 }
 
 /// Types a table's column may have: Kusto's without `decimal` and `timespan`, which Log Analytics does not store.
@@ -283,6 +326,31 @@ mod tests {
         assert_eq!(target(json!({ "columns": [{ "name": "A", "type": "decimal" }] })), "properties.schema.columns[0].type");
         assert_eq!(target(json!({ "name": "Other_CL", "columns": [] })), "properties.schema.name");
         assert!(columns(&json!({ "columns": [] }), &TableName::new("T"), None).unwrap_err().message.contains("'T_CL'"));
+    }
+
+    #[test]
+    fn columns_that_azure_refuses_are_refused() {
+        let columns = |names: &[&str]| names.iter().map(|name| Column::new(*name, Type::String)).collect::<Vec<_>>();
+        let custom = TableName::new("T_CL");
+        let check = |names: &[&str], name: &TableName, existing: Option<&TableSchema>| as_azure_has_it(&columns(names), name, existing);
+        for reserved in RESERVED {
+            assert!(check(&[reserved], &custom, None).unwrap_err().message.contains("reserved"), "{reserved}");
+            // Flare's published table has a column `id`, and so has ours: it is not new.
+            let existing = TableSchema::new("T_CL", columns(&[reserved]));
+            assert!(check(&[reserved], &custom, Some(&existing)).is_ok(), "{reserved}");
+        }
+        assert!(check(&["Id", "type", "a_1"], &custom, None).is_ok());
+        for bad in ["_x", "1x", "a b", "é", &"x".repeat(46)] {
+            assert!(check(&[bad], &custom, None).is_err(), "{bad}");
+        }
+        let syslog = TableSchema::new("Syslog", columns(&["Computer"]));
+        let built_in = TableName::new("Syslog");
+        assert!(check(&["Computer", "Mine_CF"], &built_in, Some(&syslog)).is_ok());
+        assert!(check(&["Mine"], &built_in, Some(&syslog)).unwrap_err().message.contains("'Mine_CF'"));
+        let many: Vec<String> = (0..501).map(|n| format!("c{n}")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        assert!(check(&many, &custom, None).unwrap_err().message.contains("501"));
+        assert!(check(&many[1..], &custom, None).is_ok());
     }
 
     #[test]

@@ -1,0 +1,77 @@
+//! Abbreviations of time zones that devices write behind the time.
+//!
+//! RFC 822 §5 defines the North American ones. The others are those that mean one zone wherever they are used. Names that mean several
+//! (`IST`, `BST`, `AST`, …) are known as zones, so that they are not taken for a host, and have no offset here.
+
+use model::{Span, TICKS_PER_MINUTE};
+
+/// Names with what their clocks are ahead of UTC, in minutes. In the order of the names.
+const OFFSETS: &[(&str, i64)] = &[
+    ("ACDT", 630),
+    ("ACST", 570),
+    ("AEDT", 660),
+    ("AEST", 600),
+    ("AKDT", -480),
+    ("AKST", -540),
+    ("AWST", 480),
+    ("BRT", -180),
+    ("CDT", -300),
+    ("CEST", 120),
+    ("CET", 60),
+    ("CST", -360),
+    ("EDT", -240),
+    ("EEST", 180),
+    ("EET", 120),
+    ("EST", -300),
+    ("GMT", 0),
+    ("HKT", 480),
+    ("HST", -600),
+    ("JST", 540),
+    ("KST", 540),
+    ("MDT", -360),
+    ("MEST", 120),
+    ("MET", 60),
+    ("MSK", 180),
+    ("MST", -420),
+    ("NZDT", 780),
+    ("NZST", 720),
+    ("PDT", -420),
+    ("PST", -480),
+    ("SAST", 120),
+    ("SGT", 480),
+    ("UT", 0),
+    ("UTC", 0),
+    ("WEST", 60),
+    ("WET", 0),
+    ("Z", 0),
+];
+
+/// Names that mean different zones in different places: the listener's zone decides.
+const AMBIGUOUS: &[&str] =
+    &["ADT", "ART", "AST", "BDT", "BST", "CLT", "COT", "ECT", "GST", "IDT", "IRST", "IST", "NDT", "NST", "PKT", "TRT", "WAT", "WIB"];
+
+/// Whether a word names a zone.
+pub fn is(name: &str) -> bool {
+    position(name).is_some() || AMBIGUOUS.contains(&name)
+}
+
+/// What the zone's clocks are ahead of UTC; nothing where the name is not known or means several zones.
+pub fn offset(name: &str) -> Option<Span> {
+    position(name).map(|at| Span(OFFSETS[at].1 * TICKS_PER_MINUTE))
+}
+
+fn position(name: &str) -> Option<usize> {
+    OFFSETS.binary_search_by_key(&name, |(known, _)| known).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_in_order() {
+        assert!(OFFSETS.windows(2).all(|pair| pair[0].0 < pair[1].0));
+        assert_eq!(offset("EST"), Some(Span(-5 * model::TICKS_PER_HOUR)));
+        assert!(is("IST") && offset("IST").is_none() && !is("WEB") && !is(""));
+    }
+}
