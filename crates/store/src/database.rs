@@ -17,7 +17,7 @@ use crate::migrations::migrator;
 use crate::topics::{Bells, Topic};
 use crate::{
     AlertResponses, Alerts, AnalyticsRules, AppRegistrations, Audit, DataCollectionRules, Escalations, Heartbeats, IncidentParts,
-    Incidents, OnCallObjects, Outbox, Pages, RoleAssignments,
+    Incidents, OnCallObjects, OptOuts, Outbox, Pages, RoleAssignments,
 };
 
 /// Connections that read. Reads are short; more would only wait for the two cores of a small machine.
@@ -146,6 +146,10 @@ impl Store {
 
     pub fn oncall_objects(&self) -> OnCallObjects<'_> {
         OnCallObjects { store: self }
+    }
+
+    pub fn opt_outs(&self) -> OptOuts<'_> {
+        OptOuts { store: self }
     }
 
     pub fn outbox(&self) -> Outbox<'_> {

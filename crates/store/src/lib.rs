@@ -19,6 +19,7 @@ mod incident_parts;
 mod incidents;
 mod migrations;
 mod oncall_objects;
+mod opt_outs;
 mod outbox;
 mod pages;
 mod recover;
@@ -40,6 +41,7 @@ pub use incident_filter::{Comparison, Fold, IncidentField, IncidentFilter, Incid
 pub use incident_parts::{IncidentParts, Part};
 pub use incidents::{IncidentPage, Incidents};
 pub use oncall_objects::{OnCallObject, OnCallObjects};
+pub use opt_outs::OptOuts;
 pub use outbox::{Outbox, OutboxRow};
 pub use pages::{PageFilter, PageRow, Pages};
 pub use role_assignments::{RoleAssignment, RoleAssignments};

@@ -19,6 +19,7 @@ migrations! {
     6 "0006_data_collection_rules",
     7 "0007_audit_chain",
     8 "0008_oncall",
+    9 "0009_oncall_opt_outs",
 }
 
 pub(crate) fn migrator() -> Migrator {

@@ -40,6 +40,10 @@ pub struct PageFilter {
     pub address: Option<String>,
     pub reply_code: Option<String>,
     pub provider_id: Option<String>,
+    /// Due at this time or later.
+    pub from: Option<Timestamp>,
+    /// Due before this time.
+    pub to: Option<Timestamp>,
 }
 
 /// Reads pages.
@@ -177,6 +181,11 @@ async fn list(connection: &mut SqliteConnection, filter: &PageFilter, order: &st
     for (column, value) in columns {
         if let Some(value) = value {
             sql.push(" AND ").push(column).push(" = ").push_bind(value);
+        }
+    }
+    for (comparison, at) in [(" AND due >= ", filter.from), (" AND due < ", filter.to)] {
+        if let Some(at) = at {
+            sql.push(comparison).push_bind(at.ticks());
         }
     }
     sql.push(" ORDER BY seq ").push(order).push(" LIMIT ").push_bind(i64::from(limit));

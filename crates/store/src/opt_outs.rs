@@ -1,0 +1,47 @@
+//! Addresses whose holders told us to stop sending to them.
+
+use model::Timestamp;
+
+use crate::error::StoreError;
+use crate::{Change, Store};
+
+/// Reads opt-outs.
+pub struct OptOuts<'s> {
+    pub(crate) store: &'s Store,
+}
+
+impl OptOuts<'_> {
+    /// Since when nothing may be sent to an address. None: it may.
+    pub async fn since(&self, channel: &str, address: &str) -> Result<Option<Timestamp>, StoreError> {
+        let mut connection = self.store.reader().await?;
+        let since: Option<i64> = sqlx::query_scalar("SELECT since FROM oncall_opt_outs WHERE channel = ? AND address = ?")
+            .bind(channel)
+            .bind(address)
+            .fetch_optional(&mut *connection)
+            .await?;
+        Ok(since.map(Timestamp::clamp_ticks))
+    }
+}
+
+impl Change {
+    /// Nothing is sent to the address from now on.
+    pub async fn opt_out(&mut self, channel: &str, address: &str, now: Timestamp) -> Result<(), StoreError> {
+        sqlx::query("INSERT INTO oncall_opt_outs (channel, address, since) VALUES (?, ?, ?) ON CONFLICT (channel, address) DO NOTHING")
+            .bind(channel)
+            .bind(address)
+            .bind(now.ticks())
+            .execute(self.connection())
+            .await?;
+        Ok(())
+    }
+
+    /// The address takes messages again.
+    pub async fn opt_in(&mut self, channel: &str, address: &str) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM oncall_opt_outs WHERE channel = ? AND address = ?")
+            .bind(channel)
+            .bind(address)
+            .execute(self.connection())
+            .await?;
+        Ok(())
+    }
+}
