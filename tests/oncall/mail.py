@@ -8,8 +8,10 @@ delivered goes through Postfix to our receiver. Needs root and the packages post
 
 Servers listen on loopback only. Our side is the tests `outside::*` of the crate `oncall`.
 """
+import base64
 import email
 import email.policy
+import hmac
 import html.parser
 import json
 import os
@@ -31,7 +33,10 @@ from aiosmtpd.smtp import AuthResult, LoginPassword
 from peers import Ours, Score, binary, certificate
 
 PAGE = '123456789abcdef0123456789abcdef0'
-REPLY_TO = f'oncall+4821-{PAGE}@soc.example.org'
+# As docs/guide/oncall.md says it is made: the page's id and the first 80 bits of an HMAC over it and the recipient.
+MAC = hmac.digest(b'\x07' * 32, b'bartizan/oncall/reply/1\0' + bytes.fromhex(PAGE) + b'ann@example.org', 'sha256')[:10]
+TOKEN = base64.b32encode(bytes.fromhex(PAGE) + MAC).decode().lower().rstrip('=')
+REPLY_TO = f'oncall+{TOKEN}@soc.example.org'
 score = Score()
 
 
@@ -140,7 +145,7 @@ def look_at(taken):
     mail = email.message_from_bytes(content, policy=email.policy.default)
     score.check('over TLS, from and to whom', tls and (sender, recipients) == ('oncall@example.org', ['ann@example.org']), (tls, sender, recipients))
     score.check('no defects, as Python reads it', not mail.defects and not any(part.defects for part in mail.walk()), mail.defects)
-    expected = {'Subject': '[High] #12 A password was leaked – æøå', 'Message-ID': f'<page.{PAGE}@example.org>', 'Reply-To': REPLY_TO,
+    expected = {'Subject': '[High] #12 A password was leaked – æøå', 'Message-ID': f'<page.{TOKEN}@example.org>', 'Reply-To': REPLY_TO,
                 'In-Reply-To': '<incident.00000000000000000000000000000007@example.org>', 'References': '<incident.00000000000000000000000000000007@example.org>',
                 'Auto-Submitted': 'auto-generated', 'X-Auto-Response-Suppress': 'OOF, AutoReply', 'Importance': 'high'}
     for name, value in expected.items():
@@ -161,7 +166,7 @@ def outlook(body):
     """As Outlook for Windows answers: HTML and text, the old mail below its header block."""
     mail = EmailMessage()
     mail['From'], mail['To'], mail['Subject'] = 'Ann Bjørk <ann@example.org>', REPLY_TO, 'SV: [High] #12 A password was leaked'
-    mail['In-Reply-To'] = mail['References'] = f'<page.{PAGE}@example.org>'
+    mail['In-Reply-To'] = mail['References'] = f'<page.{TOKEN}@example.org>'
     head = 'Fra: On call <oncall@example.org>\nSendt: fredag 20. november 2026 09:00\nTil: Ann\nEmne: [High] #12\n\nclose tp\n'
     mail.set_content(f'{body}\n\n________________________________\n{head}')
     mail.add_alternative(f'<p>{body}</p><div id="divRplyFwdMsg">{head}</div>', subtype='html')
@@ -176,6 +181,7 @@ def incoming(folder):
         client.starttls(context=ssl.create_default_context(cafile=crt))
         client.send_message(outlook('take'), 'ann@example.org', [REPLY_TO])
         client.send_message(outlook('escalate 2'), 'ann@example.org', [REPLY_TO])
+        client.send_message(outlook('4821 T'), 'ann@example.org', [REPLY_TO])
         score.check('smtplib, after STARTTLS', True)
         try:
             client.sendmail('ann@example.org', ['ann@example.net'], 'Subject: x\r\n\r\nack')
@@ -200,7 +206,7 @@ def incoming(folder):
     else:
         score.skip('swaks', 'the packages swaks and libnet-ssleay-perl are not installed')
     answers = [json.loads(line[7:]) for line in ours.end() if line.startswith('answer ')]
-    expected = ['take', {'escalate': {'step': 2}}] + (['acknowledge'] if swaks else [])
+    expected = ['take', {'escalate': {'step': 2}}, 'take'] + (['acknowledge'] if swaks else [])
     score.check('what was answered', [answer[1] for answer in answers] == expected, answers)
     score.check('about the page, by its person', all(answer[0] == {'page': '12345678-9abc-def0-1234-56789abcdef0'} and answer[2] == 'ann' for answer in answers), answers)
 

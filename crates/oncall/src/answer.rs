@@ -1,5 +1,7 @@
 //! What people answer, however they do it.
 
+use std::fmt;
+
 use model::Classification;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -20,6 +22,27 @@ pub enum Action {
     Comment { text: String },
     /// The page was looked at.
     Seen,
+}
+
+/// As people say it: `escalate to step 2`, `close (FalsePositive): the scanner`.
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Acknowledge => f.write_str("acknowledge"),
+            Self::Take => f.write_str("take"),
+            Self::Escalate { step: None } => f.write_str("escalate"),
+            Self::Escalate { step: Some(step) } => write!(f, "escalate to step {step}"),
+            Self::Close { classification, comment } => {
+                f.write_str("close")?;
+                if let Some(classification) = classification {
+                    write!(f, " ({})", classification.name())?;
+                }
+                comment.as_ref().map_or(Ok(()), |comment| write!(f, ": {comment}"))
+            }
+            Self::Comment { text } => write!(f, "comment: {text}"),
+            Self::Seen => f.write_str("seen"),
+        }
+    }
 }
 
 /// What it is about.
@@ -105,6 +128,9 @@ pub enum AnswerError {
     NoStep(u32),
     #[error("the incident is closed; reopen it first")]
     Closed,
+    /// What was answered is a page of before.
+    #[error("the incident was closed and opened again since that message; answer the newest one, or the incident itself")]
+    Reopened,
     #[error("the answer was not saved")]
     Store(#[from] store::StoreError),
     #[error("the incident was not changed")]

@@ -136,11 +136,22 @@ impl Answering {
                 }
                 continue;
             };
-            if moment.escalation.is_none() && moment.view.incident.status != IncidentStatus::Closed {
-                // Nobody was paged for it yet: it is followed first, so that there is something to answer.
-                let effects = moment.decide(directory, |scene| follow(scene, None, now));
+            let ended = moment.escalation.as_ref().is_none_or(|last| !last.is_open() && last.seen == IncidentStatus::Closed);
+            if ended && moment.view.incident.status != IncidentStatus::Closed {
+                // It opened, or opened again, and nobody was paged for it yet: it is followed first, so that there is something to answer.
+                let effects = moment.decide(directory, |scene| follow(scene, moment.escalation.as_ref(), now));
                 ledger::write(&mut change, directory, incident, effects, &ledger::task(), now).await?;
                 moment = Moment::read(&mut change, incident, now).await?.unwrap_or(moment);
+            }
+            // A link or a code of before the incident was opened again says nothing of what happened since.
+            if let (Some(page), Some(course)) = (&page, &moment.escalation)
+                && page.escalation != course.id
+                && !matches!(action, Action::Comment { .. } | Action::Seen)
+            {
+                if first.is_none() {
+                    return Err(AnswerError::Reopened);
+                }
+                continue;
             }
             let mut effects = Vec::new();
             match (&moment.escalation, action) {

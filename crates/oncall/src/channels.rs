@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::channel::{ChannelType, SettingsError};
 
-pub(crate) use email::{ReplyTag, page_of_message_id};
+pub(crate) use email::token_of_message_id;
 pub(crate) use twilio::MAX_SMS;
 pub use twilio::Settings as PhoneSettings;
 pub use web_push::{generate_vapid_key, vapid_public_key};

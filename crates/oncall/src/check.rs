@@ -3,19 +3,30 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use model::{SecretRef, Span};
+use jiff::tz::TimeZone;
+use model::Span;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::addresses::{AddressError, Form};
 use crate::channel::ChannelType;
 use crate::conditions::{self, ConditionError};
-use crate::directory::{Condition, Directory, Target, User};
-use crate::document::did_you_mean;
+use crate::directory::{Condition, Directory, Operator, Target, User};
+use crate::document::{did_you_mean, shortened};
+use crate::when::PlanTime;
 
 /// Most rounds that a policy takes again.
 pub const MAX_REPEAT: u32 = 9;
 /// Most steps of a policy, targets of a step, rules and contacts of a user.
 pub const MAX_PARTS: usize = 100;
+/// Problems that one check lists; more are counted.
+pub const MAX_PROBLEMS: usize = 200;
+/// Regular expressions of one directory: each is compiled to be checked, and for every incident that its policy is asked about.
+pub const MAX_PATTERNS: usize = 500;
+/// The longest path and text of a problem: what they quote may be as long as the document.
+const MAX_TEXT: usize = 400;
+/// Lookups of near names in one check; each compares up to a thousand.
+const MAX_LOOKUPS: u32 = 50;
 
 /// Something that is wrong with a directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -35,13 +46,23 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Everything that is wrong, in the order of the document.
+/// What is wrong, in the order of the document; beyond [`MAX_PROBLEMS`] the last one counts the rest.
+///
+/// Takes time in proportion to the directory, however much of it is wrong.
 pub fn check(directory: &Directory) -> Vec<Problem> {
-    check_with(directory, &crate::channels::find, &crate::channels::CHANNELS.iter().map(|channel| channel.name).collect::<Vec<_>>())
+    check_with(directory, MAX_PROBLEMS)
 }
 
-fn check_with(directory: &Directory, channel: &dyn Fn(&str) -> Option<&'static ChannelType>, channels: &[&str]) -> Vec<Problem> {
-    let mut found = Found(Vec::new());
+/// As [`check`], with all problems: for comparing two versions of a directory.
+pub(crate) fn check_all(directory: &Directory) -> Vec<Problem> {
+    check_with(directory, usize::MAX)
+}
+
+fn check_with(directory: &Directory, most: usize) -> Vec<Problem> {
+    let mut found = Found { problems: Vec::new(), most, more: 0, lookups: MAX_LOOKUPS, patterns: 0 };
+    let (channel, channels): (&dyn Fn(&str) -> Option<&'static ChannelType>, Vec<&str>) =
+        (&crate::channels::find, crate::channels::CHANNELS.iter().map(|channel| channel.name).collect());
+    let channels = channels.as_slice();
     for (name, user) in &directory.users {
         found.user(&format!("users.{name}"), name, user, channel, channels);
     }
@@ -64,7 +85,8 @@ fn check_with(directory: &Directory, channel: &dyn Fn(&str) -> Option<&'static C
     for (name, change) in &directory.overrides {
         let path = format!("overrides.{name}");
         found.known(&format!("{path}.schedule"), "schedule", &change.schedule, &directory.schedules);
-        for error in crate::schedule::check_override(change) {
+        let zone = directory.schedules.get(&change.schedule).and_then(|schedule| model::time_zone(&schedule.time_zone));
+        for error in crate::schedule::check_override(change, &zone.unwrap_or(TimeZone::UTC)) {
             found.add(join(&path, error.path()), error.to_string(), sentence(&error.help()));
         }
         for (field, user) in [("remove", &change.remove), ("add", &change.add)] {
@@ -79,10 +101,11 @@ fn check_with(directory: &Directory, channel: &dyn Fn(&str) -> Option<&'static C
             found.add(format!("{path}.steps"), "there are none: nobody would be reached", "Add a step, such as `- targets: [user:ann]`");
         }
         found.at_most(&format!("{path}.steps"), policy.steps.len());
+        // Beyond the limit nothing is looked at: the policy is refused anyway.
         if policy.repeat > MAX_REPEAT {
             found.add(format!("{path}.repeat"), format!("{} is more than {MAX_REPEAT}", policy.repeat), "");
         }
-        for (index, step) in policy.steps.iter().enumerate() {
+        for (index, step) in policy.steps.iter().enumerate().take(MAX_PARTS) {
             let path = format!("{path}.steps[{index}]");
             found.span(&format!("{path}.after"), step.after, Span::ZERO);
             if step.targets.is_empty() {
@@ -114,7 +137,8 @@ fn check_with(directory: &Directory, channel: &dyn Fn(&str) -> Option<&'static C
             None => {}
         }
         found.conditions(&path, &policy.when);
-        for (index, field) in policy.group_by.iter().enumerate() {
+        found.at_most(&format!("{path}.group_by"), policy.group_by.len());
+        for (index, field) in policy.group_by.iter().enumerate().take(MAX_PARTS) {
             if let Err(error) = conditions::check_field(field) {
                 found.condition(format!("{path}.group_by[{index}]"), &error);
             }
@@ -128,12 +152,29 @@ fn check_with(directory: &Directory, channel: &dyn Fn(&str) -> Option<&'static C
     }
     for (name, window) in &directory.maintenance_windows {
         found.conditions(&format!("maintenance_windows.{name}"), &window.when);
-        if window.to <= window.from {
-            found.add(format!("maintenance_windows.{name}.to"), "it is not after `from`", "Write a later time");
+        let path = format!("maintenance_windows.{name}");
+        match (window.zone(directory), &window.time_zone) {
+            (Some(zone), _) if window.from.is_before(window.to, &zone) => {}
+            (Some(_), _) => found.add(format!("{path}.to"), "it is not after `from`", "Write a later time"),
+            (None, Some(zone)) => {
+                let problem = format!("`{}` is no IANA time zone", shortened(zone, 80));
+                found.add(format!("{path}.time_zone"), problem, "Write a name such as `Europe/Oslo`");
+            }
+            (None, None) if [window.from, window.to].iter().all(|time| matches!(time, PlanTime::Instant(_))) => {
+                if !window.from.is_before(window.to, &TimeZone::UTC) {
+                    found.add(format!("{path}.to"), "it is not after `from`", "Write a later time");
+                }
+            }
+            (None, None) => found.add(
+                format!("{path}.from"),
+                "it has no offset, and the schedules are not all in one zone",
+                "Write `time_zone`, or an offset such as `2026-12-24T22:00+01:00`",
+            ),
         }
     }
     for (name, heartbeat) in &directory.heartbeats {
         found.span(&format!("heartbeats.{name}.every"), heartbeat.every, Span::MINUTE);
+        found.span(&format!("heartbeats.{name}.grace"), heartbeat.grace, Span::ZERO);
         if heartbeat.query.as_deref().is_some_and(|query| query.trim().is_empty()) {
             found.add(
                 format!("heartbeats.{name}.query"),
@@ -142,26 +183,94 @@ fn check_with(directory: &Directory, channel: &dyn Fn(&str) -> Option<&'static C
             );
         }
     }
-    found.0
+    found.finish()
 }
 
-struct Found(Vec<Problem>);
+/// What is allowed and is probably not meant: incidents that no policy matches, policies that are never asked.
+pub fn warnings(directory: &Directory) -> Vec<Problem> {
+    let mut found = Vec::new();
+    let mut policies: Vec<_> = directory.alert_policies.iter().map(|(name, policy)| (policy.order, name.as_str(), policy)).collect();
+    policies.sort_by_key(|(order, name, _)| (*order, *name));
+    let first = policies.iter().position(|(_, _, policy)| policy.when.is_empty());
+    match first {
+        Some(at) => {
+            for (_, name, _) in &policies[at + 1..] {
+                let problem = format!("it is never asked: `{}` comes before it and matches every incident", policies[at].1);
+                let help = "Give it a lower `order`, or the other one a higher".to_owned();
+                found.push(Problem { path: format!("alert_policies.{name}"), problem, help });
+            }
+        }
+        // A part of a directory, such as people alone, is no plan without an end.
+        None if directory.alert_policies.is_empty() && directory.escalation_policies.is_empty() => {}
+        None => found.push(Problem {
+            path: "alert_policies".to_owned(),
+            problem: "no policy matches every incident: those that none matches reach nobody".to_owned(),
+            help: "Add one without `when` and with the highest `order`".to_owned(),
+        }),
+    }
+    found
+}
+
+struct Found {
+    problems: Vec<Problem>,
+    most: usize,
+    /// Problems beyond `most`.
+    more: usize,
+    /// Lookups of near names that are left.
+    lookups: u32,
+    /// Regular expressions that were compiled.
+    patterns: usize,
+}
 
 impl Found {
     fn add(&mut self, path: impl Into<String>, problem: impl Into<String>, help: impl Into<String>) {
-        self.0.push(Problem { path: path.into(), problem: problem.into(), help: help.into() });
+        if self.problems.len() >= self.most {
+            self.more += 1;
+            return;
+        }
+        let [path, problem, help] = [path.into(), problem.into(), help.into()].map(|text: String| shortened(&text, MAX_TEXT));
+        self.problems.push(Problem { path, problem, help });
+    }
+
+    fn finish(mut self) -> Vec<Problem> {
+        if self.more > 0 {
+            let problem = format!("{} more problems are not listed", self.more);
+            self.problems.push(Problem { path: String::new(), problem, help: "Correct these first".to_owned() });
+        }
+        self.problems
     }
 
     fn known<T>(&mut self, path: &str, what: &str, name: &str, among: &BTreeMap<String, T>) {
         if !among.contains_key(name) {
-            let help = near(name, among.keys().map(String::as_str), what);
-            self.add(path, format!("there is no {what} `{name}`"), help);
+            let help = self.near(name, among.keys().map(String::as_str), what);
+            self.add(path, format!("there is no {what} `{}`", shortened(name, 80)), help);
         }
+    }
+
+    /// `Did you mean …?`, or the names there are; nothing where enough was looked up already.
+    fn near<'a>(&mut self, wrong: &str, names: impl Iterator<Item = &'a str> + Clone, what: &str) -> String {
+        if self.lookups == 0 {
+            return String::new();
+        }
+        self.lookups -= 1;
+        near(wrong, names, what)
     }
 
     /// A condition that names nothing never holds, and nobody would be reached without a word.
     fn conditions(&mut self, path: &str, all: &[Condition]) {
-        for (index, condition) in all.iter().enumerate() {
+        self.at_most(&format!("{path}.when"), all.len());
+        for (index, condition) in all.iter().enumerate().take(MAX_PARTS) {
+            if condition.op == Operator::Matches {
+                let before = self.patterns;
+                self.patterns += condition.value.as_array().map_or(1, Vec::len);
+                if self.patterns > MAX_PATTERNS {
+                    if before <= MAX_PATTERNS {
+                        let problem = format!("there are more than {MAX_PATTERNS} regular expressions");
+                        self.add(format!("{path}.when[{index}]"), problem, "Use `equals` or `contains` with a list of values");
+                    }
+                    continue;
+                }
+            }
             if let Err(error) = conditions::check(condition) {
                 self.condition(format!("{path}.when[{index}]"), &error);
             }
@@ -192,7 +301,7 @@ impl Found {
 
     fn targets(&mut self, path: &str, targets: &[Target], directory: &Directory) {
         self.at_most(path, targets.len());
-        for (index, target) in targets.iter().enumerate() {
+        for (index, target) in targets.iter().enumerate().take(MAX_PARTS) {
             let path = format!("{path}[{index}]");
             match target {
                 Target::User(user) => self.known(&path, "user", user, &directory.users),
@@ -223,28 +332,24 @@ impl Found {
         }
         self.at_most(&format!("{path}.contacts"), user.contacts.len());
         self.at_most(&format!("{path}.rules"), user.rules.len());
-        for (contact, reached) in &user.contacts {
+        for (contact, reached) in user.contacts.iter().take(MAX_PARTS) {
             let path = format!("{path}.contacts.{contact}");
             let Some(kind) = channel(&reached.channel) else {
-                let help = near(&reached.channel, channels.iter().copied(), "channel");
+                let help = self.near(&reached.channel, channels.iter().copied(), "channel");
                 self.add(path, format!("there is no channel `{}`", reached.channel), help);
                 continue;
             };
-            let reference = SecretRef::new(&reached.address);
             if kind.secret_address {
-                if reference.parts().is_none() {
+                if Form::parse(&reached.address).is_none() {
                     // What stands there may be the secret: it is not repeated.
-                    self.add(
-                        path,
-                        "the address is a secret and stands here in the open",
-                        "Write `env:NAME`, `file:/path` or `exec:command`",
-                    );
+                    let error = AddressError::InTheOpen;
+                    self.add(path, error.to_string(), error.help());
                 }
             } else if let Err(reason) = (kind.check_address)(&reached.address) {
                 self.add(path, format!("`{}`: {reason}", reached.address), format!("Write an address such as `{}`", kind.address));
             }
         }
-        for (index, rule) in user.rules.iter().enumerate() {
+        for (index, rule) in user.rules.iter().enumerate().take(MAX_PARTS) {
             self.known(&format!("{path}.rules[{index}].contact"), "contact", &rule.contact, &user.contacts);
             self.span(&format!("{path}.rules[{index}].after"), rule.after, Span::ZERO);
         }
@@ -256,7 +361,7 @@ fn near<'a>(wrong: &str, names: impl Iterator<Item = &'a str> + Clone, what: &st
     if let Some(name) = did_you_mean(wrong, names.clone()) {
         return format!("Did you mean `{name}`?");
     }
-    let known: Vec<String> = names.take(8).map(|name| format!("`{name}`")).collect();
+    let known: Vec<String> = names.take(8).map(|name| format!("`{}`", shortened(name, 64))).collect();
     if known.is_empty() { format!("There is no {what} yet") } else { format!("There are: {}", known.join(", ")) }
 }
 
@@ -316,6 +421,52 @@ mod tests {
         ] {
             assert!(found.iter().any(|problem| problem.starts_with(expected)), "{expected}\n{found:#?}");
         }
+    }
+
+    #[test]
+    fn incidents_that_no_policy_matches_are_warned_about() {
+        let warned = |text: &str| warnings(&parse("x", text).unwrap()).iter().map(ToString::to_string).collect::<Vec<_>>();
+        let some = "when: [{field: severity, op: equals, value: High}]";
+        let found = warned(&format!("alert_policies: {{a: {{mute: true, {some}}}}}"));
+        assert!(found[0].starts_with("`alert_policies`: no policy matches every incident"), "{found:?}");
+        assert_eq!(warned("escalation_policies: {p: {steps: []}}").len(), 1);
+        let found = warned(&format!("alert_policies: {{all: {{mute: true}}, late: {{order: 5, mute: true, {some}}}}}"));
+        assert!(found.len() == 1 && found[0].starts_with("`alert_policies.late`: it is never asked: `all` comes before"), "{found:?}");
+        assert!(warned("users: {ann: {name: Ann}}").is_empty());
+        assert!(warned(&format!("alert_policies: {{all: {{order: 9, mute: true}}, first: {{mute: true, {some}}}}}")).is_empty());
+    }
+
+    /// Two megabytes in which every name is wrong: the time grows with the document, and the answer stays short.
+    #[test]
+    fn a_document_full_of_mistakes_takes_no_long_time() {
+        use std::fmt::Write as _;
+        let (mut users, mut policies) = (String::new(), String::new());
+        for n in 0..20_000 {
+            let _ = write!(users, r#""some-person-of-the-team-{n:05}":{{"name":"x","contacts":{{"m":{{"email":"a@example.org"}}}}}},"#);
+        }
+        for n in 0..8_000 {
+            let _ = write!(
+                policies,
+                r#""p{n}":{{"steps":[{{"targets":["user:some-person-of-the-taem-{n:05}","user:{n}-nobody-of-the-team-at-all-here"]}}]}},"#
+            );
+        }
+        let (users, policies) = (users.trim_end_matches(','), policies.trim_end_matches(','));
+        let text = format!(r#"{{"users":{{{users}}},"escalation_policies":{{{policies}}}}}"#);
+        assert!(text.len() > 2_000_000, "{}", text.len());
+        let directory = parse("x", &text).unwrap();
+        let began = std::time::Instant::now();
+        let found = check(&directory);
+        // Sixteen thousand times twenty thousand comparisons took minutes. The limit is for slow machines.
+        assert!(began.elapsed() < std::time::Duration::from_secs(10), "{:?}", began.elapsed());
+        assert_eq!(found.len(), MAX_PROBLEMS + 1);
+        assert_eq!(found[MAX_PROBLEMS].problem, "15800 more problems are not listed");
+        assert!(found[0].help.contains("Did you mean"), "{:?}", found[0]);
+        // A name as long as the document is neither compared nor repeated.
+        let long = "x".repeat(2 << 20);
+        let found = problems(&format!("escalation_policies: {{p: {{steps: [{{targets: ['user:{long}']}}]}}}}"));
+        assert!(found.iter().all(|problem| problem.len() < 1_000));
+        let error = parse("x", &format!("{long}: 1")).unwrap_err().to_string();
+        assert!(error.len() < 2_000, "{}", error.len());
     }
 
     #[test]

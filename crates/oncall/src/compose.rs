@@ -52,7 +52,6 @@ impl Composer {
                 (by, text) = (said.map(|(by, _)| by.to_owned()), said.map(|(_, text)| text.to_owned()));
             }
             MessageKind::Acknowledged | MessageKind::Closed => by = self.who_answered(page, &directory).await?,
-            MessageKind::Shift => text = Some(page.because.clone()),
             MessageKind::Page | MessageKind::Test => {}
         }
         let links = match page.kind {
@@ -70,7 +69,11 @@ impl Composer {
             _ => 0,
         };
         let facts = Facts { page, view: view.as_ref(), user, address, at: page.due, links, by: by.as_deref(), text: text.as_deref(), more };
-        Ok(render(facts))
+        let mut message = render(facts);
+        if page.kind == MessageKind::Page && page.channel == "email" {
+            message.reply_token = Some(self.signer.reply_token(page.id, &page.address).write());
+        }
+        Ok(message)
     }
 
     /// The name that people see of whoever answered.

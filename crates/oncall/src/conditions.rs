@@ -3,7 +3,9 @@
 //! Names are those of the `SecurityIncident` and `SecurityAlert` tables and of entity mappings, whatever their case. A field may have
 //! several values: a positive operator holds when one of them fits, a negative one when none does. A field that is not there has none.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use model::{EntityKind, Severity};
 use regex::RegexBuilder;
@@ -14,6 +16,8 @@ use crate::escalation::IncidentView;
 
 /// How large a compiled regular expression may be.
 const REGEX_SIZE: usize = 1 << 20;
+/// The longest regular expression, in bytes.
+pub const MAX_PATTERN: usize = 1_000;
 
 /// Fields of incidents.
 pub const INCIDENT_FIELDS: &[&str] = &[
@@ -68,6 +72,8 @@ pub enum ConditionError {
     NotOrdered(String),
     #[error("`{0}` is no network in prefix notation, such as `10.0.0.0/8`")]
     Network(String),
+    #[error("the regular expression has {0} characters; at most {MAX_PATTERN} are allowed")]
+    LongRegex(usize),
     #[error("`{pattern}` is no regular expression: {reason}")]
     Regex { pattern: String, reason: String },
 }
@@ -100,7 +106,7 @@ pub fn holds(condition: &Condition, view: &IncidentView) -> bool {
         Operator::StartsWith => any(&|value, want| value.to_lowercase().starts_with(&want.to_lowercase())),
         Operator::EndsWith => any(&|value, want| value.to_lowercase().ends_with(&want.to_lowercase())),
         Operator::Matches => {
-            let patterns: Vec<_> = wanted.iter().filter_map(|want| pattern(want).ok()).collect();
+            let patterns: Vec<_> = wanted.iter().filter_map(|want| compiled(want)).collect();
             values.iter().any(|value| patterns.iter().any(|pattern| pattern.is_match(value)))
         }
         Operator::AtLeast => any(&|value, want| order(value, want).is_some_and(|order| order.is_ge())),
@@ -232,6 +238,25 @@ fn order(value: &str, want: &str) -> Option<std::cmp::Ordering> {
     }
 }
 
+/// Compiled patterns that are kept; when there are more, all are forgotten.
+const KEPT_PATTERNS: usize = 1_000;
+static PATTERNS: LazyLock<Mutex<HashMap<String, Option<regex::Regex>>>> = LazyLock::new(Mutex::default);
+
+/// A pattern, compiled once: policies are asked again for every incident. None: it is no regular expression.
+fn compiled(text: &str) -> Option<regex::Regex> {
+    let lock = || PATTERNS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = lock().get(text) {
+        return known.clone();
+    }
+    let compiled = pattern(text).ok();
+    let mut patterns = lock();
+    if patterns.len() >= KEPT_PATTERNS {
+        patterns.clear();
+    }
+    patterns.insert(text.to_owned(), compiled.clone());
+    compiled
+}
+
 fn pattern(text: &str) -> Result<regex::Regex, regex::Error> {
     RegexBuilder::new(text).case_insensitive(true).size_limit(REGEX_SIZE).dfa_size_limit(REGEX_SIZE).build()
 }
@@ -272,6 +297,7 @@ pub fn check(condition: &Condition) -> Result<(), ConditionError> {
         match condition.op {
             Operator::AtLeast | Operator::AtMost if order(&want, &want).is_none() => return Err(ConditionError::NotOrdered(want)),
             Operator::InNetwork if network(&want).is_none() => return Err(ConditionError::Network(want)),
+            Operator::Matches if want.len() > MAX_PATTERN => return Err(ConditionError::LongRegex(want.chars().count())),
             Operator::Matches => {
                 if let Err(error) = pattern(&want) {
                     let reason = error.to_string().lines().last().unwrap_or_default().trim().trim_start_matches("error: ").to_owned();
@@ -319,6 +345,9 @@ pub fn check_field(field: &str) -> Result<(), ConditionError> {
 }
 
 fn nearest(name: &str, known: &mut dyn Iterator<Item = String>) -> Option<String> {
+    if name.len() > 64 {
+        return None;
+    }
     let scored = known.map(|known| (strsim::jaro_winkler(&name.to_lowercase(), &known.to_lowercase()), known));
     let best = scored.filter(|(score, _)| *score > 0.8).max_by(|a, b| a.0.total_cmp(&b.0));
     best.map(|(_, known)| format!("did you mean `{known}`?"))

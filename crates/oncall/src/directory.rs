@@ -42,3 +42,16 @@ pub struct Directory {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub heartbeats: BTreeMap<String, Heartbeat>,
 }
+
+impl Directory {
+    /// Takes the objects of `other`; those of the same names are replaced.
+    pub fn extend(&mut self, other: Directory) {
+        self.users.extend(other.users);
+        self.schedules.extend(other.schedules);
+        self.overrides.extend(other.overrides);
+        self.escalation_policies.extend(other.escalation_policies);
+        self.alert_policies.extend(other.alert_policies);
+        self.maintenance_windows.extend(other.maintenance_windows);
+        self.heartbeats.extend(other.heartbeats);
+    }
+}

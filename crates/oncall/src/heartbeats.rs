@@ -37,9 +37,9 @@ pub enum Verdict {
 
 /// What `heartbeat`, which stands where `row` says, means at `now`. None: nothing new.
 ///
-/// Exactly `every` of silence is still in time. A clock that was set back makes nothing late, because silence is then negative.
+/// Exactly `every` and `grace` of silence is still in time. A clock that was set back makes nothing late, because silence is then negative.
 pub fn judge(heartbeat: &Heartbeat, row: &HeartbeatRow, now: Timestamp) -> Option<Verdict> {
-    let silent = now - row.heard > heartbeat.every;
+    let silent = now - row.heard > heartbeat.patience();
     match (silent, row.incident) {
         (true, None) => Some(Verdict::Silent { since: row.heard }),
         (false, Some(_)) => Some(Verdict::Speaks),
@@ -49,7 +49,7 @@ pub fn judge(heartbeat: &Heartbeat, row: &HeartbeatRow, now: Timestamp) -> Optio
 
 /// When it has to be looked at next, if it is not heard of before.
 pub fn next_look(heartbeat: &Heartbeat, row: &HeartbeatRow, now: Timestamp) -> Option<Timestamp> {
-    let late = row.heard + heartbeat.every + Span(1);
+    let late = row.heard + heartbeat.patience() + Span(1);
     let asks = heartbeat.query.as_ref().map(|_| now + ask_pause(heartbeat));
     // After silence was told of there is nothing to wait for but its voice.
     let late = row.incident.is_none().then_some(late);
@@ -245,12 +245,18 @@ mod tests {
     }
 
     fn heartbeat(query: Option<&str>) -> Heartbeat {
-        Heartbeat {
-            every: Span::seconds(300),
-            query: query.map(str::to_owned),
-            severity: model::Severity::High,
-            description: String::new(),
-        }
+        Heartbeat { every: Span::seconds(300), query: query.map(str::to_owned), severity: model::Severity::High, ..Heartbeat::default() }
+    }
+
+    /// A nightly backup that takes twenty minutes one day and forty the next is not silent.
+    #[test]
+    fn grace_is_added_to_the_time_between_two_beats() {
+        let daily = Heartbeat { every: Span::DAY, grace: Span::HOUR, ..Heartbeat::default() };
+        let (heard, day) = (row(0, None), 24 * 3_600);
+        assert_eq!(judge(&daily, &heard, at(day + 1_200)), None);
+        assert_eq!(judge(&daily, &heard, at(day + 3_600)), None);
+        assert_eq!(judge(&daily, &heard, at(day + 3_601)), Some(Verdict::Silent { since: at(0) }));
+        assert_eq!(next_look(&daily, &heard, at(10)), Some(at(day + 3_600) + Span(1)));
     }
 
     fn row(heard: i64, incident: Option<Uuid>) -> HeartbeatRow {

@@ -1,7 +1,8 @@
 //! Answers that come in from outside: mail, text messages, pressed digits, and providers' news about what became of a message.
 //!
-//! Reading is pure ([`reply`], [`command`], [`mail::read`], [`phone`]); [`receiver`] speaks SMTP and [`mail::answer`] acts.
+//! Reading is pure ([`reply`], [`command`], [`mail::read`], [`phone`]); [`receiver`] speaks SMTP and [`mail::Judge`] acts.
 
+mod attempts;
 mod book;
 pub mod command;
 mod inbox;
@@ -10,6 +11,7 @@ pub mod phone;
 pub mod receiver;
 pub mod reply;
 
+pub use attempts::{Allowed, Attempts};
 pub use book::StoreBook;
 pub use inbox::{Inbox, PhoneError, Request};
 
@@ -24,6 +26,8 @@ pub struct SentTo {
     pub user: String,
     pub channel: String,
     pub address: String,
+    /// Of the page; empty where it is about a contact.
+    pub reply_code: String,
 }
 
 /// What a provider says became of a message.
@@ -43,6 +47,9 @@ pub trait Book: Send + Sync {
 
     /// The user who has this address (in any case of letters) as a contact on this channel, with the address as it stands there.
     async fn holder(&self, channel: &str, address: &str) -> Result<Option<SentTo>, StoreError>;
+
+    /// Notes that an address takes no more messages of the channel, or takes them again.
+    async fn opted(&self, channel: &str, address: &str, out: bool) -> Result<(), StoreError>;
 
     /// Notes what became of a page. News that come late or twice change nothing.
     async fn news(&self, page: Uuid, news: News) -> Result<(), StoreError>;

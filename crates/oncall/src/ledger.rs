@@ -17,6 +17,9 @@ use crate::records;
 /// the newest their hundred milliseconds.
 const OTHERS: u32 = 300;
 
+/// How often another code is drawn where one is in use.
+const CODE_DRAWS: u32 = 20;
+
 /// What is known of an incident at one moment.
 pub(crate) struct Moment {
     pub view: IncidentView,
@@ -103,7 +106,8 @@ pub(crate) async fn write(
         match effect {
             Effect::State(escalation) => change.put_escalation(&records::escalation_row(&escalation)?).await?,
             Effect::Page(page) => {
-                let page = Page { troubles: Vec::new(), ..*page };
+                let reply_code = reply_code(change, &page).await?;
+                let page = Page { troubles: Vec::new(), reply_code, ..*page };
                 metrics::counter!("bartizan_pages_planned_total", "channel" => page.channel.clone()).increment(1);
                 change.add_page(&records::page_row(&page)?).await?;
             }
@@ -138,6 +142,33 @@ pub(crate) async fn write(
         change.record(&entry).await?;
     }
     Ok(also)
+}
+
+/// The digits by which a reply names the page: the same for all contacts of a person within an escalation, unlike those of other pages to the
+/// same address, and not to be computed from anything that the API shows.
+async fn reply_code(change: &mut Change, page: &Page) -> Result<String, StoreError> {
+    if page.reply_code.is_empty() {
+        return Ok(String::new());
+    }
+    let of_person = of_escalation(change, page.escalation).await?;
+    if let Some(known) = of_person.into_iter().find(|known| known.user == page.user && !known.reply_code.is_empty()) {
+        return Ok(known.reply_code);
+    }
+    for _ in 0..CODE_DRAWS {
+        let code = (1_000 + random() % 9_000).to_string();
+        let filter = PageFilter { reply_code: Some(code.clone()), address: Some(page.address.clone()), ..PageFilter::default() };
+        if change.newest_pages(&filter, 1).await?.is_empty() {
+            return Ok(code);
+        }
+    }
+    // So many pages went to this address that short codes are used up.
+    Ok((100_000 + random() % 900_000).to_string())
+}
+
+/// Random bits of the operating system.
+fn random() -> u64 {
+    // Of a version 4 UUID six bits are fixed, none of them among the last 62.
+    Uuid::new_v4().as_u64_pair().1 & (u64::MAX >> 2)
 }
 
 async fn move_page(change: &mut Change, id: Uuid, allowed: impl Fn(&PageStatus) -> bool, status: PageStatus) -> Result<(), StoreError> {

@@ -9,11 +9,13 @@
 //! What to do is decided in pure functions of the directory (what was applied), the state (what happened so far) and the time; tasks
 //! act on it. A page is recorded before it is sent, under a key that stays the same however often it is tried.
 
+pub mod addresses;
 pub mod answer;
 pub mod answers;
 pub mod channel;
 pub mod check;
 mod compose;
+pub mod compute;
 pub mod conditions;
 pub mod desk;
 pub mod directory;

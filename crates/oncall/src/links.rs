@@ -5,6 +5,8 @@
 //! person. Acting is idempotent, so a replayed link does nothing twice; a link that is opened changes nothing until its button is
 //! pressed, because mail scanners and chat previews open every link they see.
 
+mod reply_token;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use hmac::{Hmac, Mac};
@@ -14,6 +16,8 @@ use uuid::Uuid;
 
 use crate::answer::Action;
 use crate::message::Links;
+
+pub use reply_token::ReplyToken;
 
 /// How long a link works after it was signed.
 pub const LIFETIME: Span = Span(7 * 24 * 3_600 * 10_000_000);
@@ -105,7 +109,7 @@ impl Signer {
     }
 
     fn name_mac(&self, purpose: &str, name: &str) -> Hmac<Sha256> {
-        let mut mac = <Hmac<Sha256> as Mac>::new_from_slice(self.key.reveal()).expect("HMAC takes any key");
+        let mut mac = self.keyed();
         // Names hold no NUL, so that no two pairs give the same text.
         mac.update(b"bartizan/oncall/name/1\0");
         mac.update(purpose.as_bytes());
@@ -114,9 +118,13 @@ impl Signer {
         mac
     }
 
-    fn mac(&self, bytes: &[u8]) -> Hmac<Sha256> {
+    fn keyed(&self) -> Hmac<Sha256> {
         // HMAC takes keys of any length: this cannot fail.
-        let mut mac = <Hmac<Sha256> as Mac>::new_from_slice(self.key.reveal()).expect("HMAC takes any key");
+        <Hmac<Sha256> as Mac>::new_from_slice(self.key.reveal()).expect("HMAC takes any key")
+    }
+
+    fn mac(&self, bytes: &[u8]) -> Hmac<Sha256> {
+        let mut mac = self.keyed();
         mac.update(b"bartizan/oncall/link/1\0");
         mac.update(bytes);
         mac

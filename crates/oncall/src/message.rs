@@ -16,8 +16,6 @@ pub enum MessageKind {
     Closed,
     /// Somebody named the recipient in the incident's thread.
     Mention,
-    /// The recipient's turn begins or ends.
-    Shift,
     /// The recipient asked whether the channel works.
     Test,
 }
@@ -44,6 +42,12 @@ pub struct Message {
     pub links: Links,
     /// Digits that name this page in a reply by SMS, voice or e-mail. Example: `4821`.
     pub reply_code: Option<String>,
+    /// What the address and the id of a mail carry, so that only who got it can answer it. Shown nowhere else.
+    #[serde(skip)]
+    pub reply_token: Option<String>,
+    /// Where the recipient is: an IANA name. Times are shown there.
+    #[serde(default)]
+    pub time_zone: Option<String>,
 }
 
 /// What a channel may show of the incident.

@@ -1,7 +1,7 @@
 //! The directory as it is applied: read once, kept, read again when it changes; changed whole or not at all, with an audit entry for
 //! every object.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use model::{Actor, Clock, Timestamp};
@@ -11,7 +11,9 @@ use serde_json::{Map, Value, json};
 use store::{AuditEntry, Change, OnCallObject, Store, StoreError, Topic};
 use uuid::Uuid;
 
-use crate::check::{Problem, check};
+use crate::addresses::Addresses;
+use crate::check::{MAX_PROBLEMS, Problem, check, check_all, warnings};
+use crate::compute::{self, ComputeError, Lanes};
 use crate::directory::Directory;
 use crate::document::KINDS;
 
@@ -52,22 +54,32 @@ pub enum ApplyError {
     Name(String),
     #[error("`{path}`: {problem}")]
     Shape { path: String, problem: String },
+    #[error("the directory was not computed")]
+    Compute(#[from] ComputeError),
     #[error("the directory was not saved")]
     Store(#[from] StoreError),
 }
+
+/// Directories of so many objects are read on a blocking thread.
+const MANY: usize = 500;
+/// How often a change is decided on before it is decided on while nobody else may write.
+const UNLOCKED: u32 = 3;
 
 /// Reads and changes the directory.
 pub struct Objects {
     store: Store,
     clock: Arc<dyn Clock>,
+    addresses: Arc<Addresses>,
+    /// Where what takes the processor waits for its turn.
+    pub lanes: Lanes,
     kept: Mutex<Option<(u64, Arc<Directory>)>>,
     bell: tokio::sync::watch::Receiver<u64>,
 }
 
 impl Objects {
-    pub fn new(store: Store, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(store: Store, clock: Arc<dyn Clock>, addresses: Arc<Addresses>) -> Self {
         let bell = store.listen(Topic::OnCall);
-        Self { store, clock, kept: Mutex::new(None), bell }
+        Self { store, clock, addresses, lanes: Lanes::default(), kept: Mutex::new(None), bell }
     }
 
     /// The directory as it was last applied. Cheap while nothing changes.
@@ -79,39 +91,81 @@ impl Objects {
         {
             return Ok(directory.clone());
         }
-        let directory = Arc::new(load(self.store.oncall_objects().list().await?));
+        let rows = self.store.oncall_objects().list().await?;
+        let directory = match rows.len() {
+            // A large directory takes a while to read: pages must not wait for a place among the callers of the API, nor others for it.
+            MANY.. => {
+                tokio::task::spawn_blocking(move || load(rows)).await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+            }
+            _ => load(rows),
+        };
+        let directory = Arc::new(directory);
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some((rung, directory.clone()));
         Ok(directory)
     }
 
     /// What applying `wanted` would do. With `prune`, what it does not name is deleted.
-    pub async fn diff(&self, wanted: &Directory, prune: bool) -> Result<Vec<Difference>, StoreError> {
-        Ok(diff(self.directory().await?.as_ref(), wanted, prune))
+    pub async fn diff(&self, wanted: Directory, prune: bool) -> Result<Vec<Difference>, ApplyError> {
+        let (current, addresses) = (self.directory().await?, self.addresses.clone());
+        Ok(compute::run(&self.lanes.short, move || diff(&current, &addresses.seal(&wanted), prune)).await?)
     }
 
-    /// What would be wrong if `wanted` were applied.
-    pub async fn check(&self, wanted: &Directory, prune: bool) -> Result<Vec<Problem>, StoreError> {
-        Ok(check(&merged(self.directory().await?.as_ref(), wanted, prune)))
+    /// What would be wrong if `wanted` were applied, and what is probably not meant.
+    pub async fn check(&self, wanted: Directory, prune: bool) -> Result<(Vec<Problem>, Vec<Problem>), ApplyError> {
+        let (current, addresses) = (self.directory().await?, self.addresses.clone());
+        let check = move || {
+            let wanted = addresses.seal(&wanted);
+            (problems_of(&current, &wanted, prune, &addresses), warnings(&merged(&current, &wanted, prune)))
+        };
+        Ok(compute::run(&self.lanes.short, check).await?)
     }
 
     /// Makes the directory what `wanted` says: all of it or, where anything is wrong, nothing. Answers what changed.
     pub async fn apply(&self, wanted: &Directory, prune: bool, actor: &Actor) -> Result<Vec<Difference>, ApplyError> {
-        for (_, name, _) in parts(wanted) {
-            check_name(&name)?;
-        }
-        let mut change = self.store.begin().await?;
-        let current = load(change.oncall_objects().await?);
-        let problems = check(&merged(&current, wanted, prune));
-        if !problems.is_empty() {
-            return Err(ApplyError::Wrong(problems));
-        }
-        let differences = diff(&current, wanted, prune);
+        let (wanted, addresses) = (wanted.clone(), self.addresses.clone());
+        let plan = move |rows: Vec<OnCallObject>| {
+            for (_, name, _) in parts(&wanted) {
+                check_name(&name)?;
+            }
+            let (current, wanted) = (load(rows), addresses.seal(&wanted));
+            let problems = problems_of(&current, &wanted, prune, &addresses);
+            if problems.is_empty() { Ok(diff(&current, &wanted, prune)) } else { Err(ApplyError::Wrong(problems)) }
+        };
+        let (mut change, differences) = self.decided(plan).await?;
         let now = self.clock.now();
         for difference in &differences {
             write(&mut change, difference, actor, now).await?;
         }
         change.commit().await?;
         Ok(differences)
+    }
+
+    /// What `plan` makes of the objects, and a change in which they are still the same.
+    ///
+    /// The plan runs without a change, since it may take a second and others want to write; where somebody wrote meanwhile, it runs again,
+    /// the last time within the change.
+    async fn decided<T: Send + 'static>(
+        &self,
+        plan: impl Fn(Vec<OnCallObject>) -> Result<T, ApplyError> + Send + Sync + 'static,
+    ) -> Result<(Change, T), ApplyError> {
+        let plan = Arc::new(plan);
+        let run = async |rows: Vec<OnCallObject>| {
+            let plan = plan.clone();
+            compute::run(&self.lanes.short, move || plan(rows)).await?
+        };
+        for _ in 0..UNLOCKED {
+            let rows = self.store.oncall_objects().list().await?;
+            let seen = versions(&rows);
+            let decided = run(rows).await?;
+            let mut change = self.store.begin().await?;
+            if versions(&change.oncall_objects().await?) == seen {
+                return Ok((change, decided));
+            }
+        }
+        let mut change = self.store.begin().await?;
+        let rows = change.oncall_objects().await?;
+        let decided = run(rows).await?;
+        Ok((change, decided))
     }
 
     /// One object as it is stored, with its etag.
@@ -134,49 +188,62 @@ impl Objects {
     ) -> Result<(OnCallObject, bool), ApplyError> {
         known_kind(kind)?;
         check_name(name)?;
-        let mut change = self.store.begin().await?;
-        let current = load(change.oncall_objects().await?);
-        let before = change.oncall_object(kind, name).await?;
-        check_etag(before.as_ref(), etag, kind, name)?;
-        let part = part_of(kind, name, body)?;
-        let mut problems = check(&merged(&current, &part, false));
-        // What was wrong before, elsewhere, keeps nobody from mending this.
-        let old = check(&current);
-        problems.retain(|problem| !old.contains(problem));
-        if !problems.is_empty() {
-            return Err(ApplyError::Wrong(problems));
-        }
-        for difference in diff(&current, &part, false) {
+        let addresses = self.addresses.clone();
+        let (of_kind, of_name, etag) = (kind.to_owned(), name.to_owned(), etag.map(str::to_owned));
+        let plan = move |rows: Vec<OnCallObject>| {
+            let before = rows.iter().find(|row| row.kind == of_kind && row.name == of_name);
+            check_etag(before, etag.as_deref(), &of_kind, &of_name)?;
+            let created = before.is_none();
+            let part = addresses.seal(&part_of(&of_kind, &of_name, body.clone())?);
+            let current = load(rows);
+            // What was wrong before, elsewhere, is no reason to refuse this.
+            let mut problems = new_problems(&current, &merged(&current, &part, false));
+            problems.extend(addresses.problems(&part));
+            if problems.is_empty() { Ok((diff(&current, &part, false), created)) } else { Err(ApplyError::Wrong(problems)) }
+        };
+        let (mut change, (differences, created)) = self.decided(plan).await?;
+        for difference in differences {
             write(&mut change, &difference, actor, self.clock.now()).await?;
         }
         let object =
             change.oncall_object(kind, name).await?.ok_or_else(|| ApplyError::NoObject { kind: kind.to_owned(), name: name.to_owned() })?;
         change.commit().await?;
-        Ok((object, before.is_none()))
+        Ok((object, created))
     }
 
     /// Removes one object, unless others need it. False: there was none.
     pub async fn delete(&self, kind: &str, name: &str, etag: Option<&str>, actor: &Actor) -> Result<bool, ApplyError> {
         known_kind(kind)?;
-        let mut change = self.store.begin().await?;
-        let Some(before) = change.oncall_object(kind, name).await? else { return Ok(false) };
-        check_etag(Some(&before), etag, kind, name)?;
-        let current = load(change.oncall_objects().await?);
-        let mut objects = map(&current);
-        objects.remove(&(kind.to_owned(), name.to_owned()));
-        let left = from_map(objects);
-        let mut problems = check(&left);
-        let old = check(&current);
-        problems.retain(|problem| !old.contains(problem));
-        if !problems.is_empty() {
-            return Err(ApplyError::Wrong(problems));
-        }
+        let (of_kind, of_name, etag) = (kind.to_owned(), name.to_owned(), etag.map(str::to_owned));
+        let plan = move |rows: Vec<OnCallObject>| {
+            let Some(before) = rows.iter().find(|row| row.kind == of_kind && row.name == of_name).cloned() else { return Ok(None) };
+            check_etag(Some(&before), etag.as_deref(), &of_kind, &of_name)?;
+            let current = load(rows);
+            let mut objects = map(&current);
+            objects.remove(&(of_kind.clone(), of_name.clone()));
+            let problems = new_problems(&current, &from_map(objects));
+            if problems.is_empty() { Ok(Some(before)) } else { Err(ApplyError::Wrong(problems)) }
+        };
+        let (mut change, before) = self.decided(plan).await?;
+        let Some(before) = before else { return Ok(false) };
         let difference =
             Difference { verb: Verb::Delete, kind: kind.to_owned(), name: name.to_owned(), before: Some(before.body), after: None };
         write(&mut change, &difference, actor, self.clock.now()).await?;
         change.commit().await?;
         Ok(true)
     }
+}
+
+/// Which objects there are, and in which versions.
+fn versions(rows: &[OnCallObject]) -> Vec<(String, String, Uuid)> {
+    rows.iter().map(|row| (row.kind.clone(), row.name.clone(), row.etag)).collect()
+}
+
+/// What would be wrong with the directory, and with the addresses that `wanted` brings.
+fn problems_of(current: &Directory, wanted: &Directory, prune: bool, addresses: &Addresses) -> Vec<Problem> {
+    let mut problems = check(&merged(current, wanted, prune));
+    problems.extend(addresses.problems(wanted));
+    problems
 }
 
 /// What must be done to get from `current` to `wanted`, by kind and name. Objects that `wanted` does not name stay, unless `prune`.
@@ -203,14 +270,18 @@ pub fn merged(current: &Directory, wanted: &Directory, prune: bool) -> Directory
         return wanted.clone();
     }
     let mut all = current.clone();
-    all.users.extend(wanted.users.clone());
-    all.schedules.extend(wanted.schedules.clone());
-    all.overrides.extend(wanted.overrides.clone());
-    all.escalation_policies.extend(wanted.escalation_policies.clone());
-    all.alert_policies.extend(wanted.alert_policies.clone());
-    all.maintenance_windows.extend(wanted.maintenance_windows.clone());
-    all.heartbeats.extend(wanted.heartbeats.clone());
+    all.extend(wanted.clone());
     all
+}
+
+/// What is wrong with `after` and was not with `before`.
+fn new_problems(before: &Directory, after: &Directory) -> Vec<Problem> {
+    let old = check_all(before);
+    let old: HashSet<(&str, &str)> = old.iter().map(|problem| (problem.path.as_str(), problem.problem.as_str())).collect();
+    let mut problems = check_all(after);
+    problems.retain(|problem| !old.contains(&(problem.path.as_str(), problem.problem.as_str())));
+    problems.truncate(MAX_PROBLEMS);
+    problems
 }
 
 async fn write(change: &mut Change, difference: &Difference, actor: &Actor, now: Timestamp) -> Result<(), StoreError> {
@@ -274,7 +345,7 @@ fn load(rows: Vec<OnCallObject>) -> Directory {
     let mut directory = Directory::default();
     for row in rows {
         match part_of(&row.kind, &row.name, row.body) {
-            Ok(part) => directory = merged(&directory, &part, false),
+            Ok(part) => directory.extend(part),
             Err(error) => tracing::error!(object = format!("{}/{}", row.kind, row.name), %error, "an object of on call is not understood"),
         }
     }

@@ -3,6 +3,7 @@
 //! Pure and deterministic: the same input prints the same bytes. It runs the functions that page people in a world without channels.
 
 use std::fmt;
+use std::sync::Arc;
 
 use model::{Alert, IncidentStatus, Timestamp};
 use serde::Serialize;
@@ -81,11 +82,34 @@ fn text<S: serde::Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S:
     serializer.collect_str(&at.to_millis_string())
 }
 
-/// Plays `recorded` against `directory`, as if it had been applied at the time, and tells what falls between `from` and `to` (half-open).
+/// Plays `recorded` against `directory`, as if it had been applied at the time, and says what falls between `from` and `to` (half-open).
 ///
 /// Incidents that opened before `from` are played too, since their steps may fall into the window. People answer as they did, even where
-/// others would have been reached: what they would have answered nobody knows.
+/// others would have been reached: their answers are not known.
 pub fn replay(directory: &Directory, recorded: &[Recorded], from: Timestamp, to: Timestamp) -> Replay {
+    play(directory, recorded, from, to, Arc::new(|| false))
+}
+
+/// Plays as [`replay`] does; none where `interrupted` became true meanwhile.
+pub fn replay_until(
+    directory: &Directory,
+    recorded: &[Recorded],
+    from: Timestamp,
+    to: Timestamp,
+    interrupted: impl Fn() -> bool + Send + Sync + 'static,
+) -> Option<Replay> {
+    let interrupted = Arc::new(interrupted);
+    let played = play(directory, recorded, from, to, interrupted.clone());
+    (!interrupted()).then_some(played)
+}
+
+fn play(
+    directory: &Directory,
+    recorded: &[Recorded],
+    from: Timestamp,
+    to: Timestamp,
+    interrupted: Arc<dyn Fn() -> bool + Send + Sync>,
+) -> Replay {
     // (time, order of arrival, what)
     let mut events: Vec<(Timestamp, i64, usize, Option<&Event>)> = Vec::new();
     for (index, incident) in recorded.iter().enumerate() {
@@ -95,9 +119,13 @@ pub fn replay(directory: &Directory, recorded: &[Recorded], from: Timestamp, to:
     // At one instant an incident opens before anything happens to it; the sort keeps the recorded order otherwise.
     events.sort_by_key(|(at, number, _, event)| (*at, event.is_some(), *number));
     let start = events.first().map_or(from, |(at, ..)| (*at).min(from));
-    let mut world = World::new(directory.clone(), start, Box::new(crate::escalation::on_call));
+    let stop = interrupted.clone();
+    let mut world = World::new(directory.clone(), start, Box::new(crate::escalation::on_call)).until(Box::new(move || stop()));
     let mut entries = Vec::new();
     for (at, number, index, event) in events.into_iter().filter(|(at, ..)| *at < to) {
+        if interrupted() {
+            break;
+        }
         let Recorded { view, .. } = &recorded[index];
         let (id, title) = (view.incident.id, view.incident.title.clone());
         world.pass_to(at);
@@ -112,9 +140,9 @@ pub fn replay(directory: &Directory, recorded: &[Recorded], from: Timestamp, to:
             Some(Event::Status { status, by }) => world.change(id, *status, by),
             Some(Event::Answered { user, action }) => {
                 let text = match world.answer(id, user, action) {
-                    Ok(true) => format!("{action:?}"),
-                    Ok(false) => format!("{action:?}: nothing changed"),
-                    Err(error) => format!("{action:?}: {error}"),
+                    Ok(true) => action.to_string(),
+                    Ok(false) => format!("{action}: nothing changed"),
+                    Err(error) => format!("{action}: {error}"),
                 };
                 entries.push(entry(What::Answered { user: user.clone(), text }));
             }
@@ -167,5 +195,50 @@ impl fmt::Display for Replay {
         }
         let pages = self.entries.iter().filter(|entry| matches!(&entry.what, What::Reached { kind, .. } if kind == "page")).count();
         writeln!(f, "{pages} pages")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{Classification, Severity, Span};
+
+    use super::*;
+    use crate::document::parse;
+
+    /// What is printed is for people: words, not the names of our types.
+    #[test]
+    fn answers_are_printed_in_words() {
+        let directory = parse(
+            "x",
+            "users: {ann: {name: Ann, contacts: {m: {sms: '+4790000001'}}}}\n\
+             escalation_policies: {p: {steps: [{targets: ['user:ann']}, {after: 5m, targets: ['user:ann']}]}}\n\
+             alert_policies: {all: {escalation_policy: p}}",
+        )
+        .unwrap();
+        let opened = Timestamp::parse_iso("2026-11-21T02:00:00Z").unwrap();
+        let incident = crate::story::incident("x", 7, Severity::High, opened, "Leaked", &[]);
+        let answered =
+            |minute: i64, action| (opened + Span(minute * Span::MINUTE.ticks()), Event::Answered { user: "ann".to_owned(), action });
+        let (classification, comment) = (Some(Classification::FalsePositive), Some("the scanner".to_owned()));
+        let recorded = Recorded {
+            view: IncidentView { incident, alerts: Vec::new() },
+            opened,
+            events: vec![
+                answered(1, Action::Escalate { step: Some(2) }),
+                answered(2, Action::Take),
+                answered(3, Action::Close { classification, comment }),
+                answered(4, Action::Close { classification: None, comment: None }),
+            ],
+        };
+        let text = replay(&directory, &[recorded], opened, opened + Span::HOUR).to_string();
+        for line in [
+            "answers: escalate to step 2",
+            "answers: take\n",
+            "answers: close (FalsePositive): the scanner",
+            "answers: close: nothing changed",
+        ] {
+            assert!(text.contains(line), "{line}\n{text}");
+        }
+        assert!(!text.contains(['{', '"']) && !text.contains("None") && !text.contains("Some("), "{text}");
     }
 }

@@ -32,11 +32,12 @@ use interval::Interval;
 
 pub use calendar::{Turns, calendar, calendar_of_schedule, calendar_of_user};
 pub use check::{
-    MAX_FIXED_SHIFTS, MAX_HOURS, MAX_LAYERS, MAX_LENGTH, MAX_SHIFTS, MAX_TEMPORARY, MAX_USERS, MAX_YEARS, ScheduleError, YEARS, check,
-    check_override,
+    MAX_FIXED_SHIFTS, MAX_HOURS, MAX_LAYERS, MAX_LENGTH, MAX_SHIFTS, MAX_TEMPORARY, MAX_USERS, MAX_WORK, MAX_YEARS, ScheduleError, YEARS,
+    check, check_override,
 };
 pub use health::{Doubled, Gap, Health, Rest, Share, health};
 pub use lines::answer_line;
+pub(crate) use zone::{instant, wall_clock};
 
 /// The overrides of a directory, those of other schedules among them; they are passed over.
 pub type Overrides = BTreeMap<String, Override>;
@@ -97,7 +98,7 @@ pub fn who(schedule: &Schedule, name: &str, overrides: &Overrides, at: Timestamp
 struct Plan<'a> {
     schedule: &'a Schedule,
     zone: TimeZone,
-    overrides: Vec<(&'a str, &'a Override)>,
+    overrides: Vec<(&'a str, &'a Override, Interval)>,
 }
 
 impl<'a> Plan<'a> {
@@ -106,13 +107,13 @@ impl<'a> Plan<'a> {
             return Err(error);
         }
         let zone = model::time_zone(&schedule.time_zone).ok_or(ScheduleError::NoZone)?;
-        let mut mine: Vec<(&str, &Override)> = overrides
+        let mut mine: Vec<(&str, &Override, Interval)> = overrides
             .iter()
             .filter(|(_, change)| change.schedule == name && !change.requested)
-            .map(|(name, change)| (name.as_str(), change))
+            .map(|(name, change)| (name.as_str(), change, Interval::new(change.from.instant(&zone), change.to.instant(&zone))))
             .collect();
         // One that begins later was agreed on knowing the earlier: who stands in can be stood in for.
-        mine.sort_by_key(|(_, change)| change.from);
+        mine.sort_by_key(|(_, _, time)| time.from);
         Ok(Self { schedule, zone, overrides: mine })
     }
 
@@ -148,7 +149,7 @@ impl<'a> Plan<'a> {
                 Ok((pieces, true)) if margin >= most => return Ok(pieces),
                 Ok((pieces, true)) => found = pieces,
                 // So many shifts around one that is so long: it is told as far as it was seen.
-                Err(ScheduleError::TooManyShifts { .. }) => return Ok(found),
+                Err(ScheduleError::TooManyShifts { .. } | ScheduleError::TooMuchWork) => return Ok(found),
                 Err(error) => return Err(error),
             }
             margin = margin.saturating_mul(4).min(most);

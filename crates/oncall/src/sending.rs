@@ -13,20 +13,25 @@
 //! Every address on every channel is a lane of a few pages at a time, so that a slow provider or a broken address delays nobody else;
 //! every channel has its own share.
 
+mod lost;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Clock, SecretRef, Secrets, Span, TICKS_PER_SECOND, Timestamp, chain};
-use store::{Change, PageFilter, Store, StoreError, Topic};
+use model::{Clock, Span, TICKS_PER_SECOND, Timestamp, chain};
+use store::{Change, Store, StoreError, Topic};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+pub(crate) use lost::receive;
+use lost::{hurry, will_not_arrive};
+
+use crate::addresses::{AddressError, Addresses};
 use crate::channel::{Channel, ChannelType, Ports, Receipt, SendError, SettingsError};
 use crate::compose::{self, Composer};
-use crate::escalation::{EscalationStatus, Page, PageStatus, Trouble};
-use crate::ledger;
+use crate::escalation::{Page, PageStatus, Trouble};
 use crate::message::MessageKind;
 use crate::records;
 use crate::settings::OnDoubt;
@@ -101,16 +106,8 @@ pub struct Sending {
     pub clock: Arc<dyn Clock>,
     pub channels: Arc<Channels>,
     pub composer: Arc<Composer>,
-    pub secrets: Arc<dyn Secrets>,
+    pub addresses: Arc<Addresses>,
     pub on_doubt: OnDoubt,
-}
-
-/// What a provider says of a page later.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum News {
-    Delivered,
-    Seen,
-    Failed { reason: String },
 }
 
 impl Sending {
@@ -244,12 +241,21 @@ impl Sending {
             self.channels.0.get(page.channel.as_str()).ok_or_else(|| {
                 refused(format!("channel `{0}` is not set up: it has no settings under `oncall.channels.{0}`", page.channel))
             })?;
+        match self.store.opt_outs().since(&page.channel, &page.address).await {
+            Ok(None) => {}
+            Ok(Some(since)) => return Err(refused(format!("the recipient said stop on {since}; they say start to get messages again"))),
+            Err(error) => return Err(SendError::Later { reason: chain(&error), after: None }),
+        }
         let address = if ready.kind.secret_address {
-            let (secrets, reference) = (self.secrets.clone(), SecretRef::new(&page.address));
+            let (addresses, channel, address) = (self.addresses.clone(), ready.kind.name, page.address.clone());
             // A command may have to run: other pages need not wait for it.
-            let resolved = tokio::task::spawn_blocking(move || secrets.resolve(&reference)).await;
+            let resolved = tokio::task::spawn_blocking(move || addresses.resolve(channel, &address)).await;
             let secret = resolved.map_err(|_| refused("the address cannot be read".to_owned()))?;
-            secret.map_err(|error| SendError::Later { reason: chain(&error), after: None })?.reveal().clone()
+            let secret = secret.map_err(|error| match error {
+                AddressError::Secret(_) => SendError::Later { reason: chain(&error), after: None },
+                error => refused(error.to_string()),
+            });
+            secret?.reveal().clone()
         } else {
             page.address.clone()
         };
@@ -295,24 +301,6 @@ impl Sending {
             hurry(change, &page, now).await?;
         }
         Ok(())
-    }
-
-    /// What a provider says of a page, by the name that it gave it. False: no page has that name.
-    pub async fn news(&self, provider_id: &str, news: News) -> Result<bool, StoreError> {
-        let mut change = self.store.begin().await?;
-        let filter = PageFilter { provider_id: Some(provider_id.to_owned()), ..PageFilter::default() };
-        let Some(row) = change.newest_pages(&filter, 1).await?.pop() else { return Ok(false) };
-        let page = records::page(row)?;
-        let now = self.clock.now();
-        let after = after_news(&page, &news, now);
-        if after != page {
-            change.update_page(&records::page_row(&after)?).await?;
-            if will_not_arrive(&after.status) {
-                hurry(&mut change, &after, now).await?;
-            }
-            change.commit().await?;
-        }
-        Ok(true)
     }
 }
 
@@ -383,101 +371,21 @@ pub fn after_attempt(
     after
 }
 
-/// What a page is after news of it. A page that is known to have been seen was not lost, whatever comes late.
-pub fn after_news(page: &Page, news: &News, now: Timestamp) -> Page {
-    let mut after = page.clone();
-    match (&page.status, news) {
-        (PageStatus::Sent { provider_id, .. }, News::Delivered) => {
-            after.status = PageStatus::Delivered { at: now, provider_id: provider_id.clone() };
-        }
-        (PageStatus::Sent { .. } | PageStatus::Delivered { .. }, News::Seen) => after.status = PageStatus::Seen { at: now },
-        (PageStatus::Sent { .. }, News::Failed { reason }) => {
-            after.troubles.push(Trouble { at: now, reason: reason.clone(), doubtful: false });
-            after.status = PageStatus::Failed { at: now, reason: reason.clone() };
-        }
-        _ => {}
-    }
-    after
-}
-
 /// Doubles with each attempt, and is spread so that pages which failed together are not tried together.
 fn pause(attempts: u32, jitter: f64) -> Span {
     let doubled = Span(FIRST_PAUSE.ticks() << attempts.saturating_sub(1).min(12)).min(LAST_PAUSE);
     Span((doubled.ticks() as f64 * (0.5 + jitter.clamp(0.0, 1.0) / 2.0)) as i64)
 }
 
-fn will_not_arrive(status: &PageStatus) -> bool {
-    matches!(status, PageStatus::Failed { .. } | PageStatus::Doubtful { .. })
-}
-
-/// A page will not arrive: the person's next one comes now; where nobody of the step is left to hear of it, the next step does.
-async fn hurry(change: &mut Change, lost: &Page, now: Timestamp) -> Result<(), StoreError> {
-    if lost.kind != MessageKind::Page || lost.escalation.is_nil() {
-        return Ok(());
-    }
-    let pages = ledger::of_escalation(change, lost.escalation).await?;
-    match comes_next(lost, &pages) {
-        Next::Page(id) => {
-            if let Some(row) = change.page(id).await? {
-                let page = Page { status: PageStatus::Planned { not_before: now }, ..records::page(row)? };
-                change.update_page(&records::page_row(&page)?).await?;
-            }
-        }
-        Next::Step => {
-            let rows = change.escalations_of(lost.incident).await?;
-            let Some(row) = rows.into_iter().find(|row| row.id == lost.escalation) else { return Ok(()) };
-            let mut escalation = records::escalation(row)?;
-            // Only while the step that failed is the last one taken.
-            let current = escalation.status == EscalationStatus::Running
-                && escalation.round == lost.round
-                && escalation.step == lost.step + 1
-                && escalation.next.is_some_and(|next| next > now);
-            if current {
-                escalation.next = Some(now);
-                change.put_escalation(&records::escalation_row(&escalation)?).await?;
-            }
-        }
-        Next::Nothing => {}
-    }
-    Ok(())
-}
-
-/// What comes at once because a page will not arrive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Next {
-    Page(Uuid),
-    Step,
-    Nothing,
-}
-
-fn comes_next(lost: &Page, pages: &[Page]) -> Next {
-    let step: Vec<&Page> = pages
-        .iter()
-        .filter(|page| page.kind == MessageKind::Page && (page.round, page.step) == (lost.round, lost.step) && page.id != lost.id)
-        .collect();
-    let theirs = step.iter().filter(|page| page.user == lost.user);
-    // Whoever was reached another way needs no hurry.
-    let waiting = |page: &&&Page| matches!(page.status, PageStatus::Planned { .. }) && page.attempts == 0;
-    let reached =
-        |page: &&Page| !matches!(page.status, PageStatus::Planned { .. } | PageStatus::Dropped { .. }) && !will_not_arrive(&page.status);
-    if theirs.clone().any(|page| reached(page)) {
-        return Next::Nothing;
-    }
-    if let Some(next) = theirs.filter(waiting).min_by_key(|page| (page.due, page.id)) {
-        return Next::Page(next.id);
-    }
-    if step.iter().all(|page| will_not_arrive(&page.status)) { Next::Step } else { Next::Nothing }
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn at(seconds: i64) -> Timestamp {
+    pub(super) fn at(seconds: i64) -> Timestamp {
         Timestamp::UNIX_EPOCH + Span::seconds(seconds)
     }
 
-    fn page(n: u128, user: &str, status: PageStatus) -> Page {
+    pub(super) fn page(n: u128, user: &str, status: PageStatus) -> Page {
         Page {
             id: Uuid::from_u128(n),
             escalation: Uuid::from_u128(1),
@@ -549,35 +457,5 @@ mod tests {
             attempt(Err(SendError::Refused { reason: "no".to_owned() }), true, OnDoubt::Hold, 1).status,
             PageStatus::Failed { .. }
         ));
-    }
-
-    #[test]
-    fn what_comes_after_a_loss_comes_at_once() {
-        let failed = || PageStatus::Failed { at: at(0), reason: String::new() };
-        let planned = || PageStatus::Planned { not_before: at(900) };
-        let lost = page(1, "ann", failed());
-        let pages = [lost.clone(), page(3, "ann", planned()), page(2, "ann", planned()), page(9, "bo", planned())];
-        assert_eq!(comes_next(&lost, &pages), Next::Page(Uuid::from_u128(2)), "her next rule");
-        let sent = PageStatus::Sent { at: at(0), provider_id: None };
-        assert_eq!(
-            comes_next(&lost, &[lost.clone(), page(2, "ann", sent.clone()), page(3, "ann", planned())]),
-            Next::Nothing,
-            "she was reached"
-        );
-        assert_eq!(comes_next(&lost, &[lost.clone(), page(9, "bo", sent)]), Next::Nothing, "somebody else was reached");
-        assert_eq!(comes_next(&lost, &[lost.clone(), page(9, "bo", failed())]), Next::Step, "nobody was");
-        assert_eq!(comes_next(&lost, std::slice::from_ref(&lost)), Next::Step);
-    }
-
-    #[test]
-    fn late_news_takes_nothing_back() {
-        let sent = page(1, "ann", PageStatus::Sent { at: at(0), provider_id: Some("SM1".to_owned()) });
-        let delivered = after_news(&sent, &News::Delivered, at(1));
-        assert_eq!(delivered.status, PageStatus::Delivered { at: at(1), provider_id: Some("SM1".to_owned()) });
-        assert_eq!(after_news(&delivered, &News::Failed { reason: "x".to_owned() }, at(2)), delivered);
-        let seen = after_news(&delivered, &News::Seen, at(3));
-        assert_eq!(seen.status, PageStatus::Seen { at: at(3) });
-        assert_eq!(after_news(&seen, &News::Delivered, at(4)), seen);
-        assert!(matches!(after_news(&sent, &News::Failed { reason: "x".to_owned() }, at(2)).status, PageStatus::Failed { .. }));
     }
 }

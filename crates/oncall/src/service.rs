@@ -7,10 +7,12 @@ use store::{HeartbeatRow, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::addresses::Addresses;
 use crate::answer::Answers;
 use crate::answers::Answering;
 use crate::compose::Composer;
 use crate::desk::{Desk, NoDesk};
+use crate::directory::Directory;
 use crate::escalation::{Page, PageStatus};
 use crate::inbound::{Inbox, StoreBook};
 use crate::links::Signer;
@@ -44,7 +46,10 @@ pub struct OnCall {
 pub struct Parts {
     pub store: Store,
     pub clock: Arc<dyn Clock>,
+    /// Of the channels' settings.
     pub secrets: Arc<dyn Secrets>,
+    /// Of contacts.
+    pub addresses: Arc<Addresses>,
     pub desk: Arc<dyn Desk>,
     pub signer: Signer,
     pub channels: Channels,
@@ -70,18 +75,17 @@ pub enum TestError {
 
 impl OnCall {
     pub fn new(config: &OnCallConfig, parts: Parts) -> Arc<Self> {
-        let Parts { store, clock, secrets, desk, signer, channels, public_url } = parts;
-        let objects = Arc::new(Objects::new(store.clone(), clock.clone()));
+        let Parts { store, clock, secrets, addresses, desk, signer, channels, public_url } = parts;
+        let objects = Arc::new(Objects::new(store.clone(), clock.clone(), addresses.clone()));
         let wishes = Arc::new(Wishes::new(store.clone(), desk, clock.clone()));
         let composer = Composer { store: store.clone(), objects: objects.clone(), signer: signer.clone(), public_url: public_url.clone() };
         let channels = Arc::new(channels);
-        let phone_secrets = secrets.clone();
         let sending = Sending {
             store: store.clone(),
             clock: clock.clone(),
             channels: channels.clone(),
             composer: Arc::new(composer),
-            secrets,
+            addresses,
             on_doubt: config.on_doubt,
         };
         let answers = Answering { store: store.clone(), objects: objects.clone(), clock: clock.clone(), wishes: wishes.clone() };
@@ -89,16 +93,19 @@ impl OnCall {
         let answers: Arc<dyn Answers> = Arc::new(answers);
         let book = Arc::new(StoreBook::new(store.clone(), clock.clone()));
         let reached_at = config.public_url.as_deref();
-        let inbox = Arc::new(Inbox::new(&config.channels, reached_at, phone_secrets.as_ref(), answers.clone(), book, clock.clone()));
+        let inbox = Arc::new(Inbox::new(&config.channels, reached_at, secrets.as_ref(), answers.clone(), book, clock.clone()));
         Arc::new(Self { store, clock, objects, answers, signer, channels, sending, inbox, public_url, paging, wishes })
     }
 
     /// On call without channels and incidents: it keeps the directory and reaches nobody. For tests.
     pub fn alone(store: Store, clock: Arc<dyn Clock>) -> Arc<Self> {
+        let addresses = Addresses::new(&OnCallConfig::default(), &Directory::default(), &Secret::new(vec![0; 32]), Arc::new(NoSecrets))
+            .expect("nothing is configured, so nothing of it is wrong");
         let parts = Parts {
             store,
             clock,
             secrets: Arc::new(NoSecrets),
+            addresses: Arc::new(addresses),
             desk: Arc::new(NoDesk),
             signer: Signer::new(Secret::new(vec![0; 32])),
             channels: Channels::default(),

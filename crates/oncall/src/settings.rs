@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use model::SecretRef;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +18,11 @@ pub struct OnCallConfig {
     /// The channels that may be used and their settings, by name. Example: `ntfy: { server: "https://ntfy.example.org" }`.
     #[schemars(with = "BTreeMap<String, BTreeMap<String, serde_json::Value>>")]
     pub channels: BTreeMap<String, serde_json::Value>,
+    /// Addresses that are secrets, by the names under which contacts say them: `slack: secret:soc-room`. Example: `{ soc-room: "env:SLACK_SOC" }`.
+    pub secrets: BTreeMap<String, SecretRef>,
+    /// References that contacts of documents sent to the API may hold: variables and what lies below a folder, never commands. What the
+    /// documents of `apply` refer to is allowed without it. Example: `["env:ONCALL_*", "file:/etc/bartizan/contacts"]`.
+    pub references: Vec<String>,
     /// Takes answers by mail. Default: none are taken. Example: `{ domains: [soc.example.org] }`.
     pub mail_in: Option<crate::inbound::receiver::Settings>,
     /// What becomes of a page that may have been sent and may not, where the provider honours no key. Default: `send_again`.

@@ -20,7 +20,7 @@ const EVIDENCE: usize = 10;
 pub struct Facts<'a> {
     /// What was decided: kind, recipient, reply code.
     pub page: &'a Page,
-    /// What it is about. None: the recipient's own shift, a test.
+    /// What it is about. None: a test.
     pub view: Option<&'a IncidentView>,
     pub user: &'a User,
     /// Where it goes, resolved.
@@ -29,7 +29,7 @@ pub struct Facts<'a> {
     pub links: Links,
     /// Who answered or wrote.
     pub by: Option<&'a str>,
-    /// The remark (`Mention`), or what begins or ends (`Shift`).
+    /// The remark (`Mention`).
     pub text: Option<&'a str>,
     /// How many other incidents it tells of.
     pub more: usize,
@@ -53,7 +53,6 @@ pub fn render(facts: Facts) -> Message {
         MessageKind::Acknowledged => format!("Taken care of by {by}: {about}"),
         MessageKind::Closed => format!("Closed by {by}: {about}"),
         MessageKind::Mention => format!("{by} named you in {about}"),
-        MessageKind::Shift => capital(&line(facts.text.unwrap_or("your turn on call changes"))),
         MessageKind::Test => "Test: on call reaches you here".to_owned(),
     };
     let reply_code = Some(page.reply_code.clone()).filter(|code| page.kind == MessageKind::Page && !code.is_empty());
@@ -86,6 +85,8 @@ pub fn render(facts: Facts) -> Message {
         long,
         links: facts.links,
         reply_code,
+        reply_token: None,
+        time_zone: facts.user.time_zone.clone(),
     }
 }
 
@@ -100,7 +101,7 @@ fn long(facts: &Facts, headline: &str, incident: Option<&IncidentFacts>, how: Op
                 lines.push(format!("{name}: {value}"));
             }
         };
-        row("Opened", wall(incident.created, facts.user));
+        row("Opened", wall(incident.created, facts.user.time_zone.as_deref()));
         row("Status", incident.status.to_string());
         row("Owner", incident.owner.clone().unwrap_or_default());
         row("Tactics", incident.tactics.join(", "));
@@ -115,7 +116,7 @@ fn long(facts: &Facts, headline: &str, incident: Option<&IncidentFacts>, how: Op
     }
     if facts.page.kind == MessageKind::Page {
         lines.push(String::new());
-        lines.push(format!("You are reached because of {}, at {}.", facts.page.because, wall(facts.at, facts.user)));
+        lines.push(format!("You are reached because of {}, at {}.", facts.page.because, wall(facts.at, facts.user.time_zone.as_deref())));
         lines.extend(how.map(|how| format!("{how}.")));
     }
     lines.join("\n")
@@ -167,9 +168,9 @@ fn evidence(view: &IncidentView) -> Vec<String> {
     shown.filter(|row| !row.is_empty()).take(EVIDENCE).collect()
 }
 
-/// A time on the wall of whoever reads it: `2026-03-29 03:15 CEST`.
-pub fn wall(at: Timestamp, user: &User) -> String {
-    let zone = user.time_zone.as_deref().and_then(model::time_zone).unwrap_or(TimeZone::UTC);
+/// A time in the reader's zone: `2026-03-29 03:15 CEST`; UTC where it is not known.
+pub fn wall(at: Timestamp, zone: Option<&str>) -> String {
+    let zone = zone.and_then(model::time_zone).unwrap_or(TimeZone::UTC);
     let at = jiff::Timestamp::from_microsecond(at.to_unix_micros().0).unwrap_or_default();
     at.to_zoned(zone).strftime("%Y-%m-%d %H:%M %Z").to_string()
 }

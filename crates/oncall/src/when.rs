@@ -1,11 +1,19 @@
 //! Times as people write them and read them: RFC 3339, or the clock on the wall of a zone.
 //!
+//! One rule holds wherever a time is written, in documents, on the command line and in the API ([`PlanTime`]): a time with an offset, with `Z`
+//! or with the name of a zone is that instant; one without is a wall-clock time of the schedule's zone.
+//!
 //! A wall time that clocks skip or repeat means what it means in schedules (docs/adr/0006): the offset before the gap, and the first of
 //! two.
+
+use std::fmt;
+use std::str::FromStr;
 
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use model::{Span, Timestamp};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// Why a text is no time.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,6 +29,139 @@ pub enum WhenError {
     TooFar(String),
 }
 
+/// A time as it is written: an instant, or a wall-clock time of a zone that is known elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlanTime {
+    Wall(DateTime),
+    Instant(Timestamp),
+}
+
+impl PlanTime {
+    /// The instant, where wall-clock times are meant in `zone`.
+    pub fn instant(self, zone: &TimeZone) -> Timestamp {
+        match self {
+            Self::Wall(wall) => crate::schedule::instant(zone, wall),
+            Self::Instant(instant) => instant,
+        }
+    }
+
+    /// What the clocks of `zone` show.
+    pub fn wall(self, zone: &TimeZone) -> DateTime {
+        match self {
+            Self::Wall(wall) => wall,
+            Self::Instant(instant) => crate::schedule::wall_clock(zone, instant),
+        }
+    }
+
+    /// Whether this is earlier. Two wall-clock times are compared as they are written.
+    pub fn is_before(self, other: PlanTime, zone: &TimeZone) -> bool {
+        match (self, other) {
+            (Self::Wall(one), Self::Wall(other)) => one < other,
+            _ => self.instant(zone) < other.instant(zone),
+        }
+    }
+
+    /// To the minute, for texts: `2026-12-24T08:00`, `2026-12-24T07:00Z`.
+    pub fn minute(self) -> String {
+        match self {
+            Self::Wall(wall) => wall.strftime("%Y-%m-%dT%H:%M").to_string(),
+            Self::Instant(instant) => crate::schedule::wall_clock(&TimeZone::UTC, instant).strftime("%Y-%m-%dT%H:%MZ").to_string(),
+        }
+    }
+}
+
+impl From<DateTime> for PlanTime {
+    fn from(wall: DateTime) -> Self {
+        Self::Wall(wall)
+    }
+}
+
+impl From<Timestamp> for PlanTime {
+    fn from(instant: Timestamp) -> Self {
+        Self::Instant(instant)
+    }
+}
+
+impl fmt::Display for PlanTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Wall(wall) => write!(f, "{wall}"),
+            Self::Instant(instant) if instant.ticks() % model::TICKS_PER_SECOND == 0 => {
+                write!(f, "{}", crate::schedule::wall_clock(&TimeZone::UTC, *instant).strftime("%Y-%m-%dT%H:%M:%SZ"))
+            }
+            Self::Instant(instant) => write!(f, "{instant}"),
+        }
+    }
+}
+
+impl FromStr for PlanTime {
+    type Err = WhenError;
+
+    fn from_str(text: &str) -> Result<Self, WhenError> {
+        let trimmed = text.trim();
+        let wrong = || WhenError::NoTime(crate::document::shortened(text, 60));
+        if trimmed.len() > 100 {
+            return Err(wrong());
+        }
+        if let Ok(instant) = trimmed.parse::<jiff::Timestamp>() {
+            return to_model(instant).map(Self::Instant).ok_or_else(|| WhenError::TooFar(text.to_owned()));
+        }
+        // `2026-12-24T08:00[Europe/Oslo]` and `2026-12-24 08:00 Europe/Oslo`.
+        let (wall, zone) = match trimmed.strip_suffix(']').and_then(|rest| rest.split_once('[')) {
+            Some((wall, zone)) => (wall, Some(zone)),
+            None => match trimmed.rsplit_once(' ') {
+                Some((wall, name)) if name.starts_with(|c: char| c.is_ascii_alphabetic()) => (wall.trim_end(), Some(name)),
+                _ => (trimmed, None),
+            },
+        };
+        let wall: DateTime = wall.parse().map_err(|_| wrong())?;
+        match zone {
+            None => Ok(Self::Wall(wall)),
+            Some(zone) => {
+                let instant = zone_named(zone)?.to_timestamp(wall).ok().and_then(to_model);
+                instant.map(Self::Instant).ok_or_else(|| WhenError::TooFar(text.to_owned()))
+            }
+        }
+    }
+}
+
+impl Serialize for PlanTime {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for PlanTime {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl JsonSchema for PlanTime {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "PlanTime".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string" })
+    }
+}
+
+/// Reads a time of day in a schedule's hours: these follow the clocks of its zone and have no offset of their own.
+pub(crate) fn time_of_day<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<jiff::civil::Time, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let plain = !text.is_empty() && text.chars().all(|c| c.is_ascii_digit() || matches!(c, ':' | '.'));
+    let wrong = || format!("`{}` is no time of day; write `08:00`, in the schedule's zone", crate::document::shortened(&text, 60));
+    if !plain {
+        return Err(serde::de::Error::custom(wrong()));
+    }
+    text.parse().map_err(|_| serde::de::Error::custom(wrong()))
+}
+
 /// Reads a time. `zone` is the one that a wall time without a zone belongs to.
 ///
 /// ```
@@ -32,7 +173,6 @@ pub enum WhenError {
 /// ```
 pub fn parse(text: &str, zone: &str, now: Timestamp) -> Result<Timestamp, WhenError> {
     let trimmed = text.trim();
-    let wrong = || WhenError::NoTime(text.to_owned());
     if trimmed.eq_ignore_ascii_case("now") {
         return Ok(now);
     }
@@ -42,20 +182,13 @@ pub fn parse(text: &str, zone: &str, now: Timestamp) -> Result<Timestamp, WhenEr
     if let Some(span) = trimmed.strip_prefix('-').and_then(Span::parse_literal) {
         return shifted(now, -span.ticks()).ok_or_else(|| WhenError::TooFar(text.to_owned()));
     }
-    if let Ok(instant) = trimmed.parse::<jiff::Timestamp>() {
-        return to_model(instant).ok_or_else(|| WhenError::TooFar(text.to_owned()));
+    match trimmed.parse::<PlanTime>()? {
+        PlanTime::Instant(instant) => Ok(instant),
+        PlanTime::Wall(wall) => {
+            let instant = zone_named(zone)?.to_timestamp(wall).ok().and_then(to_model);
+            instant.ok_or_else(|| WhenError::TooFar(text.to_owned()))
+        }
     }
-    // `2026-12-24T08:00[Europe/Oslo]` and `2026-12-24 08:00 Europe/Oslo`.
-    let (wall, zone) = match trimmed.strip_suffix(']').and_then(|rest| rest.split_once('[')) {
-        Some((wall, zone)) => (wall, zone),
-        None => match trimmed.rsplit_once(' ') {
-            Some((wall, name)) if name.starts_with(|c: char| c.is_ascii_alphabetic()) => (wall.trim_end(), name),
-            _ => (trimmed, zone),
-        },
-    };
-    let wall: DateTime = wall.parse().map_err(|_| wrong())?;
-    let instant = zone_named(zone)?.to_timestamp(wall).map_err(|_| WhenError::TooFar(text.to_owned()))?;
-    to_model(instant).ok_or_else(|| WhenError::TooFar(text.to_owned()))
 }
 
 /// `Sat 2026-11-21 03:02` on the wall of the zone; UTC where the zone is unknown, and then it says so.
@@ -122,6 +255,24 @@ mod tests {
         for hostile in ["", "[", "]", "[]", " ", "+", "-", "2026-13-01", "2026-01-01T25:00", "99999-01-01", "é é"] {
             assert!(read(hostile).is_err(), "{hostile}");
         }
+    }
+
+    /// RFC 3339 5.6 for offsets and `Z`; Oslo is at +02:00 in June (tz database).
+    #[test]
+    fn an_offset_is_honoured_and_its_absence_means_the_zone() {
+        let oslo = model::time_zone("Europe/Oslo").unwrap();
+        let instant = |text: &str| text.parse::<PlanTime>().map(|time| time.instant(&oslo));
+        assert_eq!(instant("2026-06-01T08:00+00:00"), Ok(at("2026-06-01T08:00:00Z")));
+        assert_eq!(instant("2026-06-01T08:00Z"), Ok(at("2026-06-01T08:00:00Z")));
+        assert_eq!(instant("2026-06-01T08:00:00-05:00"), Ok(at("2026-06-01T13:00:00Z")));
+        assert_eq!(instant("2026-06-01 08:00 Asia/Tokyo"), Ok(at("2026-05-31T23:00:00Z")));
+        assert_eq!(instant("2026-06-01T08:00"), Ok(at("2026-06-01T06:00:00Z")));
+        assert_eq!("2026-06-01T08:00Z".parse::<PlanTime>().unwrap().wall(&oslo).to_string(), "2026-06-01T10:00:00");
+        for text in ["2026-06-01T08:00:00", "2026-06-01T08:00:00Z", "2026-06-01T08:00:00.5000000Z"] {
+            assert_eq!(text.parse::<PlanTime>().unwrap().to_string(), text, "what is written is read back");
+        }
+        let error = "2026-06-31T08:00Z".parse::<PlanTime>().unwrap_err().to_string();
+        assert!(error.contains("write `2026-12-24T08:00+01:00`"), "{error}");
     }
 
     #[test]

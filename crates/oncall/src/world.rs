@@ -60,16 +60,33 @@ pub struct World {
     /// Whether the process is up.
     pub running: bool,
     on_call: Box<OnCall>,
+    /// Asked again and again; once it is true, nothing more is worked out.
+    interrupted: Box<dyn Fn() -> bool + Send + Sync>,
 }
 
 impl World {
     pub fn new(directory: Directory, now: Timestamp, on_call: Box<OnCall>) -> Self {
-        Self { directory, now, cases: BTreeMap::new(), sent: Vec::new(), notes: Vec::new(), running: true, on_call }
+        Self {
+            directory,
+            now,
+            cases: BTreeMap::new(),
+            sent: Vec::new(),
+            notes: Vec::new(),
+            running: true,
+            on_call,
+            interrupted: Box::new(|| false),
+        }
+    }
+
+    /// Gives up as soon as `interrupted` says so; the world is then incomplete.
+    pub fn until(mut self, interrupted: Box<dyn Fn() -> bool + Send + Sync>) -> Self {
+        self.interrupted = interrupted;
+        self
     }
 
     /// Lets time pass to `to`, doing what is due on the way. What is due at `to` itself is done only by [`Self::settle`].
     pub fn pass_to(&mut self, to: Timestamp) {
-        while self.running {
+        while self.running && !(self.interrupted)() {
             let Some(due) = self.next_due().filter(|due| *due < to) else { break };
             let before = (self.now, self.sent.len());
             self.now = self.now.max(due);
@@ -99,6 +116,9 @@ impl World {
         for _ in 0..100 {
             let mut quiet = true;
             for id in self.in_order() {
+                if (self.interrupted)() {
+                    return;
+                }
                 let effects = self.ask(id);
                 quiet &= effects.iter().all(|effect| matches!(effect, Effect::Note(_)));
                 self.apply(id, effects);

@@ -19,9 +19,10 @@ pub async fn start(
 ) -> anyhow::Result<Option<JoinHandle<()>>> {
     let Some(settings) = settings else { return Ok(None) };
     let book = Arc::new(StoreBook::new(on_call.store.clone(), on_call.clock.clone()));
-    let receiver = Receiver::bind(settings.clone(), Some(tls), on_call.answers.clone(), book, on_call.clock.clone())
-        .await
-        .with_context(|| format!("cannot listen for mail on {}", settings.listen))?;
+    let receiver =
+        Receiver::bind(settings.clone(), Some(tls), on_call.answers.clone(), book, on_call.signer.clone(), on_call.clock.clone())
+            .await
+            .with_context(|| format!("cannot listen for mail on {}", settings.listen))?;
     tracing::info!(listen = %receiver.address()?, domains = settings.domains.join(" "), "Answers by mail are taken.");
     Ok(Some(tokio::spawn(receiver.run(stop))))
 }

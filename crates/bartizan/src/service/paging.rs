@@ -6,8 +6,10 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use incidents::Incidents;
 use model::{Actor, Clock, Http, Secret, Secrets};
+use oncall::addresses::Addresses;
 use oncall::channel::Ports;
 use oncall::channels::{generate_vapid_key, vapid_public_key};
+use oncall::directory::Directory;
 use oncall::links::Signer;
 use oncall::sending::Channels;
 use oncall::{OnCall, OnCallConfig, Parts, document};
@@ -42,21 +44,31 @@ pub async fn start(needs: Needs<'_>) -> anyhow::Result<Arc<OnCall>> {
     for (name, error) in wrong {
         tracing::error!(channel = name, error = model::chain(&error), "This channel is not used; mend `oncall.channels` and start again.");
     }
+    let documents = documents(&config.apply)?;
+    let seal = key(data_dir, "keys/oncall-addresses", "addresses that were sent to the API must be sent again")
+        .context("cannot read or make the key of sealed addresses")?;
+    let addresses = Arc::new(Addresses::new(config, &documents, &seal, secrets.clone())?);
+    let links =
+        key(data_dir, "keys/oncall-links", "links that were sent no longer work").context("cannot read or make the key of links")?;
     let parts = Parts {
         store,
         clock,
         secrets,
+        addresses,
         desk: Arc::new(IncidentDesk(incidents)),
-        signer: Signer::new(key(data_dir).context("cannot read or make the key of links")?),
+        signer: Signer::new(links),
         channels,
         public_url: Some(config.public_url.clone().unwrap_or_else(|| base_url.to_owned())),
     };
     let on_call = OnCall::new(config, parts);
-    super::unless_full(apply(&on_call, &config.apply).await, "on call's documents")?;
+    if !config.apply.is_empty() {
+        super::unless_full(apply(&on_call, &documents).await, "on call's documents")?;
+    }
     Ok(on_call)
 }
 
-async fn apply(on_call: &OnCall, paths: &[PathBuf]) -> anyhow::Result<()> {
+/// What the configuration's documents say together.
+fn documents(paths: &[PathBuf]) -> anyhow::Result<Directory> {
     let mut texts: Vec<(String, String)> = Vec::new();
     for path in paths {
         for file in super::rules::files(path).with_context(|| format!("cannot read `{}`", path.display()))? {
@@ -64,11 +76,11 @@ async fn apply(on_call: &OnCall, paths: &[PathBuf]) -> anyhow::Result<()> {
             texts.push((file.display().to_string(), text));
         }
     }
-    if texts.is_empty() {
-        return Ok(());
-    }
-    let wanted = document::parse_all(texts.iter().map(|(file, text)| (file.as_str(), text.as_str())))?;
-    match on_call.objects.apply(&wanted, false, &Actor::task("configuration")).await {
+    Ok(document::parse_all(texts.iter().map(|(file, text)| (file.as_str(), text.as_str())))?)
+}
+
+async fn apply(on_call: &OnCall, wanted: &Directory) -> anyhow::Result<()> {
+    match on_call.objects.apply(wanted, false, &Actor::task("configuration")).await {
         Ok(changes) => {
             tracing::info!(changes = changes.len(), "On call's documents are applied.");
             Ok(())
@@ -98,12 +110,12 @@ fn vapid(data_dir: &Path, settings: &mut Map<String, Value>) -> anyhow::Result<(
     Ok(())
 }
 
-/// The key that signs links, made at the first start.
-fn key(data_dir: &Path) -> anyhow::Result<Secret<Vec<u8>>> {
-    let path = data_dir.join("keys/oncall-links");
+/// A key of the service, made at the first start; `lost` says what removing it costs.
+fn key(data_dir: &Path, name: &str, lost: &str) -> anyhow::Result<Secret<Vec<u8>>> {
+    let path = data_dir.join(name);
     match std::fs::read(&path) {
         Ok(key) if key.len() >= 32 => return Ok(Secret::new(key)),
-        Ok(_) => bail!("`{}` is too short to be a key; remove it, and links that were sent no longer work", path.display()),
+        Ok(_) => bail!("`{}` is too short to be a key; if it is removed, {lost}", path.display()),
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
         Err(_) => {}
     }

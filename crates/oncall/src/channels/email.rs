@@ -27,7 +27,7 @@ use crate::message::Message;
 
 #[cfg(test)]
 pub(crate) use compose::tests::message as message_for_tests;
-pub(crate) use compose::{ReplyTag, page_of_message_id};
+pub(crate) use compose::token_of_message_id;
 
 use compose::MailIds;
 
@@ -64,7 +64,7 @@ pub struct Settings {
     /// Where answers go: an address whose mail reaches `oncall.mail_in`. Default: mail is not for answering.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply_to: Option<String>,
-    /// Name the page in the answer's address (`oncall+4821-…@example.org`). Needs a mail server that delivers such addresses.
+    /// Name the page in the answer's address (`oncall+TOKEN@example.org`). Needs a mail server that delivers such addresses.
     #[serde(default = "yes")]
     pub plus_addressing: bool,
     /// A PEM file of the authorities that the server's certificate may come from, instead of the system's.
@@ -177,7 +177,7 @@ struct Email {
 impl Channel for Email {
     async fn send(&self, message: &Message) -> Result<Receipt, SendError> {
         let mail = compose::compose(message, &self.ids).map_err(|reason| SendError::Refused { reason })?;
-        let id = compose::message_id(message.key, &self.ids);
+        let id = compose::shown_id(message, &self.ids);
         let content = mail.formatted();
         let late =
             || SendError::Later { reason: format!("`{}` did not get ready within {} s", self.host, self.timeout.as_secs()), after: None };

@@ -128,7 +128,6 @@ fn urgency(message: &Message) -> (u8, &'static str) {
         (MessageKind::Acknowledged, _) => (2, "eyes"),
         (MessageKind::Closed, _) => (2, "white_check_mark"),
         (MessageKind::Mention, _) => (3, "speech_balloon"),
-        (MessageKind::Shift, _) => (3, "calendar"),
         (MessageKind::Test, _) => (3, "test_tube"),
     }
 }

@@ -91,7 +91,7 @@ fn call(message: &Message) -> Result<(String, Value), SendError> {
         MessageKind::Page | MessageKind::Test => None,
         MessageKind::Acknowledged => Some("acknowledge"),
         MessageKind::Closed => Some("close"),
-        MessageKind::Mention | MessageKind::Shift => return Err(post::refused("Opsgenie takes alerts; it has no place for a note")),
+        MessageKind::Mention => return Err(post::refused("Opsgenie takes alerts; it has no place for a note")),
     };
     if let Some(verb) = verb {
         let alias = utf8_percent_encode(&alias, NON_ALPHANUMERIC);

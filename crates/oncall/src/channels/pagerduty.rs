@@ -76,7 +76,7 @@ fn action(message: &Message) -> Result<&'static str, SendError> {
         MessageKind::Page | MessageKind::Test => Ok("trigger"),
         MessageKind::Acknowledged => Ok("acknowledge"),
         MessageKind::Closed => Ok("resolve"),
-        MessageKind::Mention | MessageKind::Shift => Err(post::refused("PagerDuty takes incidents; it has no place for a note")),
+        MessageKind::Mention => Err(post::refused("PagerDuty takes incidents; it has no place for a note")),
     }
 }
 

@@ -65,7 +65,7 @@ fn body(message: &Message) -> Value {
         blocks.push(json!({ "type": "section", "text": text(&message.long, 3000) }));
     }
     if let Some(incident) = &message.incident {
-        let mut fields = vec![("Severity", incident.severity.name().to_owned()), ("Status", format!("{:?}", incident.status))];
+        let mut fields = vec![("Severity", incident.severity.name().to_owned()), ("Status", incident.status.name().to_owned())];
         fields.push(("Owner", incident.owner.clone().unwrap_or_else(|| "nobody".to_owned())));
         fields.push(("Alerts", incident.alerts.to_string()));
         if !incident.tactics.is_empty() {

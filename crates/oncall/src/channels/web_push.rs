@@ -259,7 +259,7 @@ fn payload_of(message: &Message, texts: usize) -> Value {
 fn urgency(message: &Message) -> &'static str {
     match (message.kind, message.incident.as_ref().map(|incident| incident.severity)) {
         (MessageKind::Page, Some(Severity::High | Severity::Medium) | None) | (MessageKind::Test, _) => "high",
-        (MessageKind::Shift | MessageKind::Closed, _) => "low",
+        (MessageKind::Closed, _) => "low",
         _ => "normal",
     }
 }
@@ -270,7 +270,7 @@ fn topic(message: &Message) -> String {
         MessageKind::Page | MessageKind::Acknowledged | MessageKind::Closed => {
             message.incident.as_ref().map_or(message.key, |incident| incident.id)
         }
-        MessageKind::Mention | MessageKind::Shift | MessageKind::Test => message.key,
+        MessageKind::Mention | MessageKind::Test => message.key,
     };
     id.simple().to_string()
 }

@@ -84,7 +84,7 @@ pub struct Facts<'a> {
     pub version: u32,
     /// The same at each attempt: do nothing twice for one key.
     pub key: String,
-    /// `page`, `acknowledged`, `closed`, `mention`, `shift` or `test`.
+    /// `page`, `acknowledged`, `closed`, `mention` or `test`.
     pub event: &'static str,
     /// RFC 3339, UTC.
     pub at: String,
@@ -162,7 +162,7 @@ impl<'a> Payload<'a> {
                     title: &incident.title,
                     description: &incident.description,
                     severity: incident.severity.name(),
-                    status: format!("{:?}", incident.status),
+                    status: incident.status.name().to_owned(),
                     owner: incident.owner.as_deref(),
                     created: incident.created.to_string(),
                     tactics: &incident.tactics,
@@ -182,7 +182,6 @@ fn event(kind: MessageKind) -> &'static str {
         MessageKind::Acknowledged => "acknowledged",
         MessageKind::Closed => "closed",
         MessageKind::Mention => "mention",
-        MessageKind::Shift => "shift",
         MessageKind::Test => "test",
     }
 }

@@ -1,22 +1,40 @@
 //! Times in which incidents are expected and nobody is reached for them.
 
-use model::Timestamp;
+use jiff::tz::TimeZone;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Condition;
+use super::{Condition, Directory};
+use crate::when::PlanTime;
 
 /// A planned time of silence. Escalations that it held back begin when it ends, if their incidents are still open.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MaintenanceWindow {
-    #[schemars(with = "String")]
-    pub from: Timestamp,
-    #[schemars(with = "String")]
-    pub to: Timestamp,
+    /// In `time_zone`, or with an offset. Example: `2026-12-24T22:00`.
+    pub from: PlanTime,
+    pub to: PlanTime,
+    /// IANA name of the zone of times without an offset. Default: that of the schedules, where all have the same one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
     /// Which incidents; all conditions must hold. None: all incidents.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub when: Vec<Condition>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
+}
+
+impl MaintenanceWindow {
+    /// The zone of its times without an offset: its own, that of all schedules, or UTC where there is no schedule. None: it is not known, or the
+    /// schedules have several.
+    pub fn zone(&self, directory: &Directory) -> Option<TimeZone> {
+        if let Some(name) = &self.time_zone {
+            return model::time_zone(name);
+        }
+        let mut zones = directory.schedules.values().map(|schedule| schedule.time_zone.as_str());
+        match zones.next() {
+            None => Some(TimeZone::UTC),
+            Some(first) => zones.all(|other| other == first).then(|| model::time_zone(first)).flatten(),
+        }
+    }
 }

@@ -1,19 +1,18 @@
 //! Who stands in for whom. A swap is two overrides; one that was asked for and not taken yet changes nothing.
 
-use model::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::when::PlanTime;
 
 /// A change to a schedule for a while.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Override {
     pub schedule: String,
-    /// RFC 3339, with its offset. Example: `2026-12-24T08:00:00+01:00`.
-    #[schemars(with = "String")]
-    pub from: Timestamp,
-    #[schemars(with = "String")]
-    pub to: Timestamp,
+    /// In the schedule's zone, or with an offset. Example: `2026-12-24T08:00`.
+    pub from: PlanTime,
+    pub to: PlanTime,
     /// Who is taken off. Alone: removed. With `add`: replaced, where they would be on call. Left out with `add`: one more person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remove: Option<String>,

@@ -1,10 +1,12 @@
 //! Who is on call when: layers of rotations, later ones on top, and temporary shifts on top of all of them.
 //!
-//! All times are wall-clock times of the schedule's zone; what they mean on days when clocks change is said in [`crate::schedule`].
+//! Times without an offset are wall-clock times of the schedule's zone; what they mean on days when clocks change is said in
+//! [`crate::schedule`].
 
-use jiff::civil::DateTime;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::when::{PlanTime, time_of_day};
 
 /// A plan of who is on call.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -41,13 +43,13 @@ pub struct Rotation {
     /// How many hours, days, weeks or months a turn takes. Default: 1.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub length: u32,
-    /// When the first of `users` begins; before it nobody is on call. Example: `2026-01-05T08:00`.
-    #[schemars(with = "String")]
-    pub start: DateTime,
+    /// When the first of `users` begins; before it nobody is on call. In the schedule's zone, or with an offset; the hand-overs that follow are at
+    /// the time that the schedule's clocks show then. Example: `2026-01-05T08:00`.
+    pub start: PlanTime,
     /// When the rotation ends. Default: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
-    pub end: Option<DateTime>,
+    pub end: Option<PlanTime>,
     /// In turn. An entry may be several people who are on call together.
     pub users: Vec<Turn>,
 }
@@ -89,9 +91,11 @@ pub struct Hours {
     /// On which days they begin. Default: every day.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub days: Vec<Weekday>,
-    /// Example: `08:00`.
+    /// In the schedule's zone. Example: `08:00`.
+    #[serde(deserialize_with = "time_of_day")]
     #[schemars(with = "String")]
     pub from: jiff::civil::Time,
+    #[serde(deserialize_with = "time_of_day")]
     #[schemars(with = "String")]
     pub to: jiff::civil::Time,
 }
@@ -112,10 +116,9 @@ pub enum Weekday {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TemporarySchedule {
-    #[schemars(with = "String")]
-    pub from: DateTime,
-    #[schemars(with = "String")]
-    pub to: DateTime,
+    /// In the schedule's zone, or with an offset.
+    pub from: PlanTime,
+    pub to: PlanTime,
     pub shifts: Vec<FixedShift>,
 }
 
@@ -123,10 +126,9 @@ pub struct TemporarySchedule {
 #[serde(deny_unknown_fields)]
 pub struct FixedShift {
     pub user: String,
-    #[schemars(with = "String")]
-    pub from: DateTime,
-    #[schemars(with = "String")]
-    pub to: DateTime,
+    /// In the schedule's zone, or with an offset.
+    pub from: PlanTime,
+    pub to: PlanTime,
 }
 
 fn one() -> u32 {

@@ -32,7 +32,9 @@ pub struct User {
 
 /// A channel and an address on it, written `sms: "+4790000001"`.
 ///
-/// An address that is itself a secret (a chat's webhook) is written as a reference: `slack: env:SLACK_SOC`.
+/// An address that is itself a secret (a chat's webhook) is the name of a secret that the configuration holds under `oncall.secrets`:
+/// `slack: secret:soc-room`. The operator's own documents may also hold a reference (`env:`, `file:`, `exec:`). An address that is sent to the API
+/// in the open is sealed before it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "BTreeMap<String, String>", into = "BTreeMap<String, String>")]
 #[schemars(with = "BTreeMap<String, String>")]

@@ -1,5 +1,6 @@
 //! How an escalation begins: which alert policy decides, whether planned work or a mute keeps it silent, and what it is one page with.
 
+use jiff::tz::TimeZone;
 use model::{IncidentStatus, Severity, Timestamp};
 use uuid::Uuid;
 
@@ -125,13 +126,18 @@ fn plan<'a>(directory: &'a Directory, policy: Option<(&'a str, &'a AlertPolicy)>
 /// Until when planned work keeps an incident silent, and which. Of several windows the one that ends last.
 pub(super) fn held(directory: &Directory, view: &IncidentView, now: Timestamp) -> Option<(Timestamp, String)> {
     let windows = directory.maintenance_windows.iter();
-    let open = windows.filter(|(_, window)| window.from <= now && now < window.to && conditions::all_hold(&window.when, view));
-    open.max_by_key(|(_, window)| window.to).map(|(name, window)| {
+    let open = windows.filter_map(|(name, window)| {
+        // A window that was checked has a zone.
+        let zone = window.zone(directory).unwrap_or(TimeZone::UTC);
+        let (from, to) = (window.from.instant(&zone), window.to.instant(&zone));
+        (from <= now && now < to && conditions::all_hold(&window.when, view)).then_some((to, name, window))
+    });
+    open.max_by_key(|(to, ..)| *to).map(|(to, name, window)| {
         let because = match window.reason.as_str() {
             "" => format!("maintenance `{name}`"),
             reason => format!("maintenance `{name}`: {reason}"),
         };
-        (window.to, because)
+        (to, because)
     })
 }
 

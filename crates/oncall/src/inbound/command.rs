@@ -1,6 +1,7 @@
 //! The words of an answer: `ack`, `take`, `escalate [n]`, `close [fp|tp|bp] [comment]`; anything else is a comment.
 //!
-//! The first word decides, so that what an answer does can be told by looking at it.
+//! The first word decides, so that what an answer does can be told by looking at it. Where it is the page's code ([`coded`]), the code alone
+//! acknowledges, a verb or its letter follows, and other words become a comment.
 
 use model::Classification;
 
@@ -38,7 +39,104 @@ pub fn actions(text: &str) -> Vec<Action> {
     actions
 }
 
-/// The verb that a word is, for SMS also by its letter.
+/// An answer that names its page by a code: `4821`, `4821 T`, `ack 4821`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Coded {
+    pub code: String,
+    /// At least one.
+    pub actions: Vec<Action>,
+    /// Nothing but the code and a verb: it cannot be a sentence that happens to begin with a number.
+    pub bare: bool,
+}
+
+/// Reads an answer that begins with a code, or with a verb and a code. Digits and spaces of every script, a letter right behind the code, signs
+/// after it and a quoted message are read as people and their telephones write them.
+pub fn coded(text: &str) -> Option<Coded> {
+    let text = normalized(text);
+    let (first, rest) = word(&text);
+    if let Some((code, letter)) = code_of(first) {
+        let rest = if letter.is_empty() { rest.to_owned() } else { format!("{letter} {rest}") };
+        return Some(after_code(code, &rest));
+    }
+    by_letter(first)?;
+    let (second, after) = word(rest);
+    let (code, "") = code_of(second)? else { return None };
+    Some(after_code(code, &format!("{first} {after}")))
+}
+
+/// The code that a word is or begins with, and the verb's letters behind it: `4821`, `4821t`.
+fn code_of(word: &str) -> Option<(&str, &str)> {
+    let end = word.find(|c: char| !c.is_ascii_digit()).unwrap_or(word.len());
+    let (code, behind) = word.split_at(end);
+    let fits = (4..=8).contains(&code.len()) && (behind.is_empty() || by_letter(behind).is_some());
+    fits.then_some((code, behind))
+}
+
+fn after_code(code: &str, rest: &str) -> Coded {
+    let rest = unquoted(rest, code);
+    let (first, after) = word(&rest);
+    let (full, bare) = match by_letter(first) {
+        Some(Verb::Acknowledge) => (format!("ack {after}"), after.is_empty()),
+        Some(Verb::Take) => (format!("take {after}"), after.is_empty()),
+        Some(Verb::Escalate) => (format!("escalate {after}"), step(after).1.trim().is_empty()),
+        Some(Verb::Close) => (format!("close {after}"), after.is_empty() || classification(word(after).0).is_some()),
+        // Signs without words, such as a thumb: it was read.
+        None if !rest.contains(char::is_alphanumeric) && !rest.contains(REFUSING) => (String::from("ack"), true),
+        None => (rest.clone(), false),
+    };
+    Coded { code: code.to_owned(), actions: actions(&full), bare }
+}
+
+/// Signs by which people say no.
+const REFUSING: [char; 6] = ['👎', '❌', '🚫', '⛔', '✖', '🛑'];
+
+/// What stands behind a code, without the message that the telephone quoted: ours ends in `Reply CODE to acknowledge`.
+fn unquoted(rest: &str, code: &str) -> String {
+    let rest = super::reply::written(rest);
+    let lower = rest.to_lowercase();
+    if !lower.contains(&format!("reply {code} to acknowledge")) {
+        return rest;
+    }
+    // All that is not a verb belongs to the quote.
+    let (first, _) = word(&rest);
+    if by_letter(first).is_some() { first.to_owned() } else { String::new() }
+}
+
+/// Text with plain digits and spaces, without marks that are not seen.
+fn normalized(text: &str) -> String {
+    let plain = |c: char| match c {
+        // The fullwidth forms of printable ASCII (Unicode, block FF00).
+        '\u{ff01}'..='\u{ff5e}' => char::from_u32(c as u32 - 0xfee0),
+        '\n' | '\r' | '\t' => Some(c),
+        c if c.is_whitespace() => Some(' '),
+        // Zero-width characters, marks of direction, what turns digits into keycaps and signs into pictures.
+        '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{fe00}'..='\u{fe0f}' | '\u{20e3}' => {
+            None
+        }
+        c => Some(digit(c).unwrap_or(c)),
+    };
+    text.chars().filter_map(plain).collect()
+}
+
+/// The ASCII digit of a decimal digit of another script that telephones' keyboards write.
+fn digit(c: char) -> Option<char> {
+    // Arabic-Indic, its Persian and Urdu forms, Devanagari, Bengali, Thai.
+    let zero = [0x0660, 0x06f0, 0x0966, 0x09e6, 0x0e50].into_iter().find(|zero| (*zero..*zero + 10).contains(&(c as u32)))?;
+    char::from_digit(c as u32 - zero, 10)
+}
+
+/// The verb that a word or, in answers that name a code, a letter is.
+pub(super) fn by_letter(word: &str) -> Option<Verb> {
+    match word.to_ascii_lowercase().as_str() {
+        "a" | "ok" => Some(Verb::Acknowledge),
+        "t" => Some(Verb::Take),
+        "e" => Some(Verb::Escalate),
+        "c" => Some(Verb::Close),
+        word => verb(word),
+    }
+}
+
+/// What an answer asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verb {
     Acknowledge,
@@ -147,6 +245,49 @@ mod tests {
             (" \n ", vec![]),
         ] {
             assert_eq!(actions(text), expected, "{text:?}");
+        }
+    }
+
+    /// Telephones and mail readers, each as it writes; the first forms are those of our own messages.
+    #[test]
+    fn a_code_is_read_as_people_type_it() {
+        for (text, action, bare) in [
+            ("4821", Action::Acknowledge, true),
+            (" 4821. ", Action::Acknowledge, true),
+            ("4821 T", Action::Take, true),
+            ("4821 E", Action::Escalate { step: None }, true),
+            ("4821 E 2", Action::Escalate { step: Some(2) }, true),
+            ("4821t", Action::Take, true),
+            ("4821T", Action::Take, true),
+            ("4821ack", Action::Acknowledge, true),
+            ("\u{ff14}\u{ff18}\u{ff12}\u{ff11}\u{3000}\u{ff34}", Action::Take, true),
+            ("\u{664}\u{668}\u{662}\u{661}", Action::Acknowledge, true),
+            ("4821\u{a0}T", Action::Take, true),
+            ("4821\u{202f}t", Action::Take, true),
+            ("\u{200e}4821", Action::Acknowledge, true),
+            ("4821 \u{1f44d}", Action::Acknowledge, true),
+            ("4821 \u{1f44d}\u{1f3fd}!", Action::Acknowledge, true),
+            ("4\u{fe0f}\u{20e3}8\u{fe0f}\u{20e3}2\u{fe0f}\u{20e3}1\u{fe0f}\u{20e3}", Action::Acknowledge, true),
+            ("4821 \u{1f44e}", comment("\u{1f44e}"), false),
+            ("4821\n> [High] Incident 12: leaked. Reply 4821 to acknowledge, 4821 T to take", Action::Acknowledge, true),
+            ("4821 T\n\nOn Fri, Nov 20, 2026 at 9:00 AM SOC <+4759440000> wrote:\n> x", Action::Take, true),
+            (
+                "4821 \"[High] Incident 12: leaked. Reply 4821 to acknowledge, 4821 T to take, 4821 E to escalate\"",
+                Action::Acknowledge,
+                true,
+            ),
+            ("4821 T [High] Incident 12: leaked. Reply 4821 to acknowledge, 4821 T to take", Action::Take, true),
+            ("4821 c fp scanner", close(Some(Classification::FalsePositive), Some("scanner")), true),
+            ("4821 on my way", comment("on my way"), false),
+            ("ack 4821", Action::Acknowledge, true),
+            ("t 4821", Action::Take, true),
+            ("escalate 4821 2", Action::Escalate { step: Some(2) }, true),
+        ] {
+            let found = coded(text).unwrap_or_else(|| panic!("{text:?} names no code"));
+            assert_eq!((found.code.as_str(), found.actions.first(), found.bare), ("4821", Some(&action), bare), "{text:?}");
+        }
+        for text in ["", "ack", "482", "4821th of May", "481234567", "ack 12", "hello 4821", "on 4821"] {
+            assert_eq!(coded(text), None, "{text:?}");
         }
     }
 

@@ -1,17 +1,17 @@
 //! Where a telephone provider's requests arrive, after HTTP: who may send them, what they answer, what is said back.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use model::{Clock, Secret, Secrets};
 use serde_json::Value;
 use store::StoreError;
 use uuid::Uuid;
 
-use super::mail::WrongCodes;
+use super::attempts::{Allowed, Attempts};
 use super::phone::{self, Form, Inbound};
 use super::{Book, SentTo};
-use crate::answer::{Answer, AnswerError, Answers, Subject};
+use crate::answer::{Action, Answer, AnswerError, Answers, Subject};
 use crate::channels::PhoneSettings;
 
 /// Requests of telephone providers.
@@ -20,7 +20,7 @@ pub struct Inbox {
     answers: Arc<dyn Answers>,
     book: Arc<dyn Book>,
     clock: Arc<dyn Clock>,
-    wrong: Mutex<WrongCodes>,
+    attempts: Attempts,
 }
 
 struct Account {
@@ -61,7 +61,7 @@ impl Inbox {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let accounts = ["sms", "voice"].iter().filter_map(|name| account(channels.get(*name)?.clone(), public_url, secrets)).collect();
-        Self { accounts, answers, book, clock, wrong: Mutex::default() }
+        Self { accounts, answers, book, clock, attempts: Attempts::default() }
     }
 
     fn check(&self, request: &Request<'_>) -> Result<(), PhoneError> {
@@ -78,23 +78,26 @@ impl Inbox {
         let sender = match &inbound {
             Inbound::Nothing => return Ok(phone::message("")),
             Inbound::OptedOut { address } | Inbound::OptedIn { address } => address.clone(),
-            Inbound::Help => {
+            Inbound::Help | Inbound::NeedsCode => {
                 request.form.iter().find(|(name, _)| name == "From").map(|(_, from)| from.trim().to_owned()).unwrap_or_default()
             }
             Inbound::Answers(answers) => answers.first().and_then(|answer| answer.from.clone()).unwrap_or_default(),
         };
-        let Some(SentTo { user, .. }) = self.book.holder("sms", &sender).await? else {
+        let Some(SentTo { user, address, .. }) = self.book.holder("sms", &sender).await? else {
             tracing::info!("a text message came from a number that is nobody's contact");
             return Ok(phone::message(""));
         };
         Ok(match inbound {
             Inbound::Nothing => phone::message(""),
             Inbound::Help => phone::message(phone::HELP),
+            Inbound::NeedsCode => phone::message(phone::NEEDS_CODE),
             Inbound::OptedOut { .. } => {
-                tracing::warn!(user, "a contact told the provider to stop: text messages to it are refused from now on");
+                self.book.opted("sms", &address, true).await?;
+                tracing::warn!(user, "a contact said stop: no text messages are sent to it until it says start");
                 phone::message("")
             }
             Inbound::OptedIn { .. } => {
+                self.book.opted("sms", &address, false).await?;
                 tracing::info!(user, "a contact takes text messages again");
                 phone::message("")
             }
@@ -125,21 +128,28 @@ impl Inbox {
 
     async fn answer_all(&self, answers: Vec<Answer>, user: &str, sender: &str) -> Result<String, PhoneError> {
         let now = self.clock.now();
-        let wrong = || self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
-        if !wrong().may_try(sender, now) {
-            return Ok("Too many wrong codes; use the link, or try again in an hour.".to_owned());
+        let by_code = |answer: &Answer| matches!(answer.subject, Subject::ReplyCode { .. });
+        let closes = answers.iter().any(|answer| matches!(answer.action, Action::Close { .. }));
+        // A number can be forged, so wrong codes in its name must not keep its owner from acknowledging.
+        match self.attempts.allowed(sender, None, now) {
+            Allowed::Nothing if answers.iter().any(by_code) => {
+                return Ok("Too many wrong codes came from this number; use a link, or try again in an hour.".to_owned());
+            }
+            Allowed::NotClosing if closes => {
+                return Ok("Too many wrong codes came from this number: it cannot close for an hour. Use a link.".to_owned());
+            }
+            _ => {}
         }
         let mut says = Vec::new();
         for answer in answers {
-            let is_code = matches!(answer.subject, Subject::ReplyCode { .. });
+            let is_code = by_code(&answer);
             match self.answers.answer(Answer { user: Some(user.to_owned()), ..answer }).await {
                 Ok(answered) => says.push(answered.says),
                 Err(error) => {
-                    let text = said(error)?;
-                    if is_code {
-                        wrong().note(sender, now);
+                    if is_code && matches!(error, AnswerError::NoSuchCode(_)) {
+                        self.attempts.note(sender, None, now);
                     }
-                    return Ok(text);
+                    return said(error);
                 }
             }
         }

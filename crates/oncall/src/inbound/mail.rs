@@ -1,23 +1,30 @@
-//! An answering mail: from whom it is, which page it answers, what it says.
+//! An answering mail: from whom it is, which page it answers, what it says, and what of that is proven.
 //!
-//! Which page it answers stands in up to three places, from the surest to the weakest: the tag in the address it was sent to, our
-//! `Message-ID` in its `References`, and the code in its subject or text. The first two name the page itself, by a number that only its
-//! receiver has; a bare code is four digits, so that wrong ones are counted ([`WrongCodes`]).
+//! `From` is written by the sender, so it proves nothing by itself. What does, from the surest:
+//!
+//! 1. The token in the address that the mail was sent to, or in the `Message-ID` that it answers: only who got the page's mail has it
+//!    ([`crate::links::ReplyToken`]). It may do anything.
+//! 2. The page's code with a sender that the operator's mail server authenticated (`Authentication-Results`, RFC 8601): anything.
+//! 3. The page's code alone: it may acknowledge, take, escalate and comment, but not close; wrong ones are counted ([`super::Attempts`]).
 //!
 //! Never an answer (RFC 3834 2, 5.2): mail without a sender, absence notes, delivery reports, anything that says it was sent automatically or to
 //! a list. Such mail is taken and dropped; refusing it would make the other side write once more.
 
-use std::collections::HashMap;
+mod judge;
+
+use std::net::IpAddr;
 use std::sync::LazyLock;
 
 use mail_parser::{Address, HeaderValue, MessageParser, MimeHeaders};
-use model::{Span, Timestamp};
 use regex::Regex;
-use uuid::Uuid;
 
-use super::{Book, SentTo, command, reply};
-use crate::answer::{Action, Answer, AnswerError, Answers, Subject, Via};
-use crate::channels::{ReplyTag, page_of_message_id};
+use super::command::Coded;
+use super::{command, reply};
+use crate::answer::Action;
+use crate::channels::token_of_message_id;
+use crate::links::ReplyToken;
+
+pub use judge::{Judge, Outcome};
 
 /// What SMTP said before the content.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,6 +32,17 @@ pub struct Envelope {
     /// Empty: `<>`, which is who sends reports about mail.
     pub from: String,
     pub to: Vec<String>,
+    /// Who connected. None: it is not known.
+    pub peer: Option<IpAddr>,
+}
+
+/// What the operator says about the way that mail comes.
+#[derive(Clone, Debug, Default)]
+pub struct Trust {
+    /// How the operator's mail server names itself in `Authentication-Results`. With it, mail that it did not authenticate is refused.
+    pub authserv_id: Option<String>,
+    /// Mail servers in front of us, whose first `Received` line says where a mail came from. Loopback always is.
+    pub relays: Vec<IpAddr>,
 }
 
 /// What a mail is.
@@ -46,13 +64,22 @@ pub enum Reading {
 pub struct Reply {
     /// Whom it claims to come from, in lower case.
     pub sender: String,
-    pub page: Option<Uuid>,
+    /// The operator's mail server says that it comes from the sender's domain.
+    pub authenticated: bool,
+    /// The network address it came from, where it is known.
+    pub source: Option<String>,
+    /// Not verified yet.
+    pub token: Option<ReplyToken>,
+    /// The code in the address, the subject or the quoted mail.
     pub code: Option<String>,
+    /// What was typed, where it begins with a code.
+    pub coded: Option<Coded>,
+    /// What was typed, where it is not the page's code that it begins with. At least one.
     pub actions: Vec<Action>,
 }
 
-/// Reads a mail. Never fails: what cannot be read is refused with the reason.
-pub fn read(envelope: &Envelope, raw: &[u8]) -> Reading {
+/// Reads a mail. Never fails: what cannot be read is refused with the reason. May take a second for a large one.
+pub fn read(envelope: &Envelope, raw: &[u8], trust: &Trust) -> Reading {
     let Some(mail) = MessageParser::default().parse(raw) else {
         return Reading::Refuse { reason: "this is no mail that can be read".to_owned() };
     };
@@ -62,20 +89,78 @@ pub fn read(envelope: &Envelope, raw: &[u8]) -> Reading {
     let Some(sender) = only_sender(&mail) else {
         return Reading::Refuse { reason: "the mail must be from one sender".to_owned() };
     };
-    let (page, code) = answered_page(envelope, &mail);
+    let authenticated = match &trust.authserv_id {
+        None => false,
+        Some(id) if is_authenticated(&mail, id, &sender) => true,
+        Some(_) => {
+            return Reading::Refuse {
+                reason: "the mail server did not authenticate the sender; answer by the link in the mail".to_owned(),
+            };
+        }
+    };
+    let (token, code) = answered_page(envelope, &mail);
     let text = typed(&mail);
     let actions = command::actions(&text);
     if actions.is_empty() {
         return Reading::Refuse { reason: "the answer is empty; write ack, take, escalate, close or a comment".to_owned() };
     }
     let code = code.or_else(|| code_in_quote(&mail));
-    if page.is_none() && code.is_none() {
+    let coded = command::coded(&text);
+    if token.is_none() && code.is_none() && coded.is_none() {
         return Reading::Refuse {
             reason: "the mail names no page; answer the mail that you got, or write its reply code into the subject".to_owned(),
         };
     }
-    Reading::Reply(Reply { sender, page, code, actions })
+    let source = source(envelope, &mail, trust);
+    Reading::Reply(Reply { sender, authenticated, source, token, code, coded, actions })
 }
+
+/// The network address that a mail came from: who connected, or what the first `Received` line says where that is a mail server in front of us.
+fn source(envelope: &Envelope, mail: &mail_parser::Message<'_>, trust: &Trust) -> Option<String> {
+    let peer = envelope.peer?;
+    let address = match peer.is_loopback() || trust.relays.contains(&peer) {
+        // The newest line stands first (RFC 5321 4.4): it is the relay's own.
+        true => mail.received_all().next()?.from_ip()?,
+        false => peer,
+    };
+    Some(address.to_string())
+}
+
+/// Whether the newest `Authentication-Results` of the operator's mail server vouches for the sender's domain (RFC 8601).
+fn is_authenticated(mail: &mail_parser::Message<'_>, authserv_id: &str, sender: &str) -> bool {
+    let Some((_, domain)) = sender.rsplit_once('@') else { return false };
+    let results = mail.headers_raw().filter(|(name, _)| name.eq_ignore_ascii_case("Authentication-Results"));
+    // Others' results may stand below, and who sends may write what they like: only the first of our own server counts.
+    let ours = results.filter_map(|(_, value)| {
+        let plain = COMMENT.replace_all(value, " ");
+        let (id, rest) = plain.split_once(';')?;
+        id.split_whitespace().next()?.eq_ignore_ascii_case(authserv_id).then(|| rest.to_ascii_lowercase())
+    });
+    let Some(results) = ours.into_iter().next() else { return false };
+    results.split(';').any(|result| {
+        let mut words = result.split_whitespace();
+        let method = words.next().unwrap_or_default();
+        let named = |property: &str| {
+            let found = result.split_whitespace().find_map(|word| word.strip_prefix(property)?.strip_prefix('='));
+            found.map(|value| value.trim_matches('"').rsplit('@').next().unwrap_or_default().to_owned())
+        };
+        // The domain itself or one above it, as DMARC's relaxed alignment has it, but never a bare top level.
+        let fits = |found: Option<String>| {
+            found.is_some_and(|found| {
+                let above = domain.strip_suffix(found.as_str()).is_some_and(|rest| rest.ends_with('.'));
+                found.contains('.') && (found == domain || above)
+            })
+        };
+        match method {
+            "dmarc=pass" => fits(named("header.from")),
+            "dkim=pass" => fits(named("header.d")) || fits(named("header.i")),
+            _ => false,
+        }
+    })
+}
+
+/// Comments of structured fields (RFC 5322 3.2.2), one level deep.
+static COMMENT: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\([^()]*\)").expect("the pattern is ours"));
 
 fn automatic(envelope: &Envelope, mail: &mail_parser::Message<'_>) -> Option<&'static str> {
     if envelope.from.is_empty() {
@@ -123,28 +208,24 @@ fn only_sender(mail: &mail_parser::Message<'_>) -> Option<String> {
     (senders.next().is_none() && sender.contains('@')).then_some(sender)
 }
 
-fn answered_page(envelope: &Envelope, mail: &mail_parser::Message<'_>) -> (Option<Uuid>, Option<String>) {
-    let tags = envelope.to.iter().filter_map(|to| ReplyTag::parse(to.rsplit_once('@')?.0.split_once('+')?.1));
-    if let Some(tag) = tags.into_iter().next() {
-        return (Some(tag.page), Some(tag.code));
-    }
-    let named = |value: &HeaderValue<'_>| -> Option<Uuid> {
+fn answered_page(envelope: &Envelope, mail: &mail_parser::Message<'_>) -> (Option<ReplyToken>, Option<String>) {
+    let tags = || envelope.to.iter().filter_map(|to| Some(to.rsplit_once('@')?.0.split_once('+')?.1));
+    let named = |value: &HeaderValue<'_>| -> Option<ReplyToken> {
         match value {
-            HeaderValue::Text(id) => page_of_message_id(id),
+            HeaderValue::Text(id) => token_of_message_id(id),
             // The last is the nearest (RFC 5322 3.6.4).
-            HeaderValue::TextList(ids) => ids.iter().rev().find_map(|id| page_of_message_id(id)),
+            HeaderValue::TextList(ids) => ids.iter().rev().find_map(|id| token_of_message_id(id)),
             _ => None,
         }
     };
-    let page = named(mail.in_reply_to()).or_else(|| named(mail.references()));
-    let code = envelope
-        .to
-        .iter()
-        .filter_map(|to| to.rsplit_once('@')?.0.split_once('+').map(|(_, tag)| tag))
+    let token = tags().find_map(ReplyToken::parse).or_else(|| named(mail.in_reply_to())).or_else(|| named(mail.references()));
+    let code = tags()
+        // Earlier versions wrote the code and the page's id, which proves nothing more.
+        .map(|tag| tag.split_once('-').map_or(tag, |(code, _)| code))
         .find(|tag| is_code(tag))
         .map(str::to_owned)
         .or_else(|| SUBJECT_CODE.captures(mail.subject().unwrap_or_default()).map(|found| found[1].to_owned()));
-    (page, code)
+    (token, code)
 }
 
 fn is_code(text: &str) -> bool {
@@ -176,108 +257,26 @@ fn typed(mail: &mail_parser::Message<'_>) -> String {
     reply::written(&above)
 }
 
-/// Wrong codes of a sender, so that nobody finds one by trying.
-#[derive(Debug, Default)]
-pub struct WrongCodes(HashMap<String, Vec<Timestamp>>);
-
-impl WrongCodes {
-    /// So many in an hour; of 10,000 codes.
-    const LIMIT: usize = 5;
-    /// Senders that are remembered; more are as good as an attack, and the oldest make room.
-    const SENDERS: usize = 10_000;
-
-    pub fn may_try(&mut self, sender: &str, now: Timestamp) -> bool {
-        let Some(times) = self.0.get_mut(sender) else { return true };
-        times.retain(|at| now.ticks().saturating_sub(at.ticks()) < Span::HOUR.ticks());
-        times.len() < Self::LIMIT
-    }
-
-    pub fn note(&mut self, sender: &str, now: Timestamp) {
-        if self.0.len() >= Self::SENDERS
-            && let Some(oldest) = self.0.iter().min_by_key(|(_, times)| times.last().copied()).map(|(sender, _)| sender.clone())
-        {
-            self.0.remove(&oldest);
-        }
-        self.0.entry(sender.to_owned()).or_default().push(now);
-    }
-}
-
-/// What becomes of a mail, and what its sender's server is told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// Stored.
-    Answered(String),
-    /// Taken, and nothing done.
-    Dropped(&'static str),
-    /// Certainly not: the sender's server tells them why.
-    Refused(String),
-    /// Not now: the sender's server tries again.
-    Later(String),
-}
-
-/// Acts on an answer. Returns after it is stored.
-pub async fn answer(reply: Reply, answers: &dyn Answers, book: &dyn Book, wrong: &std::sync::Mutex<WrongCodes>, now: Timestamp) -> Outcome {
-    let by_code = match subject(&reply, book, wrong, now).await {
-        Ok(found) => found,
-        Err(outcome) => return outcome,
-    };
-    let (subject, user) = by_code;
-    let is_code = matches!(subject, Subject::ReplyCode { .. });
-    let mut says = Vec::new();
-    for action in reply.actions {
-        let answer = Answer { subject: subject.clone(), action, user: user.clone(), via: Via::Email, from: Some(reply.sender.clone()) };
-        match answers.answer(answer).await {
-            Ok(answered) => says.push(answered.says),
-            Err(AnswerError::Store(cause)) => return Outcome::Later(cause.to_string()),
-            Err(error @ AnswerError::Desk(_)) => return Outcome::Later(error.to_string()),
-            Err(error) => {
-                if is_code {
-                    wrong.lock().unwrap_or_else(std::sync::PoisonError::into_inner).note(&reply.sender, now);
-                }
-                return Outcome::Refused(error.to_string());
-            }
-        }
-    }
-    Outcome::Answered(says.join(" "))
-}
-
-/// What the answer is about and who gives it; checks that the sender is whom the page went to.
-async fn subject(
-    reply: &Reply,
-    book: &dyn Book,
-    wrong: &std::sync::Mutex<WrongCodes>,
-    now: Timestamp,
-) -> Result<(Subject, Option<String>), Outcome> {
-    let later = |cause: store::StoreError| Outcome::Later(cause.to_string());
-    if let Some(id) = reply.page
-        && let Some(sent) = book.page(id).await.map_err(later)?
-    {
-        if sent.channel != "email" || !sent.address.eq_ignore_ascii_case(&reply.sender) {
-            return Err(Outcome::Refused("this page went to another address; answer from the one that was paged".to_owned()));
-        }
-        return Ok((Subject::Page(id), Some(sent.user)));
-    }
-    let Some(SentTo { user, address, .. }) = book.holder("email", &reply.sender).await.map_err(later)? else {
-        return Err(Outcome::Refused("your address is nobody's contact here".to_owned()));
-    };
-    let Some(code) = reply.code.clone() else {
-        return Err(Outcome::Refused("there is no page that this mail answers".to_owned()));
-    };
-    if !wrong.lock().unwrap_or_else(std::sync::PoisonError::into_inner).may_try(&reply.sender, now) {
-        return Err(Outcome::Refused("too many wrong codes; use the link in the mail, or try again in an hour".to_owned()));
-    }
-    Ok((Subject::ReplyCode { code, address }, Some(user)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::links::Signer;
 
     fn envelope(to: &str) -> Envelope {
-        Envelope { from: "ann@example.org".to_owned(), to: vec![to.to_owned()] }
+        Envelope { from: "ann@example.org".to_owned(), to: vec![to.to_owned()], peer: "192.0.2.1".parse().ok() }
     }
 
-    const PAGE: &str = "123456789abcdef0123456789abcdef0";
+    fn read(envelope: &Envelope, raw: &[u8]) -> Reading {
+        super::read(envelope, raw, &Trust::default())
+    }
+
+    fn token() -> ReplyToken {
+        Signer::new(model::Secret::new(vec![7; 32])).reply_token(uuid::Uuid::from_u128(7), "ann@example.org")
+    }
+
+    fn tagged() -> String {
+        format!("oncall+{}@soc.example.org", token().write())
+    }
 
     fn reply(to: &str, raw: &str) -> Reply {
         match read(&envelope(to), raw.replace('\n', "\r\n").as_bytes()) {
@@ -288,24 +287,36 @@ mod tests {
 
     #[test]
     fn the_address_names_the_page() {
-        let found = reply(&format!("oncall+4821-{PAGE}@soc.example.org"), "From: Ann <Ann@Example.org>\nSubject: Re: x\n\nack\n");
+        let found = reply(&tagged(), "From: Ann <Ann@Example.org>\nSubject: Re: x\n\nack\n");
         assert_eq!(found.sender, "ann@example.org");
-        assert_eq!(found.page, Uuid::try_parse(PAGE).ok());
-        assert_eq!(found.code.as_deref(), Some("4821"));
+        assert_eq!(found.token, Some(token()));
         assert_eq!(found.actions, [Action::Acknowledge]);
+        assert_eq!(found.source.as_deref(), Some("192.0.2.1"));
+        // A server that writes local parts in capitals changes nothing.
+        assert_eq!(reply(&tagged().to_uppercase(), "From: ann@example.org\n\nack\n").token, Some(token()));
     }
 
     #[test]
     fn references_name_the_page_where_the_address_lost_its_tag() {
-        let raw =
-            format!("From: ann@example.org\nReferences: <incident.1@example.org>\n <page.{PAGE}@example.org>\nSubject: Re: x\n\nack\n");
-        assert_eq!(reply("oncall@soc.example.org", &raw).page, Uuid::try_parse(PAGE).ok());
-        let raw = format!("From: ann@example.org\nIn-Reply-To: <page.{PAGE}@example.org>\nSubject: Re: x\n\nack\n");
-        assert_eq!(reply("oncall@soc.example.org", &raw).page, Uuid::try_parse(PAGE).ok());
+        let id = format!("<page.{}@example.org>", token().write());
+        let raw = format!("From: ann@example.org\nReferences: <incident.1@example.org>\n {id}\nSubject: Re: x\n\nack\n");
+        assert_eq!(reply("oncall@soc.example.org", &raw).token, Some(token()));
+        let raw = format!("From: ann@example.org\nIn-Reply-To: {id}\nSubject: Re: x\n\nack\n");
+        assert_eq!(reply("oncall@soc.example.org", &raw).token, Some(token()));
+    }
+
+    /// A page's id is shown to everyone who may read: it proves nothing.
+    #[test]
+    fn a_page_id_is_no_token() {
+        let id = uuid::Uuid::from_u128(7).simple();
+        let found = reply(&format!("oncall+4821-{id}@soc.example.org"), "From: ann@example.org\n\nclose fp\n");
+        assert_eq!((found.token, found.code.as_deref()), (None, Some("4821")));
+        let raw = format!("From: ann@example.org\r\nIn-Reply-To: <page.{id}@example.org>\r\n\r\nclose fp\r\n");
+        assert!(matches!(read(&envelope("oncall@soc.example.org"), raw.as_bytes()), Reading::Refuse { .. }));
     }
 
     #[test]
-    fn a_code_is_found_in_the_address_the_subject_and_the_quote() {
+    fn a_code_is_found_in_the_address_the_subject_the_quote_and_the_text() {
         for (to, raw) in [
             ("oncall+4821@soc.example.org", "From: ann@example.org\n\nack\n"),
             ("oncall@soc.example.org", "From: ann@example.org\nSubject: 4821\n\nack\n"),
@@ -313,16 +324,67 @@ mod tests {
             ("oncall@soc.example.org", "From: ann@example.org\nSubject: Re: x\n\nack\n\n> Reply code 4821\n"),
         ] {
             let found = reply(to, raw);
-            assert_eq!((found.page, found.code.as_deref()), (None, Some("4821")), "{raw}");
+            assert_eq!((found.token, found.code.as_deref()), (None, Some("4821")), "{raw}");
+        }
+        // What the message promises: `Reply 4430 to acknowledge, 4430 T to take`.
+        for (text, action) in [("4430", Action::Acknowledge), ("4430 T", Action::Take), ("4430t\n\n-- \nAnn", Action::Take)] {
+            let found = reply("oncall@soc.example.org", &format!("From: ann@example.org\nSubject: Re: x\n\n{text}\n"));
+            assert_eq!(found.coded.map(|coded| (coded.code, coded.actions)), Some(("4430".to_owned(), vec![action])), "{text}");
         }
         let found = read(&envelope("oncall@soc.example.org"), b"From: ann@example.org\r\nSubject: Incident 4821 again\r\n\r\nack\r\n");
         assert!(matches!(found, Reading::Refuse { .. }), "a number in a sentence is no code: {found:?}");
     }
 
+    /// RFC 8601: results of the operator's own server count, and only its newest.
+    #[test]
+    fn a_sender_is_authenticated_by_the_operators_server_alone() {
+        let trust = Trust { authserv_id: Some("mx.example.org".to_owned()), ..Trust::default() };
+        let read = |headers: &str| {
+            let raw = format!("{headers}From: Ann <ann@example.org>\r\nSubject: 4821\r\n\r\nack\r\n");
+            super::read(&envelope("oncall@soc.example.org"), raw.as_bytes(), &trust)
+        };
+        for headers in [
+            "Authentication-Results: mx.example.org; dkim=pass header.d=example.org header.s=x\r\n",
+            "Authentication-Results: mx.example.org 1;\r\n spf=fail smtp.mailfrom=x.net;\r\n dmarc=pass (p=reject) header.from=example.org\r\n",
+            "Authentication-Results: MX.example.org; dkim=fail header.d=x.net; dkim=pass header.i=@example.org\r\n",
+        ] {
+            assert!(matches!(read(headers), Reading::Reply(Reply { authenticated: true, .. })), "{headers}");
+        }
+        for headers in [
+            "",
+            "Authentication-Results: mx.example.net; dkim=pass header.d=example.org\r\n",
+            "Authentication-Results: mx.example.org; none\r\n",
+            "Authentication-Results: mx.example.org; dkim=pass header.d=evil.example\r\n",
+            "Authentication-Results: mx.example.org; dkim=pass header.d=org\r\n",
+            "Authentication-Results: mx.example.org; dkim=pass header.d=le.org\r\n",
+            "Authentication-Results: mx.example.org; spf=pass smtp.mailfrom=example.org\r\n",
+            "Authentication-Results: mx.example.org; dkim=fail (dkim=pass header.d=example.org)\r\n",
+            "Authentication-Results: mx.example.org; dkim=fail\r\nAuthentication-Results: mx.example.org; dkim=pass header.d=example.org\r\n",
+        ] {
+            assert!(matches!(read(headers), Reading::Refuse { .. }), "{headers}");
+        }
+    }
+
+    #[test]
+    fn where_a_mail_came_from_a_mail_server_in_front_of_us_says() {
+        let raw = b"Received: from x (x.example [203.0.113.5]) by mx.example.org\r\nReceived: from y ([10.0.0.1]) by x\r\nFrom: ann@example.org\r\nSubject: 4821\r\n\r\nack\r\n";
+        let source = |peer: &str, relays: &[&str]| {
+            let trust = Trust { relays: relays.iter().map(|relay| relay.parse().unwrap()).collect(), ..Trust::default() };
+            let envelope = Envelope { peer: peer.parse().ok(), ..envelope("oncall@soc.example.org") };
+            match super::read(&envelope, raw, &trust) {
+                Reading::Reply(reply) => reply.source,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(source("127.0.0.1", &[]).as_deref(), Some("203.0.113.5"));
+        assert_eq!(source("192.0.2.9", &["192.0.2.9"]).as_deref(), Some("203.0.113.5"));
+        assert_eq!(source("192.0.2.9", &[]).as_deref(), Some("192.0.2.9"), "a stranger's lines say nothing");
+    }
+
     /// The forms of RFC 3834 5, RFC 3462 and what Exchange, Gmail and vacation(1) send.
     #[test]
     fn automatic_mail_is_never_an_answer() {
-        let to = format!("oncall+4821-{PAGE}@soc.example.org");
+        let to = tagged();
         for header in [
             "Auto-Submitted: auto-replied",
             "Auto-Submitted: auto-generated",
@@ -337,7 +399,7 @@ mod tests {
             let raw = format!("From: ann@example.org\r\nSubject: x\r\n{header}\r\n\r\nack\r\n");
             assert!(matches!(read(&envelope(&to), raw.as_bytes()), Reading::Ignore { .. }), "{header}");
         }
-        let null = Envelope { from: String::new(), to: vec![to.clone()] };
+        let null = Envelope { from: String::new(), ..envelope(&to) };
         assert!(matches!(read(&null, b"From: ann@example.org\r\n\r\nack\r\n"), Reading::Ignore { .. }));
         let raw = b"From: ann@example.org\r\nAuto-Submitted: no\r\n\r\nack\r\n";
         assert!(matches!(read(&envelope(&to), raw), Reading::Reply(_)));
@@ -345,7 +407,7 @@ mod tests {
 
     #[test]
     fn a_mail_of_several_or_no_senders_is_nobodys_answer() {
-        let to = format!("oncall+4821-{PAGE}@soc.example.org");
+        let to = tagged();
         for head in
             ["From: a@example.org, b@example.org\r\n", "", "From: a@example.org\r\nFrom: b@example.org\r\n", "From: undisclosed:;\r\n"]
         {
@@ -359,24 +421,10 @@ mod tests {
         let raw = "From: ann@example.org\nContent-Type: text/html; charset=utf-8\nContent-Transfer-Encoding: quoted-printable\n\n\
                    <html><head><style>p {margin:0}</style></head><body><p>close fp</p><p>bl=C3=A5b=C3=A6r</p>\
                    <div id=3D\"appendonsend\"></div><hr><div id=3D\"divRplyFwdMsg\"><b>From:</b> x</div></body></html>\n";
-        let found = reply(&format!("oncall+4821-{PAGE}@soc.example.org"), raw);
+        let found = reply(&tagged(), raw);
         let [Action::Close { classification, comment }] = &found.actions[..] else { panic!("{found:?}") };
         assert_eq!(*classification, Some(model::Classification::FalsePositive));
         assert_eq!(comment.as_deref(), Some("blåbær"));
-    }
-
-    #[test]
-    fn codes_cannot_be_tried() {
-        let mut wrong = WrongCodes::default();
-        let now = Timestamp::UNIX_EPOCH;
-        for _ in 0..WrongCodes::LIMIT {
-            assert!(wrong.may_try("eve", now));
-            wrong.note("eve", now);
-        }
-        assert!(!wrong.may_try("eve", now));
-        assert!(wrong.may_try("ann", now));
-        let later = Timestamp::from_ticks(now.ticks() + Span::HOUR.ticks()).unwrap();
-        assert!(wrong.may_try("eve", later));
     }
 
     /// Bytes that are no mail at all, from a generator with a fixed beginning.

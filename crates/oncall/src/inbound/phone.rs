@@ -71,6 +71,8 @@ fn spellings(text: &str) -> Vec<String> {
 pub enum Inbound {
     /// In order; the first decides what the sender is told.
     Answers(Vec<Answer>),
+    /// It closes, and names no page: [`NEEDS_CODE`] is the reply.
+    NeedsCode,
     /// It asks for help, or cannot be understood: [`HELP`] is the reply.
     Help,
     /// The sender's number takes no more messages from ours: the provider refuses them from now on.
@@ -85,8 +87,11 @@ pub enum Inbound {
 pub const HELP: &str = "Reply with the page's code: 4821 acknowledges, 4821 T takes, 4821 E escalates, 4821 C FP closes. Other words after the code \
 become a comment.";
 
+/// The reply to what would close and names no page.
+pub const NEEDS_CODE: &str = "Closing needs the page's code: 4821 C FP closes as a false positive.";
+
 /// The words by which providers stop and start a number's messages (Twilio's default keywords).
-const STOP: [&str; 7] = ["stop", "stopall", "unsubscribe", "cancel", "end", "quit", "revoke"];
+const STOP: [&str; 8] = ["stop", "stopall", "unsubscribe", "cancel", "end", "quit", "revoke", "optout"];
 const START: [&str; 3] = ["start", "yes", "unstop"];
 
 /// Reads a text message: `4821`, `4821 t`, `ack 4821`, `ack`, `stop`. A code without a verb acknowledges.
@@ -96,7 +101,7 @@ pub fn sms(form: &Form) -> Inbound {
         return Inbound::Nothing;
     }
     let body = field(form, "Body");
-    let only = body.trim_matches(|c: char| c.is_whitespace() || c.is_ascii_punctuation()).to_ascii_lowercase();
+    let only: String = body.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
     let opted = field(form, "OptOutType").to_ascii_uppercase();
     if opted == "STOP" || STOP.contains(&only.as_str()) {
         return Inbound::OptedOut { address };
@@ -104,50 +109,23 @@ pub fn sms(form: &Form) -> Inbound {
     if opted == "START" || START.contains(&only.as_str()) {
         return Inbound::OptedIn { address };
     }
-    let (first, rest) = command::word(body);
-    let (subject, actions) = if is_code(first) {
-        (Subject::ReplyCode { code: first.to_owned(), address: address.clone() }, said_by_sms(rest, true))
-    } else if verb(first).is_some() {
-        let (second, after) = command::word(rest);
-        if is_code(second) {
-            let subject = Subject::ReplyCode { code: second.to_owned(), address: address.clone() };
-            (subject, said_by_sms(&format!("{first} {after}"), true))
-        } else {
-            (Subject::Newest { address: address.clone() }, said_by_sms(body, false))
+    let (subject, actions) = match command::coded(body) {
+        Some(coded) => (Subject::ReplyCode { code: coded.code, address: address.clone() }, coded.actions),
+        None => {
+            let (first, rest) = command::word(body);
+            let full = match command::by_letter(first) {
+                None => return Inbound::Help,
+                // A number may be forged: what closes needs the code that went to the telephone.
+                Some(Verb::Close) => return Inbound::NeedsCode,
+                Some(Verb::Escalate) => format!("escalate {rest}"),
+                Some(Verb::Acknowledge) => format!("ack {rest}"),
+                Some(Verb::Take) => format!("take {rest}"),
+            };
+            (Subject::Newest { address: address.clone() }, command::actions(&full))
         }
-    } else {
-        return Inbound::Help;
     };
     let answer = |action| Answer { subject: subject.clone(), action, user: None, via: Via::Sms, from: Some(address.clone()) };
     Inbound::Answers(actions.into_iter().map(answer).collect())
-}
-
-fn is_code(word: &str) -> bool {
-    (4..=8).contains(&word.len()) && word.bytes().all(|b| b.is_ascii_digit())
-}
-
-/// Verbs may be one letter in text messages.
-fn verb(word: &str) -> Option<Verb> {
-    match word.to_ascii_lowercase().as_str() {
-        "a" | "ok" => Some(Verb::Acknowledge),
-        "t" => Some(Verb::Take),
-        "e" => Some(Verb::Escalate),
-        "c" => Some(Verb::Close),
-        word => command::verb(word),
-    }
-}
-
-fn said_by_sms(text: &str, acknowledge_if_empty: bool) -> Vec<Action> {
-    let (first, rest) = command::word(text);
-    let full = match verb(first) {
-        Some(Verb::Acknowledge) => format!("ack {rest}"),
-        Some(Verb::Take) => format!("take {rest}"),
-        Some(Verb::Escalate) => format!("escalate {rest}"),
-        Some(Verb::Close) => format!("close {rest}"),
-        None => text.to_owned(),
-    };
-    let actions = command::actions(&full);
-    if actions.is_empty() && acknowledge_if_empty { vec![Action::Acknowledge] } else { actions }
 }
 
 /// What pressing a digit in a call means; none: that digit means nothing.
@@ -310,8 +288,12 @@ mod tests {
             ("ack 4821", code(), Action::Acknowledge),
             ("Take 4821", code(), Action::Take),
             ("escalate 4821 2", code(), Action::Escalate { step: Some(2) }),
+            ("4821t", code(), Action::Take),
+            ("4821 \u{1f44d}", code(), Action::Acknowledge),
             ("ack", newest(), Action::Acknowledge),
             ("OK", newest(), Action::Acknowledge),
+            ("t", newest(), Action::Take),
+            ("escalate 2", newest(), Action::Escalate { step: Some(2) }),
         ] {
             let form = fields(&[("From", "+4790000001"), ("Body", body)]);
             let Inbound::Answers(answers) = sms(&form) else { panic!("{body}: {:?}", sms(&form)) };
@@ -324,6 +306,10 @@ mod tests {
             ("help", Inbound::Help),
             ("STOP", Inbound::OptedOut { address: "+4790000001".to_owned() }),
             ("Stop.", Inbound::OptedOut { address: "+4790000001".to_owned() }),
+            ("OPTOUT", Inbound::OptedOut { address: "+4790000001".to_owned() }),
+            ("Opt-out", Inbound::OptedOut { address: "+4790000001".to_owned() }),
+            ("close fp", Inbound::NeedsCode),
+            ("c", Inbound::NeedsCode),
             ("START", Inbound::OptedIn { address: "+4790000001".to_owned() }),
         ] {
             assert_eq!(sms(&fields(&[("From", "+4790000001"), ("Body", body)])), expected, "{body}");

@@ -9,8 +9,8 @@
 mod dialogue;
 mod lines;
 
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use model::Clock;
@@ -25,8 +25,10 @@ use tokio_util::sync::CancellationToken;
 use self::dialogue::{Dialogue, Next, Said};
 use self::lines::{Content, LineError, Lines};
 use super::Book;
-use super::mail::{self, Outcome, Reading, WrongCodes};
+use super::attempts::Attempts;
+use super::mail::{self, Judge, Outcome, Reading, Trust};
 use crate::answer::Answers;
+use crate::links::Signer;
 
 /// How mail comes in.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -41,6 +43,14 @@ pub struct Settings {
     /// The largest mail, in bytes. Default: 1 MiB.
     #[serde(default = "one_mebibyte")]
     pub max_size: usize,
+    /// How your mail server names itself in `Authentication-Results`. With it, an answer counts only where that server authenticated its
+    /// sender by DKIM or DMARC. Default: senders are not authenticated. Example: `mx.example.org`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authserv_id: Option<String>,
+    /// Mail servers in front of this one, besides those on this machine: their `Received` lines say where a mail came from. Example: `[10.0.0.25]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<String>")]
+    pub relays: Vec<IpAddr>,
 }
 
 fn loopback() -> SocketAddr {
@@ -70,7 +80,9 @@ struct Shared {
     answers: Arc<dyn Answers>,
     book: Arc<dyn Book>,
     clock: Arc<dyn Clock>,
-    wrong: Mutex<WrongCodes>,
+    signer: Signer,
+    trust: Trust,
+    attempts: Attempts,
 }
 
 impl Receiver {
@@ -80,11 +92,14 @@ impl Receiver {
         tls: Option<Arc<rustls::ServerConfig>>,
         answers: Arc<dyn Answers>,
         book: Arc<dyn Book>,
+        signer: Signer,
         clock: Arc<dyn Clock>,
     ) -> std::io::Result<Self> {
         let listener = TcpListener::bind(settings.listen).await?;
         let tls = tls.map(tokio_rustls::TlsAcceptor::from);
-        Ok(Self { listener, shared: Arc::new(Shared { settings, tls, answers, book, clock, wrong: Mutex::default() }) })
+        let trust = Trust { authserv_id: settings.authserv_id.clone(), relays: settings.relays.clone() };
+        let shared = Shared { settings, tls, answers, book, clock, signer, trust, attempts: Attempts::default() };
+        Ok(Self { listener, shared: Arc::new(shared) })
     }
 
     pub fn address(&self) -> std::io::Result<SocketAddr> {
@@ -131,13 +146,13 @@ async fn connection(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>, _r
     let domain = shared.settings.domains.first().map_or("localhost", String::as_str).to_owned();
     let mut dialogue = Dialogue::new(&domain, &shared.settings.domains, shared.settings.max_size, shared.tls.is_some());
     let _ = stream.set_nodelay(true);
-    let ended = match serve(stream, &mut dialogue, true, &shared, deadline, &stop).await {
+    let ended = match serve(stream, &mut dialogue, true, &shared, peer.ip(), deadline, &stop).await {
         Ok(Some(plain)) => {
             let Some(acceptor) = shared.tls.clone() else { return };
             match timeout_at(deadline.min(Instant::now() + IDLE), acceptor.accept(plain)).await {
                 Ok(Ok(secured)) => {
                     dialogue.secured();
-                    serve(secured, &mut dialogue, false, &shared, deadline, &stop).await.map(drop)
+                    serve(secured, &mut dialogue, false, &shared, peer.ip(), deadline, &stop).await.map(drop)
                 }
                 Ok(Err(error)) => Err(error),
                 Err(_) => Ok(()),
@@ -156,7 +171,8 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     dialogue: &mut Dialogue,
     greet: bool,
-    shared: &Shared,
+    shared: &Arc<Shared>,
+    peer: IpAddr,
     deadline: Instant,
     stop: &CancellationToken,
 ) -> std::io::Result<Option<S>> {
@@ -199,7 +215,7 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
                     }
                     Ok(content) => content?,
                 };
-                let said = judge(content, dialogue, shared).await;
+                let said = judge(content, dialogue, shared, peer).await;
                 // The sender must hear what became of it even where the session's time is over.
                 say(&mut lines, &said, Instant::now() + IDLE).await?;
                 if said.next == Next::Close {
@@ -217,7 +233,7 @@ async fn say<S: AsyncRead + AsyncWrite + Unpin>(lines: &mut Lines<S>, said: &Sai
     }
 }
 
-async fn judge(content: Content, dialogue: &mut Dialogue, shared: &Shared) -> Said {
+async fn judge(content: Content, dialogue: &mut Dialogue, shared: &Arc<Shared>, peer: IpAddr) -> Said {
     let raw = match content {
         Content::Whole(raw) => raw,
         Content::TooLarge => return dialogue.finish("552 5.3.4", "the mail is too large"),
@@ -225,12 +241,18 @@ async fn judge(content: Content, dialogue: &mut Dialogue, shared: &Shared) -> Sa
         Content::LineTooLong => return dialogue.finish("550 5.6.0", "a line of the mail is too long"),
         Content::Ended => return Said::closing("the mail was cut off"),
     };
-    let envelope = dialogue.take_envelope();
-    let (word, outcome) = match mail::read(&envelope, &raw) {
+    let envelope = mail::Envelope { peer: Some(peer), ..dialogue.take_envelope() };
+    // A mail of many parts and lines takes a while to read, during which other connections go on.
+    let (reader, content) = (shared.clone(), raw);
+    let reading = tokio::task::spawn_blocking(move || mail::read(&envelope, &content, &reader.trust)).await;
+    let reading = reading.unwrap_or_else(|_| Reading::Refuse { reason: "this is no mail that can be read".to_owned() });
+    let (word, outcome) = match reading {
         Reading::Ignore { because } => ("dropped", Outcome::Dropped(because)),
         Reading::Refuse { reason } => ("refused", Outcome::Refused(reason)),
         Reading::Reply(reply) => {
-            let outcome = mail::answer(reply, shared.answers.as_ref(), shared.book.as_ref(), &shared.wrong, shared.clock.now()).await;
+            let judge =
+                Judge { answers: shared.answers.as_ref(), book: shared.book.as_ref(), signer: &shared.signer, attempts: &shared.attempts };
+            let outcome = judge.answer(reply, shared.clock.now()).await;
             let word = match outcome {
                 Outcome::Answered(_) => "answered",
                 Outcome::Dropped(_) => "dropped",

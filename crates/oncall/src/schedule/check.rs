@@ -2,10 +2,12 @@
 
 use std::fmt::Display;
 
-use jiff::civil::{DateTime, Time};
+use jiff::civil::Time;
+use jiff::tz::TimeZone;
 
 use super::zone;
 use crate::directory::{Every, Hours, Override, Rotation, Schedule};
+use crate::when::PlanTime;
 
 pub const MAX_LAYERS: usize = 100;
 /// In one rotation, counting those who are on call together one by one.
@@ -19,6 +21,8 @@ pub const MAX_TEMPORARY: usize = 1000;
 pub const MAX_FIXED_SHIFTS: usize = 1000;
 /// In one answer.
 pub const MAX_SHIFTS: usize = 500_000;
+/// Pieces of shifts that one answer looks at, layers, temporary schedules and overrides together: about half a second.
+pub const MAX_WORK: usize = 20_000_000;
 /// One question asks about at most so many years.
 pub const MAX_YEARS: i64 = 100;
 /// Schedules speak of these years: before 1970 zones were not agreed upon, and near the year 9999 calendars end.
@@ -51,6 +55,8 @@ pub enum ScheduleError {
     ChangesNothing { path: String },
     #[error("`add` and `remove` are both `{user}`")]
     SamePerson { user: String },
+    #[error("the answer takes too much work: it has too many shifts and overrides")]
+    TooMuchWork,
     #[error("the time asked about is longer than {MAX_YEARS} years")]
     TooLong,
     #[error("the answer has more than {max} shifts")]
@@ -72,7 +78,7 @@ impl ScheduleError {
             | Self::TooMany { path, .. }
             | Self::ChangesNothing { path } => path,
             Self::SamePerson { .. } => "add",
-            Self::TooLong | Self::TooManyShifts { .. } => "",
+            Self::TooLong | Self::TooManyShifts { .. } | Self::TooMuchWork => "",
         }
     }
 
@@ -91,19 +97,20 @@ impl ScheduleError {
             Self::TooMany { .. } => "split it over several schedules".into(),
             Self::ChangesNothing { .. } => "name who is taken off, who is put on, or both".into(),
             Self::SamePerson { .. } => "name two people, or leave one of them out".into(),
-            Self::TooLong | Self::TooManyShifts { .. } => "ask about a shorter time".into(),
+            Self::TooLong | Self::TooManyShifts { .. } | Self::TooMuchWork => "ask about a shorter time".into(),
         }
     }
 }
 
 /// Everything that is wrong with a schedule. What passes has an answer at any time.
 pub fn check(schedule: &Schedule) -> Vec<ScheduleError> {
-    let mut wrong = Wrong(Vec::new());
     let name = &schedule.time_zone;
+    let zone = model::time_zone(name);
+    let mut wrong = Wrong { found: Vec::new(), zone: zone.clone().unwrap_or(TimeZone::UTC) };
     if name.trim().is_empty() {
-        wrong.0.push(ScheduleError::NoZone);
-    } else if model::time_zone(name).is_none() {
-        wrong.0.push(ScheduleError::UnknownZone { value: name.clone(), similar: zone::similar(name) });
+        wrong.found.push(ScheduleError::NoZone);
+    } else if zone.is_none() {
+        wrong.found.push(ScheduleError::UnknownZone { value: name.clone(), similar: zone::similar(name) });
     }
     wrong.count("layers", schedule.layers.len(), MAX_LAYERS);
     for (n, layer) in schedule.layers.iter().enumerate().take(MAX_LAYERS) {
@@ -120,20 +127,21 @@ pub fn check(schedule: &Schedule) -> Vec<ScheduleError> {
             wrong.user(&format!("{path}.user"), &shift.user);
             wrong.span(&path, "from", shift.from, "to", shift.to);
             for (field, value) in [("from", shift.from), ("to", shift.to)] {
-                if !(temporary.from..=temporary.to).contains(&value) {
+                if value.is_before(temporary.from, &wrong.zone) || temporary.to.is_before(value, &wrong.zone) {
                     let (path, value) = (format!("{path}.{field}"), value.to_string());
-                    wrong.0.push(ScheduleError::Outside { path, value, from: temporary.from.to_string(), to: temporary.to.to_string() });
+                    let (from, to) = (temporary.from.to_string(), temporary.to.to_string());
+                    wrong.found.push(ScheduleError::Outside { path, value, from, to });
                 }
             }
         }
     }
-    wrong.0
+    wrong.found
 }
 
-/// Everything that is wrong with an override.
-pub fn check_override(change: &Override) -> Vec<ScheduleError> {
-    let mut wrong = Wrong(Vec::new());
-    if change.to <= change.from {
+/// Everything that is wrong with an override; `zone` is its schedule's.
+pub fn check_override(change: &Override, zone: &TimeZone) -> Vec<ScheduleError> {
+    let mut wrong = Wrong { found: Vec::new(), zone: zone.clone() };
+    if !change.from.is_before(change.to, zone) {
         wrong.backwards("to", change.to, change.from);
     }
     for (path, user) in [("remove", &change.remove), ("add", &change.add)] {
@@ -142,14 +150,18 @@ pub fn check_override(change: &Override) -> Vec<ScheduleError> {
         }
     }
     match (&change.remove, &change.add) {
-        (None, None) => wrong.0.push(ScheduleError::ChangesNothing { path: "add".into() }),
-        (Some(remove), Some(add)) if remove == add => wrong.0.push(ScheduleError::SamePerson { user: add.clone() }),
+        (None, None) => wrong.found.push(ScheduleError::ChangesNothing { path: "add".into() }),
+        (Some(remove), Some(add)) if remove == add => wrong.found.push(ScheduleError::SamePerson { user: add.clone() }),
         _ => {}
     }
-    wrong.0
+    wrong.found
 }
 
-struct Wrong(Vec<ScheduleError>);
+struct Wrong {
+    found: Vec<ScheduleError>,
+    /// In which wall-clock times are compared with instants.
+    zone: TimeZone,
+}
 
 impl Wrong {
     fn rotation(&mut self, path: &str, rotation: &Rotation) {
@@ -160,7 +172,7 @@ impl Wrong {
             Every::Month => "months",
         };
         if !(1..=MAX_LENGTH).contains(&rotation.length) {
-            self.0.push(ScheduleError::Length { path: format!("{path}.length"), value: rotation.length, unit });
+            self.found.push(ScheduleError::Length { path: format!("{path}.length"), value: rotation.length, unit });
         }
         match rotation.end {
             Some(end) => self.span(path, "start", rotation.start, "end", end),
@@ -168,18 +180,19 @@ impl Wrong {
         }
         let path = format!("{path}.users");
         if rotation.users.is_empty() {
-            self.0.push(ScheduleError::Nobody { path: path.clone() });
+            self.found.push(ScheduleError::Nobody { path: path.clone() });
         }
         self.count(&path, rotation.users.iter().map(|turn| turn.users().len()).sum(), MAX_USERS);
         for (n, turn) in rotation.users.iter().enumerate().take(MAX_USERS) {
             let path = format!("{path}[{n}]");
             if turn.users().is_empty() {
-                self.0.push(ScheduleError::Nobody { path: path.clone() });
+                self.found.push(ScheduleError::Nobody { path: path.clone() });
             }
-            for (m, user) in turn.users().iter().enumerate().take(MAX_USERS) {
+            let mut seen = std::collections::HashSet::new();
+            for user in turn.users().iter().take(MAX_USERS) {
                 self.user(&path, user);
-                if turn.users()[..m].contains(user) {
-                    self.0.push(ScheduleError::Twice { path: path.clone(), user: user.clone() });
+                if !seen.insert(user) {
+                    self.found.push(ScheduleError::Twice { path: path.clone(), user: user.clone() });
                 }
             }
         }
@@ -194,41 +207,42 @@ impl Wrong {
         }
     }
 
-    fn span(&mut self, path: &str, first: &str, from: DateTime, second: &str, to: DateTime) {
+    fn span(&mut self, path: &str, first: &str, from: PlanTime, second: &str, to: PlanTime) {
         let second = format!("{path}.{second}");
         self.when(&format!("{path}.{first}"), from);
         self.when(&second, to);
-        if to <= from {
+        if !from.is_before(to, &self.zone) {
             self.backwards(&second, to, from);
         }
     }
 
-    fn when(&mut self, path: &str, value: DateTime) {
-        if !YEARS.contains(&value.year()) {
-            self.0.push(ScheduleError::Year { path: path.into(), value: value.to_string() });
+    fn when(&mut self, path: &str, value: PlanTime) {
+        let wall = value.wall(&self.zone);
+        if !YEARS.contains(&wall.year()) {
+            self.found.push(ScheduleError::Year { path: path.into(), value: value.to_string() });
         }
-        self.whole(path, value.time(), value);
+        self.whole(path, wall.time(), value);
     }
 
     fn whole(&mut self, path: &str, time: Time, value: impl Display) {
         if time.subsec_nanosecond() != 0 {
-            self.0.push(ScheduleError::Fraction { path: path.into(), value: value.to_string() });
+            self.found.push(ScheduleError::Fraction { path: path.into(), value: value.to_string() });
         }
     }
 
     fn backwards(&mut self, path: &str, value: impl Display, after: impl Display) {
-        self.0.push(ScheduleError::Backwards { path: path.into(), value: value.to_string(), after: after.to_string() });
+        self.found.push(ScheduleError::Backwards { path: path.into(), value: value.to_string(), after: after.to_string() });
     }
 
     fn user(&mut self, path: &str, user: &str) {
         if user.trim().is_empty() {
-            self.0.push(ScheduleError::Nobody { path: path.into() });
+            self.found.push(ScheduleError::Nobody { path: path.into() });
         }
     }
 
     fn count(&mut self, path: &str, count: usize, max: usize) {
         if count > max {
-            self.0.push(ScheduleError::TooMany { path: path.into(), count, max });
+            self.found.push(ScheduleError::TooMany { path: path.into(), count, max });
         }
     }
 }
@@ -299,7 +313,7 @@ temporary:
         let yaml = |rest: &str| format!("schedule: s\nfrom: 2026-01-02T00:00:00Z\nto: 2026-01-01T00:00:00Z\n{rest}");
         let of = |rest: &str| {
             let change: Override = serde_yaml_ng::from_str(&yaml(rest)).unwrap();
-            check_override(&change).iter().map(|error| error.path().to_owned()).collect::<Vec<_>>()
+            check_override(&change, &TimeZone::UTC).iter().map(|error| error.path().to_owned()).collect::<Vec<_>>()
         };
         assert_eq!(of(""), ["to", "add"]);
         assert_eq!(of("add: ann\nremove: ann"), ["to", "add"]);

@@ -3,11 +3,10 @@
 
 use jiff::tz::TimeZone;
 
-use super::check::{MAX_SHIFTS, ScheduleError};
+use super::check::{MAX_SHIFTS, MAX_WORK, ScheduleError};
 use super::hours;
 use super::interval::{Interval, outside, union, within};
 use super::rotation::Turns;
-use super::zone;
 use crate::directory::{Layer, Override, Schedule};
 
 /// One person on call for one reason.
@@ -45,8 +44,8 @@ impl Piece<'_> {
                 _ => format!("layer {}", layer + 1),
             },
             (None, Origin::Fixed { temporary, .. }) => {
-                let from = schedule.temporary.get(temporary).map(|temporary| temporary.from).unwrap_or_default();
-                format!("temporary schedule from {}", from.strftime("%Y-%m-%dT%H:%M"))
+                let from = schedule.temporary.get(temporary).map(|temporary| temporary.from.minute()).unwrap_or_default();
+                format!("temporary schedule from {from}")
             }
             (None, Origin::Added) => "override".to_owned(),
         }
@@ -58,39 +57,57 @@ impl Piece<'_> {
 pub(super) fn cover<'a>(
     zone: &TimeZone,
     schedule: &'a Schedule,
-    overrides: &[(&'a str, &'a Override)],
+    overrides: &[(&'a str, &'a Override, Interval)],
     window: Interval,
 ) -> Result<Vec<Piece<'a>>, ScheduleError> {
     let mut on = Vec::new();
+    let mut work = Work(0);
     for (index, layer) in schedule.layers.iter().enumerate() {
         let room = MAX_SHIFTS.saturating_sub(on.len());
         let pieces = layer_cover(zone, layer, index, window, room)?;
+        work.add(on.len() + pieces.len())?;
         hide(&mut on, &union(pieces.iter().map(|piece| piece.time)));
         on.extend(pieces);
     }
     for (index, temporary) in schedule.temporary.iter().enumerate() {
-        let span = Interval::new(zone::instant(zone, temporary.from), zone::instant(zone, temporary.to)).intersect(window);
+        let span = Interval::new(temporary.from.instant(zone), temporary.to.instant(zone)).intersect(window);
         if span.is_empty() {
             continue;
         }
+        work.add(on.len())?;
         hide(&mut on, &[span]);
         let below = on.len();
         for shift in &temporary.shifts {
-            let written = Interval::new(zone::instant(zone, shift.from), zone::instant(zone, shift.to));
+            work.add(on.len() - below)?;
+            let written = Interval::new(shift.from.instant(zone), shift.to.instant(zone));
             let already = times_of(&on[below..], &shift.user);
             let origin = Origin::Fixed { temporary: index, written };
             let free = outside(written.intersect(span), &already);
             on.extend(free.into_iter().map(|time| Piece { time, user: &shift.user, origin, stand_in: None }));
         }
     }
-    for &(name, change) in overrides {
-        apply(&mut on, name, change, window);
+    for &(name, change, time) in overrides {
+        let span = time.intersect(window);
+        if !span.is_empty() {
+            work.add(on.len())?;
+            apply(&mut on, name, change, span);
+        }
     }
     if on.len() > MAX_SHIFTS {
         return Err(ScheduleError::TooManyShifts { max: MAX_SHIFTS });
     }
     on.sort_unstable_by_key(|piece| (piece.time, piece.user));
     Ok(on)
+}
+
+/// Counts the pieces that are looked at.
+struct Work(usize);
+
+impl Work {
+    fn add(&mut self, pieces: usize) -> Result<(), ScheduleError> {
+        self.0 = self.0.saturating_add(pieces);
+        if self.0 > MAX_WORK { Err(ScheduleError::TooMuchWork) } else { Ok(()) }
+    }
 }
 
 fn layer_cover<'a>(
@@ -133,11 +150,7 @@ fn times_of(on: &[Piece<'_>], user: &str) -> Vec<Interval> {
     union(on.iter().filter(|piece| piece.user == user).map(|piece| piece.time))
 }
 
-fn apply<'a>(on: &mut Vec<Piece<'a>>, name: &'a str, change: &'a Override, window: Interval) {
-    let span = Interval::new(change.from, change.to).intersect(window);
-    if span.is_empty() {
-        return;
-    }
+fn apply<'a>(on: &mut Vec<Piece<'a>>, name: &'a str, change: &'a Override, span: Interval) {
     let mut freed = Vec::new();
     if let Some(removed) = &change.remove {
         let mut kept = Vec::with_capacity(on.len());

@@ -3,7 +3,7 @@
 //! Quality is the mean of coverage and balance (as Grafana OnCall scores it), in percent. Balance is the mean over all pairs of people
 //! of the smaller share over the larger; from 95 % it counts as even, since no calendar divides exactly.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::{Span, Timestamp};
 use schemars::JsonSchema;
@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::cover::{Origin, Piece};
 use super::interval::{Interval, outside, union, within};
 use super::{Overrides, Plan, ScheduleError, hours};
-use crate::directory::{Hours, Schedule, Weekday};
+use crate::directory::{Hours, Schedule, User, Weekday};
 
 /// Wall-clock hours that cost sleep.
 const NIGHT: (i8, i8) = (22, 7);
@@ -68,10 +68,10 @@ pub struct Share {
     pub time: Span,
     /// Per cent of all time on call.
     pub percent: f64,
-    /// Of it between 22:00 and 07:00.
+    /// Of it between 22:00 and 07:00 where they are (their `time_zone`; without one, the schedule's).
     #[schemars(with = "String")]
     pub nights: Span,
-    /// Of it on Saturdays and Sundays.
+    /// Of it on Saturdays and Sundays where they are.
     #[schemars(with = "String")]
     pub weekends: Span,
     /// The longest without a break.
@@ -92,8 +92,15 @@ pub struct Rest {
     pub to: Timestamp,
 }
 
-/// Looks at the time from `from` to `to` alone: whose turn comes later has no share.
-pub fn health(schedule: &Schedule, name: &str, overrides: &Overrides, from: Timestamp, to: Timestamp) -> Result<Health, ScheduleError> {
+/// Looks at the time from `from` to `to` alone: whose turn comes later has no share. `people` are the directory's users, for their zones.
+pub fn health(
+    schedule: &Schedule,
+    name: &str,
+    overrides: &Overrides,
+    people: &BTreeMap<String, User>,
+    from: Timestamp,
+    to: Timestamp,
+) -> Result<Health, ScheduleError> {
     let plan = Plan::new(schedule, name, overrides)?;
     let window = Interval::new(from, to);
     let pieces = plan.pieces(window)?;
@@ -108,8 +115,16 @@ pub fn health(schedule: &Schedule, name: &str, overrides: &Overrides, from: Time
     let clock = |hour| jiff::civil::time(hour, 0, 0, 0);
     let night = [Hours { days: Vec::new(), from: clock(NIGHT.0), to: clock(NIGHT.1) }];
     let weekend = [Hours { days: vec![Weekday::Saturday, Weekday::Sunday], from: clock(0), to: clock(0) }];
-    let nights = hours::windows(&plan.zone, &night, window)?;
-    let weekends = hours::windows(&plan.zone, &weekend, window)?;
+    // A night is a night where one sleeps: for those who follow the sun it is not the schedule's. One pair of sets for each zone.
+    let mut by_zone: BTreeMap<&str, (Vec<Interval>, Vec<Interval>)> = BTreeMap::new();
+    let zone_of = |user: &str| people.get(user).and_then(|user| user.time_zone.as_deref()).unwrap_or(&schedule.time_zone);
+    for user in pieces.iter().map(|piece| piece.user).collect::<BTreeSet<_>>() {
+        let name = zone_of(user);
+        if !by_zone.contains_key(name) {
+            let zone = model::time_zone(name).unwrap_or_else(|| plan.zone.clone());
+            by_zone.insert(name, (hours::windows(&zone, &night, window)?, hours::windows(&zone, &weekend, window)?));
+        }
+    }
 
     let mut by_user: BTreeMap<&str, Vec<Interval>> = BTreeMap::new();
     for piece in &pieces {
@@ -131,8 +146,8 @@ pub fn health(schedule: &Schedule, name: &str, overrides: &Overrides, from: Time
             user: user.to_owned(),
             time: total(stretches.iter().copied()),
             percent: 0.0,
-            nights: inside(&nights),
-            weekends: inside(&weekends),
+            nights: by_zone.get(zone_of(user)).map(|(nights, _)| inside(nights)).unwrap_or_default(),
+            weekends: by_zone.get(zone_of(user)).map(|(_, weekends)| inside(weekends)).unwrap_or_default(),
             longest: stretches.iter().map(|stretch| stretch.to - stretch.from).max().unwrap_or_default(),
             shortest_rest: rest.map(|rest| rest.to - rest.from),
         });

@@ -15,14 +15,16 @@ use crate::directory::{Every, Rotation};
 pub(super) struct Turns<'z, 'a> {
     zone: &'z TimeZone,
     rotation: &'a Rotation,
+    /// What the clocks show at `start`.
+    first: DateTime,
     start: Timestamp,
     end: Timestamp,
 }
 
 impl<'z, 'a> Turns<'z, 'a> {
     pub fn new(zone: &'z TimeZone, rotation: &'a Rotation) -> Self {
-        let end = rotation.end.map_or(Timestamp::MAX, |end| zone::instant(zone, end));
-        Self { zone, rotation, start: zone::instant(zone, rotation.start), end }
+        let end = rotation.end.map_or(Timestamp::MAX, |end| end.instant(zone));
+        Self { zone, rotation, first: rotation.start.wall(zone), start: rotation.start.instant(zone), end }
     }
 
     /// When turn `n`, counted from 0, begins.
@@ -32,7 +34,10 @@ impl<'z, 'a> Turns<'z, 'a> {
         if self.rotation.every == Every::Hour {
             return Timestamp::clamp_ticks(self.start.ticks().saturating_add(units.saturating_mul(TICKS_PER_HOUR)));
         }
-        let start = self.rotation.start;
+        if n == 0 {
+            return self.start;
+        }
+        let start = self.first;
         let later = match self.rotation.every {
             Every::Hour | Every::Day => Span::new().try_days(units),
             Every::Week => Span::new().try_days(units.saturating_mul(7)),
@@ -51,7 +56,7 @@ impl<'z, 'a> Turns<'z, 'a> {
             return 0;
         }
         let length = i64::from(self.rotation.length.max(1));
-        let (start, now) = (self.rotation.start.date(), zone::wall_clock(self.zone, at).date());
+        let (start, now) = (self.first.date(), zone::wall_clock(self.zone, at).date());
         let months = |date: jiff::civil::Date| i64::from(date.year()) * 12 + i64::from(date.month());
         let units = match self.rotation.every {
             Every::Hour => (at.ticks() - self.start.ticks()) / TICKS_PER_HOUR,

@@ -200,7 +200,7 @@ schedule:
     - {user: bo, from: 2026-01-10T18:00, to: 2026-01-11T18:00}
 ";
     let (schedule, overrides) = read(yaml);
-    let health = health(&schedule, "s", &overrides, at("2026-01-05"), at("2026-01-12")).unwrap();
+    let health = health(&schedule, "s", &overrides, &Default::default(), at("2026-01-05"), at("2026-01-12")).unwrap();
     let hours = |n: i64| Span(n * model::TICKS_PER_HOUR);
     assert_eq!(health.gaps, [Gap { from: at("2026-01-11T18:00:00Z"), to: at("2026-01-12") }]);
     assert_eq!(
@@ -232,17 +232,17 @@ overrides:
   for-ann: {schedule: s, from: 2026-03-18T00:00:00Z, to: 2026-03-19T00:00:00Z, remove: ann, add: di}
 ";
     let (schedule, overrides) = read(&yaml);
-    let health = health(&schedule, "s", &overrides, at("2026-03-17"), at("2026-03-20")).unwrap();
+    let health = health(&schedule, "s", &overrides, &Default::default(), at("2026-03-17"), at("2026-03-20")).unwrap();
     assert_eq!((health.doubled, health.gaps, health.coverage), (vec![], vec![], 100.0));
 }
 
 #[test]
 fn an_even_rota_is_worth_a_hundred() {
     let (schedule, overrides) = read(WEEKLY);
-    let health = health(&schedule, "s", &overrides, at("2026-03-16T07:00:00Z"), at("2027-03-15T07:00:00Z")).unwrap();
+    let health = health(&schedule, "s", &overrides, &Default::default(), at("2026-03-16T07:00:00Z"), at("2027-03-15T07:00:00Z")).unwrap();
     assert_eq!((health.coverage, health.balance, health.quality), (100.0, 100.0, 100.0));
     let none = Schedule { time_zone: "UTC".into(), ..Schedule::default() };
-    assert_eq!(super::health(&none, "s", &Overrides::new(), at("2026-01-01"), at("2026-02-01")).unwrap().quality, 0.0);
+    assert_eq!(super::health(&none, "s", &Overrides::new(), &Default::default(), at("2026-01-01"), at("2026-02-01")).unwrap().quality, 0.0);
 }
 
 #[test]
@@ -287,16 +287,20 @@ fn random(random: &mut Random) -> (Schedule, Overrides) {
         let hours =
             (0..random.below(3)).map(|_| Hours { days: Vec::new(), from: local(random).time(), to: local(random).time() }).collect();
         let every = [Every::Hour, Every::Day, Every::Week, Every::Month][random.below(4) as usize];
-        let rotation = Rotation { every, length: 1 + random.below(5) as u32, start: local(random), end: None, users };
+        let rotation = Rotation { every, length: 1 + random.below(5) as u32, start: local(random).into(), end: None, users };
         schedule.layers.push(Layer { name: String::new(), rotation, hours });
     }
     if random.below(2) == 0 {
         let from = local(random);
         let day = |n: i64| from.saturating_add(jiff::Span::new().days(n));
         let shifts = (0..random.below(4) as i64)
-            .map(|n| crate::directory::FixedShift { user: user(random), from: day(n), to: day(n + 1 + random.below(2) as i64) })
+            .map(|n| crate::directory::FixedShift {
+                user: user(random),
+                from: day(n).into(),
+                to: day(n + 1 + random.below(2) as i64).into(),
+            })
             .collect();
-        schedule.temporary.push(crate::directory::TemporarySchedule { from, to: day(5), shifts });
+        schedule.temporary.push(crate::directory::TemporarySchedule { from: from.into(), to: day(5).into(), shifts });
     }
     let overrides = (0..random.below(5)).map(|n| {
         let from = at("2025-09-01") + Span(random.below(300 * 24) as i64 * model::TICKS_PER_HOUR);
@@ -306,7 +310,10 @@ fn random(random: &mut Random) -> (Schedule, Overrides) {
             1 => (None, Some(user(random))),
             _ => (Some("pair".to_owned()), Some(user(random))),
         };
-        (format!("o{n}"), Override { schedule: "s".into(), from, to, remove, add, requested: false, reason: String::new() })
+        (
+            format!("o{n}"),
+            Override { schedule: "s".into(), from: from.into(), to: to.into(), remove, add, requested: false, reason: String::new() },
+        )
     });
     let overrides = overrides.collect();
     (schedule, overrides)
@@ -345,4 +352,77 @@ fn who_and_shifts_agree_at_every_edge() {
             assert!(on.windows(2).all(|pair| pair[0].user != pair[1].user), "seed {seed} at {at}: {on:?}");
         }
     }
+}
+
+/// RFC 3339 5.6: an offset says which instant is meant, whatever the schedule's zone; Oslo is at +02:00 in June.
+#[test]
+fn offsets_are_honoured_in_starts_ends_shifts_and_overrides() {
+    let yaml = |start: &str| {
+        format!("schedule: {{time_zone: Europe/Oslo, layers: [{{rotation: {{every: day, start: '{start}', users: [ann, bo]}}}}]}}")
+    };
+    for start in ["2026-06-01T08:00+00:00", "2026-06-01T08:00Z", "2026-06-01T10:00", "2026-06-01 17:00 Asia/Tokyo"] {
+        assert_eq!(
+            told(&yaml(start), "2026-05-30", "2026-06-03"),
+            ["06-01T08:00 06-02T08:00 ann (layer 1)", "06-02T08:00 06-03T00:00 bo (layer 1)"],
+            "{start}"
+        );
+    }
+    // The hand-overs that follow keep what Oslo's clocks show: 10:00, which is 09:00 UTC from 25 October on.
+    assert_eq!(told(&yaml("2026-10-24T08:00Z"), "2026-10-25T00:00:00Z", "2026-10-26")[1..], ["10-25T09:00 10-26T00:00 bo (layer 1)"]);
+    let yaml = "
+schedule:
+  time_zone: Europe/Oslo
+  layers: [{rotation: {every: week, start: 2026-06-01T00:00, end: '2026-06-08T00:00Z', users: [ann]}}]
+  temporary:
+  - {from: '2026-06-02T00:00Z', to: 2026-06-03T02:00, shifts: [{user: bo, from: '2026-06-02T08:00-05:00', to: '2026-06-02T14:00Z'}]}
+overrides:
+  wall: {schedule: s, from: 2026-06-04T08:00, to: 2026-06-04T10:00, add: cy, remove: ann}
+  instant: {schedule: s, from: '2026-06-05T08:00Z', to: '2026-06-05T12:00+02:00', add: cy, remove: ann}
+";
+    assert_eq!(
+        told(yaml, "2026-05-30", "2026-06-10"),
+        [
+            "05-31T22:00 06-02T00:00 ann (layer 1)",
+            "06-02T13:00 06-02T14:00 bo (temporary schedule from 2026-06-02T00:00Z)",
+            "06-03T00:00 06-04T06:00 ann (layer 1)",
+            "06-04T06:00 06-04T08:00 cy (override wall: for ann)",
+            "06-04T08:00 06-05T08:00 ann (layer 1)",
+            "06-05T08:00 06-05T10:00 cy (override instant: for ann)",
+            "06-05T10:00 06-07T22:00 ann (layer 1)",
+            "06-07T22:00 06-08T00:00 ann (layer 1)",
+        ]
+    );
+    for wrong in ["start: 2026-06-31T08:00Z", "start: tomorrow"] {
+        let yaml = WEEKLY.replace("start: 2026-03-16T08:00", wrong);
+        let error = serde_yaml_ng::from_str::<serde_yaml_ng::Value>(&yaml)
+            .and_then(|value| serde_yaml_ng::from_value::<Schedule>(value["schedule"].clone()))
+            .unwrap_err();
+        assert!(error.to_string().contains("write `2026-12-24T08:00+01:00`"), "{error}");
+    }
+    let error = serde_yaml_ng::from_str::<Hours>("{from: '08:00+02:00', to: '17:00'}").unwrap_err();
+    assert!(error.to_string().contains("in the schedule's zone"), "{error}");
+}
+
+/// Sydney's night (UTC+11 in January) is Oslo's afternoon: who follows the sun sleeps at home.
+#[test]
+fn nights_and_weekends_are_counted_where_a_person_is() {
+    let yaml = "
+schedule:
+  time_zone: Europe/Oslo
+  layers:
+  - {rotation: {every: day, start: 2026-01-05T00:00, users: [eva]}, hours: [{from: '22:00', to: '07:00'}]}
+  - {rotation: {every: day, start: 2026-01-05T00:00, users: [ann]}, hours: [{from: '07:00', to: '22:00'}]}
+";
+    let (schedule, overrides) = read(yaml);
+    let people = |zone: &str| {
+        let eva = crate::directory::User { time_zone: Some(zone.to_owned()), ..Default::default() };
+        std::collections::BTreeMap::from([("eva".to_owned(), eva)])
+    };
+    let nights = |zone: &str| {
+        let found = health(&schedule, "s", &overrides, &people(zone), at("2026-01-06T00:00:00Z"), at("2026-01-08T00:00:00Z")).unwrap();
+        found.shares.iter().map(|share| (share.user.clone(), share.nights.0 / model::TICKS_PER_HOUR)).collect::<Vec<_>>()
+    };
+    // 00:00–06:00 UTC and 21:00–24:00 UTC on two days: Oslo's nights, 11:00–17:00 and 08:00–11:00 in Sydney.
+    assert_eq!(nights("Europe/Oslo"), [("ann".to_owned(), 0), ("eva".to_owned(), 18)]);
+    assert_eq!(nights("Australia/Sydney"), [("ann".to_owned(), 0), ("eva".to_owned(), 0)]);
 }

@@ -7,6 +7,10 @@ use model::{TICKS_PER_SECOND, Timestamp, UNIX_EPOCH_TICKS};
 
 /// The known name nearest to a wrong one, if any is near.
 pub(super) fn similar(wrong: &str) -> Option<String> {
+    // No zone has a longer name, and the comparison takes time in proportion to it.
+    if wrong.len() > 64 {
+        return None;
+    }
     let wrong = wrong.trim().to_lowercase().replace(' ', "_");
     model::time_zone_names()
         .map(|name| {
@@ -22,7 +26,7 @@ pub(super) fn similar(wrong: &str) -> Option<String> {
 }
 
 /// The instant at which the zone's clocks show `local`.
-pub(super) fn instant(zone: &TimeZone, local: DateTime) -> Timestamp {
+pub(crate) fn instant(zone: &TimeZone, local: DateTime) -> Timestamp {
     match zone.to_ambiguous_timestamp(local).compatible() {
         Ok(instant) => from_jiff(instant),
         Err(_) if local.year() > 5000 => Timestamp::MAX,
@@ -31,7 +35,7 @@ pub(super) fn instant(zone: &TimeZone, local: DateTime) -> Timestamp {
 }
 
 /// What the zone's clocks show at an instant.
-pub(super) fn wall_clock(zone: &TimeZone, at: Timestamp) -> DateTime {
+pub(crate) fn wall_clock(zone: &TimeZone, at: Timestamp) -> DateTime {
     zone.to_datetime(to_jiff(at))
 }
 

@@ -30,6 +30,7 @@ fn the_examples_are_right() {
         &directory.schedules["around-the-clock"],
         "around-the-clock",
         &directory.overrides,
+        &directory.users,
         at("2026-01-12T00:00:00Z"),
         at("2027-01-01T00:00:00Z"),
     );

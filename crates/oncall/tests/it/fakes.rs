@@ -9,6 +9,7 @@ use model::{Clock, Http, HttpError, HttpRequest, HttpResponse, Secret, SecretErr
 use oncall::answer::{Answer, AnswerError, Answered, Answers};
 use oncall::channel::Ports;
 use oncall::inbound::{Book, News, SentTo};
+use oncall::links::Signer;
 use oncall::message::{Links, Message, MessageKind};
 use store::StoreError;
 use uuid::Uuid;
@@ -89,7 +90,12 @@ pub const PAGE: Uuid = Uuid::from_u128(0x1234_5678_9abc_def0_1234_5678_9abc_def0
 
 impl OnePage {
     pub fn new() -> Self {
-        let ann = SentTo { user: "ann".to_owned(), channel: "email".to_owned(), address: "Ann@example.org".to_owned() };
+        let ann = SentTo {
+            user: "ann".to_owned(),
+            channel: "email".to_owned(),
+            address: "Ann@example.org".to_owned(),
+            reply_code: "4821".to_owned(),
+        };
         Self(HashMap::from([("ann@example.org".to_owned(), ann)]))
     }
 }
@@ -104,9 +110,23 @@ impl Book for OnePage {
         Ok(self.0.get(&address.to_lowercase()).cloned())
     }
 
+    async fn opted(&self, _: &str, _: &str, _: bool) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     async fn news(&self, _: Uuid, _: News) -> Result<(), StoreError> {
         Ok(())
     }
+}
+
+/// The key of links and reply addresses in these tests.
+pub fn signer() -> Signer {
+    Signer::new(Secret::new(vec![7; 32]))
+}
+
+/// What the address of the page's mail carries.
+pub fn token() -> String {
+    signer().reply_token(PAGE, "ann@example.org").write()
 }
 
 pub fn message(address: &str) -> Message {
@@ -128,5 +148,7 @@ pub fn message(address: &str) -> Message {
         long: "Incident 12: a password was leaked\n.a line that begins with a dot\nblåbær".to_owned(),
         links: Links { acknowledge: Some("https://soc.example.org/oncall/answer/abc".to_owned()), ..Links::default() },
         reply_code: Some("4821".to_owned()),
+        reply_token: Some(token()),
+        time_zone: None,
     }
 }

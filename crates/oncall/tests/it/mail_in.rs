@@ -9,7 +9,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
-use crate::fakes::{Kept, OnePage, PAGE, World};
+use crate::fakes::{self, Kept, OnePage, PAGE, World, token};
 
 type Started = (SocketAddr, CancellationToken, tokio::task::JoinHandle<()>);
 
@@ -18,9 +18,14 @@ async fn start(kept: Arc<Kept>) -> Started {
 }
 
 pub async fn start_with(kept: Arc<Kept>, tls: Option<Arc<rustls::ServerConfig>>) -> Started {
-    let settings =
-        Settings { listen: SocketAddr::from(([127, 0, 0, 1], 0)), domains: vec!["soc.example.org".to_owned()], max_size: 100_000 };
-    let receiver = Receiver::bind(settings, tls, kept, Arc::new(OnePage::new()), Arc::new(World)).await.unwrap();
+    let settings = Settings {
+        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        domains: vec!["soc.example.org".to_owned()],
+        max_size: 100_000,
+        authserv_id: None,
+        relays: Vec::new(),
+    };
+    let receiver = Receiver::bind(settings, tls, kept, Arc::new(OnePage::new()), fakes::signer(), Arc::new(World)).await.unwrap();
     let address = receiver.address().unwrap();
     let stop = CancellationToken::new();
     (address, stop.clone(), tokio::spawn(receiver.run(stop)))
@@ -66,7 +71,7 @@ impl Client {
 }
 
 fn tagged() -> String {
-    format!("oncall+4821-{}@soc.example.org", PAGE.simple())
+    format!("oncall+{}@soc.example.org", token())
 }
 
 const ACK: &str = "From: Ann <ann@example.org>\r\nSubject: Re: page\r\n\r\nack\r\n";
@@ -112,18 +117,82 @@ async fn only_who_was_paged_answers() {
     assert!(kept.answers.lock().unwrap().is_empty());
 }
 
+/// What the messages promise: `Reply 4821 to acknowledge, 4821 T to take`.
 #[tokio::test]
-async fn codes_are_not_found_by_trying() {
+async fn a_code_from_the_message_acknowledges_and_takes() {
     let kept = Arc::new(Kept::default());
     let (address, _stop, _done) = start(kept.clone()).await;
     let mut client = Client::connect(address).await;
+    let page = || Subject::Page(PAGE);
+    let code = || Subject::ReplyCode { code: "4821".to_owned(), address: "Ann@example.org".to_owned() };
+    for (to, text, subject, action) in [
+        (tagged(), "4821", page(), Action::Acknowledge),
+        (tagged(), "4821 T", page(), Action::Take),
+        (
+            tagged(),
+            "4821t\r\n\r\nOn Fri, Nov 20, 2026 at 9:00 AM On call <o@example.org> wrote:\r\n\r\n> Incident 12",
+            page(),
+            Action::Take,
+        ),
+        (tagged(), "4821 c fp", page(), Action::Close { classification: Some(model::Classification::FalsePositive), comment: None }),
+        (tagged(), "2026 was long", page(), Action::Comment { text: "2026 was long".to_owned() }),
+        ("oncall@soc.example.org".to_owned(), "4821", code(), Action::Acknowledge),
+        ("oncall@soc.example.org".to_owned(), "4821 T", code(), Action::Take),
+    ] {
+        let (status, says) =
+            client.mail("ann@example.org", &to, &format!("From: ann@example.org\r\nSubject: Re: x\r\n\r\n{text}\r\n")).await;
+        assert_eq!(status, 250, "{text}: {says}");
+        let answer = kept.answers.lock().unwrap().pop().unwrap();
+        assert_eq!((answer.subject, answer.action), (subject, action), "{text}");
+    }
+}
+
+/// `From` is what the sender writes, and a page's id is shown to everyone who may read: together they close nothing.
+#[tokio::test]
+async fn a_forged_sender_closes_nothing() {
+    let kept = Arc::new(Kept::default());
+    let (address, _stop, _done) = start(kept.clone()).await;
+    let mut client = Client::connect(address).await;
+    let close = "From: ann@example.org\r\nSubject: Re: x\r\n\r\nclose fp\r\n";
+    let id = PAGE.simple();
+    let other = fakes::signer().reply_token(uuid::Uuid::from_u128(9), "ann@example.org").write();
+    for to in [
+        format!("oncall+4821-{id}@soc.example.org"),
+        "oncall+4821@soc.example.org".to_owned(),
+        format!("oncall+{id}@soc.example.org"),
+        format!("oncall+{other}@soc.example.org"),
+        format!("oncall+{}{}@soc.example.org", &token()[..26], &other[26..]),
+    ] {
+        let (status, says) = client.mail("ann@example.org", &to, close).await;
+        assert_eq!(status, 550, "{to}: {says}");
+    }
+    let by_id = format!("In-Reply-To: <page.{id}@example.org>\r\n{close}");
+    assert_eq!(client.mail("ann@example.org", "oncall@soc.example.org", &by_id).await.0, 550);
+    assert!(kept.answers.lock().unwrap().is_empty());
+    let by_token = format!("In-Reply-To: <page.{}@example.org>\r\n{close}", token());
+    assert_eq!(client.mail("ann@example.org", "oncall@soc.example.org", &by_token).await.0, 250, "the mail's own id is proof");
+    assert_eq!(client.mail("ann@example.org", &tagged(), close).await.0, 250);
+}
+
+#[tokio::test]
+async fn codes_are_not_found_by_trying_and_their_owner_is_not_locked_out() {
+    let kept = Arc::new(Kept::default());
+    let (address, _stop, _done) = start(kept.clone()).await;
+    let mut client = Client::connect(address).await;
+    let from = |source: &str| format!("Received: from x (x [{source}]) by mx.example.org\r\n{ACK}");
     for wrong in 0..5 {
-        let (code, says) = client.mail("ann@example.org", &format!("oncall+000{wrong}@soc.example.org"), ACK).await;
+        let (code, says) = client.mail("ann@example.org", &format!("oncall+000{wrong}@soc.example.org"), &from("203.0.113.5")).await;
         assert_eq!((code, says.contains("no open page has the code")), (550, true), "{says}");
     }
-    let (code, says) = client.mail("ann@example.org", "oncall+4821@soc.example.org", ACK).await;
+    let (code, says) = client.mail("ann@example.org", "oncall+4821@soc.example.org", &from("203.0.113.5")).await;
     assert_eq!((code, says.contains("too many wrong codes")), (550, true), "{says}");
-    assert_eq!(client.mail("ann@example.org", &tagged(), ACK).await.0, 250, "the page's own address still works");
+    assert!(kept.answers.lock().unwrap().is_empty());
+    assert_eq!(
+        client.mail("ann@example.org", "oncall+4821@soc.example.org", &from("198.51.100.7")).await.0,
+        250,
+        "the owner, from elsewhere"
+    );
+    assert_eq!(client.mail("ann@example.org", &tagged(), &from("203.0.113.5")).await.0, 250, "the page's own address always works");
 }
 
 #[tokio::test]

@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use model::{Actor, Clock, Incident, IncidentStatus, Secret, SecretError, SecretRef, Secrets, Span, Timestamp};
+use oncall::addresses::Addresses;
 use oncall::answer::{Action, Answer, AnswerError, Subject, Via};
 use oncall::channel::{Channel, ChannelType, Receipt, SendError};
 use oncall::desk::{Desk, DeskChange, DeskError, NewIncident};
 use oncall::escalation::{Page, PageStatus};
+use oncall::inbound::Request;
 use oncall::links::Signer;
 use oncall::message::{Message, MessageKind};
-use oncall::sending::{Channels, News};
+use oncall::sending::Channels;
 use oncall::settings::{OnCallConfig, OnDoubt};
 use oncall::{OnCall, Parts, document, records};
 use serde_json::json;
@@ -58,11 +60,14 @@ impl Clock for HandClock {
     }
 }
 
-struct NoSecrets;
+/// Notes what is read; every secret is a web address.
+#[derive(Default)]
+struct Reads(Mutex<Vec<String>>);
 
-impl Secrets for NoSecrets {
-    fn resolve(&self, _: &SecretRef) -> Result<Secret<String>, SecretError> {
-        Err(SecretError::NotAReference)
+impl Secrets for Reads {
+    fn resolve(&self, reference: &SecretRef) -> Result<Secret<String>, SecretError> {
+        self.0.lock().unwrap().push(format!("{reference:?}"));
+        Ok(Secret::new("https://hooks.example.org/page".to_owned()))
     }
 }
 
@@ -140,6 +145,7 @@ struct World {
     sms: Arc<Fake>,
     mail: Arc<Fake>,
     on_doubt: OnDoubt,
+    reads: Arc<Reads>,
 }
 
 /// On call that runs; stopping it is dropping everything it knew but the store.
@@ -170,7 +176,7 @@ impl World {
             })
         };
         let clock = Arc::new(HandClock(tokio::sync::watch::Sender::new(start)));
-        Self { _folder: folder, store, clock, sms: fake(), mail: fake(), on_doubt }
+        Self { _folder: folder, store, clock, sms: fake(), mail: fake(), on_doubt, reads: Arc::default() }
     }
 
     async fn start(&self) -> Running {
@@ -178,18 +184,27 @@ impl World {
         let kind = |name: &str| -> &'static ChannelType { oncall::channels::find(name).unwrap() };
         channels.add(kind("sms"), Box::new(Line(self.sms.clone())));
         channels.add(kind("email"), Box::new(Line(self.mail.clone())));
+        channels.add(kind("slack"), Box::new(Line(self.mail.clone())));
+        let phone = json!({ "account_sid": "AC1", "auth_token": "env:TOKEN", "from": "+4759440000" });
+        let config = OnCallConfig {
+            on_doubt: self.on_doubt,
+            public_url: Some("https://soc.example.org".to_owned()),
+            channels: [("sms".to_owned(), phone)].into(),
+            ..OnCallConfig::default()
+        };
+        let team = document::parse("team.yaml", TEAM).unwrap();
+        let addresses = Addresses::new(&config, &team, &Secret::new(vec![7; 32]), self.reads.clone()).unwrap();
         let parts = Parts {
             store: self.store.clone(),
             clock: self.clock.clone(),
-            secrets: Arc::new(NoSecrets),
+            secrets: self.reads.clone(),
+            addresses: Arc::new(addresses),
             desk: Arc::new(TestDesk(self.store.clone(), self.clock.clone())),
             signer: Signer::new(Secret::new(vec![7; 32])),
             channels,
             public_url: Some("https://soc.example.org".to_owned()),
         };
-        let config = OnCallConfig { on_doubt: self.on_doubt, ..OnCallConfig::default() };
         let on_call = OnCall::new(&config, parts);
-        let team = document::parse("team.yaml", TEAM).unwrap();
         on_call.objects.apply(&team, true, &Actor::task("test")).await.unwrap();
         let running = on_call.clone();
         let task = tokio::spawn(async move { running.run(CancellationToken::new()).await });
@@ -367,6 +382,119 @@ async fn a_refused_page_brings_the_next_at_once_and_a_stuck_one_delays_nobody() 
     running.kill().await;
 }
 
+/// As Twilio's documentation says: HMAC-SHA1 with the account's token, which is what [`Reads`] reads.
+fn sign(text: &str) -> String {
+    let mut mac = <hmac::Hmac<sha1::Sha1> as hmac::Mac>::new_from_slice(b"https://hooks.example.org/page").unwrap();
+    hmac::Mac::update(&mut mac, text.as_bytes());
+    base64::Engine::encode(&base64::prelude::BASE64_STANDARD, hmac::Mac::finalize(mac).into_bytes())
+}
+
+/// What the provider says became of a page, as it posts it.
+async fn receipt(running: &Running, page: Uuid, status: &str) {
+    let path = format!("/api/v1/oncall/inbound/status?page={page}");
+    let form = [("MessageStatus".to_owned(), status.to_owned())];
+    let signature = sign(&format!("https://soc.example.org{path}MessageStatus{status}"));
+    running.on_call.inbox.status(&Request { path: &path, signature: &signature, form: &form }, page).await.unwrap();
+}
+
+/// The service that runs, not a stand-in: a text message that the provider could not deliver brings her next rule without waiting.
+#[tokio::test]
+async fn a_receipt_of_failure_brings_the_next_rule_at_once() {
+    let world = World::new(true, None, OnDoubt::SendAgain).await;
+    let running = world.start().await;
+    let incident = world.open(1, "High").await;
+    let page = world.sent(incident, "ann").await;
+    assert!(world.mail.got.borrow().is_empty(), "her mail is due in five minutes");
+    receipt(&running, page.id, "undelivered").await;
+    world.until("mail", async || (world.mail.got.borrow().len() == 1).then_some(())).await;
+    let failed = world.pages(incident).await.into_iter().find(|other| other.id == page.id).unwrap();
+    assert!(matches!(&failed.status, PageStatus::Failed { reason, .. } if reason.contains("undelivered")), "{failed:?}");
+    running.kill().await;
+}
+
+/// `STOP` and `OPTOUT` stop text messages, and the person's next rule comes at once instead; `START` takes it back.
+#[tokio::test]
+async fn who_says_stop_gets_no_more_text_messages() {
+    let world = World::new(true, None, OnDoubt::SendAgain).await;
+    let running = world.start().await;
+    let text = async |body: &str| {
+        let path = "/api/v1/oncall/inbound/sms";
+        let form = [("From".to_owned(), "+4790000001".to_owned()), ("Body".to_owned(), body.to_owned())];
+        let signature = sign(&format!("https://soc.example.org{path}Body{body}From+4790000001"));
+        running.on_call.inbox.sms(&Request { path, signature: &signature, form: &form }).await.unwrap()
+    };
+    for (number, word) in [(1, "STOP"), (2, "optout")] {
+        assert!(text(word).await.ends_with("<Response/>"));
+        let incident = world.open(number, "High").await;
+        world.until("mail", async || (world.mail.got.borrow().len() == number as usize).then_some(())).await;
+        assert!(world.sms.got.borrow().is_empty(), "{word}");
+        let failed = world.pages(incident).await.into_iter().find(|page| page.channel == "sms").unwrap();
+        assert!(matches!(&failed.status, PageStatus::Failed { reason, .. } if reason.contains("said stop")), "{failed:?}");
+    }
+    text("START").await;
+    let incident = world.open(3, "High").await;
+    assert_eq!(world.sent(incident, "ann").await.channel, "sms");
+    running.kill().await;
+}
+
+/// A link or a code says nothing of what happened after it was used.
+#[tokio::test]
+async fn a_used_close_link_does_not_close_a_reopened_incident() {
+    let world = World::new(true, None, OnDoubt::SendAgain).await;
+    let running = world.start().await;
+    let incident = world.open(1, "High").await;
+    let page = world.sent(incident, "ann").await;
+    let close = || answer(Subject::Page(page.id), Action::Close { classification: None, comment: None }, Some("ann"));
+    assert!(running.on_call.answers.answer(close()).await.unwrap().changed);
+    world
+        .until("its end is seen", async || {
+            let rows = world.store.escalations().of_incident(incident).await.unwrap();
+            let last = records::escalation(rows.into_iter().last()?).unwrap();
+            (!last.is_open() && last.seen == IncidentStatus::Closed).then_some(())
+        })
+        .await;
+    let on_call = running.on_call.clone();
+    running.kill().await;
+    let closed = world.incident(incident).await;
+    assert_eq!(closed.status, IncidentStatus::Closed);
+    let person = Actor { via: "SecurityInsights".to_owned(), ..Actor::task("Eve") };
+    world.put(&Incident { status: IncidentStatus::New, etag: Uuid::new_v4(), modified_by: person, closed: None, ..closed }).await;
+    // Before anything of on call has looked at it, and after.
+    for _ in 0..2 {
+        for action in [Action::Close { classification: None, comment: None }, Action::Acknowledge, Action::Take] {
+            let again = on_call.answers.answer(answer(Subject::Page(page.id), action, Some("ann"))).await;
+            assert!(matches!(again, Err(AnswerError::Reopened)), "{again:?}");
+        }
+        assert_eq!(world.incident(incident).await.status, IncidentStatus::New);
+        let running = world.start().await;
+        let second = async || world.pages(incident).await.into_iter().find(|other| other.escalation != page.escalation);
+        world.until("another page", second).await;
+        running.kill().await;
+    }
+}
+
+/// Reply codes are drawn: whoever may read incidents cannot compute them.
+#[tokio::test]
+async fn reply_codes_do_not_follow_from_ids() {
+    let world = World::new(true, None, OnDoubt::SendAgain).await;
+    let running = world.start().await;
+    let mut predicted = 0;
+    for number in 1..=3 {
+        let incident = world.open(number, "High").await;
+        let page = world.sent(incident, "ann").await;
+        // What earlier versions made of the ids.
+        let seed = Uuid::new_v5(&page.escalation, b"ann").as_u128();
+        predicted += usize::from(page.reply_code == (1000 + seed % 9000).to_string());
+        let pages = world.pages(incident).await;
+        assert!(
+            pages.iter().all(|other| other.user != "ann" || other.reply_code == page.reply_code),
+            "one code for her phone and her mail"
+        );
+    }
+    assert!(predicted < 3);
+    running.kill().await;
+}
+
 #[tokio::test]
 async fn news_and_tests_are_tracked() {
     let world = World::new(true, None, OnDoubt::SendAgain).await;
@@ -379,8 +507,8 @@ async fn news_and_tests_are_tracked() {
         })
         .await;
     assert_eq!(world.sms.got.borrow()[0].kind, MessageKind::Test);
-    assert!(running.on_call.sending.news(&sent.id.to_string(), News::Delivered).await.unwrap());
-    assert!(!running.on_call.sending.news("unknown", News::Delivered).await.unwrap());
+    receipt(&running, sent.id, "delivered").await;
+    receipt(&running, Uuid::new_v4(), "delivered").await;
     let page = records::page(world.store.pages().get(id).await.unwrap().unwrap()).unwrap();
     assert!(matches!(page.status, PageStatus::Delivered { .. }), "{page:?}");
     assert!(running.on_call.test_contact("bo", "fax", &Actor::task("Ann")).await.is_err());
@@ -417,5 +545,41 @@ async fn a_directory_is_applied_whole_or_not_at_all() {
     let stale =
         objects.put("users", "cy", json!({ "name": "C", "contacts": { "m": { "sms": "+4790000003" } } }), Some("\"x\""), &actor).await;
     assert!(matches!(stale, Err(oncall::objects::ApplyError::Conflict { .. })));
+    running.kill().await;
+}
+
+/// A contact that an earlier version stored, or that was written into the store otherwise, is no way to run a command either.
+#[tokio::test]
+async fn a_reference_that_the_operator_did_not_write_is_not_read() {
+    let world = World::new(true, None, OnDoubt::Hold).await;
+    let running = world.start().await;
+    for reference in ["exec:/usr/bin/id", "file:/etc/passwd", "env:PATH"] {
+        let body = json!({ "name": "Eve", "contacts": { "room": { "slack": reference } } });
+        let user = store::OnCallObject {
+            kind: "users".to_owned(),
+            name: "eve".to_owned(),
+            etag: Uuid::new_v4(),
+            modified: world.clock.now(),
+            body: body.clone(),
+        };
+        let refused = running.on_call.objects.put("users", "mal", body, None, &Actor::task("test")).await;
+        assert!(matches!(refused, Err(oncall::objects::ApplyError::Wrong(_))), "{refused:?}");
+        let mut change = world.store.begin().await.unwrap();
+        change.put_oncall_object(&user).await.unwrap();
+        change.commit().await.unwrap();
+        let test = running.on_call.test_contact("eve", "room", &Actor::task("test")).await.unwrap();
+        let failed = async || {
+            let page = records::page(world.store.pages().get(test).await.unwrap()?).unwrap();
+            match page.status {
+                PageStatus::Failed { reason, .. } => Some(reason),
+                PageStatus::Sent { .. } => panic!("{reference} was read"),
+                _ => None,
+            }
+        };
+        let reason = world.until("the test fails", failed).await;
+        assert!(reason.contains("no reference that the operator allows"), "{reason}");
+    }
+    assert_eq!(*world.reads.0.lock().unwrap(), ["env:TOKEN"], "of the channel's own settings");
+    assert!(world.mail.got.borrow().is_empty());
     running.kill().await;
 }

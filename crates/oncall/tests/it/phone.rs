@@ -19,7 +19,7 @@ fn inbox(kept: Arc<Kept>) -> Inbox {
     let settings = json!({ "account_sid": "AC1", "auth_token": "env:12345", "from": "+4759440000" });
     let channels = BTreeMap::from([("sms".to_owned(), settings.clone()), ("voice".to_owned(), settings)]);
     let mut book = OnePage::new();
-    let ann = SentTo { user: "ann".to_owned(), channel: "voice".to_owned(), address: NUMBER.to_owned() };
+    let ann = SentTo { user: "ann".to_owned(), channel: "voice".to_owned(), address: NUMBER.to_owned(), reply_code: "4821".to_owned() };
     book.0.insert(NUMBER.to_owned(), ann.clone());
     book.0.insert("ann@example.org".to_owned(), ann);
     Inbox::new(&channels, Some("https://soc.example.org/"), &World, kept, Arc::new(book), Arc::new(World))
@@ -62,7 +62,26 @@ async fn a_text_message_is_answered_in_words() {
     for _ in 0..4 {
         sms(&inbox, NUMBER, "0000").await;
     }
+    // Five wrong codes in her name keep her from closing by text, not from acknowledging.
+    assert!(sms(&inbox, NUMBER, "4821").await.contains("Acknowledged: incident 12."));
+    assert!(sms(&inbox, NUMBER, "4821 c fp").await.contains("cannot close for an hour"));
+    for _ in 5..50 {
+        sms(&inbox, NUMBER, "0000").await;
+    }
     assert!(sms(&inbox, NUMBER, "4821").await.contains("Too many wrong codes"));
+    assert_eq!(kept.answers.lock().unwrap().len(), 2);
+}
+
+/// A number may be forged: what closes names the page by the code that went to the telephone.
+#[tokio::test]
+async fn a_text_message_closes_with_a_code_only() {
+    let kept = Arc::new(Kept::default());
+    let inbox = inbox(kept.clone());
+    for body in ["close fp", "C", "close", "resolved tp"] {
+        assert!(sms(&inbox, NUMBER, body).await.contains("Closing needs the page"), "{body}");
+    }
+    assert!(kept.answers.lock().unwrap().is_empty());
+    assert!(sms(&inbox, NUMBER, "4821 close fp").await.contains("Acknowledged: incident 12."));
 }
 
 #[tokio::test]

@@ -18,8 +18,8 @@ use oncall::message::{IncidentFacts, Links, Message, MessageKind};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-const KINDS: [MessageKind; 6] =
-    [MessageKind::Page, MessageKind::Acknowledged, MessageKind::Closed, MessageKind::Mention, MessageKind::Shift, MessageKind::Test];
+const KINDS: [MessageKind; 5] =
+    [MessageKind::Page, MessageKind::Acknowledged, MessageKind::Closed, MessageKind::Mention, MessageKind::Test];
 
 /// Remembers requests and gives the answers in turn, then 200.
 #[derive(Default)]
@@ -127,6 +127,8 @@ fn message(kind: MessageKind, address: &str) -> Message {
             .to_owned(),
         links: Links { acknowledge: link("ack"), take: link("take"), escalate: link("escalate"), close: link("close"), open: link("open") },
         reply_code: Some("4821".to_owned()),
+        reply_token: None,
+        time_zone: None,
     }
 }
 
@@ -223,7 +225,7 @@ async fn every_kind_goes_out_once_to_a_public_place_or_is_refused_with_a_reason(
         for kind in KINDS {
             for make in [message, hostile] {
                 let (outcome, requests) = sent(name, settings.clone(), &make(kind, address)).await;
-                let refuses = matches!((name, kind), ("pagerduty" | "opsgenie", MessageKind::Mention | MessageKind::Shift));
+                let refuses = matches!((name, kind), ("pagerduty" | "opsgenie", MessageKind::Mention));
                 assert_eq!(outcome.is_err(), refuses, "{name} {kind:?}: {outcome:?}");
                 assert_eq!(requests.len(), usize::from(!refuses), "{name} {kind:?}");
                 for request in &requests {

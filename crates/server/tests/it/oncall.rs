@@ -74,6 +74,83 @@ async fn objects_are_changed_one_by_one_under_their_etags() {
     assert_eq!(answer(ours(&house, Method::DELETE, "users/ann").await).await.0, 404);
 }
 
+/// What an API caller sends names no command, file or variable of the service; the address itself is sealed before it is stored.
+#[tokio::test]
+async fn contacts_name_no_commands_and_addresses_are_sealed() {
+    let house = House::new().await;
+    for reference in ["exec:/usr/bin/id", "exec:sh -c id", "file:/etc/passwd", "env:PATH", "secret:room", "sealed:AAAAAAAAAAAAAAAAAAAAAAAA"]
+    {
+        let user = json!({ "name": "Eve", "contacts": { "room": { "slack": reference } } });
+        let (status, body) = answer(ours(&house, Method::PUT, "users/eve").await.json(&user)).await;
+        assert_eq!(status, 400, "{reference}: {body}");
+        let document = json!({ "users": { "eve": user } }).to_string();
+        assert_eq!(apply(&house, &document).await.0, 400, "{reference}");
+        let (_, body) = answer(ours(&house, Method::POST, "check").await.body(document)).await;
+        assert_eq!(body["problems"][0]["path"], "users.eve.contacts.room", "{body}");
+    }
+    assert_eq!(answer(ours(&house, Method::GET, "users").await).await.1, json!({ "value": [] }));
+
+    let room = "https://hooks.slack.com/services/T0/B0/geheim";
+    let user = json!({ "name": "Eve", "contacts": { "room": { "slack": room } } });
+    let (status, body) = answer(ours(&house, Method::PUT, "users/eve").await.json(&user)).await;
+    assert_eq!(status, 201, "{body}");
+    let (_, exported) = answer(ours(&house, Method::GET, "export").await).await;
+    for shown in [&body, &exported] {
+        assert!(!shown.to_string().contains("geheim"), "{shown}");
+    }
+    assert!(body["contacts"]["room"]["slack"].as_str().unwrap().starts_with("sealed:"), "{body}");
+    assert_eq!(apply(&house, &exported.to_string()).await.1, json!({ "changes": [] }), "what was exported can be applied again");
+    assert_eq!(answer(ours(&house, Method::PUT, "users/eve").await.json(&user)).await.0, 200);
+}
+
+/// Two documents of 2 MB in which every name is wrong are checked beside the requests of others, on one I/O thread: before, nothing else was
+/// answered for minutes.
+#[tokio::test]
+async fn checks_of_large_documents_hold_up_nobody() {
+    use std::fmt::Write as _;
+    let house = House::new().await;
+    let mut users = String::new();
+    for n in 0..20_000 {
+        let _ =
+            write!(users, "\"some-person-of-the-team-{n:05}\":{{\"name\":\"x\",\"contacts\":{{\"m\":{{\"email\":\"a@example.org\"}}}}}},");
+    }
+    let mut policies = String::new();
+    for n in 0..10_000 {
+        let _ = write!(policies, "\"p{n}\":{{\"steps\":[{{\"targets\":[\"user:some-person-of-the-taem-{n:05}\"]}}]}},");
+    }
+    let document =
+        format!("{{\"users\":{{{}}},\"escalation_policies\":{{{}}}}}", users.trim_end_matches(','), policies.trim_end_matches(','));
+    assert!(document.len() > 2_000_000, "{}", document.len());
+    let check = async || answer(ours(&house, Method::POST, "check").await.body(document.clone())).await;
+    let checks = async { tokio::join!(check(), check()) };
+    tokio::pin!(checks);
+    let (mut slowest, mut probes) = (Duration::ZERO, 0);
+    let (one, other) = loop {
+        let began = std::time::Instant::now();
+        let probe = house.http.get(format!("{}/healthz", house.base)).send();
+        tokio::pin!(probe);
+        let done = tokio::select! {
+            done = &mut checks => Some(done),
+            healthy = &mut probe => {
+                assert_eq!(healthy.unwrap().status(), 200);
+                slowest = slowest.max(began.elapsed());
+                probes += 1;
+                None
+            }
+        };
+        if let Some(done) = done {
+            break done;
+        }
+    };
+    println!("{probes} probes while two documents were checked; the slowest took {slowest:?}");
+    // The limit is for machines that do other things; measured alone it is some milliseconds.
+    assert!(probes > 2 && slowest < Duration::from_secs(5), "{probes} probes, the slowest took {slowest:?}");
+    for (status, body) in [one, other] {
+        let problems = body["problems"].as_array().unwrap();
+        assert!(status == 200 && problems.len() == 201, "{status}: {}", problems.len());
+    }
+}
+
 #[tokio::test]
 async fn a_document_is_applied_whole_or_not_at_all() {
     let house = House::new().await;

@@ -1,9 +1,11 @@
-//! `bartizan oncall check` — is the document right, and is anybody on call? Exit code 1 where it is wrong; gaps only warn.
+//! `bartizan oncall check` — is the document right, and is anybody on call? Exit code 1 where it is wrong; gaps and the like only warn, unless
+//! `--strict` says that they count.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use model::Span;
+use oncall::check::Problem;
 use oncall::directory::Directory;
 use oncall::schedule::Health;
 use oncall::{check, schedule, when};
@@ -14,7 +16,9 @@ use super::documents;
 use super::output::{Format, json as print_json};
 
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  bartizan oncall check examples/oncall\n  bartizan oncall check team.yaml --days 90")]
+#[command(
+    after_help = "Examples:\n  bartizan oncall check examples/oncall\n  bartizan oncall check team.yaml --days 90\n  bartizan oncall check --strict oncall/ || exit 1\n\nExit code 0: right; 1: something is wrong; 2: the files cannot be read."
+)]
 pub struct Args {
     /// Documents, or folders of them; together they are the whole directory.
     #[arg(value_name = "FILES", required = true)]
@@ -22,6 +26,9 @@ pub struct Args {
     /// How many days of each schedule are looked at, from now on.
     #[arg(long, value_name = "N", default_value_t = 28, value_parser = clap::value_parser!(u16).range(1..=366))]
     days: u16,
+    /// Warnings count as mistakes: gaps, unplanned double cover, incidents that no alert policy matches.
+    #[arg(long)]
+    strict: bool,
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }
@@ -34,17 +41,26 @@ pub async fn run(args: Args) -> Outcome {
     let mut health = BTreeMap::new();
     if problems.is_empty() {
         for (name, plan) in &directory.schedules {
-            let found = schedule::health(plan, name, &directory.overrides, from, to);
+            let found = schedule::health(plan, name, &directory.overrides, &directory.users, from, to);
             health.insert(name, found.map_err(|error| Failure::Wrong(format!("`schedules.{name}`: {error}")))?);
         }
     }
+    let mut warnings = check::warnings(&directory);
+    warnings.extend(health.iter().flat_map(|(name, found)| warned(name, &directory.schedules[*name].time_zone, found)));
     match args.format {
-        Format::Json => print_json(&json!({ "problems": problems, "health": health }))?,
+        Format::Json => print_json(&json!({ "problems": problems, "warnings": warnings, "health": health }))?,
         Format::Table => {
             for (name, found) in &health {
                 print!("{}", describe(name, &directory.schedules[*name].time_zone, found, args.days));
             }
+            for warning in &warnings {
+                println!("warning: {warning}");
+            }
         }
+    }
+    if problems.is_empty() && args.strict && !warnings.is_empty() {
+        let says = format!("{} warnings, and --strict counts them as mistakes", warnings.len());
+        return Err(Failure::Wrong(if args.format == Format::Json { String::new() } else { says }));
     }
     if problems.is_empty() {
         if args.format == Format::Table {
@@ -65,21 +81,33 @@ fn describe(name: &str, zone: &str, found: &Health, days: u16) -> String {
         "schedules/{name} ({zone}), the next {days} days: {:.0} % covered, shares {:.0} % even, quality {:.0} %\n",
         found.coverage, found.balance, found.quality
     );
-    for gap in found.gaps.iter().take(LISTED) {
-        text += &format!("  nobody is on call from {} to {}\n", when::local(gap.from, zone), when::local(gap.to, zone));
-    }
-    if found.gaps.len() > LISTED {
-        text += &format!("  and {} more gaps\n", found.gaps.len() - LISTED);
-    }
-    for twice in found.doubled.iter().take(LISTED) {
-        let (from, to) = (when::local(twice.from, zone), when::local(twice.to, zone));
-        text +=
-            &format!("  {} are on call together from {from} to {to}, and nothing says that they should be\n", twice.users.join(" and "));
-    }
     for share in &found.shares {
         text += &format!("  {}: {:.0} % of the time\n", share.user, share.percent);
     }
     text
+}
+
+/// Gaps and unplanned double cover.
+fn warned(name: &str, zone: &str, found: &Health) -> Vec<Problem> {
+    let warning = |problem: String, help: &str| Problem { path: format!("schedules.{name}"), problem, help: help.to_owned() };
+    let mut all = Vec::new();
+    for gap in found.gaps.iter().take(LISTED) {
+        let (from, to) = (when::local(gap.from, zone), when::local(gap.to, zone));
+        all.push(warning(format!("nobody is on call from {from} to {to}"), ""));
+    }
+    if found.gaps.len() > LISTED {
+        all.push(warning(format!("{} more gaps", found.gaps.len() - LISTED), ""));
+    }
+    for twice in found.doubled.iter().take(LISTED) {
+        let (from, to) = (when::local(twice.from, zone), when::local(twice.to, zone));
+        let problem =
+            format!("{} are on call together from {from} to {to}, and nothing says that they should be", twice.users.join(" and "));
+        all.push(warning(problem, ""));
+    }
+    if found.doubled.len() > LISTED {
+        all.push(warning(format!("{} more times of unplanned double cover", found.doubled.len() - LISTED), ""));
+    }
+    all
 }
 
 fn summary(directory: &Directory) -> String {

@@ -75,8 +75,8 @@ async fn add(args: Add) -> Outcome {
     let zone = zone_of(&api, &args.schedule).await?;
     let plan = Override {
         schedule: args.schedule,
-        from: documents::when(&args.from, &zone)?,
-        to: documents::when(&args.to, &zone)?,
+        from: documents::when(&args.from, &zone)?.into(),
+        to: documents::when(&args.to, &zone)?.into(),
         remove: args.remove,
         add: args.add,
         requested: args.requested,
@@ -133,8 +133,8 @@ mod tests {
     fn names_say_what_they_are() {
         let plan = Override {
             schedule: "weekdays".into(),
-            from: Timestamp::parse_iso("2026-12-24T07:00:00Z").unwrap(),
-            to: Timestamp::parse_iso("2026-12-25T07:00:00Z").unwrap(),
+            from: Timestamp::parse_iso("2026-12-24T07:00:00Z").unwrap().into(),
+            to: Timestamp::parse_iso("2026-12-25T07:00:00Z").unwrap().into(),
             remove: Some("ann".into()),
             add: Some("bo".into()),
             requested: false,

@@ -39,8 +39,8 @@ pub async fn run(args: Args) -> Outcome {
     let turn = |from: &str, to: &str, gives: &str, takes: &str| -> Result<(String, Override), super::super::Failure> {
         let plan = Override {
             schedule: args.schedule.clone(),
-            from: documents::when(from, &zone)?,
-            to: documents::when(to, &zone)?,
+            from: documents::when(from, &zone)?.into(),
+            to: documents::when(to, &zone)?.into(),
             remove: Some(gives.to_owned()),
             add: Some(takes.to_owned()),
             requested: false,

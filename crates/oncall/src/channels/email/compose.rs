@@ -10,9 +10,9 @@ use lettre::message::{Mailbox, MultiPart};
 use lettre::{Address, Message as Mail};
 use model::Severity;
 use std::time::{Duration, SystemTime};
-use uuid::Uuid;
 
 use super::html;
+use crate::links::ReplyToken;
 use crate::message::{Links, Message, MessageKind};
 
 /// Who we are in mails.
@@ -23,36 +23,22 @@ pub(crate) struct MailIds {
     pub plus_addressing: bool,
 }
 
-/// What stands after the plus of an answer's address: the code that people see, and the page, which nobody guesses.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ReplyTag {
-    pub code: String,
-    pub page: Uuid,
+/// `<page.TOKEN@domain>`, or `<page.KEY@domain>` where the message is not for answering: [`token_of_message_id`] reads it back from an
+/// answer's `References`.
+pub(crate) fn message_id(message: &Message, ids: &MailIds) -> String {
+    let name = message.reply_token.clone().unwrap_or_else(|| message.key.simple().to_string());
+    format!("<page.{name}@{}>", ids.from.email.domain())
 }
 
-impl ReplyTag {
-    pub fn write(&self) -> String {
-        format!("{}-{}", self.code, self.page.simple())
-    }
-
-    pub fn parse(tag: &str) -> Option<Self> {
-        let (code, page) = tag.split_once('-')?;
-        let is_code = !code.is_empty() && code.len() <= 12 && code.bytes().all(|b| b.is_ascii_digit());
-        let page = Uuid::try_parse(page).ok().filter(|_| page.len() == 32)?;
-        is_code.then(|| Self { code: code.to_owned(), page })
-    }
+/// As [`message_id`], without what proves that one got the mail: for the list of pages.
+pub(crate) fn shown_id(message: &Message, ids: &MailIds) -> String {
+    format!("<page.{}@{}>", message.key.simple(), ids.from.email.domain())
 }
 
-/// `<page.KEY@domain>`: [`page_of_message_id`] reads it back from an answer's `References`.
-pub(crate) fn message_id(key: Uuid, ids: &MailIds) -> String {
-    format!("<page.{}@{}>", key.simple(), ids.from.email.domain())
-}
-
-/// The page that a `Message-ID` of ours names.
-pub(crate) fn page_of_message_id(id: &str) -> Option<Uuid> {
+/// The token in a `Message-ID` of ours.
+pub(crate) fn token_of_message_id(id: &str) -> Option<ReplyToken> {
     let id = id.trim().trim_start_matches('<');
-    let key = id.strip_prefix("page.")?.split_once('@')?.0;
-    Uuid::try_parse(key).ok().filter(|_| key.len() == 32)
+    ReplyToken::parse(id.strip_prefix("page.")?.split_once('@')?.0)
 }
 
 /// The mail for a message. The error is one sentence.
@@ -64,7 +50,7 @@ pub(crate) fn compose(message: &Message, ids: &MailIds) -> Result<Mail, String> 
         .from(ids.from.clone())
         .to(to)
         .subject(one_line(&message.subject, 160))
-        .message_id(Some(message_id(message.key, ids)))
+        .message_id(Some(message_id(message, ids)))
         .date(SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(message.at.unix_seconds()).unwrap_or_default()));
     if let Some(incident) = &message.incident {
         let thread = format!("<incident.{}@{domain}>", incident.id.simple());
@@ -90,11 +76,10 @@ pub(crate) fn compose(message: &Message, ids: &MailIds) -> Result<Mail, String> 
         .map_err(|cause| cause.to_string())
 }
 
-/// `oncall@example.org` → `oncall+4821-…@example.org`, where the page has a code and the local part room for it (RFC 5321 4.5.3.1.1).
+/// `oncall@example.org` → `oncall+TOKEN@example.org`, where the page has a token and the local part room for it (RFC 5321 4.5.3.1.1).
 fn reply_address(reply_to: &Address, message: &Message, plus_addressing: bool) -> Address {
-    let tagged = message.reply_code.as_ref().filter(|_| plus_addressing).and_then(|code| {
-        let tag = ReplyTag { code: code.clone(), page: message.key }.write();
-        let local = format!("{}+{tag}", reply_to.user());
+    let tagged = message.reply_token.as_ref().filter(|_| plus_addressing).and_then(|token| {
+        let local = format!("{}+{token}", reply_to.user());
         (local.len() <= 64).then(|| Address::new(local, reply_to.domain()).ok()).flatten()
     });
     tagged.unwrap_or_else(|| reply_to.clone())
@@ -151,6 +136,7 @@ fn one_line(text: &str, limit: usize) -> String {
 pub(super) mod tests {
     use mail_parser::MessageParser;
     use model::{IncidentStatus, Timestamp};
+    use uuid::Uuid;
 
     use super::*;
     use crate::message::IncidentFacts;
@@ -183,7 +169,14 @@ pub(super) mod tests {
             long: "Incident 12\nsource: stealer_logs".to_owned(),
             links: Links { acknowledge: Some("https://soc.example.org/a?x=1&y=2".to_owned()), ..Links::default() },
             reply_code: Some("4821".to_owned()),
+            reply_token: Some(token().write()),
+            time_zone: Some("Europe/Oslo".to_owned()),
         }
+    }
+
+    pub(crate) fn token() -> ReplyToken {
+        let signer = crate::links::Signer::new(model::Secret::new(vec![7; 32]));
+        signer.reply_token(Uuid::from_u128(0x1234_5678_9abc_def0_1234_5678_9abc_def0), "ann@example.org")
     }
 
     pub(crate) fn ids() -> MailIds {
@@ -196,14 +189,14 @@ pub(super) mod tests {
     fn a_mail_names_its_page_its_thread_and_that_it_is_automatic() {
         let raw = compose(&message(), &ids()).unwrap().formatted();
         let mail = MessageParser::default().parse(&raw).unwrap();
-        assert_eq!(mail.message_id(), Some("page.123456789abcdef0123456789abcdef0@example.org"));
-        assert_eq!(page_of_message_id(mail.message_id().unwrap()), Some(message().key));
+        assert_eq!(mail.message_id().and_then(token_of_message_id), Some(token()));
+        assert_eq!(shown_id(&message(), &ids()), "<page.123456789abcdef0123456789abcdef0@example.org>");
         assert_eq!(mail.references().as_text(), Some("incident.00000000000000000000000000000007@example.org"));
         assert_eq!(mail.in_reply_to().as_text(), mail.references().as_text());
         assert_eq!(mail.subject(), Some("[High] #12 Password leaked – æøå"));
         assert_eq!(mail.to().unwrap().first().unwrap().name(), Some("Ann Bjørk"));
         let reply_to = mail.reply_to().unwrap().first().unwrap().address().unwrap().to_owned();
-        assert_eq!(reply_to, "oncall+4821-123456789abcdef0123456789abcdef0@soc.example.org");
+        assert_eq!(reply_to, format!("oncall+{}@soc.example.org", token().write()));
         for (name, value) in [("Auto-Submitted", "auto-generated"), ("X-Auto-Response-Suppress", "OOF, AutoReply"), ("Importance", "high")]
         {
             assert_eq!(mail.header_raw(name).map(str::trim), Some(value), "{name}");
@@ -216,9 +209,9 @@ pub(super) mod tests {
     #[test]
     fn the_same_message_has_the_same_id_and_another_key_another() {
         let (one, mut other) = (message(), message());
-        other.key = Uuid::from_u128(9);
-        assert_eq!(message_id(one.key, &ids()), message_id(message().key, &ids()));
-        assert_ne!(message_id(one.key, &ids()), message_id(other.key, &ids()));
+        (other.key, other.reply_token) = (Uuid::from_u128(9), None);
+        assert_eq!(message_id(&one, &ids()), message_id(&message(), &ids()));
+        assert_ne!(message_id(&one, &ids()), message_id(&other, &ids()));
     }
 
     #[test]
@@ -246,15 +239,6 @@ pub(super) mod tests {
         let raw = compose(&long, &ids()).unwrap().formatted();
         assert!(raw.split(|b| *b == b'\n').all(|line| line.len() <= 999));
         assert!(raw.is_ascii(), "8BITMIME is not asked for, so it must not be needed");
-    }
-
-    #[test]
-    fn tags_that_are_not_ours_name_no_page() {
-        let tag = ReplyTag { code: "4821".to_owned(), page: Uuid::from_u128(5) };
-        assert_eq!(ReplyTag::parse(&tag.write()), Some(tag));
-        for bad in ["", "4821", "4821-", "-00000000000000000000000000000005", "48x1-00000000000000000000000000000005", "1-5"] {
-            assert_eq!(ReplyTag::parse(bad), None, "{bad}");
-        }
     }
 
     #[test]

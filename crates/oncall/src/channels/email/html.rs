@@ -7,6 +7,7 @@ use model::Severity;
 
 use super::compose::{HOW_TO_ANSWER, labelled};
 use crate::message::Message;
+use crate::texts::wall;
 
 /// Text that stands for itself between tags and in quoted attributes.
 pub(super) fn escape(text: &str) -> String {
@@ -95,7 +96,7 @@ fn body(html: &mut String, message: &Message) {
         ("Incident", format!("{} {}", incident.number, incident.title)),
         ("Severity", incident.severity.name().to_owned()),
         ("Status", incident.status.name().to_owned()),
-        ("Opened", incident.created.to_millis_string()),
+        ("Opened", wall(incident.created, message.time_zone.as_deref())),
         ("Alerts", incident.alerts.to_string()),
     ];
     if let Some(owner) = &incident.owner {
@@ -138,6 +139,13 @@ mod tests {
         assert!(!html.contains("<script"), "{html}");
         assert!(html.contains("&lt;script&gt;alert(1)&lt;/script&gt;"), "{html}");
         assert!(html.contains("href=\"https://soc.example.org/a?x=1&amp;y=2\""), "{html}");
+    }
+
+    /// Oslo is at +01:00 in November (tz database); the text part says the same.
+    #[test]
+    fn times_are_the_readers() {
+        let html = render(&message(), true);
+        assert!(html.contains("2026-11-20 08:59 CET") && !html.contains("07:59"), "{html}");
     }
 
     #[test]

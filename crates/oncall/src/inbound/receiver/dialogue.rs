@@ -115,7 +115,7 @@ impl Dialogue {
     }
 
     pub fn take_envelope(&mut self) -> Envelope {
-        Envelope { from: self.from.take().unwrap_or_default(), to: std::mem::take(&mut self.to) }
+        Envelope { from: self.from.take().unwrap_or_default(), to: std::mem::take(&mut self.to), peer: None }
     }
 
     fn reset(&mut self) {

@@ -6,7 +6,7 @@ use oncall::schedule;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::common::{directory, nothing_named, schedule_error};
+use super::common::{computed, directory, nothing_named, schedule_error};
 use crate::call::Call;
 use crate::context::Context;
 use crate::dialect::OURS;
@@ -95,21 +95,26 @@ fn signed<'a>(cx: &Context, call: &'a Call, kind: &str) -> Result<&'a str, ApiEr
 }
 
 async fn of_schedule(cx: &Context, name: &str) -> Result<Reply, ApiError> {
-    let directory = directory(cx).await?;
-    let plan = directory.schedules.get(name).ok_or_else(|| nothing_named("schedule", name, directory.schedules.keys()))?;
+    let (directory, name) = (directory(cx).await?, name.to_owned());
     let (from, to, now) = window(cx);
-    let feed =
-        schedule::calendar_of_schedule(plan, name, &directory.overrides, from, to, now).map_err(|error| schedule_error(name, &error))?;
-    Ok(calendar(feed))
+    let work = move || {
+        let plan = directory.schedules.get(&name).ok_or_else(|| nothing_named("schedule", &name, directory.schedules.keys()))?;
+        let feed = schedule::calendar_of_schedule(plan, &name, &directory.overrides, from, to, now);
+        Ok(calendar(feed.map_err(|error| schedule_error(&name, &error))?))
+    };
+    computed(&cx.oncall.objects.lanes.short, work).await
 }
 
 async fn of_user(cx: &Context, name: &str) -> Result<Reply, ApiError> {
-    let directory = directory(cx).await?;
-    if !directory.users.contains_key(name) {
-        return Err(nothing_named("user", name, directory.users.keys()));
-    }
+    let (directory, name) = (directory(cx).await?, name.to_owned());
     let (from, to, now) = window(cx);
-    Ok(calendar(schedule::calendar_of_user(&directory, name, from, to, now)))
+    let work = move || {
+        if !directory.users.contains_key(&name) {
+            return Err(nothing_named("user", &name, directory.users.keys()));
+        }
+        Ok(calendar(schedule::calendar_of_user(&directory, &name, from, to, now)))
+    };
+    computed(&cx.oncall.objects.lanes.short, work).await
 }
 
 /// Whole days, so that a feed that nobody changed stays the same all day.

@@ -3,6 +3,7 @@
 use model::{Incident, Timestamp};
 use oncall::answer::AnswerError;
 use oncall::check::Problem;
+use oncall::compute::{self, ComputeError};
 use oncall::directory::Directory;
 use oncall::objects::ApplyError;
 use oncall::schedule::ScheduleError;
@@ -10,6 +11,7 @@ use oncall::{document, when};
 use store::{Comparison, IncidentField, IncidentFilter};
 use uuid::Uuid;
 
+use crate::body::BodyLimits;
 use crate::context::Context;
 use crate::error::{ApiError, sentence};
 
@@ -25,6 +27,7 @@ pub(super) fn apply_error(error: ApplyError) -> ApiError {
         ApplyError::NoObject { .. } => ApiError::not_found("NotFound", message),
         ApplyError::Name(_) => ApiError::bad_request("InvalidName", message),
         ApplyError::Shape { path, .. } => ApiError::bad_request("InvalidObject", message).target(path),
+        ApplyError::Compute(error) => compute_error(error),
         ApplyError::Store(error) => error.into(),
     }
 }
@@ -45,6 +48,30 @@ fn wrong(problems: &[Problem]) -> ApiError {
     })
 }
 
+/// A document of on call: 4 MiB, also after inflating.
+pub(super) const DOCUMENT: BodyLimits = BodyLimits { inflated: document::MAX_BYTES as u64, ..BodyLimits::CONFIGURATION };
+
+fn compute_error(error: ComputeError) -> ApiError {
+    match error {
+        ComputeError::Busy => ApiError::too_many(sentence(&error.to_string()), 10),
+        error => ApiError::internal(&error),
+    }
+}
+
+/// Computes a reply on a thread where it holds up nobody else; see [`compute`].
+pub(super) async fn computed<T: Send + 'static>(
+    lane: &compute::Lane,
+    work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
+    compute::run(lane, work).await.map_err(compute_error)?
+}
+
+/// A body as a document.
+pub(super) fn parsed(bytes: &[u8]) -> Result<Directory, ApiError> {
+    let text = std::str::from_utf8(bytes).map_err(|_| ApiError::bad_request("InvalidDocument", "The document is not UTF-8."))?;
+    document::parse("the document", text).map_err(|error| ApiError::bad_request("InvalidDocument", sentence(&error.to_string())))
+}
+
 pub(super) fn answer_error(error: AnswerError) -> ApiError {
     let message = sentence(&error.to_string());
     match error {
@@ -52,6 +79,7 @@ pub(super) fn answer_error(error: AnswerError) -> ApiError {
         AnswerError::NoUser(_) => ApiError::bad_request("UnknownUser", message).target("user"),
         AnswerError::NoStep(_) => ApiError::bad_request("NoSuchStep", message).target("action.escalate.step"),
         AnswerError::Closed => ApiError::conflict("IncidentClosed", message),
+        AnswerError::Reopened => ApiError::conflict("IncidentReopened", message),
         AnswerError::Store(error) => error.into(),
         AnswerError::Desk(_) => ApiError::internal(&error),
         #[allow(unreachable_patterns)]
@@ -81,8 +109,8 @@ pub(super) async fn directory(cx: &Context) -> Result<std::sync::Arc<Directory>,
 }
 
 /// A time in the query string; a wall time belongs to `zone`.
-pub(super) fn time(cx: &Context, parameter: &'static str, text: &str, zone: &str) -> Result<Timestamp, ApiError> {
-    when::parse(text, zone, cx.clock.now())
+pub(super) fn time(now: Timestamp, parameter: &'static str, text: &str, zone: &str) -> Result<Timestamp, ApiError> {
+    when::parse(text, zone, now)
         .map_err(|error| ApiError::bad_request("InvalidQueryParameter", sentence(&error.to_string())).target(parameter))
 }
 

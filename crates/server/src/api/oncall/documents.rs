@@ -8,14 +8,12 @@ use oncall::objects::Difference;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::common::{VIA, apply_error, directory, no_kind};
-use crate::body::BodyLimits;
+use super::common::{DOCUMENT, VIA, apply_error, computed, directory, no_kind, parsed};
 use crate::call::Call;
 use crate::context::Context;
 use crate::dialect::OURS;
 use crate::endpoint::{Endpoint, Role, nothing, schema};
 use crate::error::ApiError;
-use crate::error::sentence;
 use crate::reply::Reply;
 
 pub static CHECK: Endpoint = Endpoint {
@@ -83,6 +81,8 @@ struct Exported {
 #[derive(Serialize, JsonSchema)]
 struct Checked {
     problems: Vec<Problem>,
+    /// What is allowed and is probably not meant.
+    warnings: Vec<Problem>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -91,28 +91,30 @@ struct Changes {
 }
 
 /// The body as a document.
-async fn read(call: &mut Call) -> Result<Directory, ApiError> {
-    let bytes = call.bytes(BodyLimits::CONFIGURATION).await?;
-    let text = std::str::from_utf8(&bytes).map_err(|_| ApiError::bad_request("InvalidDocument", "The document is no UTF-8."))?;
-    document::parse("the document", text).map_err(|error| ApiError::bad_request("InvalidDocument", sentence(&error.to_string())))
+async fn read(cx: &Context, call: &mut Call) -> Result<Directory, ApiError> {
+    let bytes = call.bytes(DOCUMENT).await?;
+    computed(&cx.oncall.objects.lanes.short, move || parsed(&bytes)).await
 }
 
 async fn check(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
     let Pruned { prune } = call.query()?;
-    let wanted = read(&mut call).await?;
-    Reply::json(Checked { problems: cx.oncall.objects.check(&wanted, prune).await? })
+    let wanted = read(cx, &mut call).await?;
+    let (problems, warnings) = cx.oncall.objects.check(wanted, prune).await.map_err(apply_error)?;
+    Reply::json(Checked { problems, warnings })
 }
 
 async fn diff(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
     let Pruned { prune } = call.query()?;
-    let wanted = read(&mut call).await?;
-    Reply::json(Changes { changes: cx.oncall.objects.diff(&wanted, prune).await? })
+    let wanted = read(cx, &mut call).await?;
+    let changes = cx.oncall.objects.diff(wanted, prune).await.map_err(apply_error)?;
+    computed(&cx.oncall.objects.lanes.short, move || Reply::json(Changes { changes })).await
 }
 
 async fn apply(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
     let Pruned { prune } = call.query()?;
-    let wanted = read(&mut call).await?;
-    Reply::json(Changes { changes: cx.oncall.objects.apply(&wanted, prune, &call.actor(VIA)).await.map_err(apply_error)? })
+    let wanted = read(cx, &mut call).await?;
+    let changes = cx.oncall.objects.apply(&wanted, prune, &call.actor(VIA)).await.map_err(apply_error)?;
+    computed(&cx.oncall.objects.lanes.short, move || Reply::json(Changes { changes })).await
 }
 
 async fn export(cx: &Context, call: Call) -> Result<Reply, ApiError> {
@@ -123,10 +125,13 @@ async fn export(cx: &Context, call: Call) -> Result<Reply, ApiError> {
         Some(kind) => only(&whole, kind)?,
     };
     match format.as_deref() {
-        None | Some("json") => Reply::json(chosen),
+        None | Some("json") => computed(&cx.oncall.objects.lanes.short, move || Reply::json(chosen)).await,
         Some("yaml") => {
-            let text = document::to_yaml(&chosen).map_err(|error| ApiError::internal(&error))?;
-            Ok(Reply::bytes(StatusCode::OK, HeaderValue::from_static("application/yaml; charset=utf-8"), text))
+            computed(&cx.oncall.objects.lanes.short, move || {
+                let text = document::to_yaml(&chosen).map_err(|error| ApiError::internal(&error))?;
+                Ok(Reply::bytes(StatusCode::OK, HeaderValue::from_static("application/yaml; charset=utf-8"), text))
+            })
+            .await
         }
         Some(other) => {
             Err(ApiError::bad_request("InvalidQueryParameter", format!("'{other}' is no format; write 'yaml' or 'json'.")).target("format"))

@@ -2,12 +2,12 @@
 
 use http::Method;
 use model::{Span, Timestamp};
-use oncall::directory::Schedule;
-use oncall::schedule::{self, Health, OnDuty, Shift};
+use oncall::directory::{Directory, Schedule};
+use oncall::schedule::{self, Health, OnDuty, ScheduleError, Shift};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::common::{directory, nothing_named, schedule_error, time};
+use super::common::{computed, directory, nothing_named, schedule_error, time};
 use crate::call::Call;
 use crate::context::Context;
 use crate::dialect::OURS;
@@ -29,10 +29,10 @@ pub static WHO: Endpoint = Endpoint {
 pub static SHIFTS: Endpoint = Endpoint {
     method: Method::GET,
     path: "/api/v1/oncall/shifts",
-    summary: "List the turns of a schedule",
+    summary: "List the turns of a schedule, or of a user on all schedules",
     dialect: &OURS,
     role: Role::Reader,
-    query: schema::<Between>,
+    query: schema::<ShiftsOf>,
     takes: nothing,
     returns: schema::<Shifts>,
     run: |cx, call| Box::pin(shifts(cx, call)),
@@ -48,6 +48,9 @@ pub static HEALTH: Endpoint = Endpoint {
     returns: schema::<Health>,
     run: |cx, call| Box::pin(health(cx, call)),
 };
+
+/// Shifts of one answer: three years of hourly hand-overs, and 8 MB.
+const MOST_SHIFTS: usize = 30_000;
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -66,6 +69,21 @@ struct Between {
     from: Option<String>,
     /// Default: 28 days after `from`.
     to: Option<String>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ShiftsOf {
+    /// May be left out where `user` is given: all schedules.
+    schedule: Option<String>,
+    /// Only this user's turns.
+    user: Option<String>,
+    /// Default: now.
+    from: Option<String>,
+    /// Default: 28 days after `from`.
+    to: Option<String>,
+    /// The zone of times without one, and that the answer names. Default: the schedule's; for a user without a schedule, theirs.
+    zone: Option<String>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -88,13 +106,23 @@ struct Duty {
 
 #[derive(Serialize, JsonSchema)]
 struct Shifts {
-    schedule: String,
+    /// None: all schedules.
+    schedule: Option<String>,
+    /// Where times without an offset were read, and where the reader wants to see them; those here are UTC.
     time_zone: String,
     #[schemars(with = "String")]
     from: Timestamp,
     #[schemars(with = "String")]
     to: Timestamp,
-    shifts: Vec<Shift>,
+    shifts: Vec<ShiftOn>,
+}
+
+/// A turn and its schedule.
+#[derive(Serialize, JsonSchema)]
+struct ShiftOn {
+    schedule: String,
+    #[serde(flatten)]
+    shift: Shift,
 }
 
 async fn who(cx: &Context, call: Call) -> Result<Reply, ApiError> {
@@ -103,9 +131,14 @@ async fn who(cx: &Context, call: Call) -> Result<Reply, ApiError> {
     if let Some(name) = wanted.as_ref().filter(|name| !directory.schedules.contains_key(*name)) {
         return Err(nothing_named("schedule", name, directory.schedules.keys()));
     }
+    let now = cx.clock.now();
+    computed(&cx.oncall.objects.lanes.short, move || duties(&directory, wanted, at.as_deref(), now)).await
+}
+
+fn duties(directory: &Directory, wanted: Option<String>, at: Option<&str>, now: Timestamp) -> Result<Reply, ApiError> {
     let mut schedules = Vec::new();
     for (name, plan) in directory.schedules.iter().filter(|(name, _)| wanted.as_ref().is_none_or(|wanted| wanted == *name)) {
-        let at = time(cx, "at", at.as_deref().unwrap_or("now"), &plan.time_zone)?;
+        let at = time(now, "at", at.unwrap_or("now"), &plan.time_zone)?;
         // One broken schedule must not hide who is on call on the others.
         let (on_call, error) = match schedule::who(plan, name, &directory.overrides, at) {
             Ok(on_call) => (on_call, None),
@@ -118,33 +151,64 @@ async fn who(cx: &Context, call: Call) -> Result<Reply, ApiError> {
 }
 
 async fn shifts(cx: &Context, call: Call) -> Result<Reply, ApiError> {
-    let between: Between = call.query()?;
+    let asked: ShiftsOf = call.query()?;
     let directory = directory(cx).await?;
-    let plan = find(&directory, &between.schedule)?;
-    let (from, to) = stretch(cx, &between, plan)?;
-    let shifts = schedule::shifts(plan, &between.schedule, &directory.overrides, from, to)
-        .map_err(|error| schedule_error(&between.schedule, &error))?;
-    Reply::json(Shifts { schedule: between.schedule, time_zone: plan.time_zone.clone(), from, to, shifts })
+    let now = cx.clock.now();
+    computed(&cx.oncall.objects.lanes.short, move || shifts_of(&directory, asked, now)).await
+}
+
+fn shifts_of(directory: &Directory, asked: ShiftsOf, now: Timestamp) -> Result<Reply, ApiError> {
+    let user = match &asked.user {
+        Some(name) => Some(directory.users.get(name).ok_or_else(|| nothing_named("user", name, directory.users.keys()))?),
+        None => None,
+    };
+    let plans: Vec<(&String, &Schedule)> = match &asked.schedule {
+        Some(name) => vec![(name, find(directory, name)?)],
+        None if user.is_some() => directory.schedules.iter().collect(),
+        None => return Err(ApiError::bad_request("InvalidQueryParameter", "Name a 'schedule', a 'user', or both.").target("schedule")),
+    };
+    let zone = match (&asked.zone, plans.as_slice(), user) {
+        (Some(zone), ..) => zone.clone(),
+        (None, [(_, plan)], _) if asked.schedule.is_some() => plan.time_zone.clone(),
+        (None, _, user) => user.and_then(|user| user.time_zone.clone()).unwrap_or_else(|| "UTC".to_owned()),
+    };
+    let between = Between { schedule: String::new(), from: asked.from, to: asked.to };
+    let (from, to) = stretch(now, &between, &zone)?;
+    let mut shifts = Vec::new();
+    for (name, plan) in plans {
+        let found = schedule::shifts(plan, name, &directory.overrides, from, to).map_err(|error| schedule_error(name, &error))?;
+        let theirs = found.into_iter().filter(|shift| asked.user.as_ref().is_none_or(|user| *user == shift.user));
+        shifts.extend(theirs.map(|shift| ShiftOn { schedule: name.clone(), shift }));
+        if shifts.len() > MOST_SHIFTS {
+            return Err(schedule_error(name, &ScheduleError::TooManyShifts { max: MOST_SHIFTS }));
+        }
+    }
+    shifts.sort_by(|a, b| (a.shift.from, &a.schedule, &a.shift.user).cmp(&(b.shift.from, &b.schedule, &b.shift.user)));
+    Reply::json(Shifts { schedule: asked.schedule, time_zone: zone, from, to, shifts })
 }
 
 async fn health(cx: &Context, call: Call) -> Result<Reply, ApiError> {
     let between: Between = call.query()?;
     let directory = directory(cx).await?;
-    let plan = find(&directory, &between.schedule)?;
-    let (from, to) = stretch(cx, &between, plan)?;
-    let found = schedule::health(plan, &between.schedule, &directory.overrides, from, to)
-        .map_err(|error| schedule_error(&between.schedule, &error))?;
-    Reply::json(found)
+    let now = cx.clock.now();
+    let work = move || {
+        let plan = find(&directory, &between.schedule)?;
+        let (from, to) = stretch(now, &between, &plan.time_zone)?;
+        let found = schedule::health(plan, &between.schedule, &directory.overrides, &directory.users, from, to)
+            .map_err(|error| schedule_error(&between.schedule, &error))?;
+        Reply::json(found)
+    };
+    computed(&cx.oncall.objects.lanes.short, work).await
 }
 
 fn find<'a>(directory: &'a oncall::directory::Directory, name: &str) -> Result<&'a Schedule, ApiError> {
     directory.schedules.get(name).ok_or_else(|| nothing_named("schedule", name, directory.schedules.keys()))
 }
 
-fn stretch(cx: &Context, between: &Between, plan: &Schedule) -> Result<(Timestamp, Timestamp), ApiError> {
-    let from = time(cx, "from", between.from.as_deref().unwrap_or("now"), &plan.time_zone)?;
+fn stretch(now: Timestamp, between: &Between, zone: &str) -> Result<(Timestamp, Timestamp), ApiError> {
+    let from = time(now, "from", between.from.as_deref().unwrap_or("now"), zone)?;
     let to = match &between.to {
-        Some(text) => time(cx, "to", text, &plan.time_zone)?,
+        Some(text) => time(now, "to", text, zone)?,
         None => Timestamp::clamp_ticks(from.ticks().saturating_add(28 * Span::DAY.ticks())),
     };
     if to <= from {

@@ -69,6 +69,8 @@ struct Linked {
     incident: Incident,
     /// Who answered for it already, if somebody did.
     acknowledged: Option<String>,
+    /// The incident was closed and opened again since the page was sent.
+    reopened: bool,
 }
 
 async fn show(cx: &Context, call: &Call) -> Result<(StatusCode, View), ApiError> {
@@ -145,11 +147,13 @@ async fn linked(cx: &Context, call: &Call) -> Result<Result<Linked, (StatusCode,
     let page = records::page(row)?;
     let Some(incident) = cx.store.incidents().get(page.incident).await? else { return Ok(Err(gone())) };
     let escalation = cx.store.escalations().get(page.escalation).await?;
-    let acknowledged = match escalation.map(records::escalation).transpose()?.map(|course| course.status) {
+    let status = escalation.map(records::escalation).transpose()?.map(|course| course.status);
+    let reopened = incident.status != IncidentStatus::Closed && matches!(status, Some(EscalationStatus::Closed { .. }));
+    let acknowledged = match status {
         Some(EscalationStatus::Acknowledged { by, .. }) => Some(by),
         _ => None,
     };
-    Ok(Ok(Linked { page, action, incident, acknowledged }))
+    Ok(Ok(Linked { page, action, incident, acknowledged, reopened }))
 }
 
 fn refused(error: LinkError) -> (StatusCode, View) {
@@ -162,12 +166,16 @@ fn refused(error: LinkError) -> (StatusCode, View) {
 
 /// What is asked, before the button is pressed.
 fn question(cx: &Context, call: &Call, directory: &Directory, linked: &Linked) -> View {
-    let Linked { page, action, incident, acknowledged } = linked;
+    let Linked { page, action, incident, acknowledged, reopened } = linked;
     let number = incident.number;
     let facts = facts(directory, page, incident, acknowledged);
     let done = |heading: String, says: String| View { heading, says, mood: Mood::Done, facts: facts.clone(), ..View::default() };
     if incident.status == IncidentStatus::Closed {
         return done(format!("Incident {number} is closed"), "There is nothing left to do.".to_owned());
+    }
+    if *reopened {
+        let says = "It was closed and opened again since this message. Answer the newest message, or the incident itself.";
+        return done(format!("Incident {number} was opened again"), says.to_owned());
     }
     let by = acknowledged.as_deref().map(|by| person(directory, by));
     let ask = |heading: String, says: &str, button: &'static str| View {

@@ -8,8 +8,8 @@ use serde::Serialize;
 use serde_json::Value;
 use store::OnCallObject;
 
-use super::common::{VIA, apply_error, no_kind, nothing_named};
-use crate::call::Call;
+use super::common::{DOCUMENT, VIA, apply_error, computed, no_kind, nothing_named};
+use crate::call::{Call, from_json};
 use crate::context::Context;
 use crate::dialect::OURS;
 use crate::endpoint::{Endpoint, Role, nothing, schema};
@@ -119,7 +119,8 @@ async fn get(cx: &Context, call: Call) -> Result<Reply, ApiError> {
 }
 
 async fn put(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
-    let body: Value = call.json().await?;
+    let bytes = call.bytes(DOCUMENT).await?;
+    let body: Value = computed(&cx.oncall.objects.lanes.short, move || from_json(&bytes)).await?;
     let (kind, name) = (known_kind(&call)?, call.param("name"));
     // RFC 9110 §13.1.2: `If-None-Match: *` creates and never replaces.
     let only_new = call.header("if-none-match").is_some_and(|value| value.trim() == "*");

@@ -1,9 +1,11 @@
 //! Every page and every escalation, whatever became of it: what was sent, delivered, seen, failed, and what is in doubt.
 
+use std::collections::HashMap;
+
 use http::Method;
-use model::{Severity, Timestamp};
+use model::{Severity, Span, Timestamp};
 use oncall::directory::EscalationPolicy;
-use oncall::escalation::{Page, PageStatus, Trouble};
+use oncall::escalation::{Escalation, EscalationStatus, Page, PageStatus, Trouble};
 use oncall::message::MessageKind;
 use oncall::records;
 use schemars::JsonSchema;
@@ -12,7 +14,7 @@ use serde_json::Value;
 use store::PageFilter;
 use uuid::Uuid;
 
-use super::common::incident;
+use super::common::{incident, time};
 use crate::call::Call;
 use crate::context::Context;
 use crate::dialect::OURS;
@@ -50,8 +52,21 @@ struct Which {
     incident: Option<String>,
     /// One state, or several with commas. Example: `doubtful,failed`.
     status: Option<String>,
+    /// Only what was due at this time or later. RFC 3339, a wall time in UTC, or relative: `-7d`.
+    from: Option<String>,
+    /// Only what was due before this time.
+    to: Option<String>,
     /// At most 1 000. Default: 200.
     limit: Option<u32>,
+}
+
+impl Which {
+    /// The times that are asked about.
+    fn window(&self, now: Timestamp) -> Result<(Option<Timestamp>, Option<Timestamp>), ApiError> {
+        let from = self.from.as_deref().map(|text| time(now, "from", text, "UTC")).transpose()?;
+        let to = self.to.as_deref().map(|text| time(now, "to", text, "UTC")).transpose()?;
+        Ok((from, to))
+    }
 }
 
 const PAGE_STATES: [&str; 9] = ["planned", "bundled", "claimed", "sent", "delivered", "seen", "doubtful", "failed", "dropped"];
@@ -78,6 +93,15 @@ struct Shown {
     incident: Uuid,
     /// The incident's number; none where the incident is gone.
     number: Option<i64>,
+    title: Option<String>,
+    /// When the incident was first answered in this course: acknowledged, taken or closed, here or elsewhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acknowledged: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acknowledged_by: Option<String>,
+    /// From the incident's opening until then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time_to_acknowledge: Option<Span>,
     kind: MessageKind,
     round: u32,
     step: usize,
@@ -101,7 +125,7 @@ struct Shown {
     alerts: Vec<Uuid>,
 }
 
-fn shown(page: Page, number: Option<i64>) -> Shown {
+fn shown(page: Page, about: &About, answered: Option<&Answered>) -> Shown {
     let state = records::page_status_name(&page.status);
     let (at, reason, provider_id) = match page.status {
         PageStatus::Planned { not_before } => (Some(not_before), None, None),
@@ -115,7 +139,11 @@ fn shown(page: Page, number: Option<i64>) -> Shown {
         id: page.id,
         escalation: page.escalation,
         incident: page.incident,
-        number,
+        number: about.number,
+        title: about.title.clone(),
+        acknowledged: answered.map(|answered| answered.at),
+        acknowledged_by: answered.map(|answered| answered.by.clone()),
+        time_to_acknowledge: answered.map(|answered| answered.after),
         kind: page.kind,
         round: page.round,
         step: page.step,
@@ -143,39 +171,98 @@ async fn pages(cx: &Context, call: Call) -> Result<Reply, ApiError> {
         Some(name) => Some(incident(cx, name).await?.id),
         None => None,
     };
+    let (from, to) = which.window(cx.clock.now())?;
     let mut rows = Vec::new();
     // One state at a time is what the store can search by; none: all at once.
     let wanted: Vec<Option<String>> =
         if states.is_empty() { vec![None] } else { states.iter().map(|state| Some((*state).to_owned())).collect() };
     for status in wanted {
-        let filter = PageFilter { incident: of, status, ..PageFilter::default() };
+        let filter = PageFilter { incident: of, status, from, to, ..PageFilter::default() };
         rows.extend(cx.store.pages().list(&filter, limit).await?);
     }
     let mut found = records::pages(rows)?;
     found.sort_by_key(|page| std::cmp::Reverse(page.due));
     found.truncate(limit as usize);
-    let mut numbers = Numbers::default();
+    let (mut abouts, mut answers) = (Abouts::default(), Answers::default());
     let mut value = Vec::with_capacity(found.len());
     for page in found {
-        let number = numbers.of(cx, page.incident).await?;
-        value.push(shown(page, number));
+        let about = abouts.of(cx, page.incident).await?;
+        let answered = answers.of(cx, page.escalation, about.created).await?;
+        value.push(shown(page, &about, answered.as_ref()));
     }
     Reply::json(Value::from_iter([("value", serde_json::to_value(value).map_err(|error| ApiError::internal(&error))?)]))
 }
 
-/// Incidents' numbers, each looked up once.
-#[derive(Default)]
-struct Numbers(std::collections::HashMap<Uuid, Option<i64>>);
+/// What is shown of a page's incident.
+#[derive(Clone, Default)]
+struct About {
+    number: Option<i64>,
+    title: Option<String>,
+    created: Option<Timestamp>,
+}
 
-impl Numbers {
-    async fn of(&mut self, cx: &Context, incident: Uuid) -> Result<Option<i64>, ApiError> {
-        if let Some(known) = self.0.get(&incident) {
-            return Ok(*known);
+/// Incidents, each looked up once.
+#[derive(Default)]
+struct Abouts(HashMap<Uuid, About>);
+
+impl Abouts {
+    async fn of(&mut self, cx: &Context, id: Uuid) -> Result<About, ApiError> {
+        if let Some(known) = self.0.get(&id) {
+            return Ok(known.clone());
         }
-        let number = cx.store.incidents().get(incident).await?.map(|incident| incident.number);
-        self.0.insert(incident, number);
-        Ok(number)
+        let found = cx.store.incidents().get(id).await?;
+        let about = found.map_or_else(About::default, |found| About {
+            number: Some(found.number),
+            title: Some(found.title),
+            created: Some(found.created),
+        });
+        self.0.insert(id, about.clone());
+        Ok(about)
     }
+}
+
+/// The first answer in a course.
+#[derive(Clone)]
+struct Answered {
+    at: Timestamp,
+    by: String,
+    after: Span,
+}
+
+/// First answers, each looked up once.
+#[derive(Default)]
+struct Answers(HashMap<Uuid, Option<Answered>>);
+
+impl Answers {
+    async fn of(&mut self, cx: &Context, escalation: Uuid, created: Option<Timestamp>) -> Result<Option<Answered>, ApiError> {
+        if let Some(known) = self.0.get(&escalation) {
+            return Ok(known.clone());
+        }
+        let found = match cx.store.escalations().get(escalation).await?.map(records::escalation).transpose()? {
+            Some(course) => first_answer(cx, &course, created).await?,
+            None => None,
+        };
+        self.0.insert(escalation, found.clone());
+        Ok(found)
+    }
+}
+
+/// From the audit trail, which keeps what the course itself does not: the first answer, also after the incident was closed.
+async fn first_answer(cx: &Context, course: &Escalation, created: Option<Timestamp>) -> Result<Option<Answered>, ApiError> {
+    // One that was opened again counts from then.
+    let opened = if course.generation == 0 { created.unwrap_or(course.began) } else { course.began };
+    let answers = |entry: &store::AuditEntry| {
+        let action = &entry.changes["answer"][1];
+        entry.action == "answered" && (action == "acknowledge" || action == "take" || action.get("close").is_some())
+    };
+    let entries = cx.store.audit().of("escalation", &course.incident.to_string()).await?;
+    let here = entries.into_iter().filter(|entry| entry.at >= course.began && answers(entry)).map(|entry| (entry.at, entry.actor.name));
+    let elsewhere = match &course.status {
+        EscalationStatus::Acknowledged { by, at } => Some((*at, by.clone())),
+        _ => None,
+    };
+    let first = here.chain(elsewhere).min_by_key(|(at, _)| *at);
+    Ok(first.map(|(at, by)| Answered { at, by, after: (at - opened).max(Span::ZERO) }))
 }
 
 /// An escalation as it is shown.
@@ -184,6 +271,7 @@ struct Course {
     id: Uuid,
     incident: Uuid,
     number: Option<i64>,
+    title: Option<String>,
     generation: u32,
     policy: String,
     /// The policy as it was when the escalation began.
@@ -204,7 +292,7 @@ async fn escalations(cx: &Context, call: Call) -> Result<Reply, ApiError> {
     let which: Which = call.query()?;
     let states = states(which.status.as_deref(), &ESCALATION_STATES)?;
     let limit = which.limit.unwrap_or(200).min(1_000);
-    let mut rows = match &which.incident {
+    let rows = match &which.incident {
         Some(name) => {
             let mut rows = cx.store.escalations().of_incident(incident(cx, name).await?.id).await?;
             rows.retain(|row| states.is_empty() || states.contains(&row.status.as_str()));
@@ -219,17 +307,20 @@ async fn escalations(cx: &Context, call: Call) -> Result<Reply, ApiError> {
             rows
         }
     };
-    rows.truncate(limit as usize);
+    let (from, to) = which.window(cx.clock.now())?;
     let mut found = rows.into_iter().map(records::escalation).collect::<Result<Vec<_>, _>>()?;
+    found.retain(|course| from.is_none_or(|from| from <= course.began) && to.is_none_or(|to| course.began < to));
     found.sort_by_key(|course| std::cmp::Reverse((course.began, course.generation)));
-    let mut numbers = Numbers::default();
+    found.truncate(limit as usize);
+    let mut abouts = Abouts::default();
     let mut value = Vec::with_capacity(found.len());
     for course in found {
-        let number = numbers.of(cx, course.incident).await?;
+        let about = abouts.of(cx, course.incident).await?;
         value.push(Course {
             id: course.id,
             incident: course.incident,
-            number,
+            number: about.number,
+            title: about.title,
             generation: course.generation,
             policy: course.policy,
             plan: course.plan,

@@ -4,26 +4,26 @@
 //! What happened comes from the incidents, their alerts and the audit trail: when alerts joined, who answered what, and who changed a
 //! status elsewhere.
 
+use std::time::Instant;
+
 use http::Method;
 use model::{Alert, Incident, IncidentStatus, Span, Timestamp};
 use oncall::answer::Action;
+use oncall::compute;
 use oncall::directory::Directory;
-use oncall::document;
 use oncall::escalation::IncidentView;
-use oncall::replay::{Event, Recorded, replay};
+use oncall::replay::{Event, Recorded, replay_until};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use store::{AuditEntry, Comparison, IncidentField, IncidentFilter, IncidentOrder};
 
-use super::common::{directory, time};
-use crate::body::BodyLimits;
+use super::common::{DOCUMENT, computed, directory, parsed, time};
 use crate::call::Call;
 use crate::context::Context;
 use crate::dialect::OURS;
 use crate::endpoint::{Endpoint, Role, schema};
 use crate::error::ApiError;
-use crate::error::sentence;
 use crate::reply::Reply;
 
 pub static REPLAY: Endpoint = Endpoint {
@@ -64,23 +64,26 @@ struct Played {
 
 async fn run(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
     let Between { from, to } = call.query()?;
-    let (from, to) = (time(cx, "from", &from, "UTC")?, time(cx, "to", to.as_deref().unwrap_or("now"), "UTC")?);
+    let now = cx.clock.now();
+    let (from, to) = (time(now, "from", &from, "UTC")?, time(now, "to", to.as_deref().unwrap_or("now"), "UTC")?);
     if to <= from {
         return Err(ApiError::bad_request("InvalidQueryParameter", "The end is not after the start.").target("to"));
     }
-    let body = call.bytes(BodyLimits::CONFIGURATION).await?;
+    let body = call.bytes(DOCUMENT).await?;
     let applied = directory(cx).await?;
-    let plan = if body.is_empty() {
-        (*applied).clone()
-    } else {
-        let text = std::str::from_utf8(&body).map_err(|_| ApiError::bad_request("InvalidDocument", "The document is no UTF-8."))?;
-        document::parse("the document", text).map_err(|error| ApiError::bad_request("InvalidDocument", sentence(&error.to_string())))?
-    };
     let (recorded, cut) = read(cx, &applied, from, to).await?;
-    let played = replay(&plan, &recorded, from, to);
-    let text = played.to_string();
-    let entries = serde_json::to_value(&played.entries).map_err(|error| ApiError::internal(&error))?;
-    Reply::json(Played { entries, text, incidents: recorded.len(), cut })
+    let work = move || {
+        let plan = if body.is_empty() { (*applied).clone() } else { parsed(&body)? };
+        let began = Instant::now();
+        let played = replay_until(&plan, &recorded, from, to, move || began.elapsed() > compute::REPLAY_TIME).ok_or_else(|| {
+            let message = format!("The replay took longer than {} s; ask about a shorter time.", compute::REPLAY_TIME.as_secs());
+            ApiError::bad_request("ReplayTooLong", message)
+        })?;
+        let text = played.to_string();
+        let entries = serde_json::to_value(&played.entries).map_err(|error| ApiError::internal(&error))?;
+        Reply::json(Played { entries, text, incidents: recorded.len(), cut })
+    };
+    computed(&cx.oncall.objects.lanes.long, work).await
 }
 
 async fn read(cx: &Context, directory: &Directory, from: Timestamp, to: Timestamp) -> Result<(Vec<Recorded>, bool), ApiError> {
@@ -144,7 +147,7 @@ mod tests {
 
     #[test]
     fn answers_and_changes_elsewhere_are_told_apart() {
-        let directory = document::parse("x", "users: {ann: {name: Ann Berg}}").unwrap();
+        let directory = oncall::document::parse("x", "users: {ann: {name: Ann Berg}}").unwrap();
         let entry = |action: &str, via: &str, changes: Value| AuditEntry {
             at: Timestamp::UNIX_EPOCH,
             aggregate: "incident".to_owned(),
