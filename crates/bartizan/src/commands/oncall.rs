@@ -2,6 +2,7 @@
 //!
 //! What is pure (`check`, `who --file`, `shifts --file`) needs no service; everything else asks the running one over its API.
 
+mod address;
 mod answer;
 mod api;
 mod apply;
@@ -10,6 +11,7 @@ mod diff;
 mod documents;
 mod export;
 mod heartbeat;
+mod mute;
 mod overrides;
 mod pages;
 mod replay;
@@ -35,7 +37,7 @@ pub enum Command {
     Export(export::Args),
     /// Say who is on call, now or at another time.
     Who(who::Args),
-    /// List the turns of a schedule.
+    /// List the turns of a schedule or of a user.
     Shifts(shifts::Args),
     /// Show whom each step would have reached for the incidents of a time, and why.
     Replay(replay::Args),
@@ -52,8 +54,12 @@ pub enum Command {
     /// Put somebody on a schedule for a while, or take them off.
     #[command(subcommand)]
     Override(overrides::Command),
+    /// Page nobody for a while: planned work.
+    Mute(mute::Args),
     /// Let two people exchange turns.
     Swap(swap::Args),
+    /// Print the address of a calendar or a heartbeat, which works without signing in.
+    Address(address::Args),
     /// Send a test message to a contact.
     TestContact(test_contact::Args),
     /// Say that something is alive.
@@ -77,6 +83,8 @@ pub fn run(command: Command) -> Outcome {
             Command::Escalate(args) => answer::escalate(args).await,
             Command::Close(args) => answer::close(args).await,
             Command::Override(command) => overrides::run(command).await,
+            Command::Mute(args) => mute::run(args).await,
+            Command::Address(args) => address::run(args).await,
             Command::Swap(args) => swap::run(args).await,
             Command::TestContact(args) => test_contact::run(args).await,
             Command::Heartbeat(args) => heartbeat::run(args).await,

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use model::Timestamp;
 use oncall::directory::Directory;
 use oncall::{document, when};
@@ -34,7 +35,8 @@ impl Wanted {
     }
 }
 
-/// The files, and the YAML files of the folders among them, as one directory. What is wrong with them is [`Failure::Wrong`].
+/// The files, and the YAML files of the folders among them, as one directory. What is wrong with them is [`Failure::Wrong`]; where they cannot
+/// be read, it is [`Failure::Broken`].
 pub fn read(paths: &[PathBuf]) -> Result<Directory, Failure> {
     let mut files = Vec::new();
     for path in paths {
@@ -42,11 +44,11 @@ pub fn read(paths: &[PathBuf]) -> Result<Directory, Failure> {
     }
     if files.is_empty() {
         let names: Vec<String> = paths.iter().map(|path| format!("`{}`", path.display())).collect();
-        return Err(Failure::Wrong(format!("there is no `.yaml` file in {}", names.join(", "))));
+        return Err(Failure::Broken(anyhow::anyhow!("there is no `.yaml` file in {}", names.join(", "))));
     }
     let mut texts = Vec::new();
     for file in files {
-        let text = std::fs::read_to_string(&file).map_err(|cause| Failure::Wrong(format!("cannot read `{}`: {cause}", file.display())))?;
+        let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read `{}`", file.display()))?;
         texts.push((file.display().to_string(), text));
     }
     document::parse_all(texts.iter().map(|(file, text)| (file.as_str(), text.as_str()))).map_err(|error| Failure::Wrong(error.to_string()))
@@ -58,10 +60,10 @@ fn collect(path: &Path, files: &mut Vec<PathBuf>) -> Result<(), Failure> {
         files.push(path.to_owned());
         return Ok(());
     }
-    let wrong = |cause: std::io::Error| Failure::Wrong(format!("cannot read `{}`: {cause}", path.display()));
+    let unreadable = || format!("cannot read `{}`", path.display());
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(path).map_err(wrong)? {
-        let path = entry.map_err(wrong)?.path();
+    for entry in std::fs::read_dir(path).with_context(unreadable)? {
+        let path = entry.with_context(unreadable)?.path();
         if path.extension().is_some_and(|kind| kind == "yaml" || kind == "yml" || kind == "json") {
             found.push(path);
         }
@@ -96,6 +98,7 @@ mod tests {
         write("c.yaml", "users:\n  cy: {nam: Cy}");
         let Err(Failure::Wrong(message)) = read(&[folder.path().to_owned()]) else { panic!("c is wrong") };
         assert!(message.contains("c.yaml, line 2, `users.cy.nam`") && message.contains("Did you mean `name`?"), "{message}");
-        assert!(matches!(read(&[folder.path().join("none.yaml")]), Err(Failure::Wrong(_))));
+        // Exit code 2: it could not run.
+        assert!(matches!(read(&[folder.path().join("none.yaml")]), Err(Failure::Broken(_))));
     }
 }
