@@ -59,7 +59,7 @@ pub async fn run(args: Args) -> Outcome {
         }
     }
     if problems.is_empty() && args.strict && !warnings.is_empty() {
-        let says = format!("{} warnings, and --strict counts them as mistakes", warnings.len());
+        let says = format!("--strict: warnings count as mistakes (here: {})", warnings.len());
         return Err(Failure::Wrong(if args.format == Format::Json { String::new() } else { says }));
     }
     if problems.is_empty() {
