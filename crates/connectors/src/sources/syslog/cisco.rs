@@ -22,10 +22,13 @@ pub struct Lead<'a> {
 /// What is in front of the time or the mnemonic is taken off; nothing is where the text does not look like Cisco's. `numbered`: the sequence number
 /// is off already.
 pub fn lead<'a>(text: &'a str, numbered: bool, reference: &Reference<'_>) -> Lead<'a> {
-    let (numbered, rest) = match without_sequence(text) {
-        Some(rest) => (true, rest),
-        None => (numbered, text),
-    };
+    let (mut numbered, mut rest) = (numbered, text);
+    // The counter of messages and, with `service sequence-numbers`, that of the device.
+    for _ in 0..2 {
+        if let Some(after) = without_sequence(rest) {
+            (numbered, rest) = (true, after);
+        }
+    }
     let rest = rest.strip_prefix(':').unwrap_or(rest).trim_start_matches(' ');
     let found = |host: &'a str, rest: &'a str| Lead { host, rest: without_mark(rest) };
     if is_next(without_mark(rest), numbered, reference) {
@@ -46,6 +49,13 @@ pub fn lead<'a>(text: &'a str, numbered: bool, reference: &Reference<'_>) -> Lea
         }
     }
     Lead { host: "", rest: text }
+}
+
+/// The origin behind the time, `host: %…`, and the rest.
+pub fn origin(text: &str) -> Option<(&str, &str)> {
+    let (name, rest) = text.split_once(": ")?;
+    let rest = rest.trim_start_matches(' ');
+    (rest.starts_with('%') && is_host(name)).then_some((name, rest))
 }
 
 /// Whether what comes after a lead stands here: a time; behind a number also an uptime or a mnemonic.

@@ -131,7 +131,16 @@ fn rfc_3164<'a>(rest: &'a str, reference: &Reference<'_>, blank: &Message<'a>) -
     };
     let mut host = origin;
     let rest = match rest.strip_prefix(':') {
-        Some(after) => after.trim_start_matches(' '),
+        Some(after) => {
+            let after = after.trim_start_matches(' ');
+            match cisco::origin(after).filter(|_| host.is_empty()) {
+                Some((name, after)) => {
+                    host = name;
+                    after
+                }
+                None => after,
+            }
+        }
         None => {
             let rest = rest.trim_start_matches(' ');
             let (first, after) = rest.split_once(' ').unwrap_or((rest, ""));
@@ -187,7 +196,7 @@ fn stamped<'a>(text: &'a str, reference: &Reference<'_>) -> Option<(Option<Times
     };
     let mut rest = &text[stamp.len..];
     let mut zone = None;
-    if let Some(after) = rest.strip_prefix(' ') {
+    if let Some(after) = time::behind(rest) {
         if let Some((found, len)) = time::zone(after) {
             (zone, rest) = (Some(found), &after[len..]);
             if let Some(year) = rest.strip_prefix(' ').filter(|_| !stamp.has_year()).and_then(|after| time::year_at(after.as_bytes(), 0)) {
@@ -303,6 +312,11 @@ mod tests {
             ("<13>Nov 20 10:48:57 EST host app: x", "user.notice 2026-11-20T15:48:57.000 host=host process=app pid= text=x"),
             ("<13>Nov 20 10:48:57 +0100 host app: x", "user.notice 2026-11-20T09:48:57.000 host=host process=app pid= text=x"),
             ("<13>Nov 20 10:48:57 CET 2025 host app: x", "user.notice 2025-11-20T09:48:57.000 host=host process=app pid= text=x"),
+            ("<13>Nov 20 10:48:57 GMT+0100 host app: x", "user.notice 2026-11-20T09:48:57.000 host=host process=app pid= text=x"),
+            ("<13>Fri Nov 20 10:48:57 2026 host app: x", "user.notice 2026-11-20T10:48:57.000 host=host process=app pid= text=x"),
+            ("<13>2026-11-20 10:48:57.25 host app: x", "user.notice 2026-11-20T10:48:57.250 host=host process=app pid= text=x"),
+            ("<13>2026-11-20 10:48:57+01:00 host app: x", "user.notice 2026-11-20T09:48:57.000 host=host process=app pid= text=x"),
+            ("<13>2026-11-20 10:48:57 EST host app: x", "user.notice 2026-11-20T15:48:57.000 host=host process=app pid= text=x"),
             ("<13>Nov 20 10:48:57 MAIL sendmail[3]: x", "user.notice 2026-11-20T10:48:57.000 host=MAIL process=sendmail pid=3 text=x"),
             // Cisco's sequence numbers, origins, marks and uptimes ("System Message Logging", cisco.com; github.com/syslog-ng/syslog-ng/pull/3843).
             ("<189>83: %SYS-5-CONFIG_I: Configured", "local7.notice - host= process=%SYS-5-CONFIG_I pid= text=%SYS-5-CONFIG_I: Configured"),
@@ -335,6 +349,14 @@ mod tests {
             (
                 "<166>:Nov 20 10:00:00 UTC: %ASA-6-302013: x",
                 "local4.info 2026-11-20T10:00:00.000 host= process=%ASA-6-302013 pid= text=%ASA-6-302013: x",
+            ),
+            (
+                "<189>83: 000084: sw-1: Nov 20 10:00:00 EST: %SYS-5-CONFIG_I: x",
+                "local7.notice 2026-11-20T15:00:00.000 host=sw-1 process=%SYS-5-CONFIG_I pid= text=%SYS-5-CONFIG_I: x",
+            ),
+            (
+                "<189>83: Nov 20 10:00:00: sw-1: %SYS-5-CONFIG_I: x",
+                "local7.notice 2026-11-20T10:00:00.000 host=sw-1 process=%SYS-5-CONFIG_I pid= text=%SYS-5-CONFIG_I: x",
             ),
             // The same behind the headers of rsyslog and syslog-ng.
             (

@@ -7,7 +7,7 @@ use super::cef::{Columns, Row};
 use super::rows::Security;
 
 /// What stands between pairs where no delimiter is named, the first that does counts.
-const DELIMITERS: [&str; 4] = ["\t", "#011", "\\t", "|"];
+const DELIMITERS: [&str; 5] = ["\t", "#011", "\\t", "^", "|"];
 
 /// Reads what follows `LEEF:` into a row. Nothing, with nothing written, where the header is not whole.
 pub fn read(text: &str, columns: &Columns, row: &mut Row<'_>) -> Option<()> {
@@ -35,7 +35,12 @@ pub fn read(text: &str, columns: &Columns, row: &mut Row<'_>) -> Option<()> {
     for (column, value) in header {
         row.put(column, value);
     }
-    let between = if named.is_empty() || (named == "\t" && !rest.contains('\t')) { inferred(rest) } else { &named };
+    let between = if named.is_empty() || (named == "\t" && !rest.contains('\t')) { inferred(rest) } else { Some(named.as_str()) };
+    let Some(between) = between else {
+        // Relays write a tab as a blank: values run to the next key.
+        model::cef::pairs(rest, |key, value| row.pair(columns, key, value));
+        return Some(());
+    };
     for pair in pairs(rest, between) {
         if let Some((key, value)) = pair.trim_start().split_once('=') {
             row.pair(columns, key, value.trim_end());
@@ -59,9 +64,9 @@ fn delimiter(written: &str) -> Option<char> {
 }
 
 /// The delimiter that stands in front of a key.
-fn inferred(text: &str) -> &'static str {
+fn inferred(text: &str) -> Option<&'static str> {
     let separates = |delimiter: &str| text.match_indices(delimiter).any(|(at, _)| starts_with_key(&text[at + delimiter.len()..]));
-    DELIMITERS.into_iter().find(|delimiter| separates(delimiter)).unwrap_or(DELIMITERS[0])
+    DELIMITERS.into_iter().find(|delimiter| separates(delimiter))
 }
 
 /// The pairs. A bar that has no key behind it belongs to a value.
@@ -109,6 +114,8 @@ mod tests {
             // Bars between the pairs, as published LEEF 1.0 samples have them; rsyslog's tabs.
             "LEEF:1.0|V|P|1|id|src=10.0.0.1|usrName=a=b|q=r",
             "LEEF:2.0|V|P|1|id|src=10.0.0.1|usrName=a=b|q=r",
+            "LEEF:1.0|V|P|1|id|src=10.0.0.1^usrName=a=b^q=r",
+            "LEEF:1.0|V|P|1|id|src=10.0.0.1 usrName=a=b q=r",
             "LEEF:1.0|V|P|1|id|src=10.0.0.1#011usrName=a=b#011q=r",
             "LEEF:2.0|V|P|1|id|x09|src=10.0.0.1#011usrName=a=b#011q=r",
             r"LEEF:1.0|V|P|1|id|src=10.0.0.1\tusrName=a=b\tq=r",

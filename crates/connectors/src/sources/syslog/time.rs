@@ -13,6 +13,8 @@ use super::zones;
 
 const MONTHS: [&[u8; 3]; 12] = [b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul", b"aug", b"sep", b"oct", b"nov", b"dec"];
 
+const DAYS: [&[u8; 3]; 7] = [b"mon", b"tue", b"wed", b"thu", b"fri", b"sat", b"sun"];
+
 /// How far ahead of the arrival a time without a year may be.
 const AHEAD: Span = Span(7 * TICKS_PER_DAY);
 /// Years that are searched backwards for one that has the day: 29 February is missing in seven of them at most.
@@ -94,8 +96,7 @@ impl Reference<'_> {
     /// A text that is a time and nothing else: `Mmm dd [yyyy] hh:mm:ss[.fff] [zone]` or ISO 8601.
     pub fn whole(&self, text: &str) -> Option<Timestamp> {
         let Some(stamp) = bsd(text) else { return self.iso(text) };
-        let rest = &text[stamp.len..];
-        let zone = rest.strip_prefix(' ').and_then(zone);
+        let zone = behind(&text[stamp.len..]).and_then(zone);
         self.resolve(&stamp, zone.map(|(zone, _)| zone))
     }
 }
@@ -142,9 +143,23 @@ pub enum Zone<'a> {
     Name(&'a str),
 }
 
-/// A zone at the start of a text, and its length: a name that [`zones`] has, or `+0100`, `-05:00`. Ended by a space, a colon or the end.
+/// Where a zone may be behind a time: a blank further, or at once for `Z` and offsets.
+pub fn behind(rest: &str) -> Option<&str> {
+    rest.strip_prefix(' ').or_else(|| rest.starts_with(['Z', '+', '-']).then_some(rest))
+}
+
+/// A zone at the start of a text, and its length: a name that [`zones`] has, or `+0100`, `-05:00`, `UTC+2`. Ended by a space, a colon or the end.
 pub fn zone(text: &str) -> Option<(Zone<'_>, usize)> {
     let bytes = text.as_bytes();
+    if let Some(rest) = ["UTC", "GMT"].into_iter().find_map(|name| text.strip_prefix(name)).filter(|rest| rest.starts_with(['+', '-'])) {
+        if let Some((found, len)) = zone(rest) {
+            return Some((found, 3 + len));
+        }
+        let (hour, digits) = number(rest.as_bytes(), 1, 3).filter(|(hour, _)| *hour <= 14)?;
+        let ahead = i64::from(hour) * TICKS_PER_HOUR * if rest.starts_with('-') { -1 } else { 1 };
+        let len = 4 + digits;
+        return matches!(bytes.get(len), None | Some(b' ' | b':')).then_some((Zone::Offset(Span(ahead)), len));
+    }
     let ended = |len: usize| matches!(bytes.get(len), None | Some(b' ' | b':'));
     if let Some(sign @ (b'+' | b'-')) = bytes.first() {
         let (hour, _) = number(bytes, 1, 2).filter(|(_, len)| *len == 2)?;
@@ -166,10 +181,20 @@ pub fn bsd(text: &str) -> Option<Stamp> {
     let bytes = text.as_bytes();
     let mut year = None;
     let mut at = 0;
-    // `2026 Nov 20 10:00:00`, as NX-OS writes it.
+    // `2026 Nov 20 10:00:00`, as NX-OS writes it; `2026-11-20 10:00:00`.
     if let Some((value, 4)) = number(bytes, 0, 5) {
+        if bytes.get(4) == Some(&b'-') {
+            return numeric(bytes, value);
+        }
         year = Some(value);
         at = 4 + spaces(bytes, 4)?;
+    }
+    // `Fri Nov 20 10:00:00 2026`
+    if let Some([a, b, c, b' ']) = bytes.get(at..at + 4) {
+        if DAYS.contains(&&[a.to_ascii_lowercase(), b.to_ascii_lowercase(), c.to_ascii_lowercase()]) {
+            at += 3;
+            at += spaces(bytes, at)?;
+        }
     }
     let name = bytes.get(at..at + 3)?;
     let name = [name[0].to_ascii_lowercase(), name[1].to_ascii_lowercase(), name[2].to_ascii_lowercase()];
@@ -201,6 +226,17 @@ pub fn bsd(text: &str) -> Option<Stamp> {
     }
     let year = year.map(i32::try_from).transpose().ok()?;
     Some(Stamp { year, month, day, time, len: at })
+}
+
+/// `-11-20 10:00:00[.fff]` behind a year; with a `T` it is [`iso`]'s.
+fn numeric(bytes: &[u8], year: u32) -> Option<Stamp> {
+    let (month, _) = number(bytes, 5, 2).filter(|(month, len)| *len == 2 && (1..=12).contains(month))?;
+    let (day, _) = number(bytes, 8, 2).filter(|(_, len)| *len == 2)?;
+    if bytes.get(7) != Some(&b'-') || bytes.get(10) != Some(&b' ') || !(1..=days_in_month(2000, month)).contains(&day) {
+        return None;
+    }
+    let (time, len) = clock(bytes, 11)?;
+    Some(Stamp { year: i32::try_from(year).ok(), month, day, time, len: 11 + len })
 }
 
 /// A year that is a word, or has a colon and a space behind it. `2001:db8::1` is a host.
@@ -330,6 +366,10 @@ mod tests {
         assert_eq!(read("Nov 20 2026 10:48:57 CST", Some(&shanghai)), Some(at("2026-11-20T02:48:57Z")));
         // IST may be India, Israel or Ireland: the listener's zone decides.
         assert_eq!(read("Nov 20 2026 10:48:57 IST", None), Some(at("2026-11-20T10:48:57Z")));
+        assert_eq!(read("Nov 20 2026 10:48:57 UTC+2", None), Some(at("2026-11-20T08:48:57Z")));
+        assert_eq!(read("Nov 20 2026 10:48:57 GMT-05:30", None), Some(at("2026-11-20T16:18:57Z")));
+        assert_eq!(read("2026-11-20 10:48:57.5+01:00", None), Some(at("2026-11-20T09:48:57.5Z")));
+        assert_eq!(read("2026-11-20 10:48:57Z", None), Some(at("2026-11-20T10:48:57Z")));
         assert_eq!(zone("MAIL x"), None);
         assert_eq!(zone("ESTONIA x"), None);
     }
