@@ -179,7 +179,8 @@ async fn settle(client: &Client, args: &Args, table: Option<Vec<Column>>, presen
 
 fn definition(table: &str, columns: &[Column]) -> Json {
     let columns: Vec<Json> = columns.iter().map(|column| json!({ "name": column.name, "type": column.ty.name() })).collect();
-    json!({ "properties": { "schema": { "name": table, "columns": columns } } })
+    // Files have columns that Azure keeps for itself (`id`, `Type`), and this is no connector that must pass there.
+    json!({ "properties": { "lenient": true, "schema": { "name": table, "columns": columns } } })
 }
 
 /// The immutable id of the table's data collection rule, with a stream of just these columns.
@@ -202,6 +203,7 @@ async fn rule_of(client: &Client, table: &str, columns: &[Column]) -> Result<Str
     let body = json!({
         "location": "local",
         "properties": {
+            "lenient": true,
             "streamDeclarations": streams,
             "destinations": { "logAnalytics": [{ "name": "workspace", "workspaceResourceId": client.workspace() }] },
             "dataFlows": [{ "streams": [stream], "destinations": ["workspace"], "transformKql": transform, "outputStream": output }],
