@@ -121,7 +121,7 @@ pub struct Answer {
     pub name: Option<String>,
     /// The other tables of `fork`, `facet` and `preview`, in order.
     pub more: Vec<AnswerTable>,
-    /// Why rows are missing, when they are: a limit was met after the first rows.
+    /// Why rows are missing, when they are: a limit was met after the first rows, or what holds them cannot be read.
     pub partial: Option<QueryError>,
     pub stats: QueryStats,
 }
