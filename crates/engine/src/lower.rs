@@ -477,6 +477,11 @@ impl<'a> Lowering<'a> {
             Some(count) => usize::try_from(count).unwrap_or(0),
             None => return Err(QueryError::Run("the number of rows to take is no constant".to_owned())),
         };
+        // No rows need no order, and DataFusion's top-k wants at least one.
+        let input = match &input.op {
+            RelOp::Sort { input: unsorted, .. } if count == 0 => unsorted,
+            _ => input,
+        };
         if let RelOp::Sort { input: unsorted, keys } = &input.op {
             if self.is_union_of_files(unsorted)?
                 && let Some(narrowed) = top_of_each(unsorted, keys, count)
