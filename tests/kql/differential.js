@@ -13,6 +13,7 @@ const { spawnSync } = require("child_process");
 const { Official } = require("./official.js");
 const { mutants } = require("./mutants.js");
 const { calls } = require("./calls.js");
+const { differs } = require("./engine.js");
 
 const options = { mutants: "1000", seed: "1", share: "1", show: "0", only: "corpus,mutants,calls" };
 for (let at = 2; at < process.argv.length; at += 2) options[process.argv[at].slice(2)] = process.argv[at + 1];
@@ -90,12 +91,16 @@ function difference(theirs, mine) {
 const figures = {};
 function compare(name, items) {
   const found = ours(items.map((item) => item.query));
-  const total = { clean: 0, accepted: 0, columns: 0, wrong: 0, refused: 0, placed: 0 };
+  const total = { clean: 0, accepted: 0, columns: 0, wrong: 0, refused: 0, placed: 0, engine: 0 };
   const kinds = {};
   items.forEach((item, at) => {
     const theirs = official(item.query);
     if (theirs.crashed || isElsewhere(theirs)) return;
     const mine = found[at];
+    if (name !== "corpus" && differs(theirs, mine, item.query)) {
+      total.engine++;
+      return;
+    }
     const kind = (kinds[item.kind] = kinds[item.kind] || { same: 0, all: 0 });
     kind.all++;
     let line = null;
@@ -124,7 +129,8 @@ function compare(name, items) {
   figures[`${name}-columns`] = rate(total.columns, total.clean);
   figures[`${name}-refused`] = rate(total.refused, total.wrong);
   console.log(`${name}: ${total.accepted} of ${total.clean} clean accepted, ${total.columns} with the same columns; ` +
-    `${total.refused} of ${total.wrong} wrong refused, ${total.placed} with the first error in the same place`);
+    `${total.refused} of ${total.wrong} wrong refused, ${total.placed} with the first error in the same place; ` +
+    `${total.engine} left to Microsoft's engine`);
   if (show) {
     const worst = Object.entries(kinds).filter(([, k]) => k.same < k.all).sort((a, b) => b[1].all - b[1].same - (a[1].all - a[1].same));
     console.log("  " + worst.map(([kind, k]) => `${kind} ${k.same}/${k.all}`).join(", "));
