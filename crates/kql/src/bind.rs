@@ -18,6 +18,7 @@ mod ids;
 mod judge;
 mod naming;
 pub(crate) mod operators;
+mod options;
 mod pattern;
 mod relation;
 mod scalar;
@@ -175,6 +176,8 @@ struct Binder<'s> {
     schema: &'s dyn Schema,
     runtime: Runtime,
     diagnostics: Vec<Diagnostic>,
+    /// Errors of `let`s that read missing tables, reported if they are never used.
+    held: Vec<(scope::Use, Vec<Diagnostic>)>,
     open: Option<Diagnostic>,
     subqueries: Vec<Subquery>,
     render: Option<Render>,
@@ -213,7 +216,7 @@ struct Binder<'s> {
     /// What several new columns are parts of: computed once, below them. See `spread`.
     staged: Vec<(crate::plan::Expr, crate::plan::Field)>,
     /// Properties of the query that `bin_auto` reads.
-    bin_auto: answers::BinAuto,
+    bin_auto: options::BinAuto,
     /// Scans carry the hidden column of arrival.
     with_ingestion: bool,
     /// The text asks for `ingestion_time()` and scans do not carry it yet.
@@ -228,6 +231,7 @@ impl<'s> Binder<'s> {
             schema,
             runtime: Runtime { now },
             diagnostics: Vec::new(),
+            held: Vec::new(),
             open: None,
             subqueries: Vec::new(),
             render: None,

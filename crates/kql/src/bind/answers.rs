@@ -11,7 +11,7 @@ use super::scope::{Cx, Scalar};
 use super::{Binder, diagnostics as code};
 use crate::Value;
 use crate::plan::Expr as Bound;
-use crate::syntax::ast::{Call, Expr, ExprKind, Place};
+use crate::syntax::ast::{Call, ExprKind, Place};
 
 /// Name, type, and why there is no answer.
 const ELSEWHERE: &[(&str, Type, &str)] = &[
@@ -38,13 +38,6 @@ pub(super) const TABLES_ELSEWHERE: &[(&str, &str)] = &[
     ("external_table", "there are no external tables here; `externaldata` names its source in the query"),
 ];
 
-/// What `set query_bin_auto_size` and `set query_bin_auto_at` say.
-#[derive(Clone, Default)]
-pub(super) struct BinAuto {
-    size: Option<Scalar>,
-    at: Option<Scalar>,
-}
-
 impl Binder<'_> {
     /// The answer to a call, if it is one of these functions.
     pub(super) fn answered(&mut self, call: &Call, place: &Place, cx: &mut Cx) -> Option<Scalar> {
@@ -66,26 +59,12 @@ impl Binder<'_> {
         })
     }
 
-    /// `set query_bin_auto_size = 1h`
-    pub(super) fn set_property(&mut self, name: &str, value: Option<&Expr>, cx: &mut Cx) {
-        let slot = match name {
-            "query_bin_auto_size" | "query_bin_auto_at" => name,
-            _ => return,
-        };
-        let Some(value) = value else { return };
-        let value = self.scalar(value, cx);
-        match slot {
-            "query_bin_auto_size" => self.bin_auto.size = Some(value),
-            _ => self.bin_auto.at = Some(value),
-        }
-    }
-
     fn bin_auto(&mut self, call: &Call, place: &Place, cx: &mut Cx) -> Scalar {
         let (mut args, mut places) = self.arguments(&call.args, cx);
         if args.len() != 1 {
             return self.wants_so_many("bin_auto", 1, &args, place);
         }
-        let BinAuto { size, at } = self.bin_auto.clone();
+        let super::options::BinAuto { size, at } = self.bin_auto.clone();
         let Some(size) = size else {
             let help = "put `set query_bin_auto_size = 1h;` before the query".to_owned();
             self.report_with(code::NOT_CONSTANT, place, "`bin_auto` wants to be told the size of a bin", Some(help));

@@ -7,7 +7,7 @@ use model::Type;
 use super::casts::{self, Fit};
 use super::judge::{Form, Nature, Seen, Verdict};
 use super::relation::INGESTION_TIME;
-use super::scope::{Binding, Cx, Env, Lazy, Relation, Scalar, UserFunction, WindowCall};
+use super::scope::{Binding, Cx, Env, Lazy, Relation, Scalar, Use, UserFunction, WindowCall};
 use super::shapes::{self, Known};
 use super::{Binder, diagnostics as code};
 use crate::aggregates::{self, AggregateFn};
@@ -18,6 +18,37 @@ use crate::windows::{self, WindowFn};
 
 /// Levels that a call of a function written in KQL counts for.
 const CALL_DEPTH: usize = 3;
+
+/// Functions that take nothing but a string for their text, by the place of that argument. `strlen`, `tolower`, `substring`, `split` and others
+/// convert it. Recorded for dynamics in four of them; the others are of the same families, and published rules convert what they hand to them.
+const TEXT_ONLY: &[(&str, usize)] = &[
+    ("countof", 0),
+    ("extract", 2),
+    ("replace", 2),
+    ("replace_regex", 0),
+    ("replace_string", 0),
+    ("replace_strings", 0),
+    ("trim", 1),
+    ("trim_end", 1),
+    ("trim_start", 1),
+    ("url_decode", 0),
+    ("url_encode", 0),
+];
+
+/// Functions and operators with constant patterns or formats that may be wrong.
+const COMPILED: &[&str] = &[
+    "extract",
+    "extract_all",
+    "format_datetime",
+    "format_timespan",
+    "indexof_regex",
+    "matches regex",
+    "replace",
+    "replace_regex",
+    "trim",
+    "trim_end",
+    "trim_start",
+];
 
 const TYPES_UNKNOWN: &str = "the types of some columns are known only when it runs";
 
@@ -76,6 +107,9 @@ impl Binder<'_> {
         }
         if let Some(function) = functions::find(name).filter(|_| name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')) {
             let (args, places) = self.arguments(&call.args, cx);
+            if self.refuses_other(function.name, &args, &places) {
+                return Self::unknown_scalar();
+            }
             return self.apply(function, args, &places, place);
         }
         if let Some(function) = self.stored(name) {
@@ -100,15 +134,31 @@ impl Binder<'_> {
     fn judged(&mut self, known: &Known, call: &ast::Call, place: &Place, cx: &mut Cx) -> Scalar {
         let name = call.name.text.as_str();
         let (args, places, seen) = self.seen_arguments(&call.args, cx);
+        if let ("not", [number], Some(function)) = (name, &args[..], functions::find(name))
+            && number.known
+            && matches!(number.ty(), Type::Int | Type::Long)
+        {
+            return self.apply(function, args, &places, place);
+        }
         let Some(verdict) = self.judge(name, known, &seen, &call.name.place) else { return Self::unknown_scalar() };
         let ours = functions::find(name).map(|function| (function, casts::fit(&function.signature, &args)));
+        if let Some((function, _)) = &ours
+            && self.refuses_other(function.name, &args, &places)
+        {
+            return Self::unknown_scalar();
+        }
         match (ours, verdict) {
-            (Some((function, Fit::Exact(resolved))), Verdict::Ours) => self.called(function, resolved, args),
+            (Some((function, Fit::Exact(resolved))), Verdict::Ours) => self.called(function, resolved, args, place),
             (Some((function, Fit::Exact(resolved))), Verdict::Gives(ty, _)) if resolved.returns == ty => {
-                self.called(function, resolved, args)
+                self.called(function, resolved, args, place)
             }
             (Some((_, Fit::Unknown(Some(ty)))), Verdict::Ours) => self.absent(ty, Nature::Any, &seen, place),
             (Some(_), Verdict::Unknown) => Self::unknown_scalar(),
+            // Kusto's checker lets the values of these differ in type, its engine does not (recorded).
+            (Some((function, Fit::Wrong(error))), _) if matches!(function.name, "iff" | "case" | "coalesce") => {
+                self.report_fit(function.name, &error, &args, &places, place);
+                Self::unknown_scalar()
+            }
             (ours, verdict) => {
                 if let (Some((function, Fit::Wrong(error))), _) = (&ours, verdict) {
                     self.postpone_fit(function.name, error, &args, &places, place);
@@ -120,6 +170,16 @@ impl Binder<'_> {
                 }
             }
         }
+    }
+
+    /// Refuses values that a function of text does not convert.
+    fn refuses_other(&mut self, name: &str, args: &[Scalar], places: &[Place]) -> bool {
+        let Some((_, index)) = TEXT_ONLY.iter().find(|(known, _)| *known == name) else { return false };
+        let Some(at) = places.get(*index).filter(|_| args[*index].known && args[*index].ty() != Type::String) else { return false };
+        let got = args[*index].ty();
+        let help = "`tostring(…)` makes it one".to_owned();
+        self.report_with(code::WRONG_TYPE, at, format!("`{name}` wants a string for argument {}, got {got}", index + 1), Some(help));
+        true
     }
 
     /// Arguments bound, and what a judge sees of them: tables too.
@@ -146,9 +206,25 @@ impl Binder<'_> {
         (values, args.iter().map(|arg| arg.place.clone()).collect(), seen)
     }
 
-    fn called(&mut self, function: &'static ScalarFn, resolved: functions::Resolved, args: Vec<Scalar>) -> Scalar {
+    fn called(&mut self, function: &'static ScalarFn, resolved: functions::Resolved, args: Vec<Scalar>, place: &Place) -> Scalar {
         let args = args.into_iter().zip(resolved.args).map(|(arg, ty)| self.cast(arg, ty).expr).collect();
-        Scalar::known(self.folded(Expr::call(function, args, resolved.returns)))
+        let call = Expr::call(function, args, resolved.returns);
+        self.check_constants(&call, place);
+        Scalar::known(self.folded(call))
+    }
+
+    /// Compiles the constant patterns and formats of a call, as a run does when it starts, so that a check refuses what a run refuses.
+    fn check_constants(&mut self, call: &Expr, place: &Place) {
+        let Bound::Call { function, args } = &call.kind else { return };
+        if !self.strict || !COMPILED.contains(&function.name) {
+            return;
+        }
+        let constants: Vec<Option<crate::Value>> = args.iter().map(|arg| arg.as_const().cloned()).collect();
+        let types: Vec<Type> = args.iter().map(|arg| arg.ty).collect();
+        let prepare = functions::Prepare { constants: &constants, types: &types, returns: call.ty, now: self.runtime.now };
+        if let Err(functions::PrepareError::Constant(message)) = (function.prepare)(&prepare) {
+            self.report(code::BAD_OPTION, place, format!("`{}`: {message}", function.shown()));
+        }
     }
 
     /// The value of a call that is right and cannot run here: a type, and nothing to compute.
@@ -215,10 +291,7 @@ impl Binder<'_> {
             return Self::unknown_scalar();
         }
         match casts::fit(&function.signature, &args) {
-            Fit::Exact(resolved) => {
-                let args = args.into_iter().zip(resolved.args).map(|(arg, ty)| self.cast(arg, ty).expr).collect();
-                Scalar::known(self.folded(Expr::call(function, args, resolved.returns)))
-            }
+            Fit::Exact(resolved) => self.called(function, resolved, args, place),
             Fit::Unknown(Some(ty)) => Scalar { expr: Expr { kind: Bound::Column(self.fresh()), ty }, known: true }.unplanned(self),
             Fit::Unknown(None) => Self::unknown_scalar(),
             Fit::Wrong(error) => {
@@ -529,7 +602,7 @@ impl Binder<'_> {
                 let env = Env::default();
                 // While it is not known, a function that calls itself is taken for a table.
                 let tabular = self.body_is_table(&function, &env);
-                Some(Rc::new(UserFunction { name: name.to_owned(), function, env, tabular, stored: true }))
+                Some(Rc::new(UserFunction { name: name.to_owned(), function, env, tabular, stored: true, use_of: Use::default() }))
             }
             Some((_, diagnostics)) => {
                 let why = diagnostics.first().map_or("it is no function", |first| first.message.as_str()).to_owned();
@@ -548,6 +621,7 @@ impl Binder<'_> {
             self.report_with(code::SCALAR_WANTED, place, format!("`{}` gives a table, not a value", function.name), Some(help));
             return Self::unknown_scalar();
         }
+        function.use_of.set();
         let Some(env) = self.parameters(function, args, None, place, cx) else { return Self::unknown_scalar() };
         if !self.begin_call(function, place) {
             return Self::unknown_scalar();
@@ -562,13 +636,14 @@ impl Binder<'_> {
             }
         };
         self.end_call(function);
-        self.forgive(before);
+        self.forgive(function, before);
         value
     }
 
     /// A check says what is wrong with a function where that is defined, not where it is called.
-    fn forgive(&mut self, before: usize) {
+    fn forgive(&mut self, function: &UserFunction, before: usize) {
         if self.strict
+            && !function.use_of.is_held()
             && let Some(first) = self.diagnostics.drain(before..).next()
         {
             self.open.get_or_insert(first);
@@ -584,6 +659,7 @@ impl Binder<'_> {
         place: &Place,
         cx: &mut Cx,
     ) -> Relation {
+        function.use_of.set();
         let Some(env) = self.parameters(function, args, piped, place, cx) else { return Relation::unknown() };
         if !self.begin_call(function, place) {
             return Relation::unknown();
@@ -598,7 +674,7 @@ impl Binder<'_> {
             }
         };
         self.end_call(function);
-        self.forgive(before);
+        self.forgive(function, before);
         relation
     }
 
@@ -693,7 +769,7 @@ impl Binder<'_> {
                         if !function.stored {
                             self.saw_table(&parameter.name, &relation);
                         }
-                        Binding::Table(Rc::new(Lazy { expr: Rc::new(arg.clone()), env: cx.env.clone(), shared: Default::default() }))
+                        Binding::Table(Rc::new(Lazy::new(arg, cx.env)))
                     } else {
                         self.report(code::ARGUMENT_COUNT, place, format!("`{}` wants a table for `{name}`", function.name));
                         return None;

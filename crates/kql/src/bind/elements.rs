@@ -43,7 +43,9 @@ pub(super) struct Elements {
 
 impl Elements {
     pub fn find(&self, name: &str) -> Option<Element> {
-        self.names.iter().find(|(known, _)| known == name).map(|(_, element)| *element)
+        // Recorded: a node is meant where an edge has the same name.
+        let named = || self.names.iter().filter(|(known, _)| known == name).map(|(_, element)| *element);
+        named().find(|element| matches!(element, Element::Node(_))).or_else(|| named().next())
     }
 
     fn list(&self) -> String {
@@ -107,7 +109,7 @@ impl Binder<'_> {
             args.push(self.property(subject, field, number, elements));
         }
         let places = vec![place.clone(); args.len()];
-        self.operator("bag_pack", args, &places, place)
+        self.operator("$bag_pack_filled", args, &places, place)
     }
 
     /// What is read where a name stands alone or before a dot.
@@ -283,10 +285,18 @@ impl Binder<'_> {
     }
 }
 
-/// The name that an expression of the projection gives its column; a graph function gives none, also where an aggregate is called so.
+/// The column name of an unnamed expression of the projection; most graph functions have none, also where an aggregate is called so.
+/// Recorded: `labels(a)` is `labels_a`, `map(p, …)` begins with the name of the edge.
 pub(super) fn column_name(value: &ast::Expr) -> Option<String> {
     match &value.kind {
-        ExprKind::Call(call) if matches!(call.name.text.as_str(), "all" | "any" | "map" | "labels") => None,
+        ExprKind::Call(call) if matches!(call.name.text.as_str(), "map" | "labels") => {
+            let [ast::Expr { kind: ExprKind::Name(element), .. }, rest @ ..] = &call.args[..] else { return None };
+            match rest.first() {
+                Some(value) => Some(format!("{}_{}", element.text, naming::name_of(value).unwrap_or_else(|| "Column".to_owned()))),
+                None => Some(format!("labels_{}", element.text)),
+            }
+        }
+        ExprKind::Call(call) if matches!(call.name.text.as_str(), "all" | "any") => None,
         ExprKind::Call(call) if call.name.text.starts_with("node_") => None,
         _ => naming::name_of(value),
     }

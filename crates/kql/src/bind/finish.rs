@@ -17,8 +17,9 @@ impl Binder<'_> {
         });
         let mut diagnostics = syntax;
         let wrong_syntax = diagnostics.iter().any(|diagnostic| !is_tolerated(diagnostic.code));
+        let held = self.held.into_iter().filter(|(use_of, _)| !use_of.is_set()).flat_map(|(_, found)| found);
         // After a syntax error half of what follows would be its echo.
-        diagnostics.extend(self.diagnostics.into_iter().filter(|_| !wrong_syntax));
+        diagnostics.extend(self.diagnostics.into_iter().chain(held).filter(|_| !wrong_syntax));
         let planned = diagnostics.iter().all(|diagnostic| is_tolerated(diagnostic.code)) && self.open.is_none() && !answer.open;
         let more = self.more.into_iter().map(|(name, rel)| (name, visible_only(rel))).collect();
         let mut plan = planned.then(|| Plan {

@@ -69,8 +69,21 @@ const INTEGER: Rank = 11;
 const EXACT: Rank = 16;
 
 /// Parts of a date, by functions that take one as a literal first.
-const PARTS: &[&str] = &["year", "quarter", "month", "week", "day", "hour", "minute", "second", "millisecond", "microsecond", "nanosecond"];
-const MORE_PARTS: &[&str] = &["week_of_year", "weekofyear", "dayofyear"];
+const UNITS: &[&str] = &["year", "quarter", "month", "week", "day", "hour", "minute", "second", "millisecond", "microsecond", "nanosecond"];
+const PARTS: &[&str] = &[
+    "year",
+    "quarter",
+    "month",
+    "week_of_year",
+    "day",
+    "dayofyear",
+    "hour",
+    "minute",
+    "second",
+    "millisecond",
+    "microsecond",
+    "nanosecond",
+];
 
 pub(super) fn is_summable(ty: Type) -> bool {
     ty.is_numeric() || matches!(ty, Type::Datetime | Type::Timespan)
@@ -256,9 +269,9 @@ impl Binder<'_> {
             && let ("datetime_diff" | "datetime_add" | "datetime_part" | "datepart", Some(text)) = (name, &arg.text)
         {
             let part = text.to_ascii_lowercase();
-            let more = matches!(name, "datetime_part" | "datepart") && MORE_PARTS.contains(&part.as_str());
-            if !more && !PARTS.contains(&part.as_str()) {
-                self.report(code::BAD_OPTION, &arg.place, format!("`{text}` is no part of a date: {}", PARTS.join(", ")));
+            let parts = if matches!(name, "datetime_part" | "datepart") { PARTS } else { UNITS };
+            if !parts.contains(&part.as_str()) {
+                self.report(code::BAD_OPTION, &arg.place, format!("`{text}` is not a part of a date: {}", parts.join(", ")));
                 return false;
             }
         }

@@ -47,6 +47,10 @@ fn part_of(object: &Expr, part: &str) -> String {
 /// The name of a call of a scalar function.
 fn scalar_name(call: &Call) -> Option<String> {
     let first = || call.args.first().and_then(name_of);
+    // Recorded, though Microsoft's parser says otherwise.
+    if call.name.text == "pow" {
+        return None;
+    }
     match shapes::scalar(&call.name.text)?.naming {
         Naming::Place if matches!(call.name.text.as_str(), "column_ifexists" | "columnifexists") => match &call.args.first()?.kind {
             ExprKind::Literal(Value::String(name)) => Some(name.clone()),
@@ -65,6 +69,10 @@ fn scalar_name(call: &Call) -> Option<String> {
 fn aggregate_name(call: &Call) -> Option<String> {
     let first = call.args.first().and_then(name_of);
     let known = shapes::aggregate(&call.name.text).map(|known| known.naming);
+    // Recorded: a covariance is named after both columns.
+    if let ("covariance" | "covarianceif" | "covariancep" | "covariancepif", [_, second, ..]) = (call.name.text.as_str(), &call.args[..]) {
+        return Some(format!("{}_{}_{}", call.name.text, first.unwrap_or_default(), name_of(second).unwrap_or_default()));
+    }
     if let Some(Naming::Prefix(prefix)) = known {
         return Some(format!("{prefix}_{}", first.unwrap_or_default()));
     }

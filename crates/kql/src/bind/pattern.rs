@@ -38,7 +38,8 @@ impl Binder<'_> {
             }
             let function = Function { view: false, parameters: parameters.clone(), body: case.body.clone(), place: case.place.clone() };
             let name = pattern.name.text.clone();
-            let function = Rc::new(UserFunction { name, function, env: env.clone(), tabular: true, stored: false });
+            let function =
+                Rc::new(UserFunction { name, function, env: env.clone(), tabular: true, stored: false, use_of: Default::default() });
             let args: Vec<ast::Expr> = key.iter().map(|text| string(text, &case.place)).collect();
             self.trial(|binder| binder.table_user_call(&function, &args, None, &case.place, &mut Cx::constant(&env)));
             cases.push((key, function));

@@ -273,9 +273,16 @@ impl Binder<'_> {
             let other = self.operand(right, cx);
             let op = if op == "<>" { "!=" } else { op };
             let dynamic = value.known && other.known && value.ty() == Type::Dynamic && other.ty() == Type::Dynamic;
-            if dynamic && !self.strict && matches!(op, "==" | "!=" | "<" | "<=" | ">" | ">=" | "+" | "-" | "*" | "/" | "%") {
+            let compares = matches!(op, "==" | "!=" | "<" | "<=" | ">" | ">=");
+            if dynamic && (compares || !self.strict && matches!(op, "+" | "-" | "*" | "/" | "%")) {
                 let help = "cast them first, as with `tostring(…)` or `tolong(…)`".to_owned();
                 self.report_with(code::WRONG_TYPE, place, format!("`{op}` cannot take two dynamics"), Some(help));
+                return Self::unknown_scalar();
+            }
+            // Recorded: a dynamic may be searched, but not searched for.
+            if other.known && other.ty() == Type::Dynamic && is_search(op) {
+                let help = "`tostring(…)` makes it text".to_owned();
+                self.report_with(code::WRONG_TYPE, &right.place, format!("`{op}` looks for a string, this is a dynamic"), Some(help));
                 return Self::unknown_scalar();
             }
             let (left_value, other) = match op {
@@ -355,6 +362,12 @@ impl Binder<'_> {
             && self.is_table_in(only, cx)
         {
             let set = self.set(only, cx);
+            if let Bound::Subquery(index) = set.expr.kind
+                && let Some(column) = self.subqueries.get(index).and_then(|subquery| subquery.rel.fields.first()).cloned()
+                && self.refuse_members(op, &value, &column, &only.place)
+            {
+                return Self::unknown_scalar();
+            }
             let value = if value.known && value.ty() == Type::Dynamic { self.cast(value, Type::String) } else { value };
             return self.operator(op, vec![value, set], &places, place);
         }
@@ -378,11 +391,29 @@ impl Binder<'_> {
         self.operator(op, vec![value, array], &places, place)
     }
 
+    /// Recorded: the first column of a table behind `in` is of the type of the value in front; no other column is looked at.
+    fn refuse_members(&mut self, op: &str, value: &Scalar, column: &Field, place: &Place) -> bool {
+        let (left, right) = (value.ty(), column.ty);
+        let meets = left == right || left == Type::Dynamic || right == Type::Dynamic || left.is_numeric() && right.is_numeric();
+        if !value.known || meets {
+            return false;
+        }
+        let message = format!("`{op}` compares a {left} with column `{}`, which is a {right}", column.name);
+        self.report(code::WRONG_TYPE, place, message);
+        true
+    }
+
     /// What `in` and its kin are over, judged: the left side only; each element must be a value.
     fn judged_member(&mut self, op: &'static str, value: Scalar, list: &[ast::Expr], place: &Place, cx: &mut Cx) -> Scalar {
         for item in list {
             if self.is_table_in(item, cx) {
-                self.table(item, cx.env);
+                let relation = self.table(item, cx.env);
+                if let (Some(column), false) = (relation.visible().next().cloned(), relation.open)
+                    && !self.unknown.contains(&column.id)
+                    && self.refuse_members(op, &value, &column, &item.place)
+                {
+                    return Self::unknown_scalar();
+                }
             } else {
                 self.scalar(item, cx);
             }
@@ -556,6 +587,12 @@ impl Binder<'_> {
             }
         }
     }
+}
+
+/// The operators that refuse a dynamic as what they look for; published rules hand one to `contains` and `startswith`.
+fn is_search(op: &str) -> bool {
+    let op = op.trim_start_matches('!').trim_end_matches("_cs");
+    op == "has"
 }
 
 /// Does it read the rows of a group that an operator around it makes?

@@ -1,6 +1,6 @@
 //! What names mean at a place: `let` variables, functions and parameters, and the columns of the row at hand.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -58,6 +58,35 @@ pub(super) struct Lazy {
     pub env: Env,
     /// Filled at the first use of what is written `materialize(…)`.
     pub shared: OnceCell<Rc<SharedTable>>,
+    pub use_of: Use,
+}
+
+impl Lazy {
+    pub fn new(expr: &ast::Expr, env: &Env) -> Self {
+        Self { expr: Rc::new(expr.clone()), env: env.clone(), shared: OnceCell::new(), use_of: Use::default() }
+    }
+}
+
+/// Whether a `let` is used, and whether the errors of its definition wait for that.
+#[derive(Clone, Default)]
+pub(super) struct Use(Rc<(Cell<bool>, Cell<bool>)>);
+
+impl Use {
+    pub fn set(&self) {
+        self.0.0.set(true);
+    }
+
+    pub fn is_set(&self) -> bool {
+        self.0.0.get()
+    }
+
+    pub fn hold(&self) {
+        self.0.1.set(true);
+    }
+
+    pub fn is_held(&self) -> bool {
+        self.0.1.get()
+    }
 }
 
 /// A `let` function or a stored one.
@@ -68,6 +97,7 @@ pub(super) struct UserFunction {
     pub tabular: bool,
     /// From the workspace: places in its text mean nothing to the reader.
     pub stored: bool,
+    pub use_of: Use,
 }
 
 /// A relation that is computed once.

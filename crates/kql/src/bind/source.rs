@@ -199,6 +199,7 @@ impl Binder<'_> {
 
     /// One use of a tabular `let`.
     fn lazy(&mut self, lazy: &Rc<Lazy>) -> Relation {
+        lazy.use_of.set();
         let materialized = match &lazy.expr.kind {
             ExprKind::Materialize(inner) => Some(&**inner),
             _ => None,

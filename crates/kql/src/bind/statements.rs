@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::operators::several::last_operator;
-use super::scope::{Binding, Cx, Env, Lazy, Relation, Scalar, UserFunction};
+use super::scope::{Binding, Cx, Env, Lazy, Relation, Scalar, Use, UserFunction};
 use super::{Binder, diagnostics as code};
 use crate::plan::{Expr, ExprKind as Bound};
 use crate::syntax::ast::{self, ExprKind, Function, LetValue, Name, OperatorKind, ParameterType, Script, StatementKind};
@@ -44,7 +44,7 @@ impl Binder<'_> {
         let mut last = None;
         let mut given = super::naming::Names::default();
         for (number, statement) in script.statements.iter().enumerate() {
-            if let (true, StatementKind::Let { name, .. }) = (self.strict, &statement.kind)
+            if let StatementKind::Let { name, .. } = &statement.kind
                 && !given.take(&name.text)
             {
                 self.report(code::DUPLICATE_NAME, &name.place, format!("there is a variable `{}` already", name.text));
@@ -53,7 +53,7 @@ impl Binder<'_> {
                 StatementKind::Let { name, value: LetValue::Expr(value) } => env = self.let_value(name, value, env),
                 StatementKind::Let { name, value: LetValue::Function(function) } => env = self.let_function(name, function, env),
                 StatementKind::Set { name, value } => {
-                    self.set_property(&name.text, value.as_deref(), &mut Cx::constant(&env));
+                    self.set_property(name, value.as_deref(), &mut Cx::constant(&env));
                 }
                 StatementKind::QueryParameters(parameters) => {
                     for parameter in parameters {
@@ -99,13 +99,25 @@ impl Binder<'_> {
             return self.define(name, binding, env);
         }
         if self.is_table(value, &env) || !is_plainly_scalar(value) {
-            let lazy = Lazy { expr: Rc::new(value.clone()), env: env.clone(), shared: Default::default() };
+            let lazy = Lazy::new(value, &env);
+            let before = self.diagnostics.len();
             let found = self.trial(|binder| binder.relation(value, &env));
+            self.hold_missing(before, &lazy.use_of);
             self.saw_table(name, &found);
             return self.define(name, Binding::Table(Rc::new(lazy)), env);
         }
         let bound = self.scalar(value, &mut Cx::constant(&env));
         self.define(name, Binding::Scalar(bound), env)
+    }
+
+    /// A missing table is an error of the `let` that reads it only if that is never used: where it is, the use reports it, unless a
+    /// `union isfuzzy=true` tolerates it.
+    fn hold_missing(&mut self, before: usize, use_of: &Use) {
+        if self.diagnostics[before..].iter().any(|found| found.code == code::UNKNOWN_TABLE) {
+            use_of.hold();
+            let found = self.diagnostics.split_off(before);
+            self.held.push((use_of.clone(), found));
+        }
     }
 
     fn define(&mut self, name: &Name, binding: Binding, env: Env) -> Env {
@@ -120,7 +132,15 @@ impl Binder<'_> {
             self.report(code::BAD_OPTION, &late.name.place, "parameters that are tables stand before the others");
         }
         let tabular = self.body_is_table(function, &env);
-        let bound = UserFunction { name: name.text.clone(), function: function.clone(), env: env.clone(), tabular, stored: false };
+        let bound = UserFunction {
+            name: name.text.clone(),
+            function: function.clone(),
+            env: env.clone(),
+            tabular,
+            stored: false,
+            use_of: Use::default(),
+        };
+        let before = self.diagnostics.len();
         self.trial(|binder| {
             let inner = binder.opaque_parameters(function, &env);
             let (inner, last) = binder.statements(&function.body, inner);
@@ -130,6 +150,7 @@ impl Binder<'_> {
                 None => {}
             }
         });
+        self.hold_missing(before, &bound.use_of);
         self.define(name, Binding::Function(Rc::new(bound)), env)
     }
 
@@ -200,7 +221,7 @@ impl Binder<'_> {
             match &statement.kind {
                 StatementKind::Let { name, value: LetValue::Expr(value) } => {
                     let binding = if self.is_table(value, &env) {
-                        Binding::Table(Rc::new(Lazy { expr: Rc::new(value.clone()), env: env.clone(), shared: Default::default() }))
+                        Binding::Table(Rc::new(Lazy::new(value, &env)))
                     } else {
                         Binding::Scalar(Self::unknown_scalar())
                     };
@@ -208,7 +229,14 @@ impl Binder<'_> {
                 }
                 StatementKind::Let { name, value: LetValue::Function(inner) } => {
                     let tabular = self.body_is_table(inner, &env);
-                    let bound = UserFunction { name: name.text.clone(), function: inner.clone(), env: env.clone(), tabular, stored: false };
+                    let bound = UserFunction {
+                        name: name.text.clone(),
+                        function: inner.clone(),
+                        env: env.clone(),
+                        tabular,
+                        stored: false,
+                        use_of: Use::default(),
+                    };
                     env = env.with(&name.text, Binding::Function(Rc::new(bound)));
                 }
                 StatementKind::Query(query) => last = Some(query),

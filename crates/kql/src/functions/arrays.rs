@@ -530,11 +530,15 @@ static STRCAT_ARRAY: ScalarFn = ScalarFn {
             let (array, delimiter) = (args.texts(0), args.texts(1));
             args.map_texts(|row, out| {
                 let mut scratch = String::new();
-                let elements_at_most = array.opt(row).map_or(0, |json| json.len() / 2);
-                if delimiter.get(row).len() > 1 && !watch::build(delimiter.get(row).len().saturating_mul(elements_at_most)) {
+                let Some(json) = array.opt(row) else { return };
+                if delimiter.get(row).len() > 1 && !watch::build(delimiter.get(row).len().saturating_mul(json.len() / 2)) {
                     return;
                 }
-                for (at, element) in array.opt(row).and_then(elements).into_iter().flatten().enumerate() {
+                // Recorded: a single value counts as an array of one.
+                if matches!(dynamic::kind(json), Kind::Bool(_) | Kind::Long(_) | Kind::Real(_) | Kind::String) {
+                    out.push_str(dynamic::text(json, &mut scratch));
+                }
+                for (at, element) in elements(json).into_iter().flatten().enumerate() {
                     if at > 0 {
                         out.push_str(delimiter.get(row));
                     }

@@ -10,8 +10,18 @@ use super::signatures::{all, count, wants};
 use super::{Arg, Family, Resolved, ScalarFn, Signature, SignatureError, kernel};
 use crate::dynamic::{self, MAX_DEPTH, elements, entries, push_string, unquote};
 
-pub static FAMILY: Family =
-    &[&BAG_PACK, &BAG_KEYS, &BAG_MERGE, &BAG_HAS_KEY, &BAG_REMOVE_KEYS, &BAG_SET_KEY, &BAG_ZIP, &TREEPATH, &DYNAMIC_TO_JSON];
+pub static FAMILY: Family = &[
+    &BAG_PACK,
+    &BAG_PACK_FILLED,
+    &BAG_KEYS,
+    &BAG_MERGE,
+    &BAG_HAS_KEY,
+    &BAG_REMOVE_KEYS,
+    &BAG_SET_KEY,
+    &BAG_ZIP,
+    &TREEPATH,
+    &DYNAMIC_TO_JSON,
+];
 
 /// Writes a bag property by property.
 pub(super) struct Bag<'a> {
@@ -81,6 +91,34 @@ static BAG_PACK: ScalarFn = ScalarFn {
                     let key = args.texts(index).get(row);
                     if seen.insert(key) {
                         bag.put(key, &json_at(args, index + 1, row, types[index + 1]));
+                    }
+                }
+                bag.close()
+            })
+        }))
+    },
+    ..ScalarFn::DEFAULT
+};
+
+/// A node or an edge of a graph as one value.
+static BAG_PACK_FILLED: ScalarFn = ScalarFn {
+    name: "$bag_pack_filled",
+    summary: "As `bag_pack`, without nulls and empty strings",
+    signature: Signature::Custom(|args| {
+        Ok(Resolved {
+            args: args.iter().enumerate().map(|(index, arg)| if index % 2 == 0 { Type::String } else { arg.ty }).collect(),
+            returns: Type::Dynamic,
+        })
+    }),
+    prepare: |prepare| {
+        let types = prepare.types.to_vec();
+        Ok(kernel(move |args| {
+            args.map_json(|row, out| {
+                let mut bag = Bag::new(out);
+                for index in (0..args.len()).step_by(2) {
+                    let value = json_at(args, index + 1, row, types[index + 1]);
+                    if !matches!(&*value, "null" | "\"\"") {
+                        bag.put(args.texts(index).get(row), &value);
                     }
                 }
                 bag.close()
@@ -280,7 +318,8 @@ static BAG_ZIP: ScalarFn = ScalarFn {
         Ok(kernel(|args| {
             let (keys, values) = (args.texts(0), args.texts(1));
             args.map_json(|row, out| {
-                let (keys, mut values) = (elements(keys.opt(row)?)?, elements(values.opt(row)?)?);
+                // Recorded: values that are no array are none at all.
+                let (keys, mut values) = (elements(keys.opt(row)?)?, elements(values.opt(row).unwrap_or("[]")).into_iter().flatten());
                 let mut bag = Bag::new(out);
                 for key in keys {
                     let value = values.next().unwrap_or("null");

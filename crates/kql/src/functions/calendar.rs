@@ -208,14 +208,14 @@ enum Unit {
 }
 
 impl Unit {
+    /// A unit of `datetime_add` and `datetime_diff`.
     fn parse(name: &str) -> Option<Unit> {
         Some(match name.to_ascii_lowercase().as_str() {
             "year" => Unit::Year,
             "quarter" => Unit::Quarter,
             "month" => Unit::Month,
-            "week" | "week_of_year" | "weekofyear" => Unit::Week,
+            "week" => Unit::Week,
             "day" => Unit::Day,
-            "dayofyear" => Unit::DayOfYear,
             "hour" => Unit::Hour,
             "minute" => Unit::Minute,
             "second" => Unit::Second,
@@ -224,6 +224,15 @@ impl Unit {
             "nanosecond" => Unit::Nanosecond,
             _ => return None,
         })
+    }
+
+    /// A part of a date: those of [`Unit::parse`], the week and the day by their places in the year.
+    fn parse_part(name: &str) -> Option<Unit> {
+        match name.to_ascii_lowercase().as_str() {
+            "week_of_year" => Some(Unit::Week),
+            "dayofyear" => Some(Unit::DayOfYear),
+            _ => Unit::parse(name).filter(|unit| *unit != Unit::Week),
+        }
     }
 
     /// Ticks of a unit of fixed length.
@@ -270,9 +279,9 @@ fn iso_week(days: i64) -> i64 {
 }
 
 /// The unit that the constant argument `index` names.
-fn unit(prepare: &Prepare, index: usize) -> Result<Option<Unit>, PrepareError> {
+fn unit(prepare: &Prepare, index: usize, parse: fn(&str) -> Option<Unit>) -> Result<Option<Unit>, PrepareError> {
     match prepare.constants.get(index).and_then(Option::as_ref).and_then(Value::as_str) {
-        Some(name) => match Unit::parse(name) {
+        Some(name) => match parse(name) {
             Some(unit) => Ok(Some(unit)),
             None => Err(PrepareError::Constant(format!("`{name}` is no part of a date; write for example `year`, `month`, `day`, `hour`"))),
         },
@@ -290,10 +299,10 @@ static DATETIME_PART: ScalarFn = ScalarFn {
         (r#"datetime_part("microsecond", datetime(2017-10-30 01:02:03.7654321))"#, "765432"),
     ],
     prepare: |prepare| {
-        let unit = unit(prepare, 0)?;
+        let unit = unit(prepare, 0, Unit::parse_part)?;
         Ok(kernel(move |args| {
             let (name, date) = (args.texts(0), args.longs(1));
-            args.map_ints(|row| Some(unit.or_else(|| Unit::parse(name.get(row)))?.of(date.get(row)?)))
+            args.map_ints(|row| Some(unit.or_else(|| Unit::parse_part(name.get(row)))?.of(date.get(row)?)))
         }))
     },
     ..ScalarFn::DEFAULT
@@ -308,7 +317,7 @@ static DATETIME_ADD: ScalarFn = ScalarFn {
         (r#"datetime_add("week", -53, datetime(2021-03-15 12:00))"#, "2020-03-09T12:00:00.0000000Z"),
     ],
     prepare: |prepare| {
-        let unit = unit(prepare, 0)?;
+        let unit = unit(prepare, 0, Unit::parse)?;
         Ok(kernel(move |args| {
             let (name, amount, date) = (args.texts(0), args.longs(1), args.longs(2));
             args.map_longs(|row| add(unit.or_else(|| Unit::parse(name.get(row)))?, amount.get(row)?, date.get(row)?))
@@ -346,7 +355,7 @@ static DATETIME_DIFF: ScalarFn = ScalarFn {
         (r#"datetime_diff("second", datetime(2017-10-30 23:00:10.100), datetime(2017-10-30 23:00:00.900))"#, "10"),
     ],
     prepare: |prepare| {
-        let unit = unit(prepare, 0)?;
+        let unit = unit(prepare, 0, Unit::parse)?;
         let real = prepare.returns == Type::Real;
         Ok(kernel(move |args| {
             let (name, a, b) = (args.texts(0), args.longs(1), args.longs(2));
@@ -379,7 +388,6 @@ fn diff(unit: Unit, a: i64, b: i64) -> i64 {
             Unit::Quarter => year * 4 + i64::from((month - 1) / 3),
             Unit::Month => year * 12 + i64::from(month),
             Unit::Week => (days + 1).div_euclid(7),
-            Unit::DayOfYear => days,
             unit => unit.ticks().map_or(ticks, |length| ticks.div_euclid(length)),
         }
     };

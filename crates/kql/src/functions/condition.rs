@@ -8,7 +8,6 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Datum, Scalar};
 use arrow::compute::kernels::{boolean, zip::zip};
 use model::Type;
 
-use super::cast::common;
 use super::signatures::{any_to, count, meeting, wants};
 use super::{Arg, Args, Column, Family, Native, Resolved, ScalarFn, Signature, SignatureError, kernel};
 use crate::Value;
@@ -26,7 +25,7 @@ static IFF: ScalarFn = ScalarFn {
         count(args, 3, Some(3))?;
         branches(args)
     }),
-    examples: &[(r#"iff(1 > 2, "a", "b")"#, "b"), (r#"iff(bool(null), 1, 2.5)"#, "2.5")],
+    examples: &[(r#"iff(1 > 2, "a", "b")"#, "b"), ("iff(bool(null), 1, 2)", "2")],
     prepare: |_| Ok(kernel(choose)),
     ..ScalarFn::DEFAULT
 };
@@ -47,21 +46,37 @@ static CASE: ScalarFn = ScalarFn {
     ..ScalarFn::DEFAULT
 };
 
-/// Conditions at even places but the last, values elsewhere. Values without a common type become dynamic.
+/// The common type of the values of `iff`, `case` and `coalesce`. Recorded: int and long meet in long, a dynamic takes the type of the others;
+/// everything else is refused.
+fn chosen(types: impl Iterator<Item = Type>) -> Option<Type> {
+    types.map(Some).reduce(|a, b| match (a?, b?) {
+        (a, b) if a == b => Some(a),
+        (Type::Dynamic, other) | (other, Type::Dynamic) => Some(other),
+        (Type::Int | Type::Long, Type::Int | Type::Long) => Some(Type::Long),
+        _ => None,
+    })?
+}
+
+/// The first argument whose type does not fit those before it.
+fn odd_one<'a>(values: impl Iterator<Item = (usize, &'a Arg<'a>)> + Clone) -> SignatureError {
+    let types: Vec<(usize, Type)> = values.map(|(index, arg)| (index, arg.ty)).collect();
+    let odd = (1..types.len()).find(|end| chosen(types[..=*end].iter().map(|(_, ty)| *ty)).is_none()).unwrap_or(0);
+    let before = types[..odd].iter().map(|(_, ty)| *ty).find(|ty| *ty != Type::Dynamic).unwrap_or(Type::Dynamic);
+    SignatureError::Type {
+        index: types.get(odd).map_or(0, |(index, _)| *index),
+        wants: format!("a {before} as for the other values").into(),
+    }
+}
+
+/// Conditions at even places but the last, values elsewhere.
 fn branches(args: &[Arg]) -> Result<Resolved, SignatureError> {
     let last = args.len() - 1;
     let is_condition = |index: usize| index % 2 == 0 && index != last;
-    let mut types = Vec::new();
-    for (index, arg) in args.iter().enumerate() {
-        if is_condition(index) {
-            if arg.ty != Type::Bool {
-                return Err(wants(index, "bool"));
-            }
-        } else {
-            types.push(arg.ty);
-        }
+    if let Some((index, _)) = args.iter().enumerate().find(|(index, arg)| is_condition(*index) && arg.ty != Type::Bool) {
+        return Err(wants(index, "bool"));
     }
-    let ty = common(types).unwrap_or(Type::Dynamic);
+    let values = args.iter().enumerate().filter(|(index, _)| !is_condition(*index));
+    let ty = chosen(values.clone().map(|(_, arg)| arg.ty)).ok_or_else(|| odd_one(values))?;
     Ok(Resolved { args: (0..args.len()).map(|index| if is_condition(index) { Type::Bool } else { ty }).collect(), returns: ty })
 }
 
@@ -112,7 +127,12 @@ static COALESCE: ScalarFn = ScalarFn {
     parameters: &["value1", "value2"],
     signature: Signature::Custom(|args| {
         count(args, 2, None)?;
-        meeting(args, 2)
+        // Recorded: with a dynamic among them the answer is one.
+        let ty = match args.iter().any(|arg| arg.ty == Type::Dynamic) {
+            true => Type::Dynamic,
+            false => chosen(args.iter().map(|arg| arg.ty)).ok_or_else(|| odd_one(args.iter().enumerate()))?,
+        };
+        Ok(Resolved { args: vec![ty; args.len()], returns: ty })
     }),
     examples: &[
         ("coalesce(int(null), 5, 7)", "5"),

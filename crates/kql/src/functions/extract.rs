@@ -88,6 +88,9 @@ static EXTRACT_ALL: ScalarFn = ScalarFn {
     ..ScalarFn::DEFAULT
 };
 
+/// Capturing groups that `extract_all` takes at most (recorded).
+const MOST_GROUPS: usize = 16;
+
 fn extract_all(prepare: &Prepare) -> Result<Box<dyn Kernel>, PrepareError> {
     let pattern = Pattern::new(prepare, 0)?;
     if let Pattern::Fixed(regex) = &pattern
@@ -95,15 +98,25 @@ fn extract_all(prepare: &Prepare) -> Result<Box<dyn Kernel>, PrepareError> {
     {
         return Err(PrepareError::Constant("the regular expression needs a capturing group".to_owned()));
     }
+    if let Pattern::Fixed(regex) = &pattern
+        && regex.captures_len() > MOST_GROUPS + 1
+    {
+        let message = format!("the regular expression has more than {MOST_GROUPS} capturing groups");
+        return Err(PrepareError::Constant(message));
+    }
     let chosen = prepare.types.len() > 2;
     Ok(kernel(move |args| {
         let (text, source) = (args.texts(0), args.texts(args.len() - 1));
         args.map_json(|row, out| {
             pattern.with(text.get(row), |regex| {
-                let groups: Vec<usize> = match chosen.then(|| args.texts(1).opt(row)) {
-                    None => (1..regex.captures_len()).collect(),
+                let mut groups: Vec<usize> = match chosen.then(|| args.texts(1).opt(row)) {
+                    None => Vec::new(),
                     Some(list) => dynamic::elements(list?)?.filter_map(|group| group_number(regex, group)).collect(),
                 };
+                // Recorded: where none of the groups asked for is there, all count.
+                if groups.is_empty() {
+                    groups.extend(1..regex.captures_len());
+                }
                 let mut any = false;
                 let mut growth = Growth::default();
                 out.push('[');

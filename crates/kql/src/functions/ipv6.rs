@@ -22,7 +22,15 @@ struct Address {
 const MAPPED: u128 = 0xffff << 32;
 
 impl Address {
+    /// As it is compared: `::192.168.1.1` is the same address as `192.168.1.1`.
     fn parse(text: &str) -> Option<Address> {
+        let address = Address::parse_plain(text)?;
+        let dotted = text.contains('.') && address.bits >> 32 == 0;
+        Some(Address { bits: if dotted { address.bits | MAPPED } else { address.bits }, ..address })
+    }
+
+    /// As it is printed: `::192.168.1.1` stays what it says (recorded).
+    fn parse_plain(text: &str) -> Option<Address> {
         let text = text.trim();
         let (address, prefix) = match text.split_once('/') {
             Some((address, prefix)) if prefix.len() <= 3 && prefix.bytes().all(|b| b.is_ascii_digit()) => {
@@ -31,15 +39,13 @@ impl Address {
             Some(_) => return None,
             None => (text, None),
         };
+        // The zone of a link-local address (`fe80::1%eth0`) is not part of it (recorded).
+        let address = address.split_once('%').map_or(address, |(address, _)| address);
         let dotted = address.contains('.');
-        let mut bits = match address.parse::<Ipv4Addr>() {
+        let bits = match address.parse::<Ipv4Addr>() {
             Ok(ip) => MAPPED | u128::from(u32::from(ip)),
             Err(_) => u128::from(address.parse::<Ipv6Addr>().ok()?),
         };
-        // `::192.168.1.1` means the same as `192.168.1.1`.
-        if dotted && bits >> 32 == 0 {
-            bits |= MAPPED;
-        }
         let prefix = match prefix {
             None => 128,
             Some(prefix) if dotted && prefix <= 32 => prefix + 96,
@@ -83,7 +89,7 @@ static PARSE_IPV6: ScalarFn = ScalarFn {
         Ok(kernel(|args| {
             let ip = args.texts(0);
             args.map_texts(|row, out| {
-                if let Some(ip) = Address::parse(ip.get(row)) {
+                if let Some(ip) = Address::parse_plain(ip.get(row)) {
                     push(ip.masked(ip.prefix), out);
                 }
             })
@@ -104,7 +110,7 @@ static PARSE_IPV6_MASK: ScalarFn = ScalarFn {
         Ok(kernel(|args| {
             let ip = args.texts(0);
             args.map_texts(|row, out| {
-                if let Some((ip, prefix)) = Address::parse(ip.get(row)).zip(prefix_at(args, 1, row)) {
+                if let Some((ip, prefix)) = Address::parse_plain(ip.get(row)).zip(prefix_at(args, 1, row)) {
                     push(ip.masked(ip.prefix.min(prefix)), out);
                 }
             })

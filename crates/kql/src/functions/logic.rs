@@ -7,6 +7,7 @@ use arrow::array::{ArrayRef, AsArray, BooleanArray};
 use arrow::compute::kernels::boolean;
 use model::Type;
 
+use super::signatures::{count, wants};
 use super::{Arg, Args, Family, Native, Resolved, ScalarFn, Signature, SignatureError, kernel};
 
 pub static FAMILY: Family = &[&AND, &OR, &NOT];
@@ -34,7 +35,15 @@ static OR: ScalarFn = ScalarFn {
 static NOT: ScalarFn = ScalarFn {
     name: "not",
     summary: "Turns true and false around; null stays null",
-    signature: Signature::Fixed { args: &[("value", Type::Bool)], required: 1, returns: Type::Bool },
+    parameters: &["value"],
+    // Recorded: a whole number is taken for a bool.
+    signature: Signature::Custom(|args| {
+        count(args, 1, Some(1))?;
+        match args[0].ty {
+            Type::Bool | Type::Dynamic | Type::Int | Type::Long => Ok(Resolved { args: vec![Type::Bool], returns: Type::Bool }),
+            _ => Err(wants(0, "bool")),
+        }
+    }),
     examples: &[("not(true)", "False")],
     prepare: |_| {
         Ok(kernel(|args| {

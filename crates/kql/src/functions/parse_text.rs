@@ -1,6 +1,8 @@
 //! Texts taken apart: `parse_url`, `parse_urlquery`, `parse_path`, `parse_csv`, `parse_version`, `parse_command_line`.
 //! Source of truth: the public KQL reference, one page each.
 
+use std::collections::BTreeMap;
+
 use model::Type;
 
 use super::arrays::push_array;
@@ -30,9 +32,6 @@ static PARSE_URL: ScalarFn = ScalarFn {
             let url = args.texts(0);
             args.map_json(|row, out| {
                 let url = url.get(row).trim();
-                if url.is_empty() {
-                    return None;
-                }
                 let (rest, fragment) = url.split_once('#').unwrap_or((url, ""));
                 let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
                 let (scheme, rest) = rest
@@ -43,8 +42,10 @@ static PARSE_URL: ScalarFn = ScalarFn {
                     Some(after) => after.split_at(after.find('/').unwrap_or(after.len())),
                     None => ("", rest),
                 };
-                let (user, host) = authority.rsplit_once('@').unwrap_or(("", authority));
+                // Recorded: a name without a password stays part of the host, and a lone `/` is no path.
+                let (user, host) = authority.rsplit_once('@').filter(|(user, _)| user.contains(':')).unwrap_or(("", authority));
                 let (username, password) = user.split_once(':').unwrap_or((user, ""));
+                let path = if path == "/" && !url.contains(['?', '#']) { "" } else { path };
                 // A colon in brackets belongs to an IPv6 address.
                 let (host, port) = match host.rfind(':') {
                     Some(at) if !host[at..].contains(']') => (&host[..at], &host[at + 1..]),
@@ -68,9 +69,10 @@ static PARSE_URL: ScalarFn = ScalarFn {
     ..ScalarFn::DEFAULT
 };
 
-/// Appends the parameters as a bag; a key that comes twice keeps its last value.
+/// Appends the parameters as a bag, in the order of their keys. Recorded: the values of a key that comes several times are an array, a key
+/// without a value is left out.
 fn push_query(query: &str, out: &mut String) -> Option<()> {
-    let mut pairs: Vec<(String, String)> = Vec::new();
+    let mut pairs: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         let decode = |text: &str| {
@@ -78,15 +80,28 @@ fn push_query(query: &str, out: &mut String) -> Option<()> {
             unescape(text, &mut out);
             out
         };
-        let (key, value) = (decode(key), decode(value));
-        match pairs.iter_mut().find(|(known, _)| *known == key) {
-            Some(known) => known.1 = value,
-            None => pairs.push((key, value)),
+        if !value.is_empty() {
+            pairs.entry(decode(key)).or_default().push(decode(value));
         }
     }
     let mut bag = Bag::new(out);
-    pairs.iter().for_each(|(key, value)| bag.put_text(key, value));
+    for (key, values) in &pairs {
+        if let [value] = &values[..] {
+            bag.put_text(key, value);
+            continue;
+        }
+        let mut array = String::new();
+        let quoted: Vec<String> = values.iter().map(|value| quoted(value)).collect();
+        push_array(&mut array, quoted.iter().map(String::as_str));
+        bag.put(key, &array);
+    }
     bag.close()
+}
+
+fn quoted(text: &str) -> String {
+    let mut out = String::new();
+    push_string(&mut out, text);
+    out
 }
 
 static PARSE_URL_QUERY: ScalarFn = ScalarFn {
@@ -118,7 +133,7 @@ static PARSE_PATH: ScalarFn = ScalarFn {
     examples: &[
         (
             r#"parse_path(@"C:\temp\file.txt")"#,
-            r#"{"Scheme":"","RootPath":"C:","DirectoryPath":"C:\\temp","DirectoryName":"temp","Filename":"file.txt","Extension":"txt","AlternateDataStreamName":""}"#,
+            r#"{"Scheme":"","RootPath":"C:\\","DirectoryPath":"C:\\temp","DirectoryName":"temp","Filename":"file.txt","Extension":"txt","AlternateDataStreamName":""}"#,
         ),
         (
             r#"parse_path("/usr/lib/temp/file.txt")"#,
@@ -141,12 +156,20 @@ static PARSE_PATH: ScalarFn = ScalarFn {
                 };
                 let (name, stream) = name.split_once(':').unwrap_or((name, ""));
                 let bytes = rest.as_bytes();
-                let root = if bytes.len() > 1 && bytes[0].is_ascii_alphabetic() && bytes[1] == b':' { &rest[..2] } else { "" };
+                // Recorded: the separator belongs to the root.
+                let root = match bytes {
+                    [drive, b':', b'/' | b'\\', ..] if drive.is_ascii_alphabetic() => &rest[..3],
+                    [drive, b':', ..] if drive.is_ascii_alphabetic() => &rest[..2],
+                    _ => "",
+                };
                 let mut bag = Bag::new(out);
                 bag.put_text("Scheme", scheme);
                 bag.put_text("RootPath", root);
                 bag.put_text("DirectoryPath", directory);
-                bag.put_text("DirectoryName", directory.rsplit(separator).next().filter(|name| *name != root).unwrap_or(""));
+                bag.put_text(
+                    "DirectoryName",
+                    directory.rsplit(separator).next().filter(|name| *name != root.trim_end_matches(separator)).unwrap_or(""),
+                );
                 bag.put_text("Filename", name);
                 bag.put_text("Extension", name.rsplit_once('.').map_or("", |(_, extension)| extension));
                 bag.put_text("AlternateDataStreamName", stream);
@@ -169,14 +192,7 @@ static PARSE_CSV: ScalarFn = ScalarFn {
         Ok(kernel(|args| {
             let source = args.texts(0);
             args.map_json(|row, out| {
-                let fields: Vec<String> = record(source.get(row))
-                    .iter()
-                    .map(|field| {
-                        let mut quoted = String::new();
-                        push_string(&mut quoted, field);
-                        quoted
-                    })
-                    .collect();
+                let fields: Vec<String> = record(source.get(row)).iter().map(|field| quoted(field)).collect();
                 push_array(out, fields.iter().map(String::as_str));
                 Some(())
             })
@@ -253,14 +269,7 @@ static PARSE_COMMAND_LINE: ScalarFn = ScalarFn {
                 if arguments.is_empty() {
                     return None;
                 }
-                let quoted: Vec<String> = arguments
-                    .iter()
-                    .map(|argument| {
-                        let mut quoted = String::new();
-                        push_string(&mut quoted, argument);
-                        quoted
-                    })
-                    .collect();
+                let quoted: Vec<String> = arguments.iter().map(|argument| quoted(argument)).collect();
                 push_array(out, quoted.iter().map(String::as_str));
                 Some(())
             })

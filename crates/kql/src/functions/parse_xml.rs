@@ -65,6 +65,8 @@ impl Element {
         if self.properties.is_empty() {
             if text.is_empty() {
                 json.push_str("null");
+            } else if is_whole(text) {
+                json.push_str(text);
             } else {
                 push_string(&mut json, text);
             }
@@ -83,6 +85,11 @@ impl Element {
         bag.close();
         (self.name, json)
     }
+}
+
+/// Recorded: a text that is a whole number is one in the bag.
+fn is_whole(text: &str) -> bool {
+    text.parse::<i64>().is_ok_and(|number| number.to_string() == text)
 }
 
 fn convert(source: &str, out: &mut String) -> Option<()> {

@@ -189,9 +189,13 @@ static SUBSTRING: ScalarFn = ScalarFn {
             let length = limited.then(|| args.longs(2));
             args.map_slices(|row| {
                 let source = source.get(row);
-                let length = length.as_ref().map_or(Some(i64::MAX), |length| length.get(row));
-                let (Some(start), Some(length)) = (start.get(row), length) else { return "" };
-                cut(source, start, length)
+                match (start.get(row), &length) {
+                    (Some(start), Some(length)) => length.get(row).map_or("", |length| cut(source, start, length)),
+                    (Some(start), None) => cut(source, start, i64::MAX),
+                    (None, Some(_)) => "",
+                    // Recorded: without a length a null position is the beginning.
+                    (None, None) => source,
+                }
             })
         }))
     },

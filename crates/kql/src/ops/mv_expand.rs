@@ -202,7 +202,8 @@ impl Expansion<'_> {
     }
 }
 
-/// A dynamic as `to typeof(ty)` takes it: without parsing, so that the text `"1"` is no long. Times and guids are texts in JSON.
+/// A dynamic as `to typeof(ty)` takes it: without parsing, so that the text `"1"` is no long, nor `"1.00:00:00"` a
+/// timespan (recorded). Dates and guids are texts in JSON.
 fn conform(json: &str, ty: Type) -> Value {
     let kind = dynamic::kind(json);
     match (kind, ty) {
@@ -210,10 +211,9 @@ fn conform(json: &str, ty: Type) -> Value {
         (_, Type::Dynamic) => Value::Dynamic(json.to_owned()),
         (_, Type::String) => Value::String(dynamic::to_text(json)),
         (Kind::Bool(b), Type::Bool) => Value::Bool(b),
+        (Kind::Long(n), Type::Bool) => Value::Bool(n != 0), // recorded; a real is none
         (Kind::Long(_) | Kind::Real(_), Type::Int | Type::Long | Type::Real | Type::Decimal) => Value::Dynamic(json.to_owned()).cast(ty),
-        (Kind::String, Type::Datetime | Type::Timespan | Type::Guid | Type::Decimal) => {
-            Value::String(dynamic::unquote(json).into_owned()).cast(ty)
-        }
+        (Kind::String, Type::Datetime | Type::Guid | Type::Decimal) => Value::String(dynamic::unquote(json).into_owned()).cast(ty),
         _ => Value::null(ty),
     }
 }

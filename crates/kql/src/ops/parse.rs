@@ -232,11 +232,12 @@ fn regex(parts: &[ParsePart], flags: &str) -> Result<Regex, EvalError> {
     let mut columns = 0;
     for part in parts {
         match part {
-            ParsePart::Star => pattern.push_str(".*"),
+            // Recorded: a skip is as short as can be where columns are long, and the other way round under `U`.
+            ParsePart::Star => pattern.push_str(".*?"),
             ParsePart::Text(text) => {
-                pattern.push_str("(?:");
-                pattern.push_str(text);
-                pattern.push(')');
+                // Recorded: a text that is not a regular expression is matched literally.
+                let text = if Regex::new(text).is_ok() { text.clone() } else { regex::escape(text) };
+                pattern.push_str(&format!("(?:{text})"));
             }
             ParsePart::Column { ty, .. } => {
                 let what = match ty {

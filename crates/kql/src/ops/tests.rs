@@ -432,6 +432,7 @@ fn top_nested_ranks_within_ranks() {
         by: aggregate("sum", vec![Expr::column(&input[2])], Type::Long),
         by_id: ColumnId(id + 1),
         ascending: false,
+        nulls_first: false,
         others: None,
     };
     let mut op = TopNested { levels: vec![level(2, 0, 10), level(1, 1, 12)] };

@@ -52,6 +52,9 @@ impl TableOp for TopHitters {
     }
 }
 
+const GREATEST: SortOptions = SortOptions { descending: true, nulls_first: false };
+const LEAST: SortOptions = SortOptions { descending: false, nulls_first: false };
+
 fn answer(table: &Table, of: Type, by: Option<Type>) -> Result<Vec<ArrayRef>, EvalError> {
     let mut keys = Keys::new([of])?;
     let groups = keys.groups(&table.columns[1..2], table.rows)?;
@@ -62,19 +65,18 @@ fn answer(table: &Table, of: Type, by: Option<Type>) -> Result<Vec<ArrayRef>, Ev
     let mut sums = (function.start)(&start).map_err(|error| EvalError::Run(error.to_string()))?;
     sums.update(&table.columns[2..], &groups, None, keys.len());
     let sums = sums.evaluate(Emit::All);
-    let mut chosen = top(&sums, table.count(0), false)?;
+    let mut chosen = top(&sums, table.count(0), GREATEST)?;
     chosen.sort_unstable();
     let theirs = take(&sums, &UInt32Array::from_iter_values(chosen.iter().map(|group| *group as u32)), None).map_err(run)?;
-    let picked: Vec<usize> = top(&theirs, usize::MAX, true)?.into_iter().map(|at| chosen[at]).collect();
+    let picked: Vec<usize> = top(&theirs, usize::MAX, LEAST)?.into_iter().map(|at| chosen[at]).collect();
     let indices = UInt32Array::from_iter_values(picked.iter().map(|group| *group as u32));
     let mut own = keys.columns(&picked)?;
     own.push(take(&sums, &indices, None).map_err(run)?);
     Ok(own)
 }
 
-/// The places of the `count` greatest (or least) of `values`, that one first; of equal ones the later. Nulls come last.
-pub fn top(values: &ArrayRef, count: usize, ascending: bool) -> Result<Vec<usize>, EvalError> {
-    let options = SortOptions { descending: !ascending, nulls_first: false };
+/// The places of the first `count` of `values`, the very first in front; of equal ones the later.
+pub fn top(values: &ArrayRef, count: usize, options: SortOptions) -> Result<Vec<usize>, EvalError> {
     let compare = arrow::array::make_comparator(values, values, options).map_err(run)?;
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_by(|a, b| compare(*a, *b).then(b.cmp(a)));

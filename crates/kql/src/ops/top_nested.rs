@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, UInt32Array};
-use arrow::compute::take;
+use arrow::compute::{SortOptions, take};
 use model::Type;
 
 use super::keys::Keys;
@@ -34,6 +34,7 @@ pub struct NestedLevel {
     pub by: AggregateCall,
     pub by_id: ColumnId,
     pub ascending: bool,
+    pub nulls_first: bool,
     /// Stands for all other values together; constant, of `of`'s type.
     pub others: Option<Expr>,
 }
@@ -85,7 +86,7 @@ impl TableOp for TopNested {
                     function: level.by.function,
                     types: level.by.args.iter().map(|arg| arg.ty).collect(),
                     returns: level.by.ty,
-                    ascending: level.ascending,
+                    options: SortOptions { descending: !level.ascending, nulls_first: level.nulls_first },
                     count: level.count.is_some().then_some(count),
                     others: level.others.is_some().then_some(others),
                 }
@@ -108,7 +109,7 @@ struct Level {
     function: &'static AggregateFn,
     types: Vec<Type>,
     returns: Type,
-    ascending: bool,
+    options: SortOptions,
     count: Option<usize>,
     others: Option<usize>,
 }
@@ -145,7 +146,7 @@ impl Nested<'_> {
         let of = take(&self.table.columns[level.of], rows, None).map_err(run)?;
         let groups = keys.groups(&[of], rows.len())?;
         let values = self.aggregate(level, rows, &groups, keys.len())?;
-        let chosen = top(&values, level.count.map_or(usize::MAX, |at| self.table.count(at)), level.ascending)?;
+        let chosen = top(&values, level.count.map_or(usize::MAX, |at| self.table.count(at)), level.options)?;
         let names = keys.columns(&chosen)?;
         // Rows of each group, and of all that were not chosen.
         let mut place = vec![chosen.len(); keys.len()];

@@ -379,6 +379,7 @@ pub struct TopNestedLevel {
     pub others: Option<Expr>,
     pub by: Expr,
     pub ascending: bool,
+    pub nulls_first: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -407,8 +408,13 @@ pub struct SubPipe {
 #[derive(Clone, Debug)]
 pub enum ParsePart {
     /// `*`
-    Star,
-    Text(String),
+    Star {
+        place: Place,
+    },
+    Text {
+        text: String,
+        place: Place,
+    },
     Column {
         name: Name,
         ty: Option<Type>,

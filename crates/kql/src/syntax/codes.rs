@@ -45,6 +45,8 @@ codes! {
     AGGREGATE_KEYWORD = "KQL0018", "a keyword names an aggregate", None;
     TYPE_CASE = "KQL0019", "a type is known, but in lower case", None;
     JSON_LITERAL = "KQL0020", "a typed literal that `dynamic(…)` does not take", Some("write the number alone");
+    LITERAL = "KQL0021", "a typed literal that cannot be read", Some("`tolong(…)`, `todatetime(…)` and their like convert text while the query runs");
+    DIRECTIVE = "KQL0022", "a directive that is not known here", Some("leave the line out");
 }
 
 /// True for what Microsoft's editors complain about although it can mean but one thing: a keyword as the name of an aggregate, as in

@@ -102,12 +102,31 @@ const UNITS: &[&str] = &[
     "ticks",
 ];
 
+/// Lines in front of a query that talk to the tool it is written in: `#save`, `#connect …`. Microsoft's parser reads and skips them.
+const DIRECTIVES: &[&str] = &[
+    "automate",
+    "browse",
+    "connect",
+    "crp",
+    "database",
+    "download",
+    "qp",
+    "query",
+    "run",
+    "save",
+    "sqr",
+    "truesight",
+    "upload",
+    "welcome",
+];
+
 const FENCES: [&[u8]; 2] = [b"```", b"~~~"];
 
 /// The tokens of a text, closed by one of kind [`TokenKind::End`], and what is wrong with them.
 pub fn lex(text: &str) -> (Vec<Token>, Vec<Diagnostic>) {
     let mut lexer = Lexer { text, bytes: text.as_bytes(), at: 0, diagnostics: Vec::new() };
     let mut tokens = Vec::with_capacity(text.len() / 5 + 1);
+    lexer.directives();
     loop {
         let token = lexer.next();
         tokens.push(token);
@@ -160,6 +179,28 @@ impl Lexer<'_> {
             } else {
                 return;
             }
+        }
+    }
+
+    /// Skips the directives at the head of the text, one a line.
+    fn directives(&mut self) {
+        loop {
+            self.skip_blank();
+            let start = self.at;
+            if self.peek(0) != b'#' {
+                return;
+            }
+            let line = self.text[start..].find(['\n', '\r']).map_or(self.text.len(), |length| start + length);
+            let directive = self.text[start..line].trim_end();
+            let name = directive[1..].split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or("");
+            let elsewhere = matches!(name, "connect" | "database") && directive.len() > name.len() + 1;
+            if !DIRECTIVES.contains(&name) {
+                self.diagnose(codes::DIRECTIVE, start, start + 1 + name.len(), format!("unknown directive `#{name}`"));
+            } else if elsewhere {
+                let message = format!("`#{name}` names another cluster or database, and queries here reach this workspace only");
+                self.diagnose(codes::DIRECTIVE, start, start + directive.len(), message);
+            }
+            self.at = line;
         }
     }
 

@@ -65,6 +65,13 @@ pub fn timespan(text: &str) -> Option<Span> {
     if let Ok(days) = text.parse::<i64>() {
         return days.checked_mul(TICKS_PER_DAY).map(Span);
     }
+    // Recorded: a part of a microsecond is dropped.
+    if let Some((whole, _)) = text.split_once('.')
+        && let Some(unit) = text.find("micro")
+        && let Ok(whole) = if whole.is_empty() { Ok(0) } else { whole.parse::<i64>() }
+    {
+        return Span::parse_literal(&format!("{whole}{}", &text[unit..]));
+    }
     let negated = || {
         let rest = text.strip_prefix('-')?;
         Span::parse_literal(rest).and_then(|span| span.0.checked_neg()).map(Span)
@@ -133,12 +140,15 @@ fn mail(text: &str) -> Option<Timestamp> {
     Timestamp::parse_iso(format!("{year:04}-{month:02}-{day:0>2} {}", time.join(" ")).trim())
 }
 
-/// The value of `word(inner)`. What the type cannot read is its null, as in the language.
-pub fn typed(word: &str, inner: &str) -> Value {
+/// The value of `word(inner)`; without a value it is null. `None` where the type cannot read it, which Kusto's engine refuses too.
+pub fn typed(word: &str, inner: &str) -> Option<Value> {
     let ty = Type::parse(word).unwrap_or(Type::String);
     let inner = inner.trim();
-    let text = unquote(inner).unwrap_or(inner);
-    parse(ty, text).unwrap_or(Value::Null(ty))
+    if inner.is_empty() || inner.eq_ignore_ascii_case("null") {
+        return Some(Value::Null(ty));
+    }
+    // A number of days has no fraction between parentheses (recorded: `time(2)` is two days, `time(1.5)` is refused).
+    parse(ty, unquote(inner).unwrap_or(inner))
 }
 
 /// `text` as a value of a type, or nothing where it is none (and `null` is none).
@@ -265,8 +275,8 @@ mod tests {
 
     #[test]
     fn typed_literals() {
+        let typed = |word, inner| typed(word, inner).unwrap();
         assert_eq!(typed("int", "0x10"), Value::Int(16));
-        assert_eq!(typed("int", "3000000000"), Value::Null(Type::Int));
         assert_eq!(typed("long", "-9223372036854775808"), Value::Long(i64::MIN));
         assert_eq!(typed("real", "-inf"), Value::Real(f64::NEG_INFINITY));
         assert_eq!(typed("bool", "True"), Value::Bool(true));
@@ -277,7 +287,28 @@ mod tests {
         assert_eq!(typed("guid", "'74BE27DE-1E4E-49D9-B579-FE0B331D3642'"), Value::Guid("74be27de-1e4e-49d9-b579-fe0b331d3642".into()));
         assert_eq!(typed("decimal", "-1.5"), Value::Decimal(i256::from_string(&format!("-15{}", "0".repeat(33))).unwrap()));
         assert_eq!(typed("decimal", "1e-40"), Value::Decimal(i256::ZERO));
-        assert_eq!(typed("decimal", "1e60"), Value::Null(Type::Decimal));
+    }
+
+    #[test]
+    fn unreadable_literals_have_no_value() {
+        // Recorded: the engine answers "could not be parsed as a literal of type …".
+        for (word, inner) in [
+            ("int", "abc"),
+            ("int", "3000000000"),
+            ("int", "1.5"),
+            ("long", "99999999999999999999"),
+            ("decimal", "1e60"),
+            ("bool", "yes"),
+            ("guid", "x"),
+            ("datetime", "2022-02-30"),
+            ("datetime", "2025-02-18 16.26"),
+            ("datetime", "'DummyString'"),
+            ("datetime", "2025, 6, 14, 1"),
+            ("time", "1.5"),
+            ("timespan", "abc"),
+        ] {
+            assert_eq!(typed(word, inner), None, "{word}({inner})");
+        }
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub fn value(value: &Value, to: Type) -> Value {
 fn from_long(n: i64, to: Type) -> Value {
     match to {
         Type::Bool => Some(Value::Bool(n != 0)),
-        Type::Int => i32::try_from(n).ok().map(Value::Int),
+        Type::Int => Some(Value::Int(n as i32)), // wraps: recorded
         Type::Long => Some(Value::Long(n)),
         Type::Real => Some(Value::Real(n as f64)),
         Type::Decimal => Some(Value::Decimal(decimal::from_i64(n))),
@@ -74,7 +74,6 @@ pub fn from_dynamic(json: &str, to: Type) -> Value {
         (_, Type::Dynamic) => Value::Dynamic(json.to_owned()),
         (_, Type::String) => Value::String(dynamic::to_text(json)),
         (Kind::Bool(b), _) => from_long(b.into(), to),
-        (Kind::Long(n), Type::Int) => Value::Int(n as i32), // wraps: recorded
         (Kind::Long(n), _) => from_long(n, to),
         (Kind::Real(x), Type::Real) => Value::Real(x),
         (Kind::Real(x), _) => from_real(x, to),

@@ -38,14 +38,12 @@ pub fn parse(text: &str, ty: Type) -> Value {
     .unwrap_or(Value::Null(ty))
 }
 
-/// `true`, `false` in any case, `1`, `0`; no surrounding space.
+/// `true`, `false` in any case, or a whole number, of which only zero is false; no surrounding space.
 pub fn parse_bool(text: &str) -> Option<bool> {
     match text {
-        "1" => Some(true),
-        "0" => Some(false),
         _ if text.eq_ignore_ascii_case("true") => Some(true),
         _ if text.eq_ignore_ascii_case("false") => Some(false),
-        _ => None,
+        _ => text.parse::<i64>().ok().map(|number| number != 0),
     }
 }
 
@@ -64,7 +62,7 @@ pub fn parse_long(text: &str) -> Option<i64> {
     }
 }
 
-/// A number, `nan`, `inf`, `infinity`; of the names only the spellings that Kusto reads.
+/// A decimal number, `nan`, `inf`, `infinity`; of the names only the spellings that Kusto reads.
 pub fn parse_real(text: &str) -> Option<f64> {
     let text = text.trim();
     match text {
@@ -72,7 +70,7 @@ pub fn parse_real(text: &str) -> Option<f64> {
         "inf" | "+inf" | "Infinity" | "+Infinity" => Some(f64::INFINITY),
         "-inf" | "-Infinity" => Some(f64::NEG_INFINITY),
         _ if text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'+' | b'e' | b'E')) => text.parse().ok(),
-        _ => parse_long(text).map(|n| n as f64),
+        _ => None,
     }
 }
 
@@ -191,6 +189,14 @@ fn words(text: &str) -> Option<Vec<Word<'_>>> {
     for word in text.split([' ', ',', '/']).filter(|word| !word.is_empty()) {
         // `08-Nov-14` and `2014-11`, but not the sign of a zone.
         let dashed = word.contains('-') && !word.starts_with('-') && !word.contains(':');
+        // `1:45PM`
+        let (word, half) = match word.len().checked_sub(2).and_then(|at| word.split_at_checked(at)) {
+            Some((clock, half)) if clock.contains(':') && ["AM", "PM"].iter().any(|known| known.eq_ignore_ascii_case(half)) => {
+                (clock, Some(half))
+            }
+            _ => (word, None),
+        };
+        found.extend(half.map(|half| Word::Pm(half.eq_ignore_ascii_case("PM"))));
         for part in if dashed { word.split('-').collect::<Vec<_>>() } else { vec![word] } {
             found.push(one_word(part)?);
         }
@@ -266,6 +272,7 @@ mod tests {
             "Saturday, 08-Nov-14 15:05:02 UTC",
             "8 Nov 14 15:05:02",
             "11/8/2014 3:05:02 PM",
+            "Nov 8 2014 3:05:02PM",
             "Nov 8, 2014 15:05:02",
             "2014/11/08 15:05:02Z",
         ] {
@@ -286,10 +293,16 @@ mod tests {
         assert_eq!(parse_long("1e19"), None);
         assert_eq!(parse_long("42.0"), None);
         assert_eq!(parse_real("INF"), None);
+        assert_eq!(parse_real("0x10"), None);
         assert_eq!(parse_real("5."), Some(5.0));
         assert_eq!(parse_real(".5"), Some(0.5));
         assert_eq!(parse_real("1,234"), None);
         assert_eq!(parse_bool(" true"), None);
         assert_eq!(parse_bool("tRuE"), Some(true));
+        for (text, expected) in [("-1", Some(true)), ("+1", Some(true)), ("2", Some(true)), ("0", Some(false)), ("1.5", None), ("y", None)]
+        {
+            assert_eq!(parse_bool(text), expected, "{text}");
+        }
+        assert_eq!(parse_bool("99999999999999999999"), None);
     }
 }

@@ -216,7 +216,7 @@ fn lets_and_functions() {
     check("Endless", "error: in function `Endless`: function `Endless` calls itself");
     check("Broken", "error: in function `Broken`: there is no column or variable `Nam`");
     check("let A = materialize(T | project Name); A | join kind=inner A on Name", "Name:string, Name1:string");
-    check("let m = toscalar(T | summarize max(Count)); print m", "m:long");
+    check("let m = toscalar(T | summarize max(Count)); print m", "print_0:long");
     check("T | where Name in (U) | project Name", "Name:string");
 }
 

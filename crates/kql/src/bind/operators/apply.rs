@@ -9,13 +9,25 @@ use crate::bind::relation::Output;
 use crate::bind::scope::{Binding, Cx, Env, Relation, Scalar, WindowCall, Windows};
 use crate::bind::{Binder, diagnostics as code};
 use crate::plan::{ColumnId, Expr as Bound, ExprKind as BoundKind, Field, JoinKind, Rel, RelOp};
-use crate::syntax::ast::{Expr, MvItem, Operator, OperatorKind, PartitionBody, Place, Property, SubPipe};
+use crate::syntax::ast::{Expr, ExprKind, MvItem, Operator, OperatorKind, PartitionBody, Place, Property, SubPipe};
 use crate::windows;
 
 use super::union::Leg;
 
 /// Values that a `partition` may have whose parts are tables of their own, as the public KQL reference has it.
 const MOST_PARTS: usize = 64;
+
+/// The columns that an `mv-apply` expands in place: `mv-apply l on …`, but not `l = l` nor what follows an item with a name.
+fn expanded_in_place(items: &[MvItem]) -> Vec<&str> {
+    let mut names = Vec::new();
+    for item in items {
+        match item {
+            MvItem { name: None, expr: Expr { kind: ExprKind::Name(name), .. }, .. } => names.push(name.text.as_str()),
+            _ => break,
+        }
+    }
+    names
+}
 
 impl Binder<'_> {
     pub(super) fn mv_apply(
@@ -28,14 +40,14 @@ impl Binder<'_> {
         env: &Env,
         place: &Place,
     ) -> Relation {
-        let before: Vec<Field> = input.visible().cloned().collect();
+        // All columns of the input come out again, except those that are expanded in place: what the body makes of them is what there is.
+        let replaced = expanded_in_place(items);
+        let kept: Vec<Field> = input.visible().filter(|field| !replaced.contains(&&*field.name)).cloned().collect();
         let open = input.open;
         let Some((numbered, row)) = self.number_rows(input) else {
             self.unsupported(place, "`mv-apply`");
             return Relation::unknown();
         };
-        // All columns of the input come out again; those that the expansion replaces are hidden meanwhile.
-        let kept = before;
         let ids: Vec<ColumnId> = kept.iter().map(|field| field.id).chain([row.id]).collect();
         let outer = std::mem::replace(&mut self.carried, ids.clone());
         let expanded = self.mv_expand(properties, items, limit, numbered, env);

@@ -125,6 +125,18 @@ impl Binder<'_> {
         let (Some(source), Some(target), Some(keys)) = (source, target, keys.into_iter().collect::<Option<Vec<_>>>()) else {
             return Relation::unknown();
         };
+        for ((_, key), column) in clauses.nodes.iter().zip(&keys) {
+            let meets = source.ty == column.ty || source.ty.is_numeric() && column.ty.is_numeric();
+            if !meets && ![&source, column].iter().any(|field| self.unknown.contains(&field.id)) {
+                let message =
+                    format!("`{}` is a {}, and `{}` a {}: ids of nodes are of one type", key.text, column.ty, source.name, source.ty);
+                self.report(code::WRONG_TYPE, &key.place, message);
+            }
+        }
+        if let (Some((column, _)), true) = (clauses.partitioned_by, clauses.nodes.is_empty()) {
+            let help = "`make-graph source --> target with Nodes on id partitioned-by …`".to_owned();
+            self.report_with(code::BAD_OPTION, &column.place, "`partitioned-by` needs a table of nodes", Some(help));
+        }
         let edges = input.visible().cloned().collect();
         let graph = GraphSource { source, target, edges, keys, nodes, partition };
         let inputs = std::iter::once(input.rel).chain(tables.into_iter().map(|table| table.rel)).collect();
@@ -425,9 +437,8 @@ impl Binder<'_> {
         keyword: &Place,
     ) -> Option<(Pattern, Vec<(String, Element)>)> {
         for property in clauses.properties {
-            let wrong = if clauses.shortest { "cycles" } else { "output" };
-            if property.name.text == wrong {
-                self.report(code::BAD_OPTION, &property.name.place, format!("`{wrong}` is no option of `{operator}`"));
+            if property.name.text == "output" && !clauses.shortest {
+                self.report(code::BAD_OPTION, &property.name.place, format!("`output` is no option of `{operator}`"));
             }
         }
         let cycles = match self.option(clauses.properties, "cycles", &["unique_edges", "all", "none"], env) {
@@ -443,7 +454,7 @@ impl Binder<'_> {
             for element in sequence {
                 match element {
                     GraphElement::Node(name) => {
-                        let node = self.pattern_node(name.as_ref(), &mut pattern, &mut names);
+                        let node = Self::pattern_node(name.as_ref(), &mut pattern, &mut names);
                         if let (Some(edge), Some(left)) = (waiting.take(), left) {
                             pattern.edges.push(PatternEdge { left, right: node, ..edge });
                         }
@@ -456,7 +467,7 @@ impl Binder<'_> {
                             None => None,
                         };
                         if let Some(name) = name {
-                            if names.iter().any(|(known, _)| *known == name.text) {
+                            if names.iter().any(|(known, element)| *known == name.text && !matches!(element, Element::Node(_))) {
                                 self.report(code::DUPLICATE_NAME, &name.place, format!("the pattern has a `{}` already", name.text));
                             }
                             let element = if range.is_some() { Element::Path(number) } else { Element::Edge(number) };
@@ -486,15 +497,16 @@ impl Binder<'_> {
         Some((pattern, names))
     }
 
-    fn pattern_node(&mut self, name: Option<&Name>, pattern: &mut Pattern, names: &mut Vec<(String, Element)>) -> usize {
-        let known = name.and_then(|name| names.iter().find(|(known, _)| *known == name.text)).map(|(_, element)| *element);
-        match (known, name) {
-            (Some(Element::Node(node)), _) => return node,
-            (Some(_), Some(name)) => {
-                self.report(code::DUPLICATE_NAME, &name.place, format!("`{}` is an edge of the pattern already", name.text));
+    fn pattern_node(name: Option<&Name>, pattern: &mut Pattern, names: &mut Vec<(String, Element)>) -> usize {
+        if let Some(name) = name {
+            let known = names.iter().find_map(|(known, element)| match element {
+                Element::Node(node) if *known == name.text => Some(*node),
+                _ => None,
+            });
+            if let Some(node) = known {
+                return node;
             }
-            (None, Some(name)) => names.push((name.text.clone(), Element::Node(pattern.nodes))),
-            _ => {}
+            names.push((name.text.clone(), Element::Node(pattern.nodes)));
         }
         pattern.nodes += 1;
         pattern.nodes - 1

@@ -10,6 +10,8 @@ use crate::bind::{Binder, diagnostics as code};
 use crate::plan::{Expr as Bound, ExprKind as BoundKind, Field, JoinKind, Rel, RelOp};
 use crate::syntax::ast::{Expr, ExprKind, JoinOn, Place, Property};
 
+use super::property;
+
 pub(crate) const KINDS: &[(&str, JoinKind)] = &[
     ("innerunique", JoinKind::InnerUnique),
     ("inner", JoinKind::Inner),
@@ -70,6 +72,9 @@ impl Binder<'_> {
                 JoinKind::LeftOuter
             }
         };
+        if let Some(hint) = property(properties, "hint.shufflekey") {
+            self.report(code::BAD_OPTION, &hint.name.place, "`lookup` takes no `hint.shufflekey`; it is for `join` and `summarize`");
+        }
         let right = self.table(right, env);
         self.saw_right(place.start, &right);
         let keys = self.join_keys(on, &left, &right, env, place);

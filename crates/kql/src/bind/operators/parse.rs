@@ -15,6 +15,9 @@ use crate::syntax::ast::{self, Expr, ExprKind, Name, Place, Property};
 
 use super::property;
 
+/// Flags of regular expressions that `parse` takes: ungreedy, multi-line, dot matches new lines, case-insensitive.
+const PARSE_FLAGS: &str = "Umsi";
+
 impl Binder<'_> {
     pub(super) fn parse_by(
         &mut self,
@@ -26,23 +29,41 @@ impl Binder<'_> {
         env: &Env,
         place: &Place,
     ) -> Relation {
-        let flags = property(properties, "flags").and_then(|flags| self.text(&flags.value, "`flags`", env));
+        let flags = self.parse_flags(properties, env);
         let kind = match self.kind_of(properties, env).as_deref() {
             None | Some("simple") => ParseKind::Simple,
-            Some("relaxed") => ParseKind::Relaxed,
-            Some("regex") => ParseKind::Regex { flags: flags.unwrap_or_default() },
+            Some("relaxed") if !filter => ParseKind::Relaxed,
+            Some("regex") => ParseKind::Regex { flags: flags.clone().unwrap_or_default() },
             Some(other) => {
-                self.report(code::BAD_OPTION, place, format!("`kind` of `parse` is `simple`, `relaxed` or `regex`, not `{other}`"));
+                let message = match filter {
+                    true => format!("`kind` of `parse-where` is `simple` or `regex`, not `{other}`"),
+                    false => format!("`kind` of `parse` is `simple`, `relaxed` or `regex`, not `{other}`"),
+                };
+                self.report(code::BAD_OPTION, place, message);
                 ParseKind::Simple
             }
         };
+        if let (Some(property), false) = (property(properties, "flags"), matches!(kind, ParseKind::Regex { .. })) {
+            self.report(code::BAD_OPTION, &property.name.place, "`flags` needs `kind=regex`");
+        }
         let source = self.source_text(expr, &input, env, "parse");
         let mut parts: Vec<ParsePart> = Vec::with_capacity(pattern.len());
         let mut columns = Vec::new();
         for part in pattern {
             match part {
-                ast::ParsePart::Star => parts.push(ParsePart::Star),
-                ast::ParsePart::Text(text) => parts.push(ParsePart::Text(text.clone())),
+                ast::ParsePart::Star { place } => {
+                    if let Some(ParsePart::Column { ty: Type::String, .. }) = parts.last() {
+                        let help = "put a constant text between them".to_owned();
+                        self.report_with(code::BAD_OPTION, place, "`*` cannot follow a string column", Some(help));
+                    }
+                    parts.push(ParsePart::Star);
+                }
+                ast::ParsePart::Text { text, place } => {
+                    if text.is_empty() {
+                        self.report(code::BAD_OPTION, place, "a text between columns cannot be empty");
+                    }
+                    parts.push(ParsePart::Text(text.clone()));
+                }
                 ast::ParsePart::Column { name, ty, place } => {
                     if let Some(ParsePart::Column { ty: Type::String, .. }) = parts.last() {
                         let help = "put a constant text between them".to_owned();
@@ -56,6 +77,18 @@ impl Binder<'_> {
             }
         }
         self.parsed(Arc::new(Parse { source, kind, parts, filter }), columns, input)
+    }
+
+    /// The letters of `flags=`, which only `kind=regex` takes.
+    fn parse_flags(&mut self, properties: &[Property], env: &Env) -> Option<String> {
+        let property = property(properties, "flags")?;
+        let flags = self.text(&property.value, "`flags`", env)?;
+        if let Some(wrong) = flags.chars().find(|flag| !PARSE_FLAGS.contains(*flag)) {
+            let message = format!("`{wrong}` is not a flag of `parse`: `U`, `m`, `s`, `i`");
+            self.report(code::BAD_OPTION, &property.value.place, message);
+            return None;
+        }
+        Some(flags)
     }
 
     /// The columns that are read from a text. The checker puts them behind all others, even if one has the same name.

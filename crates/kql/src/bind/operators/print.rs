@@ -21,7 +21,11 @@ impl Binder<'_> {
             let Item { names: written, value } = item(expr);
             for part in self.parts(written, value, &mut Cx::constant(env)) {
                 let name = match part.written {
-                    None => names.unique(&part.name.unwrap_or_else(|| format!("print_{index}"))),
+                    // Recorded: columns are numbered even where the expression is a variable.
+                    None => match part.name.filter(|_| part.several) {
+                        Some(name) => names.unique(&name),
+                        None => names.unique(&format!("print_{index}")),
+                    },
                     Some(name) => {
                         if !names.take(&name.text) {
                             self.report(code::DUPLICATE_NAME, &name.place, format!("there are two columns `{}`", name.text));

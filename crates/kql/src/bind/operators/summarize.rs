@@ -29,7 +29,11 @@ impl Binder<'_> {
             let Item { names: written, value } = item(expr);
             let bound = self.scalar(value, &mut Cx::row(env, &input));
             self.refuse_dynamic(&bound, &value.place, "a key of `summarize`");
-            let source = self.name_source(written.first(), value, &bound);
+            // Recorded: a variable does not name a key.
+            let source = match (written.first(), bound.expr.as_const()) {
+                (None, Some(_)) => Source::Unnamed,
+                (written, _) => self.name_source(written, value, &bound),
+            };
             let name = self.take_name(&mut names, source, &expr.place);
             let field = self.field(&name, &bound);
             keys.push(Key { expr: bound.expr, field });
@@ -49,13 +53,9 @@ impl Binder<'_> {
                 continue;
             }
             let mut cx = Cx { aggregates: Some(&mut collected), ..Cx::row(env, &input) };
-            let mut bound = self.scalar(value, &mut cx);
-            if self.strict {
-                // A key cannot be read there either, says the checker; an engine can.
-                self.check_grouped(&bound, &collected, &[], &input, &value.place);
-            }
-            replace_keys(&mut bound.expr, &keys);
+            let bound = self.scalar(value, &mut cx);
             self.check_grouped(&bound, &collected, &keys, &input, &value.place);
+            self.check_aggregates(&bound, &value.place);
             if written.len() > 1 && bound.known {
                 self.unsupported(&value.place, "giving one aggregate several names");
             }
@@ -86,14 +86,32 @@ impl Binder<'_> {
         self.project(grouped, outputs)
     }
 
-    /// After grouping only keys and aggregates have one value a group.
+    /// An expression beside the keys reads aggregates only: a column outside them is refused (recorded), even where it is a key.
     fn check_grouped(&mut self, value: &Scalar, collected: &Aggregates, keys: &[Key], input: &Relation, place: &Place) {
         for id in value.expr.columns() {
-            let grouped = keys.iter().any(|key| key.field.id == id) || collected.calls.iter().any(|(_, field)| field.id == id);
+            let grouped = collected.calls.iter().any(|(_, field)| field.id == id);
             if let (false, Some(field)) = (grouped, input.rel.fields.iter().find(|field| field.id == id)) {
-                let help = format!("put it behind `by`, or take one value with `take_any({})`", field.name);
-                self.report_with(code::NOT_A_KEY, place, format!("`{}` is neither a key nor inside an aggregate", field.name), Some(help));
+                let is_key = keys.iter().any(|key| matches!(key.expr.kind, BoundKind::Column(key) if key == id));
+                let (message, help) = match is_key {
+                    true => (
+                        format!("`{}` is outside an aggregate, where a key cannot be read either", field.name),
+                        "keys are columns of the answer: `extend` behind `summarize` computes with them".to_owned(),
+                    ),
+                    false => (
+                        format!("`{}` is neither a key nor inside an aggregate", field.name),
+                        format!("put it behind `by`, or take one value with `take_any({})`", field.name),
+                    ),
+                };
+                self.report_with(code::NOT_A_KEY, place, message, Some(help));
             }
+        }
+    }
+
+    /// An expression without an aggregate, a constant say, is refused (recorded).
+    fn check_aggregates(&mut self, value: &Scalar, place: &Place) {
+        if value.known && value.expr.columns().is_empty() {
+            let help = "`extend` behind `summarize` adds a constant".to_owned();
+            self.report_with(code::NOT_A_KEY, place, "there is no aggregate here", Some(help));
         }
     }
 
@@ -255,17 +273,6 @@ fn gives_several(aggregate: &AggregateFn, call: &Call) -> bool {
         Columns::One => false,
         Columns::Extreme | Columns::Percentiles { .. } => true,
         Columns::Record => call.args.len() != 1 || matches!(call.args[0].kind, ExprKind::Star),
-    }
-}
-
-/// Puts the column of a key where the key's expression stands.
-fn replace_keys(expr: &mut Bound, keys: &[Key]) {
-    if let Some(key) = keys.iter().find(|key| key.expr == *expr && !matches!(expr.kind, BoundKind::Const(_))) {
-        *expr = Bound::column(&key.field);
-        return;
-    }
-    if let BoundKind::Call { args, .. } = &mut expr.kind {
-        args.iter_mut().for_each(|arg| replace_keys(arg, keys));
     }
 }
 

@@ -44,6 +44,7 @@ impl Binder<'_> {
                     by,
                     by_id: by_field.id,
                     ascending: level.ascending,
+                    nulls_first: level.nulls_first,
                     others,
                 });
             }

@@ -135,6 +135,9 @@ impl Shortest {
             if self.broad && !self.left.contains(&pair) {
                 continue;
             }
+            if pair.0 == pair.1 {
+                continue;
+            }
             let known = self.found.get(&pair).copied();
             if known.is_none() || (self.all && known == Some(self.length)) {
                 self.found.insert(pair, self.length);
@@ -160,6 +163,10 @@ impl Shortest {
         places.iter().for_each(|place| size += 48 + 8 * place.before.len());
         self.size = self.size.max(size);
         for (end, accepted) in ends {
+            // Recorded: a way from a node to itself is none, whatever `cycles` says.
+            if end == start {
+                continue;
+            }
             let before = found.len;
             for place in accepted {
                 self.ways(&places, place, found, budget);

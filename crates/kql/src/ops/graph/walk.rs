@@ -342,8 +342,6 @@ impl Walker {
         frame.at += 1;
         let (source, target) = (self.graph.source[edge as usize], self.graph.target[edge as usize]);
         let to = if frame.phase == Phase::Out { target } else { source };
-        // A loop is met in both lists.
-        let again = frame.phase == Phase::Into && step.direction == Direction::Any && source == target;
         let hops = frame.hops + 1;
         let far = step.distance.as_ref().is_some_and(|distance| distance[to as usize].saturating_add(hops) > step.most);
         let taken = match self.cycles {
@@ -351,7 +349,7 @@ impl Walker {
             Cycles::None => self.visited[to as usize],
             Cycles::All => false,
         };
-        if again || far || taken || !allows(&self.masks.edges[step.edge], edge) {
+        if far || taken || !allows(&self.masks.edges[step.edge], edge) {
             return;
         }
         match self.cycles {

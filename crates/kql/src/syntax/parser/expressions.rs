@@ -6,7 +6,7 @@ use model::Type;
 use super::Parser;
 use super::lists::{Use, nearest};
 use crate::Value;
-use crate::syntax::ast::{Call, Expr, ExprKind};
+use crate::syntax::ast::{Call, Expr, ExprKind, Name};
 use crate::syntax::lexer::TokenKind;
 use crate::syntax::{Want, codes, keywords, literals};
 
@@ -351,7 +351,16 @@ impl Parser<'_> {
             TokenKind::String => return Some(Value::String(self.string())),
             TokenKind::Typed => {
                 let (word, inner) = text.split_once('(')?;
-                literals::typed(word, inner.strip_suffix(')').unwrap_or(inner))
+                let closed = inner.strip_suffix(')');
+                literals::typed(word, closed.unwrap_or(inner)).unwrap_or_else(|| {
+                    let ty = Type::parse(word).unwrap_or(Type::String);
+                    // The lexer has already reported what has no closing parenthesis.
+                    if let Some(inner) = closed {
+                        let message = format!("`{}` cannot be read as a {ty}", inner.trim());
+                        self.report(codes::LITERAL, message, None);
+                    }
+                    Value::Null(ty)
+                })
             }
             _ => return None,
         };
@@ -432,6 +441,12 @@ impl Parser<'_> {
             TokenKind::Bad => {
                 self.advance();
                 return Expr { kind: ExprKind::Error, place: token.start..token.end };
+            }
+            TokenKind::Typed if is_now(self.slice(token)) => {
+                self.advance();
+                let place = token.start..token.end;
+                let name = Name { text: "now".to_owned(), place: place.clone(), quoted: false };
+                return Expr { kind: ExprKind::Call(Call { name, args: Vec::new() }), place };
             }
             _ => {
                 return match self.literal() {
@@ -575,4 +590,10 @@ fn next(level: Level) -> Level {
         Level::Sum => Level::Product,
         Level::Product | Level::Sign => Level::Sign,
     }
+}
+
+/// `datetime(now)`, as published rules write it.
+fn is_now(literal: &str) -> bool {
+    let inner = literal.strip_prefix("datetime(").or_else(|| literal.strip_prefix("date("));
+    inner.and_then(|inner| inner.strip_suffix(')')).is_some_and(|inner| inner.trim() == "now")
 }

@@ -10,8 +10,9 @@ impl Parser<'_> {
         let source = self.name(Use::Refer);
         if !(self.eat("-") && self.eat("-")) {
             self.expected("`-->`");
+        } else {
+            self.expect(">");
         }
-        self.eat(">");
         let target = self.name(Use::Refer);
         let (mut nodes, mut properties) = (Vec::new(), Vec::new());
         if self.eat_word("with") {

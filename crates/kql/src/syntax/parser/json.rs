@@ -1,5 +1,7 @@
 //! `dynamic(…)`: JSON with the language's own strings and typed literals in it, turned into JSON text as the language prints it.
 
+use model::Type;
+
 use super::Parser;
 use crate::Value;
 use crate::syntax::ast::{Expr, ExprKind};
@@ -101,8 +103,17 @@ impl Parser<'_> {
         let at = token.start..token.end;
         match self.literal() {
             Some(value) => {
-                if matches!(value, Value::Int(_) | Value::Decimal(_)) {
-                    self.report_at(codes::JSON_LITERAL, at, format!("`{text}` is no JSON value"), None);
+                let typed = token.kind == TokenKind::Typed;
+                match value {
+                    Value::Int(_) | Value::Decimal(_) => {
+                        self.report_at(codes::JSON_LITERAL, at, format!("`{text}` is no JSON value"), None);
+                    }
+                    // Recorded: the engine takes `long(null)` and refuses `bool(true)` and `datetime(null)`.
+                    Value::Bool(_) | Value::Null(Type::Bool | Type::Datetime | Type::Timespan | Type::Guid) if typed => {
+                        let help = Some("write `true`, `false` or `null`".to_owned());
+                        self.report_at(codes::JSON, at, format!("`{text}` is no JSON value"), help);
+                    }
+                    _ => {}
                 }
                 write(&value, out);
             }
@@ -151,7 +162,8 @@ fn write(value: &Value, out: &mut String) {
         }
         Value::String(text) | Value::Guid(text) => quote(text, out),
         Value::Datetime(ticks) => quote(&model::Timestamp::clamp_ticks(*ticks).to_string(), out),
-        Value::Timespan(ticks) => quote(&model::Span(*ticks).to_string(), out),
+        // Recorded: a literal inside `dynamic(…)` is the number of its ticks.
+        Value::Timespan(ticks) => out.push_str(&ticks.to_string()),
         Value::Dynamic(json) => out.push_str(json),
     }
 }

@@ -229,7 +229,20 @@ impl Parser<'_> {
 
     /// `(name: type, …)`
     pub(super) fn columns(&mut self) -> Vec<(Name, Type)> {
-        self.bracketed("(", ")", Self::column)
+        let at = self.at;
+        if !self.expect("(") {
+            return Vec::new();
+        }
+        let mut columns = Vec::new();
+        while !self.is(")") {
+            columns.push(self.column());
+            // A comma may follow the last one.
+            if !self.eat(",") {
+                break;
+            }
+        }
+        self.expect_closing(")", at);
+        columns
     }
 
     pub(super) fn type_name(&mut self) -> Type {

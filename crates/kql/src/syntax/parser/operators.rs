@@ -513,23 +513,27 @@ impl Parser<'_> {
     pub(super) fn sort_key(&mut self) -> SortKey {
         let expr = self.named();
         let ascending = self.direction();
-        let mut nulls_first = None;
-        if self.eat_word("nulls") {
-            self.want(Want::Word("first"));
-            self.want(Want::Word("last"));
-            nulls_first = match self.word() {
-                Some("first") => Some(true),
-                Some("last") => Some(false),
-                _ => {
-                    self.expected("`first` or `last`");
-                    None
-                }
-            };
-            if nulls_first.is_some() {
-                self.advance();
-            }
-        }
+        let nulls_first = self.nulls();
         SortKey { expr, ascending, nulls_first, natural: false }
+    }
+
+    /// `nulls first`, `nulls last`
+    pub(super) fn nulls(&mut self) -> Option<bool> {
+        if !self.eat_word("nulls") {
+            return None;
+        }
+        self.want(Want::Word("first"));
+        self.want(Want::Word("last"));
+        let first = match self.word() {
+            Some("first") => true,
+            Some("last") => false,
+            _ => {
+                self.expected("`first` or `last`");
+                return None;
+            }
+        };
+        self.advance();
+        Some(first)
     }
 
     /// True where an operator ends at once though `wanted` could follow.

@@ -83,11 +83,11 @@ impl Parser<'_> {
     fn parse_part(&mut self) -> Option<ParsePart> {
         let start = self.peek().start;
         if self.eat("*") {
-            return Some(ParsePart::Star);
+            return Some(ParsePart::Star { place: self.place_from(start) });
         }
         if self.peek().kind == TokenKind::String {
             let token = self.advance();
-            return Some(ParsePart::Text(literals::string(self.slice(token))));
+            return Some(ParsePart::Text { text: literals::string(self.slice(token)), place: token.start..token.end });
         }
         if !self.is_name() {
             return None;
@@ -185,7 +185,8 @@ impl Parser<'_> {
         self.expect_word("by");
         let by = self.aggregate();
         let ascending = self.direction().unwrap_or(false);
-        TopNestedLevel { count, of, others, by, ascending }
+        let nulls_first = self.nulls().unwrap_or(false);
+        TopNestedLevel { count, of, others, by, ascending, nulls_first }
     }
 
     pub(super) fn evaluate(&mut self) -> OperatorKind {
