@@ -5,6 +5,7 @@
 mod case;
 mod client;
 mod demo;
+mod doctor;
 mod incidents;
 mod ingest;
 mod kql_check;
@@ -18,9 +19,12 @@ mod report;
 mod rules;
 mod service;
 mod shell;
+mod tables;
 mod up;
 
 use std::process::ExitCode;
+
+pub use up::set_log_filter;
 
 use clap::{Parser, Subcommand};
 
@@ -62,6 +66,11 @@ enum Command {
     /// Run or check KQL in bulk.
     #[command(subcommand)]
     Kql(Kql),
+    /// Say what is wrong with a service or a data directory.
+    Doctor(doctor::Args),
+    /// How much the tables of a running service hold.
+    #[command(subcommand)]
+    Tables(tables::Command),
     /// Run the literate conformance cases.
     #[command(hide = true)]
     Case(case::Args),
@@ -120,6 +129,8 @@ pub fn main() -> ExitCode {
         Command::Oncall(command) => oncall::run(command),
         Command::Kql(Kql::Run(args)) => kql_run::run(args),
         Command::Kql(Kql::Check(args)) => kql_check::run(args),
+        Command::Doctor(args) => doctor::run(args),
+        Command::Tables(command) => tables::run(command),
         Command::Case(args) => case::run(args),
         Command::Reference(args) => reference::run(args),
         Command::Completion { shell } => {

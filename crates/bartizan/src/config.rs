@@ -23,6 +23,9 @@ pub struct Config {
     /// Folders and files with analytics rules in Microsoft's YAML format, loaded at start. Example: `[rules/]`.
     #[serde(default)]
     pub rules: Vec<PathBuf>,
+    /// How analytics rules run.
+    #[serde(default)]
+    pub detection: detection::DetectionConfig,
     #[serde(default)]
     pub log: LogConfig,
     #[serde(default)]
@@ -81,6 +84,7 @@ pub fn default() -> Config {
         data_dir: None,
         listen: None,
         rules: Vec::new(),
+        detection: Default::default(),
         log: LogConfig::default(),
         workspace: Default::default(),
         query: Default::default(),

@@ -3,36 +3,47 @@
 mod connect;
 mod desk;
 mod external;
+mod faults;
 pub mod http;
 mod ingest;
 mod keeper;
 mod lock;
 mod mail_in;
+pub mod measure;
+pub mod metrics;
 mod paging;
+mod reload;
 mod reserve;
 mod rules;
 mod secrets;
 mod sources;
+pub mod supervisor;
+mod watchdog;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
-use detection::Detection;
+use detection::{Detection, NoGuard, WorkspaceIds};
 use engine::{Engine, Guarded, SystemClock};
 use incidents::{Correlation, Incidents, OutboxSender, WorkspaceFacts};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use model::{Catalog, Clock, ConditionSeverity, HealthRegister, Http, QueryEngine, Span, TableWriter, WorkspaceName};
-use pipeline::Pipeline;
+use pipeline::{Pipeline, Usage};
 use server::{Dispatcher, ServerConfig, identity};
 use store::{Store, StoreError};
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use workspace::{SystemDisk, Workspace};
 
 pub use self::connect::Connect;
+use self::measure::Measure;
+use self::reload::Reloader;
+use self::rules::RuleFiles;
+pub use self::rules::files as rule_files;
+use self::supervisor::Supervisor;
+use self::watchdog::Watchdog;
 use crate::config::Config;
 
 /// What the command line and the configuration together mean.
@@ -40,6 +51,8 @@ pub struct Settings {
     pub data_dir: PathBuf,
     pub listen: SocketAddr,
     pub config: Config,
+    /// Where the configuration was read, to read it again on SIGHUP.
+    pub config_path: Option<PathBuf>,
     /// Load the sample rules that are built in.
     pub sample_rules: bool,
 }
@@ -52,22 +65,27 @@ pub struct Service {
     pub store: Store,
     clock: Arc<dyn Clock>,
     stop: CancellationToken,
-    server: JoinHandle<Result<(), server::TlsError>>,
-    tasks: Vec<JoinHandle<()>>,
+    tasks: Supervisor,
+    reloader: Reloader,
+    signals: Signals,
     workspace: Arc<Workspace>,
+    _watchdog: Watchdog,
     _lock: lock::DirectoryLock,
 }
 
 impl Service {
     /// Starts everything; returns when requests are answered.
     pub async fn start(settings: Settings) -> anyhow::Result<Service> {
-        let Settings { data_dir, listen, config, sample_rules } = settings;
+        let Settings { data_dir, listen, config, config_path, sample_rules } = settings;
+        let signals = Signals::listen().context("cannot listen for signals")?;
         let lock = lock::DirectoryLock::take(&data_dir)?;
-        let metrics = metrics_handle()?;
+        let recorded = metrics_handle()?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+        let health = HealthRegister::default();
+        health.set(STARTING, ConditionSeverity::Failing, "the service is starting");
+        let watchdog = Watchdog::start(health.clone()).context("cannot start the thread that watches the runtime")?;
         // Before anything is opened: a wrong `outbound` section is the operator's to mend, and nothing should have changed by then.
         let http: Arc<dyn Http> = Arc::new(http::Outbound::new(&config.outbound)?);
-        let health = HealthRegister::default();
         reserve::make_room(&data_dir, &health);
         keeper::check(&data_dir, &health);
         let store = Store::open_in(&data_dir, &health, clock.now()).await.context("cannot open the control state")?;
@@ -107,7 +125,8 @@ impl Service {
             resource_group: cloud.cloud.resource_group.clone(),
             portal_url: connect.portal_url.clone(),
         });
-        unless_full(rules::load(&store, clock.as_ref(), &config.rules, sample_rules).await, "rules from files")?;
+        let rule_files = Arc::new(RuleFiles::new(store.clone(), clock.clone(), health.clone(), config.rules.clone(), sample_rules));
+        unless_full(rule_files.load().await.map(drop), "rules from files")?;
 
         let pipeline = Pipeline::new(engine.clone(), writer.clone(), catalog.clone(), clock.clone());
         let door = ingest::Door::open(pipeline, store.clone(), cloud.cloud.clone()).await?;
@@ -136,13 +155,13 @@ impl Service {
             identity: Arc::new(cloud.identity),
             cloud: cloud.cloud,
             health: health.clone(),
-            metrics: Box::new(move || metrics.render()),
+            metrics: Box::new(move || recorded.render() + &metrics::process()),
         });
         let stop = CancellationToken::new();
-        let mail = mail_in::start(config.oncall.mail_in.as_ref(), cloud.certificate.config()?, &oncall, stop.clone()).await?;
+        let mut tasks = Supervisor::new(health.clone(), clock.clone(), stop.clone());
+        mail_in::start(config.oncall.mail_in.as_ref(), cloud.certificate.config()?, &oncall, &mut tasks).await?;
         let own: Arc<dyn rustls::server::ResolvesServerCert> = cloud.certificate.clone();
-        let (bound, sources) = sources::start(config.sources.clone(), writer.clone(), clock.clone(), own, stop.clone()).await?;
-        connect.syslog = bound;
+        connect.syslog = sources::start(config.sources.clone(), writer.clone(), clock.clone(), own, stop.clone(), &mut tasks).await?;
         // Before anyone is answered: who sees /healthz say 200 may read the file, and one of an earlier start names ports that are gone.
         let connect_path = match connect.write(&data_dir) {
             Ok(path) => path,
@@ -155,44 +174,50 @@ impl Service {
         if let Err(cause) = keeper::keep(&data_dir) {
             tracing::warn!(error = %cause, "certificates and keys cannot be copied now; the next start will");
         }
-        let dispatcher = Arc::new(Dispatcher::new(context));
-        let server =
-            tokio::spawn(server::serve(ServerConfig::default(), dispatcher, cloud.certificate, listener, clock.clone(), stop.clone()));
+        let (certificate, reload_clock) = (cloud.certificate.clone(), clock.clone());
+        serve(&mut tasks, Arc::new(Dispatcher::new(context)), cloud.certificate, listener, clock.clone())?;
 
-        let heartbeats = oncall::heartbeats::Heartbeats::new(
+        let heartbeats = Arc::new(oncall::heartbeats::Heartbeats::new(
             store.clone(),
             oncall.objects.clone(),
             Arc::new(desk::IncidentDesk(desk_incidents)),
             engine.clone(),
             clock.clone(),
-        );
-        let detection = Detection { store: store.clone(), engine, catalog: catalog.clone(), clock: clock.clone() };
-        let correlation = Correlation { store: store.clone(), clock: clock.clone(), facts };
-        let outbox = OutboxSender { store: store.clone(), writer, catalog, clock: clock.clone() };
-        let token = || stop.clone();
-        let mut tasks = vec![
-            tokio::spawn(detection.run(token())),
-            tokio::spawn({
-                let stop = token();
-                async move { correlation.run(stop).await }
-            }),
-            tokio::spawn({
-                let stop = token();
-                async move { outbox.run(stop).await }
-            }),
-            tokio::spawn({
-                let stop = token();
-                async move { oncall.run(stop).await }
-            }),
-            tokio::spawn({
-                let stop = token();
-                async move { heartbeats.run(stop).await }
-            }),
-            tokio::spawn(reserve::keep(data_dir.clone(), health.clone(), clock.clone(), token())),
-            tokio::spawn(copy_state(store.clone(), clock.clone(), token())),
-        ];
-        tasks.extend(mail);
-        tasks.extend(sources);
+        ));
+        let usage_engine = engine.clone();
+        let detection = Arc::new(Detection {
+            store: store.clone(),
+            engine,
+            catalog: catalog.clone(),
+            clock: clock.clone(),
+            config: config.detection.clone(),
+            ids: WorkspaceIds { workspace_id: facts.workspace_id.clone(), resource_id: facts.resource_id() },
+            health: health.clone(),
+            guard: Arc::new(NoGuard),
+        });
+        let correlation = Arc::new(Correlation { store: store.clone(), clock: clock.clone(), facts });
+        let measure = Measure { data_dir: data_dir.clone(), catalog: catalog.clone(), clock: clock.clone(), health: health.clone() };
+        let usage = Usage { engine: usage_engine, writer: writer.clone(), catalog: catalog.clone(), clock: clock.clone() };
+        let outbox = Arc::new(OutboxSender { store: store.clone(), writer, catalog, clock: clock.clone() });
+        task(&mut tasks, "detection", detection, |detection, stop| async move { detection.run(stop).await });
+        task(&mut tasks, "measurements", Arc::new(measure), Measure::run);
+        task(&mut tasks, "usage", Arc::new(usage), |usage, stop| async move { usage.run(stop).await });
+        task(&mut tasks, "rule-files", rule_files.clone(), |files, stop| async move { files.run(stop).await });
+        task(&mut tasks, "correlation", correlation, |correlation, stop| async move { correlation.run(stop).await });
+        task(&mut tasks, "outbox", outbox, |outbox, stop| async move { outbox.run(stop).await });
+        task(&mut tasks, "paging", oncall.clone(), |oncall, stop| async move { oncall.run_paging(stop).await });
+        task(&mut tasks, "incident-changes", oncall.clone(), |oncall, stop| async move { oncall.run_changes(stop).await });
+        task(&mut tasks, "sending", oncall, |oncall, stop| async move { oncall.run_sending(stop).await });
+        task(&mut tasks, "heartbeats", heartbeats, |heartbeats, stop| async move { heartbeats.run(stop).await });
+        let (folder, register, time) = (data_dir.clone(), health.clone(), clock.clone());
+        tasks.spawn("reserve", move |stop| reserve::keep(folder.clone(), register.clone(), time.clone(), stop));
+        let (state, time) = (store.clone(), clock.clone());
+        tasks.spawn("state-copies", move |stop| copy_state(state.clone(), time.clone(), stop));
+        if cfg!(debug_assertions) {
+            tasks.spawn("faults", faults::block_runtime);
+        }
+        let reloader = reload_hooks(config_path, &health, rule_files, certificate, reload_clock);
+        health.remove(STARTING);
         tracing::info!(url = connect.base_url, "Ready.");
         for condition in health.conditions() {
             match condition.severity {
@@ -200,27 +225,22 @@ impl Service {
                 _ => tracing::error!(condition = condition.name, "{}; {}", condition.summary, condition.action),
             }
         }
-        Ok(Service { connect, connect_path, store, clock, stop, server, tasks, workspace, _lock: lock })
+        Ok(Service { connect, connect_path, store, clock, stop, tasks, reloader, signals, workspace, _watchdog: watchdog, _lock: lock })
     }
 
-    /// Waits until the service is told to end (SIGTERM, SIGINT) or its listener breaks.
+    /// Waits until the service is told to end (SIGTERM, SIGINT); reloads on SIGHUP meanwhile.
     pub async fn wait(&mut self) -> anyhow::Result<()> {
-        tokio::select! {
-            signal = signal() => signal.context("cannot listen for signals"),
-            ended = &mut self.server => Ok(ended??),
+        while self.signals.next().await == Signal::Reload {
+            self.reloader.reload().await;
         }
+        Ok(())
     }
 
     /// Stops taking requests, lets those in progress end, then the tasks, then the tables.
     pub async fn stop(self) -> anyhow::Result<()> {
         tracing::info!("Stopping.");
         self.stop.cancel();
-        if !self.server.is_finished() {
-            self.server.await??;
-        }
-        for task in self.tasks {
-            task.await?;
-        }
+        self.tasks.join().await;
         let workspace = self.workspace;
         tokio::task::spawn_blocking(move || workspace.close()).await?;
         self.store.close_sealed(self.clock.now()).await;
@@ -266,6 +286,57 @@ fn is_full(cause: &std::io::Error) -> bool {
     matches!(cause.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
 }
 
+/// The condition of a service that does not do everything yet.
+const STARTING: &str = "service.starting";
+
+/// A supervised task over something shared.
+fn task<S, F, T>(tasks: &mut Supervisor, name: &str, shared: Arc<S>, run: F)
+where
+    S: Send + Sync + 'static,
+    F: Fn(Arc<S>, CancellationToken) -> T + Send + 'static,
+    T: Future<Output = ()> + Send + 'static,
+{
+    tasks.spawn(name, move |stop| run(shared.clone(), stop));
+}
+
+/// Serves HTTPS. The listening socket is kept, so that a restart of the task loses no connection; it is closed when the service stops.
+fn serve(
+    tasks: &mut Supervisor,
+    dispatcher: Arc<Dispatcher>,
+    certificate: Arc<server::ServerCertificate>,
+    listener: TcpListener,
+    clock: Arc<dyn Clock>,
+) -> anyhow::Result<()> {
+    certificate.config()?;
+    let socket = Arc::new(Mutex::new(Some(listener.into_std()?)));
+    tasks.spawn("http", move |stop| {
+        let (dispatcher, certificate, clock, socket) = (dispatcher.clone(), certificate.clone(), clock.clone(), socket.clone());
+        async move {
+            let listener = {
+                let socket = socket.lock().unwrap_or_else(PoisonError::into_inner);
+                socket.as_ref().map(|socket| socket.try_clone().and_then(TcpListener::from_std))
+            };
+            let listener = match listener {
+                Some(Ok(listener)) => listener,
+                Some(Err(error)) => return tracing::error!(error = %error, "cannot listen for HTTPS again"),
+                None => return,
+            };
+            let closing = async {
+                stop.cancelled().await;
+                socket.lock().unwrap_or_else(PoisonError::into_inner).take();
+            };
+            let served = server::serve(ServerConfig::default(), dispatcher, certificate, listener, clock, stop.clone());
+            let serving = async {
+                if let Err(error) = served.await {
+                    tracing::error!(error = model::chain(&error), "HTTPS is not served");
+                }
+            };
+            tokio::join!(serving, closing);
+        }
+    });
+    Ok(())
+}
+
 /// The recorder is the process's: a second service in it (in tests) shares the first one's.
 fn metrics_handle() -> anyhow::Result<PrometheusHandle> {
     static HANDLE: std::sync::OnceLock<PrometheusHandle> = std::sync::OnceLock::new();
@@ -273,6 +344,7 @@ fn metrics_handle() -> anyhow::Result<PrometheusHandle> {
         return Ok(handle.clone());
     }
     let handle = PrometheusBuilder::new().install_recorder().context("cannot count what happens")?;
+    metrics::describe();
     Ok(HANDLE.get_or_init(|| handle).clone())
 }
 
@@ -282,11 +354,58 @@ fn names_of(listen: SocketAddr) -> Vec<String> {
     if ip.is_loopback() || ip.is_unspecified() { Vec::new() } else { vec![ip.to_string()] }
 }
 
-async fn signal() -> std::io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut term, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    tokio::select! {
-        _ = term.recv() => Ok(()),
-        _ = interrupt.recv() => Ok(()),
+/// What a reload takes over without a restart.
+fn reload_hooks(
+    path: Option<PathBuf>,
+    health: &HealthRegister,
+    rules: Arc<RuleFiles>,
+    certificate: Arc<server::ServerCertificate>,
+    clock: Arc<dyn Clock>,
+) -> Reloader {
+    let mut reloader = Reloader::new(path, health.clone());
+    reloader.on_reload("log", |config| Box::pin(async move { crate::commands::set_log_filter(&config) }));
+    reloader.on_reload("rules", move |config| {
+        let rules = rules.clone();
+        Box::pin(async move {
+            rules.set_paths(config.rules.clone());
+            rules.sync().await.map(drop)
+        })
+    });
+    reloader.on_reload("tls", move |_| {
+        let (certificate, now) = (certificate.clone(), clock.now());
+        Box::pin(async move { Ok(tokio::task::spawn_blocking(move || certificate.renew(now)).await??) })
+    });
+    reloader
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Signal {
+    Reload,
+    End,
+}
+
+/// The signals that the service answers, listened for from its start: a SIGHUP while it starts must not end it.
+struct Signals {
+    term: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+    hangup: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            term: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Signal {
+        tokio::select! {
+            _ = self.term.recv() => Signal::End,
+            _ = self.interrupt.recv() => Signal::End,
+            _ = self.hangup.recv() => Signal::Reload,
+        }
     }
 }

@@ -1,26 +1,33 @@
-//! The loop that runs rules: sees what is due, asks the engine, writes alerts and the place where the rule stands in one transaction.
+//! The loop that runs rules: sees what is due and starts it; each rule runs as a task of its own and tells the loop where it stands.
 //!
 //! Killed anywhere, it starts over from the store: a run that was not committed is run again over the same window and gives alerts with the
-//! same ids. A rule that fails backs off by itself and never holds up another.
+//! same ids. A rule that is slow, fails or panics never holds up another.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt;
-use futures::stream::FuturesUnordered;
-use model::{Catalog, Clock, Query, QueryClass, QueryEngine, Scope, Span, TableName, Timestamp, Window};
+use model::{Catalog, Clock, ConditionSeverity, HealthRegister, QueryEngine, Span, TableName, Timestamp, Window, chain};
 use store::{AnalyticsRuleRecord, Store, StoreError, Topic};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::alerts::alerts;
+use crate::config::DetectionConfig;
+use crate::guard::RunGuard;
+use crate::health::WorkspaceIds;
+use crate::job::{Done, Job, Reads, Reported, RunError, columns_condition, condition};
+use crate::pool::{Going, Load, SLOW};
 use crate::rule::{AnalyticsRule, Kind};
-use crate::schedule::{Run, RunState, back_off, due, next};
+use crate::schedule::{RunState, due, next};
 
-/// Rules that run at the same time.
-pub const CONCURRENCY: usize = 4;
-/// How often rules are looked at when no bell rings.
+/// How often rules are looked at when nothing wakes the loop.
 const HEARTBEAT: Span = Span(model::TICKS_PER_SECOND);
+/// When the loop looks again if a rule is due and not all rows of its window are visible yet, or the pool is full.
+const SOON: Span = Span(model::TICKS_PER_SECOND / 20);
+/// How long runs get to end when the service stops.
+const STOPPING: Duration = Duration::from_secs(5);
 
 /// Runs analytics rules until cancelled.
 pub struct Detection {
@@ -28,62 +35,107 @@ pub struct Detection {
     pub engine: Arc<dyn QueryEngine>,
     pub catalog: Arc<dyn Catalog>,
     pub clock: Arc<dyn Clock>,
-}
-
-/// Why a run did not end well.
-#[derive(Debug, thiserror::Error)]
-enum RunError {
-    #[error("the query does not run")]
-    Query(#[from] model::QueryError),
-    #[error("the store does not take the alerts")]
-    Store(#[from] StoreError),
+    pub config: DetectionConfig,
+    pub ids: WorkspaceIds,
+    pub health: HealthRegister,
+    pub guard: Arc<dyn RunGuard>,
 }
 
 /// A rule as it is loaded: with what its query reads.
 struct Loaded {
-    rule: AnalyticsRule,
+    rule: Arc<AnalyticsRule>,
     etag: Uuid,
-    /// Tables whose arrivals wake a near-real-time rule; nothing where the query does not bind yet.
-    reads: Option<Vec<TableName>>,
+    /// Tables whose arrivals wake a near-real-time rule; unknown until it was asked.
+    reads: Option<Reads>,
     state: RunState,
+    reported: Reported,
     /// Rows may have arrived since it last ran.
     woken: bool,
+    /// When its present run began, by the clock that never goes back.
+    running: Option<Duration>,
+    /// Its last run took long.
+    slow: bool,
+    /// Its query has not been checked yet.
+    unchecked: bool,
+    /// The version of the catalog for which its query did not bind: another one is worth a try at once.
+    unbound: Option<u64>,
 }
+
+impl Loaded {
+    /// Whether rows of this table may concern the rule. What it reads is only known for the catalog as it was then: a function that was
+    /// changed, or a table that is new, may have changed it.
+    fn may_read(&self, table: &TableName, version: u64) -> bool {
+        match &self.reads {
+            Some(Reads { version: asked, tables: Some(tables) }) if *asked == version => tables.contains(table),
+            _ => true,
+        }
+    }
+
+    /// It did not bind, and tables or functions have changed since.
+    fn may_bind_now(&self, version: u64) -> bool {
+        self.unbound.is_some_and(|unbound| unbound != version)
+    }
+
+    fn is_ready(&self, now: Timestamp, complete: Timestamp, version: u64) -> bool {
+        self.running.is_none()
+            && (self.state.retry_at.is_none_or(|retry| retry <= now) || self.may_bind_now(version))
+            && (self.woken || !matches!(self.rule.kind, Kind::NearRealTime))
+            && !due(self.rule.kind, &self.state, complete).is_empty()
+    }
+}
+
+/// The loop's table of rules, by their ids in lower case.
+type Rules = HashMap<String, Loaded>;
 
 impl Detection {
     /// Runs until `stop`. Store errors are logged and tried again: the loop never gives up.
-    pub async fn run(self, stop: CancellationToken) {
+    pub async fn run(self: Arc<Self>, stop: CancellationToken) {
         let mut arrivals = self.catalog.arrivals();
         let mut changes = self.store.listen(Topic::AnalyticsRules);
-        let mut rules: HashMap<String, Loaded> = HashMap::new();
+        let mut rules = Rules::new();
+        let mut running: JoinSet<Done> = JoinSet::new();
+        let mut keys: HashMap<tokio::task::Id, String> = HashMap::new();
         let mut reload = true;
         while !stop.is_cancelled() {
             if reload {
                 match self.reload(&mut rules).await {
                     Ok(()) => reload = false,
-                    Err(error) => tracing::error!(error = %model::chain(&error), "Cannot read analytics rules; trying again."),
+                    Err(error) => tracing::error!(error = %chain(&error), "Cannot read analytics rules; trying again."),
                 }
             }
-            self.turn(&mut rules).await;
-            let wait = if reload { HEARTBEAT } else { self.until_next(&rules) };
+            let complete = self.complete_until().await;
+            let crowded = self.start(&mut rules, complete, &mut running, &mut keys, &stop);
+            let wait = if crowded { SOON } else { self.until_next(&rules, complete) };
             tokio::select! {
                 () = stop.cancelled() => break,
                 changed = changes.changed() => reload |= changed.is_ok(),
+                Some(ended) = running.join_next_with_id() => self.ended(&mut rules, &mut keys, ended).await,
                 arrival = arrivals.next() => {
                     let Some(arrival) = arrival else { break };
-                    wake(&mut rules, &arrival.table);
+                    let version = self.catalog.version();
+                    wake(&mut rules, &arrival.table, version);
                     // What else has arrived meanwhile is one run, not many.
                     while let Some(Some(more)) = futures::FutureExt::now_or_never(arrivals.next()) {
-                        wake(&mut rules, &more.table);
+                        wake(&mut rules, &more.table, version);
                     }
                 }
                 () = self.clock.sleep(wait) => {}
             }
         }
+        let all_ended = async { while running.join_next().await.is_some() {} };
+        if tokio::time::timeout(STOPPING, all_ended).await.is_err() {
+            tracing::warn!("rules were still running when the service had to stop; their windows stay due");
+        }
+    }
+
+    /// [`Catalog::complete_until`] may wait for a disk.
+    async fn complete_until(&self) -> Timestamp {
+        let catalog = self.catalog.clone();
+        tokio::task::spawn_blocking(move || catalog.complete_until()).await.unwrap_or(Timestamp::MIN)
     }
 
     /// Reads the rules anew; one that did not change keeps what is known of it.
-    async fn reload(&self, rules: &mut HashMap<String, Loaded>) -> Result<(), StoreError> {
+    async fn reload(&self, rules: &mut Rules) -> Result<(), StoreError> {
         let records = self.store.analytics_rules().list().await?;
         let mut present = HashSet::new();
         for record in records.iter().filter(|record| record.enabled) {
@@ -92,9 +144,10 @@ impl Detection {
             if rules.get(&key).is_some_and(|known| known.etag == record.etag) {
                 continue;
             }
-            match self.load(record).await? {
+            let known = rules.get(&key).map(|known| known.running);
+            match self.load(record, known.is_some()).await? {
                 Some(loaded) => {
-                    rules.insert(key, loaded);
+                    rules.insert(key, Loaded { running: known.flatten(), ..loaded });
                 }
                 None => {
                     rules.remove(&key);
@@ -102,156 +155,173 @@ impl Detection {
             }
         }
         rules.retain(|key, _| present.contains(key));
+        let enabled = records.iter().filter(|record| record.enabled);
+        let conditions: HashSet<String> = enabled.flat_map(|record| [condition(&record.id), columns_condition(&record.id)]).collect();
+        self.health.retain("rule.", |name| conditions.contains(name));
+        self.health.retain("rule-columns.", |name| conditions.contains(name));
         metrics::gauge!("bartizan_analytics_rules").set(rules.len() as f64);
         Ok(())
     }
 
-    async fn load(&self, record: &AnalyticsRuleRecord) -> Result<Option<Loaded>, StoreError> {
+    async fn load(&self, record: &AnalyticsRuleRecord, changed: bool) -> Result<Option<Loaded>, StoreError> {
         let rule = match AnalyticsRule::from_properties(&record.id, &record.kind, &record.properties) {
-            Ok(rule) => rule,
+            Ok(rule) => Arc::new(rule),
             Err(error) => {
-                tracing::warn!(rule = record.display_name(), error = %model::chain(&error), "This rule cannot run.");
+                tracing::warn!(rule = record.display_name(), error = %chain(&error), "This rule cannot run.");
+                let summary = format!("the rule `{}` cannot run", record.display_name());
+                self.health.set_error(&condition(&record.id), ConditionSeverity::Degraded, summary, &error);
                 return Ok(None);
             }
         };
+        // What was reported of its earlier form is over.
+        self.health.remove(&condition(&record.id));
+        self.health.remove(&columns_condition(&record.id));
         let state = match self.store.analytics_rules().run_state::<RunState>(&record.id).await? {
             Some(state) => state,
             None => {
                 // Kept at once: a crash before the first run must not move the beginning.
-                let state = RunState::starting(self.catalog.complete_until());
+                let state = RunState::starting(self.complete_until().await);
                 let mut change = self.store.begin().await?;
                 change.put_rule_run_state(&record.id, &state).await?;
                 change.commit().await?;
                 state
             }
         };
-        let reads = self.tables_read(&rule).await;
-        Ok(Some(Loaded { rule, etag: record.etag, reads, state, woken: true }))
-    }
-
-    async fn tables_read(&self, rule: &AnalyticsRule) -> Option<Vec<TableName>> {
-        match self.engine.tables_read(&Query::new(&rule.properties.query).with_class(QueryClass::Rule)).await {
-            Ok(tables) => Some(tables),
-            Err(error) => {
-                tracing::warn!(rule = rule.properties.display_name, error = %model::chain(&error), "This rule's query does not bind; it is tried again as rows arrive.");
-                None
-            }
+        if state.failures > 0 {
+            let summary = format!("the rule `{}` failed {} times in a row", rule.properties.display_name, state.failures);
+            self.health.set_detail(
+                &condition(&rule.id),
+                ConditionSeverity::Degraded,
+                summary,
+                state.last_error.clone().unwrap_or_default(),
+            );
         }
+        // A rule that was changed is tried at once: what made it fail may be what was changed.
+        let state = RunState { retry_at: state.retry_at.filter(|_| !changed), ..state };
+        Ok(Some(Loaded {
+            rule,
+            etag: record.etag,
+            reads: None,
+            state,
+            reported: Reported::default(),
+            woken: true,
+            running: None,
+            slow: false,
+            unchecked: true,
+            unbound: None,
+        }))
     }
 
-    /// Runs everything that is due, a few rules at a time.
-    async fn turn(&self, rules: &mut HashMap<String, Loaded>) {
-        let now = self.clock.now();
-        let complete = self.catalog.complete_until();
-        let mut ready: Vec<&mut Loaded> = rules
-            .values_mut()
-            .filter(|loaded| loaded.state.retry_at.is_none_or(|retry| retry <= now))
-            .filter(|loaded| loaded.woken || !matches!(loaded.rule.kind, Kind::NearRealTime))
-            .filter(|loaded| !due(loaded.rule.kind, &loaded.state, complete).is_empty())
+    /// Starts everything that is due and for which there is room, the longest overdue first. True where something has to wait for room.
+    fn start(
+        self: &Arc<Self>,
+        rules: &mut Rules,
+        complete: Timestamp,
+        running: &mut JoinSet<Done>,
+        keys: &mut HashMap<tokio::task::Id, String>,
+        stop: &CancellationToken,
+    ) -> bool {
+        let (now, clock) = (self.clock.now(), self.clock.monotonic());
+        let going = |loaded: &Loaded| loaded.running.map(|since| Going { for_: clock.saturating_sub(since), slow: loaded.slow });
+        let mut load = Load::of(rules.values().filter_map(going));
+        let version = self.catalog.version();
+        let mut waiting: Vec<(&String, &mut Loaded, bool)> = rules
+            .iter_mut()
+            .map(|(key, loaded)| {
+                let ready = loaded.is_ready(now, complete, version);
+                (key, loaded, ready)
+            })
+            .filter(|(_, loaded, ready)| *ready || (loaded.running.is_none() && (loaded.unchecked || loaded.may_bind_now(version))))
             .collect();
-        ready.sort_by_key(|loaded| loaded.state.seen_until);
-        let mut waiting = ready.into_iter();
-        let mut running = FuturesUnordered::new();
-        for loaded in waiting.by_ref().take(CONCURRENCY) {
-            running.push(self.run_due(loaded, complete));
-        }
-        while running.next().await.is_some() {
-            if let Some(loaded) = waiting.next() {
-                running.push(self.run_due(loaded, complete));
+        waiting.sort_by_key(|(_, loaded, ready)| (!ready, loaded.state.seen_until));
+        let mut crowded = false;
+        for (key, loaded, ready) in waiting {
+            // Checks leave room for rules that become due meanwhile.
+            let room = if ready { self.config.concurrency } else { self.config.concurrency / 2 };
+            if !load.admit(loaded.slow, room) {
+                crowded = true;
+                continue;
             }
-        }
-    }
-
-    /// All due runs of one rule, oldest first, until one fails.
-    async fn run_due(&self, loaded: &mut Loaded, complete: Timestamp) {
-        loaded.woken = false;
-        for run in due(loaded.rule.kind, &loaded.state, complete) {
-            match self.run_once(&loaded.rule, &loaded.state, run).await {
-                Ok(state) => loaded.state = state,
-                Err(error) => {
-                    self.failed(loaded, &error).await;
-                    return;
+            loaded.running = Some(clock);
+            let known = loaded.reads.as_ref().is_some_and(|reads| reads.version == version && reads.tables.is_some());
+            let job = Job {
+                key: key.clone(),
+                rule: loaded.rule.clone(),
+                state: loaded.state.clone(),
+                reported: loaded.reported,
+                runs: if ready { due(loaded.rule.kind, &loaded.state, complete) } else { Vec::new() },
+                version,
+                ask_reads: ready && !known && loaded.rule.kind == Kind::NearRealTime,
+                check: std::mem::take(&mut loaded.unchecked) || loaded.may_bind_now(version),
+            };
+            if ready {
+                loaded.woken = false;
+                if let Some(at) = next(loaded.rule.kind, &loaded.state) {
+                    metrics::histogram!("bartizan_rule_start_delay_seconds").record((now - at).max(Span::ZERO).ticks() as f64 / 1e7);
                 }
             }
+            let task = running.spawn(self.clone().run_job(job, stop.clone()));
+            keys.insert(task.id(), key.clone());
         }
-        if loaded.reads.is_none() {
-            loaded.reads = self.tables_read(&loaded.rule).await;
-        }
+        crowded
     }
 
-    async fn run_once(&self, rule: &AnalyticsRule, state: &RunState, run: Run) -> Result<RunState, RunError> {
-        let began = self.clock.monotonic();
-        let silent = state.silent_until.is_some_and(|until| run.tile.until <= until);
-        let now = self.clock.now();
-        let mut found = Vec::new();
-        if !silent {
-            // `now()` is the end of the window, so that a late run asks what a punctual one would have asked.
-            let scope = Scope { now: Some(run.tile.until), ingested: Some(run.sees), ..Scope::default() };
-            let answer = self.engine.query(Query::new(&rule.properties.query).with_class(QueryClass::Rule).with_scope(scope)).await?;
-            found = alerts(rule, run, now, &answer);
-        }
-        let fired = !found.is_empty();
-        let state = RunState {
-            seen_until: run.tile.until,
-            silent_until: match rule.suppression() {
-                Some(span) if fired => Some(run.tile.until + span),
-                _ => state.silent_until,
-            },
-            failures: 0,
-            last_error: None,
-            retry_at: None,
-            last_run: Some(now),
-        };
-        let mut change = self.store.begin().await?;
-        for alert in &found {
-            change.add_alert(alert).await?;
-        }
-        change.put_rule_run_state(&rule.id, &state).await?;
-        change.commit().await?;
-        metrics::counter!("bartizan_rule_runs_total", "kind" => rule.kind_name(), "result" => "ok").increment(1);
-        metrics::counter!("bartizan_alerts_total").increment(found.len() as u64);
-        metrics::histogram!("bartizan_rule_run_seconds").record((self.clock.monotonic() - began).as_secs_f64());
-        if fired {
-            tracing::info!(rule = rule.properties.display_name, alerts = found.len(), "A rule fired.");
-        }
-        Ok(state)
-    }
-
-    /// Keeps the failure where people can see it, and waits before the next try.
-    async fn failed(&self, loaded: &mut Loaded, error: &RunError) {
-        let text = model::chain(error);
-        let failures = loaded.state.failures.saturating_add(1);
-        let jitter = f64::from(Uuid::new_v4().as_bytes()[0]) / 255.0;
-        loaded.state.failures = failures;
-        loaded.state.retry_at = Some(self.clock.now() + back_off(failures, jitter));
-        loaded.state.last_error = Some(text.clone());
-        loaded.woken = true;
-        metrics::counter!("bartizan_rule_runs_total", "kind" => loaded.rule.kind_name(), "result" => "failed").increment(1);
-        tracing::warn!(rule = loaded.rule.properties.display_name, failures, error = text, "A rule failed; its window stays due.");
-        let kept = async {
-            let mut change = self.store.begin().await?;
-            change.put_rule_run_state(&loaded.rule.id, &loaded.state).await?;
-            change.commit().await
-        };
-        if let Err(error) = kept.await {
-            tracing::error!(error = %model::chain(&error), "Cannot keep a rule's failure.");
+    /// Takes over where a rule stands after its runs.
+    async fn ended(
+        &self,
+        rules: &mut Rules,
+        keys: &mut HashMap<tokio::task::Id, String>,
+        ended: Result<(tokio::task::Id, Done), tokio::task::JoinError>,
+    ) {
+        match ended {
+            Ok((id, done)) => {
+                keys.remove(&id);
+                let Some(loaded) = rules.get_mut(&done.key) else { return };
+                loaded.running = None;
+                loaded.slow = done.took > SLOW;
+                loaded.state = done.state;
+                loaded.reported = done.reported;
+                loaded.woken |= done.failed;
+                loaded.unbound = done.unbound;
+                if done.reads.is_some() {
+                    loaded.reads = done.reads;
+                }
+            }
+            Err(error) => {
+                // A defect of ours costs this run of this rule.
+                let key = keys.remove(&error.id());
+                let Some(loaded) = key.and_then(|key| rules.get_mut(&key)) else { return };
+                loaded.running = None;
+                loaded.woken = true;
+                // Runs before the broken one may have been committed.
+                if let Ok(Some(state)) = self.store.analytics_rules().run_state::<RunState>(&loaded.rule.id).await {
+                    loaded.state = state;
+                }
+                let now = self.clock.now();
+                let broken = due(loaded.rule.kind, &loaded.state, self.complete_until().await).first().map(|run| (*run, now));
+                let rule = loaded.rule.clone();
+                let error = RunError::Panic(error.to_string());
+                self.failed(&rule, &mut loaded.state, &mut loaded.reported, broken, &error).await;
+            }
         }
     }
 
     /// How long nothing will be due by time alone.
-    fn until_next(&self, rules: &HashMap<String, Loaded>) -> Span {
+    fn until_next(&self, rules: &Rules, complete: Timestamp) -> Span {
         let now = self.clock.now();
-        let soonest = rules.values().filter_map(|loaded| next(loaded.rule.kind, &loaded.state)).min();
-        match soonest {
+        let idle = rules.values().filter(|loaded| loaded.running.is_none());
+        match idle.filter_map(|loaded| next(loaded.rule.kind, &loaded.state)).min() {
             Some(at) if at > now => (at - now).min(HEARTBEAT),
+            // Due, but its window is not complete yet.
+            Some(at) if at > complete => SOON,
             _ => HEARTBEAT,
         }
     }
 }
 
-fn wake(rules: &mut HashMap<String, Loaded>, table: &TableName) {
+fn wake(rules: &mut Rules, table: &TableName, version: u64) {
     for loaded in rules.values_mut() {
-        loaded.woken |= loaded.reads.as_ref().is_none_or(|tables| tables.contains(table));
+        loaded.woken |= loaded.may_read(table, version);
     }
 }
 

@@ -27,6 +27,7 @@ mod shapes;
 mod source;
 mod spread;
 mod statements;
+mod stored;
 pub mod trace;
 
 use std::collections::HashMap;
@@ -113,7 +114,7 @@ pub fn watchlist_table(alias: &str) -> String {
 }
 
 /// What came of binding.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Bound {
     /// Nothing when there are errors, and when `open` says why.
     pub plan: Option<Plan>,

@@ -16,9 +16,28 @@ pub enum ConditionSeverity {
     Notice,
     /// Part of the service or of its data is missing; the rest is served.
     Degraded,
-    /// The service cannot do its work.
+    /// The service cannot do its work; it may recover by itself. `/readyz` answers 503.
     Failing,
+    /// Only a new process helps: `/healthz` answers 503, so that a supervisor starts the service again.
+    Broken,
 }
+
+impl ConditionSeverity {
+    pub fn name(self) -> &'static str {
+        match self {
+            ConditionSeverity::Notice => "notice",
+            ConditionSeverity::Degraded => "degraded",
+            ConditionSeverity::Failing => "failing",
+            ConditionSeverity::Broken => "broken",
+        }
+    }
+}
+
+/// Conditions kept at the same time; further ones are not.
+pub const MAX_CONDITIONS: usize = 1_000;
+/// Characters of a summary that anyone may read, and of a detail.
+const MAX_SUMMARY: usize = 300;
+const MAX_DETAIL: usize = 2_000;
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,11 +51,25 @@ pub struct Condition {
     pub summary: String,
     /// What a person should do.
     pub action: String,
+    /// The error behind it, for readers of the workspace.
+    #[serde(default)]
+    pub detail: String,
+    /// The summary holds no data and no paths: anyone who reaches the service may read it.
+    #[serde(skip)]
+    pub open: bool,
 }
 
 impl Condition {
     pub fn new(name: &str, subject: impl Into<String>, severity: ConditionSeverity) -> Self {
-        Self { name: name.to_owned(), subject: subject.into(), severity, summary: String::new(), action: String::new() }
+        Self {
+            name: name.to_owned(),
+            subject: subject.into(),
+            severity,
+            summary: String::new(),
+            action: String::new(),
+            detail: String::new(),
+            open: false,
+        }
     }
 
     #[must_use]
@@ -60,7 +93,43 @@ impl HealthRegister {
     /// Sets a condition; true where it was not set before.
     pub fn report(&self, condition: Condition) -> bool {
         let key = (condition.name.clone(), condition.subject.clone());
-        self.conditions_by_key().insert(key, condition).is_none()
+        let mut conditions = self.conditions_by_key();
+        if conditions.len() >= MAX_CONDITIONS && !conditions.contains_key(&key) {
+            return false;
+        }
+        conditions.insert(key, condition).is_none()
+    }
+
+    /// Sets a condition whose name says what it is about, such as `task.detection`, with a sentence that anyone may read.
+    pub fn set(&self, name: &str, severity: ConditionSeverity, summary: impl Into<String>) {
+        self.set_detail(name, severity, summary, "");
+    }
+
+    /// As [`Self::set`], with the error behind it for readers of the workspace.
+    pub fn set_error(&self, name: &str, severity: ConditionSeverity, summary: impl Into<String>, cause: &dyn std::error::Error) {
+        self.set_detail(name, severity, summary, crate::chain(cause));
+    }
+
+    /// As [`Self::set`], with a text for readers of the workspace.
+    pub fn set_detail(&self, name: &str, severity: ConditionSeverity, summary: impl Into<String>, detail: impl Into<String>) {
+        let cut = |text: String, limit: usize| -> String { text.chars().take(limit).collect() };
+        let condition = Condition::new(name, "", severity).summary(cut(summary.into(), MAX_SUMMARY));
+        self.report(Condition { detail: cut(detail.into(), MAX_DETAIL), open: true, ..condition });
+    }
+
+    /// Ends the condition of that name that has no subject; true where it was set.
+    pub fn remove(&self, name: &str) -> bool {
+        self.clear(name, "")
+    }
+
+    /// The condition of that name that has no subject.
+    pub fn condition(&self, name: &str) -> Option<Condition> {
+        self.conditions_by_key().get(&(name.to_owned(), String::new())).cloned()
+    }
+
+    /// Ends the conditions whose name begins with `prefix` and is refused by `keep`.
+    pub fn retain(&self, prefix: &str, keep: impl Fn(&str) -> bool) {
+        self.conditions_by_key().retain(|(name, _), _| !name.starts_with(prefix) || keep(name));
     }
 
     /// Ends a condition; true where it was set.

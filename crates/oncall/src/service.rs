@@ -116,7 +116,22 @@ impl OnCall {
 
     /// Runs all of on call's tasks until cancelled.
     pub async fn run(&self, cancel: CancellationToken) {
-        tokio::join!(self.paging.run(cancel.clone()), self.wishes.run(cancel.clone()), self.sending.run(cancel));
+        tokio::join!(self.run_paging(cancel.clone()), self.run_changes(cancel.clone()), self.run_sending(cancel));
+    }
+
+    /// Decides whom incidents reach, until cancelled.
+    pub async fn run_paging(&self, cancel: CancellationToken) {
+        self.paging.run(cancel).await;
+    }
+
+    /// Carries answers to the incidents, until cancelled.
+    pub async fn run_changes(&self, cancel: CancellationToken) {
+        self.wishes.run(cancel).await;
+    }
+
+    /// Sends what is due, until cancelled.
+    pub async fn run_sending(&self, cancel: CancellationToken) {
+        self.sending.run(cancel).await;
     }
 
     /// Sends a test to one contact; answers the page, whose status tells what came of it.

@@ -15,8 +15,10 @@ mod output;
 mod pipeline;
 mod rule;
 mod surrogates;
+mod usage;
 
 pub use decode::{BodyError, MAX_DEPTH};
 pub use output::MAX_FIELD;
 pub use pipeline::{DEAD_LETTERS, Ingest, IngestError, Ingested, Pipeline};
 pub use rule::{Flow, Rule, RuleError, table_of};
+pub use usage::{Usage, UsageError};

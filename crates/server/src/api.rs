@@ -19,5 +19,8 @@ model::register! { ENDPOINTS: Endpoint = ENDPOINT;
     oncall_sms,
     oncall_status,
     oncall_voice,
+    ready,
+    rules,
+    tables,
     version,
 }

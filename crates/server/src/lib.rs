@@ -6,6 +6,7 @@
 mod api;
 mod body;
 mod call;
+mod certificate_end;
 mod context;
 mod dialect;
 mod dispatch;
@@ -24,6 +25,7 @@ mod wire;
 
 pub use body::{Body, BodyLimits, MAX_JSON_DEPTH};
 pub use call::{Call, Query, from_json};
+pub use certificate_end::certificate_end;
 pub use context::{Cloud, Context, Ingest, Upload};
 pub use dialect::{DIALECTS, Dialect, LOG_ANALYTICS, LOGS_INGESTION, OURS, RESOURCE_MANAGER, SECURITY_INSIGHTS};
 pub use dispatch::Dispatcher;

@@ -17,7 +17,7 @@ use crate::migrations::migrator;
 use crate::topics::{Bells, Topic};
 use crate::{
     AlertResponses, Alerts, AnalyticsRules, AppRegistrations, Audit, DataCollectionRules, Escalations, Heartbeats, IncidentParts,
-    Incidents, OnCallObjects, OptOuts, Outbox, Pages, RoleAssignments,
+    Incidents, OnCallObjects, OptOuts, Outbox, Pages, RoleAssignments, RuleFiles,
 };
 
 /// Connections that read. Reads are short; more would only wait for the two cores of a small machine.
@@ -162,6 +162,10 @@ impl Store {
 
     pub fn role_assignments(&self) -> RoleAssignments<'_> {
         RoleAssignments { store: self }
+    }
+
+    pub fn rule_files(&self) -> RuleFiles<'_> {
+        RuleFiles { store: self }
     }
 
     /// Waits for running work and closes the file; the log is folded into it.

@@ -24,6 +24,7 @@ mod outbox;
 mod pages;
 mod recover;
 mod role_assignments;
+mod rule_files;
 mod topics;
 mod wal;
 
@@ -45,4 +46,5 @@ pub use opt_outs::OptOuts;
 pub use outbox::{Outbox, OutboxRow};
 pub use pages::{PageFilter, PageRow, Pages};
 pub use role_assignments::{RoleAssignment, RoleAssignments};
+pub use rule_files::{RuleFile, RuleFiles};
 pub use topics::Topic;

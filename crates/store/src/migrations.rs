@@ -20,6 +20,7 @@ migrations! {
     7 "0007_audit_chain",
     8 "0008_oncall",
     9 "0009_oncall_opt_outs",
+    10 "0010_rule_files",
 }
 
 pub(crate) fn migrator() -> Migrator {

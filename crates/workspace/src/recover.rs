@@ -139,6 +139,8 @@ pub fn open(
     let mut state = State {
         tables: HashMap::new(),
         catalog: CatalogDocument::default(),
+        version: 0,
+        functions: HashMap::new(),
         sequence: manifest.sequence,
         keys,
         positions: manifest.positions.iter().filter_map(|(source, cursor)| Some((source.clone(), from_hex(cursor)?))).collect(),

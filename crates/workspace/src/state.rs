@@ -7,13 +7,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use model::{Span, TableName, TableSchema, Timestamp};
+use model::{SavedSearch, Span, TableName, TableSchema, TableSize, Timestamp};
 
 use crate::catalog::{CatalogDocument, StoredTable};
 use crate::codec;
 use crate::keys::{Keys, Seen};
 use crate::manifest::{FileEntry, Manifest, TableEntry, to_hex};
-use crate::snapshot::{DataFile, MemoryBatch, Snapshot};
+use crate::snapshot::{DataFile, MemoryBatch, Snapshot, TimeRange};
 
 /// Neighbouring batches are merged while they are smaller than this, so that thousands of small appends stay a few batches.
 const MERGE_BELOW: usize = 16 * 1024;
@@ -57,6 +57,20 @@ impl Table {
             physical: self.physical.clone(),
             files: self.files.clone(),
             memory: self.memory.iter().map(|entry| entry.batch.clone()).collect(),
+        }
+    }
+
+    pub fn size(&self) -> TableSize {
+        let times = self.files.iter().filter_map(|file| file.time).chain(self.memory.iter().filter_map(|entry| entry.batch.time));
+        let time = TimeRange::over(times);
+        let in_memory: usize = self.memory.iter().map(|entry| entry.batch.batch.num_rows()).sum();
+        TableSize {
+            name: self.name.clone(),
+            rows: self.files.iter().map(|file| file.rows).sum::<u64>() + in_memory as u64,
+            bytes: self.files.iter().map(|file| file.bytes).sum::<u64>() + self.memory_bytes() as u64,
+            files: self.files.len() as u64,
+            oldest: time.map(|time| time.first),
+            newest: time.map(|time| time.last),
         }
     }
 
@@ -120,6 +134,10 @@ impl Times {
 pub struct State {
     pub tables: HashMap<TableName, Table>,
     pub catalog: CatalogDocument,
+    /// Of the catalog: grows with every change of it.
+    pub version: u64,
+    /// Saved searches that are functions, by alias.
+    pub functions: HashMap<String, Arc<SavedSearch>>,
     /// Of the newest acknowledged append.
     pub sequence: u64,
     pub keys: Keys,
@@ -181,7 +199,11 @@ impl State {
                 }
             }
         }
+        // The first of several under one alias, as an old catalog may hold them, is the one.
+        let functions = catalog.searches.values().rev().filter(|search| !search.function_alias.is_empty());
+        self.functions = functions.map(|search| (search.function_alias.clone(), search.clone())).collect();
         self.catalog = catalog;
+        self.version += 1;
         self.count_memory();
         gone
     }

@@ -12,8 +12,8 @@ use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use model::{
-    Ack, Append, AppendError, Arrival, Catalog, CatalogError, Clock, Column, Disk, HealthRegister, SavedSearch, Span, TableName,
-    TableSchema, TableWriter, Timestamp, WorkspaceName, chain,
+    Ack, Append, AppendError, Arrival, Catalog, CatalogError, Clock, Column, Disk, HealthRegister, SavedSearch, Span, StoredFunction,
+    TableName, TableSchema, TableSize, TableWriter, Timestamp, WorkspaceName, chain,
 };
 use tokio::sync::oneshot;
 
@@ -27,7 +27,7 @@ use crate::maintain::{Maintainer, ROUND};
 use crate::manifest::seal;
 use crate::recover::{self, OpenError, Recovery};
 use crate::snapshot::{Snapshot, Snapshots};
-use crate::state::{Folders, State};
+use crate::state::{Folders, State, Table};
 use crate::state_files::replace_both;
 use crate::{WorkspaceConfig, codec, keys};
 
@@ -376,6 +376,12 @@ impl Catalog for Workspace {
         tables
     }
 
+    fn table_sizes(&self) -> Vec<TableSize> {
+        let mut sizes: Vec<_> = self.shared.state().tables.values().map(Table::size).collect();
+        sizes.sort_by(|a, b| a.name.cmp(&b.name));
+        sizes
+    }
+
     async fn define(&self, name: &TableName, columns: Vec<Column>) -> Result<Arc<TableSchema>, CatalogError> {
         let (wanted, asked) = (name.clone(), name.clone());
         let schema = self.change(
@@ -395,6 +401,15 @@ impl Catalog for Workspace {
     async fn set_retention(&self, name: &TableName, retention: Option<Span>) -> Result<(), CatalogError> {
         let name = name.clone();
         self.change(move |catalog| catalog.set_retention(&name, retention), |_| ()).await
+    }
+
+    fn version(&self) -> u64 {
+        self.shared.state().version
+    }
+
+    fn function(&self, name: &str) -> Option<StoredFunction> {
+        let saved = self.shared.state().functions.get(name).cloned()?;
+        Some(StoredFunction { name: name.to_owned(), parameters: saved.function_parameters.clone(), body: saved.query.clone() })
     }
 
     fn saved_searches(&self) -> Vec<Arc<SavedSearch>> {

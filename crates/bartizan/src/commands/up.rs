@@ -2,8 +2,12 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::reload::{self, Handle};
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Registry};
 
 use super::Outcome;
 use crate::config::{self, Config, LogFormat};
@@ -37,7 +41,7 @@ impl Args {
             None => config::default_data_dir(|name| std::env::var(name).ok())?,
         };
         let listen = self.listen.or(config.listen).unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 8443)));
-        Ok(Settings { data_dir, listen, config, sample_rules })
+        Ok(Settings { data_dir, listen, config, config_path: self.config.clone(), sample_rules })
     }
 }
 
@@ -53,15 +57,35 @@ pub fn run(args: Args) -> Outcome {
     Ok(())
 }
 
+/// The filter of the log, which a reload may change.
+static FILTER: OnceLock<Handle<EnvFilter, Registry>> = OnceLock::new();
+
 /// Sets up what the service says about itself, once.
 pub fn log(config: &Config) {
-    let filter = config.log.filter.as_deref().unwrap_or("info");
-    let filter = EnvFilter::try_from_env("BARTIZAN_LOG").unwrap_or_else(|_| EnvFilter::new(filter));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
-    let builder = builder.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
+    let (filter, handle) = reload::Layer::new(filter(config));
+    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let layer = layer.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
+    let registry = tracing_subscriber::registry().with(filter);
     // A second start in one process (in tests) keeps the first one's.
-    let _ = match config.log.format {
-        LogFormat::Text => builder.try_init(),
-        LogFormat::Json => builder.json().try_init(),
+    let set = match config.log.format {
+        LogFormat::Text => registry.with(layer).try_init(),
+        LogFormat::Json => registry.with(layer.json()).try_init(),
     };
+    if set.is_ok() {
+        let _ = FILTER.set(handle);
+    }
+    crate::service::supervisor::log_panics();
+}
+
+/// Takes over the filter of a new configuration.
+pub fn set_log_filter(config: &Config) -> anyhow::Result<()> {
+    match FILTER.get() {
+        Some(handle) => Ok(handle.reload(filter(config))?),
+        None => Ok(()),
+    }
+}
+
+fn filter(config: &Config) -> EnvFilter {
+    let written = config.log.filter.as_deref().unwrap_or("info");
+    EnvFilter::try_from_env("BARTIZAN_LOG").unwrap_or_else(|_| EnvFilter::new(written))
 }

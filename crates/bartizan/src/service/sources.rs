@@ -5,31 +5,37 @@ use std::sync::Arc;
 use connectors::{Bound, Source, SourceContext, SourcesConfig};
 use model::{Clock, Span, TableWriter, chain};
 use rustls::server::ResolvesServerCert;
-use tokio::task::JoinHandle;
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
+
+use super::supervisor::Supervisor;
 
 /// How long a broken source waits before it starts again.
 const AGAIN: Span = Span(5 * model::TICKS_PER_SECOND);
 
-/// Opens all sources. The first that cannot be opened ends the start: a listener that is silently missing is worse than none.
+/// Opens all sources and runs them as tasks. The first that cannot be opened ends the start: a listener that is silently missing is worse
+/// than none.
 pub async fn start(
     config: SourcesConfig,
     writer: Arc<dyn TableWriter>,
     clock: Arc<dyn Clock>,
     certificate: Arc<dyn ResolvesServerCert>,
     stop: CancellationToken,
-) -> anyhow::Result<(Vec<Bound>, Vec<JoinHandle<()>>)> {
+    tasks: &mut Supervisor,
+) -> anyhow::Result<Vec<Bound>> {
     let cx = SourceContext { writer, clock, host: host(), certificate: Some(certificate), stop };
-    let mut sources = config.build()?;
     let mut bound = Vec::new();
-    for source in &mut sources {
+    for mut source in config.build()? {
         bound.extend(source.open(&cx).await?);
+        let name = format!("source.{}", source.name());
+        let (source, cx) = (Arc::new(Mutex::new(source)), cx.clone());
+        tasks.spawn(name, move |_| keep(source.clone(), cx.clone()));
     }
-    let tasks = sources.into_iter().map(|source| tokio::spawn(keep(source, cx.clone()))).collect();
-    Ok((bound, tasks))
+    Ok(bound)
 }
 
-async fn keep(mut source: Box<dyn Source>, cx: SourceContext) {
+async fn keep(source: Arc<Mutex<Box<dyn Source>>>, cx: SourceContext) {
+    let mut source = source.lock().await;
     while let Err(error) = source.run(&cx).await {
         if cx.stop.is_cancelled() {
             return;

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use detection::Detection;
 use futures::stream::BoxStream;
 use model::{
-    Answer, Arrival, Catalog, CatalogError, Clock, Column, Query, QueryEngine, QueryError, Span, TableName, TableSchema, Timestamp, Type,
-    Window, arrow_schema,
+    Answer, Arrival, Catalog, CatalogError, Clock, Column, HealthRegister, Query, QueryEngine, QueryError, Span, TableName, TableSchema,
+    Timestamp, Type, Window, arrow_schema,
 };
 use serde_json::json;
 use store::{AnalyticsRuleRecord, Store};
@@ -24,9 +24,22 @@ struct World {
     asked: Mutex<Vec<Window>>,
     failures_left: Mutex<u32>,
     now: Mutex<Option<Timestamp>>,
+    health: HealthRegister,
+    /// Tables that every query reads in this version of the catalog.
+    catalog: Mutex<(u64, Vec<&'static str>)>,
+    /// The bell of the loop that listens now.
+    bell: Mutex<Option<futures::channel::mpsc::UnboundedSender<Arrival>>>,
 }
 
 impl World {
+    /// A row arrived in this table, and time goes on by a minute.
+    fn arrive(&self, table: &str, at: i64, user: &str) {
+        self.rows.lock().unwrap().push((minute(at), user.to_owned()));
+        self.set_now(minute(at + 1));
+        let arrival = Arrival { table: TableName::new(table), ingested: minute(at) };
+        self.bell.lock().unwrap().as_ref().expect("the loop listens").unbounded_send(arrival).unwrap();
+    }
+
     fn set_now(&self, now: Timestamp) {
         *self.now.lock().unwrap() = Some(now);
     }
@@ -36,6 +49,16 @@ impl World {
 impl QueryEngine for World {
     async fn query(&self, query: Query) -> Result<Answer, QueryError> {
         let window = query.scope.ingested.expect("detection always says which rows it wants");
+        match query.kql.as_str() {
+            "SLOW" => {
+                let limit = query.limits.time.expect("every run of a rule has a limit of time");
+                tokio::time::sleep(limit.to_std()).await;
+                return Err(QueryError::Time(limit));
+            }
+            "PANIC" => panic!("a defect"),
+            "WRONG" => return Err(QueryError::Run("`T` has no rows of this kind".to_owned())),
+            _ => {}
+        }
         let mut left = self.failures_left.lock().unwrap();
         if *left > 0 {
             *left -= 1;
@@ -58,7 +81,8 @@ impl QueryEngine for World {
     }
 
     async fn tables_read(&self, _: &Query) -> Result<Vec<TableName>, QueryError> {
-        Ok(vec![TableName::new("T")])
+        let catalog = self.catalog.lock().unwrap();
+        Ok(if catalog.1.is_empty() { vec![TableName::new("T")] } else { catalog.1.iter().map(TableName::new).collect() })
     }
 }
 
@@ -69,7 +93,8 @@ impl Clock for World {
     }
 
     fn monotonic(&self) -> Duration {
-        Duration::ZERO
+        static STARTED: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+        STARTED.get_or_init(std::time::Instant::now).elapsed()
     }
 
     /// Time moves by hand; the loop only has to come round again.
@@ -99,7 +124,12 @@ impl Catalog for World {
         None
     }
     fn arrivals(&self) -> BoxStream<'static, Arrival> {
-        Box::pin(futures::stream::pending())
+        let (bell, heard) = futures::channel::mpsc::unbounded();
+        *self.bell.lock().unwrap() = Some(bell);
+        Box::pin(heard)
+    }
+    fn version(&self) -> u64 {
+        self.catalog.lock().unwrap().0
     }
     fn complete_until(&self) -> Timestamp {
         self.now()
@@ -111,9 +141,17 @@ fn minute(n: i64) -> Timestamp {
 }
 
 async fn put_rule(store: &Store, properties: serde_json::Value) {
+    put_named(store, "rule", properties).await;
+}
+
+async fn put_named(store: &Store, id: &str, properties: serde_json::Value) {
+    put_of_kind(store, id, "Scheduled", properties).await;
+}
+
+async fn put_of_kind(store: &Store, id: &str, kind: &str, properties: serde_json::Value) {
     let record = AnalyticsRuleRecord {
-        id: "rule".to_owned(),
-        kind: "Scheduled".to_owned(),
+        id: id.to_owned(),
+        kind: kind.to_owned(),
         enabled: true,
         etag: Uuid::new_v4(),
         created: minute(0),
@@ -136,8 +174,17 @@ fn rule() -> serde_json::Value {
 /// Runs the loop until `done` says so; the level is looked at again and again, nothing is timed.
 async fn run_until(world: &Arc<World>, store: &Store, done: impl AsyncFn() -> bool) {
     let stop = CancellationToken::new();
-    let detection = Detection { store: store.clone(), engine: world.clone(), catalog: world.clone(), clock: world.clone() };
-    let running = tokio::spawn(detection.run(stop.clone()));
+    let detection = Detection {
+        store: store.clone(),
+        engine: world.clone(),
+        catalog: world.clone(),
+        clock: world.clone(),
+        config: detection::DetectionConfig { time: Span::seconds(2), ..Default::default() },
+        ids: detection::WorkspaceIds::default(),
+        health: world.health.clone(),
+        guard: Arc::new(detection::NoGuard),
+    };
+    let running = tokio::spawn(Arc::new(detection).run(stop.clone()));
     let patience = tokio::time::timeout(Duration::from_secs(60), async {
         while !done().await {
             tokio::time::sleep(Duration::from_millis(2)).await;
@@ -219,4 +266,120 @@ async fn suppression_is_silent_and_skips_nothing_afterwards() {
     world.set_now(minute(21));
     run_until(&world, &store, async || titles(&store).await.len() == 2).await;
     assert_eq!(titles(&store).await, ["Saw first", "Saw second"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rules_that_are_slow_fail_or_panic_delay_no_other_and_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join("state.db")).await.unwrap();
+    let world = Arc::new(World::default());
+    world.set_now(minute(0));
+    // Ten slow ones: more than may begin at once.
+    let broken = (0..10).map(|n| (format!("slow{n}"), "SLOW")).chain([("panics".to_owned(), "PANIC"), ("wrong".to_owned(), "WRONG")]);
+    let broken: Vec<(String, &str)> = broken.collect();
+    for (id, query) in &broken {
+        let mut properties = rule();
+        properties["displayName"] = json!(format!("Rule {id}"));
+        properties["query"] = json!(query);
+        put_named(&store, id, properties).await;
+    }
+    put_rule(&store, rule()).await;
+    let all_loaded = async || {
+        let state = async |id: &str| store.analytics_rules().run_state::<serde_json::Value>(id).await.unwrap().is_some();
+        let mut loaded = state("rule").await;
+        for (id, _) in &broken {
+            loaded &= state(id).await;
+        }
+        loaded
+    };
+    run_until(&world, &store, all_loaded).await;
+    world.rows.lock().unwrap().push((minute(2), "ann".to_owned()));
+    world.set_now(minute(6));
+    let began = std::time::Instant::now();
+    let first_alert = Mutex::new(None);
+    let conditions = || world.health.conditions().into_iter().map(|condition| condition.name).collect::<Vec<_>>();
+    run_until(&world, &store, async || {
+        if first_alert.lock().unwrap().is_none() && titles(&store).await.len() == 1 {
+            *first_alert.lock().unwrap() = Some(began.elapsed());
+        }
+        conditions().len() == broken.len()
+    })
+    .await;
+    let waited = first_alert.lock().unwrap().expect("the rule that is well fired");
+    assert!(waited < Duration::from_millis(1_900), "it waited {waited:?} for rules whose limit of time is 2 s");
+    let named: Vec<String> = broken.iter().map(|(id, _)| format!("rule.{id}")).collect();
+    assert!(named.iter().all(|name| conditions().contains(name)), "{:?}", conditions());
+    let summary = |id: &str| world.health.condition(&format!("rule.{id}")).unwrap().summary;
+    assert_eq!(summary("slow3"), "the rule `Rule slow3` fails: The query execution timed out.");
+    assert_eq!(summary("panics"), "the rule `Rule panics` fails: An internal server error occurred while running the query.");
+
+    // Each is told in `SentinelHealth` as well, once a run.
+    let rows: Vec<_> = store.outbox().after(0, 1_000).await.unwrap().into_iter().filter(|row| row.table == "SentinelHealth").collect();
+    let told = |name: &str| rows.iter().find(|row| row.row["SentinelResourceName"] == *name).map(|row| row.row.clone()).unwrap();
+    assert_eq!((&told("Rule wrong")["Status"], &told("Rule wrong")["Reason"]), (&json!("Failure"), &json!("QueryFailed")));
+    assert_eq!(told("Rule panics")["Reason"], "InternalError");
+    assert_eq!(told("Rule slow0")["Reason"], "QueryTimeout");
+    assert_eq!((&told("Seen")["Status"], &told("Seen")["OperationName"]), (&json!("Success"), &json!("Scheduled analytics rule run")));
+    assert_eq!(told("Seen")["ExtendedProperties"]["AlertsGeneratedAmount"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rule_that_was_repaired_is_tried_at_once_and_its_condition_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join("state.db")).await.unwrap();
+    let world = Arc::new(World::default());
+    world.set_now(minute(0));
+    let mut properties = rule();
+    properties["query"] = json!("WRONG");
+    put_rule(&store, properties).await;
+    run_until(&world, &store, async || store.analytics_rules().run_state::<serde_json::Value>("rule").await.unwrap().is_some()).await;
+    world.rows.lock().unwrap().push((minute(2), "ann".to_owned()));
+    world.set_now(minute(6));
+    let repaired = Mutex::new(false);
+    run_until(&world, &store, async || {
+        let failing = world.health.condition("rule.rule").is_some();
+        let done = *repaired.lock().unwrap();
+        if failing && !done {
+            *repaired.lock().unwrap() = true;
+            put_rule(&store, rule()).await;
+        }
+        done && !failing && titles(&store).await == ["Saw ann"]
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_near_real_time_rule_notices_that_it_reads_another_table_now() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join("state.db")).await.unwrap();
+    let world = Arc::new(World::default());
+    *world.catalog.lock().unwrap() = (1, vec!["A"]);
+    world.set_now(minute(0));
+    put_of_kind(&store, "nrt", "NRT", rule()).await;
+    run_until(&world, &store, async || store.analytics_rules().run_state::<serde_json::Value>("nrt").await.unwrap().is_some()).await;
+    let step = Mutex::new(0);
+    run_until(&world, &store, async || {
+        let found = titles(&store).await.len();
+        let mut step = step.lock().unwrap();
+        match (*step, found) {
+            (0, 0) if world.bell.lock().unwrap().is_some() => {
+                world.arrive("A", 1, "ann");
+                *step = 1;
+            }
+            // A function that the query calls was changed: rows of a table that nobody had heard of may be its business.
+            (1, 1) => {
+                *world.catalog.lock().unwrap() = (2, vec!["B"]);
+                world.arrive("B", 3, "bo");
+                *step = 2;
+            }
+            // By now it knows.
+            (2, 2) => {
+                world.arrive("B", 5, "carla");
+                *step = 3;
+            }
+            _ => {}
+        }
+        *step == 3 && found == 3
+    })
+    .await;
 }

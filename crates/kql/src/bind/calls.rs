@@ -589,13 +589,8 @@ impl Binder<'_> {
             return known.clone();
         }
         let function = self.schema.function(name).map(|stored| {
-            let text = format!("let f = ({}) {{ {}\n}};", stored.parameters, stored.body);
-            let parsed = crate::syntax::parse(&text);
-            let function = parsed.script.statements.into_iter().find_map(|statement| match statement.kind {
-                ast::StatementKind::Let { value: ast::LetValue::Function(function), .. } => Some(function),
-                _ => None,
-            });
-            (function, parsed.diagnostics)
+            let parsed = super::stored::parse(&stored);
+            (parsed.function.clone(), parsed.diagnostics.clone())
         });
         let bound = match function {
             Some((Some(function), diagnostics)) if diagnostics.is_empty() => {

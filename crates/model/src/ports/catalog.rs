@@ -37,6 +37,19 @@ pub struct Arrival {
     pub ingested: Timestamp,
 }
 
+/// How much a table holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableSize {
+    pub name: TableName,
+    pub rows: u64,
+    /// Of its files, and of its rows in memory.
+    pub bytes: u64,
+    pub files: u64,
+    /// First and last `TimeGenerated`; nothing where there is none.
+    pub oldest: Option<Timestamp>,
+    pub newest: Option<Timestamp>,
+}
+
 /// A query that the workspace keeps; with an alias it is a function that any query may call.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SavedSearch {
@@ -60,8 +73,18 @@ pub struct SavedSearch {
 pub trait Catalog: Send + Sync {
     fn table(&self, name: &str) -> Option<Arc<TableSchema>>;
 
+    /// Grows with every change of tables, columns and saved searches, so that what was computed from them is known to be old.
+    fn version(&self) -> u64 {
+        0
+    }
+
     /// All tables, by name.
     fn tables(&self) -> Vec<Arc<TableSchema>>;
+
+    /// How much each table holds now, by name.
+    fn table_sizes(&self) -> Vec<TableSize> {
+        Vec::new()
+    }
 
     /// Creates the table or adds the columns it lacks. Durable when it returns.
     async fn define(&self, name: &TableName, columns: Vec<Column>) -> Result<Arc<TableSchema>, CatalogError>;

@@ -26,7 +26,7 @@ pub static ENDPOINT: Endpoint = Endpoint {
 
 #[derive(Serialize, JsonSchema)]
 struct Conditions {
-    /// `ok`, `degraded` or `failing`.
+    /// `ok`, `degraded`, `failing` or `broken`.
     status: &'static str,
     conditions: Vec<Item>,
 }
@@ -37,18 +37,16 @@ struct Item {
     name: String,
     /// Which one of its kind. Example: `SigninLogs.4/00000000000000000012-….parquet`.
     subject: String,
-    /// `notice`, `degraded` or `failing`.
+    /// `notice`, `degraded`, `failing` or `broken`.
     severity: &'static str,
     summary: String,
     action: String,
+    /// The error behind it.
+    detail: String,
 }
 
 async fn conditions(cx: &Context, _: Call) -> Result<Reply, ApiError> {
-    let word = |severity| match severity {
-        ConditionSeverity::Notice => "notice",
-        ConditionSeverity::Degraded => "degraded",
-        ConditionSeverity::Failing => "failing",
-    };
+    let word = ConditionSeverity::name;
     let status = cx.health.worst().filter(|worst| *worst > ConditionSeverity::Notice).map_or("ok", word);
     let items = cx.health.conditions().into_iter().map(|each| Item {
         name: each.name,
@@ -56,6 +54,7 @@ async fn conditions(cx: &Context, _: Call) -> Result<Reply, ApiError> {
         severity: word(each.severity),
         summary: each.summary,
         action: each.action,
+        detail: each.detail,
     });
     Reply::json(Conditions { status, conditions: items.collect() })
 }

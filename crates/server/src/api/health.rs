@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use http::Method;
+use http::{Method, StatusCode};
 use model::{ConditionSeverity, HealthRegister};
 
 use crate::dialect::OURS;
@@ -18,22 +18,36 @@ pub static ENDPOINT: Endpoint = Endpoint {
     query: nothing,
     takes: nothing,
     returns: nothing,
-    run: |cx, _| Box::pin(async { Ok(Reply::text(text(&cx.health))) }),
+    run: |cx, _| Box::pin(async { Ok(answer(&cx.health, ConditionSeverity::Broken)) }),
 };
 
-/// One word, then a line for each kind of condition. What they are about is for those who have a token.
+/// The text; 503 where a condition is at least as bad as `limit`.
+pub(super) fn answer(health: &HealthRegister, limit: ConditionSeverity) -> Reply {
+    let mut reply = Reply::text(text(health));
+    if health.worst().is_some_and(|worst| worst >= limit) {
+        reply.status = StatusCode::SERVICE_UNAVAILABLE;
+    }
+    reply
+}
+
+/// One word, then a line for each kind of condition, with its summary where anyone may read that. The rest is for those who have a token.
 fn text(health: &HealthRegister) -> String {
     let mut text = match health.worst() {
         None | Some(ConditionSeverity::Notice) => "ok\n".to_owned(),
         Some(ConditionSeverity::Degraded) => "degraded\n".to_owned(),
         Some(ConditionSeverity::Failing) => "failing\n".to_owned(),
+        Some(ConditionSeverity::Broken) => "broken\n".to_owned(),
     };
-    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    let mut counts: BTreeMap<String, (usize, String)> = BTreeMap::new();
     for condition in health.conditions() {
-        *counts.entry(condition.name).or_default() += 1;
+        let (count, summary) = counts.entry(condition.name).or_default();
+        *count += 1;
+        if condition.open {
+            *summary = format!(": {}", condition.summary.replace('\n', " "));
+        }
     }
-    for (name, count) in counts {
-        text.push_str(&format!("{name} {count}\n"));
+    for (name, (count, summary)) in counts {
+        text.push_str(&format!("{name} {count}{summary}\n"));
     }
     text
 }

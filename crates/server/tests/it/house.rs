@@ -37,6 +37,7 @@ pub struct House {
     pub engine: Arc<Canned>,
     pub pipeline: Arc<Pipe>,
     pub oncall: Arc<oncall::OnCall>,
+    pub health: HealthRegister,
     pub ca_pem: Vec<u8>,
     pub stop: CancellationToken,
     pub served: tokio::task::JoinHandle<Result<(), server::TlsError>>,
@@ -75,6 +76,7 @@ impl House {
         });
         let ca_pem = std::fs::read(certificate.ca_path()).unwrap();
         let oncall = oncall::OnCall::alone(store.clone(), clock.clone());
+        let health = HealthRegister::default();
         let context = Context {
             engine: engine.clone(),
             writer: Arc::new(NoWriter),
@@ -86,7 +88,7 @@ impl House {
             identity: Arc::new(identity),
             oncall: oncall.clone(),
             cloud: cloud.clone(),
-            health: model::HealthRegister::default(),
+            health: health.clone(),
             metrics: Box::new(|| "bartizan_up 1\n".to_owned()),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -98,7 +100,7 @@ impl House {
         let http = reqwest::Client::builder().tls_certs_only([authority]).no_proxy().build().unwrap();
         let boot = Booted { tenant: tenant_id, client_id, client_secret: client_secret.reveal().clone(), object_id, cloud };
         let base = format!("https://localhost:{}", address.port());
-        Self { _folder: folder, address, base, http, boot, clock, engine, pipeline, oncall, ca_pem, stop, served }
+        Self { _folder: folder, address, base, http, boot, clock, engine, pipeline, oncall, health, ca_pem, stop, served }
     }
 
     /// Asks the token endpoint as a stock client does.

@@ -3,6 +3,7 @@
 mod bad_input;
 mod bearer;
 mod entra;
+mod health;
 mod house;
 mod ingestion;
 mod kql;
@@ -11,3 +12,4 @@ mod oncall;
 mod query;
 mod resource_manager;
 mod routes;
+mod rules;

@@ -58,6 +58,7 @@ async fn nobody_gets_in_without_a_token() {
             "POST /api/v1/oncall/inbound/sms",
             "POST /api/v1/oncall/inbound/status",
             "POST /api/v1/oncall/inbound/voice",
+            "GET /readyz",
             "GET /oncall/calendars/schedules/{token}/{file}",
             "GET /oncall/calendars/users/{token}/{file}",
             "POST /oncall/heartbeats/{name}/{token}",

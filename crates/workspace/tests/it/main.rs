@@ -2,6 +2,7 @@
 
 mod absence;
 mod appends;
+mod catalog;
 mod crash;
 mod damage;
 mod faults;

@@ -1,0 +1,62 @@
+//! Faults on demand, for tests of the running service. Debug builds only: a release build has none of this.
+//!
+//! The environment variable `BARTIZAN_FAULTS` names a folder. A file `panic-<task>` in it makes that task panic once; `block-runtime` blocks
+//! a thread of the runtime for two seconds. The file is removed when its fault happens.
+
+#[cfg(not(debug_assertions))]
+pub use self::none::*;
+#[cfg(debug_assertions)]
+pub use self::some::*;
+
+#[cfg(not(debug_assertions))]
+mod none {
+    pub async fn panic_in(_: &str) {
+        std::future::pending::<()>().await;
+    }
+
+    pub async fn block_runtime(stop: tokio_util::sync::CancellationToken) {
+        stop.cancelled().await;
+    }
+}
+
+#[cfg(debug_assertions)]
+mod some {
+    use std::path::PathBuf;
+    use std::sync::OnceLock;
+    use std::time::Duration;
+
+    use tokio_util::sync::CancellationToken;
+
+    const LOOK: Duration = Duration::from_millis(50);
+    const BLOCKED: Duration = Duration::from_secs(2);
+
+    fn folder() -> Option<&'static PathBuf> {
+        static FOLDER: OnceLock<Option<PathBuf>> = OnceLock::new();
+        FOLDER.get_or_init(|| std::env::var_os("BARTIZAN_FAULTS").map(PathBuf::from)).as_ref()
+    }
+
+    /// Returns when the file is there, and removes it.
+    async fn asked(name: &str) {
+        let Some(folder) = folder() else { return std::future::pending().await };
+        let path = folder.join(name);
+        while tokio::fs::remove_file(&path).await.is_err() {
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Panics once the test asks for it.
+    pub async fn panic_in(task: &str) {
+        asked(&format!("panic-{task}")).await;
+        panic!("injected by a test");
+    }
+
+    /// Blocks a thread of the runtime each time the test asks for it, until stopped.
+    pub async fn block_runtime(stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = asked("block-runtime") => std::thread::sleep(BLOCKED),
+            }
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Reloading on SIGHUP: the configuration is read again, and each part that can takes over what changed without a restart.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::future::BoxFuture;
+use model::{ConditionSeverity, HealthRegister};
+
+use crate::config::{self, Config};
+
+/// The condition of a configuration that could not be taken over.
+const CONDITION: &str = "configuration";
+/// Sections that a reload takes over; other changes wait for the next start.
+const RELOADED: [&str; 2] = ["rules", "log"];
+
+type Hook = Box<dyn Fn(Arc<Config>) -> BoxFuture<'static, anyhow::Result<()>> + Send + Sync>;
+
+/// The parts that take over a new configuration, in order.
+pub struct Reloader {
+    path: Option<PathBuf>,
+    health: HealthRegister,
+    hooks: Vec<(&'static str, Hook)>,
+    /// The configuration's text by section, as it was taken over last.
+    sections: Mutex<serde_yaml_ng::Mapping>,
+}
+
+impl Reloader {
+    /// `path`: of the configuration file, where there is one.
+    pub fn new(path: Option<PathBuf>, health: HealthRegister) -> Self {
+        let sections = path.as_ref().and_then(|path| sections(path).ok()).unwrap_or_default();
+        Self { path, health, hooks: Vec::new(), sections: Mutex::new(sections) }
+    }
+
+    /// Calls `hook` at each reload with the new configuration. An error is logged and reported; the other parts go on.
+    pub fn on_reload(
+        &mut self,
+        part: &'static str,
+        hook: impl Fn(Arc<Config>) -> BoxFuture<'static, anyhow::Result<()>> + Send + Sync + 'static,
+    ) {
+        self.hooks.push((part, Box::new(hook)));
+    }
+
+    /// Reads the configuration again and hands it to every part. Nothing changes where the file is wrong.
+    pub async fn reload(&self) {
+        tracing::info!("reloading");
+        let config = match &self.path {
+            Some(path) => match config::read(path) {
+                Ok(config) => config,
+                Err(error) => {
+                    tracing::error!(error = %model::chain(&error), "the configuration is wrong; the service goes on with the old one");
+                    let summary = "the configuration file is wrong; the service goes on with the old one";
+                    return self.health.set_error(CONDITION, ConditionSeverity::Degraded, summary, &error);
+                }
+            },
+            None => config::default(),
+        };
+        self.health.remove(CONDITION);
+        self.tell_what_waits();
+        let config = Arc::new(config);
+        for (part, hook) in &self.hooks {
+            let condition = format!("reload.{part}");
+            match hook(config.clone()).await {
+                Ok(()) => {
+                    self.health.remove(&condition);
+                }
+                Err(error) => {
+                    tracing::error!(part, error = %model::chain(error.as_ref()), "not reloaded");
+                    let summary = format!("`{part}` did not take over the new configuration");
+                    self.health.set_error(&condition, ConditionSeverity::Degraded, summary, error.as_ref());
+                }
+            }
+        }
+        tracing::info!("reloaded");
+    }
+
+    /// Names the sections that changed and take effect at the next start only.
+    fn tell_what_waits(&self) {
+        let Some(Ok(new)) = self.path.as_ref().map(sections) else { return };
+        let mut old = self.sections.lock().unwrap_or_else(PoisonError::into_inner);
+        let waits = changed(&old, &new).into_iter().filter(|name| !RELOADED.contains(&name.as_str())).collect::<Vec<_>>();
+        if !waits.is_empty() {
+            tracing::warn!(sections = waits.join(", "), "these sections of the configuration changed and take effect at the next start");
+        }
+        // What waits is compared with what runs, not with what was read last.
+        for name in RELOADED {
+            match new.get(name) {
+                Some(value) => old.insert(name.into(), value.clone()),
+                None => old.remove(name),
+            };
+        }
+    }
+}
+
+fn sections(path: &PathBuf) -> anyhow::Result<serde_yaml_ng::Mapping> {
+    Ok(serde_yaml_ng::from_str(&std::fs::read_to_string(path)?)?)
+}
+
+/// Names of the sections that differ, sorted.
+fn changed(old: &serde_yaml_ng::Mapping, new: &serde_yaml_ng::Mapping) -> Vec<String> {
+    let mut names: Vec<String> = old.keys().chain(new.keys()).filter_map(|key| key.as_str().map(str::to_owned)).collect();
+    names.sort();
+    names.dedup();
+    names.retain(|name| old.get(name.as_str()) != new.get(name.as_str()));
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_wrong_file_changes_nothing_and_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bartizan.yaml");
+        std::fs::write(&path, "version: 1\nrules: [a]\n").unwrap();
+        let health = HealthRegister::default();
+        let mut reloader = Reloader::new(Some(path.clone()), health.clone());
+        let taken = Arc::new(Mutex::new(Vec::new()));
+        let seen = taken.clone();
+        reloader.on_reload("rules", move |config| {
+            seen.lock().unwrap().push(config.rules.len());
+            Box::pin(async { Ok(()) })
+        });
+        reloader.on_reload("other", |_| Box::pin(async { anyhow::bail!("not today") }));
+        std::fs::write(&path, "version: 1\nrules: [a, b]\n").unwrap();
+        reloader.reload().await;
+        std::fs::write(&path, "version: 1\nrulez: []\n").unwrap();
+        reloader.reload().await;
+        assert_eq!(*taken.lock().unwrap(), [2]);
+        assert!(health.condition(CONDITION).unwrap().detail.contains("rulez"));
+        assert_eq!(health.condition("reload.other").unwrap().detail, "not today");
+    }
+
+    #[test]
+    fn sections_that_changed_are_named() {
+        let read = |text| serde_yaml_ng::from_str::<serde_yaml_ng::Mapping>(text).unwrap();
+        let (old, new) = (read("{version: 1, listen: a, rules: [x]}"), read("{version: 1, rules: [y], query: {time: 1m}}"));
+        assert_eq!(changed(&old, &new), ["listen", "query", "rules"]);
+    }
+}

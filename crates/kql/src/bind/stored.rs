@@ -1,0 +1,66 @@
+//! Stored functions, parsed once: queries of a workspace call the same parsers again and again.
+//!
+//! The cache is by content, so that a function that was changed is another entry and nothing has to be thrown away when it is.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use model::{Diagnostic, StoredFunction};
+
+use crate::syntax::ast;
+
+/// Bytes of texts that are kept; when there are more, all go.
+const MAX_BYTES: usize = 16 << 20;
+
+/// A stored function's text, parsed.
+pub(super) struct ParsedFunction {
+    /// Nothing where the text is no function.
+    pub function: Option<ast::Function>,
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+#[derive(Default)]
+struct Cache {
+    functions: HashMap<String, Arc<ParsedFunction>>,
+    bytes: usize,
+}
+
+/// Parses the function, or finds it parsed.
+pub(super) fn parse(stored: &StoredFunction) -> Arc<ParsedFunction> {
+    static CACHE: OnceLock<Mutex<Cache>> = OnceLock::new();
+    let cache = || CACHE.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
+    let text = format!("let f = ({}) {{ {}\n}};", stored.parameters, stored.body);
+    if let Some(known) = cache().functions.get(&text) {
+        return known.clone();
+    }
+    let parsed = crate::syntax::parse(&text);
+    let function = parsed.script.statements.into_iter().find_map(|statement| match statement.kind {
+        ast::StatementKind::Let { value: ast::LetValue::Function(function), .. } => Some(function),
+        _ => None,
+    });
+    let parsed = Arc::new(ParsedFunction { function, diagnostics: parsed.diagnostics });
+    let mut cache = cache();
+    if cache.bytes + text.len() > MAX_BYTES {
+        *cache = Cache::default();
+    }
+    if text.len() <= MAX_BYTES {
+        cache.bytes += text.len();
+        cache.functions.insert(text, parsed.clone());
+    }
+    parsed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_parsed_once_and_a_changed_one_anew() {
+        let stored = |body: &str| StoredFunction { name: "F".to_owned(), parameters: "n:long".to_owned(), body: body.to_owned() };
+        let first = parse(&stored("T | where N > n"));
+        assert!(first.function.is_some() && first.diagnostics.is_empty());
+        assert!(Arc::ptr_eq(&first, &parse(&stored("T | where N > n"))));
+        assert!(!Arc::ptr_eq(&first, &parse(&stored("T | where N < n"))));
+        assert!(!parse(&stored("T | where (")).diagnostics.is_empty());
+    }
+}

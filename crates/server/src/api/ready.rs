@@ -1,0 +1,20 @@
+//! `GET /readyz` — ready: 200 while data is taken and questions are answered.
+
+use http::Method;
+use model::ConditionSeverity;
+
+use super::health::answer;
+use crate::dialect::OURS;
+use crate::endpoint::{Endpoint, Role, nothing};
+
+pub static ENDPOINT: Endpoint = Endpoint {
+    method: Method::GET,
+    path: "/readyz",
+    summary: "Answer 200 while the service takes data and answers, with what is wrong by name",
+    dialect: &OURS,
+    role: Role::Open("load balancers ask before they have a token; names and one sentence each, no data, no paths"),
+    query: nothing,
+    takes: nothing,
+    returns: nothing,
+    run: |cx, _| Box::pin(async { Ok(answer(&cx.health, ConditionSeverity::Failing)) }),
+};
