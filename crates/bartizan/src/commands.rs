@@ -12,6 +12,7 @@ mod kql_run;
 mod lsp;
 mod oncall;
 mod output;
+mod paths;
 mod query;
 mod reference;
 mod report;
@@ -68,6 +69,9 @@ enum Command {
     /// Write the generated pages of the reference.
     #[command(hide = true)]
     Reference(reference::Args),
+    /// Compare the ways of running generated queries.
+    #[command(hide = true)]
+    Paths(paths::Args),
     /// Print completion for a shell.
     #[command(
         after_help = "Examples:\n  bartizan completion bash > ~/.local/share/bash-completion/completions/bartizan\n  bartizan completion zsh > ~/.zfunc/_bartizan\n  bartizan completion fish > ~/.config/fish/completions/bartizan.fish"
@@ -122,6 +126,7 @@ pub fn main() -> ExitCode {
         Command::Kql(Kql::Check(args)) => kql_check::run(args),
         Command::Case(args) => case::run(args),
         Command::Reference(args) => reference::run(args),
+        Command::Paths(args) => paths::run(args),
         Command::Completion { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut <Cli as clap::CommandFactory>::command(), "bartizan", &mut script);
