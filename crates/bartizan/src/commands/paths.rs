@@ -20,6 +20,9 @@ pub struct Args {
     /// How long to go on.
     #[arg(long, default_value_t = 30)]
     seconds: u64,
+    /// How many queries at most.
+    #[arg(long, default_value_t = u64::MAX)]
+    queries: u64,
     /// The same seed makes the same queries in the same order.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -86,7 +89,7 @@ pub fn run(args: Args) -> Outcome {
     let (mut queries, mut answered, mut rows, mut found) = (0u64, 0u64, 0usize, 0);
     let mut slowest = (Duration::ZERO, String::new());
     let began = Instant::now();
-    while began.elapsed() < Duration::from_secs(args.seconds) && found < args.most {
+    while began.elapsed() < Duration::from_secs(args.seconds) && found < args.most && queries < args.queries {
         let query = generator.next();
         let started = Instant::now();
         let (different, given) = runtime.block_on(difference(&ways, &query.text, query.ordered));
@@ -168,7 +171,7 @@ async fn difference(ways: &[Way], text: &str, ordered: bool) -> (Option<String>,
     let asked = ways.iter().map(|way| way.engine.query(Query { limits: limits(), ..Query::new(text).with_scope(scope()) }));
     let answers: Vec<Answered> = futures::future::join_all(asked).await.into_iter().map(|answer| outcome(answer, ordered)).collect();
     if answers.iter().any(|answer| matches!(answer, Answered::Error("Time", _))) {
-        return (None, None);
+        return (None, Some(0));
     }
     let given = match &answers[0] {
         Answered::Rows { rows, .. } => Some(rows.len()),
