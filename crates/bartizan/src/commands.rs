@@ -13,6 +13,7 @@ mod kql_run;
 mod lsp;
 mod oncall;
 mod output;
+mod paths;
 mod query;
 mod reference;
 mod report;
@@ -77,6 +78,9 @@ enum Command {
     /// Write the generated pages of the reference.
     #[command(hide = true)]
     Reference(reference::Args),
+    /// Compare the ways of running generated queries.
+    #[command(hide = true)]
+    Paths(paths::Args),
     /// Print completion for a shell.
     #[command(
         after_help = "Examples:\n  bartizan completion bash > ~/.local/share/bash-completion/completions/bartizan\n  bartizan completion zsh > ~/.zfunc/_bartizan\n  bartizan completion fish > ~/.config/fish/completions/bartizan.fish"
@@ -133,6 +137,7 @@ pub fn main() -> ExitCode {
         Command::Tables(command) => tables::run(command),
         Command::Case(args) => case::run(args),
         Command::Reference(args) => reference::run(args),
+        Command::Paths(args) => paths::run(args),
         Command::Completion { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut <Cli as clap::CommandFactory>::command(), "bartizan", &mut script);

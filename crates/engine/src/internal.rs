@@ -24,6 +24,23 @@ pub(crate) fn fill(array: ArrayRef) -> ArrayRef {
     Arc::new(StringViewArray::from_iter_values(array.as_string_view().iter().map(Option::unwrap_or_default)))
 }
 
+/// Reals as keys: `-0.0` is `0.0`, and all NaN are the same one, which is how DataFusion groups them, too.
+pub(crate) fn one_zero(array: ArrayRef) -> ArrayRef {
+    let same = |number: f64| {
+        if number == 0.0 {
+            0.0
+        } else if number.is_nan() {
+            f64::NAN
+        } else {
+            number
+        }
+    };
+    match array.as_primitive_opt::<Float64Type>() {
+        Some(reals) => Arc::new(reals.unary::<_, Float64Type>(same)),
+        None => array,
+    }
+}
+
 /// Where a real stands among nulls, NaN and numbers: NaN is sorted next to null, wherever nulls go.
 pub(crate) fn real_rank(expr: Expr, nulls_first: bool) -> Expr {
     static FIRST: LazyLock<Arc<ScalarUDF>> =

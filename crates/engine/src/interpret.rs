@@ -21,7 +21,7 @@ use crate::expr::constant;
 use crate::group::groups;
 use crate::grouping::Grouping;
 use crate::internal::{fill, rank};
-use crate::lower::{Tables, broken};
+use crate::lower::{Tables, broken, total_order};
 use crate::range::Bounds;
 use crate::unique::{Keys, arrow_error};
 use crate::values::{rows_to_batch, schema_of};
@@ -186,7 +186,9 @@ impl Compiler<'_> {
                     .collect::<Result<_, QueryError>>()?;
                 Node::Union { inputs, fields }
             }
-            RelOp::Sort { input, keys } => Node::Sort { keys: self.sort_keys(keys, &input.fields)?, input: self.boxed(input)? },
+            RelOp::Sort { input, keys } => {
+                Node::Sort { keys: self.sort_keys(&total_order(input, keys), &input.fields)?, input: self.boxed(input)? }
+            }
             RelOp::Take { input, count } => {
                 let count = constant(count, self.runtime).as_ref().and_then(Value::as_i64);
                 let count = count.ok_or_else(|| QueryError::Run("the number of rows to take is no constant".to_owned()))?;
@@ -317,6 +319,7 @@ fn sort(batch: &RecordBatch, keys: &[(Evaluator, Type, SortOptions)]) -> Ran {
     let mut columns = Vec::new();
     for (key, ty, options) in keys {
         let values = key.eval(batch)?;
+        let values = if *ty == Type::String { fill(values) } else { values };
         if *ty == Type::Real {
             columns.push(SortColumn {
                 values: rank(&values, options.nulls_first),

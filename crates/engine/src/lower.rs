@@ -8,6 +8,8 @@
 //!
 //! Null keys of a join match each other: measured on Microsoft's engine, whatever `==` says.
 
+mod ordered;
+
 use std::sync::Arc;
 
 use datafusion::arrow::record_batch::RecordBatch;
@@ -15,13 +17,13 @@ use datafusion::catalog::TableProvider;
 use datafusion::common::{DFSchema, DataFusionError, JoinType, NullEquality};
 use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::{
-    Aggregate, AggregateUDF, EmptyRelation, Expr, Filter, Join, JoinConstraint, Limit, LogicalPlan, Projection, Sort, SortExpr,
-    TableScanBuilder, Union, expr::AggregateFunction, lit,
+    Aggregate, AggregateUDF, EmptyRelation, Expr, Filter, Join, JoinConstraint, LogicalPlan, Projection, Sort, SortExpr, TableScanBuilder,
+    Union, expr::AggregateFunction, lit,
 };
 use kql::Value;
 use kql::eval::Runtime;
 use kql::ops::TableOp;
-use kql::plan::{AggregateCall, ColumnId, Expr as KqlExpr, ExprKind, Field, JoinKind, OrderKey, Rel, RelOp, TableRef};
+use kql::plan::{AggregateCall, ColumnId, Expr as KqlExpr, ExprKind, Field, JoinKind, Rel, RelOp, TableRef};
 use kql::watch;
 use model::{QueryError, Type};
 
@@ -29,16 +31,16 @@ use crate::direct::{self, Readable};
 use crate::expr::{MOST_JUNCTIONS, column, constant, expr, named, predicate};
 use crate::group::GroupOp;
 use crate::grouping::SummarizeOp;
-use crate::internal::{real_rank, text};
+use crate::internal::text;
 use crate::node::OpNode;
-use crate::number::NumberOp;
 use crate::order::KeepOrder;
 use crate::range::RangeTable;
-use crate::sorting::SortOp;
 use crate::unique::UniqueOp;
 use crate::values::{BatchesTable, null, rows_to_batch, scalar, schema_of};
 use crate::wide::{self, WideUnion};
 use crate::window::WindowOp;
+
+pub(crate) use ordered::total_order;
 
 /// Where the rows of a `Scan` come from. `columns` are the names in the table of `fields`.
 pub(crate) trait Tables {
@@ -184,13 +186,9 @@ impl<'a> Lowering<'a> {
         let promised = promises(input);
         let mut lowered = self.lower(input, ordered)?;
         let sorted = self.frugal && promised && ordered && !keys.is_empty();
-        let place = ColumnId(PLACES - self.temporaries);
+        let mut place = ColumnId(PLACES);
         if sorted {
-            self.temporaries += 1;
-            let number = Field { id: place, name: "".into(), ty: Type::Long };
-            let outputs = input.fields.iter().cloned().chain([number]).collect();
-            let op: Arc<dyn TableOp> = Arc::new(NumberOp { place });
-            lowered = OpNode::plan(op, self.runtime, vec![lowered], vec![input.fields.clone()], outputs).map_err(broken)?;
+            (lowered, place) = self.numbered(lowered, input)?;
         }
         let (key_fields, call_fields) = rel.fields.split_at(keys.len().min(rel.fields.len()));
         let mut computed: Vec<Expr> = Vec::new();
@@ -278,8 +276,8 @@ impl<'a> Lowering<'a> {
         let mut lefts = Vec::new();
         let mut rights = Vec::new();
         for (l, r) in on {
-            lefts.push(self.join_key(l, left)?);
-            rights.push(self.join_key(r, right)?);
+            lefts.push(self.key(l, left)?);
+            rights.push(self.key(r, right)?);
         }
         let (left_plan, left_keys) = self.with_computed(left_plan, lefts)?;
         let (right_plan, right_keys) = self.with_computed(right_plan, rights)?;
@@ -319,7 +317,8 @@ impl<'a> Lowering<'a> {
         project(joined, rel.fields.iter().map(filled).collect())
     }
 
-    fn join_key(&self, key: &KqlExpr, side: &Rel) -> Result<Expr, QueryError> {
+    /// A key that rows of `side` are matched or sorted by: a null string is the empty one, also where nulls go last.
+    fn key(&self, key: &KqlExpr, side: &Rel) -> Result<Expr, QueryError> {
         let lowered = expr(key, &self.runtime)?;
         let filled = matches!(key.kind, ExprKind::Column(id) if is_filled(side, id));
         Ok(if key.ty == Type::String && !filled { text(lowered) } else { lowered })
@@ -369,10 +368,7 @@ impl<'a> Lowering<'a> {
             lowered.push(Arc::new(project(plan, exprs.collect::<Result<_, QueryError>>()?)?));
         }
         match lowered.len() {
-            0 => {
-                let schema = DFSchema::try_from(schema_of(&rel.fields).as_ref().clone()).map_err(broken)?;
-                Ok(LogicalPlan::EmptyRelation(EmptyRelation { produce_one_row: false, schema: Arc::new(schema) }))
-            }
+            0 => no_rows(&rel.fields),
             1 => Ok(lowered.remove(0).as_ref().clone()),
             _ => {
                 let schema = DFSchema::try_from(schema_of(&rel.fields).as_ref().clone()).map_err(broken)?;
@@ -392,8 +388,7 @@ impl<'a> Lowering<'a> {
             }
         }
         if lowered.is_empty() {
-            let schema = DFSchema::try_from(schema_of(&rel.fields).as_ref().clone()).map_err(broken)?;
-            return Ok(LogicalPlan::EmptyRelation(EmptyRelation { produce_one_row: false, schema: Arc::new(schema) }));
+            return no_rows(&rel.fields);
         }
         OpNode::plan(Arc::new(op), self.runtime, lowered, takes, rel.fields.clone()).map_err(broken)
     }
@@ -408,21 +403,6 @@ impl<'a> Lowering<'a> {
             RelOp::Op { op, inputs } if op.per_row() => inputs.len() == 1 && self.is_empty(&inputs[0]),
             _ => false,
         }
-    }
-
-    /// Sorts without an end, by an operator of ours: DataFusion's compares texts, ours the ranks of the few that are distinct.
-    fn sort_all(&mut self, input: &Rel, keys: &[OrderKey]) -> Lowered {
-        let lowered = self.lower(input, promises(input))?;
-        let mut keys = keys.to_vec();
-        let known = |key: &&OrderKey| key.expr.columns().iter().all(|id| input.fields.iter().any(|field| field.id == *id));
-        keys.extend(input.order.iter().filter(known).cloned());
-        keys.extend(group_keys(input).into_iter().map(|field| OrderKey {
-            expr: KqlExpr::column(field),
-            ascending: true,
-            nulls_first: true,
-        }));
-        let op: Arc<dyn TableOp> = Arc::new(SortOp { keys });
-        OpNode::plan(op, self.runtime, vec![lowered], vec![input.fields.clone()], input.fields.clone()).map_err(broken)
     }
 
     /// A union of nothing but tables that are read directly.
@@ -440,60 +420,12 @@ impl<'a> Lowering<'a> {
         }
         Ok(true)
     }
+}
 
-    fn sort(&mut self, input: &Rel, keys: &[OrderKey], fetch: Option<usize>) -> Lowered {
-        let lowered = self.lower(input, promises(input))?;
-        let mut sources = Vec::new();
-        let mut directions = Vec::new();
-        // Rows that the new keys do not tell apart stay as they were: the old keys come last.
-        let known = |key: &&OrderKey| key.expr.columns().iter().all(|id| input.fields.iter().any(|field| field.id == *id));
-        for key in keys.iter().chain(input.order.iter().filter(known)) {
-            let source = expr(&key.expr, &self.runtime)?;
-            if key.expr.ty == Type::Real {
-                sources.push(real_rank(source.clone(), key.nulls_first));
-                directions.push((true, true));
-            }
-            sources.push(source);
-            directions.push((key.ascending, key.nulls_first));
-        }
-        for field in group_keys(input) {
-            // Groups come from several threads; ties between them are broken the same way every time.
-            sources.push(column(field.id));
-            directions.push((true, true));
-        }
-        let (lowered, columns) = self.with_computed(lowered, sources)?;
-        let mut order: Vec<SortExpr> = Vec::new();
-        for (key, (ascending, nulls_first)) in columns.into_iter().zip(directions) {
-            if !order.iter().any(|known| known.expr == key) {
-                order.push(SortExpr { expr: key, asc: ascending, nulls_first });
-            }
-        }
-        let sorted = LogicalPlan::Sort(Sort { expr: order.clone(), input: Arc::new(lowered), fetch });
-        Ok(KeepOrder::plan(sorted, order))
-    }
-
-    fn take(&mut self, input: &Rel, count: &KqlExpr) -> Lowered {
-        let count = match constant(count, &self.runtime).as_ref().and_then(Value::as_i64) {
-            Some(count) => usize::try_from(count).unwrap_or(0),
-            None => return Err(QueryError::Run("the number of rows to take is no constant".to_owned())),
-        };
-        // No rows need no order, and DataFusion's top-k wants at least one.
-        let input = match &input.op {
-            RelOp::Sort { input: unsorted, .. } if count == 0 => unsorted,
-            _ => input,
-        };
-        if let RelOp::Sort { input: unsorted, keys } = &input.op {
-            if self.is_union_of_files(unsorted)?
-                && let Some(narrowed) = top_of_each(unsorted, keys, count)
-            {
-                return self.sort(&narrowed, keys, Some(count));
-            }
-            return self.sort(unsorted, keys, Some(count));
-        }
-        let lowered = self.lower(input, promises(input))?;
-        let fetch = i64::try_from(count).unwrap_or(i64::MAX);
-        Ok(LogicalPlan::Limit(Limit { skip: None, fetch: Some(Box::new(lit(fetch))), input: Arc::new(lowered) }))
-    }
+/// A relation of `fields` without rows.
+fn no_rows(fields: &[Field]) -> Lowered {
+    let schema = DFSchema::try_from(schema_of(fields).as_ref().clone()).map_err(broken)?;
+    Ok(LogicalPlan::EmptyRelation(EmptyRelation { produce_one_row: false, schema: Arc::new(schema) }))
 }
 
 /// A table with nothing over it but filters and computed columns: nothing that is grouped or sorted while it is read.
@@ -503,58 +435,6 @@ fn is_plain(rel: &Rel) -> bool {
         RelOp::Filter { input, .. } | RelOp::Project { input, .. } => is_plain(input),
         _ => false,
     }
-}
-
-/// The fields of `rel` that are keys of the `summarize` it comes from.
-fn group_keys(rel: &Rel) -> Vec<&Field> {
-    let mut below = rel;
-    loop {
-        below = match &below.op {
-            RelOp::Filter { input, .. } | RelOp::Project { input, .. } => input,
-            RelOp::Aggregate { keys, .. } => {
-                let keys = below.fields.iter().take(keys.len());
-                return keys.filter_map(|key| rel.fields.iter().find(|field| field.id == key.id)).collect();
-            }
-            _ => return Vec::new(),
-        };
-    }
-}
-
-/// A union of the first rows of each input, where the first rows of all are asked for: a table then reads whole only those.
-fn top_of_each(rel: &Rel, keys: &[OrderKey], count: usize) -> Option<Rel> {
-    if let RelOp::Project { input, exprs } = &rel.op {
-        // Columns that are handed on, such as the names that a union gives to its inputs.
-        let keys = keys.iter().map(|key| {
-            let ExprKind::Column(id) = key.expr.kind else { return None };
-            let at = rel.fields.iter().position(|field| field.id == id)?;
-            Some(OrderKey { expr: exprs.get(at)?.clone(), ..key.clone() })
-        });
-        let input = top_of_each(input, &keys.collect::<Option<Vec<_>>>()?, count)?;
-        return Some(Rel { op: RelOp::Project { input: Box::new(input), exprs: exprs.clone() }, ..rel.clone() });
-    }
-    let RelOp::Union { inputs, columns } = &rel.op else { return None };
-    if !rel.order.is_empty() || inputs.iter().any(|input| !input.order.is_empty()) {
-        return None;
-    }
-    let narrowed = inputs.iter().zip(columns).map(|(input, exprs)| {
-        let keys = keys.iter().map(|key| {
-            let ExprKind::Column(id) = key.expr.kind else { return None };
-            let at = rel.fields.iter().position(|field| field.id == id)?;
-            let expr = exprs.get(at).filter(|expr| matches!(expr.kind, ExprKind::Column(_)) && expr.ty == key.expr.ty)?;
-            Some(OrderKey { expr: expr.clone(), ..key.clone() })
-        });
-        let keys = keys.collect::<Option<Vec<_>>>()?;
-        let sorted = Rel {
-            op: RelOp::Sort { input: Box::new(input.clone()), keys: keys.clone() },
-            fields: input.fields.clone(),
-            order: keys.clone(),
-            serialized: true,
-        };
-        let count = KqlExpr::constant(Value::Long(i64::try_from(count).ok()?));
-        Some(Rel { op: RelOp::Take { input: Box::new(sorted), count }, fields: input.fields.clone(), order: Vec::new(), serialized: false })
-    });
-    let inputs = narrowed.collect::<Option<Vec<_>>>()?;
-    Some(Rel { op: RelOp::Union { inputs, columns: columns.clone() }, ..rel.clone() })
 }
 
 /// Whether a column of strings has no null in it: tables have none, functions may give some.

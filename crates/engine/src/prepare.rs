@@ -17,8 +17,12 @@ use crate::prune::prune;
 use crate::run::Run;
 
 /// The plan's relations with nothing left to run first: the answer, then the further results.
-pub(crate) async fn prepare(run: &Run, plan: Plan) -> Result<(Rel, Vec<Rel>), QueryError> {
+pub(crate) async fn prepare(run: &Run, mut plan: Plan) -> Result<(Rel, Vec<Rel>), QueryError> {
     let mut uses = HashMap::new();
+    let relations = plan.subqueries.iter_mut().map(|subquery| &mut subquery.rel).chain([&mut plan.root]);
+    for rel in relations.chain(plan.more.iter_mut().map(|(_, rel)| rel)) {
+        run.literals.rewrite(run, rel)?;
+    }
     let plan = pruned(plan, &run.runtime);
     let further = plan.more.iter().map(|(_, rel)| rel);
     let relations = plan.subqueries.iter().map(|subquery| &subquery.rel).chain([&plan.root]).chain(further);

@@ -15,19 +15,21 @@ use kql::bind::External;
 use kql::eval::{EvalError, Runtime};
 pub(crate) use kql::ops::held::size_of_rows;
 use kql::ops::held::{Held, compacted};
-use kql::plan::{Field, Rel, TableRef};
+use kql::plan::{Field, Rel, RelOp, TableRef};
 use kql::watch::Watch;
 use model::{ByteSize, Catalog, ExternalData, InlineTable, MissingRows, QueryError, Scope, TableName};
 use tokio_util::sync::CancellationToken;
-use workspace::{Snapshot, Snapshots};
+use workspace::{DamagedFiles, Snapshot, Snapshots};
 
 use crate::config::Settled;
 use crate::direct::{Damaged, ParquetFile, Parts, Readable, ScanColumn};
 use crate::files::FileTable;
+use crate::interpret::Body;
 use crate::lower::{Lowering, Tables, broken};
 use crate::planning::PlanningTime;
 use crate::scan;
 use crate::session::Sessions;
+use crate::stored_literals::StoredLiterals;
 use crate::values::BatchesTable;
 
 /// Where the rows of the workspace come from; nothing in an engine over files.
@@ -62,6 +64,8 @@ pub(crate) struct Run {
     pub files: Arc<Vec<FileTable>>,
     /// What `externaldata` may read, where it may.
     pub outside: Option<Arc<dyn ExternalData>>,
+    /// Literal rows that are read as stored ones.
+    pub literals: StoredLiterals,
     state: Mutex<State>,
 }
 
@@ -131,8 +135,9 @@ impl Run {
         let (session, watch) = sessions.session(memory).map_err(broken)?;
         let store = if scope.inline_only { None } else { store };
         let (stop, planning) = (CancellationToken::new(), PlanningTime::default());
+        let literals = StoredLiterals::new(sessions.options.tables, &sessions.folder);
         let state = Mutex::default();
-        Ok(Self { sessions, session, runtime, scope, limits, all, watch, stop, planning, store, files, outside, state })
+        Ok(Self { sessions, session, runtime, scope, limits, all, watch, stop, planning, store, files, outside, literals, state })
     }
 
     /// Ends the query, wherever it is.
@@ -162,6 +167,11 @@ impl Run {
     pub(crate) fn inline(&self, name: &str) -> Option<&Arc<InlineTable>> {
         let files = self.files.iter().map(|file| &file.table);
         self.scope.tables.iter().chain(files).find(|table| table.schema.name.as_str() == name)
+    }
+
+    /// A table given inline whose rows are in memory.
+    pub(crate) fn inline_rows(&self, name: &str) -> Option<&Arc<InlineTable>> {
+        self.inline(name).filter(|_| self.parquet(name).is_none())
     }
 
     /// The Parquet file behind a table, where there is one.
@@ -229,6 +239,9 @@ impl Run {
         rows: usize,
         bytes: usize,
     ) -> Result<(Rows, Option<QueryError>), QueryError> {
+        if self.sessions.options.interpret && self.is_in_memory(rel) {
+            return self.interpreted(rel, fields, rows);
+        }
         let first = self.attempt_undamaged(&self.session, false, rel, fields, rows, bytes).await;
         let frugal = || Sessions::pool(&self.session).is_some_and(|pool| pool.may_be_frugal());
         match first {
@@ -274,6 +287,34 @@ impl Run {
     pub(crate) fn missing(&self) -> Option<QueryError> {
         let missing: Vec<MissingRows> = self.state().missing.values().cloned().collect();
         (!missing.is_empty()).then_some(QueryError::Missing(missing))
+    }
+
+    /// Whether no table of `rel` is in files.
+    fn is_in_memory(&self, rel: &Rel) -> bool {
+        let mut waiting = vec![rel];
+        while let Some(rel) = waiting.pop() {
+            match &rel.op {
+                RelOp::Scan { table, .. } if table.computed.is_none() && self.inline_rows(&table.name).is_none() => return false,
+                RelOp::Shared { input, .. } => waiting.push(input),
+                _ => waiting.extend(rel.inputs()),
+            }
+        }
+        true
+    }
+
+    /// The rows of `rel` as the body of a group that has none: what [`crate::interpret`] makes of it.
+    fn interpreted(&self, rel: &Rel, fields: &[Field], rows: usize) -> Result<(Rows, Option<QueryError>), QueryError> {
+        let _entered = self.watch.enter();
+        let body = Body::compile(rel, &[], self, &self.runtime)?;
+        let group = RecordBatch::new_empty(crate::values::schema_of(&[]));
+        let answer = body.run(&group).map_err(|why| self.failed(crate::node::run_error(why)))?;
+        let place = |field: &Field| rel.fields.iter().position(|known| known.id == field.id);
+        let mut batches = scan::rename(&[answer], fields, |_, at| place(&fields[at]))?;
+        let stopped = batches.iter().any(|batch| batch.num_rows() > rows).then_some(QueryError::Rows(rows));
+        batches = batches.iter().map(|batch| batch.slice(0, batch.num_rows().min(rows))).collect();
+        let memory = MemoryConsumer::new("answer").register(&self.session.runtime_env().memory_pool);
+        memory.try_grow(batches.iter().map(size_of_rows).sum()).map_err(|why| self.failed(why))?;
+        Ok((Rows { batches, memory }, stopped))
     }
 
     /// `frugal`: with plans that hold less and take longer.
@@ -464,6 +505,10 @@ impl Tables for Run {
         if table.computed.is_some() {
             return Ok(None);
         }
+        if let Some(snapshot) = self.literals.snapshot(&table.name) {
+            return scan::readable(&snapshot, fields, columns, &Scope::default(), &self.sessions.footers, &DamagedFiles::default())
+                .map(Some);
+        }
         if let Some(file) = self.parquet(&table.name) {
             let mut parts = Parts::default();
             parts.add(file, Vec::new(), |_| false);
@@ -488,6 +533,9 @@ impl Tables for Run {
     fn is_empty(&self, table: &TableRef) -> bool {
         if let Some(number) = table.computed {
             return self.kept(number).is_some_and(|(_, batches)| batches.iter().all(|batch| batch.num_rows() == 0));
+        }
+        if let Some(snapshot) = self.literals.snapshot(&table.name) {
+            return snapshot.rows() == 0;
         }
         if self.parquet(&table.name).is_some() {
             return false;

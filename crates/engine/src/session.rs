@@ -39,6 +39,7 @@ use crate::memory::{QueryPool, SharedMemory};
 use crate::node::OpPlanner;
 use crate::order::KeepOrderPlanner;
 use crate::planning::{Stoppable, StoppableStep};
+use crate::stored_literals::TablesAs;
 
 /// How plans are run. Every query must answer the same under all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,12 +50,16 @@ pub struct Options {
     pub batch_size: usize,
     /// Threads that one query may use.
     pub partitions: usize,
+    /// Where literal rows and inline tables are kept; anything but the default is for tests.
+    pub tables: TablesAs,
+    /// Plans run by the interpreter of group bodies where all their rows are in memory, without DataFusion; for tests.
+    pub interpret: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
         let partitions = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(8);
-        Self { optimize: true, batch_size: 8192, partitions }
+        Self { optimize: true, batch_size: 8192, partitions, tables: TablesAs::Inline, interpret: false }
     }
 }
 
@@ -65,11 +70,13 @@ const MERGE_MEMORY: usize = 10 << 20;
 pub(crate) struct Sessions {
     /// What is known of the workspace's files.
     pub footers: Footers,
+    pub options: Options,
+    /// For what memory cannot hold.
+    pub folder: PathBuf,
     state: SessionState,
     runtime: Arc<RuntimeEnv>,
     optimizer: Option<Optimizer>,
     planner: DefaultPhysicalPlanner,
-    partitions: usize,
     /// What all queries may hold together.
     memory: Arc<SharedMemory>,
     /// Queries of which something still holds memory.
@@ -138,9 +145,13 @@ impl Sessions {
             .build();
         let optimizer = options.optimize.then(|| Optimizer::with_rules(logical_rules()));
         let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(OpPlanner), Arc::new(KeepOrderPlanner)]);
-        let partitions = options.partitions.max(1);
         let memory = Arc::new(SharedMemory::new(memory));
-        Ok(Self { footers: Footers::default(), state, runtime, optimizer, planner, partitions, memory, alive: Arc::default() })
+        let (footers, folder) = (Footers::default(), folder.to_owned());
+        Ok(Self { footers, options, folder, state, runtime, optimizer, planner, memory, alive: Arc::default() })
+    }
+
+    fn partitions(&self) -> usize {
+        self.options.partitions.max(1)
     }
 
     /// A session of one query, which may use `memory` bytes, and the watch over it.
@@ -149,7 +160,7 @@ impl Sessions {
         let watch = Watch::with_budget(memory, pool.clone());
         let runtime = RuntimeEnvBuilder::from_runtime_env(&self.runtime).with_memory_pool(pool).build_arc()?;
         let mut config = self.state.config().clone();
-        config.options_mut().execution.sort_spill_reservation_bytes = MERGE_MEMORY.min(memory / (8 * self.partitions));
+        config.options_mut().execution.sort_spill_reservation_bytes = MERGE_MEMORY.min(memory / (8 * self.partitions()));
         let stoppable = |rule: &Arc<_>| Arc::new(StoppableStep { rule: Arc::clone(rule), watch: watch.clone() }) as Arc<_>;
         let rules = self.state.physical_optimizers().iter().map(stoppable).collect();
         let session = SessionStateBuilder::new_from_existing(self.state.clone())
@@ -165,7 +176,7 @@ impl Sessions {
         let mut config = session.config().clone();
         config.options_mut().optimizer.prefer_hash_join = false;
         // DataFusion merges only where it may partition.
-        config.options_mut().execution.target_partitions = self.partitions.max(2);
+        config.options_mut().execution.target_partitions = self.partitions().max(2);
         // Whoever merges holds a batch or two of each run: of small ones more runs fit, and one that turns out larger does not tip the scale.
         let config = config.with_batch_size(session.config().batch_size().min(FRUGAL_ROWS));
         SessionStateBuilder::new_from_existing(session.clone()).with_config(config).build()

@@ -12,7 +12,7 @@ use kql::plan::{ColumnId, Expr, Field};
 use kql::watch;
 use model::Type;
 
-use crate::internal::fill;
+use crate::internal::{fill, one_zero};
 
 #[derive(Clone, Debug)]
 pub(crate) struct UniqueOp {
@@ -96,7 +96,7 @@ impl Keys {
         Ok(Self { exprs, converter })
     }
 
-    /// The values, with `""` for a null string, and their rows.
+    /// The values, with `""` for a null string and one zero and one NaN among reals, and their rows.
     pub(crate) fn rows(&mut self, batch: &RecordBatch) -> Result<(Vec<ArrayRef>, arrow::row::Rows), EvalError> {
         let columns = self.columns(batch)?;
         let rows = self.converter.convert_columns(&columns).map_err(arrow_error)?;
@@ -108,7 +108,11 @@ impl Keys {
             .iter()
             .map(|(key, ty)| {
                 let column = key.eval(batch)?;
-                Ok(if *ty == Type::String { fill(column) } else { column })
+                Ok(match ty {
+                    Type::String => fill(column),
+                    Type::Real => one_zero(column),
+                    _ => column,
+                })
             })
             .collect()
     }

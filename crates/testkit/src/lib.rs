@@ -1,8 +1,9 @@
-//! What tests share: the runner of literate cases, and a disk that forgets what was not synced.
+//! What tests share: the runner of literate cases, queries made at random, and a disk that forgets what was not synced.
 //!
-//! Invariant: nothing here is used while serving; `bartizan case` is the only command that links it.
+//! Invariant: nothing here is used while serving; `bartizan case` and `bartizan paths` are the only commands that use it.
 
 pub mod cases;
+pub mod plans;
 
 mod disk;
 

@@ -48,6 +48,23 @@ pub struct StoredTable {
 }
 
 impl StoredTable {
+    /// A table of its own, with exactly these columns.
+    pub fn of(name: &TableName, columns: Vec<Column>) -> Self {
+        let mut table = Self { folder: name.as_str().to_owned(), columns: Vec::new(), retention: None };
+        columns.into_iter().for_each(|column| table.add(column));
+        table
+    }
+
+    /// Adds a column, unless there is one of its name.
+    fn add(&mut self, column: Column) {
+        if self.columns.iter().any(|old| old.name == column.name) {
+            return;
+        }
+        let physical = physical_name(&column.name, &self.columns);
+        let physical = (physical != column.name).then_some(physical);
+        self.columns.push(StoredColumn { name: column.name, ty: column.ty, physical });
+    }
+
     pub fn schema(&self, name: &TableName) -> Arc<TableSchema> {
         let columns = self.columns.iter().map(|column| Column::new(&column.name, column.ty)).collect();
         Arc::new(TableSchema { name: name.clone(), columns })
@@ -159,13 +176,7 @@ impl CatalogDocument {
             self.next += 1;
         }
         let wanted = columns.into_iter().chain(standard.iter().map(|(name, ty)| Column::new(*name, *ty)));
-        for column in wanted {
-            if !table.columns.iter().any(|old| old.name == column.name) {
-                let physical = physical_name(&column.name, &table.columns);
-                let physical = (physical != column.name).then_some(physical);
-                table.columns.push(StoredColumn { name: column.name, ty: column.ty, physical });
-            }
-        }
+        wanted.for_each(|column| table.add(column));
     }
 }
 

@@ -1,9 +1,9 @@
-//! `bartizan case` — runs the literate conformance cases: queries, each in four ways that must agree, and stories of on call.
+//! `bartizan case` — runs the literate conformance cases: queries, each in several ways that must agree, and stories of on call.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use engine::{Engine, Options, SystemClock};
+use engine::{Engine, Options, SystemClock, TablesAs};
 use model::{InlineTable, Query, QueryEngine, QueryError};
 use testkit::cases::{self, Case, Outcome as Answered, Table};
 
@@ -26,13 +26,17 @@ pub struct Args {
 }
 
 /// Ways of running a query that must not change its answer.
-fn variants() -> [(&'static str, Options); 4] {
+fn variants() -> [(&'static str, Options); 8] {
     let plain = Options::default();
     [
         ("as users run it", plain),
         ("unoptimised", Options { optimize: false, ..plain }),
         ("batches of one row", Options { batch_size: 1, ..plain }),
         ("four partitions", Options { partitions: 4, ..plain }),
+        ("tables in files", Options { tables: TablesAs::Parquet, partitions: 4, ..plain }),
+        ("tables in memory", Options { tables: TablesAs::Memory, partitions: 4, ..plain }),
+        ("tables in files and in memory", Options { tables: TablesAs::Mixed, batch_size: 1, partitions: 1, ..plain }),
+        ("interpreted", Options { interpret: true, ..plain }),
     ]
 }
 
@@ -64,7 +68,7 @@ pub fn run(args: Args) -> Outcome {
                 let mut first = None;
                 for (variant, options) in variants() {
                     let answered = answer(case, options).await?;
-                    // What is being blessed is compared with itself: the four ways must agree all the same.
+                    // What is being blessed is compared with itself: the ways must agree all the same.
                     let why = match (&first, args.bless && case.is_ours()) {
                         (Some(first), true) => (answered != *first).then(|| format!("{answered:?} instead of {first:?}")),
                         (None, true) => None,

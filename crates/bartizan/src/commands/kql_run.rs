@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
-use engine::Options;
+use engine::{Options, TablesAs};
 use model::{Answer, Column, Query, QueryEngine, QueryError, Scope, StoredFunction};
 use serde_json::{Value as Json, json};
 
@@ -45,12 +45,43 @@ pub struct Args {
     /// Partitions of a query: every query must answer the same.
     #[arg(long, hide = true)]
     partitions: Option<usize>,
+    /// Where literal rows are kept: every query must answer the same.
+    #[arg(long, hide = true, value_enum, default_value_t = Layout::Inline)]
+    tables_as: Layout,
+    /// Without DataFusion, where all rows are in memory: every query must answer the same.
+    #[arg(long, hide = true)]
+    interpret: bool,
+}
+
+/// [`TablesAs`] on the command line.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Layout {
+    Inline,
+    Parquet,
+    Memory,
+    Mixed,
+}
+
+impl From<Layout> for TablesAs {
+    fn from(layout: Layout) -> Self {
+        match layout {
+            Layout::Inline => TablesAs::Inline,
+            Layout::Parquet => TablesAs::Parquet,
+            Layout::Memory => TablesAs::Memory,
+            Layout::Mixed => TablesAs::Mixed,
+        }
+    }
 }
 
 pub fn run(args: Args) -> Outcome {
     let defaults = Options::default();
-    let options =
-        Options { optimize: !args.unoptimized, batch_size: args.batch_size, partitions: args.partitions.unwrap_or(defaults.partitions) };
+    let options = Options {
+        optimize: !args.unoptimized,
+        batch_size: args.batch_size,
+        partitions: args.partitions.unwrap_or(defaults.partitions),
+        tables: args.tables_as.into(),
+        interpret: args.interpret,
+    };
     let functions = match &args.functions {
         Some(path) => super::kql_check::definitions::read(path)?.into_iter().map(Arc::new).collect(),
         None => Vec::new(),
@@ -127,7 +158,7 @@ fn failed(id: Json, code: &str, message: &str) -> Json {
 }
 
 /// What scripts tell failures apart by: the diagnostic's own code, or the kind of limit.
-fn code(why: &QueryError) -> &'static str {
+pub fn code(why: &QueryError) -> &'static str {
     match why {
         QueryError::Wrong(diagnostics) => diagnostics.first().map_or("Wrong", |first| first.code),
         QueryError::Time(_) => "Time",

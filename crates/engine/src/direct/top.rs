@@ -102,6 +102,10 @@ impl Top {
 
     /// The best of both.
     pub(crate) fn merge(&self, best: &mut Best, new: Best) -> Result<()> {
+        // Without a row there is not even a column of keys: a part in which none passed, a thread whose parts had none.
+        if new.places.is_empty() {
+            return Ok(());
+        }
         let mut all = new;
         if !best.places.is_empty() {
             let keys = best.keys.iter().zip(&all.keys).map(|(old, new)| Ok(concat(&[old, new])?)).collect::<Result<_>>()?;

@@ -8,6 +8,7 @@ mod examples;
 mod files;
 mod limits;
 mod made_rows;
+mod no_rows;
 mod published;
 mod several;
 mod wide;
@@ -15,15 +16,24 @@ mod workspace;
 
 use std::sync::{Arc, OnceLock};
 
-use engine::{Engine, Options, SystemClock};
+use engine::{Engine, Options, SystemClock, TablesAs};
 use model::{Answer, Query, QueryEngine, QueryError};
 
 /// The ways to run a plan that must all give the same answer.
 fn ways() -> &'static [Engine] {
     static WAYS: OnceLock<Vec<Engine>> = OnceLock::new();
     WAYS.get_or_init(|| {
-        let plain = Options { optimize: true, batch_size: 8192, partitions: 1 };
-        let ways = [plain, Options { optimize: false, ..plain }, Options { batch_size: 1, ..plain }, Options { partitions: 4, ..plain }];
+        let plain = Options { optimize: true, batch_size: 8192, partitions: 1, ..Options::default() };
+        let ways = [
+            plain,
+            Options { optimize: false, ..plain },
+            Options { batch_size: 1, ..plain },
+            Options { partitions: 4, ..plain },
+            Options { tables: TablesAs::Parquet, partitions: 4, ..plain },
+            Options { tables: TablesAs::Memory, partitions: 4, ..plain },
+            Options { tables: TablesAs::Mixed, batch_size: 1, ..plain },
+            Options { interpret: true, ..plain },
+        ];
         ways.into_iter().map(|options| Engine::new(None, Arc::new(SystemClock::default()), options).unwrap()).collect()
     })
 }

@@ -53,7 +53,7 @@ fn published_queries_run() {
         .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok()?["query"].as_str().map(str::to_owned))
         .collect();
     let every = std::env::var("BARTIZAN_EVERY").ok().and_then(|every| every.parse().ok()).unwrap_or(EVERY).max(1);
-    let plain = Options { optimize: true, batch_size: 8192, partitions: 1 };
+    let plain = Options { optimize: true, batch_size: 8192, partitions: 1, ..Options::default() };
     let (next, ran, failures) = (Mutex::new(0usize), Mutex::new((0usize, 0usize)), Mutex::new(BTreeMap::<String, Vec<String>>::new()));
     let worker = || {
         let engine = Engine::new(None, Arc::new(SystemClock::default()), plain).expect("an engine");

@@ -49,8 +49,9 @@ fn rows_in_files_and_in_the_log_are_one_table() {
     };
     let workspace = Arc::new(Workspace::open(folder.path(), options).unwrap());
     let store = Store { catalog: workspace.clone(), snapshots: workspace.clone() };
-    let engines = [true, false]
-        .map(|optimize| Engine::new(Some(store.clone()), clock.clone(), Options { optimize, batch_size: 64, partitions: 2 }).unwrap());
+    let engines = [true, false].map(|optimize| {
+        Engine::new(Some(store.clone()), clock.clone(), Options { optimize, batch_size: 64, partitions: 2, ..Options::default() }).unwrap()
+    });
     block_on(async {
         let columns = vec![
             Column::new("TimeGenerated", Type::Datetime),
