@@ -151,11 +151,16 @@ impl Failure {
                 }
                 _ => ("SemanticError", "A semantic error occurred while running the query."),
             },
-            RunError::Query(QueryError::Time(_)) | RunError::Stuck(_) => ("QueryTimeout", "The query execution timed out."),
-            RunError::Query(QueryError::Memory(_) | QueryError::Disk(_) | QueryError::Rows(_) | QueryError::Bytes(_)) => {
-                ("QueryTooExpensive", "The query used too many system resources and was prevented from running.")
+            RunError::Query(QueryError::Time(_) | QueryError::Planning(_)) | RunError::Stuck(_) => {
+                ("QueryTimeout", "The query execution timed out.")
             }
+            RunError::Query(
+                QueryError::Memory(_) | QueryError::SharedMemory(_) | QueryError::Disk(_) | QueryError::Rows(_) | QueryError::Bytes(_),
+            ) => ("QueryTooExpensive", "The query used too many system resources and was prevented from running."),
             RunError::Query(QueryError::Run(_)) => ("QueryFailed", "The query failed while it ran."),
+            RunError::Query(QueryError::Busy(_)) => ("Busy", "The query had to wait too long for other queries."),
+            RunError::Query(QueryError::Missing(_)) => ("MissingData", "Rows that the query reads are damaged or missing."),
+            RunError::Query(QueryError::EndedProcess(_)) => ("Withheld", "The query ended the service before and is not run for a while."),
             RunError::Query(QueryError::Cancelled) => ("Cancelled", "The query was cancelled."),
             RunError::Query(QueryError::Internal(_)) | RunError::Panic(_) => {
                 ("InternalError", "An internal server error occurred while running the query.")
