@@ -20,6 +20,16 @@ pub struct Config {
     /// Address and port of HTTPS. Default: `127.0.0.1:8443`; port 0 takes a free one. Example: `0.0.0.0:8443`.
     #[serde(default)]
     pub listen: Option<SocketAddr>,
+    /// Host names and addresses under which others reach the service, with a port where it differs from the one listened on. The certificate
+    /// covers them; links and `connect.json` use the first. Example: `[soc.example.org, 192.0.2.7]`.
+    #[serde(default)]
+    pub names: Vec<String>,
+    /// A certificate of your own instead of one signed by the service's authority.
+    #[serde(default)]
+    pub tls: Option<server::TlsFiles>,
+    /// Limits of HTTPS connections.
+    #[serde(default)]
+    pub server: server::ServerConfig,
     /// Folders and files with analytics rules in Microsoft's YAML format, loaded at start. Example: `[rules/]`.
     #[serde(default)]
     pub rules: Vec<PathBuf>,
@@ -83,6 +93,9 @@ pub fn default() -> Config {
         version: 1,
         data_dir: None,
         listen: None,
+        names: Vec::new(),
+        tls: None,
+        server: Default::default(),
         rules: Vec::new(),
         detection: Default::default(),
         log: LogConfig::default(),

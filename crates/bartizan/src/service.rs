@@ -1,6 +1,7 @@
 //! The composition root: who is given what. Starts every part in order and stops them in the opposite one.
 
 mod connect;
+mod descriptors;
 mod desk;
 mod external;
 mod faults;
@@ -89,7 +90,7 @@ impl Service {
         reserve::make_room(&data_dir, &health);
         keeper::check(&data_dir, &health);
         let store = Store::open_in(&data_dir, &health, clock.now()).await.context("cannot open the control state")?;
-        let cloud = identity::bootstrap(&data_dir, &store, &names_of(listen), clock.now()).await?;
+        let cloud = identity::bootstrap(&data_dir, &store, &reached(listen, &config)?, clock.now()).await?;
 
         let options = workspace::Options {
             name: WorkspaceName::new(&cloud.cloud.workspace_name),
@@ -117,7 +118,8 @@ impl Service {
         // Bound before connect.json is written: with port 0 only the system knows the port.
         let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
         let address = listener.local_addr()?;
-        let mut connect = Connect::new(&data_dir, address, &cloud);
+        cloud.identity.origins.listening_on(address.port());
+        let mut connect = Connect::new(address, &cloud);
         let facts = Arc::new(WorkspaceFacts {
             workspace_id: cloud.cloud.workspace_id.clone(),
             workspace_name: cloud.cloud.workspace_name.clone(),
@@ -175,7 +177,8 @@ impl Service {
             tracing::warn!(error = %cause, "certificates and keys cannot be copied now; the next start will");
         }
         let (certificate, reload_clock) = (cloud.certificate.clone(), clock.clone());
-        serve(&mut tasks, Arc::new(Dispatcher::new(context)), cloud.certificate, listener, clock.clone())?;
+        let limits = descriptors::within_limits(config.server.clone());
+        serve(&mut tasks, limits, Arc::new(Dispatcher::new(context)), cloud.certificate, listener, clock.clone())?;
 
         let heartbeats = Arc::new(oncall::heartbeats::Heartbeats::new(
             store.clone(),
@@ -302,6 +305,7 @@ where
 /// Serves HTTPS. The listening socket is kept, so that a restart of the task loses no connection; it is closed when the service stops.
 fn serve(
     tasks: &mut Supervisor,
+    limits: ServerConfig,
     dispatcher: Arc<Dispatcher>,
     certificate: Arc<server::ServerCertificate>,
     listener: TcpListener,
@@ -311,6 +315,7 @@ fn serve(
     let socket = Arc::new(Mutex::new(Some(listener.into_std()?)));
     tasks.spawn("http", move |stop| {
         let (dispatcher, certificate, clock, socket) = (dispatcher.clone(), certificate.clone(), clock.clone(), socket.clone());
+        let limits = limits.clone();
         async move {
             let listener = {
                 let socket = socket.lock().unwrap_or_else(PoisonError::into_inner);
@@ -325,7 +330,7 @@ fn serve(
                 stop.cancelled().await;
                 socket.lock().unwrap_or_else(PoisonError::into_inner).take();
             };
-            let served = server::serve(ServerConfig::default(), dispatcher, certificate, listener, clock, stop.clone());
+            let served = server::serve(limits, dispatcher, certificate, listener, clock, stop.clone());
             let serving = async {
                 if let Err(error) = served.await {
                     tracing::error!(error = model::chain(&error), "HTTPS is not served");
@@ -348,10 +353,15 @@ fn metrics_handle() -> anyhow::Result<PrometheusHandle> {
     Ok(HANDLE.get_or_init(|| handle).clone())
 }
 
-/// What the certificate must cover besides the local names.
-fn names_of(listen: SocketAddr) -> Vec<String> {
+/// Under which names the service is reached besides the local ones: the configured ones, and the address it listens on.
+fn reached(listen: SocketAddr, config: &Config) -> anyhow::Result<identity::Reached> {
+    let names = config.names.iter().map(|name| identity::HostName::parse(name)).collect::<Result<Vec<_>, _>>();
+    let mut names = names.context("cannot use `names` of the configuration")?;
     let ip = listen.ip();
-    if ip.is_loopback() || ip.is_unspecified() { Vec::new() } else { vec![ip.to_string()] }
+    if !ip.is_loopback() && !ip.is_unspecified() {
+        names.push(identity::HostName { host: ip.to_string(), port: None });
+    }
+    Ok(identity::Reached { names, tls: config.tls.clone() })
 }
 
 /// What a reload takes over without a restart.
@@ -373,7 +383,7 @@ fn reload_hooks(
     });
     reloader.on_reload("tls", move |_| {
         let (certificate, now) = (certificate.clone(), clock.now());
-        Box::pin(async move { Ok(tokio::task::spawn_blocking(move || certificate.renew(now)).await??) })
+        Box::pin(async move { Ok(tokio::task::spawn_blocking(move || certificate.reload(now)).await?.map(drop)?) })
     });
     reloader
 }

@@ -13,10 +13,8 @@ use model::{Column, arrow_schema};
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::bounds::{MAX_CELLS, MAX_DEPTH, MAX_RECORDS, MAX_STRAYS, Survey, survey};
 use crate::cell::{Cell, CellBuilder, from_json, refusal};
-
-/// Brackets may be nested this deep.
-pub const MAX_DEPTH: usize = 64;
 
 /// Why a body holds no records at all.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,6 +25,12 @@ pub enum BodyError {
     Syntax { problem: String, line: usize, column: usize },
     #[error("the body nests more than {MAX_DEPTH} levels deep")]
     TooDeep,
+    #[error("more than {MAX_STRAYS} elements of the array are no objects")]
+    TooManyStrays,
+    #[error("the body has more than {MAX_RECORDS} records; send smaller batches")]
+    TooManyRecords,
+    #[error("{records} records for a stream of {columns} columns are more than {MAX_CELLS} values; send smaller batches")]
+    TooManyCells { records: usize, columns: usize },
 }
 
 /// A row that is no object.
@@ -64,7 +68,14 @@ impl Unfits {
     }
 }
 
-/// Decodes an array of objects into the columns of a stream.
+/// Whether the body may be decoded into so many columns, before anything of it is kept.
+pub fn look_over(body: &[u8], columns: usize) -> Result<Survey, BodyError> {
+    let found = survey(body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body));
+    found.check(columns)?;
+    Ok(found)
+}
+
+/// Decodes an array of objects into the columns of a stream, after [`look_over`].
 pub fn decode<'a>(body: &'a [u8], columns: &[Column]) -> Result<Decoded<'a>, BodyError> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     match body.iter().find(|byte| !byte.is_ascii_whitespace()) {
@@ -75,9 +86,6 @@ pub fn decode<'a>(body: &'a [u8], columns: &[Column]) -> Result<Decoded<'a>, Bod
             serde_json::from_slice::<serde::de::IgnoredAny>(body).map_err(syntax)?;
             return Err(BodyError::NotAnArray);
         }
-    }
-    if depth_exceeds(body, MAX_DEPTH) {
-        return Err(BodyError::TooDeep);
     }
     let rows: Vec<&RawValue> = serde_json::from_slice(body).map_err(syntax)?;
     let places: HashMap<&str, usize> = columns.iter().enumerate().map(|(place, column)| (column.name.as_str(), place)).collect();
@@ -116,27 +124,6 @@ fn syntax(error: serde_json::Error) -> BodyError {
     let text = error.to_string();
     let problem = text.split(" at line ").next().unwrap_or(&text).to_owned();
     BodyError::Syntax { problem, line: error.line(), column: error.column() }
-}
-
-/// Whether brackets are nested deeper than `most`. Reads bytes only, so a hostile body costs no stack.
-fn depth_exceeds(body: &[u8], most: usize) -> bool {
-    let (mut depth, mut inside, mut escaped) = (0usize, false, false);
-    for byte in body {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if inside => escaped = true,
-            b'"' => inside = !inside,
-            b'[' | b'{' if !inside => {
-                depth += 1;
-                if depth > most {
-                    return true;
-                }
-            }
-            b']' | b'}' if !inside => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    false
 }
 
 /// Reads an object's members into the cells; gives how many have no column.
@@ -241,7 +228,7 @@ mod tests {
 
     #[test]
     fn bodies_that_hold_no_records_are_told_apart() {
-        let error = |body: &[u8]| decode(body, &columns()).err().unwrap();
+        let error = |body: &[u8]| look_over(body, 3).and_then(|_| decode(body, &columns())).err().unwrap();
         assert_eq!(error(b"{}"), BodyError::NotAnArray);
         assert_eq!(error(b"\"x\""), BodyError::NotAnArray);
         assert!(matches!(error(b""), BodyError::Syntax { .. }));

@@ -178,6 +178,13 @@ pub fn texts<'a>(values: impl IntoIterator<Item = &'a str>) -> ArrayRef {
     Arc::new(StringViewArray::from_iter_values(values))
 }
 
+/// The same text in every row, kept once.
+pub fn repeated(value: &str, rows: usize) -> ArrayRef {
+    let mut builder = StringViewBuilder::with_capacity(rows).with_deduplicate_strings();
+    (0..rows).for_each(|_| builder.append_value(value));
+    Arc::new(builder.finish())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,8 +11,9 @@ use model::{
 };
 use uuid::Uuid;
 
-use crate::decode::{BodyError, Misfit, decode};
-use crate::output::{MAX_FIELD, fit, is_blank, texts};
+use crate::bounds::{Memory, beside};
+use crate::decode::{BodyError, Misfit, decode, look_over};
+use crate::output::{MAX_FIELD, fit, is_blank, repeated, texts};
 use crate::rule::{Flow, Rule, RuleError, table_of};
 use crate::surrogates;
 
@@ -30,6 +31,8 @@ pub struct Ingest {
     /// The sender's key for this batch: sending it again stores nothing.
     pub key: Option<String>,
     pub client_request_id: Option<String>,
+    /// `CorrelationId` of the dead letters: the request's id, which the sender reads in the reply.
+    pub correlation_id: Uuid,
 }
 
 /// What became of the records.
@@ -65,6 +68,7 @@ pub struct Pipeline {
     catalog: Arc<dyn Catalog>,
     clock: Arc<dyn Clock>,
     rules: RwLock<HashMap<String, Arc<Rule>>>,
+    memory: Memory,
 }
 
 /// Azure Monitor gives a transform 20 seconds.
@@ -72,7 +76,7 @@ const TRANSFORM_TIME: Span = Span(20 * model::TICKS_PER_SECOND);
 
 impl Pipeline {
     pub fn new(engine: Arc<dyn QueryEngine>, writer: Arc<dyn TableWriter>, catalog: Arc<dyn Catalog>, clock: Arc<dyn Clock>) -> Self {
-        Self { engine, writer, catalog, clock, rules: RwLock::default() }
+        Self { engine, writer, catalog, clock, rules: RwLock::default(), memory: Memory::default() }
     }
 
     /// Takes over all rules there are, by immutable id.
@@ -133,8 +137,12 @@ impl Pipeline {
         }
         let columns = self.columns(&rule, &ingest.stream).ok_or_else(unknown)?;
         let now = self.clock.now();
-        let body = surrogates::replaced(&ingest.body);
-        let decoded = decode(&body, &columns)?;
+        let survey = beside(ingest.body.len(), || look_over(&ingest.body, columns.len()))?;
+        let held = self.memory.hold(&survey, ingest.body.len(), columns.len()).await;
+        let busy = || IngestError::Busy { reason: "other uploads hold all memory for rows".to_owned(), retry_after_seconds: 5 };
+        let _held = held.ok_or_else(busy)?;
+        let body = beside(ingest.body.len(), || surrogates::replaced(&ingest.body));
+        let decoded = beside(body.len(), || decode(&body, &columns))?;
         metrics::counter!("bartizan_pipeline_records_total").increment((decoded.records.len() + decoded.misfits.len()) as u64);
         metrics::counter!("bartizan_pipeline_members_unknown_total").increment(decoded.unknown);
 
@@ -157,7 +165,7 @@ impl Pipeline {
             rows.push(Rows { table: TableName::new(DEAD_LETTERS), batch });
         }
         metrics::counter!("bartizan_pipeline_dead_letters_total").increment(dead as u64);
-        let key = ingest.key.as_ref().map(|key| batch_key(&ingest, key));
+        let key = ingest.key.as_ref().map(|key| beside(ingest.body.len(), || batch_key(&ingest, key)));
         let ack = self.writer.append(Append { rows, key, position: None }).await.map_err(|error| match error {
             AppendError::Busy { reason, retry_after_seconds } => IngestError::Busy { reason: reason.to_owned(), retry_after_seconds },
             error => IngestError::Store(error),
@@ -267,8 +275,9 @@ impl Letters {
         if entries.is_empty() {
             return None;
         }
-        let every = |value: &str| texts(entries.iter().map(|_| value));
-        let correlation = Uuid::new_v4().to_string();
+        // One copy of what all rows share.
+        let every = |value: &str| repeated(value, entries.len());
+        let correlation = ingest.correlation_id.to_string();
         let columns: Vec<(&str, ArrayRef)> = vec![
             ("TimeGenerated", Arc::new(Int64Array::from_value(now.ticks(), entries.len()))),
             ("OperationName", texts(entries.iter().map(|entry| entry.0))),

@@ -1,13 +1,15 @@
 //! One request, as a handler sees it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, header};
 use model::Actor;
 use serde::de::DeserializeOwned;
 
-use crate::body::{self, Body, BodyLimits};
+use crate::body::{self, Account, Body, BodyLimits};
+use crate::budgets::Budgets;
 use crate::dialect::RequestIds;
 use crate::endpoint::Endpoint;
 use crate::error::ApiError;
@@ -27,9 +29,10 @@ pub struct Call {
     pub principal: Option<Principal>,
     pub peer: SocketAddr,
     pub ids: RequestIds,
-    /// `https://host:port` as the client wrote it: what absolute links in answers start with.
+    /// `https://host:port`: the name of ours that the client used, otherwise our first one. Absolute links in answers start with it.
     pub origin: String,
     pub body: Option<Body>,
+    pub budgets: Arc<Budgets>,
 }
 
 impl Call {
@@ -65,7 +68,14 @@ impl Call {
     /// The whole body, inflated. A second call answers nothing.
     pub async fn bytes(&mut self, limits: BodyLimits) -> Result<Bytes, ApiError> {
         match self.body.take() {
-            Some(body) => body::read(body, &self.headers, limits).await,
+            Some(body) => {
+                let address = self.peer.ip().to_string();
+                let (wire, holder) = match &self.principal {
+                    Some(principal) => (&self.budgets.wire, principal.app_id.as_str()),
+                    None => (&self.budgets.open, address.as_str()),
+                };
+                body::read(body, &self.headers, limits, Account { wire, inflated: &self.budgets.inflated, holder }).await
+            }
             None => Ok(Bytes::new()),
         }
     }

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use model::{Catalog, Clock, HealthRegister, QueryEngine, TableWriter};
 use store::Store;
+use uuid::Uuid;
 
 use crate::error::ApiError;
 use crate::identity::Identity;
@@ -94,6 +95,8 @@ pub struct Upload {
     /// The sender's key for this batch, so that sending it again stores nothing.
     pub key: Option<String>,
     pub client_request_id: Option<String>,
+    /// The request's own id, as the reply says it: dead letters of this upload carry it.
+    pub correlation_id: Uuid,
 }
 
 /// Where uploads go: the pipeline. Returns when the records survive a power cut.

@@ -11,6 +11,7 @@ use http_body_util::Full;
 use uuid::Uuid;
 
 use crate::body::Body;
+use crate::budgets::Budgets;
 use crate::call::{Call, Query};
 use crate::context::Context;
 use crate::dialect::{self, Dialect, RequestIds, ScopeOf};
@@ -20,17 +21,24 @@ use crate::identity::{Principal, TokenError};
 use crate::reply::Reply;
 use crate::rights;
 use crate::router::{Found, Router};
+use crate::serve::Session;
 
 /// The routes and what they work with.
 pub struct Dispatcher {
     context: Arc<Context>,
     router: Router,
+    budgets: Arc<Budgets>,
 }
 
 impl Dispatcher {
     /// Serves all endpoints of [`crate::endpoints`].
     pub fn new(context: Arc<Context>) -> Self {
-        Self { context, router: Router::new(crate::endpoints()) }
+        Self { context, router: Router::new(crate::endpoints()), budgets: Arc::default() }
+    }
+
+    /// The port under which names without one are reached.
+    pub fn listening_on(&self, port: u16) {
+        self.context.identity.origins.listening_on(port);
     }
 
     /// Answers one request. Never fails and never panics: what a handler throws becomes a 500 with the request's id.
@@ -39,7 +47,8 @@ impl Dispatcher {
         let (parts, body) = request.into_parts();
         let ids = RequestIds { request: Uuid::new_v4(), client: client_request_id(&parts.headers) };
         let host = parts.uri.authority().map(|authority| authority.as_str()).or_else(|| parts.headers.get(header::HOST)?.to_str().ok());
-        let origin = host.and_then(origin_of).unwrap_or_else(|| format!("https://{}", self.context.identity.first_host()));
+        let origins = &self.context.identity.origins;
+        let origin = host.and_then(|host| origins.of_host(host)).unwrap_or_else(|| origins.canonical());
         let method = parts.method.clone();
         let path = parts.uri.path().to_owned();
 
@@ -47,9 +56,10 @@ impl Dispatcher {
             Ok(Found::Endpoint(endpoint, params)) => {
                 let query = Query::parse(parts.uri.query().unwrap_or_default().as_bytes());
                 let (origin, ids) = (origin.clone(), ids.clone());
-                let call =
-                    Call { endpoint, path, params, query, headers: parts.headers, principal: None, peer, ids, origin, body: Some(body) };
-                (endpoint.path, endpoint.dialect, self.run(endpoint, call).await)
+                let (headers, body, budgets) = (parts.headers, Some(body), Arc::clone(&self.budgets));
+                let call = Call { endpoint, path, params, query, headers, principal: None, peer, ids, origin, body, budgets };
+                let session = parts.extensions.get::<Arc<Session>>().map(Arc::as_ref);
+                (endpoint.path, endpoint.dialect, self.run(endpoint, call, session).await)
             }
             Ok(Found::OtherMethods(methods)) => {
                 let allow = methods.iter().map(|method| method.as_str()).collect::<Vec<_>>().join(", ");
@@ -58,7 +68,7 @@ impl Dispatcher {
                 ("(other method)", guess(&path), Err(ApiError { allow: Some(allow), ..error }))
             }
             Ok(Found::Nothing) => ("(unknown)", guess(&path), Err(unknown_path(&path))),
-            Err(_) => ("(unknown)", guess(&path), Err(ApiError::bad_request("BadRequest", "The path has an escape that is no UTF-8."))),
+            Err(error) => ("(unknown)", guess(&path), Err(ApiError::bad_request("BadRequest", crate::error::sentence(&error.to_string())))),
         };
         let mut reply = result.unwrap_or_else(|error| {
             tracing::debug!(request = %ids.request, endpoint = name, status = error.status.as_u16(), code = %error.code, "refused");
@@ -74,10 +84,13 @@ impl Dispatcher {
         response
     }
 
-    async fn run(&self, endpoint: &'static Endpoint, mut call: Call) -> Result<Reply, ApiError> {
+    async fn run(&self, endpoint: &'static Endpoint, mut call: Call, session: Option<&Session>) -> Result<Reply, ApiError> {
         let context = &*self.context;
         if !matches!(endpoint.role, Role::Open(_)) {
             let principal = self.authenticate(endpoint.dialect, &call.headers)?;
+            if let Some(session) = session {
+                session.prove();
+            }
             if endpoint.dialect.api_version {
                 api_version(&call.query)?;
             }
@@ -130,6 +143,10 @@ impl Dispatcher {
             ScopeOf::Path => {
                 // Decoded, because the same resource can be spelled with and without escapes.
                 let path = crate::router::split(&call.path).unwrap_or_default();
+                if path.iter().any(|part| part.contains(['/', '\\'])) {
+                    let message = "The path has a name with an encoded '/' or '\\'; no resource is called that.";
+                    return Err(ApiError::bad_request("InvalidResourceName", message));
+                }
                 let namespace = rights::namespace_of(&format!("/{}", endpoint.path)).map(str::to_owned);
                 (format!("/{}", path.join("/")), namespace)
             }
@@ -170,12 +187,6 @@ impl Dispatcher {
             )
         })
     }
-}
-
-/// `https://host[:port]` if the text is a host with an optional port and nothing else.
-fn origin_of(host: &str) -> Option<String> {
-    let authority: http::uri::Authority = host.parse().ok()?;
-    (!authority.host().is_empty() && !host.contains('@')).then(|| format!("https://{}", authority.as_str().to_ascii_lowercase()))
 }
 
 fn api_version(query: &Query) -> Result<(), ApiError> {
@@ -256,15 +267,6 @@ mod tests {
         }
         for bad in ["", "latest", "2023-1-1", "2023-01-01x", "20é3-01-01"] {
             assert!(api_version(&Query::parse(format!("api-version={bad}").as_bytes())).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn origins_come_from_plain_hosts_only() {
-        assert_eq!(origin_of("LocalHost:8443").as_deref(), Some("https://localhost:8443"));
-        assert_eq!(origin_of("[::1]:8443").as_deref(), Some("https://[::1]:8443"));
-        for bad in ["user@host", "host/path", "", "a b"] {
-            assert_eq!(origin_of(bad), None, "{bad}");
         }
     }
 }

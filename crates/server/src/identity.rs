@@ -3,6 +3,7 @@
 mod bootstrap;
 mod files;
 mod keys;
+mod origins;
 mod secrets;
 mod tokens;
 
@@ -11,9 +12,10 @@ use std::sync::{Arc, RwLock};
 
 use model::{Span, Timestamp};
 
-pub use bootstrap::{BootstrapError, Bootstrapped, LOCAL_NAMES, bootstrap, grants};
+pub use bootstrap::{BootstrapError, Bootstrapped, LOCAL_NAMES, Reached, bootstrap, grants};
 pub use files::write_private;
 pub use keys::{KeyError, SigningKeys};
+pub use origins::{HostName, HostNameError, Origins};
 pub use secrets::{SecretError, SecretHash, generate_secret};
 pub use tokens::{Claims, TokenError};
 
@@ -44,8 +46,8 @@ pub struct Identity {
     pub domain: String,
     keys: SigningKeys,
     grants: RwLock<Arc<Vec<Grant>>>,
-    /// Host names under which this server may call itself, lower case, without port.
-    hosts: Vec<String>,
+    /// Under which names this server is reached.
+    pub origins: Origins,
 }
 
 impl Identity {
@@ -54,10 +56,10 @@ impl Identity {
         folder: &Path,
         tenant_id: impl Into<String>,
         domain: impl Into<String>,
-        hosts: impl IntoIterator<Item = String>,
+        names: impl IntoIterator<Item = HostName>,
     ) -> Result<Self, KeyError> {
-        let hosts = hosts.into_iter().map(|host| host.to_ascii_lowercase()).collect();
-        Ok(Self { tenant_id: tenant_id.into(), domain: domain.into(), keys: SigningKeys::open(folder)?, grants: RwLock::default(), hosts })
+        let (keys, origins) = (SigningKeys::open(folder)?, Origins::new(names.into_iter().collect()));
+        Ok(Self { tenant_id: tenant_id.into(), domain: domain.into(), keys, grants: RwLock::default(), origins })
     }
 
     pub fn keys(&self) -> &SigningKeys {
@@ -67,24 +69,6 @@ impl Identity {
     /// Whether a path segment names this tenant: its id, its domain, or the alias `adfs`.
     pub fn is_tenant(&self, name: &str) -> bool {
         name.eq_ignore_ascii_case(&self.tenant_id) || name.eq_ignore_ascii_case(&self.domain) || name.eq_ignore_ascii_case(ADFS)
-    }
-
-    /// Whether `url` is an origin of this server: https, one of its host names, any port.
-    pub fn is_own_origin(&self, url: &str) -> bool {
-        url::Url::parse(url).is_ok_and(|url| {
-            url.scheme() == "https" && matches!(url.path(), "" | "/") && url.host_str().is_some_and(|host| self.is_own_host(host))
-        })
-    }
-
-    /// Whether `host`, without port, is this server.
-    pub fn is_own_host(&self, host: &str) -> bool {
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
-        self.hosts.iter().any(|own| own.eq_ignore_ascii_case(bare))
-    }
-
-    /// The host name put into issuers when a client calls us by a name that is not ours.
-    pub fn first_host(&self) -> &str {
-        self.hosts.first().map_or("localhost", String::as_str)
     }
 
     /// Replaces the role assignments, after they changed in the store.

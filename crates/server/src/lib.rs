@@ -5,6 +5,7 @@
 
 mod api;
 mod body;
+mod budgets;
 mod call;
 mod certificate_end;
 mod context;
@@ -18,7 +19,7 @@ mod reply;
 mod rights;
 mod router;
 mod serve;
-mod stall;
+mod shares;
 mod tls;
 mod trail;
 mod wire;
@@ -35,7 +36,7 @@ pub use reply::Reply;
 pub use rights::{Grant, METRICS_PUBLISHER, OWNER, ROLE_DEFINITIONS, RoleDefinition};
 pub use router::{Params, Router};
 pub use serve::{ServerConfig, serve};
-pub use tls::{ServerCertificate, TlsError};
+pub use tls::{ServerCertificate, TlsError, TlsFiles};
 
 /// Every route there is: ours, then Microsoft's.
 pub fn endpoints() -> impl Iterator<Item = &'static Endpoint> {

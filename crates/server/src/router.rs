@@ -48,9 +48,15 @@ impl Params {
     }
 }
 
-/// The path has a `%` escape that is no UTF-8.
-#[derive(Debug, PartialEq, Eq)]
-pub struct NotUtf8;
+/// Why a path leads nowhere, whatever is served.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PathError {
+    #[error("the path has an escape that is no UTF-8")]
+    NotUtf8,
+    /// Clients and proxies resolve such segments before they send: one that arrives means to be read differently by two readers.
+    #[error("the path has a segment `.` or `..`; send the path that is meant")]
+    Relative,
+}
 
 impl Router {
     pub fn new(endpoints: impl IntoIterator<Item = &'static Endpoint>) -> Self {
@@ -67,7 +73,7 @@ impl Router {
     }
 
     /// The endpoint for a raw (still encoded) path. `HEAD` is served by `GET`.
-    pub fn find(&self, method: &Method, path: &str) -> Result<Found, NotUtf8> {
+    pub fn find(&self, method: &Method, path: &str) -> Result<Found, PathError> {
         let parts = split(path)?;
         let wanted = if method == Method::HEAD { &Method::GET } else { method };
         let mut others = Vec::new();
@@ -117,10 +123,14 @@ fn rank(segments: &[Segment]) -> Vec<u8> {
 }
 
 /// Segments of a raw path, decoded; empty ones (doubled and trailing slashes) are left out.
-pub fn split(path: &str) -> Result<Vec<String>, NotUtf8> {
+pub fn split(path: &str) -> Result<Vec<String>, PathError> {
     path.split('/')
         .filter(|part| !part.is_empty())
-        .map(|part| percent_encoding::percent_decode_str(part).decode_utf8().map(|text| text.into_owned()).map_err(|_| NotUtf8))
+        .map(|part| match percent_encoding::percent_decode_str(part).decode_utf8() {
+            Err(_) => Err(PathError::NotUtf8),
+            Ok(text) if matches!(text.as_ref(), "." | "..") => Err(PathError::Relative),
+            Ok(text) => Ok(text.into_owned()),
+        })
         .collect()
 }
 
@@ -216,6 +226,9 @@ mod tests {
         let router = Router::new(&ROUTES);
         assert!(matches!(router.find(&Method::DELETE, "/things/special"), Ok(Found::OtherMethods(methods)) if methods == [Method::GET]));
         assert!(matches!(router.find(&Method::HEAD, "/things/special"), Ok(Found::Endpoint(..))));
-        assert!(matches!(router.find(&Method::GET, "/%ff"), Err(NotUtf8)));
+        assert!(matches!(router.find(&Method::GET, "/%ff"), Err(PathError::NotUtf8)));
+        for relative in ["/things/../special", "/things/%2e%2E/special", "/./things/special"] {
+            assert!(matches!(router.find(&Method::GET, relative), Err(PathError::Relative)), "{relative}");
+        }
     }
 }

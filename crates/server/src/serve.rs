@@ -1,16 +1,25 @@
 //! The listener: TLS, HTTP/1.1 and HTTP/2, and what keeps slow or many clients from taking it all.
+//!
+//! Each connection is a [`Session`]. [`Admission`] limits their number and closes the least valuable at a limit; a sweep closes those past a
+//! deadline; [`Tail`] reads refused bodies so that responses arrive; [`Paced`] detects responses that are not read.
+
+mod admission;
+mod paced;
+mod session;
+mod stream;
+mod tail;
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use http::Request;
-use http_body_util::BodyExt;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, header};
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -19,25 +28,33 @@ use model::{Clock, Span};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use self::admission::{Admission, Limits, Ticket, Verdict};
+use self::paced::Paced;
+use self::session::Deadlines;
+pub(crate) use self::session::Session;
+use self::stream::Guarded;
+use self::tail::Tail;
 use crate::dispatch::Dispatcher;
-use crate::stall::Stall;
 use crate::tls::{ServerCertificate, TlsError};
 
 /// How the listener protects itself.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ServerConfig {
-    /// Connections open at the same time; more wait in the system's queue. Example: `1024`.
+    /// Connections open at the same time. At the limit the one worth least is closed: first those without a token, oldest first, then idle
+    /// ones. At most what the process may open files, less a reserve. Example: `1024`.
     pub max_connections: usize,
-    /// A TLS handshake must be done within this. Example: `10s`.
+    /// Connections of one address (IPv6: of one /64 network). Example: `256`.
+    pub max_connections_per_address: usize,
+    /// A TLS handshake must be done within this. Example: `5s`.
     pub handshake_timeout: Span,
-    /// The header of a request must be there within this, counted from the end of the request before it. Example: `10s`.
+    /// The header of a request must be there within this after its first byte. A client without a token may be silent as long.
+    /// Example: `10s`.
     pub header_timeout: Span,
     /// A connection on which nothing was asked for this long is closed. Example: `60s`.
     pub idle_timeout: Span,
@@ -51,7 +68,8 @@ impl Default for ServerConfig {
     fn default() -> Self {
         Self {
             max_connections: 1_024,
-            handshake_timeout: Span::seconds(10),
+            max_connections_per_address: 256,
+            handshake_timeout: Span::seconds(5),
             header_timeout: Span::seconds(10),
             idle_timeout: Span::seconds(60),
             write_timeout: Span::seconds(30),
@@ -60,9 +78,36 @@ impl Default for ServerConfig {
     }
 }
 
+impl ServerConfig {
+    fn deadlines(&self) -> Deadlines {
+        let header = self.header_timeout.to_std();
+        Deadlines {
+            handshake: self.handshake_timeout.to_std(),
+            header,
+            idle_unproven: header.min(self.idle_timeout.to_std()),
+            idle: self.idle_timeout.to_std(),
+            write: self.write_timeout.to_std(),
+        }
+    }
+}
+
 const MAX_HEADER_BYTES: usize = 64 << 10;
 const MAX_HEADERS: usize = 100;
+/// Requests of one HTTP/2 connection at the same time.
 const MAX_STREAMS: u32 = 64;
+/// HTTP/2 streams that a client opened and reset before we looked at them (rapid reset, CVE-2023-44487); more end the connection.
+const MAX_RESET_STREAMS: usize = 32;
+/// HTTP/2 streams that we reset because of a client's errors; more end the connection.
+const MAX_FAULTY_STREAMS: usize = 256;
+/// A whole connection that is told to come again.
+const REFUSAL_TIME: Duration = Duration::from_secs(5);
+/// What a refused client is told to wait, in seconds.
+const REFUSAL_RETRY: u64 = 5;
+/// An HTTP/1.1 connection stays open for the next request behind an unread body of at most so many announced bytes; with larger ones the
+/// answer says `Connection: close`, so that a client that reads while it writes stops.
+const KEEP_ALIVE_BODY: u64 = 1 << 20;
+/// How often the operator's certificate files are checked for changes.
+const CERTIFICATE_CHECK: Span = Span(10 * model::TICKS_PER_SECOND);
 
 /// Serves until `shutdown`, then lets requests in progress end, at most for the configured time.
 pub async fn serve(
@@ -74,10 +119,18 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> Result<(), TlsError> {
     let acceptor = TlsAcceptor::from(certificate.config()?);
+    if let Ok(address) = listener.local_addr() {
+        dispatcher.listening_on(address.port());
+    }
+    let total = config.max_connections.max(1);
+    let admission = Admission::new(Limits { total, per_peer: config.max_connections_per_address.clamp(1, total) });
+    let deadlines = config.deadlines();
+    let shortest = deadlines.handshake.min(deadlines.idle_unproven).min(deadlines.write);
+    let mut sweep = interval((shortest / 4).clamp(Duration::from_millis(10), Duration::from_millis(500)));
+    sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let connection = Arc::new(Connections { config, dispatcher, acceptor, shutdown: shutdown.clone() });
-    let slots = Arc::new(Semaphore::new(connection.config.max_connections.max(1)));
     let mut running = JoinSet::new();
-    let mut renewal = pin!(clock.sleep(Span::DAY));
+    let mut check = pin!(clock.sleep(CERTIFICATE_CHECK));
     loop {
         tokio::select! {
             () = shutdown.cancelled() => break,
@@ -86,19 +139,27 @@ pub async fn serve(
                     tracing::error!(error = error.to_string(), "a connection's task panicked");
                 }
             }
-            () = &mut renewal => {
-                if let Err(error) = certificate.renew(clock.now()) {
-                    tracing::error!(error = model::chain(&error), "cannot renew the server's certificate; will try again tomorrow");
-                }
-                renewal.set(clock.sleep(Span::DAY));
+            () = &mut check => {
+                certificate.keep_fresh(clock.now());
+                check.set(clock.sleep(CERTIFICATE_CHECK));
             }
-            accepted = accept(&listener, &slots) => {
-                let (stream, peer, slot) = accepted;
-                let connection = Arc::clone(&connection);
-                running.spawn(async move {
-                    connection.run(stream, peer).await;
-                    drop(slot);
-                });
+            now = sweep.tick() => admission.sweep(now, &deadlines),
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => {
+                    let (ticket, is_refused) = match admission.admit(peer, Instant::now()) {
+                        Verdict::Serve(ticket) => (ticket, false),
+                        Verdict::Refuse(ticket) => (ticket, true),
+                        Verdict::Close => continue,
+                    };
+                    let connection = Arc::clone(&connection);
+                    running.spawn(async move { connection.run(stream, peer, ticket, is_refused).await });
+                }
+                Err(error) => {
+                    // Mostly a client that has gone already; or no file descriptors are left, then one is made free and the next try waits.
+                    tracing::warn!(error = error.to_string(), "cannot accept a connection");
+                    admission.shed();
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
             }
         }
     }
@@ -111,21 +172,7 @@ pub async fn serve(
     Ok(())
 }
 
-/// The next connection, once there is room for it.
-async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> (TcpStream, SocketAddr, Option<tokio::sync::OwnedSemaphorePermit>) {
-    // The semaphore is never closed.
-    let slot = Arc::clone(slots).acquire_owned().await.ok();
-    loop {
-        match listener.accept().await {
-            Ok((stream, peer)) => return (stream, peer, slot),
-            Err(error) => {
-                // Mostly a client that has gone already, or no file descriptors left: the next try may do better, but not at once.
-                tracing::warn!(error = error.to_string(), "cannot accept a connection");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        }
-    }
-}
+type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 struct Connections {
     config: ServerConfig,
@@ -135,36 +182,41 @@ struct Connections {
 }
 
 impl Connections {
-    async fn run(&self, stream: TcpStream, peer: SocketAddr) {
+    async fn run(&self, stream: TcpStream, peer: SocketAddr, ticket: Ticket, is_refused: bool) {
         metrics::gauge!("bartizan_http_connections").increment(1.0);
-        if let Err(error) = self.talk(stream, peer).await {
+        let talk = async {
+            if is_refused {
+                timeout(REFUSAL_TIME, self.talk(stream, &ticket, refuse)).await?
+            } else {
+                let dispatcher = Arc::clone(&self.dispatcher);
+                self.talk(stream, &ticket, move |request, session| answer(Arc::clone(&dispatcher), request, peer, session)).await
+            }
+        };
+        let ended = tokio::select! {
+            ended = talk => ended,
+            () = ticket.cut.cancelled() => Ok(()),
+        };
+        if let Err(error) = ended {
             // Clients come and go, and scanners try everything: not worth more than a debug line.
             tracing::debug!(%peer, error = error.to_string(), "a connection ended with an error");
         }
         metrics::gauge!("bartizan_http_connections").decrement(1.0);
     }
 
-    async fn talk(&self, stream: TcpStream, peer: SocketAddr) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    async fn talk<F, A>(&self, stream: TcpStream, session: &Arc<Session>, answer: F) -> Result<(), Failure>
+    where
+        F: Fn(Request<Incoming>, Arc<Session>) -> A,
+        A: Future<Output = Response<Paced>> + Send + 'static,
+    {
         stream.set_nodelay(true)?;
-        let handshake = self.acceptor.accept(Stall::new(stream, self.config.write_timeout.to_std()));
-        let tls = match timeout(self.config.handshake_timeout.to_std(), handshake).await {
-            Ok(tls) => tls?,
-            Err(_) => return Err(io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake took too long").into()),
-        };
+        let stream = Guarded::new(stream, Arc::clone(session), self.config.write_timeout.to_std());
+        let tls = self.acceptor.accept(stream).await?;
         let is_h2 = tls.get_ref().1.alpn_protocol() == Some(b"h2".as_slice());
-        let activity = Arc::new(Activity::new());
-        let service = {
-            let (dispatcher, activity) = (Arc::clone(&self.dispatcher), Arc::clone(&activity));
-            service_fn(move |request: Request<Incoming>| {
-                let (dispatcher, running) = (Arc::clone(&dispatcher), activity.begin());
-                async move {
-                    let request = request.map(|body| body.map_err(Into::into).boxed());
-                    let response = dispatcher.answer(request, peer).await;
-                    drop(running);
-                    Ok::<_, Infallible>(response)
-                }
-            })
-        };
+        session.handshake_done(!is_h2);
+        let service = service_fn(|request: Request<Incoming>| {
+            let answer = answer(request, Arc::clone(session));
+            async move { Ok::<_, Infallible>(answer.await) }
+        });
         let io = TokioIo::new(tls);
         // The protocol is the one negotiated, so a client that sends nothing at all is not guessed at for ever.
         if is_h2 {
@@ -173,27 +225,27 @@ impl Connections {
                 .timer(TokioTimer::new())
                 .max_concurrent_streams(MAX_STREAMS)
                 .max_header_list_size(MAX_HEADER_BYTES as u32)
+                .max_pending_accept_reset_streams(MAX_RESET_STREAMS)
+                .max_local_error_reset_streams(MAX_FAULTY_STREAMS)
                 .keep_alive_interval(Duration::from_secs(20))
                 .keep_alive_timeout(Duration::from_secs(20));
             let mut connection = pin!(builder.serve_connection(io, service));
             tokio::select! {
                 result = connection.as_mut() => return Ok(result?),
                 () = self.shutdown.cancelled() => {}
-                () = activity.idle_for(self.config.idle_timeout.to_std()) => {}
+                () = session.retire.cancelled() => {}
             }
             connection.as_mut().graceful_shutdown();
             timeout(self.config.stop_timeout.to_std(), connection).await??;
         } else {
             let mut builder = http1::Builder::new();
-            builder
-                .timer(TokioTimer::new())
-                .header_read_timeout(self.config.header_timeout.to_std())
-                .max_headers(MAX_HEADERS)
-                .max_buf_size(MAX_HEADER_BYTES);
+            // The session's deadlines tell a slow header from an idle connection; this one would not.
+            builder.timer(TokioTimer::new()).header_read_timeout(None).max_headers(MAX_HEADERS).max_buf_size(MAX_HEADER_BYTES);
             let mut connection = pin!(builder.serve_connection(io, service));
             tokio::select! {
                 result = connection.as_mut() => return Ok(result?),
                 () = self.shutdown.cancelled() => {}
+                () = session.retire.cancelled() => {}
             }
             connection.as_mut().graceful_shutdown();
             timeout(self.config.stop_timeout.to_std(), connection).await??;
@@ -202,45 +254,39 @@ impl Connections {
     }
 }
 
-/// When a connection was last busy.
-struct Activity {
-    started: Instant,
-    running: AtomicU64,
-    /// Milliseconds after `started` at which the last request ended.
-    last: AtomicU64,
+/// Lets the dispatcher answer a request.
+async fn answer(dispatcher: Arc<Dispatcher>, request: Request<Incoming>, peer: SocketAddr, session: Arc<Session>) -> Response<Paced> {
+    let running = session.begin();
+    let is_http1 = request.version() < Version::HTTP_2;
+    let closes_behind_body = is_http1 && !is_short_body(request.headers());
+    let (parts, body) = request.into_parts();
+    let (tail, unread) = Tail::new(body, Arc::clone(&session));
+    let mut request = Request::from_parts(parts, tail.map_err(Into::into).boxed());
+    request.extensions_mut().insert(Arc::clone(&session));
+    let mut response = dispatcher.answer(request, peer).await;
+    if closes_behind_body && unread.load(Ordering::Acquire) {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response.map(|whole| Paced::new(whole, &session, running))
 }
 
-impl Activity {
-    fn new() -> Self {
-        Self { started: Instant::now(), running: AtomicU64::new(0), last: AtomicU64::new(0) }
-    }
-
-    fn begin(self: &Arc<Self>) -> Running {
-        self.running.fetch_add(1, Ordering::Relaxed);
-        Running(Arc::clone(self))
-    }
-
-    /// Ends when nothing has run for `quiet`.
-    fn idle_for(&self, quiet: Duration) -> impl Future<Output = ()> + '_ {
-        async move {
-            let mut deadline = self.started + quiet;
-            loop {
-                sleep_until(deadline).await;
-                let last = self.started + Duration::from_millis(self.last.load(Ordering::Relaxed));
-                if self.running.load(Ordering::Relaxed) == 0 && last + quiet <= Instant::now() {
-                    return;
-                }
-                deadline = (last + quiet).max(Instant::now() + Duration::from_secs(1));
-            }
-        }
-    }
+/// Whether an unread body can be read behind the answer with the connection staying open. A client that waits for `100 Continue` may or may
+/// not send its body after another answer, so what follows cannot be told from the next request.
+fn is_short_body(headers: &HeaderMap) -> bool {
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()).and_then(|text| text.parse::<u64>().ok());
+    !headers.contains_key(header::EXPECT) && announced.is_some_and(|length| length <= KEEP_ALIVE_BODY)
 }
 
-struct Running(Arc<Activity>);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.last.store(self.0.started.elapsed().as_millis() as u64, Ordering::Relaxed);
-        self.0.running.fetch_sub(1, Ordering::Relaxed);
-    }
+/// Tells a client that no place is free.
+async fn refuse(request: Request<Incoming>, session: Arc<Session>) -> Response<Paced> {
+    let running = session.begin();
+    drop(Tail::new(request.into_body(), Arc::clone(&session)));
+    const BODY: &str = r#"{"error":{"code":"ServerBusy","message":"The server has as many connections as it takes. Try again later."}}"#;
+    let mut response = Response::new(Full::new(Bytes::from_static(BODY.as_bytes())));
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, crate::reply::JSON);
+    headers.insert(header::RETRY_AFTER, HeaderValue::from(REFUSAL_RETRY));
+    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response.map(|whole| Paced::new(whole, &session, running))
 }

@@ -1,6 +1,7 @@
 //! Asks the service that runs on a data directory, over the API that Log Analytics' clients use. One process at a time reads a data
 //! directory; whoever comes second asks the first.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
 use anyhow::{Context, bail};
@@ -18,6 +19,9 @@ use serde_json::{Value as Json, json};
 pub struct Connect {
     pub base_url: String,
     ca_cert: String,
+    /// Address and port that the service listens on; its name may resolve to somewhere else, or not at all, on this machine.
+    #[serde(default)]
+    listen: Option<SocketAddr>,
     authority: String,
     tenant_id: String,
     client_id: String,
@@ -39,8 +43,26 @@ impl Connect {
             .with_context(|| format!("a service holds `{}`, and `{}` does not say where it is", data_dir.display(), path.display()))?;
         let connect: Connect = serde_json::from_slice(&text).with_context(|| format!("cannot read `{}`", path.display()))?;
         let pem = std::fs::read(&connect.ca_cert).with_context(|| format!("cannot read `{}`", connect.ca_cert))?;
-        let http = reqwest::Client::builder().tls_certs_only([reqwest::Certificate::from_pem(&pem)?]).build()?;
-        Ok((connect, http))
+        let mut http = reqwest::Client::builder().tls_certs_only(reqwest::Certificate::from_pem_bundle(&pem)?);
+        if let (Some(name), Some(address)) = (connect.host(), connect.local_address()) {
+            http = http.resolve(&name, address);
+        }
+        Ok((connect, http.build()?))
+    }
+
+    fn host(&self) -> Option<String> {
+        reqwest::Url::parse(&self.base_url).ok()?.domain().map(str::to_owned)
+    }
+
+    /// Where this machine reaches the service.
+    fn local_address(&self) -> Option<SocketAddr> {
+        let listen = self.listen?;
+        let ip = match listen.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+            ip => ip,
+        };
+        Some(SocketAddr::new(ip, listen.port()))
     }
 
     /// A token for this scope, asked for as any application does.

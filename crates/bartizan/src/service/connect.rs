@@ -12,6 +12,8 @@ pub struct Connect {
     pub base_url: String,
     /// Absolute path of the certificate authority to trust.
     pub ca_cert: PathBuf,
+    /// Address and port listened on.
+    pub listen: SocketAddr,
     pub authority: String,
     pub tenant_id: String,
     pub client_id: String,
@@ -34,16 +36,13 @@ pub struct Connect {
 }
 
 impl Connect {
-    pub fn new(data_dir: &Path, address: SocketAddr, cloud: &Bootstrapped) -> Self {
-        let host = match address.ip() {
-            ip if ip.is_loopback() || ip.is_unspecified() => "localhost".to_owned(),
-            std::net::IpAddr::V6(ip) => format!("[{ip}]"),
-            ip => ip.to_string(),
-        };
-        let base = format!("https://{host}:{}", address.port());
-        let absolute = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned());
+    pub fn new(address: SocketAddr, cloud: &Bootstrapped) -> Self {
+        // The first name; for tools on this machine it need not resolve, they connect to `listen`.
+        let base = cloud.identity.origins.canonical();
+        let ca_cert = cloud.certificate.ca_path();
         Self {
-            ca_cert: absolute.join("tls/ca.pem"),
+            ca_cert: std::path::absolute(&ca_cert).unwrap_or(ca_cert),
+            listen: address,
             authority: base.clone(),
             tenant_id: cloud.tenant_id.clone(),
             client_id: cloud.client_id.clone(),

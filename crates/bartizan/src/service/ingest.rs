@@ -53,8 +53,8 @@ impl Door {
 #[async_trait]
 impl server::Ingest for Door {
     async fn ingest(&self, upload: Upload) -> Result<(), ApiError> {
-        let Upload { rule, stream, body, key, client_request_id } = upload;
-        self.pipeline.ingest(Ingest { rule, stream, body, key, client_request_id }).await.map(drop).map_err(refusal)
+        let Upload { rule, stream, body, key, client_request_id, correlation_id } = upload;
+        self.pipeline.ingest(Ingest { rule, stream, body, key, client_request_id, correlation_id }).await.map(drop).map_err(refusal)
     }
 
     async fn rules_changed(&self) -> Result<(), ApiError> {
@@ -73,6 +73,9 @@ fn refusal(error: IngestError) -> ApiError {
         IngestError::UnknownRule(_) => ApiError::not_found("NotFound", message),
         IngestError::UnknownStream { .. } => ApiError::new(StatusCode::NOT_FOUND, "InvalidStream", message),
         IngestError::Body(BodyError::NotAnArray) => ApiError::bad_request("InvalidRequestContent", format!("{message} Send `[{{…}}, …]`.")),
+        IngestError::Body(BodyError::TooManyRecords | BodyError::TooManyCells { .. }) => {
+            ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "TooManyRecords", message)
+        }
         IngestError::Body(_) => ApiError::bad_request("InvalidRequestContent", message),
         IngestError::Busy { retry_after_seconds, .. } => ApiError::too_many(message, *retry_after_seconds),
         IngestError::Store(cause) => {

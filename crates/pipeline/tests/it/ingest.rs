@@ -19,6 +19,8 @@ async fn a_stream_feeds_its_flows_in_one_append() {
     assert!(world.rows("T_CL", &["TimeGenerated"]).iter().all(|time| *time == noon));
     let letters = world.rows("DCRLogErrors", &["Record_CF", "Message", "InputStreamId", "ClientRequestId", "_ResourceId"]);
     let tail = format!("Custom-S|request 1|{RULE}");
+    let ids = world.rows("DCRLogErrors", &["CorrelationId"]);
+    assert!(ids.iter().all(|id| *id == upload("[]").correlation_id.to_string()), "{ids:?}");
     let note = "|1 values of column `n` did not fit and were stored as null; the first: `x` is no int";
     assert_eq!(letters, [format!("7|the record is no JSON object|{tail}"), format!("{note}|{tail}")]);
 }
@@ -62,6 +64,22 @@ async fn rows_that_would_be_blank_are_set_aside() {
     assert_eq!(world.rows("T_CL", &["n"]).len(), 0);
     let letters = world.rows("DCRLogErrors", &["Record_CF", "Message"]);
     assert_eq!(letters[0], r#"{"n": 1}|no column of the records is in table `T_CL`"#);
+}
+
+#[tokio::test]
+async fn what_would_become_large_is_refused_before_it_is_decoded() {
+    let (world, pipeline) = pipeline(&[("source | where n > 0", "Custom-T_CL")]);
+    let refused = async |body: String| match pipeline.ingest(upload(&body)).await.unwrap_err() {
+        IngestError::Body(error) => error,
+        other => panic!("{other}"),
+    };
+    // 4 MB of numbers would be two million dead letters; three bytes a record a hundred times their size in columns.
+    assert_eq!(refused(format!("[{}1]", "1,".repeat(1_999_999))).await, BodyError::TooManyStrays);
+    assert_eq!(refused(format!("[{}{{}}]", "{},".repeat(pipeline::MAX_RECORDS))).await, BodyError::TooManyRecords);
+    assert!(world.appends.lock().unwrap().is_empty());
+    // As many strays as there may be: each has its letter, the record beside them is stored.
+    let ingested = pipeline.ingest(upload(&format!("[{}{{\"n\": 1}}]", "1,".repeat(pipeline::MAX_STRAYS)))).await.unwrap();
+    assert_eq!((ingested.rows, ingested.dead), (1, pipeline::MAX_STRAYS));
 }
 
 #[tokio::test]

@@ -192,5 +192,6 @@ pub fn upload(body: &str) -> Ingest {
         body: body.to_owned().into(),
         key: Some("request 1".to_owned()),
         client_request_id: Some("request 1".to_owned()),
+        correlation_id: uuid::Uuid::from_u128(17),
     }
 }

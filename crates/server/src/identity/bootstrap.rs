@@ -9,13 +9,36 @@ use model::{Secret, Timestamp};
 use store::{AppRegistration, Change, ClientSecret, RoleAssignment, Store, StoreError};
 use uuid::Uuid;
 
-use super::{Identity, KeyError, SecretHash, generate_secret, secrets::SecretError, write_private};
+use super::{HostName, Identity, KeyError, SecretHash, generate_secret, secrets::SecretError, write_private};
 use crate::context::Cloud;
 use crate::rights::{Grant, METRICS_PUBLISHER, OWNER};
-use crate::tls::{ServerCertificate, TlsError};
+use crate::tls::{ServerCertificate, TlsError, TlsFiles};
 
 /// Names the certificate always covers.
 pub const LOCAL_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
+
+/// Under which names the server is reached, and with whose certificate.
+#[derive(Clone, Debug, Default)]
+pub struct Reached {
+    /// Names beside the local ones, the one for links first.
+    pub names: Vec<HostName>,
+    /// An operator's certificate.
+    pub tls: Option<TlsFiles>,
+}
+
+impl Reached {
+    /// The given names, then the local ones.
+    fn all_names(&self) -> Vec<HostName> {
+        let local = LOCAL_NAMES.iter().map(|name| HostName { host: (*name).to_owned(), port: None });
+        let mut names = self.names.clone();
+        for name in local {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names
+    }
+}
 
 /// Why the embedded cloud could not come into being.
 #[derive(Debug, thiserror::Error)]
@@ -52,12 +75,13 @@ pub struct Bootstrapped {
 
 /// Opens the embedded cloud in the data directory `folder`, making what is missing.
 ///
-/// `names` are further host names and addresses for the certificate. Only hashes of secrets are in the store; the first application's
+/// `reached` says under which further names and with whose certificate. Only hashes of secrets are in the store; the first application's
 /// secret and the administrator's password are read back from the `connect.json` of the start before. Where that is lost, or shows
 /// another secret, a new one is made and the lost one stops working.
-pub async fn bootstrap(folder: &Path, store: &Store, names: &[String], now: Timestamp) -> Result<Bootstrapped, BootstrapError> {
-    let names: Vec<String> = LOCAL_NAMES.iter().map(|name| (*name).to_owned()).chain(names.iter().cloned()).collect();
-    let certificate = ServerCertificate::open(&folder.join("tls"), &names, now)?;
+pub async fn bootstrap(folder: &Path, store: &Store, reached: &Reached, now: Timestamp) -> Result<Bootstrapped, BootstrapError> {
+    let names = reached.all_names();
+    let hosts: Vec<String> = names.iter().map(|name| name.host.clone()).collect();
+    let certificate = ServerCertificate::open(&folder.join("tls"), &hosts, reached.tls.as_ref(), now)?;
     let previous = Previous::read(&folder.join("connect.json"));
 
     let mut change = store.begin().await?;
@@ -213,10 +237,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("state.db")).await.unwrap();
         let now = Timestamp::parse_iso("2026-11-20T12:00:00Z").unwrap();
-        let first = bootstrap(folder.path(), &store, &[], now).await.unwrap();
+        let first = bootstrap(folder.path(), &store, &Reached::default(), now).await.unwrap();
         let connect = serde_json::json!({ "client_secret": first.client_secret.reveal(), "admin_password": first.admin_password.reveal() });
         std::fs::write(folder.path().join("connect.json"), connect.to_string()).unwrap();
-        let second = bootstrap(folder.path(), &store, &[], now).await.unwrap();
+        let second = bootstrap(folder.path(), &store, &Reached::default(), now).await.unwrap();
         assert_eq!(second.client_secret.reveal(), first.client_secret.reveal());
         assert_eq!(second.admin_password.reveal(), first.admin_password.reveal());
         assert_eq!(second.workspace_key.reveal(), first.workspace_key.reveal());
@@ -225,7 +249,7 @@ mod tests {
 
         // Without the file the secret is replaced: the old one no longer proves anything.
         std::fs::remove_file(folder.path().join("connect.json")).unwrap();
-        let third = bootstrap(folder.path(), &store, &[], now).await.unwrap();
+        let third = bootstrap(folder.path(), &store, &Reached::default(), now).await.unwrap();
         let app = store.app_registrations().get(&third.client_id).await.unwrap().unwrap();
         let proves =
             |secret: &Secret<String>| app.secrets.iter().any(|each| SecretHash::from_stored(each.hash.as_str()).proves(secret.reveal()));

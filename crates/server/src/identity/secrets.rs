@@ -59,6 +59,11 @@ impl SecretHash {
         &self.0
     }
 
+    /// Whether [`Self::proves`] takes tens of milliseconds.
+    pub fn is_slow(&self) -> bool {
+        !self.0.starts_with("sha256$")
+    }
+
     /// Whether `secret` is the one, in a time that does not depend on where they differ.
     pub fn proves(&self, secret: &str) -> bool {
         if let Some(rest) = self.0.strip_prefix("sha256$") {

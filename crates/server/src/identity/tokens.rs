@@ -100,7 +100,8 @@ impl Identity {
     /// host they used, if that is one of ours.
     pub fn issuer(&self, origin: &str) -> String {
         let tenant = &self.tenant_id;
-        if self.is_own_origin(origin) { format!("{origin}/{tenant}/v2.0") } else { format!("https://{}/{tenant}/v2.0", self.first_host()) }
+        let origin = if self.origins.is_own_origin(origin) { origin.to_owned() } else { self.origins.canonical() };
+        format!("{origin}/{tenant}/v2.0")
     }
 
     /// Who shows the token, if it is ours, for one of `audiences` (or for this server itself), and in time.
@@ -128,13 +129,14 @@ impl Identity {
     /// The part of [`Self::check`] that looks at what a properly signed token says.
     fn judge(&self, claims: Claims, audiences: &[&str], now: Timestamp) -> Result<Principal, TokenError> {
         let issuer_path = format!("/{}/v2.0", self.tenant_id);
-        let ours = claims.iss.strip_suffix(&issuer_path).is_some_and(|origin| self.is_own_origin(origin)) && claims.tid == self.tenant_id;
+        let ours =
+            claims.iss.strip_suffix(&issuer_path).is_some_and(|origin| self.origins.is_own_origin(origin)) && claims.tid == self.tenant_id;
         if !ours {
             return Err(TokenError::Issuer(printable(&claims.iss)));
         }
         let audience = normal_audience(&claims.aud);
-        if !audiences.iter().any(|known| *known == audience) && !self.is_own_origin(&audience) {
-            let expected = if audiences.is_empty() { format!("https://{}", self.first_host()) } else { audiences.join(", ") };
+        if !audiences.iter().any(|known| *known == audience) && !self.origins.is_own_origin(&audience) {
+            let expected = if audiences.is_empty() { self.origins.canonical() } else { audiences.join(", ") };
             return Err(TokenError::Audience { found: printable(&claims.aud), expected });
         }
         let (expires, from) = (instant(claims.exp), instant(claims.nbf));
@@ -176,14 +178,20 @@ fn printable(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identity::HostName;
     use jsonwebtoken::EncodingKey;
 
     const MONITOR: &[&str] = &["https://monitor.azure.com"];
     const ORIGIN: &str = "https://localhost:8443";
 
     fn identity(folder: &tempfile::TempDir) -> Identity {
-        Identity::open(&folder.path().join("keys"), "11111111-1111-1111-1111-111111111111", "home.example", ["localhost".to_owned()])
-            .unwrap()
+        Identity::open(
+            &folder.path().join("keys"),
+            "11111111-1111-1111-1111-111111111111",
+            "home.example",
+            [HostName::parse("localhost").unwrap()],
+        )
+        .unwrap()
     }
 
     fn noon() -> Timestamp {
@@ -237,9 +245,13 @@ mod tests {
     fn another_tenant_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let token = identity(&folder).issue("app", "object", ORIGIN, ORIGIN, noon()).unwrap();
-        let other =
-            Identity::open(&folder.path().join("keys"), "22222222-2222-2222-2222-222222222222", "x.example", ["localhost".to_owned()])
-                .unwrap();
+        let other = Identity::open(
+            &folder.path().join("keys"),
+            "22222222-2222-2222-2222-222222222222",
+            "x.example",
+            [HostName::parse("localhost").unwrap()],
+        )
+        .unwrap();
         assert!(matches!(other.check(&token, MONITOR, noon()), Err(TokenError::Issuer(_))));
     }
 }

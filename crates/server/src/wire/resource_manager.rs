@@ -9,6 +9,7 @@ mod resource_groups;
 mod role_assignments;
 mod role_definitions;
 mod saved_searches;
+mod scopes;
 mod subscriptions;
 mod tables;
 mod workspaces;

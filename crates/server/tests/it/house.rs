@@ -12,7 +12,7 @@ use incidents::{Incidents, WorkspaceFacts};
 use model::*;
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::Value;
-use server::identity::{Bootstrapped, bootstrap};
+use server::identity::{Bootstrapped, Reached, bootstrap};
 use server::{ApiError, Context, Dispatcher, Ingest, ServerConfig, Upload, serve};
 use store::Store;
 use tokio::net::TcpListener;
@@ -63,7 +63,7 @@ impl House {
         let clock = Arc::new(HandClock(AtomicI64::new(noon().ticks())));
         let Bootstrapped { identity, certificate, cloud, tenant_id, client_id, client_secret, .. } =
             // The HTTP client judges the certificate by the real clock.
-            bootstrap(folder.path(), &store, &[], Timestamp::from_system(std::time::SystemTime::now())).await.unwrap();
+            bootstrap(folder.path(), &store, &Reached::default(), Timestamp::from_system(std::time::SystemTime::now())).await.unwrap();
         let object_id = store.app_registrations().get(&client_id).await.unwrap().unwrap().object_id;
         let engine = Arc::new(Canned::default());
         let pipeline = Arc::new(Pipe::new(store.clone(), cloud.group_path()));

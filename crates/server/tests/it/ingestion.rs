@@ -37,6 +37,7 @@ async fn batches_are_acknowledged_with_an_empty_204() {
     let house = House::new().await;
     let path = rule(&house).await;
     // JavaScript writes the parameter's name with an escape; Vector's health check sends an empty array.
+    let mut correlations = Vec::new();
     for (query, body, id) in [("?api%2Dversion=2023-01-01", "[{\"a\":1}]", "one"), ("?api-version=2021-11-01-preview", "[]", "two")] {
         let request = house.call(MONITOR, Method::POST, &format!("{path}{query}")).await;
         let response = request
@@ -49,10 +50,13 @@ async fn batches_are_acknowledged_with_an_empty_204() {
             .unwrap();
         assert_eq!(response.status(), 204);
         assert!(response.headers().contains_key("x-ms-request-id"));
+        correlations.push(response.headers()["x-ms-correlation-request-id"].to_str().unwrap().to_owned());
         assert!(response.bytes().await.unwrap().is_empty());
     }
     let uploads = house.pipeline.uploads.lock().unwrap();
     assert_eq!((&uploads[0].body[..], uploads[0].stream.as_str()), (&b"[{\"a\":1}]"[..], "Custom-T_CL"));
+    // What the sender reads in the reply is what its dead letters carry.
+    assert_eq!(uploads.iter().map(|upload| upload.correlation_id.to_string()).collect::<Vec<_>>(), correlations);
     assert!(uploads[0].key.is_some() && uploads[0].key != uploads[1].key);
 }
 

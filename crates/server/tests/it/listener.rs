@@ -16,7 +16,7 @@ use tokio_rustls::client::TlsStream;
 use crate::house::{House, LOGS};
 
 /// A TLS connection that trusts our authority and nobody else, under the given name.
-async fn connect(house: &House, name: &str, alpn: &[u8]) -> std::io::Result<TlsStream<TcpStream>> {
+pub async fn connect(house: &House, name: &str, alpn: &[u8]) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(&house.ca_pem).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());

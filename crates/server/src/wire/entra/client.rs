@@ -6,6 +6,7 @@ use http::header;
 use store::AppRegistration;
 
 use super::{assertion, errors};
+use crate::budgets;
 use crate::call::{Call, Query};
 use crate::context::Context;
 use crate::error::ApiError;
@@ -30,7 +31,13 @@ pub async fn authenticate(cx: &Context, call: &Call, form: &Query) -> Result<App
     }
     let secret =
         form.filled("client_secret").map(str::to_owned).or_else(|| basic.map(|(_, secret)| secret)).filter(|secret| !secret.is_empty());
-    check_secret(cx, &app, secret.ok_or_else(errors::no_proof)?).await?;
+    let secret = secret.ok_or_else(errors::no_proof)?;
+    // A hash that is slow on purpose must not be what locks others out: few at a time, and no address has all of them.
+    let _turn = match app.secrets.iter().any(|known| SecretHash::from_stored(known.hash.as_str()).is_slow()) {
+        true => Some(budgets::wait(&call.budgets.hashes, &call.peer.ip().to_string(), 1).await?),
+        false => None,
+    };
+    check_secret(cx, &app, secret).await?;
     Ok(app)
 }
 
@@ -50,15 +57,12 @@ async fn check_secret(cx: &Context, app: &AppRegistration, secret: String) -> Re
     }
 }
 
-/// What an assertion may name as its audience: this token endpoint in either version, or the authority.
+/// What an assertion may name as its audience: this token endpoint in either version, or the authority, under a name that is ours.
 fn audiences(cx: &Context, call: &Call) -> Vec<String> {
     let origin = &call.origin;
-    [call.param("tenant"), cx.identity.tenant_id.as_str()]
-        .into_iter()
-        .flat_map(|tenant| {
-            ["/oauth2/v2.0/token", "/oauth2/token", "/v2.0", "/", ""].map(|tail| format!("{origin}/{tenant}{tail}").to_ascii_lowercase())
-        })
-        .collect()
+    let tails = ["/oauth2/v2.0/token", "/oauth2/token", "/v2.0", "/", ""];
+    let of = |tenant: &str| tails.map(|tail| format!("{origin}/{tenant}{tail}").to_ascii_lowercase());
+    [call.param("tenant"), cx.identity.tenant_id.as_str()].into_iter().flat_map(of).collect()
 }
 
 /// Client id and secret from `Authorization: Basic`, both form-encoded inside (RFC 6749 §2.3.1).

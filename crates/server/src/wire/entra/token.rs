@@ -79,7 +79,7 @@ fn resource(form: &Query) -> Result<(String, bool), ApiError> {
 fn is_known(cx: &Context, resource: &str, app_id: &str) -> bool {
     let resource = dialect::normal_audience(resource);
     dialect::DIALECTS.iter().flat_map(|dialect| dialect.audiences).chain(dialect::OTHER_RESOURCES).any(|known| *known == resource)
-        || cx.identity.is_own_origin(&resource)
+        || cx.identity.origins.is_own_origin(&resource)
         || resource.strip_prefix("api://").unwrap_or(&resource).eq_ignore_ascii_case(app_id)
 }
 

@@ -7,6 +7,7 @@ use http::{Method, StatusCode, header};
 use sha2::{Digest, Sha256};
 
 use crate::body::{BodyLimits, MAX_JSON_DEPTH, deeper_than, too_deep};
+use crate::budgets;
 use crate::call::Call;
 use crate::context::{Context, Upload};
 use crate::dialect::LOGS_INGESTION;
@@ -26,16 +27,31 @@ pub static ENDPOINT: Endpoint = Endpoint {
     run: |cx, call| Box::pin(upload(cx, call)),
 };
 
+/// Bodies from this size on are looked at by threads that may take their time.
+const LARGE: usize = 256 << 10;
+
 async fn upload(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
     if call.headers.contains_key(header::CONTENT_TYPE) && !call.is_json() {
         let message = "The Content-Type must be 'application/json'.";
         return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", message).target("Content-Type"));
     }
     let body = call.bytes(BodyLimits::INGESTION).await?;
-    check_shape(&body)?;
+    // One at a time from here on, as far as turns go: a caller with many uploads waits behind one with few.
+    let holder = call.principal.as_ref().map_or("", |principal| principal.app_id.as_str());
+    let _turn = budgets::wait(&call.budgets.turns, holder, 1).await?;
     let (rule, stream) = (call.param("rule").to_owned(), call.param("stream").to_owned());
-    let key = call.ids.client.as_deref().map(|id| key(&rule, &stream, id, &body));
-    cx.ingest.ingest(Upload { rule, stream, body, key, client_request_id: call.ids.client.clone() }).await?;
+    let look = {
+        let (body, rule, stream, client) = (body.clone(), rule.clone(), stream.clone(), call.ids.client.clone());
+        move || check_shape(&body).map(|()| client.as_deref().map(|id| key(&rule, &stream, id, &body)))
+    };
+    // Megabytes take a while: beside the threads that answer others.
+    let key = match body.len() < LARGE {
+        true => look()?,
+        false => tokio::task::spawn_blocking(look).await.map_err(|error| ApiError::internal(&error))??,
+    };
+    cx.ingest
+        .ingest(Upload { rule, stream, body, key, client_request_id: call.ids.client.clone(), correlation_id: call.ids.request })
+        .await?;
     Ok(Reply::no_content())
 }
 

@@ -6,7 +6,7 @@ use store::{RoleAssignment, StoreError};
 use uuid::Uuid;
 
 use super::role_definitions::definition_path;
-use super::{page, properties};
+use super::{page, properties, scopes};
 use crate::call::Call;
 use crate::context::Context;
 use crate::dialect::RESOURCE_MANAGER;
@@ -72,13 +72,13 @@ fn failed(error: StoreError) -> ApiError {
     ApiError::internal(&error)
 }
 
-/// The scope of the path: always ours, because authorisation has looked at it already.
-fn scope(call: &Call) -> String {
-    format!("/{}", call.param("scope"))
+/// The scope of the path, in its canonical spelling.
+fn scope(cx: &Context, call: &Call) -> Result<String, ApiError> {
+    scopes::canonical(&cx.cloud, call.param("scope"))
 }
 
 async fn list(cx: &Context, call: Call) -> Result<Reply, ApiError> {
-    let scope = scope(&call);
+    let scope = scope(cx, &call)?;
     let principal = match call.query.filled("$filter") {
         None | Some("atScope()") => None,
         Some(filter) => Some(principal(filter).ok_or_else(|| {
@@ -110,8 +110,9 @@ fn principal(filter: &str) -> Option<&str> {
 }
 
 async fn get(cx: &Context, call: Call) -> Result<Reply, ApiError> {
+    let scope = scope(cx, &call)?;
     match cx.store.role_assignments().get(call.param("name")).await.map_err(failed)? {
-        Some(assignment) if covers(&assignment.scope, &scope(&call)) => Reply::json(view(cx, &assignment)),
+        Some(assignment) if covers(&assignment.scope, &scope) => Reply::json(view(cx, &assignment)),
         _ => Err(not_found(call.param("name"))),
     }
 }
@@ -144,7 +145,7 @@ async fn put(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
     }
     let assignment = RoleAssignment {
         name: call.param("name").to_owned(),
-        scope: scope(&call),
+        scope: scope(cx, &call)?,
         definition_id: role.id.to_owned(),
         principal_id: principal_id.to_owned(),
         created: cx.clock.now(),
@@ -188,10 +189,9 @@ fn changed<'a>(assignment: &'a RoleAssignment, action: &'static str) -> Changed<
 }
 
 async fn delete(cx: &Context, call: Call) -> Result<Reply, ApiError> {
-    let name = call.param("name");
+    let (name, scope) = (call.param("name"), scope(cx, &call)?);
     let mut change = cx.store.begin().await.map_err(failed)?;
-    let found =
-        change.role_assignment(name).await.map_err(failed)?.filter(|assignment| assignment.scope.eq_ignore_ascii_case(&scope(&call)));
+    let found = change.role_assignment(name).await.map_err(failed)?.filter(|assignment| assignment.scope.eq_ignore_ascii_case(&scope));
     let Some(assignment) = found else { return Ok(Reply::empty(StatusCode::NO_CONTENT)) };
     change.delete_role_assignment(name).await.map_err(failed)?;
     trail::record(cx, &call, "ResourceManager", &mut change, changed(&assignment, "deleted")).await?;

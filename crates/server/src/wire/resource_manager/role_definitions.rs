@@ -3,7 +3,7 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use super::page;
+use super::{page, scopes};
 use crate::call::Call;
 use crate::context::Context;
 use crate::dialect::RESOURCE_MANAGER;
@@ -25,6 +25,7 @@ pub static LIST: Endpoint = Endpoint {
 };
 
 async fn list(cx: &Context, call: Call) -> Result<Reply, ApiError> {
+    scopes::canonical(&cx.cloud, call.param("scope"))?;
     let wanted = match call.query.filled("$filter") {
         None => None,
         Some(filter) => Some(role_name(filter).ok_or_else(|| {

@@ -18,6 +18,10 @@ use crate::error::ApiError;
 use crate::reply::Reply;
 use crate::trail::{self, Changed};
 
+/// Columns of a table that may have more than Azure's 500 (`lenient`), those that are there already included. Every row in memory has a cell
+/// for each.
+const MAX_LENIENT_COLUMNS: usize = 2_000;
+
 const ALL: &str =
     "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.OperationalInsights/workspaces/{workspace}/tables";
 const ONE: &str =
@@ -168,6 +172,10 @@ fn columns(schema: &Value, name: &TableName, existing: Option<&TableSchema>) -> 
     let written = schema.get("columns").and_then(Value::as_array).filter(|columns| !columns.is_empty());
     let written =
         written.ok_or_else(|| invalid("The schema needs an array 'columns' with at least one column.", "properties.schema.columns"))?;
+    // Before each is compared with all others.
+    if written.len() > MAX_LENIENT_COLUMNS {
+        return Err(too_many_columns(written.len()));
+    }
     let mut columns: Vec<Column> = Vec::with_capacity(written.len());
     for (index, column) in written.iter().enumerate() {
         let place = format!("properties.schema.columns[{index}]");
@@ -186,6 +194,12 @@ fn columns(schema: &Value, name: &TableName, existing: Option<&TableSchema>) -> 
             return Err(invalid(format!("Column '{column_name}' is there twice."), place));
         }
         columns.push(Column::new(column_name, ty));
+    }
+    let others = existing.map_or(&[][..], |table| &table.columns).iter().filter(|known| !columns.iter().any(|new| new.name == known.name));
+    let count = columns.len() + others.count();
+    // A table of Microsoft's may be wider than that; it cannot be widened further.
+    if count > MAX_LENIENT_COLUMNS.max(existing.map_or(0, |table| table.columns.len())) {
+        return Err(too_many_columns(count));
     }
     let time =
         existing.and_then(|table| table.column("TimeGenerated")).or_else(|| columns.iter().find(|column| column.name == "TimeGenerated"));
@@ -295,6 +309,13 @@ fn invalid(message: impl Into<String>, target: impl Into<String>) -> ApiError {
     ApiError::bad_request("InvalidParameter", message).target(target)
 }
 
+fn too_many_columns(count: usize) -> ApiError {
+    let message = format!(
+        "A table may have at most {MAX_LENIENT_COLUMNS} columns; this one would have {count}. Put the others into a dynamic column."
+    );
+    invalid(message, "properties.schema.columns")
+}
+
 fn refusal(error: CatalogError) -> ApiError {
     match &error {
         CatalogError::Write(cause) => {
@@ -325,6 +346,18 @@ mod tests {
         assert_eq!(target(json!({ "columns": [{ "name": "A", "type": "string" }] })), "properties.schema.columns");
         assert_eq!(target(json!({ "columns": [{ "name": "A", "type": "decimal" }] })), "properties.schema.columns[0].type");
         assert_eq!(target(json!({ "name": "Other_CL", "columns": [] })), "properties.schema.name");
+        // What no table may have, counted with what is there already; Azure's own limit is checked behind this.
+        let wide = |from: usize, count: usize| {
+            let columns = (from..from + count).map(|n| json!({ "name": format!("C{n}"), "type": "string" }));
+            let columns: Vec<Value> = std::iter::once(json!({ "name": "TimeGenerated", "type": "datetime" })).chain(columns).collect();
+            json!({ "columns": columns })
+        };
+        let full = read(wide(0, 1_999)).unwrap();
+        assert!(read(wide(0, 2_000)).unwrap_err().message.contains("2001"));
+        assert!(read(wide(0, 100_000)).unwrap_err().message.contains("at most 2000 columns"));
+        let table = TableSchema::new("T_CL", full);
+        assert!(columns(&wide(0, 1_999), &name, Some(&table)).is_ok());
+        assert!(columns(&wide(1_999, 1), &name, Some(&table)).unwrap_err().message.contains("2001"));
         assert!(columns(&json!({ "columns": [] }), &TableName::new("T"), None).unwrap_err().message.contains("'T_CL'"));
     }
 

@@ -149,7 +149,9 @@ impl Served {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("state.db")).await.unwrap();
-        let identity = Identity::open(&folder.path().join("keys"), WORKSPACE, "lab.local", ["localhost".to_owned()]).unwrap();
+        let identity =
+            Identity::open(&folder.path().join("keys"), WORKSPACE, "lab.local", [crate::identity::HostName::parse("localhost").unwrap()])
+                .unwrap();
         identity.set_grants(vec![Grant { principal: "ann".to_owned(), definition: OWNER.to_owned(), scope: "/".to_owned() }]);
         let origin = "https://localhost:8443";
         let token = identity.issue("app", "ann", "https://management.azure.com", origin, now()).unwrap();

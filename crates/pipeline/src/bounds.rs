@@ -1,0 +1,178 @@
+//! What one upload may become, and all of them together: counted before anything is decoded.
+//!
+//! Bytes are not what costs: `[1,1,…]` has two bytes an element and `{}` in a table of 300 columns is three hundred cells. So one pass over the
+//! bytes, which keeps nothing, counts elements and how deep they nest; what the decoded rows will take is known from that.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::RuntimeFlavor;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::decode::BodyError;
+
+/// Brackets may be nested this deep.
+pub const MAX_DEPTH: usize = 64;
+/// Records of one upload.
+pub const MAX_RECORDS: usize = 1_000_000;
+/// Records times columns of the stream, of one upload.
+pub const MAX_CELLS: usize = 16_000_000;
+/// Elements of the array that are no objects: each becomes a dead letter with its reason, so few are a mistake and many an attack.
+pub const MAX_STRAYS: usize = 1_000;
+/// Memory for the rows of all uploads that are being decoded.
+pub const MEMORY: usize = 512 << 20;
+/// How long an upload waits for its part of it.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Bytes of one cell: a view of a text, or the widest number.
+const CELL: usize = 16;
+/// Bytes of one record beside its cells.
+const RECORD: usize = 64;
+/// The unit in which memory is handed out.
+const UNIT: usize = 64 << 10;
+
+/// Bodies from this size on are worked on beside the threads that serve others.
+const LARGE: usize = 256 << 10;
+
+/// Does work on a body of so many bytes without holding up this thread's other tasks.
+pub fn beside<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
+    let has_others = tokio::runtime::Handle::try_current().is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread);
+    if bytes >= LARGE && has_others { tokio::task::block_in_place(work) } else { work() }
+}
+
+/// What a body holds, as far as its brackets and commas say. Says nothing about whether it is JSON.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Survey {
+    pub depth: usize,
+    /// Elements of the outermost array.
+    pub elements: usize,
+    /// Those of them that do not begin as objects.
+    pub strays: usize,
+}
+
+/// Looks over a body of JSON. One pass over the bytes, nothing kept; stops early where a limit is passed.
+pub fn survey(body: &[u8]) -> Survey {
+    let mut found = Survey::default();
+    let (mut depth, mut inside, mut escaped) = (0usize, false, false);
+    // Whether the next byte that is no blank begins an element of the outermost array.
+    let mut expects_element = false;
+    for byte in body {
+        if inside {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = true,
+                b'"' => inside = false,
+                _ => {}
+            }
+            continue;
+        }
+        if byte.is_ascii_whitespace() {
+            continue;
+        }
+        if expects_element && *byte != b']' {
+            expects_element = false;
+            found.elements += 1;
+            found.strays += usize::from(*byte != b'{');
+            if found.strays > MAX_STRAYS || found.elements > MAX_RECORDS {
+                return found;
+            }
+        }
+        match byte {
+            b'"' => inside = true,
+            b'[' | b'{' => {
+                depth += 1;
+                found.depth = found.depth.max(depth);
+                if depth > MAX_DEPTH {
+                    return found;
+                }
+                expects_element = depth == 1 && *byte == b'[';
+            }
+            b']' | b'}' => {
+                expects_element = false;
+                depth = depth.saturating_sub(1);
+            }
+            b',' if depth == 1 => expects_element = true,
+            _ => {}
+        }
+    }
+    found
+}
+
+impl Survey {
+    /// Whether so much may be decoded into a stream of so many columns.
+    pub fn check(&self, columns: usize) -> Result<(), BodyError> {
+        match () {
+            () if self.depth > MAX_DEPTH => Err(BodyError::TooDeep),
+            () if self.strays > MAX_STRAYS => Err(BodyError::TooManyStrays),
+            () if self.elements > MAX_RECORDS => Err(BodyError::TooManyRecords),
+            () if self.elements.saturating_mul(columns) > MAX_CELLS => Err(BodyError::TooManyCells { records: self.elements, columns }),
+            () => Ok(()),
+        }
+    }
+
+    /// Bytes that the rows will take at most, beside the body itself.
+    fn memory(&self, body: usize, columns: usize) -> usize {
+        self.elements.saturating_mul(columns * CELL + RECORD).saturating_add(body)
+    }
+}
+
+/// Memory for rows, shared by all uploads.
+#[derive(Debug)]
+pub struct Memory(Arc<Semaphore>);
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(MEMORY / UNIT)))
+    }
+}
+
+impl Memory {
+    /// Waits until the rows of such a body have room. None where they found none in time.
+    pub async fn hold(&self, survey: &Survey, body: usize, columns: usize) -> Option<OwnedSemaphorePermit> {
+        // What one upload may be fits by the limits above; a single one never waits for more than there is.
+        let units = survey.memory(body, columns).div_ceil(UNIT).min(MEMORY / UNIT);
+        let waiting = Arc::clone(&self.0).acquire_many_owned(u32::try_from(units).unwrap_or(u32::MAX));
+        tokio::time::timeout(PATIENCE, waiting).await.ok()?.ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn elements_are_counted_as_json_has_them() {
+        let of = |body: &str| {
+            let found = survey(body.as_bytes());
+            (found.elements, found.strays, found.depth)
+        };
+        assert_eq!(of("[]"), (0, 0, 1));
+        assert_eq!(of(" [ ] "), (0, 0, 1));
+        assert_eq!(of("[{}]"), (1, 0, 2));
+        assert_eq!(of(r#"[{"a":[1,2,{"b":3}]}, {"c":"],[{,\"]"} ,1,"x, y",[4,5],null]"#), (6, 4, 4));
+        assert_eq!(of("{\"a\":1,\"b\":2}"), (1, 1, 1), "not an array: the decoder reports it");
+        assert_eq!(survey(&b"[".repeat(100_000)).depth, MAX_DEPTH + 1);
+        // As many as there are, whatever follows: it is over the limit either way.
+        let many = [b"[1".to_vec(), b",1".repeat(1_000_000)].concat();
+        assert_eq!(survey(&many).strays, MAX_STRAYS + 1);
+    }
+
+    #[test]
+    fn rows_times_columns_are_bounded() {
+        let check = |elements: usize, columns: usize| Survey { depth: 2, elements, strays: 0 }.check(columns);
+        assert!(check(MAX_RECORDS, 16).is_ok());
+        assert_eq!(check(MAX_RECORDS + 1, 1), Err(BodyError::TooManyRecords));
+        assert_eq!(check(100_000, 300), Err(BodyError::TooManyCells { records: 100_000, columns: 300 }));
+        assert_eq!(Survey { depth: 65, ..Survey::default() }.check(1), Err(BodyError::TooDeep));
+        assert_eq!(Survey { strays: MAX_STRAYS + 1, ..Survey::default() }.check(1), Err(BodyError::TooManyStrays));
+    }
+
+    #[tokio::test]
+    async fn one_upload_at_its_limits_has_room() {
+        let memory = Memory::default();
+        let largest = Survey { depth: 2, elements: MAX_RECORDS, strays: 0 };
+        let held = memory.hold(&largest, 64 << 20, MAX_CELLS / MAX_RECORDS).await.unwrap();
+        assert!(held.num_permits() < MEMORY / UNIT);
+        assert_eq!(largest.memory(64 << 20, 16).div_ceil(UNIT), held.num_permits());
+    }
+}

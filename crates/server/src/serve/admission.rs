@@ -1,0 +1,201 @@
+//! Connection limits, in total and per peer address, and which connection is closed when one is reached.
+//!
+//! A new connection is always accepted. At a limit the least valuable connection is closed: first those that have sent nothing or are in
+//! their handshake (they cost an attacker least), then those whose client has not authenticated, oldest first (an honest client needs them
+//! for milliseconds, an attacker holds them as long as it can), then idle ones. Where all work for authenticated clients, the new one is
+//! answered 503, for which some places are reserved; beyond those it is closed at once.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::time::Instant;
+
+use super::session::{Deadlines, IDLE, Peer, Session, Worth};
+
+/// Connections beyond the limits that are open at the same time only to be told so.
+const REFUSALS: usize = 32;
+
+/// How many connections there may be.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub total: usize,
+    pub per_peer: usize,
+}
+
+/// All connections.
+#[derive(Debug)]
+pub struct Admission {
+    limits: Limits,
+    table: Mutex<Table>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    next: u64,
+    /// In the order in which they were accepted.
+    sessions: BTreeMap<u64, Arc<Session>>,
+    refusals: usize,
+}
+
+/// What to do with a new connection.
+#[derive(Debug)]
+pub enum Verdict {
+    Serve(Ticket),
+    /// Answer every request with 503.
+    Refuse(Ticket),
+    Close,
+}
+
+/// A place among the connections, given back when dropped.
+#[derive(Debug)]
+pub struct Ticket {
+    admission: Arc<Admission>,
+    pub session: Arc<Session>,
+    /// None for a place among the refusals.
+    id: Option<u64>,
+}
+
+impl Deref for Ticket {
+    type Target = Arc<Session>;
+    fn deref(&self) -> &Arc<Session> {
+        &self.session
+    }
+}
+
+impl Admission {
+    pub fn new(limits: Limits) -> Arc<Self> {
+        Arc::new(Self { limits, table: Mutex::default() })
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Finds a place for a connection from `address`, closing a less worthy one where needed.
+    pub fn admit(self: &Arc<Self>, address: SocketAddr, now: Instant) -> Verdict {
+        let session = Session::new(address, now);
+        let mut table = self.table();
+        let of_peer = table.sessions.values().filter(|other| other.peer == session.peer).count();
+        let room = (of_peer < self.limits.per_peer || table.make_room(Some(session.peer)))
+            && (table.sessions.len() < self.limits.total || table.make_room(None));
+        if room {
+            let id = table.next;
+            table.next += 1;
+            table.sessions.insert(id, Arc::clone(&session));
+            return Verdict::Serve(Ticket { admission: Arc::clone(self), session, id: Some(id) });
+        }
+        metrics::counter!("bartizan_http_connections_refused_total").increment(1);
+        if table.refusals < REFUSALS {
+            table.refusals += 1;
+            return Verdict::Refuse(Ticket { admission: Arc::clone(self), session, id: None });
+        }
+        Verdict::Close
+    }
+
+    /// Closes one connection that is not worth keeping, for a process that has no file descriptors left.
+    pub fn shed(&self) {
+        self.table().make_room(None);
+    }
+
+    /// Closes every connection whose client took too long.
+    pub fn sweep(&self, now: Instant, deadlines: &Deadlines) {
+        let overdue: Vec<(Arc<Session>, &'static str)> = {
+            let table = self.table();
+            table.sessions.values().filter_map(|session| Some((Arc::clone(session), session.overdue(now, deadlines)?))).collect()
+        };
+        for (session, why) in overdue {
+            if why == IDLE {
+                session.retire.cancel();
+                continue;
+            }
+            tracing::debug!(peer = %session.peer, why, "a connection was closed because its client took too long");
+            metrics::counter!("bartizan_http_connections_cut_total", "reason" => why).increment(1);
+            session.cut.cancel();
+        }
+    }
+}
+
+impl Table {
+    /// Closes the connection worth least, of this peer or of all; false if all of them work for proven clients.
+    ///
+    /// Among all, the peer with most connections pays first. Cost: one pass over the connections, only when a limit is reached.
+    fn make_room(&mut self, of: Option<Peer>) -> bool {
+        let mut counts: HashMap<Peer, usize> = HashMap::new();
+        for session in self.sessions.values() {
+            *counts.entry(session.peer).or_default() += 1;
+        }
+        let victim = self
+            .sessions
+            .iter()
+            .filter(|(_, session)| of.is_none_or(|peer| session.peer == peer))
+            .map(|(id, session)| (session.worth(), usize::MAX - counts.get(&session.peer).copied().unwrap_or(0), *id))
+            .filter(|(worth, _, _)| *worth != Worth::Working)
+            .min();
+        let Some((_, _, id)) = victim else { return false };
+        if let Some(session) = self.sessions.remove(&id) {
+            metrics::counter!("bartizan_http_connections_cut_total", "reason" => "room for others").increment(1);
+            session.cut.cancel();
+        }
+        true
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let mut table = self.admission.table();
+        match self.id {
+            Some(id) => drop(table.sessions.remove(&id)),
+            None => table.refusals -= 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn served(verdict: Verdict) -> Ticket {
+        match verdict {
+            Verdict::Serve(ticket) => ticket,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_oldest_stranger_makes_room_and_working_clients_stay() {
+        let admission = Admission::new(Limits { total: 4, per_peer: 3 });
+        let from = |last: u8| admission.admit(([192, 0, 2, last], 1).into(), Instant::now());
+        let worker = served(from(1));
+        worker.prove();
+        let _running = worker.begin();
+        let strangers = [served(from(1)), served(from(1))];
+        // A fourth of one peer: its oldest stranger goes, the worker stays.
+        let fourth = served(from(1));
+        assert!(strangers[0].cut.is_cancelled() && !strangers[1].cut.is_cancelled() && !worker.cut.is_cancelled());
+        let other = served(from(2));
+        // All places are taken: the peer with most of them pays, although the other's stranger is as worthless.
+        let third_peer = served(from(3));
+        assert!(strangers[1].cut.is_cancelled() && !other.cut.is_cancelled() && !fourth.cut.is_cancelled());
+        drop((fourth, other, third_peer, strangers));
+        assert_eq!(admission.table().sessions.len(), 1);
+    }
+
+    #[test]
+    fn where_everything_works_newcomers_are_told_so() {
+        let admission = Admission::new(Limits { total: 1, per_peer: 1 });
+        let from = |last: u8| admission.admit(([192, 0, 2, last], 1).into(), Instant::now());
+        let worker = served(from(1));
+        worker.prove();
+        let running = worker.begin();
+        let told: Vec<Verdict> = (0..REFUSALS).map(|_| from(2)).collect();
+        assert!(told.iter().all(|verdict| matches!(verdict, Verdict::Refuse(_))));
+        assert!(matches!(from(2), Verdict::Close));
+        drop(told);
+        drop(running);
+        // Idle now: the next connection gets its place.
+        served(from(2));
+        assert!(worker.cut.is_cancelled());
+    }
+}

@@ -1,0 +1,149 @@
+#!/usr/bin/env python3
+"""Slow, silent and many clients deny service to none: while they hold all they can get, a probe is answered and uploads are stored.
+
+    lock_out.py [--seconds N]
+
+The service gets 512 file descriptors, less than the attackers have connections. Attackers come from one loopback address and from many.
+"""
+import argparse
+import os
+import resource
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+
+import requests
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../sdk'))
+from service import BINARY, Service, credential, define
+
+DESCRIPTORS = 512
+SLOW = 1_024
+IDLE = 1_500
+
+
+class Limited(Service):
+    """A service that may open few files."""
+
+    def start(self, seconds=60):
+        popen = subprocess.Popen
+        limit = lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (DESCRIPTORS, DESCRIPTORS))
+        subprocess.Popen = lambda *args, **named: popen(*args, preexec_fn=limit, **named)
+        try:
+            return super().start(seconds)
+        finally:
+            subprocess.Popen = popen
+
+
+class Probe(threading.Thread):
+    """Asks all the while, each time over a connection of its own: a token, a query, an upload."""
+
+    def __init__(self, connect, rule):
+        super().__init__(daemon=True)
+        self.connect, self.rule = connect, rule
+        self.times, self.errors, self.rows, self.going = [], [], 0, True
+
+    def once(self):
+        c, ca = self.connect, self.connect['ca_cert']
+        form = {'grant_type': 'client_credentials', 'client_id': c['client_id'], 'client_secret': c['client_secret'],
+                'scope': 'https://monitor.azure.com/.default'}
+        reply = requests.post(f"{c['authority']}/{c['tenant_id']}/oauth2/v2.0/token", data=form, verify=ca, timeout=20)
+        reply.raise_for_status()
+        reply = requests.post(f"{c['logs_ingestion_endpoint']}/dataCollectionRules/{self.rule}/streams/Custom-Probe_CL?api-version=2023-01-01",
+                              json=[{'A': str(uuid.uuid4())}], headers={'Authorization': 'Bearer ' + reply.json()['access_token']}, verify=ca,
+                              timeout=20)
+        reply.raise_for_status()
+        self.rows += 1
+
+    def run(self):
+        while self.going:
+            began = time.monotonic()
+            try:
+                self.once()
+                self.times.append(time.monotonic() - began)
+            except Exception as error:
+                self.errors.append(f'{type(error).__name__}: {str(error)[:150]}')
+            time.sleep(0.05)
+
+    def end(self, what):
+        self.going = False
+        self.join(60)
+        times = sorted(self.times) or [99.0]
+        line = f'{len(self.times)} rounds of token and upload, median {times[len(times) // 2] * 1000:.0f} ms, slowest {times[-1] * 1000:.0f} ms'
+        fine = not self.errors and len(self.times) >= 5 and times[-1] < 5
+        print(f"{'ok   ' if fine else 'FAIL '} {what}: {line}; errors: {len(self.errors)} {self.errors[:2]}", flush=True)
+        return fine
+
+
+def opened(port, n):
+    """A TCP connection, every second one from an address of its own."""
+    stream = socket.socket()
+    if n % 2:
+        stream.bind((f'127.1.{n // 250}.{n % 250 + 1}', 0))
+    stream.settimeout(10)
+    stream.connect(('127.0.0.1', port))
+    return stream
+
+
+def slow(port, tenant, n, context):
+    """A token request that stops in the middle of its body."""
+    stream = context.wrap_socket(opened(port, n), server_hostname='localhost')
+    stream.sendall(f'POST /{tenant}/oauth2/v2.0/token HTTP/1.1\r\nHost: localhost\r\nContent-Length: 400\r\n\r\ngrant_type=cli'.encode())
+    return stream
+
+
+def attack(seconds, make, count):
+    """Keeps `count` connections made, opening new ones for those that were closed, for so long."""
+    streams, until, failures, made = {}, time.monotonic() + seconds, 0, 0
+    n = 0
+    while time.monotonic() < until:
+        n += 1
+        try:
+            old = streams.pop(n % count, None)
+            if old:
+                old.close()
+            streams[n % count] = make(n)
+            made += 1
+        except OSError:
+            failures += 1
+            time.sleep(0.01)
+    return streams, made, failures
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--seconds', type=float, default=5)
+    args = parser.parse_args()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 8192), hard))
+    fine = True
+    with tempfile.TemporaryDirectory() as folder, Limited(os.path.join(folder, 'data')) as service:
+        connect = service.connect
+        rule = define(connect, 'Probe_CL', [('TimeGenerated', 'datetime'), ('A', 'string')])
+        context = ssl.create_default_context(cafile=connect['ca_cert'])
+        attacks = [
+            (f'{SLOW} slow token requests', SLOW, lambda n: slow(service.port, connect['tenant_id'], n, context)),
+            (f'{IDLE} silent connections', IDLE, lambda n: opened(service.port, n)),
+        ]
+        for what, count, make in attacks:
+            probe = Probe(connect, rule)
+            probe.start()
+            streams, made, failures = attack(args.seconds, make, count)
+            # All there are go on being held while the probe asks.
+            time.sleep(1)
+            fine &= probe.end(f'{what} ({made} opened, {failures} refused)')
+            for stream in streams.values():
+                stream.close()
+        descriptors = len(os.listdir(f'/proc/{service.process.pid}/fd'))
+        print(f'ok    the service has {descriptors} of {DESCRIPTORS} descriptors open afterwards')
+        fine &= service.stop() == 0
+    print('1 passed, 0 failed' if fine else '0 passed, 1 failed')
+    sys.exit(0 if fine else 1)
+
+
+main()
