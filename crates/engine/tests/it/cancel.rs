@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use engine::{Engine, Options, SystemClock};
 use model::{Limits, Query, QueryEngine, QueryError, Span};
 
-use super::block_on;
+use super::{block_on, measuring};
 
 /// Each runs for much longer than anybody waits, and each spends its time somewhere else.
 const SHAPES: [(&str, &str); 22] = [
@@ -93,6 +93,7 @@ fn cancelled(engine: &Arc<Engine>, kql: &str, after: Duration) -> Ended {
 
 #[test]
 fn a_cancelled_query_frees_everything_whatever_it_does() {
+    let _measuring = measuring();
     let engine = engine();
     let mut all = Vec::new();
     for (round, after) in [20, 150].into_iter().enumerate() {
@@ -119,6 +120,7 @@ fn a_cancelled_query_frees_everything_whatever_it_does() {
 
 #[test]
 fn a_query_that_nobody_waits_for_is_stopped() {
+    let _measuring = measuring();
     let engine = engine();
     for (name, kql) in SHAPES.iter().step_by(5) {
         let query = engine.query(Query::new(*kql));
@@ -132,6 +134,7 @@ fn a_query_that_nobody_waits_for_is_stopped() {
 
 #[test]
 fn a_query_whose_time_is_over_is_stopped() {
+    let _measuring = measuring();
     let engine = engine();
     for (name, kql) in SHAPES.iter().skip(2).step_by(5) {
         let limits = Limits { time: Some(Span::millis(60)), ..Limits::default() };

@@ -14,7 +14,7 @@ mod several;
 mod wide;
 mod workspace;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use engine::{Engine, Options, SystemClock, TablesAs};
 use model::{Answer, Query, QueryEngine, QueryError};
@@ -49,6 +49,12 @@ fn printed(answer: &Answer) -> Vec<String> {
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+/// Held by tests that measure how soon something happens: one that keeps all processors busy must not run beside another.
+fn measuring() -> MutexGuard<'static, ()> {
+    static MEASURING: Mutex<()> = Mutex::new(());
+    MEASURING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The rows of `kql`, the same in all ways.
