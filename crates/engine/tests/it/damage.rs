@@ -72,8 +72,12 @@ async fn world() -> World {
 /// Engines keep footers: each damage is met by new ones.
 fn engines(world: &World) -> Vec<Engine> {
     let store = Store { catalog: world.workspace.clone(), snapshots: world.workspace.clone() };
-    let options =
-        [Options { optimize: true, batch_size: 512, partitions: 2 }, Options { optimize: false, batch_size: 8192, partitions: 1 }];
+    let options = [(true, 512, 2), (false, 8192, 1)].map(|(optimize, batch_size, partitions)| Options {
+        optimize,
+        batch_size,
+        partitions,
+        ..Options::default()
+    });
     options.map(|options| Engine::new(Some(store.clone()), Arc::new(SystemClock::default()), options).unwrap()).into()
 }
 

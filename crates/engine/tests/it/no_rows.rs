@@ -129,6 +129,7 @@ fn operators_over_no_rows_of_a_stored_table() {
         id: None,
         disk: Arc::new(SystemDisk),
         clock: clock.clone(),
+        health: model::HealthRegister::default(),
     };
     let workspace = Arc::new(Workspace::open(folder.path(), options).unwrap());
     let store = Store { catalog: workspace.clone(), snapshots: workspace.clone() };
