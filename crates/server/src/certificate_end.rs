@@ -26,7 +26,7 @@ mod tests {
     fn the_end_is_read_and_what_is_no_certificate_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let now = Timestamp::from_system(std::time::SystemTime::now());
-        crate::ServerCertificate::open(folder.path(), &["localhost".to_owned()], now).unwrap();
+        crate::ServerCertificate::open(folder.path(), &["localhost".to_owned()], None, now).unwrap();
         let end = certificate_end(&folder.path().join("server.pem")).unwrap();
         assert!(end > now + Span(300 * model::TICKS_PER_DAY) && end < now + Span(400 * model::TICKS_PER_DAY), "{end}");
         std::fs::write(folder.path().join("x.pem"), "no certificate").unwrap();
