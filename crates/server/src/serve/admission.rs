@@ -1,8 +1,8 @@
 //! Connection limits, in total and per peer address, and which connection is closed when one is reached.
 //!
-//! A new connection is always accepted. At a limit the least valuable connection is closed: first those that have sent nothing or are in
-//! their handshake (they cost an attacker least), then those whose client has not authenticated, oldest first (an honest client needs them
-//! for milliseconds, an attacker holds them as long as it can), then idle ones. Where all work for authenticated clients, the new one is
+//! A new connection is always accepted. At a limit the least valuable connection is closed: first those that have sent nothing for a while (they
+//! cost an attacker least), then those whose client has not authenticated, oldest first (an honest client needs them for milliseconds, an
+//! attacker holds them as long as it can), then idle ones. Where all work for authenticated clients, the new one is
 //! answered 503, for which some places are reserved; beyond those it is closed at once.
 
 use std::collections::{BTreeMap, HashMap};
@@ -154,6 +154,8 @@ impl Drop for Ticket {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn served(verdict: Verdict) -> Ticket {
@@ -180,6 +182,25 @@ mod tests {
         assert!(strangers[1].cut.is_cancelled() && !other.cut.is_cancelled() && !fourth.cut.is_cancelled());
         drop((fourth, other, third_peer, strangers));
         assert_eq!(admission.table().sessions.len(), 1);
+    }
+
+    #[test]
+    fn a_newcomer_outlives_slow_clients() {
+        let admission = Admission::new(Limits { total: 3, per_peer: 3 });
+        // Accepted in the future: however slow the machine is, all are young.
+        let arrive = || served(admission.admit(([192, 0, 2, 1], 1).into(), Instant::now() + Duration::from_secs(60)));
+        // Three that finished their handshake and then stop in a request.
+        let slow: Vec<Ticket> = (0..3).map(|_| arrive()).collect();
+        for ticket in &slow {
+            ticket.received();
+            ticket.handshake_done(true);
+        }
+        let _requests: Vec<_> = slow.iter().map(|ticket| ticket.begin()).collect();
+        // One that has just connected is not what makes room for the next ones, although it has sent nothing yet.
+        let newcomer = arrive();
+        let others = [arrive(), arrive()];
+        assert!(slow.iter().all(|ticket| ticket.cut.is_cancelled()) && !newcomer.cut.is_cancelled());
+        drop(others);
     }
 
     #[test]

@@ -23,6 +23,10 @@ pub struct Deadlines {
     pub write: Duration,
 }
 
+/// A connection without a byte for this long is one that an honest client has no use for. Younger ones are not told apart: their first bytes may
+/// be on the way, and closing them would keep newcomers out while slow clients stay.
+const SILENCE: Duration = Duration::from_millis(100);
+
 /// Reason reported for connections that were merely idle.
 pub const IDLE: &str = "idle";
 
@@ -75,10 +79,8 @@ struct State {
 /// What may happen to a connection when room is needed; the smallest goes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Worth {
-    /// Has sent nothing: it costs its client nothing either.
+    /// Has sent nothing for [`SILENCE`]: it costs its client nothing either.
     Silent,
-    /// In the handshake.
-    Greeting,
     Unproven,
     Idle,
     /// Works for a client that proved itself: never closed for others.
@@ -89,6 +91,7 @@ pub enum Worth {
 #[derive(Debug)]
 pub struct Session {
     pub peer: Peer,
+    accepted: Instant,
     /// Ends the connection at once.
     pub cut: CancellationToken,
     /// Ends it as its protocol says: HTTP/2 clients are told.
@@ -105,6 +108,7 @@ impl Session {
             State { phase: Phase::Handshake, since: now, is_http1: false, heard: false, running: 0, answers: Vec::new(), next_answer: 0 };
         Arc::new(Self {
             peer: Peer::of(address),
+            accepted: now,
             cut: CancellationToken::new(),
             retire: CancellationToken::new(),
             proven: AtomicBool::new(false),
@@ -180,8 +184,7 @@ impl Session {
         match (self.is_proven(), state.running) {
             (true, 0) => Worth::Idle,
             (true, _) => Worth::Working,
-            (false, _) if !state.heard => Worth::Silent,
-            (false, _) if state.phase == Phase::Handshake => Worth::Greeting,
+            (false, _) if !state.heard && self.accepted.elapsed() >= SILENCE => Worth::Silent,
             (false, _) => Worth::Unproven,
         }
     }
@@ -264,9 +267,11 @@ mod tests {
     #[test]
     fn what_works_for_a_proven_client_is_worth_most() {
         let (session, _) = session();
-        assert_eq!(session.worth(), Worth::Silent);
-        session.received();
-        assert_eq!(session.worth(), Worth::Greeting);
+        assert_eq!(session.worth(), Worth::Unproven);
+        let silent = Session::new(([192, 0, 2, 7], 1).into(), Instant::now() - SILENCE);
+        assert_eq!(silent.worth(), Worth::Silent);
+        silent.received();
+        assert_eq!(silent.worth(), Worth::Unproven);
         session.handshake_done(false);
         let running = session.begin();
         assert_eq!(session.worth(), Worth::Unproven);
