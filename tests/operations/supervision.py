@@ -24,7 +24,7 @@ from service import BINARY, Service, credential, define
 
 TABLE = 'Watched_CL'
 CONFIG = 'version: 1\ndetection:\n  time: 3s\nsources:\n  syslog:\n    - { name: lines, tcp: 0 }\nrules: [%s]\n'
-TASKS = ['detection', 'correlation', 'outbox', 'paging', 'incident-changes', 'sending', 'heartbeats', 'rule-files', 'source.lines', 'http']
+TASKS = ['detection', 'correlation', 'outbox', 'paging', 'incident-changes', 'sending', 'heartbeats', 'rule-files', 'source.syslog.lines', 'http']
 score = Score()
 
 

@@ -1,4 +1,5 @@
 //! Sources from the outside: real sockets, and a workspace that a test can hold back.
 
+mod polling;
+mod sink;
 mod syslog;
-mod writer;

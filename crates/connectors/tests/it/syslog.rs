@@ -12,7 +12,7 @@ use tokio::net::{TcpStream, UdpSocket};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::writer::{Hasty, Recorder};
+use super::sink::{Hasty, Recorder, context};
 
 struct Running {
     writer: Arc<Recorder>,
@@ -25,16 +25,11 @@ impl Running {
     async fn start(listeners: serde_json::Value) -> Self {
         let writer = Arc::new(Recorder::new());
         let stop = CancellationToken::new();
-        let cx = SourceContext {
-            writer: writer.clone(),
-            clock: Arc::new(Hasty::new()),
-            host: "collector".to_owned(),
-            certificate: None,
-            stop: stop.clone(),
-        };
+        let cx = SourceContext { clock: Arc::new(Hasty::new()), ..context("syslog/test", writer.clone(), stop.clone()) };
         let config: SourcesConfig = serde_json::from_value(json!({ "syslog": listeners })).unwrap();
         let (mut bound, mut tasks) = (Vec::new(), Vec::new());
-        for mut source in config.build().unwrap() {
+        for maker in config.makers().unwrap() {
+            let mut source = (maker.make)().unwrap();
             bound.extend(source.open(&cx).await.unwrap());
             let cx = cx.clone();
             tasks.push(tokio::spawn(async move { source.run(&cx).await.unwrap() }));

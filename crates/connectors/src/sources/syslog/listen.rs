@@ -1,13 +1,12 @@
-//! The sockets of a listener, its connections, and its heartbeat.
+//! The sockets of a listener and its connections.
 //!
 //! Every connection is a task with a window of its own: one that is slow, half dead or flooded holds up nobody else.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use arrow::array::{Int64Array, RecordBatch, StringViewArray};
 use metrics::Label;
-use model::{Append, Column, Rows, Span, TableName, Type, chain};
+use model::Span;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -29,7 +28,6 @@ const HANDSHAKE: Span = Span(10 * model::TICKS_PER_SECOND);
 const HALF: Span = Span(60 * model::TICKS_PER_SECOND);
 /// After so much silence a whole line of Sophos' is taken though nothing ends it.
 const QUIET: Span = Span(model::TICKS_PER_SECOND / 2);
-const HEARTBEAT: Span = Span::MINUTE;
 /// Batches that may wait for the one who stores them.
 const WAITING: usize = 64;
 
@@ -98,7 +96,7 @@ pub async fn run(open: Open, reader: Arc<Reader>, settings: &Settings, cx: &Sour
         max,
         idle: settings.idle_timeout,
     };
-    let storing = tokio::spawn(store::run(work, cx.clone(), labels.clone()));
+    let storing = tokio::spawn(store::run(work, cx.clone(), settings.route.clone(), labels.clone()));
     let places = Arc::new(Semaphore::new(settings.max_connections));
     let mut parts = JoinSet::new();
     if let Some(socket) = open.udp {
@@ -111,7 +109,6 @@ pub async fn run(open: Open, reader: Arc<Reader>, settings: &Settings, cx: &Sour
     if let Some((listener, config)) = open.tls {
         parts.spawn(accept(listener, Some(config.into()), places, shared("tls")));
     }
-    let beating = tokio::spawn(heartbeat(cx.clone(), settings.name.clone()));
     drop(door);
     let mut early = false;
     while parts.join_next().await.is_some() {
@@ -119,7 +116,6 @@ pub async fn run(open: Open, reader: Arc<Reader>, settings: &Settings, cx: &Sour
     }
     // All doors are dropped now: what is still in them is stored, then it ends.
     let stored = storing.await;
-    beating.abort();
     if early || stored.is_err() { Err(SourceError::Ended(settings.name.clone())) } else { Ok(()) }
 }
 
@@ -269,24 +265,5 @@ async fn synced(pending: &mut Option<oneshot::Receiver<()>>) -> bool {
     match pending {
         Some(pending) => pending.await.is_ok(),
         None => std::future::pending().await,
-    }
-}
-
-/// A row of `Heartbeat` a minute, as Azure's agents write it, so that a rule or a person sees that the listener is there.
-async fn heartbeat(cx: SourceContext, name: String) {
-    let columns = ["Computer", "Category", "Resource", "ResourceType", "OSType", "Version", "SourceSystem"];
-    let values = [&cx.host, "syslog", &name, "listener", "Linux", env!("CARGO_PKG_VERSION"), "Bartizan"];
-    let mut schema = vec![Column::new("TimeGenerated", Type::Datetime)];
-    schema.extend(columns.map(|column| Column::new(column, Type::String)));
-    loop {
-        let mut arrays: Vec<arrow::array::ArrayRef> = vec![Arc::new(Int64Array::from(vec![cx.clock.now().ticks()]))];
-        arrays.extend(values.map(|value| -> arrow::array::ArrayRef { Arc::new(StringViewArray::from_iter_values([value])) }));
-        if let Ok(batch) = RecordBatch::try_new(model::arrow_schema(&schema), arrays) {
-            let rows = vec![Rows { table: TableName::new("Heartbeat"), batch }];
-            if let Err(error) = cx.writer.append(Append { rows, ..Append::default() }).await {
-                tracing::warn!(error = %chain(&error), "A heartbeat was not stored.");
-            }
-        }
-        cx.clock.sleep(HEARTBEAT).await;
     }
 }
