@@ -1,4 +1,4 @@
-//! From a body of JSON to rows in tables: one request, one append.
+//! Stores a JSON body as rows in tables: one request, one append.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -17,7 +17,7 @@ use crate::output::{MAX_FIELD, fit, is_blank, repeated, texts};
 use crate::rule::{Flow, Rule, RuleError, table_of};
 use crate::surrogates;
 
-/// The table of rows that could not be stored, and of notes on rows that were changed.
+/// The dead-letter table: rows that could not be stored, and notes on rows that were changed.
 pub const DEAD_LETTERS: &str = "DCRLogErrors";
 
 /// A request to store records.
@@ -26,22 +26,22 @@ pub struct Ingest {
     /// The rule's immutable id.
     pub rule: String,
     pub stream: String,
-    /// JSON, inflated.
+    /// JSON, decompressed.
     pub body: Bytes,
-    /// The sender's key for this batch: sending it again stores nothing.
+    /// The sender's idempotency key: a repeated batch is not stored again.
     pub key: Option<String>,
     pub client_request_id: Option<String>,
-    /// `CorrelationId` of the dead letters: the request's id, which the sender reads in the reply.
+    /// `CorrelationId` of the dead letters: the request ID, also returned to the sender.
     pub correlation_id: Uuid,
 }
 
-/// What became of the records.
+/// Result of an ingest request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ingested {
     pub ack: Ack,
     /// Rows stored in tables, over all flows.
     pub rows: usize,
-    /// Records set aside in the dead-letter table.
+    /// Records written to the dead-letter table.
     pub dead: usize,
 }
 
@@ -54,14 +54,14 @@ pub enum IngestError {
     UnknownStream { rule: String, stream: String },
     #[error(transparent)]
     Body(#[from] BodyError),
-    /// Ask again later.
+    /// Temporarily overloaded; retry later.
     #[error("records are not taken now: {reason}; try again in {retry_after_seconds} s")]
     Busy { reason: String, retry_after_seconds: u64 },
     #[error("cannot store the records")]
     Store(#[source] AppendError),
 }
 
-/// Data collection rules at work.
+/// The ingest pipeline with its data collection rules.
 pub struct Pipeline {
     engine: Arc<dyn QueryEngine>,
     writer: Arc<dyn TableWriter>,
@@ -71,7 +71,7 @@ pub struct Pipeline {
     memory: Memory,
 }
 
-/// Azure Monitor gives a transform 20 seconds.
+/// Azure Monitor's time limit for a transform is 20 seconds.
 const TRANSFORM_TIME: Span = Span(20 * model::TICKS_PER_SECOND);
 
 impl Pipeline {
@@ -79,7 +79,7 @@ impl Pipeline {
         Self { engine, writer, catalog, clock, rules: RwLock::default(), memory: Memory::default() }
     }
 
-    /// Takes over all rules there are, by immutable id.
+    /// Replaces all rules, keyed by immutable ID.
     pub fn set_rules(&self, rules: impl IntoIterator<Item = (String, Rule)>) {
         let rules = rules.into_iter().map(|(id, rule)| (id.to_ascii_lowercase(), Arc::new(rule))).collect();
         *self.rules.write().unwrap_or_else(PoisonError::into_inner) = rules;
@@ -97,7 +97,7 @@ impl Pipeline {
         self.rules.read().unwrap_or_else(PoisonError::into_inner).get(&immutable_id.to_ascii_lowercase()).cloned()
     }
 
-    /// What is wrong with a rule beyond its shape: tables that do not exist, transforms that are wrong or give nothing the table has.
+    /// Semantic errors of a rule: missing tables, invalid transforms, transforms whose output has no column of the table.
     pub async fn check(&self, rule: &Rule) -> Vec<RuleError> {
         let mut errors = Vec::new();
         for (n, flow) in rule.flows.iter().enumerate() {
@@ -128,7 +128,7 @@ impl Pipeline {
         errors
     }
 
-    /// Stores the records of a body: all flows and the dead letters in one append, durable and visible when this returns.
+    /// Stores the records of a body: all flows and dead letters in one append, durable and visible on return.
     pub async fn ingest(&self, ingest: Ingest) -> Result<Ingested, IngestError> {
         let rule = self.rule(&ingest.rule).ok_or_else(|| IngestError::UnknownRule(ingest.rule.clone()))?;
         let unknown = || IngestError::UnknownStream { rule: ingest.rule.clone(), stream: ingest.stream.clone() };
@@ -173,7 +173,7 @@ impl Pipeline {
         Ok(Ingested { ack, rows: stored, dead })
     }
 
-    /// The columns of a stream: as declared, or those of the table that a `Microsoft-` stream stands for.
+    /// The columns of a stream: as declared, or those of the table that a `Microsoft-` stream refers to.
     fn columns(&self, rule: &Rule, stream: &str) -> Option<Vec<Column>> {
         if let Some(columns) = rule.streams.get(&StreamName::new(stream)) {
             return Some(columns.clone());
@@ -182,7 +182,7 @@ impl Pipeline {
         self.catalog.table(table).map(|table| table.columns.clone())
     }
 
-    /// Runs a flow. The inner error is why its records cannot be stored and never will.
+    /// Runs a flow. The inner error is permanent: its records can never be stored.
     async fn run(
         &self,
         flow: &Flow,
@@ -231,8 +231,8 @@ impl Pipeline {
     }
 }
 
-/// The sender's key, for this stream of this rule and these very bytes. Clients exist that send one request id with every part of a large
-/// upload: by the id alone all parts but the first would be acknowledged and lost.
+/// The deduplication key: the sender's key combined with rule, stream and a hash of the body. Some clients send the same request ID with
+/// every part of a large upload; with the ID alone, all parts but the first would be acknowledged and lost.
 fn batch_key(ingest: &Ingest, key: &str) -> String {
     let content = Uuid::new_v5(&Uuid::NAMESPACE_OID, &ingest.body);
     format!("{}\n{}\n{content}\n{key}", ingest.rule.to_ascii_lowercase(), ingest.stream)
@@ -254,9 +254,9 @@ fn fit_all(table: &TableSchema, columns: &[Column], batches: &[RecordBatch], now
 /// Rows for the dead-letter table.
 #[derive(Default)]
 struct Letters {
-    /// The record and why it is here.
+    /// Each record with the reason.
     records: Vec<(String, String)>,
-    /// What was changed in rows that were stored.
+    /// Changes made to stored rows.
     notes: Vec<String>,
 }
 
@@ -275,7 +275,7 @@ impl Letters {
         if entries.is_empty() {
             return None;
         }
-        // One copy of what all rows share.
+        // Shared values are stored once.
         let every = |value: &str| repeated(value, entries.len());
         let correlation = ingest.correlation_id.to_string();
         let columns: Vec<(&str, ArrayRef)> = vec![

@@ -1,8 +1,8 @@
 //! The log's file format: a header, then frames.
 //!
 //! ```text
-//! file = "BZLG" version:u32 first:u64 salt:u64 crc:u32 first = sequence of the first append in this file
-//! frame = "BZFR" length:u32 salt:u64 bodycrc:u32 headcrc:u32 body headcrc covers the bytes before it
+//! file    = "BZLG" version:u32 first:u64 salt:u64 crc:u32             first = sequence of the first append in this file
+//! frame   = "BZFR" length:u32 salt:u64 bodycrc:u32 headcrc:u32 body   headcrc covers the bytes before it
 //! body    = kind:u8 sequence:u64 ingested:i64 lease:i64  rest         all numbers little-endian
 //! rest    = (append) key:opt16 source:opt16 cursor:opt32 tables:u16 { name:u16+text rows:u32 length:u32 ipc }
 //! ```
