@@ -1,10 +1,10 @@
-//! Sources that speak to us in their own protocols.
+//! Log sources with protocols of their own.
 //!
-//! A source is one file in `sources/` and one line in `sources.rs`. It turns what arrives into rows and hands them to the workspace; it does
-//! not know queries, rules or incidents. What it needs of the world comes in a [`SourceContext`].
+//! A source is one file in `sources/` and one line in `sources.rs`. It converts its input to rows and appends them to the workspace; it
+//! does not depend on queries, rules or incidents. Clock, network and workspace come from a [`SourceContext`].
 //!
-//! Invariant: a source takes no more from a sender than a window of records that are not synced yet, so that a full workspace slows the
-//! sender down instead of filling memory.
+//! Invariant: a source reads at most one window of records that are not synced yet from a sender, so that a full workspace applies
+//! back-pressure instead of filling memory.
 
 mod source;
 pub mod sources;

@@ -1,4 +1,4 @@
-//! What a source is, and what it is given.
+//! The source interface.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,45 +9,45 @@ use model::{Clock, TableWriter};
 use rustls::server::ResolvesServerCert;
 use tokio_util::sync::CancellationToken;
 
-/// A kind of source: all that the product needs to know of it.
+/// A source type and its metadata.
 pub struct SourceType {
     /// Its key in the section `sources` of the configuration.
     pub name: &'static str,
     pub summary: &'static str,
     /// Tables it fills.
     pub tables: &'static [&'static str],
-    /// JSON schema of one entry of its settings.
+    /// JSON schema of one settings entry.
     pub settings: fn() -> schemars::Schema,
-    /// Checks the settings. Touches nothing yet.
+    /// Validates the settings, without I/O.
     pub build: fn(serde_json::Value) -> Result<Box<dyn Source>, SourceError>,
 }
 
-/// One configured source. Returning an error from [`Source::run`] means "start me again later", never "give up".
+/// One configured source. An error from [`Source::run`] means that it is restarted later.
 #[async_trait]
 pub trait Source: Send {
     /// Its name in the configuration.
     fn name(&self) -> &str;
 
-    /// Takes what must be there before the service says that it is ready: sockets. Gives where they are, so that port 0 works.
+    /// Opens the sockets, before the service reports ready. Returns their addresses, so that port 0 works.
     async fn open(&mut self, cx: &SourceContext) -> Result<Vec<Bound>, SourceError>;
 
-    /// Works until `cx.stop`; returns when everything that was taken from senders is stored.
+    /// Runs until `cx.stop`; returns when everything received is stored.
     async fn run(&mut self, cx: &SourceContext) -> Result<(), SourceError>;
 }
 
-/// The world, as a source sees it.
+/// Ports available to a source.
 #[derive(Clone)]
 pub struct SourceContext {
     pub writer: Arc<dyn TableWriter>,
     pub clock: Arc<dyn Clock>,
-    /// Name of this host, for `CollectorHostName`.
+    /// Host name of this machine, for `CollectorHostName`.
     pub host: String,
-    /// The service's own certificate, for listeners that name none.
+    /// The service's own certificate, for listeners without one.
     pub certificate: Option<Arc<dyn ResolvesServerCert>>,
     pub stop: CancellationToken,
 }
 
-/// A socket that is open.
+/// An open socket.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Bound {
     /// Name of the listener in the configuration.
@@ -57,7 +57,7 @@ pub struct Bound {
     pub address: SocketAddr,
 }
 
-/// Why a source does not work.
+/// Why a source cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     #[error("the settings of a `{kind}` source are wrong: {problem}")]

@@ -1,4 +1,4 @@
-//! The kinds of sources there are. Adding one is a file beside this and a line here.
+//! The source types. To add one, add a file and a line here.
 
 use crate::{Source, SourceError, SourceType};
 
@@ -18,7 +18,7 @@ macro_rules! sources {
         }
 
         impl SourcesConfig {
-            /// All entries, checked. Names are unique within a kind.
+            /// Builds all entries. Names are unique within a type.
             pub fn build(self) -> Result<Vec<Box<dyn Source>>, SourceError> {
                 let mut built: Vec<Box<dyn Source>> = Vec::new();
                 $(

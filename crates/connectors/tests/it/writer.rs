@@ -1,4 +1,4 @@
-//! A workspace that remembers what it was given, and takes nothing while it is told to be busy.
+//! A workspace that records rows, and accepts none while set to busy.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -21,7 +21,7 @@ impl Recorder {
         Self { appends: Mutex::default(), busy: AtomicBool::new(false), sequence: AtomicU64::new(0), rows: watch::Sender::new(0) }
     }
 
-    /// Values of a text column of a table, in the order in which they were stored.
+    /// Values of a text column of a table, in storage order.
     pub fn texts(&self, table: &str, column: &str) -> Vec<String> {
         let mut texts = Vec::new();
         for rows in self.appends.lock().unwrap().iter().flat_map(|append| &append.rows) {
@@ -39,7 +39,7 @@ impl Recorder {
         *self.rows.borrow()
     }
 
-    /// Waits until so many rows were stored; a test that waits in vain fails after a minute.
+    /// Waits until that many rows were stored; fails after a minute.
     pub async fn wait_for(&self, rows: usize) {
         let mut seen = self.rows.subscribe();
         let arrived = tokio::time::timeout(Duration::from_secs(60), seen.wait_for(|count| *count >= rows)).await;
@@ -64,7 +64,7 @@ impl TableWriter for Recorder {
     }
 }
 
-/// The real clock, but a pause after which a busy workspace is asked again takes a hundredth of its time.
+/// The real clock, with pauses shortened to a hundredth.
 pub struct Hasty(Instant);
 
 impl Hasty {
