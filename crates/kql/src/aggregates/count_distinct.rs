@@ -60,7 +60,7 @@ impl Groups for Counts {
     fn update(&mut self, args: &[ArrayRef], groups: &[usize], filter: Option<&BooleanArray>, total: usize) {
         self.values.resize(total);
         if let Some(texts) = args[0].as_string_view_opt() {
-            // Texts are stored as they are; other types are tagged.
+            // Strings are compared directly, other types as JSON.
             for (row, group) in present(&args[0], groups, filter) {
                 self.values.add(group, texts.value(row));
             }
