@@ -1,4 +1,4 @@
-//! Sources at work: opened before the service says that it is ready, restarted when they break, ended before the tables close.
+//! Runs sources: opened before the service is ready, restarted after errors, stopped before the tables are closed.
 
 use std::sync::Arc;
 
@@ -10,11 +10,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::supervisor::Supervisor;
 
-/// How long a broken source waits before it starts again.
+/// Delay before a failed source is restarted.
 const AGAIN: Span = Span(5 * model::TICKS_PER_SECOND);
 
-/// Opens all sources and runs them as tasks. The first that cannot be opened ends the start: a listener that is silently missing is worse
-/// than none.
+/// Opens all sources and runs them as tasks. Failing to open one aborts the start: a listener that is silently missing is worse than none.
 pub async fn start(
     config: SourcesConfig,
     writer: Arc<dyn TableWriter>,
@@ -48,7 +47,7 @@ async fn keep(source: Arc<Mutex<Box<dyn Source>>>, cx: SourceContext) {
     }
 }
 
-/// Name of this host, as the kernel has it.
+/// The kernel's host name.
 fn host() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     if name.trim().is_empty() { "localhost".to_owned() } else { name.trim().to_owned() }
