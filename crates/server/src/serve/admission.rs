@@ -17,6 +17,9 @@ use super::session::{Deadlines, IDLE, Peer, Session, Worth};
 /// Connections above the limits that are kept open only to send 503.
 const REFUSALS: usize = 32;
 
+/// A peer with more than this part of all connections has a large share.
+const LARGE_SHARE: usize = 8;
+
 /// Connection limits.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -120,7 +123,9 @@ impl Admission {
 impl Table {
     /// Closes the least valuable connection of this peer or of all; returns false if all belong to authenticated clients.
     ///
-    /// Among all, the peer with most connections is affected first. Cost: one pass over the connections, only when a limit is reached.
+    /// New connections go last, so that a client has time for its handshake and its token. Among all, the peer with most connections is
+    /// affected first as long as it has a large share of them: with small shares an honest client behind the address of a slow one would
+    /// lose to many addresses with one connection each. Cost: one pass over the connections, only when a limit is reached.
     fn make_room(&mut self, of: Option<Peer>) -> bool {
         let mut counts: HashMap<Peer, usize> = HashMap::new();
         for session in self.sessions.values() {
@@ -130,10 +135,14 @@ impl Table {
             .sessions
             .iter()
             .filter(|(_, session)| of.is_none_or(|peer| session.peer == peer))
-            .map(|(id, session)| (session.worth(), usize::MAX - counts.get(&session.peer).copied().unwrap_or(0), *id))
-            .filter(|(worth, _, _)| *worth != Worth::Working)
+            .map(|(id, session)| {
+                let count = counts.get(&session.peer).copied().unwrap_or(0);
+                let share = if count > self.sessions.len() / LARGE_SHARE { usize::MAX - count } else { usize::MAX };
+                (session.worth(), session.is_new(), share, *id)
+            })
+            .filter(|(worth, _, _, _)| *worth != Worth::Working)
             .min();
-        let Some((_, _, id)) = victim else { return false };
+        let Some((_, _, _, id)) = victim else { return false };
         if let Some(session) = self.sessions.remove(&id) {
             metrics::counter!("bartizan_http_connections_cut_total", "reason" => "room for others").increment(1);
             session.cut.cancel();
@@ -201,6 +210,18 @@ mod tests {
         let others = [arrive(), arrive()];
         assert!(slow.iter().all(|ticket| ticket.cut.is_cancelled()) && !newcomer.cut.is_cancelled());
         drop(others);
+    }
+
+    #[test]
+    fn a_client_that_shares_its_address_with_a_slow_one_keeps_its_place() {
+        let admission = Admission::new(Limits { total: 64, per_peer: 64 });
+        let from = |a: u8, b: u8| served(admission.admit(([127, a, 0, b], 1).into(), Instant::now()));
+        let _strangers: Vec<Ticket> = (0..60).map(|n| from(1, n)).collect();
+        let _slow: Vec<Ticket> = (0..4).map(|_| from(0, 1)).collect();
+        let honest = from(0, 1);
+        // Each of these closes the oldest of all, not the newest of the address with five.
+        let _more: Vec<Ticket> = (60..100).map(|n| from(1, n)).collect();
+        assert!(!honest.cut.is_cancelled());
     }
 
     #[test]

@@ -27,6 +27,9 @@ pub struct Deadlines {
 /// transit, and closing them would keep new clients out in favour of slow ones.
 const SILENCE: Duration = Duration::from_millis(100);
 
+/// A connection younger than this is closed for another one only where all are: an honest client gets its token in that time.
+const NEW: Duration = Duration::from_millis(500);
+
 /// Reason for closing connections that were merely idle.
 pub const IDLE: &str = "idle";
 
@@ -177,6 +180,10 @@ impl Session {
             }
         };
         (now.saturating_duration_since(state.since) > limit).then_some(why)
+    }
+
+    pub fn is_new(&self) -> bool {
+        self.accepted.elapsed() < NEW
     }
 
     pub fn worth(&self) -> Worth {
