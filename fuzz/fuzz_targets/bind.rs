@@ -1,4 +1,4 @@
-//! Queries changed token by token, bound against a schema; constants in them run through the kernels.
+//! Fuzzes the binder with mutated queries; constants in them are folded by the kernels.
 #![no_main]
 
 use std::sync::LazyLock;

@@ -1,4 +1,4 @@
-//! Any text: the lexer loses nothing, the parser ends with places inside the text.
+//! Fuzzes the lexer and the parser with any text: the lexer loses nothing, and the parser terminates with spans inside the text.
 #![no_main]
 
 use std::time::Duration;
@@ -10,7 +10,7 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|data: &[u8]| {
     let text = String::from_utf8_lossy(data);
     let (tokens, _) = lex(&text);
-    // What stands between tokens is blanks and comments; nothing comes twice or is left out.
+    // Only blanks and comments may be between tokens; no text is skipped or covered twice.
     let mut at = 0;
     for token in &tokens {
         assert!(token.start >= at && token.end >= token.start && token.end <= text.len());

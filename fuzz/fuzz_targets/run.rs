@@ -1,4 +1,4 @@
-//! Bound queries, run over a few rows of odd values as far as operators and kernels go without the engine.
+//! Fuzzes bound queries over a few rows of edge-case values, as far as operators and kernels run without the engine.
 #![no_main]
 
 use std::sync::LazyLock;

@@ -1,4 +1,4 @@
-//! What the targets share: a schema, a way to change queries that keeps most of them readable, and a small interpreter.
+//! Shared by the fuzz targets: a schema, a mutator that keeps most queries parseable, and a small interpreter.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use kql::plan::{Expr, Field, Plan, Rel, RelOp};
 use kql::syntax::lexer::lex;
 use model::Timestamp;
 
-/// Tables that texts may name.
+/// Tables that queries may reference.
 pub fn schemas() -> TableSchemas {
     let columns =
         |columns: &[(&str, &str)]| columns.iter().map(|(name, ty)| vec![(*name).to_owned(), (*ty).to_owned()]).collect::<Vec<_>>();
@@ -36,7 +36,7 @@ pub fn schemas() -> TableSchemas {
     serde::from_json(&all)
 }
 
-/// The schemas' own form is JSON.
+/// The schemas are JSON.
 mod serde {
     use std::collections::HashMap;
 
@@ -49,14 +49,14 @@ mod serde {
 
 pub const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
-/// Panics where `work` takes out of proportion long.
+/// Panics if `work` takes longer than `limit`.
 pub fn within(limit: Duration, what: &str, work: impl FnOnce()) {
     let started = Instant::now();
     work();
     assert!(started.elapsed() < limit, "{what} took {:?}", started.elapsed());
 }
 
-/// Words that a changed query may get.
+/// Tokens that the mutator may insert.
 const WORDS: &[&str] = &[
     "(",
     ")",
@@ -200,7 +200,7 @@ impl Random {
     }
 }
 
-/// Changes a text token by token, so that most of what comes still parses and reaches what lies behind.
+/// Mutates a text token by token, so that most results still parse and reach the later stages.
 pub fn change(data: &mut [u8], size: usize, most: usize, seed: u32) -> usize {
     let mut random = Random(u64::from(seed) << 1 | 1);
     let Ok(text) = std::str::from_utf8(&data[..size]) else { return libfuzzer_sys::fuzzer_mutate(data, size, most) };
@@ -223,7 +223,7 @@ pub fn change(data: &mut [u8], size: usize, most: usize, seed: u32) -> usize {
             4 | 5 => pieces.insert(at, WORDS[random.below(WORDS.len())].to_owned()),
             6 => pieces[at] = WORDS[random.below(WORDS.len())].to_owned(),
             _ => {
-                // A stretch again somewhere else.
+                // Copies a range of tokens to another position.
                 let length = 1 + random.below(6);
                 let stretch: Vec<String> = pieces.iter().skip(other).take(length).cloned().collect();
                 pieces.splice(at..at, stretch);
@@ -236,11 +236,11 @@ pub fn change(data: &mut [u8], size: usize, most: usize, seed: u32) -> usize {
     size
 }
 
-/// Rows that one step of the interpreter keeps at most.
+/// Maximum rows kept per step of the interpreter.
 const ROWS: usize = 64;
 
-/// Runs what it can of a plan: projections, filters, aggregates and every operator of the language's own, over a few rows of odd values.
-/// Answers nothing where an operator belongs to the engine.
+/// Runs the supported parts of a plan: projections, filters, aggregates and every table operator, over a few rows of edge-case values.
+/// Returns `None` if an operator is implemented by the engine.
 pub fn run(plan: &Plan) -> Option<RecordBatch> {
     if !plan.subqueries.is_empty() {
         return None;
@@ -296,7 +296,7 @@ fn rows(rel: &Rel, runtime: &Runtime) -> Option<RecordBatch> {
             for key in keys {
                 Evaluator::new(key, &input.fields, runtime).ok()?.eval(&from).ok()?;
             }
-            // Every other row is a group, its states merged from halves; keys are left to the engine.
+            // Even and odd rows form two groups, whose states are merged from halves; grouping keys are left to the engine.
             let groups: Vec<usize> = (0..from.num_rows()).map(|row| row % 2).collect();
             for call in aggregates {
                 let types: Vec<_> = call.args.iter().map(|arg| arg.ty).collect();
@@ -333,10 +333,10 @@ fn rows(rel: &Rel, runtime: &Runtime) -> Option<RecordBatch> {
     Some(made.slice(0, made.num_rows().min(ROWS)))
 }
 
-/// How many of them there are.
+/// Number of edge-case values.
 const ODD: usize = 6;
 
-/// Values at the edges of a type.
+/// Edge-case values of a type.
 fn odd_values(ty: kql::Type) -> ArrayRef {
     use kql::Type;
     let values: [Value; ODD] = match ty {
@@ -354,7 +354,7 @@ fn odd_values(ty: kql::Type) -> ArrayRef {
         Type::Decimal => std::array::from_fn(|_| Value::Null(Type::Decimal)),
     };
     let array = Value::array(&values, ty);
-    // A null at the end, where the type has one.
+    // Ends with a null, if the type has one.
     let indices = UInt32Array::from(vec![Some(0), Some(1), Some(2), Some(3), Some(4), if ty == Type::String { Some(5) } else { None }]);
     arrow::compute::take(&array, &indices, None).expect("indices within")
 }

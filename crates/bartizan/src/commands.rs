@@ -1,6 +1,6 @@
-//! The command line. One command is one file here and one line in [`Command`].
+//! The command line. Each command is one file here and one line in [`Command`].
 //!
-//! Exit codes: 0 done, 1 something is wrong with what was read, 2 it could not run.
+//! Exit codes: 0 success, 1 the input is invalid, 2 the command could not run.
 
 mod case;
 mod client;
@@ -109,11 +109,11 @@ enum Kql {
     Check(kql_check::Args),
 }
 
-/// How a command ended when it did not end well.
+/// Failure of a command.
 pub enum Failure {
-    /// Something is wrong with what was read: exit code 1.
+    /// The input is invalid: exit code 1.
     Wrong(String),
-    /// It could not run: exit code 2.
+    /// The command could not run: exit code 2.
     Broken(anyhow::Error),
 }
 
@@ -125,13 +125,13 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
 
 pub type Outcome = Result<(), Failure>;
 
-/// The commands with their arguments, for the reference.
+/// The commands with their arguments, for the reference documentation.
 pub fn definition() -> clap::Command {
     <Cli as clap::CommandFactory>::command()
 }
 
 pub fn main() -> ExitCode {
-    // Both ring and aws-lc-rs are linked (object_store brings the former): the process says which one it means.
+    // Both ring and aws-lc-rs are linked (object_store depends on the former), so the default must be chosen.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     end_when_output_is_closed();
     let outcome = match Cli::parse().command {
@@ -167,7 +167,7 @@ pub fn main() -> ExitCode {
             }
             ExitCode::from(1)
         }
-        // The reader of our output has what it wanted: `bartizan query … | head`.
+        // The reader of our output has closed the pipe: `bartizan query … | head`.
         Err(Failure::Broken(error)) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(Failure::Broken(error)) => {
             eprintln!("error: {}", model::chain(error.as_ref()));
@@ -180,7 +180,7 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| cause.downcast_ref::<std::io::Error>().is_some_and(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe))
 }
 
-/// Ends the process quietly where `println!` finds that nothing reads our output any more; it panics then.
+/// Exits quietly when `println!` panics because standard output is closed.
 fn end_when_output_is_closed() {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {

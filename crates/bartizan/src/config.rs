@@ -1,6 +1,6 @@
-//! The configuration file: a list of sections, each a struct in the crate that obeys it.
+//! The configuration file: a list of sections, each a struct in the crate that uses it.
 //!
-//! `Config` is what the user wrote; [`Settings`] is what it means together with the command line: checked, defaults filled in.
+//! `Config` is what the user wrote; [`Settings`] is the validated result together with the command line, with defaults.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -80,7 +80,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// Why a configuration file is refused. Prints *what · where · what to do*.
+/// Why a configuration file is invalid. Formatted as *what · where · what to do*.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     #[error("cannot read the configuration `{0}`")]
@@ -93,7 +93,7 @@ pub enum ConfigError {
     NoDataDir,
 }
 
-/// The default configuration, as if the file said `version: 1` and no more.
+/// The default configuration, as of a file with only `version: 1`.
 pub fn default() -> Config {
     Config {
         version: 1,
@@ -141,7 +141,7 @@ fn parse(file: &Path, text: &str) -> Result<Config, ConfigError> {
     Ok(config)
 }
 
-/// Where data lives when nobody says otherwise: the XDG base directory.
+/// The default data directory: the XDG base directory.
 pub fn default_data_dir(env: impl Fn(&str) -> Option<String>) -> Result<PathBuf, ConfigError> {
     let absolute = |name| env(name).map(PathBuf::from).filter(|path| path.is_absolute());
     absolute("XDG_DATA_HOME")

@@ -1,4 +1,4 @@
-//! The binary: reads the command line and the configuration, wires everything together. The only crate that knows everyone.
+//! The binary: parses the command line and configuration, and composes all crates.
 
 mod commands;
 mod config;

@@ -1,5 +1,5 @@
-//! The generated pages of docs/reference. A page is one function here and one line in [`PAGES`]; `bartizan reference` writes them, and a test
-//! proves that they are current.
+//! Generated pages of docs/reference. Each page is one function here and one line in [`PAGES`]; `bartizan reference` writes them, and a
+//! test checks that they are up to date.
 
 mod api;
 mod cli;
@@ -8,7 +8,7 @@ mod oncall;
 mod schema;
 mod tables;
 
-/// File name in docs/reference and how its text is made.
+/// File name in docs/reference and the function that generates it.
 pub const PAGES: &[(&str, fn() -> String)] = &[
     ("api.md", api::page),
     ("cli.md", cli::page),

@@ -1,4 +1,4 @@
-//! The composition root: who is given what. Starts every part in order and stops them in the opposite one.
+//! The composition root: wires all parts, starts them in order and stops them in reverse.
 
 mod connect;
 mod connectors;
@@ -47,21 +47,21 @@ use self::supervisor::Supervisor;
 use self::watchdog::Watchdog;
 use crate::config::Config;
 
-/// What the command line and the configuration together mean.
+/// The command line and the configuration combined.
 pub struct Settings {
     pub data_dir: PathBuf,
     pub listen: SocketAddr,
     pub config: Config,
-    /// Where the configuration was read, to read it again on SIGHUP.
+    /// Path of the configuration, for reloading on SIGHUP.
     pub config_path: Option<PathBuf>,
-    /// Load the sample rules that are built in.
+    /// Load the built-in sample rules.
     pub sample_rules: bool,
 }
 
 /// A running service.
 pub struct Service {
     pub connect: Connect,
-    /// Where `connect.json` was written.
+    /// Path of `connect.json`.
     pub connect_path: PathBuf,
     pub store: Store,
     clock: Arc<dyn Clock>,
@@ -75,7 +75,7 @@ pub struct Service {
 }
 
 impl Service {
-    /// Starts everything; returns when requests are answered.
+    /// Starts everything; returns when requests are served.
     pub async fn start(settings: Settings) -> anyhow::Result<Service> {
         let Settings { data_dir, listen, config, config_path, sample_rules } = settings;
         let signals = Signals::listen().context("cannot listen for signals")?;
@@ -85,7 +85,7 @@ impl Service {
         let health = HealthRegister::default();
         health.set(STARTING, ConditionSeverity::Failing, "the service is starting");
         let watchdog = Watchdog::start(health.clone()).context("cannot start the thread that watches the runtime")?;
-        // Before anything is opened: a wrong `outbound` section is the operator's to mend, and nothing should have changed by then.
+        // Before anything is opened: an invalid `outbound` section must not change any state.
         let http: Arc<dyn Http> = Arc::new(http::Outbound::new(&config.outbound)?);
         reserve::make_room(&data_dir, &health);
         keeper::check(&data_dir, &health);
@@ -115,7 +115,7 @@ impl Service {
         }
         let engine: Arc<dyn QueryEngine> = Arc::new(Guarded::new(Arc::new(engine), clock.clone(), &data_dir.join("running")));
 
-        // Bound before connect.json is written: with port 0 only the system knows the port.
+        // Bound before connect.json is written: with port 0 the port is known only now.
         let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
         let address = listener.local_addr()?;
         cloud.identity.origins.listening_on(address.port());
@@ -246,7 +246,7 @@ impl Service {
         Ok(Service { connect, connect_path, store, clock, stop, tasks, reloader, signals, workspace, _watchdog: watchdog, _lock: lock })
     }
 
-    /// Waits until the service is told to end (SIGTERM, SIGINT); reloads on SIGHUP meanwhile.
+    /// Waits for SIGTERM or SIGINT; reloads on SIGHUP meanwhile.
     pub async fn wait(&mut self) -> anyhow::Result<()> {
         while self.signals.next().await == Signal::Reload {
             self.reloader.reload().await;
@@ -254,7 +254,7 @@ impl Service {
         Ok(())
     }
 
-    /// Stops taking requests, lets those in progress end, then the tasks, then the tables.
+    /// Stops accepting requests, waits for those in progress, then stops the tasks, then the tables.
     pub async fn stop(self) -> anyhow::Result<()> {
         tracing::info!("Stopping.");
         self.stop.cancel();
@@ -267,10 +267,10 @@ impl Service {
     }
 }
 
-/// How often a running service copies its state database.
+/// Interval of copies of the state database.
 const COPY_EVERY: Span = Span(60 * Span::MINUTE.0);
 
-/// Copies the state database at the start and then from time to time, so that a database that is lost costs an hour and not everything.
+/// Copies the state database at start and periodically, so that losing it costs at most an hour of changes.
 async fn copy_state(store: Store, clock: Arc<dyn Clock>, stop: CancellationToken) {
     loop {
         if let Err(error) = store.copy(clock.now()).await {
@@ -283,7 +283,7 @@ async fn copy_state(store: Store, clock: Arc<dyn Clock>, stop: CancellationToken
     }
 }
 
-/// A full disk at the start: what is stored is served as it is.
+/// Tolerates a full disk at start: stored data is still served.
 fn unless_full(done: anyhow::Result<()>, what: &str) -> anyhow::Result<()> {
     let full = |error: &anyhow::Error| {
         let store = |cause: &(dyn std::error::Error + 'static)| {
@@ -304,10 +304,10 @@ fn is_full(cause: &std::io::Error) -> bool {
     matches!(cause.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
 }
 
-/// The condition of a service that does not do everything yet.
+/// Health condition while starting.
 const STARTING: &str = "service.starting";
 
-/// A supervised task over something shared.
+/// A supervised task with a shared object.
 fn task<S, F, T>(tasks: &mut Supervisor, name: &str, shared: Arc<S>, run: F)
 where
     S: Send + Sync + 'static,
@@ -317,7 +317,7 @@ where
     tasks.spawn(name, move |stop| run(shared.clone(), stop));
 }
 
-/// Serves HTTPS. The listening socket is kept, so that a restart of the task loses no connection; it is closed when the service stops.
+/// Serves HTTPS. The listening socket is kept, so that a restart of the task drops no connections; it is closed when the service stops.
 fn serve(
     tasks: &mut Supervisor,
     limits: ServerConfig,
@@ -357,7 +357,7 @@ fn serve(
     Ok(())
 }
 
-/// The recorder is the process's: a second service in it (in tests) shares the first one's.
+/// The recorder is global: a second service in the process (in tests) shares the first one's.
 fn metrics_handle() -> anyhow::Result<PrometheusHandle> {
     static HANDLE: std::sync::OnceLock<PrometheusHandle> = std::sync::OnceLock::new();
     if let Some(handle) = HANDLE.get() {
@@ -368,7 +368,7 @@ fn metrics_handle() -> anyhow::Result<PrometheusHandle> {
     Ok(HANDLE.get_or_init(|| handle).clone())
 }
 
-/// Under which names the service is reached besides the local ones: the configured ones, and the address it listens on.
+/// Names of the service besides the local ones: the configured ones, and the listening address.
 fn reached(listen: SocketAddr, config: &Config) -> anyhow::Result<identity::Reached> {
     let names = config.names.iter().map(|name| identity::HostName::parse(name)).collect::<Result<Vec<_>, _>>();
     let mut names = names.context("cannot use `names` of the configuration")?;
@@ -379,7 +379,7 @@ fn reached(listen: SocketAddr, config: &Config) -> anyhow::Result<identity::Reac
     Ok(identity::Reached { names, tls: config.tls.clone() })
 }
 
-/// What a reload takes over without a restart.
+/// Parts that apply configuration changes without a restart.
 fn reload_hooks(
     path: Option<PathBuf>,
     health: &HealthRegister,
@@ -409,7 +409,7 @@ enum Signal {
     End,
 }
 
-/// The signals that the service answers, listened for from its start: a SIGHUP while it starts must not end it.
+/// Signal handlers, installed at start: a SIGHUP during the start must not end the process.
 struct Signals {
     term: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,

@@ -1,4 +1,4 @@
-//! What a source is, and what it is given.
+//! The source interface.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -48,7 +48,7 @@ pub trait Source: Send {
         Ok(Vec::new())
     }
 
-    /// Works until `cx.stop`; returns when everything that was taken from senders is stored.
+    /// Runs until `cx.stop`; returns when everything received is stored.
     async fn run(&mut self, cx: &SourceContext) -> Result<(), SourceError>;
 
     /// Asks the other side once, stores nothing, and says what came: for `bartizan sources test`.
@@ -57,7 +57,7 @@ pub trait Source: Send {
     }
 }
 
-/// The world, as a source sees it.
+/// Ports available to a source.
 #[derive(Clone)]
 pub struct SourceContext {
     /// Kind and name, such as `syslog/firewalls`: the key of its position.
@@ -68,14 +68,14 @@ pub struct SourceContext {
     pub secrets: Arc<dyn Secrets>,
     /// Name of this host, for `CollectorHostName`.
     pub host: String,
-    /// The service's own certificate, for listeners that name none.
+    /// The service's own certificate, for listeners without one.
     pub certificate: Option<Arc<dyn ResolvesServerCert>>,
     /// Where the source says how it fares.
     pub report: Report,
     pub stop: CancellationToken,
 }
 
-/// A socket that is open.
+/// An open socket.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Bound {
     /// Name of the listener in the configuration.
@@ -85,7 +85,7 @@ pub struct Bound {
     pub address: SocketAddr,
 }
 
-/// Why a source does not work.
+/// Why a source cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     #[error("the settings of a `{kind}` source are wrong: {problem}")]

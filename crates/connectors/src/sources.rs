@@ -1,4 +1,4 @@
-//! The kinds of sources there are. Adding one is a file beside this and a line here.
+//! The source types. To add one, add a file and a line here.
 
 use std::sync::Arc;
 

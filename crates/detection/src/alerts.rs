@@ -1,7 +1,7 @@
-//! From a query's answer to alerts. Pure: the same rule, window and rows give the same alerts with the same ids.
+//! Creates alerts from a query's result. Pure: the same rule, window and rows give the same alerts with the same ids.
 //!
-//! What is taken from where, and the limits: learn.microsoft.com/azure/sentinel/create-analytics-rules,
-//! …/customize-alert-details, …/surface-custom-details-in-alerts.
+//! Sources of fields and limits: learn.microsoft.com/azure/sentinel/create-analytics-rules, …/customize-alert-details,
+//! …/surface-custom-details-in-alerts.
 
 use std::collections::BTreeMap;
 
@@ -15,22 +15,22 @@ use crate::rule::{Aggregation, AnalyticsRule, Kind};
 use crate::schedule::Run;
 use crate::template::{cut, fill};
 
-/// One run makes at most this many alerts; the last then covers all rows.
+/// Maximum alerts per run; the last one then covers all rows.
 pub const MAX_ALERTS: usize = 150;
-/// Entities of one alert.
+/// Maximum entities of an alert.
 pub const MAX_ENTITIES: usize = 500;
-/// Rows kept with an alert, so that it explains itself after its events are gone.
+/// Result rows stored with an alert, so that it can be understood after its events have expired.
 pub const MAX_KEPT_ROWS: usize = 10;
-/// Values kept of one custom detail.
+/// Maximum values of a custom detail.
 pub const MAX_DETAIL_VALUES: usize = 50;
-/// Characters of a title and of a description.
+/// Maximum characters of a title and of a description.
 pub const MAX_TITLE: usize = 256;
 pub const MAX_DESCRIPTION: usize = 5_000;
 
-/// The namespace of alert ids.
+/// UUID namespace of alerts.
 const ALERTS: Uuid = Uuid::from_u128(0x5d0b_8f61_3f55_4a7e_9c35_0d2c_9a41_77f3);
 
-/// Alerts of one run over its answer; none where the trigger does not fire.
+/// Alerts of one run; empty if the trigger does not fire.
 pub fn alerts(rule: &AnalyticsRule, run: Run, generated: Timestamp, answer: &Answer) -> Vec<Alert> {
     let rows = Rows::new(answer);
     let fires = match rule.kind {
@@ -149,7 +149,7 @@ fn alert(rule: &AnalyticsRule, run: Run, generated: Timestamp, rows: &Rows, grou
     alert
 }
 
-/// Properties of an alert that a column may fill, by the API's names.
+/// Alert properties that a column may set, by API name.
 fn set_dynamic_property(alert: &mut Alert, property: &str, value: String) {
     match property {
         "AlertLink" => alert.alert_link = value,
@@ -168,7 +168,7 @@ fn set_dynamic_property(alert: &mut Alert, property: &str, value: String) {
     }
 }
 
-/// A JSON list or names separated by commas.
+/// A JSON list or comma-separated names.
 fn tactics_of(text: &str) -> Vec<String> {
     serde_json::from_str::<Vec<String>>(text)
         .unwrap_or_else(|_| text.split(',').map(|name| name.trim().to_owned()).collect())
@@ -177,7 +177,7 @@ fn tactics_of(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// `SecurityAlert.ExtendedProperties`, by the names that queries over it use.
+/// `SecurityAlert.ExtendedProperties`, with the names used in queries.
 fn extended(rule: &AnalyticsRule, run: Run, rows: usize) -> BTreeMap<String, String> {
     let mut properties = BTreeMap::from([
         ("Query".to_owned(), rule.properties.query.clone()),
@@ -201,7 +201,7 @@ fn extended(rule: &AnalyticsRule, run: Run, rows: usize) -> BTreeMap<String, Str
     properties
 }
 
-/// An answer, read by row and column name.
+/// Access to a result by row and column name.
 struct Rows<'a> {
     answer: &'a Answer,
     count: usize,
@@ -223,7 +223,7 @@ impl<'a> Rows<'a> {
         None
     }
 
-    /// The cell as `tostring` prints it; nothing where there is no such column or it is null.
+    /// The cell formatted by `tostring`; `None` if the column does not exist or the cell is null.
     fn text(&self, row: usize, column: &str) -> Option<String> {
         let column = self.answer.columns.iter().position(|known| known.name == column)?;
         self.cell(row, column).filter(|value| !value.is_null()).map(|value| value.to_text())

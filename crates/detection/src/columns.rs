@@ -1,10 +1,11 @@
-//! Columns that a rule names and its query does not return: their entities and details would silently be missing from every alert. Pure.
+//! Detects columns that a rule refers to but its query does not return: their entities and details would silently be missing. Pure
+//! functions.
 
 use model::Column;
 
 use crate::rule::AnalyticsRule;
 
-/// One sentence for each such column, with the property that names it. Column names are case-sensitive.
+/// One sentence for each such column, with the property that refers to it. Column names are case-sensitive.
 pub fn missing(rule: &AnalyticsRule, columns: &[Column]) -> Vec<String> {
     let properties = &rule.properties;
     let mut found = Vec::new();

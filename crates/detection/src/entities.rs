@@ -1,13 +1,13 @@
-//! From the columns of a row to entities, by the rule's mappings.
+//! Maps columns of a row to entities, by the rule's mappings.
 //!
-//! Identifiers and how full names are taken apart: learn.microsoft.com/azure/sentinel/entities-reference.
+//! Identifiers and splitting of full names: learn.microsoft.com/azure/sentinel/entities-reference.
 
 use model::{Entity, EntityKind};
 use serde_json::Value;
 
 use crate::rule::EntityMapping;
 
-/// The entity that a mapping finds in one row; `value` gives a column's text.
+/// The entity of a mapping in one row; `value` returns a column's text.
 pub fn from_mapping(mapping: &EntityMapping, value: &dyn Fn(&str) -> Option<String>) -> Option<Entity> {
     let found = mapping.field_mappings.iter().filter_map(|field| value(&field.column_name).map(|text| (field.identifier.as_str(), text)));
     let mut identifiers: Vec<(String, String)> = Vec::new();
@@ -25,7 +25,7 @@ pub fn from_mapping(mapping: &EntityMapping, value: &dyn Fn(&str) -> Option<Stri
     Entity::new(mapping.entity_type, identifiers)
 }
 
-/// `ann@example.com` is a name and a suffix, `EXAMPLE\ann` a domain and a name; anything else is a name.
+/// `ann@example.com` is a name and a UPN suffix, `EXAMPLE\ann` a domain and a name; anything else is a name.
 fn split_account(full: &str) -> Vec<(String, String)> {
     let pair = |a: (&str, &str), b: (&str, &str)| vec![(a.0.to_owned(), a.1.to_owned()), (b.0.to_owned(), b.1.to_owned())];
     if let Some((domain, name)) = full.split_once('\\').filter(|(domain, name)| !domain.is_empty() && !name.is_empty()) {
@@ -42,7 +42,7 @@ fn split_host(full: &str) -> Vec<(String, String)> {
     if let Some((domain, name)) = full.split_once('\\').filter(|(domain, name)| !domain.is_empty() && !name.is_empty()) {
         return vec![("NTDomain".to_owned(), domain.to_owned()), ("HostName".to_owned(), name.to_owned())];
     }
-    // An address has dots as well, and no domain.
+    // An IP address contains dots too, but has no domain.
     match full.split_once('.').filter(|(name, domain)| !name.is_empty() && !domain.is_empty() && full.parse::<std::net::IpAddr>().is_err())
     {
         Some((name, domain)) => vec![("HostName".to_owned(), name.to_owned()), ("DnsDomain".to_owned(), domain.to_owned())],
@@ -50,7 +50,7 @@ fn split_host(full: &str) -> Vec<(String, String)> {
     }
 }
 
-/// The entities in a column that holds them whole, as `SecurityAlert.Entities` does: a JSON array of objects with `Type`.
+/// Entities in a column of complete entities, like `SecurityAlert.Entities`: a JSON array of objects with `Type`.
 pub fn from_column(text: &str) -> Vec<Entity> {
     let Ok(Value::Array(items)) = serde_json::from_str::<Value>(text) else { return Vec::new() };
     items
@@ -69,7 +69,7 @@ pub fn from_column(text: &str) -> Vec<Entity> {
         .collect()
 }
 
-/// Adds an entity unless the same is there; one that says more about the same thing replaces it.
+/// Adds an entity unless an equal one exists; a more complete description of the same entity replaces the existing one.
 pub fn add(entities: &mut Vec<Entity>, entity: Entity, limit: usize) {
     let key = entity.key();
     if let Some(known) = entities.iter_mut().find(|known| known.key() == key) {

@@ -1,8 +1,7 @@
-//! Analytics rules in files: what the files say, and what has to change in the store so that it agrees. Pure.
+//! Rule files: parses them and plans the changes that bring the store in line. Pure functions.
 //!
-//! A file is the truth for its rule until somebody changes the rule in another way. Such a change is an override: it stays, also over
-//! restarts, until the file says something else. A rule whose file is gone is disabled. A file that cannot be read leaves its rule as it
-//! was. (docs/adr/0010)
+//! A file defines its rule until the rule is changed in another way. Such a change is an override: it persists, also across restarts, until
+//! the file changes. A rule whose file was removed is disabled. A file that cannot be parsed leaves its rule unchanged. (docs/adr/0010)
 
 use std::collections::HashMap;
 
@@ -14,9 +13,9 @@ use uuid::Uuid;
 use crate::rule::AnalyticsRule;
 use crate::yaml;
 
-/// The longest rule file.
+/// Maximum size of a rule file.
 pub const MAX_RULE_FILE: u64 = 1 << 20;
-/// How files are named that are not on disk. Their rules stay when they are no longer given.
+/// Prefix of names of built-in files. Their rules stay when they are no longer included.
 pub const BUILT_IN: &str = "built-in:";
 
 /// A file's name and text, or why it cannot be read.
@@ -26,7 +25,7 @@ pub struct RuleText {
     pub text: Result<String, String>,
 }
 
-/// A rule and the file it is in.
+/// A rule and its file.
 #[derive(Clone, Debug)]
 pub struct FileRule {
     pub file: String,
@@ -35,16 +34,16 @@ pub struct FileRule {
     pub digest: String,
 }
 
-/// What all files say.
+/// The content of all files.
 #[derive(Clone, Debug, Default)]
 pub struct Scan {
     pub rules: Vec<FileRule>,
-    /// Files that give no rule, each with the reason.
+    /// Invalid files, each with the reason.
     pub broken: Vec<(String, String)>,
     pub warnings: Vec<String>,
 }
 
-/// Reads the texts in their order. Of two files with one id the first is the rule.
+/// Parses the texts in order. If two files have the same id, the first one wins.
 pub fn scan(texts: &[RuleText]) -> Scan {
     let mut scan = Scan::default();
     let mut seen: HashMap<String, String> = HashMap::new();
@@ -81,22 +80,22 @@ fn digest(kind: &str, properties: &Map<String, Value>) -> String {
     Uuid::new_v5(&Uuid::NAMESPACE_OID, text.as_bytes()).to_string()
 }
 
-/// What to do for one rule.
+/// A planned change for one rule.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
-    /// Make the rule what the file says. `overridden`: it had been changed in another way since the file was applied.
+    /// Write the rule from the file. `overridden`: it had been changed in another way since the file was applied.
     Put { file: String, overridden: bool },
-    /// The rule is what the file says already; only remember the file.
+    /// The rule already matches the file; only record the file.
     Adopt { file: String, etag: Uuid },
-    /// It was changed, or deleted, in another way, and the file says what it said before.
+    /// It was changed or deleted in another way, and the file is unchanged.
     KeepOverride { file: String, deleted: bool },
-    /// Its file is gone.
+    /// Its file was removed.
     Disable { file: String },
 }
 
-/// The steps, by rule id, in the order of the files; rules without one need nothing.
+/// The steps, by rule id, in file order. Unchanged rules have none.
 ///
-/// `complete`: all places where files may be were read, so that a file that was not found is gone.
+/// `complete`: all rule folders were read, so that a missing file was removed.
 pub fn plan(scan: &Scan, known: &[RuleFile], rules: &[AnalyticsRuleRecord], complete: bool) -> Vec<(String, Step)> {
     let known: HashMap<String, &RuleFile> = known.iter().map(|file| (file.rule_id.to_lowercase(), file)).collect();
     let rules: HashMap<String, &AnalyticsRuleRecord> = rules.iter().map(|rule| (rule.id.to_lowercase(), rule)).collect();
@@ -191,7 +190,7 @@ mod tests {
         assert_eq!(step(&second, &[known(found, ours)], &[changed]), Some(Step::Put { file: file(), overridden: true }));
         assert_eq!(step(&second, &[known(found, ours)], &[record(found, ours)]), Some(Step::Put { file: file(), overridden: false }));
         assert_eq!(step(&second, &[known(found, ours)], &[]), Some(Step::Put { file: file(), overridden: true }));
-        // As an earlier version left it, or changed back by hand.
+        // As left by an earlier version, or changed back manually.
         assert_eq!(step(&first, &[], &[record(found, theirs)]), Some(Step::Adopt { file: file(), etag: theirs }));
     }
 

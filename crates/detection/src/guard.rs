@@ -1,23 +1,23 @@
-//! What is asked before a rule's query runs and told after it: the place for whatever must survive the death of the process while a rule
-//! runs, such as a mark that keeps a query that crashed the service from being run again at the next start.
+//! Hooks around the run of a rule's query, for state that must survive a crash of the process during the run, such as a mark that keeps a
+//! crashing query from running again at the next start.
 
 use crate::rule::AnalyticsRule;
 
-/// Why a rule is not run now.
+/// Why a rule must not run now.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Withheld(pub String);
 
-/// Asked around every run of every rule. Must be quick: it is called on a thread of the runtime.
+/// Called around every run of every rule. Must be fast: it is called on a runtime thread.
 pub trait RunGuard: Send + Sync {
-    /// The query is about to run. An error keeps the rule from running; it is reported like a failed run.
+    /// Called before the query runs. An error prevents the run and is reported like a failed run.
     fn before(&self, rule: &AnalyticsRule) -> Result<(), Withheld>;
 
-    /// The query has ended, however it did, and the process is still there.
+    /// Called after the query ended, successfully or not.
     fn after(&self, rule: &AnalyticsRule);
 }
 
-/// Lets every rule run.
+/// Allows every rule.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoGuard;
 

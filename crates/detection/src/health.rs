@@ -1,7 +1,7 @@
-//! Rows of `SentinelHealth` for runs of rules, and the sentences for why a run failed. Pure.
+//! Rows of `SentinelHealth` for rule runs, and descriptions of failures. Pure functions.
 //!
-//! Columns, operation names, statuses, descriptions and extended properties:
-//! learn.microsoft.com/azure/sentinel/health-table-reference and …/azure/sentinel/monitor-analytics-rule-integrity.
+//! Columns, operation names, statuses, descriptions and extended properties: learn.microsoft.com/azure/sentinel/health-table-reference and
+//! …/azure/sentinel/monitor-analytics-rule-integrity.
 
 use model::{Alert, QueryError, Span, Timestamp, Window, chain};
 use serde_json::{Map, Value, json};
@@ -10,26 +10,26 @@ use uuid::Uuid;
 use crate::job::RunError;
 use crate::rule::{AnalyticsRule, Kind};
 
-/// A near-real-time rule that goes on succeeding is reported this often, as one that runs every minute is.
+/// Reporting interval of a successful near-real-time rule, as for a rule that runs every minute.
 pub const NRT_REPORT: Span = Span::MINUTE;
 
-/// The names under which the workspace is known.
+/// Identifiers of the workspace.
 #[derive(Clone, Debug, Default)]
 pub struct WorkspaceIds {
-    /// Its (customer) id.
+    /// The workspace (customer) id.
     pub workspace_id: String,
-    /// Its resource id.
+    /// The resource id.
     pub resource_id: String,
 }
 
-/// What one run, or several successful ones of a near-real-time rule, did.
+/// Results of one run, or of several successful ones of a near-real-time rule.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Totals {
     pub runs: u64,
     pub rows: u64,
     pub alerts: u64,
     pub entities: u64,
-    /// From the beginning of the first window that was seen to the end of the last.
+    /// From the start of the first window to the end of the last.
     pub window: Option<Window>,
 }
 
@@ -54,7 +54,7 @@ impl Totals {
     }
 }
 
-/// A run as it is reported.
+/// A run to report.
 pub struct Report<'a> {
     pub rule: &'a AnalyticsRule,
     pub totals: Totals,
@@ -137,7 +137,7 @@ fn success(rule: &AnalyticsRule, totals: &Totals) -> String {
 /// Why a run failed, for people and for queries over the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// One word to count by.
+    /// A short code for aggregation.
     pub reason: &'static str,
     pub description: &'static str,
 }

@@ -1,5 +1,4 @@
-//! The due runs of one rule: query, alerts, and one transaction that keeps the alerts, the place where the rule stands and the run's row of
-//! `SentinelHealth`.
+//! Runs the due windows of one rule: query, alerts, and one transaction with the alerts, the run state and the row of `SentinelHealth`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,10 +16,10 @@ use crate::rule::{AnalyticsRule, Kind, RuleError};
 use crate::schedule::{Run, RunState, back_off};
 use crate::task::Detection;
 
-/// A query that has not ended so long after its limit of time is left behind.
+/// A query that has not ended this long after its time limit is abandoned.
 const STUCK: Duration = Duration::from_secs(10);
 
-/// Why a run did not end well.
+/// Why a run failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     #[error("the query does not run")]
@@ -37,16 +36,16 @@ pub enum RunError {
     Rule(#[from] RuleError),
 }
 
-/// What a rule reported lately.
+/// Recent reports of a rule.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Reported {
-    /// When its last row of `SentinelHealth` was written, and whether it told of success.
+    /// Time of its last row of `SentinelHealth`, and whether that was a success.
     pub last: Option<(Timestamp, bool)>,
     /// Successful runs since then.
     pub since: Totals,
 }
 
-/// Work for one rule, taken out of the loop's table.
+/// Work for one rule, taken from the loop's table.
 pub struct Job {
     pub key: String,
     pub rule: Arc<AnalyticsRule>,
@@ -54,36 +53,36 @@ pub struct Job {
     pub reported: Reported,
     /// Oldest first.
     pub runs: Vec<Run>,
-    /// Of the catalog when the job began.
+    /// Catalog version when the job began.
     pub version: u64,
-    /// What its query reads has to be asked for (again).
+    /// Whether the tables that its query reads must be determined (again).
     pub ask_reads: bool,
-    /// Whether its query binds and returns the columns that it names has to be checked.
+    /// Whether to check that its query binds and returns the referenced columns.
     pub check: bool,
 }
 
-/// What the loop's table learns of it.
+/// Results of a job for the loop's table.
 pub struct Done {
     pub key: String,
     pub state: RunState,
     pub reported: Reported,
     pub reads: Option<Reads>,
     pub failed: bool,
-    /// The version of the catalog for which its query did not bind.
+    /// The catalog version for which its query did not bind.
     pub unbound: Option<u64>,
     pub took: Duration,
 }
 
-/// The tables that a query reads, as the catalog was at a version.
+/// The tables that a query reads, for a catalog version.
 #[derive(Clone, Debug)]
 pub struct Reads {
     pub version: u64,
-    /// Nothing where the query does not bind.
+    /// `None` if the query does not bind.
     pub tables: Option<Vec<TableName>>,
 }
 
 impl Detection {
-    /// All due runs of one rule, oldest first, until one fails.
+    /// Runs all due windows of one rule, oldest first, until one fails.
     pub(crate) async fn run_job(self: Arc<Self>, mut job: Job, cancel: CancellationToken) -> Done {
         let began = self.clock.monotonic();
         let mut failed = false;
@@ -99,7 +98,7 @@ impl Detection {
                     unbound = None;
                     self.succeeded(&job.rule);
                 }
-                // The service stops: the run stays due.
+                // The service is stopping: the run stays due.
                 Err(RunError::Query(QueryError::Cancelled)) if cancel.is_cancelled() => break,
                 Err(error) => {
                     self.failed(&job.rule, &mut job.state, &mut job.reported, Some((run, started)), &error).await;
@@ -126,7 +125,7 @@ impl Detection {
             let answer = self.ask(rule, run, cancel).await?;
             rows = answer.rows();
             let rule = rule.clone();
-            // Thousands of rows become alerts: not on a thread that serves others.
+            // Thousands of rows may become alerts, so this runs on a blocking thread.
             let made = tokio::task::spawn_blocking(move || alerts(&rule, run, started, &answer));
             found = made.await.map_err(|error| RunError::Panic(error.to_string()))?;
         }
@@ -171,7 +170,7 @@ impl Detection {
     async fn ask(&self, rule: &AnalyticsRule, run: Run, cancel: &CancellationToken) -> Result<model::Answer, RunError> {
         self.guard.before(rule)?;
         let _running = Running { guard: self.guard.as_ref(), rule };
-        // `now()` is the end of the window, so that a late run asks what a punctual one would have asked.
+        // `now()` is the end of the window, so that a late run returns the same as a punctual one.
         let scope = Scope { now: Some(run.tile.until), ingested: Some(run.sees), ..Scope::default() };
         let mut query = Query::new(&rule.properties.query).with_class(QueryClass::Rule).with_scope(scope);
         query.limits = Limits { time: Some(self.config.time), ..Limits::default() };
@@ -181,7 +180,7 @@ impl Detection {
         Ok(answered.map_err(|_| RunError::Stuck(self.config.time))??)
     }
 
-    /// Says what is wrong with a rule before its first run: a daily one would say nothing for a day. False where its query does not bind.
+    /// Reports errors of a rule before its first run, which for a daily rule may be a day away. Returns false if its query does not bind.
     async fn check(&self, rule: &AnalyticsRule, failures: u32) -> bool {
         let (name, title) = (columns_condition(&rule.id), &rule.properties.display_name);
         let columns = match self.engine.check(&Query::new(&rule.properties.query).with_class(QueryClass::Rule)).await {
@@ -219,7 +218,7 @@ impl Detection {
         }
     }
 
-    /// Keeps the failure where people can see it, and waits before the next try.
+    /// Reports the failure and schedules the retry.
     pub(crate) async fn failed(
         &self,
         rule: &AnalyticsRule,
@@ -259,7 +258,7 @@ impl Detection {
         }
     }
 
-    /// What the rule's query reads now.
+    /// Determines the tables that the rule's query reads.
     pub(crate) async fn reads(&self, rule: &AnalyticsRule, version: u64) -> Reads {
         let tables = match self.engine.tables_read(&Query::new(&rule.properties.query).with_class(QueryClass::Rule)).await {
             Ok(tables) => Some(tables),
@@ -272,17 +271,17 @@ impl Detection {
     }
 }
 
-/// The name of a rule's condition in the health register.
+/// Name of a rule's failure condition in the health register.
 pub fn condition(rule: &str) -> String {
     format!("rule.{rule}")
 }
 
-/// The name of the condition of a rule that names columns its query does not return.
+/// Name of the condition of a rule that refers to columns its query does not return.
 pub fn columns_condition(rule: &str) -> String {
     format!("rule-columns.{rule}")
 }
 
-/// Tells the guard that the process outlived the query, however it ended.
+/// Calls the guard's `after` when the query ends in any way.
 struct Running<'a> {
     guard: &'a dyn RunGuard,
     rule: &'a AnalyticsRule,
@@ -298,8 +297,8 @@ fn failing(rule: &AnalyticsRule, value: f64) {
     metrics::gauge!("bartizan_rule_failing", "rule" => rule.id.clone(), "name" => rule.properties.display_name.clone()).set(value);
 }
 
-/// Whether this success gets a row of its own: always for a scheduled rule; for one that runs as rows arrive, when it ran well for a minute
-/// since its last row, or failed before.
+/// Whether a success gets a row of its own: always for a scheduled rule; for a near-real-time one, after a minute of successes since its
+/// last row, or after a failure.
 fn is_worth_a_row(kind: Kind, reported: &Reported, now: Timestamp) -> bool {
     match (kind, reported.last) {
         (Kind::NearRealTime, Some((at, true))) => now - at >= NRT_REPORT || now < at,

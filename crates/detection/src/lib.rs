@@ -1,18 +1,18 @@
-//! Analytics rules: when they run, over which rows, and what alerts their answers are.
+//! Analytics rules: scheduling, query windows, and alerts from results.
 //!
 //! | step | pure? | where |
 //! |---|---|---|
 //! | a rule from Microsoft's YAML or the API's JSON | yes | [`rule`], [`yaml`] |
 //! | rule files → what changes in the store | yes | [`files`] |
-//! | which windows are due | yes | [`schedule`] |
+//! | due windows | yes | [`schedule`] |
 //! | rows → alerts | yes | [`alerts`] |
-//! | which rules may begin now | yes | [`pool`] |
-//! | how a run is reported in `SentinelHealth` | yes | [`health`] |
+//! | concurrency limits | yes | [`pool`] |
+//! | run reports in `SentinelHealth` | yes | [`health`] |
 //! | a rule's runs: query, one transaction | no | [`job`] |
 //! | the loop | no | [`task`] |
 //!
-//! Invariants: windows tile (docs/adr/0004); a run's alerts and the place where its rule stands are written in one transaction; what is
-//! decided depends on nothing but the rule, the state and the instant.
+//! Invariants: windows tile (docs/adr/0004); a run's alerts and the rule's run state are written in one transaction; decisions depend only
+//! on the rule, the state and the time.
 
 pub mod alerts;
 pub mod columns;

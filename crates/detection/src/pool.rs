@@ -1,29 +1,29 @@
-//! Which rules may begin now. Pure: nothing but what runs and since when.
+//! Concurrency limits of rule runs. Pure functions of the running jobs and their start times.
 //!
-//! Three bounds keep one slow rule, or many of them, from delaying the others:
+//! Three limits keep slow rules from delaying the others:
 //!
-//! * so many rules begin within a second ([`QUICK`]), because most are done by then;
-//! * rules that run longer no longer count there, but at most [`ALL`] times as many run in total;
-//! * rules whose last run took long ([`SLOW`]) get at most half of that total, so that the rest is always left for the others.
+//! * runs in their first second ([`QUICK`]) are limited by `concurrency`, because most are done by then;
+//! * longer runs no longer count there, but all runs are limited to [`ALL`] times that number;
+//! * rules whose last run was slow ([`SLOW`]) get at most half of that total, so that capacity is left for others.
 
 use std::time::Duration;
 
-/// A run that has begun within this time counts as one that begins.
+/// Younger runs count as starting.
 pub const QUICK: Duration = Duration::from_secs(1);
-/// A rule whose last run took longer is a slow one.
+/// A rule whose last run took longer is slow.
 pub const SLOW: Duration = Duration::from_secs(10);
-/// Runs at the same time, as a multiple of those that begin.
+/// Total concurrent runs, as a multiple of starting ones.
 pub const ALL: usize = 4;
 
-/// A run that goes on.
+/// A run in progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Going {
     pub for_: Duration,
-    /// Its last run was a slow one.
+    /// Its last run was slow.
     pub slow: bool,
 }
 
-/// The runs that go on, counted.
+/// Counts of runs in progress.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Load {
     quick: usize,
@@ -40,7 +40,7 @@ impl Load {
         })
     }
 
-    /// Counts one more run if it may begin.
+    /// Counts one more run if the limits allow it.
     pub fn admit(&mut self, slow: bool, concurrency: usize) -> bool {
         let concurrency = concurrency.max(1);
         let all = concurrency * ALL;

@@ -1,6 +1,6 @@
-//! An analytics rule: the REST API's `properties`, read and checked.
+//! Analytics rules: the REST API's `properties`, parsed and validated.
 //!
-//! Shape and limits: learn.microsoft.com/rest/api/securityinsights/alert-rules and …/azure/sentinel/create-analytics-rules.
+//! Format and limits: learn.microsoft.com/rest/api/securityinsights/alert-rules and …/azure/sentinel/create-analytics-rules.
 
 use std::collections::BTreeMap;
 
@@ -8,17 +8,17 @@ use model::{EntityKind, IncidentConfiguration, Severity, Span};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-/// At most this many entity mappings a rule, and identifiers a mapping.
+/// Maximum entity mappings of a rule, and identifiers of a mapping.
 pub const MAX_ENTITY_MAPPINGS: usize = 10;
 pub const MAX_IDENTIFIERS: usize = 3;
-/// At most this many custom details a rule.
+/// Maximum custom details of a rule.
 pub const MAX_CUSTOM_DETAILS: usize = 20;
-/// The longest query.
+/// Maximum length of a query.
 pub const MAX_QUERY: usize = 10_000;
 pub const SHORTEST_FREQUENCY: Span = Span(5 * model::TICKS_PER_MINUTE);
 pub const LONGEST_PERIOD: Span = Span(14 * model::TICKS_PER_DAY);
 
-/// A rule that can run.
+/// A validated rule.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AnalyticsRule {
     /// The resource name.
@@ -34,11 +34,11 @@ pub enum Kind {
         period: Span,
         trigger: Trigger,
     },
-    /// As rows arrive.
+    /// Runs as rows arrive.
     NearRealTime,
 }
 
-/// When an answer is worth an alert: its number of rows against a threshold.
+/// Threshold on the number of result rows that triggers an alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trigger {
     pub operator: TriggerOperator,
@@ -68,8 +68,8 @@ pub enum TriggerOperator {
     NotEqual,
 }
 
-/// The `properties` of a Scheduled or NRT rule, as the API and the store hold them. What is not named here is kept by the store and
-/// ignored by detection.
+/// The `properties` of a Scheduled or NRT rule, as in the API and the store. Other properties are kept by the store and ignored by
+/// detection.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Properties {
@@ -103,7 +103,7 @@ pub struct Properties {
     pub event_grouping_settings: EventGrouping,
     #[serde(default, deserialize_with = "or_default")]
     pub entity_mappings: Vec<EntityMapping>,
-    /// Columns that hold whole entities.
+    /// Columns with complete entities.
     #[serde(default, deserialize_with = "or_default")]
     pub sentinel_entities_mappings: Vec<SentinelEntitiesMapping>,
     #[serde(default, deserialize_with = "or_default")]
@@ -127,11 +127,11 @@ pub struct EventGrouping {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Aggregation {
-    /// All rows of an answer are one alert.
+    /// One alert for all rows.
     #[default]
     #[serde(alias = "singleAlert")]
     SingleAlert,
-    /// Each row is an alert.
+    /// One alert per row.
     #[serde(alias = "alertPerResult")]
     AlertPerResult,
 }
@@ -156,11 +156,11 @@ pub struct SentinelEntitiesMapping {
     pub column_name: String,
 }
 
-/// What an alert takes from its rows instead of from the rule.
+/// Alert properties taken from rows instead of the rule.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AlertDetailsOverride {
-    /// Text with `{{Column}}`; at most three of them.
+    /// Text with at most three `{{Column}}` placeholders.
     #[serde(default, skip_serializing_if = "Option::is_none", alias = "alertnameFormat")]
     pub alert_display_name_format: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -173,7 +173,7 @@ pub struct AlertDetailsOverride {
     pub alert_dynamic_properties: Vec<DynamicProperty>,
 }
 
-/// A property of the alert that a column fills: `AlertLink`, `ConfidenceScore`, `ProductName`, …
+/// An alert property set by a column: `AlertLink`, `ConfidenceScore`, `ProductName`, …
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DynamicProperty {
@@ -181,7 +181,7 @@ pub struct DynamicProperty {
     pub value: String,
 }
 
-/// Why a rule is refused. Each names the field.
+/// Why a rule is invalid. Each variant names the field.
 #[derive(Debug, thiserror::Error)]
 pub enum RuleError {
     #[error("`{field}`: {problem}")]
@@ -199,14 +199,14 @@ fn wrong(field: &str, problem: impl Into<String>) -> RuleError {
 }
 
 impl AnalyticsRule {
-    /// Reads and checks the API's JSON. `kind` is `Scheduled` or `NRT`, in any case.
+    /// Parses and validates the API's JSON. `kind` is `Scheduled` or `NRT`, case-insensitive.
     pub fn from_properties(id: &str, kind: &str, properties: &Map<String, Value>) -> Result<Self, RuleError> {
         let properties: Properties = serde_path_to_error::deserialize(Value::Object(properties.clone()))
             .map_err(|error| wrong(&error.path().to_string(), error.inner().to_string()))?;
         Self::new(id, kind, properties)
     }
 
-    /// Checks what can be checked without a schema; the query is bound elsewhere.
+    /// Validates what needs no schema; the query is bound elsewhere.
     pub fn new(id: &str, kind: &str, properties: Properties) -> Result<Self, RuleError> {
         let kind = match kind.to_ascii_lowercase().as_str() {
             "scheduled" => scheduled(&properties)?,
@@ -241,12 +241,12 @@ impl AnalyticsRule {
         Ok(Self { id: id.to_owned(), kind, properties })
     }
 
-    /// How long the rule stays silent after it fired; nothing where it does not.
+    /// Suppression time after an alert; `None` if disabled.
     pub fn suppression(&self) -> Option<Span> {
         self.properties.suppression_duration.filter(|_| self.properties.suppression_enabled)
     }
 
-    /// `Scheduled` or `NRT`, as the API says it.
+    /// `Scheduled` or `NRT`, as in the API.
     pub fn kind_name(&self) -> &'static str {
         match self.kind {
             Kind::Scheduled { .. } => "Scheduled",
@@ -282,12 +282,12 @@ fn yes() -> bool {
     true
 }
 
-/// A null is the default: both the portal and the community write nulls.
+/// Null means the default: both the portal and community rules contain nulls.
 fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
     Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
 }
 
-/// Reads `PT1H`, `1h`, `1h10m` and Kusto's clock form.
+/// Parses `PT1H`, `1h`, `1h10m` and Kusto's `hh:mm:ss` form.
 pub fn parse_duration(text: &str) -> Option<Span> {
     let text = text.trim();
     text.parse().ok().or_else(|| {

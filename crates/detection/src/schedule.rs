@@ -1,57 +1,57 @@
-//! Which windows of a rule are due. Pure: nothing but the rule's kind, where it stands, and the instant.
+//! Computes the due windows of a rule. Pure functions of the rule's kind, its run state, and the time.
 //!
-//! Windows are half-open on the left, `(from, until]`, over the time at which rows arrived. The runs of a rule tile the time line: each begins
-//! where the one before ended (a longer `queryPeriod` only looks further back). Nothing here asks for the time of day, so a clock that jumps
-//! forward makes one window longer, and one that jumps back makes nothing due until it has caught up.
+//! Windows are half-open on the left, `(from, until]`, over ingestion time. The runs of a rule tile the timeline: each starts where the
+//! previous one ended (a longer `queryPeriod` only looks further back). The time of day is not used, so a clock that jumps forward makes
+//! one window longer, and one that jumps back makes nothing due until it has caught up.
 
 use model::{Span, Timestamp, Window};
 use serde::{Deserialize, Serialize};
 
 use crate::rule::Kind;
 
-/// At most this many missed runs are made up for one by one; the rest become one longer window, so that nothing is skipped.
+/// Maximum missed runs that are caught up individually; the rest are merged into one longer window, so that nothing is skipped.
 pub const MAX_CATCH_UP: usize = 24;
 
-/// Where the runs of a rule stand. Written in the transaction that adds a run's alerts.
+/// Run state of a rule. Written in the transaction that adds a run's alerts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunState {
-    /// Rows that arrived until here have been seen.
+    /// Rows ingested until here have been processed.
     pub seen_until: Timestamp,
-    /// Silent until here, because the rule fired and suppresses.
+    /// End of suppression after an alert.
     #[serde(default)]
     pub silent_until: Option<Timestamp>,
-    /// Runs that failed since one succeeded, and why the last one did.
+    /// Consecutive failures, and the reason of the last one.
     #[serde(default)]
     pub failures: u32,
     #[serde(default)]
     pub last_error: Option<String>,
-    /// Not before this, after a failure.
+    /// Earliest retry after a failure.
     #[serde(default)]
     pub retry_at: Option<Timestamp>,
-    /// What the state was made for; a rule that was given another frequency starts its grid anew from where it stands.
+    /// Schedule that the state was computed for; a rule with a changed frequency restarts its grid from the current position.
     #[serde(default)]
     pub last_run: Option<Timestamp>,
 }
 
 impl RunState {
-    /// A rule that begins at `now`: it sees what arrives from now on.
+    /// Initial state at `now`: only rows ingested from now on are processed.
     pub fn starting(now: Timestamp) -> Self {
         Self { seen_until: now, silent_until: None, failures: 0, last_error: None, retry_at: None, last_run: None }
     }
 }
 
-/// A run that is due.
+/// A due run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Run {
-    /// The piece of the time line that is this run's own: it tiles with the runs before and after.
+    /// The part of the timeline that belongs to this run; tiles are contiguous.
     pub tile: Window,
-    /// The rows that the query sees: the tile, or further back where `queryPeriod` is longer than `queryFrequency`.
+    /// The window of the query: the tile, or further back if `queryPeriod` is longer than `queryFrequency`.
     pub sees: Window,
 }
 
-/// The runs that are due when rows that arrived until `complete` are all visible, oldest first.
+/// The due runs, oldest first, if all rows ingested until `complete` are visible.
 ///
-/// A scheduled rule is due once its frequency has passed since it last saw rows; a near-real-time rule whenever anything may have arrived.
+/// A scheduled rule is due once its frequency has passed since its last window; a near-real-time rule whenever rows may have arrived.
 pub fn due(kind: Kind, state: &RunState, complete: Timestamp) -> Vec<Run> {
     let from = state.seen_until;
     if complete <= from {
@@ -69,7 +69,7 @@ pub fn due(kind: Kind, state: &RunState, complete: Timestamp) -> Vec<Run> {
             let mut runs = Vec::with_capacity(ticks.min(MAX_CATCH_UP));
             let mut start = from;
             if ticks > MAX_CATCH_UP {
-                // The oldest of the missed runs are merged: one longer look instead of thousands of short ones.
+                // The oldest missed runs are merged into one longer window.
                 let merged = Span(frequency.ticks() * (ticks - MAX_CATCH_UP + 1) as i64);
                 runs.push(run(start, start + merged, further_back));
                 start = start + merged;
@@ -88,7 +88,7 @@ fn run(from: Timestamp, until: Timestamp, further_back: Span) -> Run {
     Run { tile, sees: Window { from: from - further_back, until } }
 }
 
-/// When a scheduled rule is next due; nothing for a near-real-time rule, which waits for the bell.
+/// When a scheduled rule is next due; `None` for a near-real-time rule, which waits for a notification.
 pub fn next(kind: Kind, state: &RunState) -> Option<Timestamp> {
     let due = match kind {
         Kind::NearRealTime => None,
@@ -100,8 +100,8 @@ pub fn next(kind: Kind, state: &RunState) -> Option<Timestamp> {
     }
 }
 
-/// How long a rule that has failed `failures` times in a row waits: doubling from ten seconds to an hour, spread by `jitter` (0 to 1) so that
-/// rules that failed together do not come back together.
+/// Retry delay after `failures` consecutive failures: doubles from ten seconds to an hour, spread by `jitter` (0 to 1) so that rules that
+/// failed together are not retried together.
 pub fn back_off(failures: u32, jitter: f64) -> Span {
     let base = Span::seconds(10).ticks().saturating_mul(1 << failures.saturating_sub(1).min(9));
     let capped = base.min(Span::HOUR.ticks());

@@ -1,7 +1,7 @@
-//! The loop that runs rules: sees what is due and starts it; each rule runs as a task of its own and tells the loop where it stands.
+//! The detection loop: starts due rules; each rule runs in its own task and reports its state to the loop.
 //!
-//! Killed anywhere, it starts over from the store: a run that was not committed is run again over the same window and gives alerts with the
-//! same ids. A rule that is slow, fails or panics never holds up another.
+//! Crash-safe: a run that was not committed is repeated over the same window and creates alerts with the same ids. A rule that is slow,
+//! fails or panics does not block others.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -22,11 +22,11 @@ use crate::pool::{Going, Load, SLOW};
 use crate::rule::{AnalyticsRule, Kind};
 use crate::schedule::{RunState, due, next};
 
-/// How often rules are looked at when nothing wakes the loop.
+/// Polling interval without notifications.
 const HEARTBEAT: Span = Span(model::TICKS_PER_SECOND);
-/// When the loop looks again if a rule is due and not all rows of its window are visible yet, or the pool is full.
+/// Polling interval if a rule is due but rows of its window are not visible yet, or the pool is full.
 const SOON: Span = Span(model::TICKS_PER_SECOND / 20);
-/// How long runs get to end when the service stops.
+/// How long runs may take to end when the service stops.
 const STOPPING: Duration = Duration::from_secs(5);
 
 /// Runs analytics rules until cancelled.
@@ -41,29 +41,29 @@ pub struct Detection {
     pub guard: Arc<dyn RunGuard>,
 }
 
-/// A rule as it is loaded: with what its query reads.
+/// A loaded rule with the tables it reads.
 struct Loaded {
     rule: Arc<AnalyticsRule>,
     etag: Uuid,
-    /// Tables whose arrivals wake a near-real-time rule; unknown until it was asked.
+    /// Tables that wake a near-real-time rule; unknown until determined.
     reads: Option<Reads>,
     state: RunState,
     reported: Reported,
-    /// Rows may have arrived since it last ran.
+    /// Rows may have arrived since its last run.
     woken: bool,
-    /// When its present run began, by the clock that never goes back.
+    /// When its current run began, on the monotonic clock.
     running: Option<Duration>,
-    /// Its last run took long.
+    /// Its last run was slow.
     slow: bool,
     /// Its query has not been checked yet.
     unchecked: bool,
-    /// The version of the catalog for which its query did not bind: another one is worth a try at once.
+    /// The catalog version for which its query did not bind: retried with the next version.
     unbound: Option<u64>,
 }
 
 impl Loaded {
-    /// Whether rows of this table may concern the rule. What it reads is only known for the catalog as it was then: a function that was
-    /// changed, or a table that is new, may have changed it.
+    /// Whether rows of this table may affect the rule. The tables it reads are known for one catalog version only: a changed function or a
+    /// new table may affect them.
     fn may_read(&self, table: &TableName, version: u64) -> bool {
         match &self.reads {
             Some(Reads { version: asked, tables: Some(tables) }) if *asked == version => tables.contains(table),
@@ -84,11 +84,11 @@ impl Loaded {
     }
 }
 
-/// The loop's table of rules, by their ids in lower case.
+/// The loop's table of rules, by lower-case id.
 type Rules = HashMap<String, Loaded>;
 
 impl Detection {
-    /// Runs until `stop`. Store errors are logged and tried again: the loop never gives up.
+    /// Runs until `stop`. Store errors are logged and retried.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
         let mut arrivals = self.catalog.arrivals();
         let mut changes = self.store.listen(Topic::AnalyticsRules);
@@ -114,7 +114,7 @@ impl Detection {
                     let Some(arrival) = arrival else { break };
                     let version = self.catalog.version();
                     wake(&mut rules, &arrival.table, version);
-                    // What else has arrived meanwhile is one run, not many.
+                    // Coalesce further arrivals into one run.
                     while let Some(Some(more)) = futures::FutureExt::now_or_never(arrivals.next()) {
                         wake(&mut rules, &more.table, version);
                     }
@@ -128,13 +128,13 @@ impl Detection {
         }
     }
 
-    /// [`Catalog::complete_until`] may wait for a disk.
+    /// [`Catalog::complete_until`] may block on disk I/O.
     async fn complete_until(&self) -> Timestamp {
         let catalog = self.catalog.clone();
         tokio::task::spawn_blocking(move || catalog.complete_until()).await.unwrap_or(Timestamp::MIN)
     }
 
-    /// Reads the rules anew; one that did not change keeps what is known of it.
+    /// Reloads the rules; unchanged ones keep their state.
     async fn reload(&self, rules: &mut Rules) -> Result<(), StoreError> {
         let records = self.store.analytics_rules().list().await?;
         let mut present = HashSet::new();
@@ -173,13 +173,13 @@ impl Detection {
                 return Ok(None);
             }
         };
-        // What was reported of its earlier form is over.
+        // Conditions of its previous version no longer apply.
         self.health.remove(&condition(&record.id));
         self.health.remove(&columns_condition(&record.id));
         let state = match self.store.analytics_rules().run_state::<RunState>(&record.id).await? {
             Some(state) => state,
             None => {
-                // Kept at once: a crash before the first run must not move the beginning.
+                // Stored immediately, so that a crash before the first run does not move the start.
                 let state = RunState::starting(self.complete_until().await);
                 let mut change = self.store.begin().await?;
                 change.put_rule_run_state(&record.id, &state).await?;
@@ -196,7 +196,7 @@ impl Detection {
                 state.last_error.clone().unwrap_or_default(),
             );
         }
-        // A rule that was changed is tried at once: what made it fail may be what was changed.
+        // A changed rule is retried at once, since the change may fix the failure.
         let state = RunState { retry_at: state.retry_at.filter(|_| !changed), ..state };
         Ok(Some(Loaded {
             rule,
@@ -212,7 +212,7 @@ impl Detection {
         }))
     }
 
-    /// Starts everything that is due and for which there is room, the longest overdue first. True where something has to wait for room.
+    /// Starts everything that is due and fits the limits, the longest overdue first. Returns true if something has to wait.
     fn start(
         self: &Arc<Self>,
         rules: &mut Rules,
@@ -236,7 +236,7 @@ impl Detection {
         waiting.sort_by_key(|(_, loaded, ready)| (!ready, loaded.state.seen_until));
         let mut crowded = false;
         for (key, loaded, ready) in waiting {
-            // Checks leave room for rules that become due meanwhile.
+            // Checks leave capacity for rules that become due meanwhile.
             let room = if ready { self.config.concurrency } else { self.config.concurrency / 2 };
             if !load.admit(loaded.slow, room) {
                 crowded = true;
@@ -266,7 +266,7 @@ impl Detection {
         crowded
     }
 
-    /// Takes over where a rule stands after its runs.
+    /// Updates the state of a rule after its runs.
     async fn ended(
         &self,
         rules: &mut Rules,
@@ -288,12 +288,12 @@ impl Detection {
                 }
             }
             Err(error) => {
-                // A defect of ours costs this run of this rule.
+                // A panic affects only this run of this rule.
                 let key = keys.remove(&error.id());
                 let Some(loaded) = key.and_then(|key| rules.get_mut(&key)) else { return };
                 loaded.running = None;
                 loaded.woken = true;
-                // Runs before the broken one may have been committed.
+                // Runs before the failed one may have been committed.
                 if let Ok(Some(state)) = self.store.analytics_rules().run_state::<RunState>(&loaded.rule.id).await {
                     loaded.state = state;
                 }
@@ -306,7 +306,7 @@ impl Detection {
         }
     }
 
-    /// How long nothing will be due by time alone.
+    /// Time until the next rule is due.
     fn until_next(&self, rules: &Rules, complete: Timestamp) -> Span {
         let now = self.clock.now();
         let idle = rules.values().filter(|loaded| loaded.running.is_none());
@@ -325,7 +325,7 @@ fn wake(rules: &mut Rules, table: &TableName, version: u64) {
     }
 }
 
-/// The rows that a rule would see in a run that ends at `until`; for people who try a rule before they enable it.
+/// The window of a run that ends at `until`, for previews of a rule.
 pub fn preview_window(rule: &AnalyticsRule, until: Timestamp) -> Window {
     let back = match rule.kind {
         Kind::Scheduled { period, .. } => period,

@@ -1,10 +1,9 @@
-//! `{{Column}}` in an alert's title and description.
+//! `{{Column}}` placeholders in an alert's title and description.
 
-/// At most this many columns in one text; more are left as they stand.
+/// Maximum placeholders in a text; further ones are left as they are.
 pub const MAX_COLUMNS: usize = 3;
 
-/// `format` with each `{{Column}}` replaced by what `value` says; nothing where a column is missing or has no value, so that the caller falls
-/// back to the rule's own text.
+/// Replaces each `{{Column}}` in `format` by `value`; `None` if a column is missing or empty, so that the caller uses the rule's own text.
 pub fn fill(format: &str, value: &dyn Fn(&str) -> Option<String>) -> Option<String> {
     let mut text = String::with_capacity(format.len());
     let mut rest = format;

@@ -1,7 +1,7 @@
-//! Analytics rules as Microsoft's content repository writes them: one YAML document a rule, read unchanged.
+//! Analytics rules in the YAML format of Microsoft's content repository, one document per rule.
 //!
-//! The file's names differ from the API's in a few places (`name`, `relevantTechniques`, `triggerOperator: gt`, `queryFrequency: 1h`); here they
-//! become the API's `properties`, so that a rule from a file and one from the API are the same thing.
+//! The names differ from the API's in a few places (`name`, `relevantTechniques`, `triggerOperator: gt`, `queryFrequency: 1h`); they are
+//! converted to the API's `properties`, so that rules from files and from the API are equal.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::rule::{AnalyticsRule, EntityMapping, Properties, RuleError};
 
-/// Keys that the files may have besides those of a rule: about the content, not about running it.
+/// Additional keys in the files, with metadata that is not needed to run the rule.
 const ABOUT: [&str; 11] = [
     "id",
     "version",
@@ -25,11 +25,11 @@ const ABOUT: [&str; 11] = [
     "tables",
 ];
 
-/// A rule and what was odd about its file.
+/// A rule, and warnings about its file.
 #[derive(Debug)]
 pub struct Loaded {
     pub rule: AnalyticsRule,
-    /// Keys that nothing reads.
+    /// Unknown keys.
     pub warnings: Vec<String>,
 }
 
@@ -45,7 +45,7 @@ struct Document {
     relevant_techniques: Option<Vec<String>>,
     #[serde(default)]
     version: Option<String>,
-    // What follows is read here only so that a mistake in it is found with its line; the values are taken from the document itself.
+    // The following fields are parsed only to report errors with their line; the values are taken from the document itself.
     #[allow(dead_code)]
     query: String,
     #[allow(dead_code)]
@@ -53,7 +53,7 @@ struct Document {
     entity_mappings: Option<Vec<EntityMapping>>,
 }
 
-/// Reads one file's text. `file` is named in errors.
+/// Parses one file. `file` is its name in errors.
 pub fn parse(file: &str, text: &str) -> Result<Loaded, RuleError> {
     let document: Document = serde_path_to_error::deserialize(serde_yaml_ng::Deserializer::from_str(text)).map_err(|error| {
         let field = error.path().to_string();
@@ -63,7 +63,7 @@ pub fn parse(file: &str, text: &str) -> Result<Loaded, RuleError> {
     load(file, document, values, text)
 }
 
-/// Reads a rule's metadata that is already JSON with the file's names.
+/// Parses a rule that is already JSON, with the file's names.
 pub fn from_json(file: &str, values: Map<String, Value>) -> Result<Loaded, RuleError> {
     let document: Document = serde_path_to_error::deserialize(Value::Object(values.clone())).map_err(|error| RuleError::File {
         file: file.to_owned(),
@@ -77,7 +77,7 @@ fn load(file: &str, document: Document, mut values: Map<String, Value>, text: &s
     let mut techniques: Vec<String> = Vec::new();
     let mut sub_techniques: Vec<String> = Vec::new();
     for technique in document.relevant_techniques.unwrap_or_default() {
-        // The API keeps `T1110.003` under subTechniques, and its parent under techniques.
+        // The API has `T1110.003` under subTechniques, and its parent under techniques.
         let parent = technique.split('.').next().unwrap_or_default().to_owned();
         if technique.contains('.') {
             sub_techniques.push(technique);
@@ -111,7 +111,7 @@ fn load(file: &str, document: Document, mut values: Map<String, Value>, text: &s
     Ok(Loaded { rule, warnings })
 }
 
-/// The names that [`Properties`] reads, from the type itself.
+/// Names accepted by [`Properties`], derived from the type.
 fn known_keys() -> Vec<String> {
     let every = serde_json::json!({"displayName": "x", "query": "x", "queryFrequency": "1h", "queryPeriod": "1h", "triggerOperator": "gt",
         "triggerThreshold": 0, "suppressionDuration": "1h", "alertRuleTemplateName": "x", "templateVersion": "x"});
@@ -136,7 +136,7 @@ fn located(file: &str, field: &str, error: &serde_yaml_ng::Error, text: &str) ->
     }
 }
 
-/// The line of the outermost key of a field's path.
+/// The line of the top-level key of a field's path.
 fn line_of(text: &str, field: &str) -> Option<usize> {
     let key = yaml_name(field.split(['.', '[']).next()?);
     text.lines().position(|line| line.starts_with(&format!("{key}:"))).map(|index| index + 1)

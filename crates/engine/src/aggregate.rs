@@ -1,6 +1,6 @@
-//! One adapter for every aggregate: an [`AggregateFn`] as DataFusion's `AggregateUDF`.
+//! Adapts every [`AggregateFn`] to DataFusion's `AggregateUDF`.
 //!
-//! Grouped aggregation runs over [`Groups`] directly; an aggregation without keys is one group.
+//! Grouped aggregation uses [`Groups`] directly; an aggregation without keys is a single group.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -19,7 +19,7 @@ use model::Type;
 
 use crate::node::run_error;
 
-/// A call of one aggregate, types settled.
+/// A call of one aggregate with resolved types.
 #[derive(Clone)]
 pub(crate) struct Call {
     name: String,
@@ -28,13 +28,14 @@ pub(crate) struct Call {
     constants: Vec<Option<Value>>,
     returns: Type,
     signature: Signature,
-    /// The rows come in a promised order, and the answer depends on it.
+    /// The result depends on the order of the input rows, and that order is guaranteed.
     reads_order: bool,
     watch: Option<Watch>,
 }
 
 impl Call {
-    /// DataFusion cannot count rows without an argument, so a call without any gets a constant, which is dropped again before ours sees it.
+    /// DataFusion cannot call an aggregate without arguments, so such a call gets a constant argument, which is removed before our
+    /// accumulator sees it.
     pub(crate) fn udf(
         function: &'static AggregateFn,
         types: Vec<Type>,
@@ -48,7 +49,7 @@ impl Call {
         AggregateUDF::new_from_impl(Self { name, function, types, constants, returns, signature, reads_order, watch: Watch::current() })
     }
 
-    /// Whether a function of a plan depends on a promised order of its rows.
+    /// True if an aggregate of a plan depends on a guaranteed input order.
     pub(crate) fn reads_order(function: &AggregateUDF) -> bool {
         function.inner().downcast_ref::<Self>().is_some_and(|call| call.reads_order)
     }
@@ -98,7 +99,7 @@ impl AggregateUDFImpl for Call {
     }
 
     fn order_sensitivity(&self) -> AggregateOrderSensitivity {
-        // Where the order of rows counts, the plan below keeps it.
+        // If the order matters, the plan below preserves it.
         AggregateOrderSensitivity::Insensitive
     }
 
@@ -124,12 +125,12 @@ impl AggregateUDFImpl for Call {
 struct Adapter {
     groups: Box<dyn Groups>,
     call: Call,
-    /// Groups seen and not yet emitted.
+    /// Number of groups seen and not yet emitted.
     total: usize,
 }
 
 impl Adapter {
-    /// Enters the query's watch, if the query still runs.
+    /// Enters the query's cancellation scope, unless the query was cancelled.
     fn enter(&self) -> Result<Option<Entered>> {
         let Some(watch) = &self.call.watch else { return Ok(None) };
         watch.check().map_err(run_error)?;
@@ -198,7 +199,7 @@ impl GroupsAccumulator for Adapter {
     }
 }
 
-/// The one group of an aggregation without keys. The lock is never contended: DataFusion asks for `Sync` and uses `&mut`.
+/// The single group of an aggregation without keys. The lock is never contended: DataFusion requires `Sync` but uses `&mut`.
 struct OneGroup(Mutex<Adapter>);
 
 impl OneGroup {
@@ -241,7 +242,7 @@ impl Accumulator for OneGroup {
 }
 
 impl OneGroup {
-    /// Without keys there is a group even when there was no row.
+    /// Without keys there is one group even if the input is empty.
     fn touch(&mut self) -> Result<()> {
         let adapter = self.get();
         if adapter.total > 0 {

@@ -1,8 +1,8 @@
-//! Projections that build texts or dynamics, a few rows at a time where rows are heavy.
+//! Projections that build strings or dynamics, evaluated a few rows at a time if rows are large.
 //!
-//! DataFusion's projection computes all columns of a batch at once: eight thousand rows that become a megabyte each are eight gigabytes
-//! before anything can count them. This one takes as many rows as give a few megabytes, asks the query's memory for what it hands on, and
-//! hands that on as a batch of its own.
+//! DataFusion's projection evaluates all columns of a batch at once: eight thousand rows of a megabyte each are eight gigabytes before any
+//! accounting. This one evaluates as many rows as produce a few megabytes, reserves memory for the output, and emits it as a batch of its
+//! own.
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,13 +23,13 @@ use futures::{StreamExt, stream};
 
 use crate::run::size_of_rows;
 
-/// Bytes of a batch that is handed on, unless a single row has more.
+/// Target size of an output batch; a single larger row exceeds it.
 const BATCH_BYTES: usize = 4 << 20;
 
-/// Rows that are taken first, before it is known how heavy they become.
+/// Number of rows evaluated first, before the row size is known.
 const FIRST_ROWS: usize = 64;
 
-/// Puts [`BoundedProjection`] in the place of projections that build texts. Comes last: other rules know DataFusion's own.
+/// Replaces projections that build strings by [`BoundedProjection`]. Must run last, because other rules match on DataFusion's own node.
 #[derive(Debug)]
 pub(crate) struct BoundProjections;
 
@@ -54,7 +54,7 @@ impl PhysicalOptimizerRule for BoundProjections {
     }
 }
 
-/// Whether a text is built anywhere in an expression.
+/// True if any part of an expression builds a string.
 fn builds_text(expr: &Arc<dyn PhysicalExpr>) -> bool {
     let mut waiting = vec![expr];
     while let Some(expr) = waiting.pop() {
@@ -66,7 +66,7 @@ fn builds_text(expr: &Arc<dyn PhysicalExpr>) -> bool {
     false
 }
 
-/// A projection whose batches have a bound in bytes.
+/// A projection whose output batches are limited in bytes.
 #[derive(Debug)]
 struct BoundedProjection {
     projection: ProjectionExec,
@@ -124,9 +124,9 @@ struct Running {
     exprs: Vec<Arc<dyn PhysicalExpr>>,
     schema: SchemaRef,
     input: SendableRecordBatchStream,
-    /// What is left of the batch at hand.
+    /// The rest of the current input batch.
     batch: Option<RecordBatch>,
-    /// Rows to take next.
+    /// Number of rows to evaluate next.
     step: usize,
     memory: MemoryReservation,
 }
@@ -147,7 +147,7 @@ impl Running {
             self.batch = Some(batch.slice(rows, batch.num_rows() - rows));
             batch.slice(0, rows)
         };
-        // What was handed on last is the next operator's by now.
+        // The previously emitted batch is now accounted for by the next operator.
         self.memory.free();
         let columns = self.exprs.iter().map(|expr| expr.evaluate(&part)?.into_array(rows)).collect::<Result<Vec<_>>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
@@ -157,7 +157,7 @@ impl Running {
             self.memory.try_grow(bytes)?;
             self.step = (rows.saturating_mul(BATCH_BYTES) / bytes).max(1);
         } else {
-            // Operators that can go on on disk give way to what is noted here.
+            // Spilling operators yield to memory registered here.
             self.memory.grow(bytes);
             self.step = rows.saturating_mul(4).max(self.step);
         }

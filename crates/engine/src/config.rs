@@ -52,7 +52,7 @@ impl Default for QueryConfig {
     }
 }
 
-/// The limits of one query, settled.
+/// Resolved limits of one query.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settled {
     pub time: Span,
@@ -62,12 +62,12 @@ pub(crate) struct Settled {
 }
 
 impl QueryConfig {
-    /// Bytes that all queries may hold.
+    /// Memory limit of all queries together.
     pub(crate) fn total_memory(&self) -> ByteSize {
         self.total_memory.unwrap_or(ByteSize(self.memory.0.saturating_mul(2)))
     }
 
-    /// Queries of a class at the same time. Rules and transforms have threads of their own.
+    /// Concurrency limits of a query class. Rules and transforms have their own threads.
     pub(crate) fn width(&self, class: QueryClass) -> Width {
         match class {
             QueryClass::Interactive => Width { lanes: self.concurrent.max(1), of_caller: self.concurrent_of_caller.max(1) },

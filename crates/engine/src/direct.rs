@@ -1,12 +1,12 @@
-//! The direct way: `where`, `extend`, `project`, `summarize` and `top` straight over Parquet files, without plans of DataFusion.
+//! Direct execution: `where`, `extend`, `project`, `summarize` and `top` directly over Parquet files, without a DataFusion plan.
 //!
-//! What stands at the bottom of nearly every detection — read, filter, compute, group — runs here over columns as the files hold them:
-//! text stays coded by its dictionary ([`column`]), row groups that cannot match are passed over ([`bounds`]), columns that a condition does
-//! not look at are read only where rows are left ([`source`]), most rows never reach an aggregate ([`summarize`]), and `top` reads whole rows
-//! of winners only ([`top`]). Kernels and aggregates are the same as everywhere. Row groups are dealt out to several threads in runs, and
-//! what they give is put together in the order of the table, so the rows are those that one thread would give, in the same order.
+//! The operators at the bottom of nearly every detection — read, filter, compute, group — run here on columns as stored: text stays
+//! dictionary-encoded ([`column`]), row groups that cannot match are skipped ([`bounds`]), columns not needed by a filter are read only for
+//! the remaining rows ([`source`]), most rows never reach an aggregate ([`summarize`]), and `top` reads complete rows only for its result
+//! ([`top`]). Kernels and aggregates are the same as elsewhere. Runs of row groups are distributed over several threads, and their results
+//! are combined in table order, so the rows and their order do not depend on the number of threads.
 //!
-//! Everything else of a plan stays with DataFusion, which sees a table here.
+//! The rest of the plan is left to DataFusion, which sees a table here.
 
 mod bounds;
 mod column;
@@ -33,29 +33,29 @@ pub(crate) use source::{Part, Parts, ScanColumn};
 use crate::expr::constant;
 use exec::{DirectTable, Shape};
 
-/// A table that can be read directly.
+/// A table that supports direct execution.
 pub(crate) struct Readable {
     pub parts: Parts,
-    /// One for each field of the scan, then those that only `conditions` look at.
+    /// The fields of the scan, followed by columns used only by `conditions`.
     pub columns: Vec<ScanColumn>,
-    /// The latter, as fields.
+    /// Fields of those additional columns.
     pub hidden: Vec<Field>,
-    /// Which of its rows the query may see.
+    /// Restricts the rows visible to the query.
     pub conditions: Vec<Expr>,
-    /// Rows that are left out because they cannot be read.
+    /// Rows that are skipped because they cannot be read.
     pub missing: Vec<MissingRows>,
 }
 
-/// What stands between a table and the operator on top, as expressions over the table's columns.
+/// The operators between a table and the top operator, as expressions over the table's columns.
 struct Chain {
     fields: Vec<Field>,
     conditions: Vec<Expr>,
-    /// What each field of the relation is.
+    /// The expression of each output field.
     outputs: Vec<(ColumnId, Expr)>,
 }
 
 impl Chain {
-    /// `where`, `extend` and `project` over a table; nothing where something else is among them.
+    /// Collects `where`, `extend` and `project` over a table; `None` if any other operator is present.
     fn of(rel: &Rel) -> Option<Self> {
         match &rel.op {
             RelOp::Scan { .. } => Some(Self {
@@ -86,7 +86,7 @@ impl Chain {
         }
     }
 
-    /// `source` over the columns of the table; nothing where it may not be computed twice, or grows too large.
+    /// Rewrites `source` over the columns of the table; `None` if it must not be evaluated twice or becomes too large.
     fn over_table(&self, source: &Expr) -> Option<Expr> {
         let mut left = LARGEST;
         self.replace(source, &mut left)
@@ -112,7 +112,7 @@ impl Chain {
     }
 }
 
-/// The table under `where`, `extend` and `project`.
+/// Returns the table below `where`, `extend` and `project`.
 pub(crate) fn bottom(rel: &Rel) -> Option<(&TableRef, &[Field], &[String])> {
     let mut below = rel;
     loop {
@@ -125,10 +125,10 @@ pub(crate) fn bottom(rel: &Rel) -> Option<(&TableRef, &[Field], &[String])> {
     }
 }
 
-/// Expressions of more parts than this are left to DataFusion, which computes common parts once.
+/// Larger expressions are left to DataFusion, which eliminates common subexpressions.
 const LARGEST: usize = 200;
 
-/// The parts of a conjunction.
+/// Splits a conjunction into its terms.
 fn split(condition: Expr, into: &mut Vec<Expr>) {
     match condition.kind {
         ExprKind::Call { function, args } if function.native == kql::functions::Native::And => {
@@ -138,8 +138,8 @@ fn split(condition: Expr, into: &mut Vec<Expr>) {
     }
 }
 
-/// `rel` run directly, where it is of a kind that can be: a table whose columns are named by the ids of its fields. `find` knows the tables
-/// that are in files.
+/// Plans `rel` for direct execution, if it has a supported shape: returns a table whose columns are named by the ids of its fields. `find`
+/// looks up tables stored in files.
 pub(crate) fn plan(
     rel: &Rel,
     runtime: &Runtime,
@@ -179,7 +179,7 @@ pub(crate) fn plan(
     Ok(shape.map(|shape| Arc::new(building.table(rel, shape)) as Arc<dyn TableProvider>))
 }
 
-/// A table in the making. What cannot be compiled here is left to the usual way, which finds the words for it.
+/// A table under construction. Expressions that do not compile here take the ordinary path, which reports the error.
 struct Building {
     program: column::Program,
     fields: Vec<Field>,

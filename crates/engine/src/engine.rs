@@ -1,4 +1,4 @@
-//! The engine: text in, answer out.
+//! The engine: runs query text and returns results.
 
 use std::future::Future;
 use std::path::Path;
@@ -24,13 +24,13 @@ use crate::run::{OfAll, Run, Store, size_of_rows};
 use crate::schema::Names;
 use crate::session::{Options, Sessions, Temporary};
 
-/// How often a query that is being planned is asked how long that has taken.
+/// Interval at which the planning time of a query is checked.
 const PLANNING_LOOK: Span = Span(model::TICKS_PER_SECOND / 10);
 
-/// Runs KQL over the workspace, files or tables given with the query.
+/// Runs KQL over the workspace, files, or tables supplied with the query.
 ///
-/// Each query runs on threads of its own ([`crate::lanes`]), so that a heavy one does not hold up others; dropping the future of
-/// [`QueryEngine::query`] stops the query.
+/// Each query has its own threads ([`crate::lanes`]), so that an expensive query does not delay others. Dropping the future of
+/// [`QueryEngine::query`] cancels the query.
 pub struct Engine {
     sessions: Arc<Sessions>,
     store: Option<Store>,
@@ -39,23 +39,23 @@ pub struct Engine {
     clock: Arc<dyn Clock>,
     config: QueryConfig,
     options: Options,
-    /// Removed with the engine, whatever of its queries is still on its way out.
+    /// Removed with the engine, even if some queries are still shutting down.
     temporary: Temporary,
     lanes: Lanes,
 }
 
-/// What all queries of an engine hold at this moment.
+/// Current resource usage of all queries of an engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Load {
-    /// Queries of which something still runs or holds memory.
+    /// Queries that still run or hold memory.
     pub queries: usize,
-    /// Bytes that they hold.
+    /// Bytes of memory held.
     pub memory: usize,
-    /// Bytes on disk for what memory cannot hold.
+    /// Bytes spilled to disk.
     pub disk: u64,
 }
 
-/// Why an engine could not be made.
+/// Why an engine could not be created.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     #[error("cannot start the threads of the engine")]
@@ -67,7 +67,7 @@ pub enum EngineError {
 }
 
 impl Engine {
-    /// An engine over a workspace, or over what queries bring along.
+    /// Creates an engine over a workspace, or over tables supplied with queries.
     pub fn new(store: Option<Store>, clock: Arc<dyn Clock>, options: Options) -> Result<Self, EngineError> {
         let config = QueryConfig::default();
         let temporary = Temporary::begin(None).map_err(EngineError::Folder)?;
@@ -76,25 +76,24 @@ impl Engine {
         Ok(Self { sessions, store, files: Arc::default(), outside: None, clock, config, options, temporary, lanes })
     }
 
-    /// Tables that every query sees, such as files given on the command line.
+    /// Adds tables visible to every query, such as files given on the command line.
     pub fn with_files(mut self, files: impl IntoIterator<Item = impl Into<FileTable>>) -> Self {
         self.files = Arc::new(files.into_iter().map(Into::into).collect());
         self
     }
 
-    /// Lets `externaldata` read what this port gives; without it the operator is refused.
+    /// Enables `externaldata` to read through this port; without it the operator is rejected.
     pub fn with_external(mut self, outside: Arc<dyn ExternalData>) -> Self {
         self.outside = Some(outside);
         self
     }
 
-    /// Other limits than the default ones, and a folder, for this engine alone, for what memory cannot hold; without one it is among the
-    /// system's temporary ones.
+    /// Sets limits, and a spill folder exclusive to this engine; without a folder it uses one in the system's temporary directory.
     pub fn with_config(mut self, config: QueryConfig, folder: Option<&Path>) -> Result<Self, EngineError> {
         if folder.is_some() {
             match Temporary::begin(folder) {
                 Ok(temporary) => self.temporary = temporary,
-                // A full disk must not keep what is stored from being read; the system's own folder may be on another one.
+                // A full disk must not prevent queries over stored data; the system's temporary directory may be on another disk.
                 Err(cause) => tracing::warn!(error = %cause, "queries spill to the system's temporary folder"),
             }
         }
@@ -116,7 +115,7 @@ impl Engine {
         Ok(Arc::new(Run::new(sessions, store, files, outside, runtime, scope, limits, all)?))
     }
 
-    /// Does `work` for the query within its limits of time; when it is cancelled, or nobody waits for it any more, the query ends.
+    /// Runs `work` within the query's time limits. If the future is dropped or cancelled, the query is cancelled.
     async fn within_limits<T>(
         &self,
         query: &Query,
@@ -152,7 +151,7 @@ impl Engine {
         Ok((run, bound))
     }
 
-    /// Parses and binds on a thread that may block and has stack to spare.
+    /// Parses and binds on a thread that may block and has a large stack.
     async fn bind(&self, handle: &runtime::Handle, run: &Arc<Run>, kql: &str, check: bool) -> Result<Bound, QueryError> {
         let names = Names { run: run.clone(), handle: (!check).then(|| handle.clone()) };
         let (text, now, run_there) = (kql.to_owned(), run.runtime.now, run.clone());
@@ -165,7 +164,7 @@ impl Engine {
                 })
                 .await,
         )?;
-        // What the binder wanted to run and could not is told as what it is, not as a mistake in the text.
+        // If a relation evaluated by the binder failed, report that failure instead of the bind error.
         run.failure().map_or(Ok(bound), Err)
     }
 }
@@ -175,7 +174,7 @@ fn sessions(options: Options, temporary: &Temporary, config: &QueryConfig) -> Re
     Sessions::new(options, temporary.path(), config.disk.0, memory).map(Arc::new).map_err(EngineError::Session)
 }
 
-/// The answer of a task; a panic in it is a defect of ours that only its query must suffer from.
+/// Returns the result of a task; a panic in it becomes an error of that query only.
 fn joined<T>(answer: Result<T, tokio::task::JoinError>) -> Result<T, QueryError> {
     answer.map_err(|why| {
         if why.is_cancelled() {
@@ -187,7 +186,7 @@ fn joined<T>(answer: Result<T, tokio::task::JoinError>) -> Result<T, QueryError>
     })
 }
 
-/// Stops the task when nobody waits for it any more.
+/// Aborts the task when dropped.
 struct Aborting<T>(tokio::task::JoinHandle<T>);
 
 impl<T> Drop for Aborting<T> {
@@ -196,7 +195,7 @@ impl<T> Drop for Aborting<T> {
     }
 }
 
-/// Ends the query when nobody waits for it any more, whatever it is doing.
+/// Cancels the query when dropped, whatever it is doing.
 struct Stopping(Arc<Run>);
 
 impl Drop for Stopping {
@@ -216,7 +215,7 @@ async fn on<T: Send + 'static>(
 /// Columns and rows.
 type Table = (Vec<Column>, Vec<RecordBatch>);
 
-/// Runs relations one after the other; the limits hold for all of them together, and what comes behind one that was cut is left out.
+/// Runs relations one after another under common limits; relations after a truncated one are not run.
 async fn collect(run: &Run, relations: impl Iterator<Item = Rel>) -> Result<(Vec<Table>, Option<QueryError>), QueryError> {
     let limits = run.limits;
     let (mut rows, mut bytes) = (limits.rows, usize::try_from(limits.bytes.0).unwrap_or(usize::MAX));
@@ -242,7 +241,7 @@ async fn collect(run: &Run, relations: impl Iterator<Item = Rel>) -> Result<(Vec
     Ok((tables, partial))
 }
 
-/// Errors, if there are any.
+/// Returns the errors, if any.
 fn errors(bound: &Bound) -> Result<(), QueryError> {
     let wrong: Vec<_> = bound.diagnostics.iter().filter(|diagnostic| !is_tolerated(diagnostic.code)).cloned().collect();
     if wrong.is_empty() { Ok(()) } else { Err(QueryError::Wrong(wrong)) }
@@ -299,7 +298,7 @@ impl QueryEngine for Engine {
     }
 }
 
-/// A text without a query, or a binder that gave neither a plan nor a reason.
+/// The error for a text without a query, or a binder that returned neither a plan nor a diagnostic.
 fn nothing_to_run() -> QueryError {
     QueryError::Wrong(vec![Diagnostic {
         code: "KQL0000",

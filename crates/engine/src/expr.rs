@@ -1,8 +1,8 @@
-//! Scalar expressions as DataFusion's.
+//! Converts scalar expressions to DataFusion expressions.
 //!
-//! Every call becomes one of our functions; a large expression becomes a single one ([`crate::opaque`]). Only in the positive conjuncts of a `where`, where null and false are the same, comparisons
-//! become DataFusion's own, so that it can prune and push them down. The conditions under which a native comparison has exactly KQL's
-//! meaning there are in [`native`].
+//! Every call becomes one of our UDFs; a large expression becomes a single UDF ([`crate::opaque`]). Comparisons become native DataFusion
+//! comparisons, which it can push down and use for pruning, only in positive conjuncts of a `where`, where null and false are equivalent.
+//! [`native`] lists the conditions under which they have exactly KQL's semantics.
 
 use datafusion::common::Column;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator, lit};
@@ -21,7 +21,7 @@ pub(crate) fn column(name: impl ToString) -> Expr {
     Expr::Column(Column::new_unqualified(name.to_string()))
 }
 
-/// An expression with exactly KQL's meaning.
+/// Converts an expression with exactly KQL's semantics.
 pub(crate) fn expr(source: &KqlExpr, runtime: &Runtime) -> Result<Expr, QueryError> {
     if let Some(value) = constant(source, runtime) {
         return Ok(lit(scalar(&value)));
@@ -43,7 +43,7 @@ pub(crate) fn expr(source: &KqlExpr, runtime: &Runtime) -> Result<Expr, QueryErr
     }
 }
 
-/// The value of an expression that needs no row.
+/// Evaluates an expression that reads no columns; `None` if it does.
 pub(crate) fn constant(source: &KqlExpr, runtime: &Runtime) -> Option<Value> {
     match &source.kind {
         ExprKind::Const(value) => Some(value.clone()),
@@ -62,17 +62,18 @@ pub(crate) fn constant(source: &KqlExpr, runtime: &Runtime) -> Option<Value> {
     }
 }
 
-/// How many `and` and `or` of all conditions of a plan DataFusion is shown as its own: it lays the conditions of several `where` in a row
-/// together, as a tree as deep as they are many.
+/// Maximum number of native `and` and `or` nodes in all filters of a plan: DataFusion merges consecutive filters into a tree whose depth is
+/// their number.
 pub(crate) const MOST_JUNCTIONS: usize = 256;
 
-/// The condition of a `where`: rows stay where it is true; null and false are one. `left` is how many junctions may still be shown.
+/// Converts the condition of a `where`: rows are kept if it is true; null and false are equivalent. `left` is the remaining number of
+/// native `and` and `or` nodes.
 pub(crate) fn predicate(source: &KqlExpr, runtime: &Runtime, left: &mut usize) -> Result<Expr, QueryError> {
     if let ExprKind::Call { function, args } = &source.kind
         && let [one, other] = args.as_slice()
     {
         let junction = match function.native {
-            // The parts of a long conjunction are worth showing as far as they go; part of a disjunction tells nothing.
+            // A prefix of a long conjunction is still useful for pruning; part of a disjunction is not.
             Native::And if *left > 0 => Some(Operator::And),
             Native::Or if junctions(source, *left) <= *left => Some(Operator::Or),
             _ => None,
@@ -89,7 +90,7 @@ pub(crate) fn predicate(source: &KqlExpr, runtime: &Runtime, left: &mut usize) -
     expr(source, runtime)
 }
 
-/// The junctions of a condition; counting ends beyond `most`.
+/// Counts the `and` and `or` nodes of a condition; stops beyond `most`.
 fn junctions(source: &KqlExpr, most: usize) -> usize {
     let mut count = 0;
     let mut waiting = vec![source];
@@ -109,12 +110,12 @@ fn binary(left: Expr, op: Operator, right: Expr) -> Expr {
     Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right)))
 }
 
-/// DataFusion's own comparison, where in a `where` it keeps the same rows as KQL's.
+/// Returns DataFusion's operator if, in a `where`, it keeps the same rows as KQL's comparison.
 ///
-/// - Types are the same, and no reals: DataFusion orders NaN above all numbers, KQL compares it as IEEE says.
-/// - `null == null` and `null == 1` are both no reason to keep a row, in both worlds; `null != 1` is, which is `IS DISTINCT FROM`.
-/// - A string computed by a function may be a null that means `""`: only comparisons with a constant other than `""` are safe, and only
-///   those that a null fails as `""` would.
+/// - Types must be equal and not real: DataFusion orders NaN above all numbers, KQL follows IEEE 754.
+/// - `null == null` and `null == 1` keep no row in either system; `null != 1` does in KQL, so it becomes `IS DISTINCT FROM`.
+/// - A computed string may be null where KQL has `""`: only comparisons with a constant other than `""` are safe, and only those that are
+///   not true for either.
 fn native(native: Native, left: &KqlExpr, right: &KqlExpr, runtime: &Runtime) -> Option<Operator> {
     let op = match native {
         Native::Equal => Operator::Eq,
@@ -140,7 +141,7 @@ fn native(native: Native, left: &KqlExpr, right: &KqlExpr, runtime: &Runtime) ->
     }
 }
 
-/// `expr AS name`, unless it already is that column.
+/// `expr AS name`, unless it is already that column.
 pub(crate) fn named(expr: Expr, name: impl ToString) -> Expr {
     let name = name.to_string();
     match &expr {

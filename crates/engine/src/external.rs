@@ -1,9 +1,8 @@
-//! Rows of `externaldata`: bytes that the port gives, read as the format says. Source: the public KQL reference, `externaldata-operator`,
-//! and its pages on ingestion formats and mappings.
+//! Decodes the data of `externaldata` in the given format. Source: the public KQL reference, `externaldata-operator`, and its pages on
+//! ingestion formats and mappings.
 //!
-//! Fields of separated values go to the columns in their order, members of JSON to the columns of their names, or both as a mapping says.
-//! What is not there, or is no value of the column's type, is null. A field that is a quotation is taken out of its quotes; lines may be
-//! of different lengths.
+//! CSV fields are assigned to columns by position, JSON members by name, unless a mapping says otherwise. Missing values and values of the
+//! wrong type become null. Quoted fields are unquoted; records may have different numbers of fields.
 
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use kql::Value;
@@ -15,20 +14,20 @@ use model::{ByteSize, Column, ExternalData, Type, arrow_schema};
 use serde::Deserialize;
 use serde_json::Value as Json;
 
-/// What all files of one `externaldata` together may hold: Log Analytics' limit.
+/// Maximum total size of all files of one `externaldata`; same as Log Analytics.
 const MOST: ByteSize = ByteSize(100 << 20);
 
-/// Members and elements that a path of a mapping may go down.
+/// Maximum depth of a mapping path.
 const DEEPEST: usize = 32;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Format {
     Separated(u8),
-    /// One object a line, or anywhere.
+    /// One object per line, or concatenated objects.
     Json,
-    /// A line is a value.
+    /// One value per line.
     Text,
-    /// The file is a value.
+    /// The whole file is one value.
     Raw,
 }
 
@@ -47,7 +46,7 @@ impl Format {
         })
     }
 
-    /// The one given, or that of the location's ending; `csv` where that says nothing.
+    /// The given format, or the one implied by the file extension; otherwise `csv`.
     fn of(wanted: &External, location: &str) -> Result<Self, String> {
         let path = location.split(['?', '#']).next().unwrap_or_default();
         let ending = path.rsplit(['/', '\\']).next().and_then(|name| name.rsplit_once('.')).map(|(_, ending)| ending.to_ascii_lowercase());
@@ -63,7 +62,7 @@ fn unread(name: &str) -> String {
     format!("`externaldata` does not read `{name}` here; it reads csv, tsv, psv, scsv, sohsv, json, multijson, txt and raw, not compressed")
 }
 
-/// All rows, with fields by which a scan finds them by name.
+/// Reads all rows; also returns fields by which a scan finds the columns by name.
 pub(crate) async fn read(outside: &dyn ExternalData, wanted: &External) -> Result<(Vec<Field>, Vec<RecordBatch>), String> {
     let mapping = wanted.mapping.as_deref().map(mapping).transpose()?;
     let columns: Vec<Column> = wanted.columns.iter().map(|(name, ty)| Column::new(name.clone(), *ty)).collect();
@@ -124,20 +123,20 @@ pub(crate) async fn read(outside: &dyn ExternalData, wanted: &External) -> Resul
     let arrays = cells.into_iter().map(Cells::finish).collect();
     let batch = RecordBatch::try_new_with_options(schema, arrays, &RecordBatchOptions::new().with_row_count(Some(rows)));
     let batch = batch.map_err(|why| why.to_string())?;
-    // Scans find these columns by name; no id of the plan is as high.
+    // Scans find these columns by name; the id is larger than any id of the plan.
     let field =
         |(at, column): (usize, &Column)| Field { id: ColumnId(u32::MAX - at as u32), name: column.name.as_str().into(), ty: column.ty };
     Ok((columns.iter().enumerate().map(field).collect(), vec![batch]))
 }
 
-/// Where a column's values are.
+/// Source of a column's values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Place {
-    /// Without a mapping: the field with this index, or the member of this name.
+    /// Without a mapping: the field at this index, or the member of this name.
     Natural(usize, String),
     At(usize),
     Path(Vec<Step>),
-    /// The mapping does not name the column.
+    /// The mapping does not contain the column.
     Nowhere,
 }
 
@@ -165,7 +164,7 @@ impl Step {
     }
 }
 
-/// An entry of a mapping, in either of the two ways to write it.
+/// An entry of a mapping, in either of its two syntaxes.
 #[derive(Deserialize)]
 struct Mapped {
     #[serde(alias = "Column", alias = "Name", alias = "name")]
@@ -196,7 +195,7 @@ fn place(at: usize, name: &str, mapping: Option<&[Mapped]>) -> Place {
     }
 }
 
-/// `$.a.b[0]['c']`
+/// Parses a path such as `$.a.b[0]['c']`.
 fn steps(path: &str) -> Option<Vec<Step>> {
     let mut rest = path.strip_prefix('$')?;
     let mut steps = Vec::new();
@@ -217,7 +216,7 @@ fn steps(path: &str) -> Option<Vec<Step>> {
     Some(steps)
 }
 
-/// A field in the column's type. A text that is no JSON is a string in a dynamic column.
+/// Converts a field to the column's type. In a dynamic column, text that is not JSON becomes a string.
 fn typed(field: &str, ty: Type) -> Value {
     match (ty, text::parse(field, ty)) {
         (Type::Dynamic, Value::Null(_)) if !field.is_empty() => Value::Dynamic(Json::from(field).to_string()),
@@ -225,7 +224,7 @@ fn typed(field: &str, ty: Type) -> Value {
     }
 }
 
-/// A member in the column's type: texts are read, numbers converted, objects are their JSON.
+/// Converts a JSON member to the column's type: strings are parsed, numbers converted, objects serialised to JSON.
 fn cell(json: &Json, ty: Type) -> Value {
     match (json, ty) {
         (Json::Null, _) => Value::null(ty),
@@ -248,7 +247,7 @@ mod tests {
     use async_trait::async_trait;
     use model::ExternalError;
 
-    /// Files by name, in memory.
+    /// Files in memory, by name.
     struct Files(Vec<(&'static str, &'static str)>);
 
     #[async_trait]
@@ -270,7 +269,7 @@ mod tests {
 
     #[tokio::test]
     async fn each_format_has_its_rows() {
-        // The forms of the reference's pages on ingestion formats.
+        // The formats documented in the reference's ingestion pages.
         assert_eq!(rows("x.csv", "a,b\n1,\"x, y\"\nno\n", |wanted| wanted.ignore_first_record = true).await, ["1|x, y", "|"]);
         assert_eq!(rows("x.tsv", "1\tx\n", |_| ()).await, ["1|x"]);
         assert_eq!(rows("x.json", "{\"b\":\"x\",\"a\":1}\n{\"a\":\"2\"}", |_| ()).await, ["1|x", "2|"]);

@@ -1,8 +1,8 @@
-//! Reads files given on the command line as tables: CSV, TSV, NDJSON, JSON and Parquet, plain or compressed with gzip or Zstandard, and
-//! standard input. A file is a table named after it; several files may be one table.
+//! Reads files given on the command line, or standard input, as tables: CSV, TSV, NDJSON, JSON and Parquet, optionally compressed with gzip
+//! or Zstandard. A table is named after its file and may consist of several files.
 //!
-//! Text formats carry no types; a column gets the narrowest of bool, long, real, datetime, dynamic and string that holds all its values, over
-//! all files of its table. Compression is known by the first bytes (RFC 1952, RFC 8878), not by the name.
+//! For text formats, each column gets the narrowest of bool, long, real, datetime, dynamic and string that holds all its values over all
+//! files of the table. Compression is detected by the magic bytes (RFC 1952, RFC 8878), not by the file name.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -23,7 +23,7 @@ use serde_json::Value as Json;
 
 use crate::direct::ParquetFile;
 
-/// Why a file is no table.
+/// Why a file cannot be read as a table.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     #[error("cannot read `{path}`")]
@@ -56,18 +56,18 @@ pub enum FileError {
     },
 }
 
-/// How rows are written.
+/// Format of an input file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileFormat {
     Csv,
     Tsv,
-    /// One object a line, or one array of objects.
+    /// One object per line, or one array of objects.
     Json,
     Parquet,
 }
 
 impl FileFormat {
-    /// What the ending of a name says, that of a compression aside.
+    /// Determines the format from the file extension, ignoring that of a compression format.
     pub fn of(path: &Path) -> Option<Self> {
         let name = path.file_name()?.to_str()?.to_ascii_lowercase();
         let name = [".gz", ".zst", ".zstd"].iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(&name);
@@ -81,15 +81,15 @@ impl FileFormat {
     }
 }
 
-/// How far reading has come. Clones count together.
+/// Progress of reading. Clones share their counters.
 #[derive(Clone, Debug, Default)]
 pub struct Progress {
-    /// As they lie in the files.
+    /// Bytes as stored, before decompression.
     pub bytes: Arc<AtomicU64>,
     pub rows: Arc<AtomicU64>,
 }
 
-/// A reader that counts what goes through it.
+/// A reader that counts the bytes read.
 struct Counted<R> {
     inner: R,
     bytes: Arc<AtomicU64>,
@@ -103,7 +103,7 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
-/// Where rows come from.
+/// Source of rows.
 #[derive(Clone, Debug)]
 pub enum Input {
     File(PathBuf),
@@ -119,13 +119,13 @@ impl Input {
     }
 }
 
-/// A table in a file: its rows in memory, or for Parquet the way to them.
+/// A table read from files: rows in memory, or a reference to a Parquet file.
 #[derive(Clone, Debug)]
 pub struct FileTable {
-    /// Without rows where they are read when asked for.
+    /// Has no rows if they are read on demand.
     pub(crate) table: Arc<InlineTable>,
     pub(crate) parquet: Option<Arc<ParquetFile>>,
-    /// False for a table that queries find by its name only: `union *` and `search` leave it out.
+    /// False for tables accessible only by name: `union *` and `search` skip them.
     pub(crate) listed: bool,
 }
 
@@ -134,12 +134,12 @@ impl FileTable {
         &self.table.schema
     }
 
-    /// The rows, where they are in memory; those of a Parquet file are read by each query.
+    /// The rows, if they are in memory; a Parquet file is read by each query.
     pub fn in_memory(&self) -> Option<&InlineTable> {
         self.parquet.is_none().then_some(self.table.as_ref())
     }
 
-    /// A table without rows that queries find by its name, and `union *` and `search` leave out.
+    /// A table without rows that is accessible by name and skipped by `union *` and `search`.
     pub fn empty(schema: TableSchema) -> Self {
         Self { listed: false, ..InlineTable { schema, batches: Vec::new() }.into() }
     }
@@ -151,16 +151,15 @@ impl From<InlineTable> for FileTable {
     }
 }
 
-/// The table in a file. A Parquet file is read anew by each query, as far as the query needs it; all others are read here.
+/// Opens a file as a table. Parquet files are read by each query as needed; other formats are read into memory.
 pub fn open(path: &Path) -> Result<FileTable, FileError> {
     open_all(&table_name(path), &[Input::File(path.to_owned())], None, &Progress::default())
 }
 
-/// The rows of all inputs as one table. A column that an input lacks is null there. One Parquet file stays where it is.
+/// Combines all inputs into one table. A column missing from an input is null there. A single Parquet file is read on demand.
 ///
-/// With `known` columns, text formats are read as their types instead of as what their values look like, and columns that no input has are
-/// null. A column of a file is a known one by its name, in any case, or by its name with a zone as the portal exports it
-/// (`TimeGenerated [UTC]`).
+/// With `known` columns, text formats are parsed to those types instead of inferring them, and columns missing from all inputs are null.
+/// File columns match known columns by name, ignoring case and the time zone suffix of portal exports (`TimeGenerated [UTC]`).
 pub fn open_all(name: &str, inputs: &[Input], known: Option<&[Column]>, progress: &Progress) -> Result<FileTable, FileError> {
     if let [Input::File(path)] = inputs
         && FileFormat::of(path) == Some(FileFormat::Parquet)
@@ -170,7 +169,7 @@ pub fn open_all(name: &str, inputs: &[Input], known: Option<&[Column]>, progress
     read_all(name, inputs, known, progress).map(FileTable::from)
 }
 
-/// The rows of all inputs in memory, as [`open_all`] reads them.
+/// Like [`open_all`], but reads all rows into memory.
 pub fn read_all(name: &str, inputs: &[Input], known: Option<&[Column]>, progress: &Progress) -> Result<InlineTable, FileError> {
     let known = known.unwrap_or_default();
     let mut table = in_memory(name, inputs, known, progress)?;
@@ -178,7 +177,7 @@ pub fn read_all(name: &str, inputs: &[Input], known: Option<&[Column]>, progress
     Ok(table)
 }
 
-/// A Parquet file that queries read as far as they need it.
+/// A Parquet file that queries read on demand.
 fn direct(name: &str, path: &Path) -> Result<FileTable, FileError> {
     let file = ParquetFile::open(path).map_err(|cause| FileError::Parquet { path: path.to_owned(), cause })?;
     let columns = columns_of(path, file.schema().fields())?;
@@ -186,7 +185,7 @@ fn direct(name: &str, path: &Path) -> Result<FileTable, FileError> {
     Ok(FileTable { table: Arc::new(table), parquet: Some(Arc::new(file)), listed: true })
 }
 
-/// Foreign columns as ours.
+/// Maps columns of a foreign schema to ours.
 fn columns_of(path: &Path, fields: &arrow::datatypes::Fields) -> Result<Vec<Column>, FileError> {
     let column = |field: &Arc<arrow::datatypes::Field>| {
         let ty = kusto_type(field.data_type());
@@ -197,7 +196,7 @@ fn columns_of(path: &Path, fields: &arrow::datatypes::Fields) -> Result<Vec<Colu
     fields.iter().map(column).collect()
 }
 
-/// Rows that are already objects, read as those of a file are.
+/// Builds a table from rows that are already objects, like those of a JSON file.
 pub fn from_rows(name: &str, rows: Vec<serde_json::Map<String, Json>>, known: Option<&[Column]>) -> Result<InlineTable, FileError> {
     let mut objects = Objects::default();
     rows.into_iter().for_each(|row| objects.add(row, &Progress::default()));
@@ -249,7 +248,7 @@ fn in_memory(name: &str, inputs: &[Input], known: &[Column], progress: &Progress
     united(name, parts)
 }
 
-/// All parts as one table: columns by name, in the order in which they are first met.
+/// Concatenates all parts; columns are matched by name, in order of first appearance.
 fn united(name: &str, parts: Vec<(PathBuf, Vec<Column>, Vec<RecordBatch>)>) -> Result<InlineTable, FileError> {
     let mut columns: Vec<Column> = Vec::new();
     for (path, own, _) in &parts {
@@ -284,7 +283,7 @@ fn united(name: &str, parts: Vec<(PathBuf, Vec<Column>, Vec<RecordBatch>)>) -> R
     Ok(InlineTable { schema: TableSchema::new(name, columns), batches })
 }
 
-/// The bytes of an input, decompressed where their beginning says that they are compressed.
+/// Opens an input, decompressing it if it starts with a known magic.
 fn opened(input: &Input, progress: &Progress) -> Result<Box<dyn BufRead>, FileError> {
     let raw: Box<dyn Read> = match input {
         Input::File(path) => Box::new(File::open(path).map_err(read_error(path))?),
@@ -303,7 +302,7 @@ fn opened(input: &Input, progress: &Progress) -> Result<Box<dyn BufRead>, FileEr
     })
 }
 
-/// The file's name without its endings, with `_` for what no name may hold.
+/// The file name without extensions, with `_` for characters not allowed in table names.
 pub fn table_name(path: &Path) -> String {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let lower = name.to_ascii_lowercase();
@@ -332,7 +331,7 @@ enum Cell {
     Dynamic(String),
 }
 
-/// What a column of such cells is.
+/// Infers the type of a column from its cells.
 fn column_type<'a>(cells: impl Iterator<Item = &'a Cell>) -> Type {
     let mut found: Option<Type> = None;
     for cell in cells {
@@ -374,9 +373,9 @@ fn value(cell: &Cell, ty: Type) -> Value {
     }
 }
 
-/// The known column that a file's column is.
+/// Finds the known column that matches a file's column.
 fn of_known<'k>(name: &str, known: &'k [Column]) -> Option<&'k Column> {
-    // Exports of the portal name the zone: `TimeGenerated [UTC]`.
+    // Portal exports append the time zone: `TimeGenerated [UTC]`.
     let bare = match name.split_once(" [") {
         Some((bare, zone)) if zone.ends_with(']') => bare,
         _ => name,
@@ -385,7 +384,7 @@ fn of_known<'k>(name: &str, known: &'k [Column]) -> Option<&'k Column> {
     exact.or_else(|| known.iter().find(|column| column.name.eq_ignore_ascii_case(bare)))
 }
 
-/// A cell as a value of a column whose type is known; null where it does not fit.
+/// Converts a cell to a known column type; null if it does not fit.
 fn known_value(cell: &Cell, ty: Type) -> Value {
     match (ty, cell) {
         (_, Cell::Missing) => Value::null(ty),
@@ -394,7 +393,7 @@ fn known_value(cell: &Cell, ty: Type) -> Value {
         (Type::String, Cell::Long(n)) => Value::Long(*n).cast(ty),
         (Type::String, Cell::Real(n)) => Value::Real(*n).cast(ty),
         (Type::String, Cell::Dynamic(json)) => Value::String(json.clone()),
-        // Exports hold objects and arrays as their JSON text.
+        // Exports contain objects and arrays as JSON text.
         (Type::Dynamic, Cell::Text(text)) if text.starts_with(['{', '[']) && serde_json::from_str::<Json>(text).is_ok() => {
             Value::Dynamic(text.clone())
         }
@@ -411,7 +410,7 @@ fn known_value(cell: &Cell, ty: Type) -> Value {
     }
 }
 
-/// A time as the portal exports it in English: `11/30/2026, 9:05:04.123 PM`, month first.
+/// Parses a time as exported by the portal in English: `11/30/2026, 9:05:04.123 PM`, month first.
 fn exported_time(text: &str) -> Option<Timestamp> {
     let (date, clock) = text.split_once(", ")?;
     let mut parts = date.splitn(3, '/').map(|part| part.parse::<u32>().ok());
@@ -427,14 +426,14 @@ fn exported_time(text: &str) -> Option<Timestamp> {
     Timestamp::parse_iso(&format!("{year:04}-{month:02}-{day:02}T{hour:02}:{rest}Z"))
 }
 
-/// Adds the known columns that no input had, as nulls, and puts the known ones first.
+/// Adds the known columns missing from all inputs, as nulls, and moves known columns to the front.
 fn complete(table: &mut InlineTable, known: &[Column]) -> Result<(), arrow::error::ArrowError> {
     if known.is_empty() {
         return Ok(());
     }
     let own = &table.schema.columns;
     let further = own.iter().filter(|column| known.iter().all(|there| there.name != column.name));
-    // A Parquet file keeps its own types.
+    // Parquet files keep their own types.
     let first = known.iter().map(|column| own.iter().find(|there| there.name == column.name).unwrap_or(column));
     let columns: Vec<Column> = first.chain(further).cloned().collect();
     let schema = arrow_schema(&columns);
@@ -451,7 +450,7 @@ fn complete(table: &mut InlineTable, known: &[Column]) -> Result<(), arrow::erro
     Ok(())
 }
 
-/// Named columns of cells, all of one length, as a part of a table.
+/// Builds a part of a table from named columns of equal length.
 fn part(
     path: &Path,
     names: Vec<String>,
@@ -470,7 +469,7 @@ fn part(
             continue;
         }
         let ty = match column_type(cells.iter()) {
-            // Numbers and words in one column of a format without types are words.
+            // In an untyped format, a mix of numbers and words is text.
             Type::Dynamic if mixed == Type::String => Type::String,
             ty => ty,
         };
@@ -485,7 +484,7 @@ fn part(
     Ok((path.to_owned(), schema, vec![batch]))
 }
 
-/// Texts by column, of all separated files of a table.
+/// Texts by column, over all CSV and TSV files of a table.
 #[derive(Default)]
 struct Texts {
     names: Vec<String>,
@@ -499,7 +498,7 @@ impl Texts {
         let bad = |line: usize, why: csv::Error| FileError::Line { path: path.to_owned(), line, message: why.to_string() };
         let mut indexes = Vec::new();
         for name in reader.headers().map_err(|why| bad(1, why))?.iter() {
-            // Editors put a mark of byte order in front of the first name.
+            // Remove a byte order mark written by some editors.
             let name = name.trim_start_matches('\u{feff}');
             let known = self.names.iter().position(|known| known == name).filter(|index| !indexes.contains(index));
             indexes.push(known.unwrap_or_else(|| {
@@ -521,7 +520,7 @@ impl Texts {
     }
 }
 
-/// The cells of a column of text: numbers and truth values only where all of them are.
+/// Converts texts to cells; numbers and booleans only if all values are.
 fn typed(texts: Vec<String>) -> Vec<Cell> {
     let cell = |text: &str| -> Cell {
         let number = text.strip_prefix('-').unwrap_or(text);
@@ -543,7 +542,7 @@ fn typed(texts: Vec<String>) -> Vec<Cell> {
     if plain { cells } else { texts.into_iter().map(Cell::Text).collect() }
 }
 
-/// Cells by column, of all files of objects of a table.
+/// Cells by column, over all JSON files of a table.
 #[derive(Default)]
 struct Objects {
     names: Vec<String>,
@@ -631,7 +630,7 @@ fn parquet<R: ChunkReader + 'static>(
     Ok((path.to_owned(), columns, batches))
 }
 
-/// What a foreign column means here.
+/// Maps a foreign column type to a KQL type.
 fn kusto_type(ty: &DataType) -> Option<Type> {
     Some(match ty {
         DataType::Boolean => Type::Bool,
@@ -647,7 +646,7 @@ fn kusto_type(ty: &DataType) -> Option<Type> {
     })
 }
 
-/// A foreign column as it lies in memory here.
+/// Converts a foreign column to our in-memory representation.
 pub(crate) fn convert(array: &ArrayRef, ty: Type) -> Result<ArrayRef, arrow::error::ArrowError> {
     let safe = CastOptions { safe: true, ..CastOptions::default() };
     let ticks = |unit: &TimeUnit, values: &ArrayRef, epoch: i64| {
@@ -729,7 +728,7 @@ mod tests {
 
     #[test]
     fn a_published_table_keeps_its_types_whatever_its_values_look_like() {
-        // Column names and times as the Logs page of the Azure portal exports them.
+        // Column names and times in the format of the Azure portal's Logs page.
         let folder = tempfile::tempdir().unwrap();
         let csv = b"\xef\xbb\xbf\"TimeGenerated [UTC]\",UserPrincipalName,ResultType,LocationDetails,Extra\n\"11/30/2026, 9:05:04.123 PM\",ann,0,\"{\"\"city\"\":\"\"Oslo\"\"}\",7\n";
         let input = [file(folder.path(), "SigninLogs.csv", csv)];

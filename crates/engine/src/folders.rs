@@ -1,7 +1,7 @@
-//! Folders of this machine that `externaldata` may read.
+//! Local folders that `externaldata` may read.
 //!
-//! A path is followed to where it really is before it is judged, so that neither `..` nor a link leads out of a folder. What is not there
-//! and what is not allowed look the same to the query.
+//! Paths are canonicalised before they are checked, so neither `..` nor a symbolic link escapes a folder. Missing and forbidden files
+//! return the same error.
 
 use std::path::{Path, PathBuf};
 
@@ -10,11 +10,11 @@ use model::{ByteSize, ExternalData, ExternalError};
 
 use crate::files::FileError;
 
-/// The port over folders.
+/// Implements the port over folders.
 pub struct Folders(Vec<PathBuf>);
 
 impl Folders {
-    /// The folders must be there.
+    /// Fails if a folder does not exist.
     pub fn new(folders: &[PathBuf]) -> Result<Self, FileError> {
         let real = |folder: &PathBuf| folder.canonicalize().map_err(|cause| FileError::Read { path: folder.clone(), cause });
         Ok(Self(folders.iter().map(real).collect::<Result<_, _>>()?))

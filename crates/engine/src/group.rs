@@ -1,4 +1,4 @@
-//! `mv-apply` and `partition`: a body that runs once for each group of rows.
+//! `mv-apply` and `partition`: a subquery that runs once per group of rows.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -19,12 +19,12 @@ use crate::lower::Tables;
 use crate::together::together;
 use crate::unique::{Keys, arrow_error};
 
-/// Rows after which a loop looks up.
+/// Number of rows between cancellation checks.
 const SOME: usize = 16 << 10;
-/// Rows that are handed on at a time.
+/// Rows per output batch.
 const BATCH: usize = 8192;
 
-/// Collects its input, groups it by `keys` in order of first appearance, and runs the body over each group.
+/// Collects its input, groups it by `keys` in order of first appearance, and runs the subquery on each group.
 #[derive(Clone)]
 pub(crate) struct GroupOp {
     keys: Vec<Expr>,
@@ -53,7 +53,7 @@ impl TableOp for GroupOp {
     }
 
     fn map_exprs(&self, _: &mut dyn FnMut(&Expr) -> Expr) -> Box<dyn TableOp> {
-        // Compiled: what could be replaced has been.
+        // Already compiled; nothing is left to replace.
         Box::new(self.clone())
     }
 
@@ -92,7 +92,7 @@ impl OpState for Collect {
 
     fn finish(&mut self, out: &mut Vec<RecordBatch>) -> Result<(), EvalError> {
         if let Some(whole) = together(&std::mem::take(&mut self.batches))? {
-            // Groups are often tiny; their answers are handed on together.
+            // Groups are often tiny, so their results are emitted together.
             let mut answers = Vec::new();
             let mut rows = 0;
             for group in groups(&mut self.keys, &whole)? {
@@ -115,12 +115,12 @@ impl OpState for Collect {
     }
 
     fn peak(&self) -> usize {
-        // Laid together; and groups that do not lie together are copied.
+        // The concatenated rows, plus copies for groups that are not contiguous.
         2 * self.size()
     }
 }
 
-/// The rows of each group. Groups that lie together, as those of `mv-apply` do, are slices.
+/// Returns the rows of each group. Contiguous groups, such as those of `mv-apply`, are slices.
 pub(crate) fn groups(keys: &mut Keys, whole: &RecordBatch) -> Result<Vec<RecordBatch>, EvalError> {
     if keys.is_empty() {
         return Ok(vec![whole.clone()]);

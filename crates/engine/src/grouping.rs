@@ -1,5 +1,6 @@
-//! `summarize` on one thread, groups in order of first appearance: inside the body of a group, and where what follows reads rows in order
-//! (`summarize c = count() by x, y | summarize make_list(c) by x` lists the counts in the order in which the groups appeared).
+//! Single-threaded `summarize` with groups in order of first appearance: inside subqueries of a group, and if the next operator depends on
+//! the order of its rows (`summarize c = count() by x, y | summarize make_list(c) by x` lists the counts in the order in which the groups
+//! appeared).
 
 use std::collections::HashMap;
 
@@ -49,7 +50,7 @@ impl TableOp for SummarizeOp {
     }
 }
 
-/// Keys and aggregates, compiled.
+/// Compiled keys and aggregates.
 pub(crate) struct Grouping {
     keys: Vec<Expr>,
     inputs: Vec<Field>,
@@ -127,7 +128,7 @@ impl Grouping {
         }
         for (call, groups) in self.calls.iter().zip(&mut state.groups) {
             if self.keys.is_empty() {
-                // One group, even without a row.
+                // One group even without rows.
                 let none: Vec<ArrayRef> = call.types.iter().map(|ty| arrow::array::new_empty_array(&ty.arrow())).collect();
                 groups.update(&none, &[], None, total);
             }
@@ -142,7 +143,7 @@ impl Grouping {
 pub(crate) struct Grouped {
     keys: Keys,
     index: HashMap<OwnedRow, usize>,
-    /// The key of each group, in order of appearance.
+    /// Key of each group, in order of first appearance.
     firsts: Vec<OwnedRow>,
     groups: Vec<Box<dyn Groups>>,
     bytes: usize,
@@ -186,7 +187,7 @@ impl OpState for Running {
     }
 
     fn peak(&self) -> usize {
-        // The answers are made while the states are still there.
+        // Results are built while the states still exist.
         2 * self.state.size()
     }
 }

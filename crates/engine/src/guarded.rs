@@ -1,13 +1,14 @@
-//! Queries that run by themselves and that ended the process: they are not run again at the next start.
+//! Crash protection for scheduled queries: queries that ended the process are not run again on the next start.
 //!
-//! Every limit of the engine is meant to end a query and never the process. Should one be missing, a rule would end the service at every
-//! start, before anybody could disable it. So the first run of a query since the start leaves a file in `D/running` while it lasts. What is
-//! found there at a start was running when the process ended: those queries are *suspects* and run one at a time. One that ends the process
-//! alone is *refused* for a while, with an error that rules report like any other; each time it does so again for four times as long, from
-//! [`FIRST_REFUSED`] to [`LONGEST_REFUSED`]. The first time is short because a process may end for other reasons while a query runs.
+//! Every engine limit is meant to end a query, never the process. If a limit is missing, a rule could crash the service on every start,
+//! before it can be disabled. Therefore the first run of a query since startup creates a file in `D/running` for its duration. A file found
+//! there on startup belongs to a query that was running when the process ended. Such queries are *suspects* and run one at a time. A query
+//! that ends the process while running alone is *refused* for a time, with an error that rules report like any other; the time grows by a
+//! factor of four on each repetition, from [`FIRST_REFUSED`] to [`LONGEST_REFUSED`]. It starts short because the process may end for other
+//! reasons while a query runs.
 //!
-//! A file, because creating one costs microseconds and survives whatever ends the process short of a power cut. Interactive queries leave
-//! none: nobody runs them again but the one who asks.
+//! A file is used because creating one takes microseconds and it survives any end of the process except a power cut. Interactive queries
+//! create none, because they are not rerun automatically.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
@@ -19,59 +20,59 @@ use async_trait::async_trait;
 use model::{Answer, Clock, Column, Query, QueryClass, QueryEngine, QueryError, Span, TableName, Timestamp};
 use uuid::Uuid;
 
-/// How long a query is refused at first that has ended the process by itself, and at most.
+/// Initial and maximum time for which a query that ended the process alone is refused.
 pub const FIRST_REFUSED: Span = Span(60 * model::TICKS_PER_SECOND);
 pub const LONGEST_REFUSED: Span = Span(24 * model::TICKS_PER_HOUR);
 
-/// How long a query is refused that has been refused so many times before.
+/// How long a query is refused after `times` earlier refusals.
 fn refused_for(times: u32) -> Span {
     Span(FIRST_REFUSED.ticks().saturating_mul(4_i64.saturating_pow(times))).min(LONGEST_REFUSED)
 }
 
-/// What the file of a query begins with that runs alone; behind it stands how many times it has been refused.
+/// Prefix of the file of a query running alone, followed by the number of its refusals.
 const ALONE: &str = "alone ";
-/// What the name of a refused query's file ends in; it says until when, and how many times it has been refused.
+/// Extension of a refused query's file, which contains the end of the refusal and the number of refusals.
 const REFUSED: &str = "refused";
 
-/// An engine that does not run again what ended the process.
+/// An engine that does not rerun queries that ended the process.
 pub struct Guarded {
     inner: Arc<dyn QueryEngine>,
     clock: Arc<dyn Clock>,
     folder: PathBuf,
     known: Mutex<Known>,
-    /// Held by the suspect that runs.
+    /// Held by the suspect being run.
     alone: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
 struct Known {
-    /// Have run to their end since the start.
+    /// Queries that completed since startup.
     proven: HashSet<Uuid>,
-    /// With the times that each has been refused.
+    /// Suspects, with their number of refusals.
     suspects: HashMap<Uuid, u32>,
     refused: HashMap<Uuid, (Timestamp, u32)>,
 }
 
-/// Removes the file of a query that has ended.
+/// Removes the file of a query when it ends.
 struct Mark(Option<PathBuf>);
 
 impl Drop for Mark {
     fn drop(&mut self) {
         if let Some(path) = &self.0 {
-            // What cannot be removed makes a suspect of an innocent, which then runs alone once.
+            // If removal fails, the query is treated as a suspect on the next start and runs alone once.
             let _ = fs::remove_file(path);
         }
     }
 }
 
 impl Guarded {
-    /// Reads what an earlier process left in `folder`. A folder that cannot be read or written guards nothing.
+    /// Reads the files left by an earlier process in `folder`. If the folder is not accessible, there is no protection.
     pub fn new(inner: Arc<dyn QueryEngine>, clock: Arc<dyn Clock>, folder: &Path) -> Self {
         let known = Mutex::new(left_behind(folder, clock.now()));
         Self { inner, clock, folder: folder.to_owned(), known, alone: tokio::sync::Mutex::default() }
     }
 
-    /// How many queries were running when the process ended last, and how many are refused.
+    /// Number of queries that were running when the last process ended, and number of refused queries.
     pub fn found(&self) -> (usize, usize) {
         let known = self.known();
         (known.suspects.len(), known.refused.len())
@@ -81,7 +82,7 @@ impl Guarded {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs `work` for a query that runs by itself.
+    /// Runs `work` for a scheduled query.
     async fn guard<T>(&self, query: &Query, work: impl Future<Output = Result<T, QueryError>>) -> Result<T, QueryError> {
         let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, query.kql.as_bytes());
         let (proven, suspect) = {
@@ -90,7 +91,7 @@ impl Guarded {
                 if self.clock.now() < until {
                     return Err(QueryError::EndedProcess(until));
                 }
-                // It has one more try, alone.
+                // The query may be tried once more, alone.
                 known.refused.remove(&id);
                 known.suspects.insert(id, times);
                 let _ = fs::remove_file(self.folder.join(format!("{id}.{REFUSED}")));
@@ -111,7 +112,7 @@ impl Guarded {
         done
     }
 
-    /// Notes that a query runs; alone, where it has been refused so many times.
+    /// Creates the file of a running query; `alone` is its number of refusals if it runs alone.
     fn mark(&self, id: Uuid, alone: Option<u32>) -> Mark {
         let path = self.folder.join(id.to_string());
         let write = || -> std::io::Result<()> {
@@ -129,7 +130,7 @@ impl Guarded {
     }
 }
 
-/// What an earlier process was running, and what it refused to run. Queries that ended it alone are refused from now on.
+/// Reads the queries an earlier process was running or refusing. Queries that ended it while running alone are refused from now on.
 fn left_behind(folder: &Path, now: Timestamp) -> Known {
     let mut known = Known::default();
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -186,7 +187,7 @@ mod tests {
     use super::*;
     use crate::SystemClock;
 
-    /// Answers, or never does.
+    /// Returns a result if true, otherwise never.
     struct Inner(bool);
 
     #[async_trait]
@@ -212,12 +213,12 @@ mod tests {
         Query::new(kql).with_class(QueryClass::Rule)
     }
 
-    /// Runs a query that never answers and leaves what the end of the process would leave.
+    /// Runs a query that never completes, leaving the files that a crash would leave.
     async fn ends_the_process(folder: &Path, kql: &str) {
         let engine = guarded(folder, false);
         let mut running = Box::pin(engine.query(rule(kql)));
         assert!(futures::poll!(&mut running).is_pending());
-        // Dropping it would remove the file.
+        // Dropping the future would remove the file.
         std::mem::forget(running);
     }
 
@@ -226,7 +227,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().join("running");
         ends_the_process(&folder, "bad").await;
-        // Once it may have been another that ran beside it.
+        // After one crash, a concurrent query may have been the cause.
         assert_eq!(guarded(&folder, true).found(), (1, 0));
         ends_the_process(&folder, "bad").await;
         ends_the_process(&folder, "bad").await;
@@ -236,7 +237,7 @@ mod tests {
         assert!(matches!(engine.tables_read(&rule("bad")).await, Err(QueryError::EndedProcess(_))));
         assert!(engine.query(rule("good")).await.is_ok());
         assert_eq!((refused_for(0), refused_for(1), refused_for(30)), (FIRST_REFUSED, Span(4 * FIRST_REFUSED.ticks()), LONGEST_REFUSED));
-        // It stays refused over a restart.
+        // The refusal survives a restart.
         assert_eq!(guarded(&folder, true).found(), (0, 1));
     }
 

@@ -1,4 +1,4 @@
-//! Functions that only the engine calls: they settle what KQL's values must look like where DataFusion takes over.
+//! Internal UDFs: normalise values where KQL and DataFusion differ.
 
 use std::sync::{Arc, LazyLock};
 
@@ -9,14 +9,14 @@ use kql::functions::kernel;
 
 use crate::scalar::Call;
 
-/// A string that is never null: KQL has no null string, and `""` must match, group and print as itself.
+/// Makes a string non-null: KQL has no null string, so null must match, group and print as `""`.
 pub(crate) fn text(expr: Expr) -> Expr {
     static TEXT: LazyLock<Arc<ScalarUDF>> =
         LazyLock::new(|| Arc::new(Call::internal("$text", kernel(|args| fill(args.array(0))), DataType::Utf8View, 1)));
     TEXT.call(vec![expr])
 }
 
-/// `array` with `""` for null.
+/// Replaces null by `""`.
 pub(crate) fn fill(array: ArrayRef) -> ArrayRef {
     if array.null_count() == 0 {
         return array;
@@ -24,7 +24,7 @@ pub(crate) fn fill(array: ArrayRef) -> ArrayRef {
     Arc::new(StringViewArray::from_iter_values(array.as_string_view().iter().map(Option::unwrap_or_default)))
 }
 
-/// Reals as keys: `-0.0` is `0.0`, and all NaN are the same one, which is how DataFusion groups them, too.
+/// Normalises real keys: `-0.0` becomes `0.0` and all NaN become one, which is how DataFusion groups them.
 pub(crate) fn one_zero(array: ArrayRef) -> ArrayRef {
     let same = |number: f64| {
         if number == 0.0 {
@@ -41,7 +41,7 @@ pub(crate) fn one_zero(array: ArrayRef) -> ArrayRef {
     }
 }
 
-/// Where a real stands among nulls, NaN and numbers: NaN is sorted next to null, wherever nulls go.
+/// Sort rank of a real among nulls, NaN and numbers: NaN is sorted next to null, wherever nulls go.
 pub(crate) fn real_rank(expr: Expr, nulls_first: bool) -> Expr {
     static FIRST: LazyLock<Arc<ScalarUDF>> =
         LazyLock::new(|| Arc::new(Call::internal("$real_rank_first", kernel(|args| rank(&args.array(0), true)), DataType::Int8, 1)));
@@ -50,7 +50,7 @@ pub(crate) fn real_rank(expr: Expr, nulls_first: bool) -> Expr {
     if nulls_first { FIRST.call(vec![expr]) } else { LAST.call(vec![expr]) }
 }
 
-/// One small number a row; ascending order puts nulls, NaN and numbers where they belong.
+/// One small number per row; ascending order puts nulls, NaN and numbers in the right order.
 pub(crate) fn rank(array: &ArrayRef, nulls_first: bool) -> ArrayRef {
     let of = |value: Option<f64>| match value {
         None => -2,

@@ -1,7 +1,8 @@
-//! Runs a small plan over rows in memory, without DataFusion: the body of `mv-apply` and `partition`, thousands of times in one query.
+//! Interprets a small plan over rows in memory, without DataFusion: the subquery of `mv-apply` and `partition`, possibly thousands of times
+//! per query.
 //!
-//! The body is compiled once; what it reads besides the group's rows has been computed before ([`crate::prepare`]). Each operator takes
-//! whole batches. The meaning of every operator is that of [`crate::lower`], over the same kernels.
+//! The subquery is compiled once; relations it reads besides the group's rows have been computed before ([`crate::prepare`]). Operators
+//! process whole batches. Each has the same semantics and kernels as in [`crate::lower`].
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -27,7 +28,7 @@ use crate::unique::{Keys, arrow_error};
 use crate::values::{rows_to_batch, schema_of};
 use crate::window::{Compiled, WindowOp};
 
-/// A compiled body.
+/// A compiled subquery.
 pub(crate) struct Body {
     root: Node,
     fields: Vec<Field>,
@@ -42,12 +43,12 @@ impl Body {
         Ok(Self { root: compiler.node(rel)?, fields: rel.fields.clone(), reads: group.iter().map(Expr::column).collect() })
     }
 
-    /// The columns of the group's rows.
+    /// The columns of the group's rows that the subquery reads.
     pub(crate) fn reads(&self) -> impl Iterator<Item = &Expr> {
         self.reads.iter()
     }
 
-    /// The body's rows for one group, with exactly its fields.
+    /// Runs the subquery on one group; the result has exactly its fields.
     pub(crate) fn run(&self, group: &RecordBatch) -> Ran {
         select(&self.root.run(group)?, &self.fields)
     }
@@ -120,7 +121,7 @@ struct Compiler<'a> {
     runtime: &'a Runtime,
 }
 
-/// What KQL's evaluator says, as the query's error.
+/// Converts an evaluator error to a query error.
 fn run(why: EvalError) -> QueryError {
     QueryError::Run(why.to_string())
 }
@@ -223,10 +224,10 @@ impl Compiler<'_> {
     }
 }
 
-/// Bytes of a pair of rows that match, and of its indices.
+/// Bytes of a pair of matching rows with its indices.
 const PAIR: usize = 24;
 
-/// A range inside a group's body is made whole; a longer one is cut here, far beyond what a body can use.
+/// Inside a subquery, a range is materialised; longer ranges are truncated, far beyond practical use.
 const MAX_RANGE: usize = 1_000_000;
 
 fn empty(ty: Type) -> Value {
@@ -328,7 +329,7 @@ fn sort(batch: &RecordBatch, keys: &[(Evaluator, Type, SortOptions)]) -> Ran {
         }
         columns.push(SortColumn { values, options: Some(*options) });
     }
-    // Last of all the place in the input, so that equal rows stay as they were.
+    // The position in the input is the last sort key, so that the sort is stable.
     let places: ArrayRef = Arc::new(UInt32Array::from_iter_values(0..batch.num_rows() as u32));
     columns.push(SortColumn { values: places, options: None });
     let indices = lexsort_to_indices(&columns, None).map_err(arrow_error)?;
@@ -356,7 +357,7 @@ fn join(
     let mut matched_right = vec![false; right.num_rows()];
     for (at, row) in lefts.iter().enumerate() {
         watch::check()?;
-        // The pairs, their indices and the rows that they become.
+        // The pairs, their indices and the resulting rows.
         if pairs.len().saturating_mul(PAIR + 16 * fields.len()) > watch::memory() {
             return Err(EvalError::Memory("join"));
         }
@@ -404,7 +405,7 @@ fn join(
     batch_of(fields, columns, pairs.len())
 }
 
-/// The key of each row. Without keys every row has the same.
+/// The key of each row. Without keys all rows have the same key.
 fn key_rows(batch: &RecordBatch, keys: &[Expr], fields: &[Field], runtime: &Runtime) -> Result<Vec<OwnedRow>, EvalError> {
     let everywhere = [Expr::constant(Value::Bool(true))];
     let mut keys = Keys::new(if keys.is_empty() { &everywhere } else { keys }, fields, runtime)?;

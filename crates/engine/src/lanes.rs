@@ -1,8 +1,8 @@
-//! Threads for queries: each running query has a lane of its own, so that the operating system shares the processors out among queries and
-//! a query that never waits holds up nobody else.
+//! Threads for queries: each running query has its own threads (a lane), so that the operating system schedules queries fairly and a
+//! CPU-bound query does not block others.
 //!
-//! There are lanes for each [`QueryClass`]: however many interactive queries run or wait, rules and transforms find threads. Within a class
-//! callers take turns: the next lane goes to the caller with the fewest running queries, of these to the one that has waited longest.
+//! Each [`QueryClass`] has its own lanes: rules and transforms get threads however many interactive queries run or wait. Within a class,
+//! the next free lane goes to the caller with the fewest running queries, and among those to the one that has waited longest.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,22 +14,22 @@ use tokio::sync::oneshot;
 
 use crate::engine::EngineError;
 
-/// Binding, lowering and planning recurse over trees whose depth is limited; this is room for the deepest.
+/// Binding, lowering and planning recurse over trees of limited depth; this stack suffices for the deepest.
 const STACK: usize = 64 << 20;
 
-/// Lanes without a query that are kept for the next one.
+/// Maximum number of idle lanes kept for reuse.
 const IDLE_LANES: usize = 8;
 
-/// A lane whose query took longer is not kept: its threads have touched more of their stacks and of the allocator than small queries need.
+/// A lane is discarded after a longer query, because its threads hold more stack and allocator memory than small queries need.
 const SHORT_LEASE: Duration = Duration::from_secs(1);
 
-/// Queries of one class that wait for a lane at most; one more is refused.
+/// Maximum queue length per class; further queries are refused.
 const LONGEST_QUEUE: usize = 1000;
 
-/// Blocking threads of a lane: one binds, others read files.
+/// Blocking threads per lane: one binds, the others read files.
 const BLOCKING_THREADS: usize = 16;
 
-/// Lanes of a class at most, and those that one caller may hold.
+/// Maximum number of lanes per class and per caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Width {
     pub lanes: usize,
@@ -50,7 +50,7 @@ struct Class {
 #[derive(Default)]
 struct State {
     idle: Vec<Lane>,
-    /// Leased lanes by caller.
+    /// Number of leased lanes by caller.
     running: HashMap<String, usize>,
     leased: usize,
     waiting: Vec<Waiting>,
@@ -62,7 +62,7 @@ struct Waiting {
     ready: oneshot::Sender<()>,
 }
 
-/// The threads of one query at a time.
+/// A thread pool that runs one query at a time.
 struct Lane(Option<runtime::Runtime>);
 
 impl Lane {
@@ -81,14 +81,14 @@ impl Lane {
 
 impl Drop for Lane {
     fn drop(&mut self) {
-        // Dropping a runtime waits for it, which is not allowed where futures run.
+        // Dropping a runtime blocks, which is not allowed in async code.
         if let Some(runtime) = self.0.take() {
             runtime.shutdown_background();
         }
     }
 }
 
-/// A lane while a query has it.
+/// A lane leased to a query.
 pub(crate) struct Lease {
     lane: Option<Lane>,
     class: Arc<Class>,
@@ -138,24 +138,24 @@ impl State {
         }
     }
 
-    /// Whether a lane is free for a query of `caller`.
+    /// True if a lane is available for a query of `caller`.
     fn is_free(&self, caller: &str, width: Width) -> bool {
         self.leased < width.lanes && (caller.is_empty() || self.of(caller) < width.of_caller)
     }
 
-    /// Gives free lanes to those that wait.
+    /// Assigns free lanes to waiting queries.
     fn hand_out(&mut self, width: Width) {
         while let Some(at) = self.next(width) {
             let waiting = self.waiting.remove(at);
             self.take(&waiting.caller);
             if waiting.ready.send(()).is_err() {
-                // It went away while it waited.
+                // The query was cancelled while waiting.
                 self.release(&waiting.caller);
             }
         }
     }
 
-    /// Of those that could run, one of the caller with the fewest lanes; the list is in the order of arrival.
+    /// Chooses the waiting query of the caller with the fewest lanes; the list is in order of arrival.
     fn next(&self, width: Width) -> Option<usize> {
         let could = self.waiting.iter().enumerate().filter(|(_, waiting)| self.is_free(&waiting.caller, width));
         could.min_by_key(|(at, waiting)| (self.of(&waiting.caller), *at)).map(|(at, _)| at)
@@ -167,10 +167,10 @@ impl Class {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A lane that has been counted for `caller` already.
+    /// Returns a lane that has already been counted for `caller`.
     fn lease(self: &Arc<Self>, caller: &str) -> Result<Lease, QueryError> {
         let idle = self.state().idle.pop();
-        // Counted from here on, whatever happens.
+        // The lease releases the lane on every path from here.
         let mut lease = Lease { lane: idle, class: self.clone(), caller: caller.to_owned(), since: Instant::now() };
         if lease.lane.is_none() {
             lease.lane = Some(Lane::new(self.threads).map_err(|why| QueryError::Internal(model::chain(&why)))?);
@@ -179,7 +179,7 @@ impl Class {
     }
 }
 
-/// A place in a queue that was given up: what had been handed over meanwhile is handed on.
+/// A position in the queue. On drop, a lane assigned in the meantime is passed to the next query.
 struct Place<'a> {
     class: &'a Arc<Class>,
     caller: &'a str,
@@ -204,13 +204,13 @@ impl Drop for Place<'_> {
 }
 
 impl Lanes {
-    /// `threads` of each lane.
+    /// Creates lanes with `threads` threads each.
     pub(crate) fn new(threads: usize, width: impl Fn(QueryClass) -> Width) -> Self {
         let class = |class| (class, Arc::new(Class { width: width(class), threads: threads.max(1), state: Mutex::default() }));
         Self { classes: [QueryClass::Interactive, QueryClass::Rule, QueryClass::Transform].map(class) }
     }
 
-    /// Waits for a lane; dropping the future gives the place in the queue up.
+    /// Waits for a lane; dropping the future leaves the queue.
     pub(crate) async fn lease(&self, class: QueryClass, caller: &str) -> Result<Lease, QueryError> {
         let Some((_, class)) = self.classes.iter().find(|(known, _)| *known == class) else {
             return Err(QueryError::Internal("there are no threads for this class of queries".to_owned()));
@@ -287,7 +287,7 @@ mod tests {
         let (mut again, mut small) = (Box::pin(lease("b")), Box::pin(lease("c")));
         assert!(futures::poll!(&mut again).is_pending() && futures::poll!(&mut small).is_pending());
         drop(first);
-        // `b` came first and runs one already.
+        // `b` arrived first but already runs a query.
         let small = small.await.unwrap();
         assert!(futures::poll!(&mut again).is_pending());
         drop(small);

@@ -1,16 +1,16 @@
-//! Runs KQL plans; the one door to DataFusion.
+//! Runs KQL plans on DataFusion. No other crate depends on DataFusion.
 //!
 //! | step | what | where |
 //! |---|---|---|
-//! | bind | text → typed plan, names settled by what the query sees | [`kql::bind`], `schema` |
-//! | prune | columns that nobody reads are left out; conditions over wide unions move below them | `prune`, `wide` |
-//! | prepare | subqueries run and become constants; what is used twice is run once | `prepare` |
-//! | lower | typed plan → DataFusion's logical plan, operators of ours as nodes | `lower`, `expr`, `node`, `order` |
-//! | read | tables in files, with what is filtered, computed and grouped right over them | `direct` |
-//! | plan, run | DataFusion, with few rules, a memory limit and a folder for what exceeds it | `session`, `memory`, `run` |
+//! | bind | text → typed plan; names resolved against the tables visible to the query | [`kql::bind`], `schema` |
+//! | prune | unused columns are removed; filters over wide unions are pushed down | `prune`, `wide` |
+//! | prepare | subqueries run and become constants; shared relations run once | `prepare` |
+//! | lower | typed plan → DataFusion logical plan, KQL operators as extension nodes | `lower`, `expr`, `node`, `order` |
+//! | read | scans Parquet files, with filters, projections and aggregations over them | `direct` |
+//! | plan, run | DataFusion, with few optimizer rules, a memory limit and a spill folder | `session`, `memory`, `run` |
 //!
-//! Invariants: no SQL; no DataFusion type leaves this crate; whatever the optimizer does, whatever the size of batches and the number of
-//! partitions, a query answers the same.
+//! Invariants: no SQL; no DataFusion type in the public API; the result of a query does not depend on the optimizer, the batch size or the
+//! number of partitions.
 
 mod aggregate;
 mod bounded;

@@ -8,6 +8,7 @@
 //!
 //! Null keys of a join match each other: measured on Microsoft's engine, whatever `==` says.
 
+mod inlined;
 mod ordered;
 
 use std::sync::Arc;
@@ -39,6 +40,7 @@ use crate::unique::UniqueOp;
 use crate::values::{BatchesTable, null, rows_to_batch, scalar, schema_of};
 use crate::wide::{self, WideUnion};
 use crate::window::WindowOp;
+use inlined::Terms;
 
 pub(crate) use ordered::total_order;
 
@@ -68,6 +70,8 @@ pub(crate) struct Lowering<'a> {
     temporaries: u32,
     /// How many projections have been made.
     projections: u32,
+    /// How large computed columns have become.
+    terms: Terms,
     /// How many junctions of conditions DataFusion may still be shown.
     junctions: usize,
 }
@@ -87,7 +91,7 @@ pub(crate) fn broken(why: DataFusionError) -> QueryError {
 
 impl<'a> Lowering<'a> {
     pub(crate) fn new(tables: &'a dyn Tables, runtime: Runtime) -> Self {
-        Self { tables, runtime, frugal: false, temporaries: 0, projections: 0, junctions: MOST_JUNCTIONS }
+        Self { tables, runtime, frugal: false, temporaries: 0, projections: 0, terms: Terms::default(), junctions: MOST_JUNCTIONS }
     }
 
     /// The whole of `rel`: exactly `fields` of it, in order, and its rows in the order it promises. Strings are not null.
@@ -133,8 +137,10 @@ impl<'a> Lowering<'a> {
                 if self.projections.is_multiple_of(CUT) {
                     input = KeepOrder::plan(input, Vec::new());
                 }
+                let large = self.terms.project(exprs, &rel.fields);
                 let exprs = exprs.iter().zip(&rel.fields).map(|(source, field)| Ok(named(expr(source, &self.runtime)?, field.id)));
-                project(input, exprs.collect::<Result<_, QueryError>>()?)
+                let projected = project(input, exprs.collect::<Result<_, QueryError>>()?)?;
+                Ok(if large.is_empty() { projected } else { KeepOrder::fence(projected, large) })
             }
             RelOp::Aggregate { input, keys, aggregates } if ordered && !keys.is_empty() => {
                 let lowered = self.lower(input, true)?;

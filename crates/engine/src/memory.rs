@@ -1,16 +1,18 @@
-//! The memory of one query: DataFusion's operators and ours ask here before they grow.
+//! The memory pool of one query: operators of DataFusion and ours reserve memory here before they grow.
 //!
-//! Whoever can put state on disk gets an even part of what the others leave, as in DataFusion's `FairSpillPool`, so that of a sort and an
-//! aggregation neither starves the other; whoever cannot takes what is free, first come, first served. Beyond that, this pool knows
+//! As in DataFusion's `FairSpillPool`, consumers that can spill share evenly what the others leave, so that a sort and an aggregation do
+//! not starve each other; consumers that cannot spill are served first come, first served. In addition, this pool handles
 //!
-//! - sorts that merge what they have put on disk: each would take all memory that is free to merge many runs at once, and leave nothing to
-//!   the next, so together they get half, in even parts, and of the other half what leaves a quarter of all to whoever reads what they merge;
-//! - what operators do not say: a hash or cross join lays its build side together while the parts are still there, so it is charged twice;
-//! - the most that was ever held, for the statistics of the answer;
-//! - whether somebody was refused beside an operator that can be replaced, so that a query can be tried again with operators that go on on disk: joins as merges of sorted inputs;
-//! - what kernels build for the moment: half of the limit may be, beside what operators hold, for those give way only after the next batch;
-//! - what all queries together hold, which has a limit of its own ([`SharedMemory`]);
-//! - whether anything of the query is still alive: the pool dies with its last operator.
+//! - sorts merging spilled runs: each would take all free memory to merge many runs at once and leave nothing to the next, so together they
+//!   get half in equal shares, plus as much of the other half as leaves a quarter of the total to the operators that read the merged rows;
+//! - unreported memory: a hash or cross join concatenates its build side while the parts still exist, so it is charged twice;
+//! - the peak, for query statistics;
+//! - whether an allocation failed while a replaceable operator held memory, so that the query can be retried with spilling operators, such
+//!   as sort-merge joins;
+//! - temporary memory of kernels: up to half of the limit in addition to what operators hold, since operators yield only after the next
+//!   batch;
+//! - the memory of all queries together, which has its own limit ([`SharedMemory`]);
+//! - whether any part of the query is still alive: the pool is dropped with its last operator.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -22,20 +24,19 @@ use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation};
 use kql::watch::Budget;
 
-/// Operators that hold twice what they ask for, by the beginning of their name.
+/// Operators that use twice the memory they reserve, by name prefix.
 const TWICE: [&str; 2] = [HASH_JOIN, "CrossJoin"];
 
-/// Sorts that merge their runs.
+/// Sorts that merge spilled runs.
 const MERGE: &str = "ExternalSorterMerge";
 
-/// Operators of ours that hold all they sort or group: quick, and replaced by DataFusion's where memory is short.
+/// Our operators that hold all rows or groups: fast, and replaced by DataFusion's if memory is short.
 const IN_MEMORY: [&str; 2] = ["sort", "direct"];
 
-/// What anybody gets, however little is left: batches under way are noted without asking, and whoever counts groups of one beside them is
-/// not to fail for the want of sixty-four bytes.
+/// Always granted, so that small requests do not fail: batches in flight are registered without a check.
 const CRUMB: usize = 64 << 10;
 
-/// What kernels may build for the moment in any query, however small its limit.
+/// Minimum memory for temporary results of kernels, however small the limit.
 const LEAST_BUILDING: usize = 16 << 20;
 
 /// The build side of a hash join.
@@ -46,7 +47,7 @@ pub(crate) struct QueryPool {
     shares: Mutex<Shares>,
     peak: AtomicUsize,
     all: Arc<SharedMemory>,
-    /// Whether it was the limit of all queries that refused memory last.
+    /// True if the last failed allocation hit the limit of all queries.
     refused_by_all: AtomicBool,
     _alive: Alive,
 }
@@ -63,7 +64,7 @@ impl SharedMemory {
         Self { limit, used: AtomicUsize::new(0) }
     }
 
-    /// What all queries hold.
+    /// Bytes held by all queries.
     pub(crate) fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
     }
@@ -85,19 +86,19 @@ impl SharedMemory {
 
 #[derive(Default)]
 struct Shares {
-    /// Consumers that can put state on disk.
+    /// Number of consumers that can spill.
     spillers: usize,
-    /// What they hold.
+    /// Bytes held by consumers that can spill.
     spillable: usize,
-    /// Sorts that merge.
+    /// Number of sorts that merge.
     mergers: usize,
-    /// What they hold.
+    /// Bytes held by sorts that merge.
     merging: usize,
-    /// What the others hold.
+    /// Bytes held by other consumers.
     fixed: usize,
-    /// What kernels have built and nobody has taken over yet.
+    /// Bytes built by kernels and not yet taken over by an operator.
     building: usize,
-    /// Whether any of them does a work that another can do on disk.
+    /// True if any consumer can be replaced by a spilling operator.
     replaceable: bool,
     refused: bool,
 }
@@ -124,7 +125,7 @@ impl Shares {
     }
 }
 
-/// Counts queries as long as anything of them holds memory.
+/// Counts a query until all its memory is released.
 pub(crate) struct Alive(Arc<AtomicUsize>);
 
 impl Alive {
@@ -140,15 +141,15 @@ impl Drop for Alive {
     }
 }
 
-/// A query that held more than this has its memory given back to the system when it ends.
+/// A query that held more than this triggers a trim of the allocator when it ends.
 const WORTH_GIVING_BACK: usize = 32 << 20;
 
-/// glibc keeps freed memory for whoever asks next; after a large query that is most of what the process holds.
+/// Returns freed memory to the system: glibc keeps it otherwise, and after a large query that is most of the process's memory.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[allow(unsafe_code)]
 fn give_back() {
-    // SAFETY: `malloc_trim` takes a number and no pointer, is safe to call from any thread at any time (malloc_trim(3): MT-Safe), and
-    // touches free memory only.
+    // SAFETY: `malloc_trim` takes a number and no pointer, may be called from any thread at any time (malloc_trim(3): MT-Safe), and touches
+    // free memory only.
     unsafe {
         libc::malloc_trim(0);
     }
@@ -157,11 +158,11 @@ fn give_back() {
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 fn give_back() {}
 
-/// How long freed memory may lie before it is given back: the threads of a query that has just ended are still letting go of theirs.
+/// Delay before trimming: the threads of a query that has just ended are still freeing memory.
 const LET_GO: Duration = Duration::from_millis(20);
 
-/// Rings for the thread that gives memory back, one for the process as the allocator is. Trimming takes its time and holds the allocator's
-/// locks one after the other, so whoever answers a query does not wait for it.
+/// Wakes the trimming thread, of which there is one per process, like the allocator. Trimming takes time and locks the allocator's arenas
+/// one after another, so query threads do not wait for it.
 static BELL: LazyLock<Option<SyncSender<()>>> = LazyLock::new(|| {
     let (bell, rings) = sync_channel(1);
     let janitor = move || {
@@ -179,7 +180,7 @@ impl Drop for QueryPool {
         let shares = self.shares.get_mut().unwrap_or_else(PoisonError::into_inner);
         self.all.shrink(shares.held());
         if let (true, Some(bell)) = (self.peak() > WORTH_GIVING_BACK, &*BELL) {
-            // Full: it has been rung for already.
+            // If the channel is full, a trim is already pending.
             let _ = bell.try_send(());
         }
     }
@@ -191,12 +192,12 @@ impl QueryPool {
         Self { limit, shares, peak, all: all.clone(), refused_by_all, _alive: Alive::new(alive) }
     }
 
-    /// Whether the query was refused memory last because all queries together had no more.
+    /// True if the last failed allocation hit the limit of all queries.
     pub(crate) fn is_refused_by_all(&self) -> bool {
         self.refused_by_all.load(Ordering::Relaxed)
     }
 
-    /// Takes from what all queries have.
+    /// Reserves from the memory of all queries; false if it is exhausted.
     fn take_from_all(&self, bytes: usize) -> bool {
         let taken = self.all.try_grow(bytes);
         self.refused_by_all.store(!taken, Ordering::Relaxed);
@@ -207,13 +208,13 @@ impl QueryPool {
         self.shares.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The most that was held at any time.
+    /// Peak memory in bytes.
     pub(crate) fn peak(&self) -> usize {
         self.peak.load(Ordering::Relaxed)
     }
 
-    /// Whether somebody got no more while there was an operator whose work another can do on disk: be it that one, be it one beside it, to
-    /// which it left too little.
+    /// True if an allocation failed and a spilling plan exists: either the failed operator can be replaced, or one that left too little
+    /// memory.
     pub(crate) fn may_be_frugal(&self) -> bool {
         let shares = self.shares();
         shares.refused && shares.replaceable
@@ -228,7 +229,7 @@ fn merges(consumer: &MemoryConsumer) -> bool {
     consumer.name().starts_with(MERGE)
 }
 
-/// What is charged for `bytes` of a consumer.
+/// Bytes charged for a reservation of `bytes`.
 fn charge(consumer: &MemoryConsumer, bytes: usize) -> usize {
     if TWICE.iter().any(|name| consumer.name().starts_with(name)) { bytes.saturating_mul(2) } else { bytes }
 }
@@ -245,7 +246,7 @@ impl fmt::Display for QueryPool {
     }
 }
 
-/// What kernels build.
+/// Memory built by kernels.
 impl Budget for QueryPool {
     fn try_grow(&self, bytes: usize) -> bool {
         let mut shares = self.shares();
@@ -313,7 +314,7 @@ impl MemoryPool for QueryPool {
             share.saturating_sub(charge(consumer, reservation.size())).min(free)
         } else if merges(consumer) {
             let share = self.limit / (2 * shares.mergers.max(1));
-            // A further run to merge must fit into the part; a batch larger than the one before may go a little beyond.
+            // Another run to merge must fit into the share; a batch larger than the previous one may exceed it slightly.
             let part = if wanted <= share / 4 { share + share / 4 } else { share };
             let others = (share * shares.mergers).saturating_sub(shares.merging);
             let spare = free.saturating_sub(others + self.limit / 4);
@@ -372,7 +373,7 @@ mod tests {
         assert!(first.try_grow(20 * MIB).is_err() && !one.is_refused_by_all());
         assert!(second.try_grow(40 * MIB).is_err() && other.is_refused_by_all());
         second.try_grow(20 * MIB).unwrap();
-        // Kernels ask too.
+        // Kernels reserve memory too.
         assert!(!Budget::try_grow(other.as_ref(), 20 * MIB) && Budget::try_grow(other.as_ref(), 5 * MIB));
         assert_eq!(all.used(), 95 * MIB);
         Budget::shrink(other.as_ref(), 5 * MIB);
@@ -414,7 +415,7 @@ mod tests {
         two.try_grow(250 * MIB).unwrap();
         one.try_grow(60 * MIB).unwrap();
         assert!(one.try_grow(60 * MIB).is_err());
-        // With more to spare they may go beyond their parts, the other's untouched.
+        // With enough free memory, both may exceed their shares without affecting each other.
         rows.free();
         one.try_grow(100 * MIB).unwrap();
         assert!(one.try_grow(400 * MIB).is_err());

@@ -1,8 +1,8 @@
 //! One logical and one physical node for every [`TableOp`]: `mv-expand`, `parse`, `make-series`, plug-ins, and the engine's own window,
-//! group and uniqueness operators.
+//! group and deduplication operators.
 //!
-//! The node says which input columns it needs and which predicates may run before it; an operator that handles each row by itself keeps
-//! the partitions of its input, any other runs on one partition and sees its rows in the order in which they come.
+//! The node declares the input columns it needs and the predicates that may be pushed below it. An operator that processes each row
+//! independently keeps the partitioning of its input; any other runs on one partition and sees rows in their order.
 
 use std::cmp::Ordering;
 use std::collections::{HashSet, VecDeque};
@@ -33,24 +33,24 @@ use kql::watch::Watch;
 
 use crate::values::schema_of;
 
-/// Number of rows above which a batch is handed on in slices.
+/// Larger batches are emitted in slices of this many rows.
 const SLICE: usize = 8192;
 
-/// An operator over its inputs, in a logical plan.
+/// Logical plan node: an operator over its inputs.
 #[derive(Clone)]
 pub(crate) struct OpNode {
     op: Arc<dyn TableOp>,
     runtime: Runtime,
     watch: Option<Watch>,
     inputs: Vec<LogicalPlan>,
-    /// What of each input the operator is shown: those of its fields that the input still has.
+    /// For each input, the fields passed to the operator: those still present in the input.
     takes: Vec<Vec<Field>>,
     gives: Vec<Field>,
     schema: DFSchemaRef,
 }
 
 impl OpNode {
-    /// `takes` are the fields of each input relation, `gives` those of the operator's own.
+    /// `takes` are the fields of each input relation, `gives` those of the operator.
     pub(crate) fn plan(
         op: Arc<dyn TableOp>,
         runtime: Runtime,
@@ -63,7 +63,7 @@ impl OpNode {
         Ok(LogicalPlan::Extension(Extension { node: Arc::new(node) }))
     }
 
-    /// Columns that the operator's own expressions read.
+    /// Columns read by the operator's own expressions.
     fn reads(&self) -> HashSet<ColumnId> {
         self.op.exprs().into_iter().flat_map(kql::plan::Expr::columns).collect()
     }
@@ -119,7 +119,7 @@ impl UserDefinedLogicalNodeCore for OpNode {
     }
 
     fn expressions(&self) -> Vec<Expr> {
-        // Ours are KQL's own and evaluated by KQL's own evaluator.
+        // Our expressions are evaluated by KQL's evaluator, not by DataFusion.
         Vec::new()
     }
 
@@ -140,7 +140,7 @@ impl UserDefinedLogicalNodeCore for OpNode {
             .zip(&inputs)
             .map(|(fields, input)| fields.iter().filter(|field| has(input, field.id)).cloned().collect())
             .collect();
-        // A field handed on that is no longer there was not wanted by anyone above.
+        // A pass-through field missing from the input is not needed by any operator above.
         let gone = |id: ColumnId| self.is_handed_on(id) && !takes.iter().flatten().any(|field| field.id == id);
         let gives: Vec<Field> = self.gives.iter().filter(|field| !gone(field.id)).cloned().collect();
         let schema = Arc::new(DFSchema::try_from(schema_of(&gives).as_ref().clone())?);
@@ -167,7 +167,7 @@ impl UserDefinedLogicalNodeCore for OpNode {
     }
 }
 
-/// Makes [`OpExec`] of [`OpNode`].
+/// Plans [`OpNode`] as [`OpExec`].
 pub(crate) struct OpPlanner;
 
 #[async_trait]
@@ -187,7 +187,7 @@ impl ExtensionPlanner for OpPlanner {
     }
 }
 
-/// An operator over its inputs, ready to run.
+/// Physical plan node: an operator over its inputs.
 #[derive(Debug)]
 pub(crate) struct OpExec {
     op: Arc<dyn TableOp>,
@@ -247,7 +247,7 @@ impl ExecutionPlan for OpExec {
     }
 
     fn maintains_input_order(&self) -> Vec<bool> {
-        // Rows do come out in the order of the input, but not every sort key comes out with them.
+        // Rows come out in input order, but not every sort key is among the output columns.
         vec![false; self.inputs.len()]
     }
 
@@ -273,7 +273,7 @@ impl ExecutionPlan for OpExec {
             return internal_err!("`{}` has one partition, not {partition}", self.op.name());
         }
         let state = self.op.start(&self.takes, &self.gives, &self.runtime).map_err(run_error)?;
-        // The last input first: an operator of two inputs builds from the second and streams the first.
+        // Last input first: a binary operator builds from the second input and streams the first.
         let inputs = self.inputs.iter().enumerate().rev();
         let streams =
             inputs.map(|(index, input)| Ok((index, input.execute(partition, context.clone())?))).collect::<Result<VecDeque<_>>>()?;
@@ -301,16 +301,16 @@ impl ExecutionPlan for OpExec {
 
 struct Running {
     state: Box<dyn OpState>,
-    /// In the order in which they are read.
+    /// In reading order.
     streams: VecDeque<(usize, SendableRecordBatchStream)>,
-    /// What has been read and not yet been given to the operator: of which input, the rows, and how many of them it has had.
+    /// The current batch: its input, the rows, and how many of them have been passed to the operator.
     input: Option<(usize, RecordBatch, usize)>,
-    /// How many rows the operator is given at a time.
+    /// Rows passed to the operator per step.
     step: usize,
     multiplies: bool,
     reservation: MemoryReservation,
     watch: Option<Watch>,
-    /// Batches to hand on, and how many rows of the first have been.
+    /// Output batches, and how many rows of the first have been emitted.
     out: VecDeque<RecordBatch>,
     handed: usize,
     /// Bytes of `out`.
@@ -342,7 +342,7 @@ impl Running {
                     None => {
                         self.finish()?;
                         if !self.finished && self.out.is_empty() {
-                            // Long work without an answer yet: whoever wants to stop it can do so here.
+                            // Yield during long work without output, so that the task can be cancelled.
                             tokio::task::yield_now().await;
                         }
                         continue;
@@ -353,7 +353,7 @@ impl Running {
         }
     }
 
-    /// Gives the operator the next rows.
+    /// Passes the next rows to the operator.
     fn push(&mut self) -> Result<()> {
         let Some((index, batch, had)) = self.input.take() else { return Ok(()) };
         let rows = self.step.min(batch.num_rows() - had);
@@ -371,7 +371,7 @@ impl Running {
         Ok(self.reservation.try_resize(self.state.size() + self.made)?)
     }
 
-    /// Tells the operator that there are no more rows; again, until it has given all it has.
+    /// Signals the end of the input; called repeatedly until all output has been emitted.
     fn finish(&mut self) -> Result<()> {
         if !self.finishing {
             self.finishing = true;
@@ -413,8 +413,8 @@ impl Running {
         Ok(())
     }
 
-    /// The next batch, of a size that suits whoever comes next. Of a larger one each part is copied: slices would hold the whole, and whoever
-    /// counts what a slice holds counts the whole once a slice.
+    /// The next output batch, of limited size. Parts of a larger batch are copied: a slice would keep the whole batch alive, and memory
+    /// accounting would count the whole batch once per slice.
     fn hand_on(&mut self) -> Result<Option<RecordBatch>> {
         let Some(first) = self.out.front() else { return Ok(None) };
         let rows = first.num_rows();
@@ -434,7 +434,7 @@ impl Running {
         Ok(Some(part))
     }
 
-    /// Forgets what has all been handed on.
+    /// Drops batches that have been emitted completely.
     fn handed_on(&mut self) {
         if self.out.is_empty() && self.made > 0 {
             self.made = 0;
@@ -443,7 +443,7 @@ impl Running {
     }
 }
 
-/// The columns of `schema`, by name, out of `batch`.
+/// Selects the columns of `schema` from `batch`, by name.
 fn conform(batch: &RecordBatch, schema: &SchemaRef, name: &str) -> Result<RecordBatch> {
     if schema.fields().is_empty() {
         let options = datafusion::arrow::record_batch::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
@@ -460,7 +460,7 @@ fn conform(batch: &RecordBatch, schema: &SchemaRef, name: &str) -> Result<Record
     Ok(RecordBatch::try_new(schema.clone(), columns)?)
 }
 
-/// An operator's own error, as one that DataFusion carries up unchanged.
+/// Wraps an operator's error so that DataFusion propagates it unchanged.
 pub(crate) fn run_error(why: EvalError) -> DataFusionError {
     DataFusionError::External(Box::new(why))
 }

@@ -1,4 +1,4 @@
-//! The place of each row: a column that says which row came first, for whoever must sort rows and not forget in what order they came.
+//! Adds a row number column, for sorts that must be stable.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use kql::plan::{ColumnId, Expr, Field};
 use crate::unique::arrow_error;
 use crate::values::schema_of;
 
-/// Passes all columns and adds one, `place`.
+/// Passes all columns through and adds `place`.
 #[derive(Clone, Debug)]
 pub(crate) struct NumberOp {
     pub place: ColumnId,
@@ -31,7 +31,7 @@ impl TableOp for NumberOp {
     }
 
     fn passes(&self, field: ColumnId) -> bool {
-        // Fewer rows keep their order.
+        // Filtering does not change the relative order of rows.
         field != self.place
     }
 

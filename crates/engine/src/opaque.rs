@@ -1,9 +1,8 @@
-//! An expression of ours as one function of DataFusion's.
+//! Wraps a KQL expression as a single DataFusion function.
 //!
-//! DataFusion goes over every expression a dozen times by recursion, and rewrites and compares it each time. An expression that is deep or
-//! long costs it stack and time out of proportion, and tells it nothing that it could use. So such an expression is compiled by KQL's own
-//! evaluator, and DataFusion sees a call with the columns that it reads. The evaluator also keeps what lives only within the expression
-//! small: see [`kql::eval::Evaluator`].
+//! DataFusion traverses every expression recursively a dozen times, rewriting and comparing it each time. For deep or long expressions the
+//! cost in stack and time is high, and the optimizer gains nothing. Such an expression is therefore compiled by KQL's own evaluator, and
+//! DataFusion sees a call with the columns it reads. The evaluator also limits intermediate results: see [`kql::eval::Evaluator`].
 
 use std::collections::HashSet;
 use std::hash::{Hash, Hasher};
@@ -24,12 +23,12 @@ use crate::expr::column;
 use crate::node::run_error;
 use crate::values::schema_of;
 
-/// Calls and constants of an expression that DataFusion is shown one by one.
+/// Maximum number of calls and constants of an expression passed to DataFusion node by node.
 const LARGEST_SHOWN: usize = 48;
-/// Calls within each other of such an expression.
+/// Maximum nesting depth of such an expression.
 const DEEPEST_SHOWN: usize = 16;
 
-/// Whether `source` is better hidden from DataFusion. Stops looking once that is plain.
+/// True if `source` should be wrapped. Stops as soon as that is decided.
 pub(crate) fn is_better_hidden(source: &KqlExpr) -> bool {
     let mut seen = 0;
     let mut waiting = vec![(source, 0)];
@@ -39,7 +38,7 @@ pub(crate) fn is_better_hidden(source: &KqlExpr) -> bool {
             return true;
         }
         if let ExprKind::Call { function, args } = &part.kind {
-            // What grows within an expression is only seen there.
+            // Only the evaluator accounts for intermediate results within an expression.
             if depth > 0 && is_growing(function.name) || args.len() > LARGEST_SHOWN {
                 return true;
             }
@@ -49,7 +48,7 @@ pub(crate) fn is_better_hidden(source: &KqlExpr) -> bool {
     false
 }
 
-/// `source` as a call of one function with the columns that it reads.
+/// Wraps `source` as a call of one function with the columns it reads.
 pub(crate) fn hidden(source: &KqlExpr, runtime: &Runtime) -> std::result::Result<Expr, QueryError> {
     let (mut seen, mut fields, mut deterministic) = (HashSet::new(), Vec::new(), true);
     source.walk(&mut |part| match &part.kind {
@@ -73,7 +72,7 @@ pub(crate) fn hidden(source: &KqlExpr, runtime: &Runtime) -> std::result::Result
     Ok(ScalarUDF::new_from_impl(function).call(fields.iter().map(|field| column(field.id)).collect()))
 }
 
-/// Why an expression could not be compiled, as the query's error.
+/// Converts a compile error to a query error.
 fn refused(why: EvalError) -> QueryError {
     match why {
         EvalError::Stopped => QueryError::Cancelled,
@@ -84,7 +83,7 @@ fn refused(why: EvalError) -> QueryError {
 
 struct Hidden {
     name: String,
-    /// Of no other function.
+    /// Unique per function.
     number: u64,
     evaluator: Arc<Evaluator>,
     schema: SchemaRef,

@@ -4,8 +4,9 @@
 //! `make_list`, the answer). So a sort that matters gets a node above it that does nothing but ask for its order.
 //!
 //! A node that asks for no order cuts a long chain of projections: DataFusion works out the statistics of each node anew from the bottom, for
-//! every node, and of this one nothing is known.
+//! every node, and of this one nothing is known. One that fences columns keeps filters above large expressions (see `lower/inlined.rs`).
 
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -25,11 +26,18 @@ use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 pub(crate) struct KeepOrder {
     input: LogicalPlan,
     order: Vec<SortExpr>,
+    /// Columns whose filters stay above.
+    fenced: BTreeSet<String>,
 }
 
 impl KeepOrder {
     pub(crate) fn plan(input: LogicalPlan, order: Vec<SortExpr>) -> LogicalPlan {
-        LogicalPlan::Extension(Extension { node: Arc::new(Self { input, order }) })
+        LogicalPlan::Extension(Extension { node: Arc::new(Self { input, order, fenced: BTreeSet::new() }) })
+    }
+
+    /// Asks for no order; filters that read one of `fenced` are not moved below it.
+    pub(crate) fn fence(input: LogicalPlan, fenced: BTreeSet<String>) -> LogicalPlan {
+        LogicalPlan::Extension(Extension { node: Arc::new(Self { input, order: Vec::new(), fenced }) })
     }
 }
 
@@ -56,9 +64,9 @@ impl UserDefinedLogicalNodeCore for KeepOrder {
         self.order.iter().map(|key| key.expr.clone()).collect()
     }
 
-    fn prevent_predicate_push_down_columns(&self) -> std::collections::HashSet<String> {
+    fn prevent_predicate_push_down_columns(&self) -> HashSet<String> {
         // A sort that stops early stops predicates itself.
-        std::collections::HashSet::new()
+        self.fenced.iter().cloned().collect()
     }
 
     fn fmt_for_explain(&self, f: &mut fmt::Formatter) -> fmt::Result {
@@ -68,7 +76,7 @@ impl UserDefinedLogicalNodeCore for KeepOrder {
     fn with_exprs_and_inputs(&self, exprs: Vec<Expr>, mut inputs: Vec<LogicalPlan>) -> Result<Self> {
         let Some(input) = inputs.pop() else { return internal_err!("`KeepOrder` has one input") };
         let order = exprs.into_iter().zip(&self.order).map(|(expr, key)| SortExpr { expr, ..key.clone() }).collect();
-        Ok(Self { input, order })
+        Ok(Self { input, order, fenced: self.fenced.clone() })
     }
 
     fn necessary_children_exprs(&self, wanted: &[usize]) -> Option<Vec<Vec<usize>>> {

@@ -1,7 +1,7 @@
-//! The time that a query takes before it runs, and its end: rules of DataFusion that notice when the query is stopped.
+//! Limits planning time, and wraps DataFusion rules so that they stop when the query is cancelled.
 //!
-//! Parsing, binding and lowering ask the query's [`Watch`] themselves. DataFusion's rules know nothing of it, but they are handed a plan node
-//! by node (the logical ones) or are few (the physical ones), so each is asked before it begins.
+//! Parsing, binding and lowering check the query's [`Watch`] themselves. DataFusion's rules do not, but logical rules are called per plan
+//! node and physical rules are few, so a check before each call suffices.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -18,13 +18,13 @@ use kql::watch::{self, Watch};
 
 use crate::node::run_error;
 
-/// How long a query has been planned so far. What it runs meanwhile, such as the rows whose columns `bag_unpack` needs, does not count.
+/// Planning time of a query so far. Execution during binding, such as of the input of `bag_unpack`, does not count.
 #[derive(Debug, Default)]
 pub(crate) struct PlanningTime(Mutex<Spent>);
 
 #[derive(Debug, Default)]
 struct Spent {
-    /// When the stretch at hand began.
+    /// Start of the current interval.
     since: Option<Instant>,
     before: Duration,
 }
@@ -34,7 +34,7 @@ impl PlanningTime {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// All stretches so far.
+    /// Total of all intervals so far.
     pub(crate) fn total(&self) -> Duration {
         let spent = self.spent();
         spent.before + spent.since.map_or(Duration::ZERO, |since| since.elapsed())
@@ -46,13 +46,13 @@ impl PlanningTime {
         Stretch { time: self, before }
     }
 
-    /// Does not count until the guard is dropped.
+    /// Pauses counting until the guard is dropped.
     pub(crate) fn pause(&self) -> Stretch<'_> {
         let before = self.set(false);
         Stretch { time: self, before }
     }
 
-    /// Counts from now on, or does not; whether it did before.
+    /// Starts or stops counting; returns the previous state.
     fn set(&self, counts: bool) -> bool {
         let mut spent = self.spent();
         let before = spent.since.take();
@@ -64,7 +64,7 @@ impl PlanningTime {
     }
 }
 
-/// Goes on as it was before when dropped.
+/// Restores the previous state on drop.
 pub(crate) struct Stretch<'a> {
     time: &'a PlanningTime,
     before: bool,
@@ -80,7 +80,7 @@ fn stopped() -> datafusion::common::DataFusionError {
     run_error(EvalError::Stopped)
 }
 
-/// A logical rule that ends with the query whose watch the thread has entered.
+/// A logical optimizer rule that stops if the current query is cancelled.
 #[derive(Debug)]
 pub(crate) struct Stoppable(pub Arc<dyn OptimizerRule + Send + Sync>);
 
@@ -98,7 +98,7 @@ impl OptimizerRule for Stoppable {
     }
 }
 
-/// A physical rule that ends with its query.
+/// A physical optimizer rule that stops if its query is cancelled.
 #[derive(Debug)]
 pub(crate) struct StoppableStep {
     pub rule: Arc<dyn PhysicalOptimizerRule + Send + Sync>,

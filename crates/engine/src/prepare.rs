@@ -1,7 +1,7 @@
-//! Gets a plan ready for lowering: runs what must be known before the rest can run.
+//! Prepares a plan for lowering: runs the relations whose results other parts need.
 //!
-//! Subqueries become constants. A shared relation that is used more than once is run once and becomes a table in memory; so does what the
-//! body of a group reads besides the group's rows.
+//! Subqueries become constants. A shared relation with several uses is run once and becomes a table in memory, as do relations that the
+//! subquery of a group reads besides the group's rows.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use model::{QueryError, Type};
 use crate::prune::prune;
 use crate::run::Run;
 
-/// The plan's relations with nothing left to run first: the answer, then the further results.
+/// The plan's relations with all prerequisites computed: the main result, then the additional results.
 pub(crate) async fn prepare(run: &Run, mut plan: Plan) -> Result<(Rel, Vec<Rel>), QueryError> {
     let mut uses = HashMap::new();
     let relations = plan.subqueries.iter_mut().map(|subquery| &mut subquery.rel).chain([&mut plan.root]);
@@ -40,7 +40,7 @@ pub(crate) async fn prepare(run: &Run, mut plan: Plan) -> Result<(Rel, Vec<Rel>)
     Ok((root, more))
 }
 
-/// The plan without columns that nobody reads.
+/// Removes unused columns from the plan.
 fn pruned(mut plan: Plan, runtime: &Runtime) -> Plan {
     let relations = plan.subqueries.iter_mut().map(|subquery| &mut subquery.rel).chain([&mut plan.root]);
     for rel in relations.chain(plan.more.iter_mut().map(|(_, rel)| rel)) {
@@ -49,7 +49,7 @@ fn pruned(mut plan: Plan, runtime: &Runtime) -> Plan {
     plan
 }
 
-/// How often each shared relation is used. What a group's body uses, it uses many times.
+/// Counts the uses of each shared relation. A use inside a group's subquery counts as many.
 fn count(rel: &Rel, times: usize, uses: &mut HashMap<u32, usize>) {
     if let RelOp::Shared { id, .. } = rel.op {
         let seen = uses.entry(id).or_insert(0);
@@ -108,9 +108,9 @@ fn answer(batches: &[arrow::record_batch::RecordBatch], fields: &[Field], kind: 
 struct Preparing<'a> {
     run: &'a Run,
     uses: HashMap<u32, usize>,
-    /// Number of the table in memory that holds each shared relation.
+    /// Table number of each shared relation.
     shared: HashMap<u32, (u32, Vec<Field>)>,
-    /// Answers so far.
+    /// Results so far.
     subqueries: Vec<Value>,
 }
 
@@ -193,11 +193,11 @@ impl Preparing<'_> {
         };
         let columns = from.iter().map(|field| field.id.to_string()).collect();
         let op = RelOp::Scan { table: TableRef { name: format!("shared_{id}"), computed: Some(number) }, columns };
-        // The rows lie in memory in their order; sorting them again would only cost.
+        // The rows in memory are already in order and need no second sort.
         Ok(Rel { op, order: self.keys(&order), fields, serialized })
     }
 
-    /// Runs what a group's body reads besides the group's rows.
+    /// Runs the relations that a group's subquery reads besides the group's rows.
     fn settle(&mut self, rel: Rel) -> BoxFuture<'_, Result<Rel, QueryError>> {
         async move {
             if matches!(rel.op, RelOp::Values { .. } | RelOp::Range { .. } | RelOp::Group) {

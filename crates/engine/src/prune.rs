@@ -1,6 +1,6 @@
-//! Leaves out columns that nobody above reads, through `union` and the operators over it: `union *` over two hundred tables has thousands
-//! of columns in each of two hundred projections, of which a query wants three. What the optimizer of the engine below would find out too,
-//! after it had gone through all of them a dozen times.
+//! Removes unused columns, through `union` and the operators above it: `union *` over two hundred tables has thousands of columns in each
+//! of two hundred projections, of which a query uses three. DataFusion's optimizer would find the same, after traversing all of them a
+//! dozen times.
 
 use std::collections::HashSet;
 
@@ -11,7 +11,7 @@ use crate::wide::asked_below;
 
 type Wanted = HashSet<ColumnId>;
 
-/// `rel` with those of its columns that are `wanted` or that its promised order reads, and at least one.
+/// `rel` reduced to the columns in `wanted` or read by its guaranteed order, but at least one.
 pub(crate) fn prune(rel: &Rel, mut wanted: Wanted, runtime: &Runtime) -> Rel {
     read_keys(&mut wanted, &rel.order);
     let kept = kept(&rel.fields, &wanted);
@@ -54,7 +54,7 @@ pub(crate) fn prune(rel: &Rel, mut wanted: Wanted, runtime: &Runtime) -> Rel {
                 rel.fields.clone(),
             )
         }
-        // Whatever else there is reads all it is given; below it columns may still go.
+        // Any other operator reads all its columns; below it columns may still be removed.
         _ => {
             let mut rel = rel.clone();
             for input in rel.inputs_mut() {
@@ -78,7 +78,7 @@ fn read_keys(wanted: &mut Wanted, keys: &[OrderKey]) {
     wanted.extend(keys.iter().flat_map(|key| key.expr.columns()));
 }
 
-/// Places of the wanted fields; where there is none, of the first: rows want a column to be counted by.
+/// Indices of the wanted fields; if none, of the first, because rows need a column to be counted.
 fn kept(fields: &[Field], wanted: &Wanted) -> Vec<usize> {
     let kept: Vec<usize> = (0..fields.len()).filter(|&at| wanted.contains(&fields[at].id)).collect();
     if kept.is_empty() && !fields.is_empty() { vec![0] } else { kept }

@@ -1,4 +1,4 @@
-//! `range x from a to b step c`: rows made as they are asked for.
+//! `range x from a to b step c`: rows generated on demand.
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use model::{QueryError, Type};
 use crate::expr::constant;
 use crate::values::schema_of;
 
-/// Where a range begins, ends and how it goes there.
+/// Start, end and step of a range.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Bounds {
     Int {
@@ -37,7 +37,7 @@ pub(crate) enum Bounds {
         to: f64,
         step: f64,
     },
-    /// A null bound, or a step that leads nowhere.
+    /// A null bound, or a step that does not lead from start to end.
     Nothing,
 }
 
@@ -57,7 +57,7 @@ impl Bounds {
         })
     }
 
-    /// Values number `start` and on, at most `count`.
+    /// Up to `count` values, starting at index `start`.
     pub(crate) fn chunk(&self, start: usize, count: usize, ty: Type) -> ArrayRef {
         match *self {
             Bounds::Int { from, to, step } => {

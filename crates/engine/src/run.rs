@@ -1,4 +1,4 @@
-//! One query while it runs: what it sees, what it has computed, and when it must stop.
+//! The state of one running query: visible tables, computed relations and cancellation.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,14 +32,14 @@ use crate::session::Sessions;
 use crate::stored_literals::StoredLiterals;
 use crate::values::BatchesTable;
 
-/// Where the rows of the workspace come from; nothing in an engine over files.
+/// Access to the workspace; absent in an engine over files.
 #[derive(Clone)]
 pub struct Store {
     pub catalog: Arc<dyn Catalog>,
     pub snapshots: Arc<dyn Snapshots>,
 }
 
-/// Limits of all queries together.
+/// Limits shared by all queries.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OfAll {
     pub memory: ByteSize,
@@ -52,58 +52,58 @@ pub(crate) struct Run {
     pub runtime: Runtime,
     pub scope: Scope,
     pub limits: Settled,
-    /// The limits of all queries together.
+    /// Limits shared by all queries.
     pub all: OfAll,
-    /// Tells the query's own loops to end.
+    /// Stops the query's own loops.
     pub watch: Watch,
-    /// Tells those who wait for the query to stop waiting.
+    /// Stops tasks waiting for the query.
     pub stop: CancellationToken,
     pub planning: PlanningTime,
     pub store: Option<Store>,
-    /// Tables that exist besides those of the workspace and the scope.
+    /// Tables in addition to those of the workspace and the query's scope.
     pub files: Arc<Vec<FileTable>>,
-    /// What `externaldata` may read, where it may.
+    /// Reader for `externaldata`, if enabled.
     pub outside: Option<Arc<dyn ExternalData>>,
-    /// Literal rows that are read as stored ones.
+    /// Literal rows stored as tables, for tests.
     pub literals: StoredLiterals,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
-    /// Relations run before the rest, with their fields.
+    /// Relations computed before the main plan, with their fields.
     computed: Vec<Kept>,
-    /// Why something that the binder wanted to run gave no rows, when it was a limit or a defect.
+    /// Error of a relation that the binder ran, if it hit a limit or a bug.
     failure: Option<QueryError>,
-    /// Each table is read at one moment, however often the query names it.
+    /// Each table is read from a single snapshot, however often the query references it.
     snapshots: HashMap<String, Arc<Snapshot>>,
-    /// What was read from outside: once, however often the query names it.
+    /// Data of `externaldata`: read once, however often the query references it.
     external: HashMap<External, u32>,
     read: BTreeSet<TableName>,
     scanned: Scanned,
-    /// By file.
+    /// Keyed by file.
     missing: BTreeMap<String, MissingRows>,
 }
 
 struct Kept {
     fields: Vec<Field>,
     rows: Vec<RecordBatch>,
-    /// Memory of the rows, as long as the query lives.
+    /// Reservation for the rows, held for the lifetime of the query.
     _memory: MemoryReservation,
 }
 
-/// Batches in memory that belong to the query, charged to it.
+/// In-memory batches that belong to the query and are charged to it.
 struct Rows {
     batches: Vec<RecordBatch>,
     memory: MemoryReservation,
 }
 
-/// Why an attempt gave nothing.
+/// Why an attempt produced no result.
 enum Failed {
     With(QueryError),
-    /// States of groups went to disk that must come back in their order, see [`reordered`].
+    /// Order-sensitive aggregate state was spilled, see [`reordered`].
     Reordered,
-    /// Rows of a table's file cannot be read. They have been noted: the next attempt leaves them out.
+    /// Rows of a workspace file are unreadable. They have been recorded: the next attempt skips them.
     Damaged,
 }
 
@@ -113,7 +113,7 @@ impl From<QueryError> for Failed {
     }
 }
 
-/// What was read.
+/// Scan statistics.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Scanned {
     pub rows: u64,
@@ -140,13 +140,13 @@ impl Run {
         Ok(Self { sessions, session, runtime, scope, limits, all, watch, stop, planning, store, files, outside, literals, state })
     }
 
-    /// Ends the query, wherever it is.
+    /// Cancels the query.
     pub(crate) fn stop(&self) {
         self.watch.stop();
         self.stop.cancel();
     }
 
-    /// Something that the binder asked for could not be run.
+    /// Records the error of a relation that the binder tried to run.
     pub(crate) fn fail(&self, why: QueryError) {
         self.state().failure.get_or_insert(why);
     }
@@ -155,7 +155,7 @@ impl Run {
         self.state().failure.clone()
     }
 
-    /// The most memory that the query ever held.
+    /// Peak memory of the query.
     pub(crate) fn peak_memory(&self) -> usize {
         Sessions::pool(&self.session).map_or(0, |pool| pool.peak())
     }
@@ -169,12 +169,12 @@ impl Run {
         self.scope.tables.iter().chain(files).find(|table| table.schema.name.as_str() == name)
     }
 
-    /// A table given inline whose rows are in memory.
+    /// An inline table whose rows are in memory.
     pub(crate) fn inline_rows(&self, name: &str) -> Option<&Arc<InlineTable>> {
         self.inline(name).filter(|_| self.parquet(name).is_none())
     }
 
-    /// The Parquet file behind a table, where there is one.
+    /// The Parquet file of a table, if it has one.
     fn parquet(&self, name: &str) -> Option<&Arc<ParquetFile>> {
         if self.scope.tables.iter().any(|table| table.schema.name.as_str() == name) {
             return None;
@@ -182,7 +182,7 @@ impl Run {
         self.files.iter().find(|file| file.table.schema.name.as_str() == name)?.parquet.as_ref()
     }
 
-    /// The query has named a table of the workspace.
+    /// Records that the query references a workspace table.
     pub(crate) fn names(&self, table: &TableName) {
         self.state().read.insert(table.clone());
     }
@@ -199,7 +199,7 @@ impl Run {
         if let Some(known) = self.state().snapshots.get(name) {
             return Some(known.clone());
         }
-        // All that the query has named so far, at one moment.
+        // Snapshots all tables referenced so far at the same moment.
         let mut state = self.state();
         let mut names: Vec<String> =
             state.read.iter().map(|table| table.as_str().to_owned()).filter(|other| !state.snapshots.contains_key(other)).collect();
@@ -215,12 +215,12 @@ impl Run {
         state.snapshots.get(name).cloned()
     }
 
-    /// Runs a prepared relation to its end, or to the first `rows` rows.
+    /// Runs a prepared relation to the end, or up to `rows` rows.
     pub(crate) async fn collect(&self, rel: &Rel, rows: usize) -> Result<Vec<RecordBatch>, QueryError> {
         Ok(self.collect_within(rel, &rel.fields, rows, usize::MAX).await?.0.batches)
     }
 
-    /// At most `rows` rows and `bytes` bytes of an answer: `fields` of a prepared relation, and why rows are missing when a limit was met.
+    /// At most `rows` rows and `bytes` bytes of a result: `fields` of a prepared relation, and the limit that truncated it, if any.
     pub(crate) async fn answer(
         &self,
         rel: &Rel,
@@ -245,7 +245,7 @@ impl Run {
         let first = self.attempt_undamaged(&self.session, false, rel, fields, rows, bytes).await;
         let frugal = || Sessions::pool(&self.session).is_some_and(|pool| pool.may_be_frugal());
         match first {
-            // Nothing of the first attempt has been seen by anybody, and no statement of the language has effects.
+            // Retrying is safe: no row of the first attempt has been returned, and KQL has no side effects.
             Err(Failed::Reordered) => {
                 tracing::debug!("groups are made again, of rows sorted by group");
             }
@@ -263,8 +263,8 @@ impl Run {
         })
     }
 
-    /// As [`Run::attempt`], again while row groups are found that cannot be read: each time without those known so far, so that the answer
-    /// has no row of a damaged one.
+    /// Like [`Run::attempt`], but retried for as long as unreadable row groups are found, each time skipping all known ones, so that the
+    /// result has no row of a damaged row group.
     async fn attempt_undamaged(
         &self,
         session: &SessionState,
@@ -283,13 +283,13 @@ impl Run {
         Err(Failed::Damaged)
     }
 
-    /// Rows that the answer lacks because they cannot be read.
+    /// A warning about rows missing from the result because they are unreadable.
     pub(crate) fn missing(&self) -> Option<QueryError> {
         let missing: Vec<MissingRows> = self.state().missing.values().cloned().collect();
         (!missing.is_empty()).then_some(QueryError::Missing(missing))
     }
 
-    /// Whether no table of `rel` is in files.
+    /// True if no table of `rel` is in files.
     fn is_in_memory(&self, rel: &Rel) -> bool {
         let mut waiting = vec![rel];
         while let Some(rel) = waiting.pop() {
@@ -302,7 +302,7 @@ impl Run {
         true
     }
 
-    /// The rows of `rel` as the body of a group that has none: what [`crate::interpret`] makes of it.
+    /// The result of `rel` computed by [`crate::interpret`], as for the subquery of a group.
     fn interpreted(&self, rel: &Rel, fields: &[Field], rows: usize) -> Result<(Rows, Option<QueryError>), QueryError> {
         let _entered = self.watch.enter();
         let body = Body::compile(rel, &[], self, &self.runtime)?;
@@ -317,7 +317,7 @@ impl Run {
         Ok((Rows { batches, memory }, stopped))
     }
 
-    /// `frugal`: with plans that hold less and take longer.
+    /// `frugal`: use plans that need less memory and more time.
     async fn attempt(
         &self,
         session: &SessionState,
@@ -372,7 +372,7 @@ impl Run {
         Ok((collected, stopped))
     }
 
-    /// Runs a prepared relation and keeps its rows; gives the number by which a scan finds them.
+    /// Runs a prepared relation and keeps its rows; returns the number by which a scan finds them.
     pub(crate) async fn keep(&self, rel: &Rel) -> Result<u32, QueryError> {
         let (rows, _) = self.collect_within(rel, &rel.fields, usize::MAX, usize::MAX).await?;
         Ok(self.keep_rows(rel.fields.clone(), rows))
@@ -384,7 +384,7 @@ impl Run {
         u32::try_from(state.computed.len() - 1).unwrap_or(u32::MAX)
     }
 
-    /// Reads what `externaldata` asks for and keeps it.
+    /// Reads and keeps the data of an `externaldata` operator.
     pub(crate) async fn external(&self, outside: &dyn ExternalData, wanted: &External) -> Result<u32, String> {
         if let Some(number) = self.state().external.get(wanted) {
             return Ok(*number);
@@ -409,7 +409,7 @@ impl Run {
         self.state().computed.get(number as usize).map(|kept| (kept.fields.clone(), kept.rows.clone()))
     }
 
-    /// Adds what the leaves of a plan have read.
+    /// Adds the statistics of a plan's leaves.
     fn account(&self, plan: &Arc<dyn ExecutionPlan>) {
         let mut read = Scanned::default();
         leaves(plan, &mut read);
@@ -425,7 +425,7 @@ impl Run {
         }
     }
 
-    /// Why an attempt failed; notes what cannot be read.
+    /// Classifies the failure of an attempt, and records unreadable rows.
     fn unread(&self, why: DataFusionError) -> Failed {
         if let DataFusionError::External(cause) = why.find_root()
             && let Some(Damaged { file, fault }) = cause.downcast_ref::<Damaged>()
@@ -437,7 +437,7 @@ impl Run {
         Failed::With(self.failed(why))
     }
 
-    /// DataFusion's error as the query's.
+    /// Converts a DataFusion error to a query error.
     fn failed(&self, why: DataFusionError) -> QueryError {
         match why.find_root() {
             DataFusionError::ResourcesExhausted(_) => self.out_of_memory(),
@@ -456,20 +456,20 @@ impl Run {
     }
 }
 
-/// Row groups that one query may find damaged before it is given up; what it found is left out next time.
+/// Maximum number of damaged row groups one query may discover; those found are skipped by the next query.
 const MOST_DAMAGE: usize = 64;
 
 fn too_much_damage() -> QueryError {
     QueryError::Run(format!("more than {MOST_DAMAGE} parts of the tables' files cannot be read; ask again, without them"))
 }
 
-/// DataFusion has no error of its own for a full disk budget; these are its words.
+/// DataFusion has no error type for an exceeded disk limit, so the message is matched.
 fn is_disk_full(message: &str) -> bool {
     message.contains("used disk space during the spilling process has exceeded")
 }
 
-/// True when an aggregation whose answer depends on a promised order of its rows has put state on disk: merged again, the states of a group
-/// come in any order. Better no answer than another one.
+/// True if an aggregation that depends on a guaranteed input order has spilled: merged states of a group come in any order. Fail rather
+/// than return a wrong result.
 fn reordered(plan: &Arc<dyn ExecutionPlan>) -> bool {
     let spilled = |plan: &Arc<dyn ExecutionPlan>| plan.metrics().and_then(|metrics| metrics.spill_count()).unwrap_or(0) > 0;
     if let Some(aggregate) = plan.downcast_ref::<AggregateExec>()
@@ -555,11 +555,11 @@ impl Tables for Run {
 }
 
 impl Run {
-    /// Rows in memory with columns named by the ids of `fields`; nothing for a table of the workspace.
+    /// In-memory rows with columns named by the ids of `fields`; `None` for a workspace table.
     fn rows_of(&self, table: &TableRef, fields: &[Field], columns: &[String]) -> Result<Option<Vec<RecordBatch>>, QueryError> {
         let batches = if let Some(number) = table.computed {
             let (known, batches) = self.kept(number).ok_or_else(|| QueryError::Internal(format!("nothing was kept as {number}")))?;
-            // A column may be asked for by its id then or by its name.
+            // The column may then be referenced by id or by name.
             let place = |column: &String| known.iter().position(|field| field.id.to_string() == *column || *field.name == **column);
             let places: Vec<Option<usize>> = columns.iter().map(place).collect();
             scan::rename(&batches, fields, |_, index| places.get(index).copied().flatten())

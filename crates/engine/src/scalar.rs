@@ -1,8 +1,8 @@
-//! One adapter for every scalar function: a [`ScalarFn`] with its types and compiled kernel, as DataFusion's `ScalarUDF`.
+//! Adapts every [`ScalarFn`], with its types and compiled kernel, to DataFusion's `ScalarUDF`.
 //!
-//! The name carries what the kernel was resolved to (`kql:bin(datetime,timespan):datetime`), because a datetime and a long are the same
-//! Arrow type and mean different things; from the name alone a process that knows our function table builds the same function.
-//! DataFusion is never told that a function is strict: our kernels see nulls and decide.
+//! The name contains the resolved signature (`kql:bin(datetime,timespan):datetime`), because a datetime and a long have the same Arrow type
+//! and different semantics; the name alone identifies the kernel in our function table. No function is declared strict: our kernels handle
+//! nulls.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -18,10 +18,10 @@ use model::{Timestamp, Type};
 
 use crate::node::run_error;
 
-/// A call of one function, types settled, constants compiled.
+/// A call of one function: types resolved, constants compiled.
 pub(crate) struct Call {
     name: String,
-    /// KQL's own name.
+    /// The KQL name.
     function: &'static str,
     kernel: Arc<dyn Kernel>,
     returns: DataType,
@@ -32,7 +32,7 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    /// Compiles `function` for arguments of `types`; `constants` has the value of each argument that is known.
+    /// Compiles `function` for arguments of `types`; `constants` holds the values of constant arguments.
     pub(crate) fn prepare(
         function: &'static ScalarFn,
         types: &[Type],
@@ -54,7 +54,7 @@ impl Call {
         ))
     }
 
-    /// A function of the engine's own, outside KQL's table; queries share it, so it watches none.
+    /// An engine-internal function, outside KQL's table; shared by queries, so it has no cancellation.
     pub(crate) fn internal(name: &'static str, kernel: Box<dyn Kernel>, returns: DataType, args: usize) -> ScalarUDF {
         Self::new(name.to_owned(), name, kernel.into(), returns, args, true, Timestamp::clamp_ticks(0), None)
     }
@@ -83,7 +83,7 @@ impl std::fmt::Debug for Call {
     }
 }
 
-// The constants are literals among the arguments, which DataFusion compares with the function.
+// Constants are also literal arguments, which DataFusion compares itself.
 impl PartialEq for Call {
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name && self.now == other.now
@@ -125,7 +125,7 @@ impl ScalarUDFImpl for Call {
             })
             .collect::<Result<Vec<_>>>()?;
         let answer = match &self.watch {
-            // The engine's own build nothing that is not there already.
+            // The engine's own kernels allocate little beyond their input.
             None => self.kernel.eval(&Args { arrays: &arrays, rows }),
             Some(watch) => {
                 let _entered = watch.enter();

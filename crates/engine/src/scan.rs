@@ -1,7 +1,7 @@
-//! Reads a table of the workspace: the Parquet files and the batches in memory of one [`Snapshot`].
+//! Scans a workspace table: the Parquet files and in-memory batches of one [`Snapshot`].
 //!
-//! Files hold datetimes as microseconds and, where there is one, the odd tenth beside them; queries see ticks. Whole files are passed over by
-//! the times that the manifest knows, row groups by what conditions say ([`crate::direct`]).
+//! Files store datetimes as microseconds with an optional companion of tenths; queries see ticks. Whole files are skipped by the time
+//! ranges in the manifest, row groups by the filters ([`crate::direct`]).
 
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use kql::Value;
@@ -13,13 +13,13 @@ use workspace::{DamagedFiles, Snapshot, TimeRange, Unreadable, inside, tenth_nam
 use crate::direct::{Exact, Footers, OpenError, Part, Parts, Readable, ScanColumn};
 use crate::values::with_columns;
 
-/// The column that an answer's `timespan` is about.
+/// The column that a request's `timespan` applies to.
 const TIME_GENERATED: &str = "TimeGenerated";
 
-/// Ids of columns that only the scope looks at; a plan's own count up from 0.
+/// Ids of columns used only by the scope filter; ids of the plan count up from 0.
 const HIDDEN_ID: u32 = 1 << 31;
 
-/// A table as the query sees it: the fields it asks for, and what it may not see.
+/// A table as visible to the query: the requested fields, restricted to the query's scope.
 pub(crate) fn readable(
     snapshot: &Snapshot,
     fields: &[Field],
@@ -49,7 +49,7 @@ pub(crate) fn readable(
     if let Some(window) = scope.ingested {
         within(INGESTION_TIME, [(">", window.from), ("<=", window.until)])?;
     }
-    // All null: no comparison holds.
+    // All null: no comparison is true.
     let generated = |time: Option<TimeRange>| {
         window.is_none_or(|window| time.is_some_and(|time| window.from <= time.last && time.first < window.until))
     };
@@ -103,7 +103,7 @@ fn column(snapshot: &Snapshot, name: &str, ty: Type) -> ScanColumn {
     ScanColumn { name: name.to_owned(), physical: physical.map(str::to_owned), tenth, ty }
 }
 
-/// Batches in memory with columns named by the ids of `fields`: field `i` is the column at `place(batch, i)`, or null where there is none.
+/// Renames the columns of memory batches to the ids of `fields`: field `i` is the column at `place(batch, i)`, or null if there is none.
 pub(crate) fn rename(
     batches: &[RecordBatch],
     fields: &[Field],

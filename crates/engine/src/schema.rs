@@ -1,4 +1,4 @@
-//! What names mean to the binder: tables of the scope, of files and of the workspace, and stored functions.
+//! Name resolution for the binder: tables of the query's scope, of files and of the workspace, and stored functions.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::run::Run;
 
 pub(crate) struct Names {
     pub run: Arc<Run>,
-    /// Runs what the binder needs rows of; nothing when a query is only checked.
+    /// Runs relations whose rows the binder needs; `None` if a query is only checked.
     pub handle: Option<Handle>,
 }
 
@@ -59,14 +59,14 @@ impl Schema for Names {
     fn external(&self, wanted: &External) -> Result<Option<u32>, String> {
         let (Some(handle), Some(outside)) = (&self.handle, &self.run.outside) else { return Ok(None) };
         let _paused = self.run.planning.pause();
-        // Binding runs on a thread that may block.
+        // Safe: binding runs on a thread that may block.
         handle.block_on(self.run.external(outside.as_ref(), wanted)).map(Some)
     }
 
     fn run(&self, rel: &Rel, subqueries: &[Subquery]) -> Result<Option<(u32, Vec<RecordBatch>)>, String> {
         let Some(handle) = &self.handle else { return Ok(None) };
         let _paused = self.run.planning.pause();
-        // Binding runs on a thread that may block.
+        // Safe: binding runs on a thread that may block.
         handle.block_on(async {
             let plan = Plan { root: rel.clone(), subqueries: subqueries.to_vec(), render: None, name: None, more: Vec::new() };
             let rows = async {

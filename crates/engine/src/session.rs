@@ -1,5 +1,5 @@
-//! DataFusion's session, cut down to what plans of ours need: no catalog, no SQL, no analyzer (types are settled before), and only the
-//! optimizer rules that help. Planning a small query must cost a few milliseconds at most.
+//! The DataFusion session, reduced to the needs of our plans: no catalog, no SQL, no analyzer (types are already resolved), and only useful
+//! optimizer rules. Planning a small query must take a few milliseconds at most.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -41,18 +41,18 @@ use crate::order::KeepOrderPlanner;
 use crate::planning::{Stoppable, StoppableStep};
 use crate::stored_literals::TablesAs;
 
-/// How plans are run. Every query must answer the same under all of them.
+/// Execution options. Query results must not depend on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Off: only what DataFusion cannot do without.
+    /// If false, only the required optimizer rules run.
     pub optimize: bool,
-    /// Rows in a batch.
+    /// Rows per batch.
     pub batch_size: usize,
-    /// Threads that one query may use.
+    /// Threads per query.
     pub partitions: usize,
-    /// Where literal rows and inline tables are kept; anything but the default is for tests.
+    /// How literal rows and inline tables are stored; anything but the default is for tests.
     pub tables: TablesAs,
-    /// Plans run by the interpreter of group bodies where all their rows are in memory, without DataFusion; for tests.
+    /// For tests: plans whose rows are all in memory are run by the interpreter instead of DataFusion.
     pub interpret: bool,
 }
 
@@ -63,31 +63,31 @@ impl Default for Options {
     }
 }
 
-/// Memory that a sort keeps free for merging what it has put on disk; less where a query has little.
+/// Memory that a sort reserves for merging spilled runs; less if the query's limit is small.
 const MERGE_MEMORY: usize = 10 << 20;
 
-/// What all queries share.
+/// State shared by all queries.
 pub(crate) struct Sessions {
-    /// What is known of the workspace's files.
+    /// Cache of file footers.
     pub footers: Footers,
     pub options: Options,
-    /// For what memory cannot hold.
+    /// Spill folder.
     pub folder: PathBuf,
     state: SessionState,
     runtime: Arc<RuntimeEnv>,
     optimizer: Option<Optimizer>,
     planner: DefaultPhysicalPlanner,
-    /// What all queries may hold together.
+    /// Memory limit of all queries together.
     memory: Arc<SharedMemory>,
-    /// Queries of which something still holds memory.
+    /// Number of queries that still hold memory.
     alive: Arc<AtomicUsize>,
 }
 
-/// The folder for what memory cannot hold. Whatever an earlier process left there is removed at the start, all of it at the end.
+/// The spill folder. Leftovers of earlier processes are removed on start, the folder itself at the end.
 pub(crate) struct Temporary(PathBuf);
 
 impl Temporary {
-    /// In `folder`, or in one of its own among the system's temporary ones.
+    /// Uses `folder`, or a new one in the system's temporary directory.
     pub(crate) fn begin(folder: Option<&Path>) -> std::io::Result<Self> {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let own = || {
@@ -110,23 +110,23 @@ impl Temporary {
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        // What cannot be removed now is removed at the next start.
+        // On failure it is removed on the next start.
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
-/// Rows of a batch where memory is short.
+/// Rows per batch if memory is short.
 const FRUGAL_ROWS: usize = 2048;
 
 impl Sessions {
-    /// `folder` and `disk` bytes there are for what memory cannot hold; `memory` is that of all queries together.
+    /// `disk` bytes may be spilled to `folder`; `memory` is the limit of all queries together.
     pub(crate) fn new(options: Options, folder: &Path, disk: u64, memory: usize) -> Result<Self> {
         let mut config = SessionConfig::new()
             .with_batch_size(options.batch_size.max(1))
             .with_target_partitions(options.partitions.max(1))
             .with_create_default_catalog_and_schema(false)
             .with_information_schema(false)
-            // Rows keep the order in which they come: partitions are made by scans, joins and groups only.
+            // Preserve row order: partitions are created by scans, joins and groups only.
             .with_round_robin_repartition(false);
         let settings = config.options_mut();
         settings.optimizer.max_passes = 2;
@@ -154,7 +154,7 @@ impl Sessions {
         self.options.partitions.max(1)
     }
 
-    /// A session of one query, which may use `memory` bytes, and the watch over it.
+    /// The session of one query with a limit of `memory` bytes, and its cancellation handle.
     pub(crate) fn session(&self, memory: usize) -> Result<(SessionState, Watch)> {
         let pool = Arc::new(QueryPool::new(memory, &self.memory, &self.alive));
         let watch = Watch::with_budget(memory, pool.clone());
@@ -171,33 +171,33 @@ impl Sessions {
         Ok((session, watch))
     }
 
-    /// The session of a query whose hash join had too little memory: its joins merge sorted inputs, and sorts can go on on disk.
+    /// The session for retrying a query that ran out of memory: joins are sort-merge joins, whose sorts can spill.
     pub(crate) fn merging(&self, session: &SessionState) -> SessionState {
         let mut config = session.config().clone();
         config.options_mut().optimizer.prefer_hash_join = false;
-        // DataFusion merges only where it may partition.
+        // DataFusion uses sort-merge joins only with more than one partition.
         config.options_mut().execution.target_partitions = self.partitions().max(2);
-        // Whoever merges holds a batch or two of each run: of small ones more runs fit, and one that turns out larger does not tip the scale.
+        // A merge holds one or two batches of each run: with smaller batches more runs fit, and a single large batch has less effect.
         let config = config.with_batch_size(session.config().batch_size().min(FRUGAL_ROWS));
         SessionStateBuilder::new_from_existing(session.clone()).with_config(config).build()
     }
 
-    /// The memory of a query's session.
+    /// The memory pool of a query's session.
     pub(crate) fn pool(session: &SessionState) -> Option<&QueryPool> {
         session.runtime_env().memory_pool.downcast_ref::<QueryPool>()
     }
 
-    /// How many queries hold anything at all.
+    /// Number of queries that hold memory.
     pub(crate) fn alive(&self) -> usize {
         self.alive.load(Ordering::SeqCst)
     }
 
-    /// Bytes that running queries hold in memory.
+    /// Memory held by running queries, in bytes.
     pub(crate) fn in_memory(&self) -> usize {
         self.memory.used()
     }
 
-    /// Bytes that running queries have put on disk.
+    /// Bytes that running queries have spilled.
     pub(crate) fn on_disk(&self) -> u64 {
         self.runtime.disk_manager.used_disk_space()
     }

@@ -1,8 +1,7 @@
 //! `sort` of all rows.
 //!
-//! Texts are compared by rank: the distinct ones are few beside the rows, and only they are sorted. Rows are first dealt out by the rank of
-//! the first key, then sorted within, where they are not in order already, as rows in the order of time often are. Equal rows stay as they
-//! were.
+//! Strings are compared by rank: the distinct values are few compared to the rows, and only they are sorted. Rows are first distributed by
+//! the rank of the first key, then sorted within each bucket unless already in order, as rows in time order often are. The sort is stable.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -86,12 +85,12 @@ impl OpState for Collect {
     }
 
     fn size(&self) -> usize {
-        // The rows, and once more in order.
+        // The rows, plus a sorted copy.
         2 * self.held.bytes()
     }
 }
 
-/// The places of the rows, in order.
+/// The permutation that sorts the rows.
 fn order(columns: &[(ArrayRef, Type, SortOptions)], rows: usize) -> Result<UInt32Array, EvalError> {
     let numbers: Option<Vec<Vec<u64>>> = columns.iter().map(|(values, ty, options)| numbers(values, *ty, *options)).collect();
     match numbers {
@@ -100,7 +99,7 @@ fn order(columns: &[(ArrayRef, Type, SortOptions)], rows: usize) -> Result<UInt3
     }
 }
 
-/// The column as numbers in the same order; nothing where there is no quick way to them.
+/// Maps the column to integers with the same order; `None` if there is no cheap mapping.
 fn numbers(values: &ArrayRef, ty: Type, options: SortOptions) -> Option<Vec<u64>> {
     if values.null_count() > 0 {
         return None;
@@ -116,7 +115,7 @@ fn numbers(values: &ArrayRef, ty: Type, options: SortOptions) -> Option<Vec<u64>
     };
     if options.descending {
         match ty {
-            // Ranks stay small, so that rows can be dealt out by them.
+            // Ranks stay small, so that rows can be bucketed by them.
             Type::String | Type::Guid => {
                 let most = numbers.iter().copied().max().unwrap_or(0);
                 numbers.iter_mut().for_each(|number| *number = most - *number);
@@ -131,9 +130,9 @@ fn signed(n: i64) -> u64 {
     (n as u64) ^ (1 << 63)
 }
 
-/// The rank of each text among the distinct ones; nothing where there are too many of those.
+/// The rank of each text among the distinct values; `None` if there are too many.
 fn ranks(texts: &StringViewArray) -> Option<Vec<u64>> {
-    // Texts from one dictionary have equal views; equal texts from two have not, and get one rank below.
+    // Texts from one dictionary have equal views; equal texts from two dictionaries do not, and are given one rank below.
     let mut known: HashMap<u128, u32> = HashMap::new();
     let mut firsts: Vec<u32> = Vec::new();
     let most = texts.len() / 2 + 16;
@@ -174,7 +173,7 @@ fn by_numbers(keys: &[Vec<u64>], rows: usize) -> UInt32Array {
         order.sort_by(|a, b| compare(keys, *a, *b));
         return order.into();
     }
-    // Dealt out by the first key, in the order in which they came.
+    // Stable bucketing by the first key.
     let mut ends = vec![0usize; most as usize + 2];
     first.iter().for_each(|key| ends[*key as usize + 1] += 1);
     for at in 1..ends.len() {
@@ -206,7 +205,7 @@ fn by_values(columns: &[(ArrayRef, Type, SortOptions)], rows: usize) -> Result<U
         }
         all.push(SortColumn { values: values.clone(), options: Some(*options) });
     }
-    // Last of all the place in the input, so that equal rows stay as they were.
+    // The position in the input is the last sort key, so that the sort is stable.
     let places: ArrayRef = Arc::new(UInt32Array::from_iter_values(0..rows as u32));
     all.push(SortColumn { values: places, options: None });
     lexsort_to_indices(&all, None).map_err(arrow_error)
@@ -216,7 +215,7 @@ fn by_values(columns: &[(ArrayRef, Type, SortOptions)], rows: usize) -> Result<U
 mod tests {
     use super::*;
 
-    /// Expected: what comparing the values themselves gives.
+    /// Expected: the order obtained by comparing the values.
     #[test]
     fn numbers_sort_as_the_values_do() {
         let rows = 5000u32;

@@ -1,8 +1,7 @@
-//! Rows that a query brings along, laid out as stored tables before it runs, so that what holds for literals is known to hold for the
-//! tables that production reads: `datatable`, `print`, short ranges and tables given inline become several Parquet files or batches in
-//! memory, one of them without rows, read as those of a workspace are.
+//! Stores literal rows of a query as tables before it runs, so that tests of literals also cover stored tables: `datatable`, `print`, short
+//! ranges and inline tables become several Parquet files or in-memory batches, one of them empty, and are read like those of a workspace.
 //!
-//! The rewriting is of plans, not of text, and keeps the rows and their order. Only tests ask for it ([`crate::Options::tables`]).
+//! The rewrite operates on plans, not text, and keeps the rows and their order. Used by tests only ([`crate::Options::tables`]).
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,42 +17,42 @@ use crate::range::Bounds;
 use crate::run::Run;
 use crate::values::rows_to_batch;
 
-/// Where rows that a query brings along are kept while it runs.
+/// How literal rows of a query are stored while it runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TablesAs {
-    /// Where they are.
+    /// Unchanged, in the plan.
     #[default]
     Inline,
     /// In Parquet files.
     Parquet,
-    /// In batches in memory, as rows that no file holds yet.
+    /// In memory batches, like rows not yet in a file.
     Memory,
-    /// The first ones in files, the others in memory.
+    /// The first parts in files, the others in memory.
     Mixed,
 }
 
-/// Parts that hold rows; one more has none.
+/// Number of parts with rows; there is one more without.
 const PARTS: usize = 3;
 
-/// Longer ranges stay ranges.
+/// Longer ranges are not stored.
 const LONGEST_RANGE: usize = 1_000;
 
 /// The stored tables of one query.
 pub(crate) struct StoredLiterals {
     layout: TablesAs,
-    /// Made with the first file, removed at the end.
+    /// Created with the first file, removed at the end.
     folder: PathBuf,
     tables: Mutex<Vec<Stored>>,
 }
 
 struct Stored {
     source: Source,
-    /// The table's columns, by place.
+    /// The table's column names, by position.
     names: Vec<String>,
     snapshot: Arc<Snapshot>,
 }
 
-/// Where a table's rows came from: the same literal is stored once.
+/// Identifies the source of a table's rows, so that each literal is stored once.
 enum Source {
     Rows(Arc<Vec<Vec<Value>>>),
     Inline(String),
@@ -70,7 +69,7 @@ impl Source {
     }
 }
 
-/// What the names of these tables begin with; no table of a user's does.
+/// Prefix of the names of these tables; not allowed in user tables.
 const PREFIX: &str = "$stored";
 
 impl StoredLiterals {
@@ -87,7 +86,7 @@ impl StoredLiterals {
         self.tables().get(number).map(|stored| stored.snapshot.clone())
     }
 
-    /// `rel` with stored tables in place of the rows it brings along.
+    /// Replaces literal rows in `rel` by stored tables.
     pub(crate) fn rewrite(&self, run: &Run, rel: &mut Rel) -> Result<(), QueryError> {
         if self.layout == TablesAs::Inline {
             return Ok(());
@@ -107,7 +106,7 @@ impl StoredLiterals {
         Ok(())
     }
 
-    /// The scan of a stored table that is the same as `rel`; nothing where `rel` brings no rows along.
+    /// The scan of a stored table equivalent to `rel`; `None` if `rel` has no literal rows.
     fn stored(&self, run: &Run, rel: &Rel) -> Result<Option<RelOp>, QueryError> {
         match &rel.op {
             RelOp::Values { rows } => {
@@ -151,7 +150,7 @@ impl StoredLiterals {
         if let Some(number) = self.known(&source) {
             return Ok(RelOp::Scan { table: named(number), columns: self.tables()[number].names.clone() });
         }
-        // The column's own name where it has one.
+        // Use the column's name if available.
         let mut names: Vec<String> = Vec::new();
         for (at, field) in fields.iter().enumerate() {
             let own = !field.is_hidden() && !names.iter().any(|known| **known == *field.name);
@@ -181,7 +180,7 @@ impl StoredLiterals {
         Ok(tables.len() - 1)
     }
 
-    /// The rows in their order, dealt out to parts, and a part without rows among them.
+    /// Splits the rows, in order, into parts, including an empty one.
     fn parts(&self, whole: &RecordBatch) -> Vec<DetachedPart> {
         let rows = whole.num_rows();
         let share = rows.div_ceil(PARTS).max(1);
@@ -208,7 +207,7 @@ fn named(number: usize) -> TableRef {
 impl Drop for StoredLiterals {
     fn drop(&mut self) {
         if self.layout != TablesAs::Inline {
-            // What cannot be removed now goes with the engine's own folder.
+            // On failure it is removed with the engine's folder.
             let _ = std::fs::remove_dir_all(&self.folder);
         }
     }

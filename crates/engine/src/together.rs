@@ -1,11 +1,11 @@
-//! Batches put together.
+//! Concatenates batches.
 
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use kql::eval::EvalError;
 
 use crate::unique::arrow_error;
 
-/// All batches as one; nothing where there is none.
+/// All batches as one; `None` if there are none.
 pub(crate) fn together(batches: &[RecordBatch]) -> Result<Option<RecordBatch>, EvalError> {
     match batches {
         [] => Ok(None),

@@ -1,4 +1,4 @@
-//! The left side of `join kind=innerunique`: the first row of each key.
+//! Deduplicates the left side of `join kind=innerunique`: keeps the first row of each key.
 
 use std::collections::HashSet;
 
@@ -33,7 +33,7 @@ impl TableOp for UniqueOp {
     }
 
     fn passes(&self, field: ColumnId) -> bool {
-        // A filter on a key drops all rows of a key or none; on anything else it could drop the first row and keep a later one.
+        // A filter on a key drops all rows of a key or none; any other filter could drop the first row and keep a later one.
         self.keys.iter().any(|key| matches!(key.kind, kql::plan::ExprKind::Column(id) if id == field))
     }
 
@@ -47,7 +47,7 @@ impl TableOp for UniqueOp {
     }
 }
 
-/// What a small allocation takes beyond its bytes.
+/// Overhead of a small allocation in bytes.
 pub(crate) const ALLOCATED: usize = 16;
 
 struct Seen {
@@ -78,7 +78,7 @@ impl OpState for Seen {
     }
 
     fn size(&self) -> usize {
-        // A table grows when seven eighths are full, and lies there twice while it does.
+        // The hash table grows at a load of 7/8, and exists twice while it does.
         self.bytes + self.rows.capacity() * (size_of::<OwnedRow>() + 1) * 12 / 7
     }
 }
@@ -96,7 +96,7 @@ impl Keys {
         Ok(Self { exprs, converter })
     }
 
-    /// The values, with `""` for a null string and one zero and one NaN among reals, and their rows.
+    /// The key values, with `""` for null strings and normalised zero and NaN, and their comparable rows.
     pub(crate) fn rows(&mut self, batch: &RecordBatch) -> Result<(Vec<ArrayRef>, arrow::row::Rows), EvalError> {
         let columns = self.columns(batch)?;
         let rows = self.converter.convert_columns(&columns).map_err(arrow_error)?;
@@ -122,7 +122,7 @@ impl Keys {
     }
 }
 
-/// An Arrow kernel refused what we gave it: a defect, told as such.
+/// An Arrow kernel rejected our input: a bug, reported as such.
 pub(crate) fn arrow_error(why: arrow::error::ArrowError) -> EvalError {
     EvalError::Run(why.to_string())
 }

@@ -1,4 +1,4 @@
-//! Constants and rows in memory: KQL's values as Arrow's, and a table provider over batches that are already there.
+//! Constants and in-memory rows: converts KQL values to Arrow, and provides tables over existing batches.
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,12 +21,12 @@ use kql::Value;
 use kql::plan::Field;
 use model::{DECIMAL_PRECISION, DECIMAL_SCALE, Type};
 
-/// The schema between operators: one nullable column a field, named by its id.
+/// The schema between operators: one nullable column per field, named by its id.
 pub(crate) fn schema_of(fields: &[Field]) -> SchemaRef {
     Arc::new(Schema::new(fields.iter().map(|field| ArrowField::new(field.id.to_string(), field.ty.arrow(), true)).collect::<Vec<_>>()))
 }
 
-/// A constant as DataFusion's literal.
+/// A constant as a DataFusion literal.
 pub(crate) fn scalar(value: &Value) -> ScalarValue {
     match value {
         Value::Null(ty) => null(*ty),
@@ -39,7 +39,7 @@ pub(crate) fn scalar(value: &Value) -> ScalarValue {
     }
 }
 
-/// The null of a type; a string has none, so its empty text.
+/// The null of a type; for a string, the empty text.
 pub(crate) fn null(ty: Type) -> ScalarValue {
     match ty {
         Type::Bool => ScalarValue::Boolean(None),
@@ -63,14 +63,14 @@ pub(crate) fn rows_to_batch(fields: &[Field], rows: &[Vec<Value>]) -> Result<Rec
     Ok(RecordBatch::try_new_with_options(schema_of(fields), columns, &options)?)
 }
 
-/// The columns at `indices` of a batch, keeping its number of rows when there are none.
+/// The columns of a batch at `indices`; keeps the row count if there are none.
 pub(crate) fn with_columns(batch: &RecordBatch, schema: &SchemaRef, indices: &[usize]) -> Result<RecordBatch> {
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     let columns = indices.iter().map(|&index| batch.column(index).clone()).collect();
     Ok(RecordBatch::try_new_with_options(schema.clone(), columns, &options)?)
 }
 
-/// Batches as a table: constant rows, inline tables, answers of subplans. One partition, so that the rows keep their order.
+/// A table provider over batches: constant rows, inline tables, results of subplans. It has one partition, so that rows keep their order.
 #[derive(Debug)]
 pub(crate) struct BatchesTable {
     schema: SchemaRef,
@@ -110,7 +110,7 @@ impl TableProvider for BatchesTable {
     }
 }
 
-/// Hands on batches in their order. DataFusion's own source of this kind is dealt out to several partitions when that seems useful.
+/// Emits batches in order. DataFusion's equivalent may be repartitioned.
 #[derive(Debug)]
 pub(crate) struct BatchesExec {
     batches: Vec<RecordBatch>,

@@ -1,7 +1,7 @@
 //! Unions of many tables with many columns: `search "x"`, `union * | take 10`.
 //!
-//! A projection for each table that says of three thousand columns whether it has them is more plan than the engine below can go through:
-//! one operator of ours knows it instead, and a condition over the union is asked of each table, about the columns that it has.
+//! One projection of three thousand columns per table is a larger plan than DataFusion can process in reasonable time. Instead, a single
+//! operator knows the column mapping, and a filter over the union is pushed down to each table and simplified for the columns it has.
 
 use std::collections::HashMap;
 
@@ -17,17 +17,17 @@ use crate::internal::fill;
 use crate::unique::arrow_error;
 use crate::values::schema_of;
 
-/// Columns times tables from which on a union is wide.
+/// Minimum number of columns times tables for a union to be treated as wide.
 const WIDE: usize = 10_000;
 
-/// Cells of a batch that a wide union hands on.
+/// Target cells per output batch.
 const CELLS: usize = 1 << 20;
 
 pub(crate) fn is_wide(inputs: usize, fields: &[Field]) -> bool {
     inputs.saturating_mul(fields.len()) > WIDE
 }
 
-/// Rows of all inputs; `columns[i][f]` is what field `f` is of a row of input `i`.
+/// Union of its inputs; `columns[i][f]` is the source of field `f` in input `i`.
 #[derive(Clone, Debug)]
 pub(crate) struct WideUnion {
     pub columns: Vec<Vec<Expr>>,
@@ -75,7 +75,7 @@ impl TableOp for WideUnion {
 }
 
 enum Source {
-    /// Nulls, or texts without a letter, as many as a batch has rows at most: all columns of a type share them.
+    /// Nulls or empty texts, shared by all missing columns of a type.
     Missing(ArrayRef),
     Computed(Evaluator),
 }
@@ -113,7 +113,7 @@ impl OpState for Aligning {
     }
 }
 
-/// `predicate` over a wide union, asked of each of its inputs instead; nothing where the union is not wide.
+/// Pushes `predicate` down into each input of a wide union; `None` if the union is not wide.
 pub(crate) fn asked_below(union: &Rel, predicate: &Expr, runtime: &Runtime) -> Option<Rel> {
     let RelOp::Union { inputs, columns } = &union.op else { return None };
     if !is_wide(inputs.len(), &union.fields) {
@@ -129,15 +129,15 @@ pub(crate) fn asked_below(union: &Rel, predicate: &Expr, runtime: &Runtime) -> O
     Some(Rel { op, fields: union.fields.clone(), order: union.order.clone(), serialized: union.serialized })
 }
 
-/// A condition over the union becomes one over an input: what is asked of columns that it has not is answered at once.
+/// Rewrites a condition over the union for one input: subexpressions over missing columns are evaluated at once.
 struct Asking<'a> {
     values: HashMap<ColumnId, &'a Expr>,
     runtime: &'a Runtime,
-    /// The few questions about nothing that a search asks again and again, answered.
+    /// Memoised results of constant subexpressions.
     answers: Vec<(Expr, Expr)>,
 }
 
-/// Answers that are kept.
+/// Maximum number of memoised results.
 const ANSWERS: usize = 32;
 
 impl Asking<'_> {
@@ -148,7 +148,7 @@ impl Asking<'_> {
             _ => return source.clone(),
         };
         if function.name == "or" {
-            // False is what most of the columns say, and adds nothing.
+            // Terms that are false can be dropped from a disjunction.
             let open: Vec<&Expr> = args.iter().filter(|arg| !matches!(arg.as_const(), Some(Value::Bool(false)))).collect();
             match open[..] {
                 [] => return Expr::constant(Value::Bool(false)),

@@ -20,7 +20,7 @@ use crate::together::together;
 use crate::unique::arrow_error;
 use crate::values::schema_of;
 
-/// Fields of the output are those of the input, then one for each expression.
+/// The output has the fields of the input, then one per expression.
 #[derive(Clone, Debug)]
 pub(crate) struct WindowOp {
     exprs: Vec<(ColumnId, Expr)>,
@@ -79,9 +79,9 @@ impl TableOp for WindowOp {
     }
 }
 
-/// Window calls pulled out of their expressions, innermost first; each adds a column that later steps read.
+/// Window calls extracted from their expressions, innermost first; each adds a column that later steps read.
 pub(crate) struct Compiled {
-    /// The input's fields, then those of the steps so far.
+    /// The input's fields, then one per step so far.
     fields: Vec<Field>,
     steps: Vec<Step>,
     outputs: Vec<Field>,
@@ -92,7 +92,7 @@ enum Step {
     Window { window: Box<dyn Window>, args: Vec<Evaluator> },
 }
 
-/// Ids of intermediate columns count down from here; a plan's own count up from 0.
+/// Ids of intermediate columns count down from here; ids of the plan count up from 0.
 const LAST_ID: u32 = u32::MAX;
 
 impl Compiled {
@@ -101,7 +101,7 @@ impl Compiled {
         self.steps.push(step);
     }
 
-    /// `source` with its window calls replaced by columns.
+    /// Replaces the window calls in `source` by columns.
     fn extract(&mut self, source: &Expr, runtime: &Runtime) -> Result<Expr, EvalError> {
         let kind = match &source.kind {
             ExprKind::Window { function, args } => {
@@ -124,7 +124,7 @@ impl Compiled {
         Ok(Expr { kind, ty: source.ty })
     }
 
-    /// Bytes that the steps add to a row, texts and dynamics left out.
+    /// Bytes that the steps add per row, excluding strings and dynamics.
     fn width(&self) -> usize {
         let added = self.fields.len() - self.steps.len();
         self.fields[added..].iter().map(|field| field.ty.arrow().primitive_width().unwrap_or(size_of::<u128>())).sum()
@@ -190,7 +190,7 @@ impl OpState for Collect {
     }
 
     fn peak(&self) -> usize {
-        // Laid together, and a column for each step.
+        // The concatenated rows, and a column per step.
         2 * self.size() + self.rows * self.window.width()
     }
 }

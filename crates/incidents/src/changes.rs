@@ -1,6 +1,6 @@
-//! What people may do to an incident: the rules of etags, status and classification. Pure.
+//! Rules for changes of incidents by users: etags, status and classification. Pure functions.
 //!
-//! Putting replaces: what the draft leaves out is gone, as in the REST API (see the wire facts on SecurityInsights).
+//! PUT replaces: omitted properties are cleared, as in the REST API (see the wire facts on SecurityInsights).
 
 use model::{Actor, Classification, ClassificationReason, Incident, IncidentStatus, Label, Owner, Severity, Timestamp};
 use store::StoreError;
@@ -43,12 +43,12 @@ fn list(reasons: &[ClassificationReason]) -> String {
     }
 }
 
-/// Longest title, description and classification comment.
+/// Maximum length of title, description and classification comment.
 const MAX_TITLE: usize = 500;
 const MAX_DESCRIPTION: usize = 5_000;
 const MAX_LABELS: usize = 100;
 
-/// An incident as somebody wants it.
+/// Requested state of an incident.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Draft {
     pub title: Option<String>,
@@ -64,18 +64,18 @@ pub struct Draft {
     pub last_activity: Option<Timestamp>,
 }
 
-/// Checks that an etag that is given, with or without quotation marks, is the present one. It may be left out: the service takes the change
-/// then (a maintainer in github.com/Azure/azure-rest-api-specs/issues/13203).
+/// Checks an etag, with or without quotation marks. It is optional: without one the service accepts the change (a maintainer in
+/// github.com/Azure/azure-rest-api-specs/issues/13203).
 pub(crate) fn check_etag(current: Uuid, etag: Option<&str>, id: &str) -> Result<(), ChangeError> {
     let Some(etag) = etag.map(str::trim).filter(|etag| !etag.is_empty() && *etag != "*") else { return Ok(()) };
     let given = Uuid::parse_str(etag.trim_start_matches("W/").trim_matches('"'));
     if given == Ok(current) { Ok(()) } else { Err(ChangeError::Conflict { id: id.to_owned() }) }
 }
 
-/// What putting `draft` makes of `before`; or a new incident with `id` and `number` where there was none.
+/// Applies `draft` to `before`, or creates an incident with `id` and `number`.
 ///
-/// An etag that is given must be the present one. An open incident has no classification: one that the draft names is dropped, since clients
-/// send back what they read when they reopen. Closing needs a classification, and a reason where the classification has any
+/// A given etag must be the current one. An open incident has no classification: one in the draft is dropped, since clients send back what
+/// they read when reopening. Closing requires a classification, and a reason if the classification has any
 /// (github.com/demisto/content/pull/34306).
 pub fn replace(
     before: Option<&Incident>,
@@ -129,7 +129,7 @@ pub fn replace(
     after.severity = severity;
     after.owner = draft.owner.clone().unwrap_or_default();
     after.labels = labels(&draft.labels, before);
-    // Activity times of an incident made of alerts follow its alerts; a draft may leave them out.
+    // Activity times of an incident with alerts follow its alerts; a draft may omit them.
     after.first_activity = draft.first_activity.or(after.first_activity);
     after.last_activity = draft.last_activity.or(after.last_activity);
     if let Some(before) = before {
@@ -147,7 +147,7 @@ pub fn replace(
     Ok(after)
 }
 
-/// An incident that a person opens.
+/// A new incident created by a user.
 fn blank(id: Uuid, number: i64, now: Timestamp, actor: &Actor) -> Incident {
     Incident {
         id,
@@ -183,7 +183,7 @@ fn blank(id: Uuid, number: i64, now: Timestamp, actor: &Actor) -> Incident {
     }
 }
 
-/// The labels, each name once whatever its case. The type of a label is ours to say: one that automation set keeps its type.
+/// Labels, deduplicated case-insensitively. The label type is read-only: labels set by automation keep their type.
 fn labels(wanted: &[Label], before: Option<&Incident>) -> Vec<Label> {
     let mut labels: Vec<Label> = Vec::new();
     for label in wanted {

@@ -1,4 +1,4 @@
-//! The task that makes incidents of alerts.
+//! The correlation task, which creates incidents from alerts.
 
 use std::sync::Arc;
 
@@ -14,19 +14,19 @@ use crate::service::send_incident;
 use crate::tables::{WorkspaceFacts, security_alert_row};
 use crate::waiting::Waiting;
 
-/// Alerts that are placed in one transaction.
+/// Alerts per transaction.
 const AT_ONCE: u32 = 100;
-/// Incidents of one group that are looked at: more than one is only joinable after it was full, closed or too old.
+/// Candidate incidents of a group: more than one is joinable only if others were full, closed or too old.
 const CANDIDATES: u32 = 20;
 
-/// Makes incidents of alerts. Safe to run at any time, any number of times: an alert is handled in the transaction that places it.
+/// Creates incidents from alerts. Idempotent: an alert is marked as handled in the transaction that places it.
 pub struct Correlation {
     pub store: Store,
     pub clock: Arc<dyn Clock>,
     pub facts: Arc<WorkspaceFacts>,
 }
 
-/// What one look did.
+/// Result of one activation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CorrelationReport {
     pub alerts: usize,
@@ -36,7 +36,7 @@ pub struct CorrelationReport {
 }
 
 impl Correlation {
-    /// Runs until cancelled: looks whenever alerts arrive.
+    /// Runs until cancelled, whenever alerts arrive.
     pub async fn run(&self, cancel: CancellationToken) {
         let mut waiting = Waiting::new(self.store.listen(Topic::Alerts), self.clock.clone(), cancel);
         while !waiting.cancelled() {
@@ -53,7 +53,7 @@ impl Correlation {
         }
     }
 
-    /// Handles all alerts that wait.
+    /// Handles all pending alerts.
     pub async fn activate(&self) -> Result<CorrelationReport, StoreError> {
         let mut report = CorrelationReport::default();
         loop {

@@ -1,26 +1,26 @@
-//! Which incident an alert goes into. Pure.
+//! Selects the incident of an alert. Pure functions.
 //!
-//! Behaviour: learn.microsoft.com/azure/sentinel/create-incidents-from-alerts and the `groupingConfiguration` of scheduled rules.
-//! Where it leaves a choice we decide: an alert that lacks what it should be matched by shares nothing and opens its own incident;
-//! the lookback counts from the first alert of the incident, in both directions, since alerts of a catch-up may come out of order.
+//! Behaviour: learn.microsoft.com/azure/sentinel/create-incidents-from-alerts and the `groupingConfiguration` of scheduled rules. Where
+//! these are unspecified: an alert without the values to match opens its own incident; the lookback counts from the first alert of the
+//! incident, in both directions, since alerts of a catch-up may arrive out of order.
 
 use model::{Alert, AlertDetail, EntityKind, GroupingConfiguration, Incident, IncidentStatus, MatchingMethod, Timestamp};
 use uuid::Uuid;
 
-/// Alerts that one incident holds at most; the next one opens another incident.
+/// Maximum alerts of an incident; the next one opens another incident.
 pub const MAX_ALERTS: usize = 150;
 
-/// The namespace of group keys.
+/// UUID namespace of group keys.
 const GROUPS: Uuid = Uuid::from_u128(0x3f7d_5a0e_91b2_4c0c_8d31_7c64_90fb_a2e5);
 
-/// What an alert is to do.
+/// Decision for an alert.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Placement {
-    /// The rule wants no incidents.
+    /// The rule creates no incidents.
     Nowhere,
     /// Open an incident, which later alerts with this key may join.
     Open { group: Option<String> },
-    /// Join an incident, which is opened again if it was closed.
+    /// Join an incident, and reopen it if it was closed.
     Join { incident: Uuid, reopen: bool },
 }
 
@@ -32,9 +32,9 @@ pub struct Candidate<'a> {
     pub first_alert: Timestamp,
 }
 
-/// What alerts must have in common to go into one incident with this one: equal keys, equal group. None where it groups with nothing.
+/// Alerts with equal keys are grouped. `None` if the alert is not grouped.
 ///
-/// The key holds the rule and the matching method, so that a rule whose grouping was edited begins new groups.
+/// The key includes the rule and the matching method, so that editing a rule's grouping starts new groups.
 pub fn group_key(alert: &Alert) -> Option<String> {
     let grouping = enabled_grouping(alert)?;
     let mut parts = vec![alert.rule_id.to_lowercase()];
@@ -60,7 +60,7 @@ fn enabled_grouping(alert: &Alert) -> Option<&GroupingConfiguration> {
     alert.incident.grouping_configuration.as_ref().filter(|grouping| grouping.enabled && alert.incident.create_incident)
 }
 
-/// The selected values, each after its name; nothing where one is missing or none is selected.
+/// The selected values, each after its name; `None` if one is missing or none is selected.
 fn select(alert: &Alert, grouping: &GroupingConfiguration, parts: &mut Vec<String>) -> Option<()> {
     let before = parts.len();
     for kind in &grouping.group_by_entities {

@@ -1,8 +1,8 @@
-//! Alerts to incidents: grouping, the rules of status and classification, comments and tasks, and the rows that tell of them.
+//! Correlates alerts to incidents: grouping, status and classification rules, comments and tasks, and the resulting table rows.
 //!
-//! Decisions are pure functions ([`place`], [`open`], [`join`], [`replace`], [`security_alert_row`] …); [`Incidents`] makes the changes
-//! that people ask for, [`Correlation`] makes incidents of alerts, [`OutboxSender`] brings the rows into the tables. The last two are
-//! tasks: they may run at any time, any number of times, and be killed between any two steps.
+//! Decisions are pure functions ([`place`], [`open`], [`join`], [`replace`], [`security_alert_row`] …); [`Incidents`] applies changes
+//! requested by users, [`Correlation`] creates incidents from alerts, [`OutboxSender`] appends rows to the tables. The last two are
+//! idempotent tasks that may be killed between any two steps.
 
 mod changes;
 mod correlation;

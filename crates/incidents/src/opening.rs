@@ -1,17 +1,17 @@
-//! What an incident made of alerts looks like. Pure.
+//! Incidents created from alerts. Pure functions.
 
 use model::{Actor, Alert, Entity, Incident, IncidentStatus, Owner, Span, Timestamp};
 use uuid::Uuid;
 
 use crate::grouping::Placement;
 
-/// The namespace of the ids of incidents that alerts opened.
+/// UUID namespace of incidents created from alerts.
 const INCIDENTS: Uuid = Uuid::from_u128(0xc2d8_1b6a_64ef_4f0e_a6c3_02a7_5b10_9d44);
 
-/// The name under which Sentinel's own incidents go in the APIs.
+/// Provider name of Sentinel's own incidents in the APIs.
 pub(crate) const PROVIDER: &str = "Azure Sentinel";
 
-/// A new incident for an alert. Its id follows from the alert's, so that opening twice opens once.
+/// A new incident for an alert. Its id is derived from the alert's, so that repeating creates one incident.
 pub fn open(alert: &Alert, placement: &Placement, number: i64, now: Timestamp, etag: Uuid) -> Incident {
     let group = match placement {
         Placement::Open { group } => group.clone(),
@@ -51,7 +51,7 @@ pub fn open(alert: &Alert, placement: &Placement, number: i64, now: Timestamp, e
     }
 }
 
-/// The incident with one more alert. Severity rises to the alert's unless a person chose it; reopening takes back the verdict.
+/// Adds an alert to the incident. Severity rises to the alert's unless a user set it; reopening clears the classification.
 pub fn join(incident: &Incident, alert: &Alert, reopen: bool, now: Timestamp, etag: Uuid) -> Incident {
     let mut after = incident.clone();
     after.etag = etag;
@@ -73,7 +73,7 @@ pub fn join(incident: &Incident, alert: &Alert, reopen: bool, now: Timestamp, et
     after
 }
 
-/// Back to work: an open incident has no verdict.
+/// Reopens an incident and clears its classification.
 pub(crate) fn reopen_incident(incident: &mut Incident) {
     if incident.status == IncidentStatus::Closed {
         incident.status = IncidentStatus::Active;
@@ -84,8 +84,8 @@ pub(crate) fn reopen_incident(incident: &mut Incident) {
     incident.closed = None;
 }
 
-/// The time of a change: now, but later than the change before it even where the clock went back or stood still, so that
-/// `arg_max(TimeGenerated, *)` always finds the last row.
+/// The time of a change: now, but later than the previous change even if the clock went back, so that `arg_max(TimeGenerated, *)` always
+/// finds the last row.
 pub(crate) fn later(incident: &Incident, now: Timestamp) -> Timestamp {
     now.max(incident.modified + Span(1))
 }
@@ -96,7 +96,7 @@ fn add<T: PartialEq + Clone>(list: &mut Vec<T>, item: &T) {
     }
 }
 
-/// The entities of alerts, each thing once, in the order of their first appearance, with what all alerts know of it.
+/// The merged entities of alerts, without duplicates, in order of first appearance.
 pub fn entities_of<'a>(alerts: impl IntoIterator<Item = &'a Alert>) -> Vec<(Uuid, Entity)> {
     let mut found: Vec<(Uuid, Entity)> = Vec::new();
     for entity in alerts.into_iter().flat_map(|alert| &alert.entities) {

@@ -1,7 +1,7 @@
-//! The task that brings rows from the outbox into the tables of the workspace.
+//! The task that appends rows from the outbox to the workspace's tables.
 //!
-//! The append carries the outbox's position in the same log frame as the rows, so the log itself knows which rows it has: a crash
-//! after appending and before clearing repeats nothing, one before appending skips nothing, however long the service was down.
+//! The append stores the outbox's position in the same log frame as the rows: a crash after appending and before clearing repeats nothing,
+//! and one before appending skips nothing.
 
 use std::sync::Arc;
 
@@ -13,10 +13,10 @@ use crate::rows::{RowError, batch};
 use crate::tables::{security_alert_columns, security_incident_columns};
 use crate::waiting::Waiting;
 
-/// Rows that are appended together.
+/// Rows per append.
 const AT_ONCE: u32 = 500;
 
-/// Why rows are still in the outbox. They stay there; looking again goes on where it stopped.
+/// Why rows are still in the outbox. They stay there until the next activation.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
     #[error("cannot read or clear the outbox")]
@@ -29,7 +29,7 @@ pub enum SendError {
     Define(#[from] CatalogError),
 }
 
-/// Sends the outbox. Safe to run at any time, any number of times, but only one at a time.
+/// Sends the outbox. Idempotent, but must not run concurrently.
 pub struct OutboxSender {
     pub store: Store,
     pub writer: Arc<dyn TableWriter>,
@@ -38,7 +38,7 @@ pub struct OutboxSender {
 }
 
 impl OutboxSender {
-    /// Runs until cancelled: looks whenever rows are added.
+    /// Runs until cancelled, whenever rows are added.
     pub async fn run(&self, cancel: CancellationToken) {
         let mut waiting = Waiting::new(self.store.listen(Topic::Outbox), self.clock.clone(), cancel);
         while !waiting.cancelled() {
@@ -55,9 +55,9 @@ impl OutboxSender {
         }
     }
 
-    /// Sends all rows that wait, in their order; answers how many.
+    /// Sends all pending rows in order; returns their number.
     pub async fn activate(&self) -> Result<usize, SendError> {
-        // The database's identity keeps the position of a database that was thrown away from hiding the rows of its successor.
+        // Includes the database's identity: the position of a deleted database must not hide rows of its successor.
         let source = format!("outbox/{}", self.store.id());
         let mut sent = 0;
         loop {
@@ -88,7 +88,7 @@ impl OutboxSender {
         change.commit().await
     }
 
-    /// One batch a table, the rows of each in their order.
+    /// One batch per table, with rows in order.
     async fn by_table(&self, rows: &[OutboxRow]) -> Result<Vec<Rows>, SendError> {
         let mut tables: Vec<&str> = Vec::new();
         for row in rows {

@@ -1,4 +1,4 @@
-//! Comments, tasks and relations of an incident. Each change of one changes its incident: another etag, another row.
+//! Comments, tasks and relations of an incident. Changing one also updates the incident's etag and adds a row.
 
 use model::{Actor, Comment, Incident, IncidentTask, Relation};
 use serde_json::json;
@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::changes::{ChangeError, check_etag, within};
 use crate::service::Incidents;
 
-/// Comments that an incident takes, and the characters in each.
+/// Maximum comments of an incident, and characters of a comment.
 pub const MAX_COMMENTS: usize = 100;
 pub const MAX_MESSAGE: usize = 30_000;
 const MAX_TASKS: usize = 100;
@@ -16,7 +16,7 @@ const MAX_RELATIONS: usize = 500;
 const MAX_TITLE: usize = 150;
 const MAX_DESCRIPTION: usize = 3_000;
 
-/// A task as somebody wants it.
+/// Requested state of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskDraft {
     pub title: String,
@@ -28,15 +28,15 @@ fn check_part(current: Option<Uuid>, etag: Option<&str>, id: &str) -> Result<(),
     current.map_or(Ok(()), |current| check_etag(current, etag, id))
 }
 
-/// What an incident has several of, each with a name of its own: comments, tasks, relations.
+/// Named parts of an incident: comments, tasks, relations.
 pub trait IncidentPart: Part {
-    /// As the journal says that one was taken away.
+    /// Name of the deletion in the audit trail.
     const DELETED: &'static str;
 
-    /// What the journal keeps of it.
+    /// Text for the audit trail.
     fn told(&self) -> &str;
 
-    /// The incident counts one less.
+    /// Decrements the incident's count.
     fn leave(incident: &mut Incident) {
         let _ = incident;
     }
@@ -75,7 +75,7 @@ impl IncidentPart for Relation {
 }
 
 impl Incidents {
-    /// Takes a part away. False: there was none of that name.
+    /// Removes a part. Returns false if there was none.
     pub async fn delete_part<P: IncidentPart>(&self, incident: Uuid, id: &str, actor: &Actor) -> Result<bool, ChangeError> {
         let mut change = self.store.begin().await?;
         let mut parent = self.incident_in(&mut change, incident).await?;
@@ -87,7 +87,7 @@ impl Incidents {
         Ok(true)
     }
 
-    /// Adds the comment or replaces its text. True: it was added.
+    /// Adds or replaces a comment. Returns true if added.
     pub async fn put_comment(
         &self,
         incident: Uuid,
@@ -128,7 +128,7 @@ impl Incidents {
         Ok((comment, before.is_none()))
     }
 
-    /// Adds the task or replaces it. True: it was added.
+    /// Adds or replaces a task. Returns true if added.
     pub async fn put_task(
         &self,
         incident: Uuid,
@@ -171,7 +171,7 @@ impl Incidents {
         Ok((task, before.is_none()))
     }
 
-    /// Links the incident to another resource. True: the link is new.
+    /// Adds or replaces a relation. Returns true if added.
     pub async fn put_relation(
         &self,
         incident: Uuid,

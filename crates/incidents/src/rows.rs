@@ -1,4 +1,4 @@
-//! JSON rows to Arrow columns, by the schema of their table.
+//! Converts JSON rows to Arrow columns, by the schema of their table.
 
 use std::sync::Arc;
 
@@ -22,8 +22,8 @@ pub enum RowError {
     },
 }
 
-/// The rows as a batch of those columns of `schema` that occur in them. A value that does not fit its column is null (an empty string
-/// in a string column): these rows are ours, and a table that somebody defined otherwise must not stop the others.
+/// The rows as a batch of those columns of `schema` that occur in them. A value of the wrong type becomes null (an empty string in a string
+/// column): a table with a different user-defined schema must not block the others.
 pub fn batch(schema: &TableSchema, rows: &[&Map<String, Value>]) -> Result<RecordBatch, RowError> {
     let (mut fields, mut arrays) = (Vec::new(), Vec::new());
     for column in &schema.columns {
@@ -62,7 +62,7 @@ fn array(column: &Column, rows: &[&Map<String, Value>]) -> Option<ArrayRef> {
         Type::Timespan => Arc::new(Int64Array::from_iter(
             values().map(|value| value.and_then(Value::as_str).and_then(Span::parse_clock).map(Span::ticks)),
         )),
-        // None of our rows has one.
+        // Our rows have none.
         Type::Decimal => return None,
     })
 }

@@ -1,4 +1,4 @@
-//! What people and APIs may do to incidents. Each call is one transaction: read, decide, write the incident, its row and its audit entry.
+//! Changes of incidents by users and APIs. Each call is one transaction: read, decide, write the incident, its row and its audit entry.
 
 use std::sync::Arc;
 
@@ -20,11 +20,11 @@ pub struct Incidents {
 }
 
 impl Incidents {
-    /// Creates the incident or replaces what may be written of it. True: it was created.
+    /// Creates or replaces the incident. Returns true if created.
     pub async fn put(&self, id: Uuid, draft: &Draft, etag: Option<&str>, actor: &Actor) -> Result<(Incident, bool), ChangeError> {
         let mut change = self.store.begin().await?;
         let before = change.incident(id).await?;
-        // A number given to a draft that is refused is given back with the transaction.
+        // The number of a rejected draft is released by the rollback.
         let number = match &before {
             Some(before) => before.number,
             None => change.next_incident_number().await?,
@@ -39,7 +39,7 @@ impl Incidents {
         Ok((after, before.is_none()))
     }
 
-    /// Creates the incident unless it is there. True: it was created.
+    /// Creates the incident unless it exists. Returns true if created.
     pub async fn create(&self, id: Uuid, draft: &Draft, actor: &Actor) -> Result<bool, ChangeError> {
         let mut change = self.store.begin().await?;
         if change.incident(id).await?.is_some() {
@@ -55,7 +55,7 @@ impl Incidents {
         Ok(true)
     }
 
-    /// Removes the incident with its comments and tasks; its alerts stay, and so do the rows that told of it. False: there was none.
+    /// Removes the incident with its comments and tasks; its alerts and table rows stay. Returns false if there was none.
     pub async fn delete(&self, id: Uuid, actor: &Actor) -> Result<bool, ChangeError> {
         let mut change = self.store.begin().await?;
         let Some(before) = change.incident(id).await? else { return Ok(false) };
@@ -67,12 +67,12 @@ impl Incidents {
         Ok(true)
     }
 
-    /// The incident to be changed along with one of its parts.
+    /// Loads the incident for a change of one of its parts.
     pub(crate) async fn incident_in(&self, change: &mut Change, id: Uuid) -> Result<Incident, ChangeError> {
         change.incident(id).await?.ok_or(ChangeError::NoIncident(id))
     }
 
-    /// Writes the incident after one of its parts changed: another etag, another row, an audit entry.
+    /// Writes the incident after a change of one of its parts: new etag, row and audit entry.
     pub(crate) async fn finish(
         &self,
         mut change: Change,
@@ -94,7 +94,7 @@ impl Incidents {
     }
 }
 
-/// Sends the row that tells of the incident's present state.
+/// Adds the row with the incident's current state to the outbox.
 pub(crate) async fn send_incident(change: &mut Change, incident: &Incident, facts: &WorkspaceFacts) -> Result<(), StoreError> {
     let comments: Vec<Comment> = if incident.comments_count > 0 { change.parts(incident.id).await? } else { Vec::new() };
     let tasks: Vec<IncidentTask> = if incident.tasks_count > 0 { change.parts(incident.id).await? } else { Vec::new() };
@@ -112,7 +112,7 @@ fn entry(incident: &Incident, action: &str, actor: &Actor, changes: Value) -> Au
     }
 }
 
-/// The fields that a person may write and that differ: `{"status": ["New", "Closed"]}`.
+/// User-writable fields that differ: `{"status": ["New", "Closed"]}`.
 fn differences(before: Option<&Incident>, after: &Incident) -> Value {
     let written = |incident: &Incident| {
         json!({

@@ -1,4 +1,4 @@
-//! The rows of `SecurityAlert` and `SecurityIncident`, as Sentinel writes them. Pure.
+//! Rows of `SecurityAlert` and `SecurityIncident`, as written by Sentinel. Pure functions.
 //!
 //! Columns and their types: the Azure Monitor table reference. `SecurityIncident` gets a row for every change; the last one by
 //! `arg_max(TimeGenerated, *) by IncidentNumber` is the incident.
@@ -6,14 +6,14 @@
 use model::{Alert, Column, Comment, Incident, IncidentTask, Type};
 use serde_json::{Map, Value, json};
 
-/// Where the workspace stands, for ids and links.
+/// Identifiers of the workspace, for ids and links.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WorkspaceFacts {
     pub workspace_id: String,
     pub workspace_name: String,
     pub subscription_id: String,
     pub resource_group: String,
-    /// Origin of the portal, without a slash at its end.
+    /// Base URL of the portal, without trailing slash.
     pub portal_url: String,
 }
 
@@ -26,7 +26,7 @@ impl WorkspaceFacts {
         )
     }
 
-    /// The page of an incident.
+    /// The portal URL of an incident.
     pub fn incident_url(&self, incident: &Incident) -> String {
         format!("{}/incidents/{}", self.portal_url.trim_end_matches('/'), incident.id)
     }
@@ -115,7 +115,7 @@ pub fn security_incident_columns() -> Vec<Column> {
     ])
 }
 
-/// The row of an alert. `Entities` and `ExtendedProperties` are JSON texts in string columns, as in the cloud.
+/// The row of an alert. `Entities` and `ExtendedProperties` are JSON texts in string columns, as in Azure.
 pub fn security_alert_row(alert: &Alert, facts: &WorkspaceFacts) -> Map<String, Value> {
     let entities: Vec<Value> = alert.entities.iter().enumerate().map(|(index, entity)| entity.to_v3(index + 1)).collect();
     let text_list = |list: &[String]| if list.is_empty() { String::new() } else { json!(list).to_string() };
@@ -156,7 +156,7 @@ pub fn security_alert_row(alert: &Alert, facts: &WorkspaceFacts) -> Map<String, 
     }))
 }
 
-/// What the cloud says about the run that made the alert, under its names; the rule's own properties go first.
+/// Azure's properties of the run that created the alert; the rule's own properties take precedence.
 pub fn extended_properties(alert: &Alert) -> Map<String, Value> {
     let mut properties: Map<String, Value> = alert.extended_properties.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
     let mut say = |name: &str, value: String| {
@@ -176,7 +176,7 @@ pub fn extended_properties(alert: &Alert) -> Map<String, Value> {
     properties
 }
 
-/// The row that tells of the incident's present state.
+/// The row with the incident's current state.
 pub fn security_incident_row(
     incident: &Incident,
     comments: &[Comment],

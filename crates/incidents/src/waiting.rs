@@ -1,4 +1,4 @@
-//! How a task waits between two looks: for its bell, a timer, or the end.
+//! Wait loop of background tasks: a notification, a timer, or cancellation.
 
 use std::sync::Arc;
 
@@ -6,12 +6,12 @@ use model::{Clock, Span, TICKS_PER_SECOND};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// Looks this often even when no bell rings, in case the world changed without one.
+/// Maximum wait, in case a change came without notification.
 const IDLE: Span = Span(30 * TICKS_PER_SECOND);
 const FIRST_RETRY: Span = Span(TICKS_PER_SECOND / 4);
 const LAST_RETRY: Span = Span(30 * TICKS_PER_SECOND);
 
-/// A task's patience: a bell while all is well, doubling pauses while it fails.
+/// Waits for notifications after success, with exponential back-off after failures.
 pub(crate) struct Waiting {
     bell: watch::Receiver<u64>,
     clock: Arc<dyn Clock>,
@@ -28,18 +28,18 @@ impl Waiting {
         self.cancel.is_cancelled()
     }
 
-    /// After success: returns when the bell rang since it was last heard, at the latest after half a minute. False: stop.
+    /// After success: returns at a notification, at the latest after half a minute. Returns false when cancelled.
     pub(crate) async fn idle(&mut self) -> bool {
         self.failures = 0;
         tokio::select! {
             () = self.cancel.cancelled() => false,
-            // The store holds the other end for as long as the task lives.
+            // The store holds the sender as long as the task lives.
             _ = self.bell.changed() => true,
             () = self.clock.sleep(IDLE) => true,
         }
     }
 
-    /// After a failure: waits longer each time, or as long as was asked for. False: stop.
+    /// After a failure: waits longer each time, or as long as requested. Returns false when cancelled.
     pub(crate) async fn retry(&mut self, asked: Option<Span>) -> bool {
         let doubled = Span(FIRST_RETRY.ticks() << self.failures.min(7)).min(LAST_RETRY);
         self.failures += 1;

@@ -1,7 +1,7 @@
-//! The table of aggregate functions. Grouped and columnar: one accumulator holds the state of all groups.
+//! The table of aggregate functions. One columnar accumulator holds the state of all groups.
 //!
-//! An [`AggregateCall`](crate::plan::AggregateCall) gives one column. A function that gives several in KQL becomes several calls, one a
-//! column, as [`AggregateFn::columns`] says:
+//! An [`AggregateCall`](crate::plan::AggregateCall) produces one column. A KQL function that produces several becomes one call per column,
+//! as specified by [`AggregateFn::columns`]:
 //!
 //! | written | calls |
 //! |---|---|
@@ -11,9 +11,8 @@
 //! | `percentiles(v, 50, 95)` | `percentile(v, 50)`, `percentile(v, 95)` |
 //! | `percentilesw(v, w, 50, 95)` | `percentilew(v, w, 50)`, `percentilew(v, w, 95)` |
 //!
-//! The calls of one record agree on the row because all of them see the same rows in the same order, and among equals the row first seen
-//! wins: no call needs to know of the others, and the engine may drop those whose column nobody reads. A lone `arg_max(e)` is
-//! `arg_max(e, e)`.
+//! The calls of one record select the same row, because all receive the same rows in the same order and the first of equal rows wins. They
+//! are independent, so the engine may drop those with unused columns. `arg_max(e)` without columns is `arg_max(e, e)`.
 
 use std::fmt;
 
@@ -30,21 +29,21 @@ pub struct AggregateFn {
     pub aliases: &'static [&'static str],
     pub summary: &'static str,
     pub signature: Signature,
-    /// Names of the parameters, for people, where `signature` has none: a [`Signature::Custom`] takes what it takes.
+    /// Parameter names for documentation, for functions with a [`Signature::Custom`], which has none.
     pub parameters: &'static [&'static str],
-    /// How the result column is called when the query gives no name.
+    /// How an unnamed result column is named.
     pub naming: Naming,
-    /// How many columns one call in a query gives.
+    /// How many columns one call in a query produces.
     pub columns: Columns,
-    /// What the state between partial and final looks like, given the argument types: one field a column.
+    /// Types of the partial-aggregation state for the given argument types: one field per column.
     pub state: fn(&Start) -> Vec<DataType>,
     pub start: fn(&Start) -> Result<Box<dyn Groups>, PrepareError>,
-    /// A query and the value of its only cell as `tostring` prints it; run as tests and shown in the reference.
+    /// A query and the value of its only cell as formatted by `tostring`; run as tests and shown in the reference.
     pub examples: &'static [(&'static str, &'static str)],
 }
 
 impl AggregateFn {
-    /// Defaults for the fields that most aggregates leave alone: `AggregateFn { name: …, ..AggregateFn::DEFAULT }`.
+    /// Default values of optional fields: `AggregateFn { name: …, ..AggregateFn::DEFAULT }`.
     pub const DEFAULT: AggregateFn = AggregateFn {
         name: "",
         aliases: &[],
@@ -68,30 +67,30 @@ impl fmt::Debug for AggregateFn {
 /// The name of an unnamed result column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Naming {
-    /// `prefix_argument`, such as `sum_x`, `set_x`, `countif_b`; `prefix_` where the argument is no plain column or there is none (`count_`).
+    /// `prefix_argument`, such as `sum_x`, `set_x`, `countif_b`; `prefix_` if the argument is not a plain column or missing (`count_`).
     Prefix(&'static str),
-    /// `x`: the argument's own name (`arg_max`, `take_any`).
+    /// `x`: the argument's name (`arg_max`, `take_any`).
     Argument,
-    /// `percentile_x_95`, `percentile_x_99_9`: one column for each percentile.
+    /// `percentile_x_95`, `percentile_x_99_9`: one column per percentile.
     Percentile,
 }
 
-/// Which calls of the plan stand for one call in a query, see the table above.
+/// The plan calls for one call in a query, see the table above.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Columns {
     One,
-    /// The first argument orders; a call with (order, column) for each argument, the first included.
+    /// The first argument is the sort key; one call with (key, column) per argument, including the first.
     Extreme,
-    /// One argument: itself. Several or `*`: a call of [`RECORD`] for each.
+    /// With one argument: the call itself. With several or `*`: one call of [`RECORD`] each.
     Record,
-    /// A call of `each` for every argument behind the first `values`.
+    /// One call of `each` for every argument after the first `values`.
     Percentiles {
         values: usize,
         each: &'static str,
     },
 }
 
-/// The name of the aggregate behind `take_any` over several columns: the value of the first row, null or not. No query can write it.
+/// The aggregate behind `take_any` over several columns: the value of the first row, null or not. Not a valid function name in a query.
 pub const RECORD: &str = "take_any*";
 
 /// What is known before the first row.
@@ -103,25 +102,25 @@ pub struct Start<'a> {
 
 /// States of all groups of one aggregate.
 ///
-/// Law, tested for all of them at once: splitting the rows anywhere and merging gives the same answer.
+/// Invariant, tested for all aggregates: splitting the rows anywhere and merging the states gives the same result.
 pub trait Groups: Send {
-    /// Row `i` belongs to `groups[i]`, and counts where `filter` is absent or true at `i`. There are `total` groups so far.
+    /// Row `i` belongs to `groups[i]` and is included if `filter` is absent or true at `i`. `total` is the number of groups so far.
     fn update(&mut self, args: &[ArrayRef], groups: &[usize], filter: Option<&BooleanArray>, total: usize);
 
-    /// As `update`, with the columns that [`Groups::state`] gave.
+    /// Like `update`, for columns returned by [`Groups::state`].
     fn merge(&mut self, state: &[ArrayRef], groups: &[usize], total: usize);
 
-    /// The state of the first groups, which are forgotten; the others move down.
+    /// Removes the first groups and returns their state; the remaining groups move down.
     fn state(&mut self, which: Emit) -> Vec<ArrayRef>;
 
-    /// The answers of the first groups, which are forgotten; the others move down.
+    /// Removes the first groups and returns their results; the remaining groups move down.
     fn evaluate(&mut self, which: Emit) -> ArrayRef;
 
-    /// Bytes held, for the memory limit.
+    /// Bytes held, for memory accounting.
     fn size(&self) -> usize;
 }
 
-/// Which groups leave.
+/// Which groups to remove.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Emit {
     All,
@@ -129,7 +128,7 @@ pub enum Emit {
 }
 
 impl Emit {
-    /// Takes the leaving entries out of `groups`.
+    /// Removes and returns the entries of the emitted groups.
     pub fn take<T>(self, groups: &mut Vec<T>) -> Vec<T> {
         match self {
             Emit::All => std::mem::take(groups),
@@ -141,7 +140,7 @@ impl Emit {
     }
 }
 
-/// The aggregate called `name`, aliases included.
+/// Finds the aggregate `name`, including aliases.
 pub fn find(name: &str) -> Option<&'static AggregateFn> {
     all().find(|aggregate| aggregate.name == name || aggregate.aliases.contains(&name))
 }

@@ -1,11 +1,12 @@
-//! From a syntax tree to a typed plan: names, types, implicit casts, result column names; with diagnostics that name the thing, the place
-//! and the next step.
+//! Binds a syntax tree to a typed plan: resolves names and types, inserts implicit casts and names result columns. Diagnostics state the
+//! object, the location and the next step.
 //!
-//! Binding goes on after an error: what could not be bound becomes a scalar of unknown type or a table of unknown columns, about which
-//! nothing more is said. The same serves open schemas, which only a run can tell (`bag_unpack`, a watchlist that is not here).
+//! Binding continues after an error: an expression that could not be bound becomes a scalar of unknown type or a table of unknown columns,
+//! which causes no further diagnostics. Open schemas known only at run time (`bag_unpack`, a missing watchlist) are handled in the same
+//! way.
 //!
-//! A tabular `let` is bound at its definition, to find what is wrong with it, and anew at each use, so that every use has columns of its
-//! own; functions likewise. `materialize`, `as` and the table before `invoke` are shared instead ([`RelOp::Shared`](crate::plan::RelOp)).
+//! A tabular `let` is bound at its definition, to report errors, and again at each use, so that every use has its own column ids; likewise
+//! functions. `materialize`, `as` and the input of `invoke` are shared instead ([`RelOp::Shared`](crate::plan::RelOp)).
 
 mod answers;
 mod calls;
@@ -46,20 +47,20 @@ use crate::watch;
 use scope::UserFunction;
 use trace::Trace;
 
-/// What names mean outside the query.
+/// Resolves names defined outside the query.
 pub trait Schema {
-    /// Columns of a table of the workspace, or nothing.
+    /// Columns of a workspace table; `None` if there is no such table.
     fn table(&self, name: &str) -> Option<Vec<Column>>;
 
-    /// Names of all tables, for wildcards, `search`, `find` and "did you mean".
+    /// Names of all tables, for wildcards, `search`, `find` and suggestions.
     fn tables(&self) -> Vec<String>;
 
-    /// Whether there is a table of that name; asked much more often than for its columns.
+    /// True if the table exists; called much more often than `table`.
     fn has_table(&self, name: &str) -> bool {
         self.table(name).is_some()
     }
 
-    /// The name of each table, in any order.
+    /// Calls `f` with the name of each table, in any order.
     fn each_table(&self, f: &mut dyn FnMut(&str)) {
         self.tables().iter().for_each(|name| f(name));
     }
@@ -71,58 +72,58 @@ pub trait Schema {
         Vec::new()
     }
 
-    /// Runs a relation now, because the columns of the next operator depend on its rows (`bag_unpack`, `pivot`). `subqueries` are those
-    /// that it may refer to. Gives a number by which [`crate::plan::TableRef::computed`] finds the rows again, and the rows, whose columns
-    /// are named by [`ColumnId`]. `None` when only checking: the schema stays open.
+    /// Runs a relation during binding, because the columns of the next operator depend on its rows (`bag_unpack`, `pivot`). `subqueries`
+    /// are those it may reference. Returns a number by which [`crate::plan::TableRef::computed`] finds the rows, and the rows, whose
+    /// columns are named by [`ColumnId`]. Returns `None` when only checking: the schema stays open.
     fn run(&self, rel: &Rel, subqueries: &[Subquery]) -> Result<Option<(u32, Vec<arrow::record_batch::RecordBatch>)>, String>;
 
-    /// Reads what `externaldata` names, when this is a run and reading outside is allowed here; gives the number by which
-    /// [`crate::plan::TableRef::computed`] finds the rows. The message of an error is for people.
+    /// Reads the data of `externaldata`, if the query is run and external access is enabled; returns the number by which
+    /// [`crate::plan::TableRef::computed`] finds the rows. The error is a user-facing message.
     fn external(&self, wanted: &External) -> Result<Option<u32>, String> {
         let _ = wanted;
         Ok(None)
     }
 
-    /// Whether the text is a transformation of a data collection rule: it has functions that no other query has.
+    /// True if the text is the transformation of a data collection rule, which may use additional functions.
     fn is_transformation(&self) -> bool {
         false
     }
 
-    /// Columns of a watchlist, when there is one of that alias. Its rows are those of the table [`watchlist_table`] names.
+    /// Columns of the watchlist with this alias, if it exists. Its rows are in the table named by [`watchlist_table`].
     fn watchlist(&self, alias: &str) -> Option<Vec<Column>> {
         let _ = alias;
         None
     }
 }
 
-/// What `externaldata` asks for.
+/// Parameters of an `externaldata` operator.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct External {
     pub columns: Vec<(String, Type)>,
     /// As written.
     pub locations: Vec<String>,
-    /// In lower case; what the location ends in says it where it is not given.
+    /// In lower case; derived from the location's extension if absent.
     pub format: Option<String>,
     pub ignore_first_record: bool,
     /// The JSON of `ingestionMapping`.
     pub mapping: Option<String>,
 }
 
-/// The name that a plan's [`TableRef`](crate::plan::TableRef) has for the rows of a watchlist.
+/// The name in a plan's [`TableRef`](crate::plan::TableRef) of the rows of a watchlist.
 pub fn watchlist_table(alias: &str) -> String {
     format!("_GetWatchlist('{alias}')")
 }
 
-/// What came of binding.
+/// Result of binding.
 #[derive(Clone, Debug)]
 pub struct Bound {
-    /// Nothing when there are errors, and when `open` says why.
+    /// `None` if there are errors or `open` is set.
     pub plan: Option<Plan>,
-    /// Result columns; `None` as type where it is not known, `None` as a whole where the schema is open.
+    /// Result columns; the type is `None` if unknown, the list is `None` if the schema is open.
     pub columns: Option<Vec<(String, Option<Type>)>>,
     pub diagnostics: Vec<Diagnostic>,
-    /// Why there is no plan though the text is not wrong: something in it is known only elsewhere, or is not allowed here. A check passes;
-    /// a run must fail with this.
+    /// Why there is no plan although the text is valid: it uses something that is unavailable or not allowed here. A check passes; a run
+    /// must fail with this.
     pub open: Option<Diagnostic>,
 }
 
@@ -131,22 +132,22 @@ pub fn bind(parsed: &Parsed, schema: &dyn Schema, now: Timestamp) -> Bound {
     let mut binder = Binder::new(schema, now, false);
     let mut answer = binder.script(&parsed.script);
     if binder.ingestion_wanted {
-        // Only now is it worth carrying the instant of arrival along with every row.
+        // Bind again with ingestion times, which are carried along with every row only if used.
         binder = Binder::new(schema, now, true);
         answer = binder.script(&parsed.script);
     }
     binder.finish(answer, parsed.diagnostics.clone())
 }
 
-/// Binds a parsed text as Kusto's own checker judges it, which is stricter in some places than its engine, and knows functions that cannot run
-/// here. What it accepts and a run here would not is in `open`.
+/// Binds a parsed text with the rules of Kusto's checker, which is stricter than its engine in some places, and knows functions that cannot
+/// run here. Anything it accepts that cannot run here is in `open`.
 pub fn judge(parsed: &Parsed, schema: &dyn Schema, now: Timestamp) -> Bound {
     let mut binder = Binder { strict: true, ..Binder::new(schema, now, false) };
     let answer = binder.script(&parsed.script);
     binder.finish(answer, parsed.diagnostics.clone())
 }
 
-/// As [`bind`], with what was seen on the way.
+/// Like [`bind`], and returns a trace for editors.
 pub fn bind_traced(parsed: &Parsed, schema: &dyn Schema, now: Timestamp) -> (Bound, Trace) {
     let mut binder = Binder::new(schema, now, false);
     binder.trace = Some(Box::default());
@@ -155,74 +156,76 @@ pub fn bind_traced(parsed: &Parsed, schema: &dyn Schema, now: Timestamp) -> (Bou
     (binder.finish(answer, parsed.diagnostics.clone()), trace)
 }
 
-/// How deep expressions, tables and functions may be nested. A thread with a stack of 2 MiB can do this.
+/// Maximum nesting depth of expressions, tables and functions. Fits a 2 MiB stack.
 const DEEPEST: usize = 200;
 
-/// How deep the value of a variable may be that an expression takes up: with the expression around it, it stays below what evaluators take.
+/// Maximum depth of a variable's value when substituted into an expression: together with the expression it stays below the evaluators'
+/// limit.
 const DEEPEST_VALUE: usize = 256;
 
-/// How many calls of functions a query may come to, those of its `let`s once each place where they are used: each is a kernel.
+/// Maximum number of function calls in a query, counting those of a `let` at each use: each is a kernel.
 const MOST_CALLS: usize = 100_000;
 
-/// How many columns a table may come to within a query.
+/// Maximum number of columns of a table within a query.
 const WIDEST: usize = 10_000;
 
-/// How many operators may stand on top of each other in a plan: whoever walks it does so by recursion.
+/// Maximum height of the operator tree, because plans are traversed recursively.
 const HIGHEST: usize = 400;
 
-/// How many tables and operators a query may come to once its `let`s are put in their places.
+/// Maximum number of tables and operators in a query after expanding its `let`s.
 const LARGEST: usize = 20_000;
 
 struct Binder<'s> {
     schema: &'s dyn Schema,
     runtime: Runtime,
     diagnostics: Vec<Diagnostic>,
-    /// Errors of `let`s that read missing tables, reported if they are never used.
+    /// Errors of `let`s that read missing tables, reported only if they are never used.
     held: Vec<(scope::Use, Vec<Diagnostic>)>,
     open: Option<Diagnostic>,
     subqueries: Vec<Subquery>,
     render: Option<Render>,
     more: Vec<(String, Rel)>,
-    /// What the query calls its answer, where it gives several tables.
+    /// The name given by the query to its result, if it returns several tables.
     answer_name: Option<String>,
-    /// The operator that ends the text: it alone may give several tables.
+    /// The final operator: only it may return several tables.
     last_operator: Option<Place>,
     next_column: u32,
     next_shared: u32,
-    /// Columns whose types are not known.
+    /// Columns of unknown type.
     unknown: ColumnSet,
-    /// Columns that hold what `hll` gives.
+    /// Columns that hold results of `hll`.
     sketches: HashSet<ColumnId>,
-    /// What is known of the inside of dynamic columns.
+    /// Known content kinds of dynamic columns.
     natures: HashMap<ColumnId, judge::Nature>,
-    /// Stand for parameters of functions that are only looked at: the same for all rows.
+    /// Placeholders for parameters of functions bound without a call: the same for all rows.
     parameters: HashSet<ColumnId>,
-    /// Columns around the operator at hand, in a check, and whether there may be others.
+    /// In a check: columns visible to the current operator, and whether there may be others.
     around: Vec<crate::plan::Field>,
     around_open: bool,
-    /// Columns of tables that may have others by name, and are given to the reader as these, in a check.
+    /// In a check: known columns of tables that may have others.
     listed: ColumnSet,
-    /// Calls are judged as Kusto's checker does, see [`judge()`].
+    /// Check calls with the rules of Kusto's checker, see [`judge()`].
     strict: bool,
     depth: usize,
     work: usize,
     calls: usize,
-    /// Above zero while something is bound only to find what is wrong with it.
+    /// Greater than zero while something is bound only to find its errors.
     trials: usize,
-    /// Stored functions that are being bound, with the place of the outermost call.
+    /// Stored functions being bound, with the location of the outermost call.
     calling: Vec<(String, Place)>,
     stored: HashMap<String, Option<Rc<UserFunction>>>,
-    /// Columns that operators keep as hidden ones, and `summarize` as keys: the input of an `mv-apply` whose body runs over all its rows.
+    /// Columns that operators keep as hidden columns, and `summarize` as keys: the input of an `mv-apply` whose subquery runs over all rows
+    /// at once.
     carried: Vec<ColumnId>,
-    /// What several new columns are parts of: computed once, below them. See `spread`.
+    /// Subexpressions shared by several new columns, computed once below them. See `spread`.
     staged: Vec<(crate::plan::Expr, crate::plan::Field)>,
-    /// Properties of the query that `bin_auto` reads.
+    /// Query options used by `bin_auto`.
     bin_auto: options::BinAuto,
-    /// Scans carry the hidden column of arrival.
+    /// Scans include the hidden ingestion-time column.
     with_ingestion: bool,
-    /// The text asks for `ingestion_time()` and scans do not carry it yet.
+    /// The text calls `ingestion_time()`, but scans do not include the column yet.
     ingestion_wanted: bool,
-    /// Where somebody wants to know what was seen.
+    /// Records references, if requested.
     trace: Option<Box<Trace>>,
 }
 
@@ -264,7 +267,7 @@ impl<'s> Binder<'s> {
         }
     }
 
-    /// One level deeper; false where that is too deep. Each true wants a [`Binder::leave`].
+    /// Increases the nesting depth; false if it is too deep. Each true requires a [`Binder::leave`].
     fn enter(&mut self, place: &Place) -> bool {
         if self.is_stopped() {
             return false;
@@ -281,7 +284,7 @@ impl<'s> Binder<'s> {
         self.depth -= 1;
     }
 
-    /// True once nobody waits for the plan any more. What has been bound so far is not used.
+    /// True once the query is cancelled. The partial result is not used.
     fn is_stopped(&mut self) -> bool {
         if watch::stopped() && self.open.is_none() {
             self.postpone(diagnostics::RUN, &(0..0), "the query was stopped");
@@ -289,7 +292,7 @@ impl<'s> Binder<'s> {
         watch::stopped()
     }
 
-    /// Counts calls of functions; false where there are too many.
+    /// Counts function calls; false if there are too many.
     fn count_calls(&mut self, calls: usize, place: &Place) -> bool {
         self.calls = self.calls.saturating_add(calls);
         if self.calls > MOST_CALLS {
@@ -298,7 +301,7 @@ impl<'s> Binder<'s> {
         self.calls <= MOST_CALLS
     }
 
-    /// Counts an operator; false where there are too many.
+    /// Counts an operator; false if there are too many.
     fn count(&mut self, place: &Place) -> bool {
         if self.is_stopped() {
             return false;
@@ -310,7 +313,7 @@ impl<'s> Binder<'s> {
         self.work <= LARGEST
     }
 
-    /// Binds something only to find what is wrong with it, or what it looks like.
+    /// Binds something only for its diagnostics or its type.
     fn trial<T>(&mut self, bind: impl FnOnce(&mut Self) -> T) -> T {
         let (subqueries, more, open, render) = (self.subqueries.len(), self.more.len(), self.open.clone(), self.render.clone());
         self.trials += 1;
@@ -323,7 +326,7 @@ impl<'s> Binder<'s> {
         answer
     }
 
-    /// There will be no plan, though nothing is wrong with the text.
+    /// Records why there is no plan although the text is valid.
     fn postpone(&mut self, code: &'static str, place: &Place, message: impl Into<String>) {
         self.postpone_with(code, place, message, None);
     }

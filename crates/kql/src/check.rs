@@ -1,4 +1,4 @@
-//! Checking a text without running it: against the schemas of tables alone, with places as editors count them.
+//! Checks a text without running it: against table schemas only, with positions as counted by editors.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use crate::bind::{self, Bound, Schema};
 use crate::plan::Rel;
 use crate::syntax;
 
-/// Tables known by name and columns only: `{"Table": [["Column", "type"], …]}`.
+/// Tables known only by name and columns: `{"Table": [["Column", "type"], …]}`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(transparent)]
 pub struct TableSchemas {
@@ -25,21 +25,21 @@ impl TableSchemas {
         self.tables.iter().map(move |(name, table)| (name.as_str(), columns(table)))
     }
 
-    /// With functions that texts may call; of two with the same name the later one.
+    /// Adds functions that texts may call; of several with the same name, the last wins.
     pub fn with_functions(mut self, functions: impl IntoIterator<Item = StoredFunction>) -> Self {
         self.functions.extend(functions.into_iter().map(|function| (function.name.clone(), function)));
         self
     }
 }
 
-/// A type by any of its names, those of storage and of documentation included.
+/// A type by any of its names, including those used in storage and documentation.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(from = "String")]
 struct ColumnType(Type);
 
 impl From<String> for ColumnType {
-    /// Published schemas hold typing errors (`Date/time`, `...`): such a column is `dynamic`, which converts to most types, rather than the
-    /// reason why nothing at all can be checked.
+    /// Published schemas contain typos (`Date/time`, `...`): such a column becomes `dynamic`, which converts to most types, so that the
+    /// rest can be checked.
     fn from(name: String) -> Self {
         let name = name.trim();
         ColumnType(match name.to_ascii_lowercase().as_str() {
@@ -99,15 +99,15 @@ impl Schema for TableSchemas {
     }
 }
 
-/// Parses and binds `text`: everything that is wrong with it, in the order of the places, and the columns it would answer.
+/// Parses and binds `text`: all errors in source order, and the result columns.
 pub fn check(text: &str, schema: &dyn Schema, now: Timestamp) -> Bound {
     let mut bound = bind::judge(&syntax::parse(text), schema, now);
     bound.diagnostics.sort_by_key(|diagnostic| diagnostic.start);
     bound
 }
 
-/// The number of UTF-16 units in front of byte `offset`, which is where editors and JavaScript see that place. An offset within a character
-/// or behind the text is the next boundary.
+/// The number of UTF-16 code units before byte `offset`, as used by editors and JavaScript. An offset within a character or beyond the text
+/// is rounded to the next boundary.
 pub fn utf16_offset(text: &str, offset: usize) -> usize {
     let mut end = offset.min(text.len());
     while !text.is_char_boundary(end) {
@@ -116,7 +116,8 @@ pub fn utf16_offset(text: &str, offset: usize) -> usize {
     text[..end].encode_utf16().count()
 }
 
-/// The byte in front of which `units` UTF-16 units stand: the other way round. Within a character, it is its beginning; behind the text, its end.
+/// The byte offset after `units` UTF-16 code units, the inverse of [`utf16_offset`]. Within a character it is the character's start; beyond
+/// the text, its end.
 pub fn byte_offset(text: &str, units: usize) -> usize {
     let mut seen = 0;
     for (at, c) in text.char_indices() {

@@ -1,9 +1,9 @@
-//! Functions defined in files: as Microsoft publishes its parsers, or as a plain list.
+//! Functions defined in files: in the formats of Microsoft's published parsers, or as a plain list.
 //!
-//! | key, in any case | is |
+//! | key, case-insensitive | meaning |
 //! |---|---|
-//! | `FunctionAlias`, `FunctionName`, `ParserName`, `Name` | the name; each that stands there is one |
-//! | `EquivalentBuiltInParser` | a further name |
+//! | `FunctionAlias`, `FunctionName`, `ParserName`, `Name` | the name; if several are present, each is one |
+//! | `EquivalentBuiltInParser` | an additional name |
 //! | `FunctionQuery`, `ParserQuery`, `Query`, `Body` | the text |
 //! | `FunctionParameters`, `ParserParams`, `Parameters` | `a:string='x', b:long`, or a list of `Name`, `Type`, `Default` |
 //!
@@ -31,7 +31,7 @@ const MORE_NAMES: &[&str] = &["equivalentbuiltinparser"];
 const BODIES: &[&str] = &["functionquery", "parserquery", "query", "body"];
 const PARAMETERS: &[&str] = &["functionparameters", "parserparams", "parameters"];
 
-/// The functions that a document defines, one for each of their names.
+/// The functions defined by a document, one per name.
 pub fn read(document: &Json) -> Result<Vec<StoredFunction>, DefinitionError> {
     match document {
         Json::Array(items) => {
@@ -83,7 +83,7 @@ fn definition(map: &Map<String, Json>, key: Option<&str>) -> Result<Vec<StoredFu
     Ok(names.into_iter().map(|name| StoredFunction { name, parameters: parameters.clone(), body: body.to_owned() }).collect())
 }
 
-/// `name:type=default`
+/// Formats a parameter as `name:type=default`.
 fn parameter(item: &Json) -> Option<String> {
     let map = match item {
         Json::String(text) => return Some(text.clone()),
@@ -103,7 +103,7 @@ fn parameter(item: &Json) -> Option<String> {
     })
 }
 
-/// A string as a literal, if it is not one already: YAML takes its quotes away.
+/// Quotes a string literal, unless it is quoted: YAML removes quotes.
 fn quoted(text: &str) -> String {
     let already = |quote: char| text.len() > 1 && text.starts_with(quote) && text.ends_with(quote);
     if already('\'') || already('"') { text.to_owned() } else { format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'")) }

@@ -1,8 +1,7 @@
-//! `dynamic` values: JSON text behind one accessor.
+//! `dynamic` values: JSON text with accessors.
 //!
-//! Reading a property scans the text and returns the part of it that is the value; no tree is built. Texts made here are compact, as Kusto
-//! prints them; texts from elsewhere may hold white space, and what is not JSON answers as null. Nothing here recurses deeper than
-//! [`MAX_DEPTH`].
+//! Reading a property scans the text and returns a slice; no tree is built. Text produced here is compact, as printed by Kusto; other text
+//! may contain white space, and anything that is not JSON reads as null. Recursion never exceeds [`MAX_DEPTH`].
 
 use std::borrow::Cow;
 
@@ -13,10 +12,10 @@ mod scan;
 
 pub use scan::{Elements, Entries, elements, entries, index, property, skip_value};
 
-/// Deeper nesting than this is no JSON to us.
+/// Deeper nesting is treated as invalid JSON.
 pub const MAX_DEPTH: usize = 256;
 
-/// What a dynamic value is.
+/// The kind of a dynamic value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kind {
     Null,
@@ -30,7 +29,7 @@ pub enum Kind {
     Invalid,
 }
 
-/// What `json` is, by its first character; numbers and words are read in full.
+/// The kind of `json` by its first character; numbers and words are parsed completely.
 pub fn kind(json: &str) -> Kind {
     let json = json.trim_ascii();
     match json.as_bytes().first() {
@@ -57,7 +56,7 @@ fn number(json: &str) -> Kind {
     }
 }
 
-/// The name `gettype` gives.
+/// The name returned by `gettype`.
 pub fn type_name(json: &str) -> &'static str {
     match kind(json) {
         Kind::Null | Kind::Invalid => "null",
@@ -70,13 +69,13 @@ pub fn type_name(json: &str) -> &'static str {
     }
 }
 
-/// The value as `tostring` prints it: a string without its quotes, null as `""`, everything else as compact JSON.
+/// Formats the value like `tostring`: a string without its quotes, null as `""`, everything else as compact JSON.
 pub fn to_text(json: &str) -> String {
     let mut scratch = String::new();
     text(json, &mut scratch).to_owned()
 }
 
-/// As [`to_text`]; borrows from `json` where it can, otherwise writes to `scratch`.
+/// Like [`to_text`]; borrows from `json` if possible, otherwise writes to `scratch`.
 pub fn text<'a>(json: &'a str, scratch: &'a mut String) -> &'a str {
     let json = json.trim_ascii();
     match json.as_bytes().first() {
@@ -121,7 +120,7 @@ pub fn compact<'a>(json: &'a str, scratch: &'a mut String) -> &'a str {
     scratch
 }
 
-/// The text of a JSON string with its quotes; anything else as it is.
+/// The unescaped content of a JSON string; anything else unchanged.
 pub fn unquote(json: &str) -> Cow<'_, str> {
     let json = json.trim_ascii();
     let Some(inner) = json.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else {
@@ -162,7 +161,7 @@ pub fn unquote(json: &str) -> Cow<'_, str> {
             },
             b'"' | b'\\' | b'/' => out.push(*escape as char),
             _ => {
-                // No JSON escape: kept as it stands.
+                // Not a JSON escape: kept unchanged.
                 out.push('\\');
                 used = 1;
             }
@@ -173,7 +172,7 @@ pub fn unquote(json: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// The four digits of `\uXXXX` at `at`.
+/// Parses the four digits of the `\uXXXX` at `at`.
 fn unit(text: &str, at: usize) -> Option<u32> {
     let digits = text.get(at..)?.strip_prefix("\\u")?.get(..4)?;
     digits.bytes().all(|b| b.is_ascii_hexdigit()).then(|| u32::from_str_radix(digits, 16).ok())?
@@ -208,7 +207,7 @@ pub fn push_string(out: &mut String, text: &str) {
     out.push('"');
 }
 
-/// Appends a real as a JSON number, or as a string where JSON has no number for it.
+/// Appends a real as a JSON number, or as a string if JSON cannot represent it.
 pub fn push_real(out: &mut String, x: f64) {
     if x.is_finite() {
         real::push(out, x);
@@ -226,7 +225,7 @@ pub fn push_real(out: &mut String, x: f64) {
     }
 }
 
-/// Appends any value as JSON: numbers and booleans as such, dates and lengths of time as `tostring` prints them, null as `null`.
+/// Appends any value as JSON: numbers and booleans as such, datetimes and timespans as formatted by `tostring`, null as `null`.
 pub fn push_value(out: &mut String, value: &Value) {
     match value {
         Value::Null(_) => out.push_str("null"),
@@ -239,7 +238,7 @@ pub fn push_value(out: &mut String, value: &Value) {
     }
 }
 
-/// What `parse_json` makes of a text: JSON in Kusto's compact form; a text that is not JSON is a string; nothing for `null` and for nothing.
+/// The result of `parse_json`: JSON in Kusto's compact form; text that is not JSON becomes a string; `None` for `null` and empty text.
 pub fn parse(text: &str) -> Option<String> {
     let trimmed = text.trim_ascii();
     if trimmed.is_empty() || trimmed == "null" {
@@ -252,14 +251,14 @@ pub fn parse(text: &str) -> Option<String> {
     }))
 }
 
-/// `json` checked and in Kusto's form: compact, numbers as Kusto prints them, escapes only where needed. Nothing where it is not JSON.
+/// Validates and normalises `json` to Kusto's form: compact, numbers as printed by Kusto, escapes only if needed. `None` if it is not JSON.
 pub fn normalize(json: &str) -> Option<String> {
     let mut out = String::with_capacity(json.len());
     let end = scan::normalize_value(json, scan::skip_space(json.as_bytes(), 0), 0, &mut out)?;
     (scan::skip_space(json.as_bytes(), end) == json.len()).then_some(out)
 }
 
-/// True where both are the same value: numbers by value, arrays and objects element by element (the order of keys does not matter).
+/// True if both are equal: numbers by value, arrays and objects element by element, ignoring the order of keys.
 pub fn equal(a: &str, b: &str) -> bool {
     if a == b {
         return true;
@@ -277,7 +276,7 @@ pub fn equal(a: &str, b: &str) -> bool {
     }
 }
 
-/// Appends `json` in its compact form with the keys of all bags in order, as `dynamic_to_json` prints them.
+/// Appends `json` in compact form with the keys of all bags sorted, as in `dynamic_to_json`.
 pub fn sorted(json: &str, depth: usize, out: &mut String) -> Option<()> {
     if depth > MAX_DEPTH {
         return None;
@@ -319,7 +318,7 @@ mod tests {
 
     #[test]
     fn texts_are_normalised() {
-        // Numbers by the printing rules of `tostring`; the rest is JSON's own.
+        // Numbers follow the formatting of `tostring`; the rest is standard JSON.
         assert_eq!(parse(r#" { "a" : [ 1 , 2.50, 1e3 ] , "b":"x\u00e9\n" } "#).unwrap(), "{\"a\":[1,2.5,1000.0],\"b\":\"xé\\n\"}");
         assert_eq!(parse("not json").unwrap(), "\"not json\"");
         assert_eq!(parse("null"), None);

@@ -1,20 +1,20 @@
-//! What an editor asks of a text that somebody is writing: what is wrong with it, what could stand at a place, what a name means, what a
-//! call wants, how the text looks when it is tidy, and what changes when a name does.
+//! Language services for editors: diagnostics, completion, hover, signature help, formatting, navigation and rename.
 //!
-//! | question | where |
+//! | service | where |
 //! |---|---|
-//! | what is wrong | [`crate::check`] |
-//! | what could stand here | [`complete`] |
-//! | what is this | [`hover`] |
-//! | what does this call want | [`signature_help`] |
-//! | how is it laid out | [`format`](format()) |
-//! | where is it given, and what if it were called otherwise | [`definition`], [`rename`] |
-//! | what is in the text | [`symbols`], [`highlight`] |
+//! | diagnostics | [`crate::check`] |
+//! | completion | [`complete`] |
+//! | hover | [`hover`] |
+//! | signature help | [`signature_help`] |
+//! | formatting | [`format`](format()) |
+//! | go to definition, rename | [`definition`], [`rename`] |
+//! | outline, syntax highlighting | [`symbols`], [`highlight`] |
 //!
-//! All answers come from the grammar (which notes what it would take at the end of a text), from binding (which notes what it sees) and from
-//! the tables of functions, aggregates, windows, plug-ins and operators: there is no second list. Half-written text is the usual case.
+//! All results are derived from the parser (which records what it expected at the end of a text), from the binder (which records a trace)
+//! and from the tables of functions, aggregates, windows, plug-ins and operators; there is no separate list. Incomplete text is the usual
+//! case.
 //!
-//! Places are byte offsets; one outside the text or within a character means the boundary before it.
+//! Positions are byte offsets; an offset outside the text or within a character is rounded down to a boundary.
 
 mod complete;
 mod context;
@@ -37,7 +37,7 @@ pub use names::{Symbol, SymbolKind, definition, symbols};
 pub use rename::{Edit, RenameError, rename, renameable};
 pub use signature::{SignatureHelp, signature_help};
 
-/// The boundary of a character at `offset` or before.
+/// The character boundary at or before `offset`.
 fn boundary(text: &str, offset: usize) -> usize {
     let mut at = offset.min(text.len());
     while !text.is_char_boundary(at) {
@@ -46,7 +46,7 @@ fn boundary(text: &str, offset: usize) -> usize {
     at
 }
 
-/// How a name is written: in brackets and quotes where it is no plain word.
+/// How a name is written in a query: bracketed and quoted unless it is an identifier.
 pub fn written(name: &str) -> String {
     let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
         && !name.is_empty()

@@ -1,4 +1,4 @@
-//! Evaluates expressions over Arrow batches: for constant folding and inside operators of ours. The engine uses the same kernels.
+//! Evaluates expressions over Arrow batches: for constant folding and inside table operators. The engine uses the same kernels.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -14,14 +14,14 @@ use crate::ops::held::size_of_values;
 use crate::plan::{ColumnId, Expr, ExprKind, Field};
 use crate::watch;
 
-/// What a running query knows beyond its rows.
+/// Run-time context of a query.
 #[derive(Clone, Copy, Debug)]
 pub struct Runtime {
-    /// What `now()` answers.
+    /// The value of `now()`.
     pub now: Timestamp,
 }
 
-/// Why an expression or operator cannot run.
+/// Why an expression or operator failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum EvalError {
     #[error("`{function}`: {message}")]
@@ -32,45 +32,45 @@ pub enum EvalError {
     MissingColumn(String),
     #[error("{0}")]
     Run(String),
-    /// Somebody stopped the query; nobody reads what it gives.
+    /// The query was cancelled; its result is discarded.
     #[error("the query was stopped")]
     Stopped,
-    /// One step would make more than the query may hold.
+    /// One step would exceed the query's memory limit.
     #[error("`{0}` makes more than the query may hold in memory")]
     Memory(&'static str),
 }
 
-/// Deeper expressions than this are refused, so that no query can exhaust the stack.
+/// Maximum depth of an expression, so that no query can exhaust the stack.
 const MAX_DEPTH: usize = 512;
 
 /// A compiled expression.
 pub struct Evaluator {
     root: Node,
     ty: Type,
-    /// Rows to take at a time, as far as is known; 0 where any number may be.
+    /// Estimated number of rows to evaluate at a time; 0 if unlimited.
     step: AtomicUsize,
 }
 
 enum Node {
     /// An array of length one.
     Const(ArrayRef),
-    /// Name of the column, and where it stands in batches laid out as announced.
+    /// Name of the column, and its expected index in a batch.
     Column(String, usize),
     Call {
-        /// The function's.
+        /// Name of the function.
         name: &'static str,
         kernel: Box<dyn Kernel>,
         args: Vec<Node>,
-        /// Constant arguments give a constant.
+        /// Constant arguments give a constant result.
         deterministic: bool,
-        /// Its values have no bound of their own: texts and dynamics.
+        /// Results are of unbounded size: strings and dynamics.
         text: bool,
     },
 }
 
 impl Evaluator {
-    /// Compiles `expr`; its columns are found by id in batches whose columns are named by `ColumnId`. Calls without columns are evaluated
-    /// here, once.
+    /// Compiles `expr`; its columns are found in batches whose columns are named by `ColumnId`. Calls without columns are evaluated once,
+    /// at compile time.
     pub fn new(expr: &Expr, inputs: &[Field], runtime: &Runtime) -> Result<Self, EvalError> {
         let places: HashMap<ColumnId, usize> = inputs.iter().enumerate().rev().map(|(at, field)| (field.id, at)).collect();
         let root = compile(expr, &|id| places.get(&id).copied(), runtime, 0)?;
@@ -78,7 +78,7 @@ impl Evaluator {
         Ok(Self { root, ty: expr.ty, step })
     }
 
-    /// One entry a row.
+    /// Evaluates to one entry per row.
     pub fn eval(&self, batch: &RecordBatch) -> Result<ArrayRef, EvalError> {
         Ok(match self.eval_column(batch)? {
             Column::Array(array) => array,
@@ -86,7 +86,7 @@ impl Evaluator {
         })
     }
 
-    /// As [`Self::eval`], but a constant is not repeated.
+    /// Like [`Self::eval`], but a constant is not expanded.
     pub fn eval_column(&self, batch: &RecordBatch) -> Result<Column, EvalError> {
         let rows = batch.num_rows();
         match self.step.load(Ordering::Relaxed) {
@@ -96,7 +96,7 @@ impl Evaluator {
         }
     }
 
-    /// The rows at once, noting whether the next ones should be fewer.
+    /// Evaluates all rows at once, and records whether the next batch should be split.
     fn measured(&self, batch: &RecordBatch) -> Result<Column, EvalError> {
         let scope = watch::scope();
         let column = self.root.eval(batch)?;
@@ -104,7 +104,7 @@ impl Evaluator {
         Ok(column)
     }
 
-    /// Some rows at a time, so that what only lives within the expression stays small.
+    /// Evaluates a few rows at a time, to limit the size of intermediate results.
     fn in_steps(&self, batch: &RecordBatch, mut step: usize) -> Result<Column, EvalError> {
         let (rows, mut start) = (batch.num_rows(), 0);
         let mut parts = Vec::new();
@@ -113,7 +113,7 @@ impl Evaluator {
             let count = step.min(rows - start);
             let part = match self.measured(&batch.slice(start, count))? {
                 Column::Array(part) => part,
-                // It does not depend on the row.
+                // The result does not depend on the row.
                 scalar @ Column::Scalar(_) => return Ok(scalar),
             };
             if !watch::build(size_of_values(&part)) {
@@ -133,12 +133,12 @@ impl Evaluator {
         self.step.store(step, Ordering::Relaxed);
     }
 
-    /// The type of what it gives.
+    /// The result type.
     pub fn ty(&self) -> Type {
         self.ty
     }
 
-    /// The value, where it does not depend on the row.
+    /// The value, if it does not depend on the row.
     pub fn constant(&self) -> Option<Value> {
         match &self.root {
             Node::Const(one) => Some(Value::from_cell(one, 0, self.ty)),
@@ -197,7 +197,7 @@ impl Node {
             Node::Const(one) => Ok(Column::Scalar(one.clone())),
             Node::Column(name, at) => {
                 let schema = batch.schema_ref();
-                // Batches come in the announced order nearly always.
+                // Columns are nearly always at the expected index.
                 let at = match schema.fields().get(*at) {
                     Some(field) if field.name() == name => *at,
                     _ => schema.index_of(name).map_err(|_| EvalError::MissingColumn(name.clone()))?,
@@ -214,7 +214,7 @@ impl Node {
         }
     }
 
-    /// The answer of a call whose arguments are all constant.
+    /// The result of a call whose arguments are all constant.
     fn fold(&self) -> Result<Option<ArrayRef>, EvalError> {
         let Node::Call { name, kernel, args, deterministic: true, .. } = self else { return Ok(None) };
         let constants = args.iter().map(|arg| match arg {
@@ -226,36 +226,35 @@ impl Node {
         run(name, kernel.as_ref(), &arrays, 1).map(Some)
     }
 
-    /// Whether a call below builds texts or dynamics that only this expression sees.
+    /// True if a nested call builds strings or dynamics as intermediate results.
     fn builds_between(&self) -> bool {
         let Node::Call { args, .. } = self else { return false };
         args.iter().any(|arg| matches!(arg, Node::Call { text: true, .. }) || arg.builds_between())
     }
 }
 
-/// Functions that make much of little: a row of a few bytes may become a megabyte.
+/// Functions with large results: a few input bytes may become a megabyte.
 const GROWING: [&str; 8] =
     ["range", "repeat", "replace_regex", "replace_string", "replace_strings", "strcat_array", "strcat_delim", "strrep"];
-/// Rows of others at a time; batches are smaller, but for whole tables.
+/// Maximum rows per call of other functions; batches are smaller, except for whole tables.
 const MANY: usize = 64 << 10;
-/// Bytes of text at a time.
+/// Target bytes of text per call.
 const PIECE: usize = 4 << 20;
-/// Rows of a piece at least, where their constants are not enormous.
+/// Minimum rows per call, unless constants are very large.
 const FEW: usize = 16;
-/// Rows that an expression takes first, before it is known how much it builds of one.
+/// Rows evaluated first, before the result size is known.
 const FIRST_ROWS: usize = 64;
 
-/// Whether a function may give much more than it is given.
+/// True if a function's result may be much larger than its input.
 pub fn is_growing(name: &str) -> bool {
     GROWING.contains(&name)
 }
 
-/// Runs a kernel over `rows` rows, in pieces where the rows are heavy or many, so that a stopped query ends and one that would fill the
-/// memory is told so.
+/// Runs a kernel over `rows` rows, in pieces if rows are large or many, so that cancellation and the memory limit are checked in between.
 ///
-/// `text`: it gives texts or dynamics, of which constants may be a part.
+/// `text`: the result consists of strings or dynamics, which may include constants.
 pub fn evaluate(name: &'static str, kernel: &dyn Kernel, arrays: &[Column], rows: usize, text: bool) -> Result<ArrayRef, EvalError> {
-    // What grows begins with one row and goes on as it turns out.
+    // Start with one row if the result may be large, and adapt.
     let growing = is_growing(name);
     let mut step = if growing { 1 } else { piece(arrays, rows, text) };
     if rows <= step {
@@ -279,7 +278,7 @@ pub fn evaluate(name: &'static str, kernel: &dyn Kernel, arrays: &[Column], rows
         if growing {
             step = if bytes > PIECE { (count.saturating_mul(PIECE) / bytes).max(1) } else { (step * 4).min(MANY) };
         }
-        // The parts and what they become when laid together.
+        // Account for the parts and their concatenation.
         if made > watch::memory() / 2 {
             return Err(EvalError::Memory(name));
         }
@@ -289,7 +288,7 @@ pub fn evaluate(name: &'static str, kernel: &dyn Kernel, arrays: &[Column], rows
     concat(&parts).map_err(|why| EvalError::Run(why.to_string()))
 }
 
-/// One call of a kernel. What it gives once the query is stopped or its memory is refused is not used.
+/// One call of a kernel. Its result is discarded if the query was cancelled or exceeded its memory limit.
 fn run(name: &'static str, kernel: &dyn Kernel, arrays: &[Column], rows: usize) -> Result<ArrayRef, EvalError> {
     watch::check()?;
     let answer = kernel.eval(&Args { arrays, rows });
@@ -300,7 +299,7 @@ fn run(name: &'static str, kernel: &dyn Kernel, arrays: &[Column], rows: usize) 
     Ok(answer)
 }
 
-/// How many rows to work on at a time.
+/// The number of rows per call.
 fn piece(arrays: &[Column], rows: usize, text: bool) -> usize {
     let buffered = |array: &ArrayRef| {
         array.as_string_view_opt().map_or(0, |texts| texts.data_buffers().iter().map(|buffer| buffer.len()).sum::<usize>())
@@ -309,7 +308,7 @@ fn piece(arrays: &[Column], rows: usize, text: bool) -> usize {
     for column in arrays {
         match column {
             Column::Array(array) => most += buffered(array),
-            // It may go into every row.
+            // The constant may be copied into every row.
             Column::Scalar(one) if text => of_all += buffered(one),
             Column::Scalar(_) => {}
         }
@@ -319,16 +318,16 @@ fn piece(arrays: &[Column], rows: usize, text: bool) -> usize {
     }
     let columns = arrays.iter().filter(|column| matches!(column, Column::Array(_)));
     let row = columns.map(|column| size_of_values(column.inner())).sum::<usize>() / rows.max(1) + of_all;
-    // Kernels may look at a constant anew each time.
+    // Kernels may process a constant again on each call.
     (PIECE / row.max(1)).max(FEW.min(FEW * PIECE / row.max(1))).clamp(1, MANY)
 }
 
-/// The value of an expression without columns, or nothing where it is not constant (`rand()`, subqueries) or cannot run.
+/// The value of an expression without columns; `None` if it is not constant (`rand()`, subqueries) or fails.
 pub fn fold(expr: &Expr, runtime: &Runtime) -> Option<Value> {
     try_fold(expr, runtime).ok().flatten()
 }
 
-/// As [`fold`], but says why an expression without columns cannot run.
+/// Like [`fold`], but returns the error if an expression without columns fails.
 pub fn try_fold(expr: &Expr, runtime: &Runtime) -> Result<Option<Value>, EvalError> {
     if let ExprKind::Const(value) = &expr.kind {
         return Ok(Some(value.clone()));
@@ -346,7 +345,7 @@ pub fn try_fold(expr: &Expr, runtime: &Runtime) -> Result<Option<Value>, EvalErr
     })
 }
 
-/// `one[0]`, `rows` times.
+/// Repeats `one[0]` `rows` times.
 pub fn repeat(one: &ArrayRef, rows: usize) -> ArrayRef {
     if rows == 1 && one.len() == 1 {
         return one.clone();

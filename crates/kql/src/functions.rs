@@ -1,7 +1,7 @@
-//! The table of scalar functions, operators included. Adding one is one file here and one line in [`register!`] below.
+//! The table of scalar functions, including operators. To add one, add one file here and one line in [`register!`] below.
 //!
-//! A function has two steps: `resolve` settles types when the query is bound, `prepare` compiles what is constant (regexes, term sets,
-//! JSON paths) once per query, and the [`Kernel`] it gives runs over Arrow arrays. Kernels never fail on data: what cannot be computed
+//! A function has two steps: `resolve` determines types when the query is bound; `prepare` compiles constants (regexes, term sets, JSON
+//! paths) once per query and returns a [`Kernel`] that runs over Arrow arrays. Kernels never fail on data: if a value cannot be computed it
 //! is null.
 
 use std::borrow::Cow;
@@ -13,27 +13,27 @@ use model::{Timestamp, Type};
 
 use crate::Value;
 
-/// A scalar function or operator: everything the binder, the engine, the documentation and completion need to know of it.
+/// A scalar function or operator: all metadata needed by the binder, the engine, the documentation and completion.
 pub struct ScalarFn {
-    /// As called; operators by their sign (`"=="`, `"!has_cs"`).
+    /// The name in a call, or the symbol of an operator (`"=="`, `"!has_cs"`).
     pub name: &'static str,
-    /// Older or alternative names.
+    /// Deprecated or alternative names.
     pub aliases: &'static [&'static str],
     pub summary: &'static str,
     pub signature: Signature,
-    /// Names of the parameters, for people, where `signature` has none: a [`Signature::Custom`] takes what it takes.
+    /// Parameter names for documentation, for functions with a [`Signature::Custom`], which has none.
     pub parameters: &'static [&'static str],
-    /// Each is run as a test and shown in the reference: an expression, and its value as `tostring` prints it.
+    /// An expression, and its value as formatted by `tostring`; run as tests and shown in the reference.
     pub examples: &'static [(&'static str, &'static str)],
     pub prepare: fn(&Prepare) -> Result<Box<dyn Kernel>, PrepareError>,
-    /// Which native operation has exactly this meaning, if one has: the engine may then use it where that is quicker.
+    /// A native operation of the engine with exactly the same semantics, if any; the engine may use it if it is faster.
     pub native: Native,
-    /// The same arguments give the same value (all but `rand`, `new_guid`).
+    /// Equal arguments give equal results (all functions except `rand` and `new_guid`).
     pub deterministic: bool,
 }
 
 impl ScalarFn {
-    /// Defaults for the fields that most functions leave alone: `ScalarFn { name: …, ..ScalarFn::DEFAULT }`.
+    /// Default values of optional fields: `ScalarFn { name: …, ..ScalarFn::DEFAULT }`.
     pub const DEFAULT: ScalarFn = ScalarFn {
         name: "",
         aliases: &[],
@@ -48,7 +48,7 @@ impl ScalarFn {
 }
 
 impl ScalarFn {
-    /// The name for messages: a twin of a function that gives several columns goes by that function's.
+    /// The name in messages: an internal variant of a function with several columns is shown under the public name.
     pub fn shown(&self) -> &'static str {
         self.name.trim_start_matches('$')
     }
@@ -60,14 +60,14 @@ impl fmt::Debug for ScalarFn {
     }
 }
 
-/// What a function takes and gives.
+/// Parameters and result type of a function.
 pub enum Signature {
-    /// Arguments with their names and types; those after `required` may be left out. Implicit casts are inserted by the binder
-    /// (int → long → real, dynamic → the type asked for).
+    /// Parameters with names and types; those after `required` are optional. Implicit casts are inserted by the binder (int → long → real,
+    /// dynamic → the parameter type).
     Fixed { args: &'static [(&'static str, Type)], required: usize, returns: Type },
-    /// The first of these that fits without a cast, otherwise the first that fits with one.
+    /// The first overload that matches without a cast, otherwise the first that matches with casts.
     Overloads(&'static [Overload]),
-    /// Anything else: looks at the arguments and says which types it wants and gives.
+    /// Any other signature: computes the parameter and result types from the arguments.
     Custom(fn(&[Arg]) -> Result<Resolved, SignatureError>),
 }
 
@@ -76,40 +76,40 @@ pub struct Overload {
     pub returns: Type,
 }
 
-/// An argument as the binder sees it.
+/// An argument as seen by the binder.
 pub struct Arg<'a> {
     pub ty: Type,
     pub constant: Option<&'a Value>,
 }
 
-/// What a function wants its arguments to be, and what it gives.
+/// Parameter types and result type of a call.
 #[derive(Debug, PartialEq)]
 pub struct Resolved {
-    /// One an argument; the binder casts where they differ from what is there.
+    /// One per argument; the binder inserts casts where types differ.
     pub args: Vec<Type>,
     pub returns: Type,
 }
 
-/// Why a call does not fit; the binder adds the function's name and the place.
+/// Why a call does not match; the binder adds the function's name and the location.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SignatureError {
     /// Wrong number of arguments: at least, at most.
     Count { least: usize, most: Option<usize> },
-    /// Argument `index` has the wrong type; `wants` names the right ones.
+    /// Argument `index` has the wrong type; `wants` names the expected types.
     Type { index: usize, wants: Cow<'static, str> },
-    /// Argument `index` must be a constant, or is one that is not allowed.
+    /// Argument `index` must be a constant, or has an invalid value.
     Constant { index: usize, wants: Cow<'static, str> },
-    /// A form of the call that is understood and not offered; says which.
+    /// A valid call that is not supported, with the reason.
     Unsupported(&'static str),
 }
 
 /// What is known before the first row.
 pub struct Prepare<'a> {
-    /// The value of each argument that is constant.
+    /// The value of each constant argument.
     pub constants: &'a [Option<Value>],
     pub types: &'a [Type],
     pub returns: Type,
-    /// What `now()` answers, pinned for the query.
+    /// The value of `now()`, fixed for the query.
     pub now: Timestamp,
 }
 
@@ -120,7 +120,7 @@ pub enum PrepareError {
     Constant(String),
     #[error("not available here")]
     Unsupported,
-    /// Needs something that this server does not come with; says what.
+    /// Requires data or a service that this server does not include; says which.
     #[error("{0}")]
     Lacking(&'static str),
 }
@@ -131,7 +131,7 @@ pub struct Args<'a> {
     pub rows: usize,
 }
 
-/// One argument: a whole array, or one value for all rows.
+/// One argument: an array with one entry per row, or a single value for all rows.
 #[derive(Clone, Debug)]
 pub enum Column {
     Array(ArrayRef),
@@ -140,7 +140,7 @@ pub enum Column {
 }
 
 impl Args<'_> {
-    /// Argument `index` with one entry a row; a constant is repeated.
+    /// Argument `index` with one entry per row; a constant is expanded.
     pub fn array(&self, index: usize) -> ArrayRef {
         match &self.arrays[index] {
             Column::Array(array) => array.clone(),
@@ -157,16 +157,16 @@ impl Args<'_> {
     }
 }
 
-/// A compiled call. `eval` gives an array of `args.rows` entries laid out as [`Type::arrow`] of the resolved return type.
+/// A compiled call. `eval` returns an array of `args.rows` entries in the representation of [`Type::arrow`] of the resolved result type.
 pub trait Kernel: Send + Sync {
     fn eval(&self, args: &Args) -> ArrayRef;
 }
 
-/// A native operation of the engine with exactly the function's meaning.
+/// A native operation of the engine with exactly the function's semantics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Native {
     None,
-    /// Two-valued comparisons: the engine may use its own in positive conjuncts of a `where`.
+    /// Comparisons: the engine may use its own in positive conjuncts of a `where`.
     Equal,
     NotEqual,
     Less,
@@ -180,7 +180,7 @@ pub enum Native {
     IsNotNull,
 }
 
-/// The function called `name`, aliases included. KQL's function names are case-sensitive.
+/// Finds the function `name`, including aliases. KQL's function names are case-sensitive.
 pub fn find(name: &str) -> Option<&'static ScalarFn> {
     static INDEX: std::sync::LazyLock<hashbrown::HashMap<&'static str, &'static ScalarFn>> = std::sync::LazyLock::new(|| {
         all()
@@ -190,15 +190,15 @@ pub fn find(name: &str) -> Option<&'static ScalarFn> {
     INDEX.get(name).copied()
 }
 
-/// All functions, in the order of the table.
+/// All functions, in table order.
 pub fn all() -> impl Iterator<Item = &'static ScalarFn> {
     FUNCTIONS.iter().flat_map(|family| family.iter().copied())
 }
 
-/// One file gives one family: a single function, or operators that share a kernel.
+/// The functions of one file: a single function, or operators that share a kernel.
 pub type Family = &'static [&'static ScalarFn];
 
-/// A kernel from a closure.
+/// Creates a kernel from a closure.
 pub fn kernel<F>(eval: F) -> Box<dyn Kernel>
 where
     F: Fn(&Args) -> ArrayRef + Send + Sync + 'static,

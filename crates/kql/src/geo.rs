@@ -1,8 +1,8 @@
-//! Shapes on the Earth: GeoJSON is read into points, lines and polygons of the unit sphere, worked on there, and written back.
+//! Geospatial shapes: GeoJSON is parsed into points, lines and polygons on the unit sphere, processed there, and written back.
 //!
-//! Source of truth: the `geo-*` pages of the public KQL reference. What they describe is Google's S2, and so are the shapes here
-//! (`s2rst` is its port): edges are geodesics on a sphere of 6 371 010 m, an edge is the shorter way between its ends, and a ring
-//! bounds the smaller of the two parts into which it cuts the sphere. What is not a valid shape is nothing.
+//! Source of truth: the `geo-*` pages of the public KQL reference. They describe the semantics of Google's S2, implemented here by its port
+//! `s2rst`: edges are geodesics on a sphere of radius 6 371 010 m, an edge is the shorter way between its ends, and a ring bounds the
+//! smaller of the two parts into which it divides the sphere. Invalid shapes are `None`.
 
 use s2rst::s1::Angle;
 use s2rst::s2::{LatLng, Point, Polygon};
@@ -17,7 +17,7 @@ pub mod read;
 pub mod wkt;
 pub mod write;
 
-/// Metres.
+/// In metres.
 pub const EARTH_RADIUS: f64 = 6_371_010.0;
 
 /// Longitude and latitude in degrees, both in range.
@@ -40,15 +40,15 @@ impl Position {
         LatLng::from_degrees(self.lat, self.lng)
     }
 
-    /// Metres, on the sphere.
+    /// Distance on the sphere, in metres.
     pub fn distance(self, other: Position) -> f64 {
         metres(self.lat_lng().get_distance(other.lat_lng()))
     }
 
-    /// The direction in which `other` is seen, in radians clockwise from north, in [0, 2π). Nothing where every direction leads there.
+    /// The azimuth of `other`, in radians clockwise from north, in [0, 2π). `None` if it is undefined.
     pub fn azimuth(self, other: Position) -> Option<f64> {
         let (a, b) = (self.point(), other.point());
-        // The one place or its antipode, at a tolerance of S2's.
+        // The same point or its antipode, within S2's tolerance.
         if a.approx_eq(b) || a.approx_eq(Point(-b.0)) {
             return None;
         }
@@ -58,10 +58,10 @@ impl Position {
     }
 }
 
-/// An angle brought into [0, 2π).
+/// Normalises an angle to [0, 2π).
 pub fn turn(angle: f64) -> f64 {
     let turned = angle.rem_euclid(std::f64::consts::TAU);
-    // A tiny negative angle is rounded up to a full turn.
+    // A tiny negative angle would be rounded up to a full turn.
     if turned >= std::f64::consts::TAU { 0.0 } else { turned }
 }
 
@@ -73,7 +73,7 @@ pub fn angle(metres: f64) -> Angle {
     Angle::from_radians(metres / EARTH_RADIUS)
 }
 
-/// The lines of a `LineString` or `MultiLineString`: each has two vertices at least, and no edge of no length.
+/// The lines of a `LineString` or `MultiLineString`: each has at least two vertices, and no zero-length edges.
 #[derive(Clone, Debug)]
 pub struct Lines(pub Vec<Vec<Point>>);
 
@@ -94,7 +94,7 @@ impl Lines {
         (sum.norm() > 0.0).then(|| Point(sum).normalize())
     }
 
-    /// What several lines cover counts once.
+    /// The union of the lines, so that shared segments count once.
     fn united(&self) -> std::borrow::Cow<'_, [Vec<Point>]> {
         match self.0.len() {
             1 => std::borrow::Cow::Borrowed(&self.0),
@@ -103,7 +103,7 @@ impl Lines {
     }
 }
 
-/// The middle of a polygon's area.
+/// The centroid of a polygon's area.
 pub fn centroid(polygon: &Polygon) -> Option<Point> {
     let centroid = polygon.centroid();
     (centroid.0.norm() > 0.0).then(|| centroid.normalize())

@@ -1,4 +1,4 @@
-//! The Kusto Query Language: text → tokens → syntax tree → typed plan; and the tables of functions with their Arrow kernels.
+//! The Kusto Query Language: text → tokens → syntax tree → typed plan; and the function tables with their Arrow kernels.
 //!
 //! | stage | in | out | where |
 //! |---|---|---|---|
@@ -7,8 +7,8 @@
 //! | bind | tree + [`bind::Schema`] | [`plan::Plan`] with types and column ids, with diagnostics | [`bind`] |
 //! | run | plan | batches | the `engine` crate, over the kernels here |
 //!
-//! Invariants: this crate knows Arrow and nothing of DataFusion, files, tables on disk or clocks. Parsing and binding never fail and
-//! never panic: they return what they understood, with diagnostics.
+//! Invariants: this crate depends on Arrow, and not on DataFusion, files, stored tables or clocks. Parsing and binding never fail and never
+//! panic: they return a partial result with diagnostics.
 
 pub mod aggregates;
 pub mod bind;

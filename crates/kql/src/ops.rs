@@ -1,5 +1,5 @@
-//! Operators that the engine does not have: `mv-expand`, `parse`, `make-series`, `scan`, plug-ins. Each is one file: the binder builds the
-//! value, the engine wraps it in one node and feeds it batches.
+//! Operators that DataFusion does not have: `mv-expand`, `parse`, `make-series`, `scan`, plug-ins. Each is one file: the binder builds the
+//! operator, the engine wraps it in a plan node and feeds it batches.
 
 use std::any::Any;
 use std::fmt;
@@ -31,37 +31,38 @@ mod whole;
 
 pub use crate::eval::{EvalError, Evaluator, Runtime};
 
-/// A bound operator, as a value in the plan.
+/// A bound operator in a plan.
 pub trait TableOp: fmt::Debug + Send + Sync + Any {
-    /// As in KQL: `mv-expand`.
+    /// The KQL name, such as `mv-expand`.
     fn name(&self) -> &'static str;
 
-    /// All expressions it evaluates over each input: which columns it needs, and where subqueries stand.
+    /// All expressions evaluated over an input: they determine the columns needed and may contain subqueries.
     fn exprs(&self) -> Vec<&Expr>;
 
-    /// The same operator with subqueries replaced by constants: `f` is applied to each expression.
+    /// The same operator with `f` applied to each expression, for example to replace subqueries by constants.
     fn map_exprs(&self, f: &mut dyn FnMut(&Expr) -> Expr) -> Box<dyn TableOp>;
 
-    /// Output fields that are input fields passed on unchanged row by row (possibly repeated or dropped): a filter on them may run first.
+    /// True for output fields that are input fields passed through row by row (possibly repeated or dropped): a filter on them may be
+    /// pushed down.
     fn passes(&self, field: ColumnId) -> bool {
         let _ = field;
         false
     }
 
-    /// Output fields that are input fields handed on unchanged, so that nobody misses them where nothing above reads them.
+    /// True for output fields that are input fields passed through unchanged, which may be pruned if unused above.
     fn hands_on(&self, field: ColumnId) -> bool {
         self.passes(field)
     }
 
-    /// True when each row is handled by itself, so that batches may be run on several threads in any order.
+    /// True if rows are processed independently, so that batches may run on several threads in any order.
     fn per_row(&self) -> bool;
 
-    /// True when one row may become a million: such an operator is given few rows at a time until it is seen what becomes of them.
+    /// True if one row may produce very many: such an operator receives few rows at a time until its expansion is known.
     fn multiplies(&self) -> bool {
         false
     }
 
-    /// True when rows must come in `Rel::order` of the input, all on one thread.
+    /// True if rows must arrive in the `Rel::order` of the input, on a single thread.
     fn ordered(&self) -> bool {
         false
     }
@@ -70,28 +71,29 @@ pub trait TableOp: fmt::Debug + Send + Sync + Any {
     fn start(&self, inputs: &[Vec<Field>], outputs: &[Field], runtime: &Runtime) -> Result<Box<dyn OpState>, EvalError>;
 }
 
-/// A running operator. Batches that it gives have one column an output field, named by `ColumnId`, laid out as [`model::Type::arrow`].
+/// A running operator. Its output batches have one column per output field, named by `ColumnId`, in the representation of
+/// [`model::Type::arrow`].
 pub trait OpState: Send {
-    /// One batch of input `input`; its columns are named by `ColumnId`. Inputs come one after the other: all of 1 before 0 when there
-    /// are two (build side first).
+    /// Processes one batch of input `input`; its columns are named by `ColumnId`. Inputs arrive one after another: all of 1 before 0 if
+    /// there are two (build side first).
     fn push(&mut self, input: usize, batch: &RecordBatch, out: &mut Vec<RecordBatch>) -> Result<(), EvalError>;
 
-    /// No more input.
+    /// Signals the end of the input.
     fn finish(&mut self, out: &mut Vec<RecordBatch>) -> Result<(), EvalError>;
 
-    /// A piece of what [`Self::finish`] does, true when that was the last: between two of them a query can be stopped and its memory looked
-    /// at. For operators whose answer may take long or be large.
+    /// Performs a part of [`Self::finish`]; returns true after the last part. Cancellation and memory are checked between parts. For
+    /// operators with long or large output.
     fn finish_some(&mut self, out: &mut Vec<RecordBatch>) -> Result<bool, EvalError> {
         self.finish(out)?;
         Ok(true)
     }
 
-    /// Bytes held, for the memory limit.
+    /// Bytes held, for memory accounting.
     fn size(&self) -> usize {
         0
     }
 
-    /// Bytes held and made at the worst moment of [`OpState::finish`], as far as can be told before.
+    /// Estimated peak memory of [`OpState::finish`] in bytes.
     fn peak(&self) -> usize {
         self.size()
     }

@@ -1,4 +1,4 @@
-//! Alerts: what an analytics rule found, as detection hands it over and incidents, tables and the APIs show it.
+//! Alerts: findings of analytics rules, passed from detection to incidents, tables and APIs.
 //!
 //! Fields are those of the `SecurityAlert` table and of the REST API's SecurityAlert entity.
 
@@ -34,7 +34,7 @@ impl Severity {
         }
     }
 
-    /// Reads the name in any case.
+    /// Parses the name case-insensitively.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|severity| severity.name().eq_ignore_ascii_case(name.trim()))
     }
@@ -46,15 +46,15 @@ impl fmt::Display for Severity {
     }
 }
 
-/// One alert. Its id is a function of the rule, the window and the rows, so that writing it twice writes it once.
+/// An alert. Its id is derived from rule, window and rows, so that writing is idempotent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Alert {
     pub id: Uuid,
-    /// The analytics rule's resource name, mostly a GUID.
+    /// The analytics rule's resource name, usually a GUID.
     pub rule_id: String,
     /// The rule's name.
     pub alert_name: String,
-    /// What people see: the rule's name, or what its `alertDisplayNameFormat` made of it.
+    /// Display name: the rule's name, or the result of its `alertDisplayNameFormat`.
     pub display_name: String,
     #[serde(default)]
     pub description: String,
@@ -65,15 +65,15 @@ pub struct Alert {
     pub techniques: Vec<String>,
     #[serde(default)]
     pub sub_techniques: Vec<String>,
-    /// First and last activity: from the rows' `TimeGenerated`, or the window where they have none.
+    /// First and last activity: from the rows' `TimeGenerated`, or else the window.
     pub start: Timestamp,
     pub end: Timestamp,
     /// When the rule ran.
     pub generated: Timestamp,
-    /// In the order of the rule's mappings, each at most once.
+    /// In the order of the rule's mappings, without duplicates.
     #[serde(default)]
     pub entities: Vec<Entity>,
-    /// Values of the rule's `customDetails`, by their names.
+    /// Values of the rule's `customDetails`, by name.
     #[serde(default)]
     pub custom_details: BTreeMap<String, Vec<String>>,
     #[serde(default)]
@@ -96,16 +96,16 @@ pub struct Alert {
     pub confidence_score: Option<f64>,
     #[serde(default)]
     pub extended_links: String,
-    /// What ran, and over which time.
+    /// The query and its time range.
     pub query: String,
     pub query_start: Timestamp,
     pub query_end: Timestamp,
-    /// How many rows the query answered for this alert.
+    /// Number of result rows for this alert.
     pub result_rows: u64,
-    /// The first of those rows, so that the alert explains itself after its events are gone.
+    /// The first of those rows, so that the alert can be understood after its events have expired.
     #[serde(default)]
     pub results: Vec<Map<String, Value>>,
-    /// What the rule wanted done with its alerts when it ran.
+    /// The rule's incident settings at the time of the run.
     #[serde(default)]
     pub incident: IncidentConfiguration,
 }
@@ -122,7 +122,7 @@ fn microsoft() -> String {
     "Microsoft".to_owned()
 }
 
-/// A rule's `incidentConfiguration`: whether its alerts open incidents, and which go together. JSON as in the REST API.
+/// A rule's `incidentConfiguration`: whether its alerts create incidents, and how they are grouped. JSON as in the REST API.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct IncidentConfiguration {
@@ -142,7 +142,7 @@ fn yes() -> bool {
     true
 }
 
-/// Which alerts of one rule go into one incident.
+/// How alerts of one rule are grouped into incidents.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GroupingConfiguration {
@@ -163,15 +163,15 @@ pub struct GroupingConfiguration {
     pub group_by_custom_details: Vec<String>,
 }
 
-/// What alerts must share to go together.
+/// What alerts must have in common to be grouped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MatchingMethod {
     /// All their entities.
     #[default]
     AllEntities,
-    /// Nothing: all alerts of the rule go together.
+    /// Nothing: all alerts of the rule are grouped.
     AnyAlert,
-    /// The entities, alert details and custom details that are named.
+    /// The given entities, alert details and custom details.
     Selected,
 }
 
@@ -189,7 +189,7 @@ fn null_is_empty<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(deserial
     Ok(Option::<Vec<T>>::deserialize(deserializer)?.unwrap_or_default())
 }
 
-/// `PT5H`, and Kusto's `5h` and `7d`, which community content writes here as well.
+/// `PT5H`, and Kusto's `5h` and `7d`, which community content uses here as well.
 mod iso_span {
     use serde::{Deserialize, Deserializer, Serializer};
 
@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn a_grouping_reads_what_the_service_and_the_community_write() {
-        // The service sends null lists; a rule of the community repository has `7d`.
+        // The service sends null lists; a community rule contains `7d`.
         let text = r#"{"createIncident":true,"groupingConfiguration":{"enabled":true,"reopenClosedIncident":true,"lookbackDuration":"7d",
             "matchingMethod":"Selected","groupByEntities":["IP","Account"],"groupByAlertDetails":["DisplayName"],"groupByCustomDetails":null}}"#;
         let read: IncidentConfiguration = serde_json::from_str(text).unwrap();

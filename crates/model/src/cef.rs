@@ -1,7 +1,8 @@
-//! The Common Event Format: seven header fields between unescaped `|`, then `key=value` pairs whose values run, spaces and all, to the next key.
+//! The Common Event Format: seven header fields between unescaped `|`, then `key=value` pairs whose values extend to the next key and may
+//! contain spaces.
 //!
-//! Source: ArcSight, "Implementing ArcSight Common Event Format", the chapters on the header, the extension and character encoding. What senders do
-//! against it is read as they mean it: an `=` in a value that is not escaped, a Windows path whose backslashes are not.
+//! Source: ArcSight, "Implementing ArcSight Common Event Format", the chapters on the header, the extension and character encoding. Common
+//! deviations are accepted: an unescaped `=` in a value, a Windows path with unescaped backslashes.
 
 use std::borrow::Cow;
 
@@ -10,14 +11,14 @@ use memchr::memchr_iter;
 /// Fields of a header: version, vendor, product, product version, event class, name, severity.
 pub const FIELDS: usize = 7;
 
-/// The header's fields as they are written, and the extension. `text` starts behind `CEF:`. Nothing where fields are missing.
+/// The header fields as written, and the extension. `text` starts after `CEF:`. `None` if fields are missing.
 pub fn header(text: &str) -> Option<([&str; FIELDS], &str)> {
     let mut fields = [""; FIELDS];
     let mut rest = text;
     for (n, field) in fields.iter_mut().enumerate() {
         match unescaped(rest, b'|') {
             Some(at) => (*field, rest) = (&rest[..at], &rest[at + 1..]),
-            // The last bar is missing where there is no extension.
+            // The last bar is missing if there is no extension.
             None if n + 1 == FIELDS => (*field, rest) = (rest, ""),
             None => return None,
         }
@@ -25,8 +26,8 @@ pub fn header(text: &str) -> Option<([&str; FIELDS], &str)> {
     Some((fields, rest))
 }
 
-/// Calls `each` with every `key=value` of an extension, values as they are written. A key is a word before an unescaped `=` that has a space, or
-/// nothing, before it.
+/// Calls `each` for every `key=value` of an extension, with values as written. A key is a word before an unescaped `=`, at the start or
+/// after a space.
 pub fn pairs<'a>(text: &'a str, mut each: impl FnMut(&'a str, &'a str)) {
     let bytes = text.as_bytes();
     let mut open: Option<(&str, usize)> = None;
@@ -35,7 +36,7 @@ pub fn pairs<'a>(text: &'a str, mut each: impl FnMut(&'a str, &'a str)) {
         let len = bytes[..at].iter().rev().take_while(|byte| of_key(byte)).count();
         let start = at - len;
         if len == 0 || (start > 0 && bytes[start - 1] != b' ') || open.is_some_and(|(_, value)| start < value) {
-            continue; // an `=` in a value that is not escaped
+            continue; // an unescaped `=` in a value
         }
         if let Some((key, value)) = open.replace((&text[start..at], at + 1)) {
             each(key, text[value..start].trim_end_matches(' '));
@@ -46,12 +47,12 @@ pub fn pairs<'a>(text: &'a str, mut each: impl FnMut(&'a str, &'a str)) {
     }
 }
 
-/// Whether the value of a key may have lines: of all the keys in the dictionary only the message says that it may.
+/// Whether the value of a key may contain line breaks: in the dictionary, only the message may.
 pub fn is_free_text(key: &str) -> bool {
     matches!(key, "msg" | "message")
 }
 
-/// A field or a value without its escapes: `\\`, `\=`, `\|`, and in free text `\n` and `\r`. Other backslashes stay: `duser=BLAH\robert`, `C:\new`.
+/// Unescapes a field or value: `\\`, `\=`, `\|`, and in free text `\n` and `\r`. Other backslashes are kept: `duser=BLAH\robert`, `C:\new`.
 pub fn unescape(value: &str, is_free_text: bool) -> Cow<'_, str> {
     if !value.contains('\\') {
         return Cow::Borrowed(value);
@@ -73,7 +74,7 @@ pub fn unescape(value: &str, is_free_text: bool) -> Cow<'_, str> {
     Cow::Owned(plain)
 }
 
-/// Where `byte` is without a backslash before it.
+/// Index of `byte` without a preceding backslash.
 fn unescaped(text: &str, byte: u8) -> Option<usize> {
     memchr_iter(byte, text.as_bytes()).find(|at| !is_escaped(text.as_bytes(), *at))
 }
@@ -88,7 +89,7 @@ mod tests {
 
     #[test]
     fn names_keep_their_backslashes() {
-        // github.com/Graylog2/graylog-plugin-cef/issues/26 has the first.
+        // The first one is from github.com/Graylog2/graylog-plugin-cef/issues/26.
         assert_eq!(unescape(r"BLAH\robert", false), r"BLAH\robert");
         assert_eq!(unescape(r"BLAH\\robert", false), r"BLAH\robert");
         assert_eq!(unescape(r"C:\new\report\=1", false), r"C:\new\report=1");

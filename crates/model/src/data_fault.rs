@@ -2,20 +2,20 @@ use std::fmt;
 
 use crate::Timestamp;
 
-/// What is wrong with a data file, or a part of it.
+/// Damage of a data file or a part of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DataFault {
-    /// There is no such file.
+    /// The file does not exist.
     Missing,
-    /// It is shorter or longer than it was written.
+    /// Its length is not the one written.
     Length,
-    /// The footer's bytes are not those that were written.
+    /// The checksum of the footer does not match.
     Footer,
-    /// Bytes of one of its row groups are not those that were written.
+    /// The checksum of a row group does not match.
     Rows { group: usize },
-    /// The disk answers with an error.
+    /// An I/O error.
     Disk,
-    /// A file without checksums that does not decode.
+    /// A file without checksums that cannot be decoded.
     Content,
 }
 
@@ -31,14 +31,14 @@ impl fmt::Display for DataFault {
     }
 }
 
-/// Rows that an answer lacks because what holds them cannot be read.
+/// Rows missing from a result because their file cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MissingRows {
     pub table: String,
-    /// The table's folder and the file's name; never a path of the server.
+    /// The table's folder and the file name; never an absolute path.
     pub file: String,
     pub rows: u64,
-    /// When the first and the last of the file's rows were stored.
+    /// When the first and the last row of the file were stored.
     pub first: Timestamp,
     pub last: Timestamp,
 }

@@ -1,7 +1,7 @@
-//! Entities: the accounts, hosts, addresses and files that an alert is about.
+//! Entities: accounts, hosts, addresses, files and other objects of an alert.
 //!
-//! Kinds, identifiers and what identifies strongly: learn.microsoft.com/azure/sentinel/entities-reference. One row of [`KINDS`] says
-//! everything the product knows about a kind: its name in an entity mapping, in the REST API and in `SecurityAlert.Entities`.
+//! Kinds, identifiers and strong identifiers: learn.microsoft.com/azure/sentinel/entities-reference. One row of [`KINDS`] defines a kind:
+//! its name in an entity mapping, in the REST API and in `SecurityAlert.Entities`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-/// The namespace of [`Entity::key`].
+/// UUID namespace of [`Entity::key`].
 const KEYS: Uuid = Uuid::from_u128(0x0b5e_7c51_55cd_4cb1_9d0e_6d6f_2f0a_8a11);
 
-/// What kind of thing an entity is. Serialized by its name in an entity mapping: `Account`, `IP`, `DNS`.
+/// The kind of an entity. Serialised by its name in an entity mapping: `Account`, `IP`, `DNS`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EntityKind {
     Account,
@@ -43,20 +43,20 @@ pub struct Identifier {
     pub property: &'static str,
 }
 
-/// Everything known about a kind of entity.
+/// Metadata of a kind of entity.
 #[derive(Debug)]
 pub struct KindInfo {
     pub kind: EntityKind,
-    /// In an entity mapping: `IP`.
+    /// Name in an entity mapping: `IP`.
     pub mapping: &'static str,
     /// The REST API's `kind`: `Ip`.
     pub rest: &'static str,
     /// `Type` in `SecurityAlert.Entities`: `ip`.
     pub v3: &'static str,
     pub identifiers: &'static [Identifier],
-    /// Sets of identifiers of which one suffices to know the entity again, best first.
+    /// Sets of identifiers of which one suffices to identify the entity, best first.
     pub strong: &'static [&'static [&'static str]],
-    /// The identifier that the REST API shows as `friendlyName`, first present.
+    /// Identifiers for the REST API's `friendlyName`; the first present one is used.
     pub friendly: &'static [&'static str],
 }
 
@@ -136,11 +136,11 @@ kinds! {
 
 impl EntityKind {
     pub fn info(self) -> &'static KindInfo {
-        // `KINDS` is in the order of the enum; a test holds it there.
+        // `KINDS` is in the order of the enum, which a test checks.
         &KINDS[self as usize]
     }
 
-    /// The kind that `name` means in an entity mapping or in the REST API, whatever its case.
+    /// The kind with this name in an entity mapping or in the REST API, case-insensitively.
     pub fn parse(name: &str) -> Option<Self> {
         KINDS
             .iter()
@@ -148,7 +148,7 @@ impl EntityKind {
             .map(|info| info.kind)
     }
 
-    /// The identifier called `name`, whatever its case.
+    /// The identifier with this name, case-insensitively.
     pub fn identifier(self, name: &str) -> Option<&'static Identifier> {
         self.info().identifiers.iter().find(|identifier| identifier.name.eq_ignore_ascii_case(name))
     }
@@ -173,7 +173,7 @@ impl<'de> Deserialize<'de> for EntityKind {
     }
 }
 
-/// One entity: its kind and the identifiers that were found, by their mapping names. Empty identifiers are left out.
+/// An entity: its kind and its identifiers, by mapping name. Empty identifiers are omitted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entity {
     pub kind: EntityKind,
@@ -181,7 +181,7 @@ pub struct Entity {
 }
 
 impl Entity {
-    /// The entity, or nothing when no known identifier has a value.
+    /// The entity, or `None` if no known identifier has a value.
     pub fn new<N: AsRef<str>, V: Into<String>>(kind: EntityKind, identifiers: impl IntoIterator<Item = (N, V)>) -> Option<Self> {
         let identifiers: BTreeMap<String, String> = identifiers
             .into_iter()
@@ -198,7 +198,7 @@ impl Entity {
         self.identifiers.get(name).map(String::as_str)
     }
 
-    /// Whether the identifiers suffice to know the entity again elsewhere.
+    /// Whether the identifiers are sufficient to identify the entity.
     pub fn is_strong(&self) -> bool {
         self.strong_set().is_some()
     }
@@ -207,8 +207,8 @@ impl Entity {
         self.kind.info().strong.iter().copied().find(|set| set.iter().all(|name| self.identifiers.contains_key(*name)))
     }
 
-    /// The same for the same thing, in every alert: made of the best complete set of strong identifiers, else of all there are.
-    /// Case does not count, since names, addresses and hashes have none.
+    /// A key that is equal for the same entity in every alert: derived from the best complete set of strong identifiers, or else from all
+    /// identifiers. Case-insensitive, like names, addresses and hashes.
     pub fn key(&self) -> Uuid {
         let mut text = String::from(self.kind.info().v3);
         let mut push = |name: &str, value: &str| {
@@ -224,7 +224,7 @@ impl Entity {
         Uuid::new_v5(&KEYS, text.as_bytes())
     }
 
-    /// What a list shows for it. An account with a suffix shows as `ann@example.com`.
+    /// Display name. An account with a suffix is shown as `ann@example.com`.
     pub fn friendly_name(&self) -> &str {
         let preferred = self.kind.info().friendly.iter().find_map(|name| self.get(name));
         preferred.or_else(|| self.identifiers.values().next().map(String::as_str)).unwrap_or_default()

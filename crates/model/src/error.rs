@@ -1,8 +1,8 @@
-//! Errors are printed in one place, with their causes.
+//! Formatting of errors with their causes.
 
 use std::error::Error;
 
-/// The error and its causes, outermost first, joined by `: `. The only place where chains are printed.
+/// The error and its causes, outermost first, joined by `: `. All error chains are formatted here.
 pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -1,6 +1,6 @@
-//! What is wrong with the service at this moment, as its parts report it.
+//! Health conditions reported by the parts of the service.
 //!
-//! A part reports a condition under a name and clears it when it is over. The register keeps what holds now, not a history: `/healthz`,
+//! A part reports a condition under a name and clears it when it is over. The register has current conditions only, no history. `/healthz`,
 //! `/readyz` and `bartizan doctor` read it. Names are listed in `docs/reference/health.md`.
 
 use std::collections::BTreeMap;
@@ -8,17 +8,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-/// How much a condition matters.
+/// Severity of a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ConditionSeverity {
-    /// Something was repaired or changed; a person should know, nothing is lost.
+    /// Something was repaired or changed without loss; an operator should know.
     Notice,
-    /// Part of the service or of its data is missing; the rest is served.
+    /// Part of the service or of its data is unavailable; the rest works.
     Degraded,
-    /// The service cannot do its work; it may recover by itself. `/readyz` answers 503.
+    /// The service cannot do its work, but may recover by itself. `/readyz` returns 503.
     Failing,
-    /// Only a new process helps: `/healthz` answers 503, so that a supervisor starts the service again.
+    /// Only a restart helps: `/healthz` returns 503, so that a supervisor restarts the service.
     Broken,
 }
 
@@ -33,28 +33,28 @@ impl ConditionSeverity {
     }
 }
 
-/// Conditions kept at the same time; further ones are not.
+/// Maximum conditions; further ones are dropped.
 pub const MAX_CONDITIONS: usize = 1_000;
-/// Characters of a summary that anyone may read, and of a detail.
+/// Maximum characters of a public summary, and of a detail.
 const MAX_SUMMARY: usize = 300;
 const MAX_DETAIL: usize = 2_000;
 
-/// One thing that is wrong.
+/// An active condition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Condition {
-    /// What kind it is, such as `data-file-damaged`.
+    /// The kind of condition, such as `data-file-damaged`.
     pub name: String,
-    /// Which one of its kind, such as a file's path inside the data directory. Empty where there can be only one.
+    /// The affected object, such as a path inside the data directory. Empty if there can be only one.
     pub subject: String,
     pub severity: ConditionSeverity,
-    /// What is wrong and what it costs.
+    /// The problem and its impact.
     pub summary: String,
-    /// What a person should do.
+    /// What the operator should do.
     pub action: String,
-    /// The error behind it, for readers of the workspace.
+    /// The underlying error, for readers of the workspace.
     #[serde(default)]
     pub detail: String,
-    /// The summary holds no data and no paths: anyone who reaches the service may read it.
+    /// Whether the summary contains no data or paths and may be shown without authentication.
     #[serde(skip)]
     pub open: bool,
 }
@@ -85,12 +85,12 @@ impl Condition {
     }
 }
 
-/// The conditions that hold now. Clones share the same register.
+/// The active conditions. Clones share the same register.
 #[derive(Clone, Debug, Default)]
 pub struct HealthRegister(Arc<Mutex<BTreeMap<(String, String), Condition>>>);
 
 impl HealthRegister {
-    /// Sets a condition; true where it was not set before.
+    /// Sets a condition; returns true if it was not set before.
     pub fn report(&self, condition: Condition) -> bool {
         let key = (condition.name.clone(), condition.subject.clone());
         let mut conditions = self.conditions_by_key();
@@ -100,39 +100,39 @@ impl HealthRegister {
         conditions.insert(key, condition).is_none()
     }
 
-    /// Sets a condition whose name says what it is about, such as `task.detection`, with a sentence that anyone may read.
+    /// Sets a condition without subject, such as `task.detection`, with a public summary.
     pub fn set(&self, name: &str, severity: ConditionSeverity, summary: impl Into<String>) {
         self.set_detail(name, severity, summary, "");
     }
 
-    /// As [`Self::set`], with the error behind it for readers of the workspace.
+    /// As [`Self::set`], with the underlying error for readers of the workspace.
     pub fn set_error(&self, name: &str, severity: ConditionSeverity, summary: impl Into<String>, cause: &dyn std::error::Error) {
         self.set_detail(name, severity, summary, crate::chain(cause));
     }
 
-    /// As [`Self::set`], with a text for readers of the workspace.
+    /// As [`Self::set`], with a detail for readers of the workspace.
     pub fn set_detail(&self, name: &str, severity: ConditionSeverity, summary: impl Into<String>, detail: impl Into<String>) {
         let cut = |text: String, limit: usize| -> String { text.chars().take(limit).collect() };
         let condition = Condition::new(name, "", severity).summary(cut(summary.into(), MAX_SUMMARY));
         self.report(Condition { detail: cut(detail.into(), MAX_DETAIL), open: true, ..condition });
     }
 
-    /// Ends the condition of that name that has no subject; true where it was set.
+    /// Clears the condition with that name and no subject; returns true if it was set.
     pub fn remove(&self, name: &str) -> bool {
         self.clear(name, "")
     }
 
-    /// The condition of that name that has no subject.
+    /// The condition with that name and no subject.
     pub fn condition(&self, name: &str) -> Option<Condition> {
         self.conditions_by_key().get(&(name.to_owned(), String::new())).cloned()
     }
 
-    /// Ends the conditions whose name begins with `prefix` and is refused by `keep`.
+    /// Clears conditions whose name starts with `prefix`, except those for which `keep` returns true.
     pub fn retain(&self, prefix: &str, keep: impl Fn(&str) -> bool) {
         self.conditions_by_key().retain(|(name, _), _| !name.starts_with(prefix) || keep(name));
     }
 
-    /// Ends a condition; true where it was set.
+    /// Clears a condition; returns true if it was set.
     pub fn clear(&self, name: &str, subject: &str) -> bool {
         self.conditions_by_key().remove(&(name.to_owned(), subject.to_owned())).is_some()
     }
@@ -142,7 +142,7 @@ impl HealthRegister {
         self.conditions_by_key().values().cloned().collect()
     }
 
-    /// The worst severity of all conditions; nothing where there are none.
+    /// The highest severity of all conditions; `None` if there are none.
     pub fn worst(&self) -> Option<ConditionSeverity> {
         self.conditions_by_key().values().map(|condition| condition.severity).max()
     }

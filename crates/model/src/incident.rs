@@ -1,4 +1,4 @@
-//! Incidents: what people work on. Fields are those of the REST API and of the `SecurityIncident` table.
+//! Incidents. Fields are those of the REST API and of the `SecurityIncident` table.
 
 use std::fmt;
 
@@ -46,7 +46,7 @@ macro_rules! named {
                 match self { $($type::$variant => stringify!($variant)),* }
             }
 
-            /// Reads the name in any case.
+            /// Parses the name case-insensitively.
             pub fn parse(name: &str) -> Option<Self> {
                 Self::ALL.iter().copied().find(|value| value.name().eq_ignore_ascii_case(name))
             }
@@ -65,7 +65,7 @@ named!(Classification: Undetermined, TruePositive, BenignPositive, FalsePositive
 named!(ClassificationReason: SuspiciousActivity, SuspiciousButExpected, IncorrectAlertLogic, InaccurateData);
 
 impl Classification {
-    /// The reasons that may stand beside it. `Undetermined` has none.
+    /// Valid reasons for the classification. `Undetermined` has none.
     pub fn reasons(self) -> &'static [ClassificationReason] {
         match self {
             Classification::Undetermined => &[],
@@ -100,19 +100,19 @@ fn user_label() -> String {
     "User".to_owned()
 }
 
-/// An incident and everything that is shown with it, except its alerts, comments and tasks themselves.
+/// An incident, without its alerts, comments and tasks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Incident {
     pub id: Uuid,
-    /// Counts from 1 within the workspace; never used twice.
+    /// Sequential within the workspace from 1; never reused.
     pub number: i64,
-    /// Another one after every change, comments included. Without quotation marks.
+    /// Changes with every update, comments included. Without quotation marks.
     pub etag: Uuid,
     pub title: String,
     #[serde(default)]
     pub description: String,
     pub severity: Severity,
-    /// A person chose the severity: alerts that join no longer raise it.
+    /// A user set the severity: alerts that join no longer raise it.
     #[serde(default)]
     pub severity_chosen: bool,
     pub status: IncidentStatus,
@@ -132,7 +132,7 @@ pub struct Incident {
     pub last_activity: Option<Timestamp>,
     pub created: Timestamp,
     pub modified: Timestamp,
-    /// When a person first changed it.
+    /// When a user first changed it.
     #[serde(default)]
     pub first_modified: Option<Timestamp>,
     #[serde(default)]
@@ -140,7 +140,7 @@ pub struct Incident {
     pub modified_by: Actor,
     pub provider_name: String,
     pub provider_incident_id: String,
-    /// Resource names of the rules whose alerts it holds.
+    /// Resource names of the rules of its alerts.
     #[serde(default)]
     pub rule_ids: Vec<String>,
     /// Oldest first.
@@ -156,12 +156,12 @@ pub struct Incident {
     pub comments_count: u32,
     #[serde(default)]
     pub tasks_count: u32,
-    /// What further alerts must share to join; see the grouping rules. None: nothing joins.
+    /// Key that further alerts must have to join; see the grouping rules. `None`: no alert joins.
     #[serde(default)]
     pub group: Option<String>,
 }
 
-/// A remark on an incident.
+/// A comment on an incident.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Comment {
     pub id: String,
@@ -173,7 +173,7 @@ pub struct Comment {
     pub modified: Timestamp,
 }
 
-/// Something to do for an incident.
+/// A task of an incident.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IncidentTask {
     pub id: String,
@@ -195,6 +195,6 @@ pub struct Relation {
     pub id: String,
     pub incident: Uuid,
     pub etag: Uuid,
-    /// The full resource id of what is related.
+    /// The full resource id of the related resource.
     pub related_resource_id: String,
 }

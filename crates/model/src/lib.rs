@@ -1,6 +1,6 @@
-//! Vocabulary and tiny ports: what every other crate agrees on.
+//! Domain types and ports shared by all crates.
 //!
-//! Invariants: nothing here reads a clock, a file, a socket or the environment; nothing here knows KQL, SQL or HTTP routes.
+//! Invariants: no access to clock, files, sockets or environment; no dependency on KQL, SQL or HTTP routes.
 
 mod actor;
 mod alert;

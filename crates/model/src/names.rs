@@ -1,4 +1,4 @@
-//! Names that must not be mixed up.
+//! Newtypes for names.
 
 use std::fmt;
 use std::sync::Arc;
@@ -49,7 +49,7 @@ macro_rules! name {
 }
 
 name!(
-    /// A table of a workspace. Case counts: `Url_CL` and `url_CL` are two tables.
+    /// A table of a workspace. Case-sensitive: `Url_CL` and `url_CL` are different tables.
     TableName
 );
 name!(

@@ -1,4 +1,4 @@
-//! What the stages may ask of the world. Each port has one real implementation, chosen in `bartizan`, and one in `testkit`.
+//! Ports for side effects. Each port has one real implementation, chosen in `bartizan`, and one in `testkit`.
 
 mod catalog;
 mod clock;

@@ -1,6 +1,6 @@
-/// Declares modules and collects their `$item`s, so that a component is one file and one line.
+/// Declares modules and collects their `$item`s in a table, so that a component is one file and one line.
 ///
-/// Each module holds `pub static $item: $type`; the table keeps the order of the lines.
+/// Each module defines `pub static $item: $type`; the table keeps the order of the lines.
 #[macro_export]
 macro_rules! register {
     ($table:ident : $type:ty = $item:ident; $($name:ident),* $(,)?) => {

@@ -1,4 +1,4 @@
-//! What a table looks like.
+//! Table schemas.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{TableName, Type};
 
-/// A column of a table. Case counts: `Url` and `url` are two columns.
+/// A column of a table. Case-sensitive: `Url` and `url` are different columns.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Column {
     pub name: String,
@@ -21,7 +21,7 @@ impl Column {
     }
 }
 
-/// Columns of a table, in the order in which `take` shows them.
+/// Columns of a table, in the order shown by `take`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableSchema {
     pub name: TableName,
@@ -37,7 +37,7 @@ impl TableSchema {
         self.columns.iter().find(|column| column.name == name)
     }
 
-    /// The in-memory schema: one nullable field a column, with [`Type::arrow`].
+    /// The in-memory schema: one nullable field per column, with [`Type::arrow`].
     pub fn arrow(&self) -> SchemaRef {
         arrow_schema(&self.columns)
     }

@@ -1,11 +1,11 @@
-//! Values that must not be seen.
+//! Values that must not be printed or logged.
 
 use std::fmt;
 
 use serde::{Deserialize, Deserializer};
 use zeroize::Zeroize;
 
-/// A value that prints as `***`, cannot be serialized by accident, and is wiped when dropped.
+/// A value that prints as `***`, cannot be serialised by accident, and is zeroed on drop.
 #[derive(Clone)]
 pub struct Secret<T: Zeroize>(T);
 
@@ -14,7 +14,7 @@ impl<T: Zeroize> Secret<T> {
         Self(value)
     }
 
-    /// The value itself. Every call is a place where it may leak: keep them few.
+    /// The value itself. Every call is a potential leak, so use sparingly.
     pub fn reveal(&self) -> &T {
         &self.0
     }

@@ -1,4 +1,4 @@
-//! Instants and lengths of time in Kusto's unit: ticks of 100 ns.
+//! Timestamps and durations in Kusto's unit: ticks of 100 ns.
 
 use std::fmt;
 use std::ops::{Add, Sub};
@@ -15,19 +15,19 @@ pub const TICKS_PER_HOUR: i64 = 60 * TICKS_PER_MINUTE;
 pub const TICKS_PER_DAY: i64 = 24 * TICKS_PER_HOUR;
 /// Ticks from 0001-01-01 to 1970-01-01.
 pub const UNIX_EPOCH_TICKS: i64 = 719_162 * TICKS_PER_DAY;
-/// Ticks of 9999-12-31T23:59:59.9999999Z, the last instant there is.
+/// Ticks of 9999-12-31T23:59:59.9999999Z, the last representable instant.
 pub const MAX_DATETIME_TICKS: i64 = 3_652_059 * TICKS_PER_DAY - 1;
 
-/// An instant, UTC: ticks since 0001-01-01T00:00:00Z, years 1 to 9999. Prints as Kusto does: `2020-01-01T00:00:00.0000000Z`.
+/// A UTC timestamp: ticks since 0001-01-01T00:00:00Z, years 1 to 9999. Formatted as in Kusto: `2020-01-01T00:00:00.0000000Z`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
-/// A length of time in ticks; may be negative. Prints as Kusto does (`1.02:03:04.0000000`) and reads `1d`, `90s`, `200ms`,
-/// ISO 8601 (`PT5M`) and Kusto's own form.
+/// A duration in ticks; may be negative. Formatted as in Kusto (`1.02:03:04.0000000`); parses `1d`, `90s`, `200ms`, ISO 8601 (`PT5M`) and
+/// Kusto's format.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Span(pub i64);
 
-/// A calendar day and time of day.
+/// A calendar date and time of day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Civil {
     /// 1 to 9999.
@@ -38,7 +38,7 @@ pub struct Civil {
     pub time: i64,
 }
 
-/// Days since 0001-01-01 of a proleptic Gregorian date; `month` 1–12, `day` 1–31 are not checked.
+/// Days since 0001-01-01 of a proleptic Gregorian date; `month` 1–12 and `day` 1–31 are not checked.
 pub fn days_from_civil(year: i64, month: u32, day: u32) -> i64 {
     // Howard Hinnant's algorithm, shifted from 1970 to year 1.
     let y = if month <= 2 { year - 1 } else { year };
@@ -64,7 +64,7 @@ pub fn civil_from_days(days: i64) -> (i64, u32, u32) {
     (year, month, day)
 }
 
-/// Days in a month, leap years included.
+/// Days in a month, considering leap years.
 pub fn days_in_month(year: i64, month: u32) -> u32 {
     match month {
         2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
@@ -79,12 +79,12 @@ impl Timestamp {
     pub const MAX: Timestamp = Timestamp(MAX_DATETIME_TICKS);
     pub const UNIX_EPOCH: Timestamp = Timestamp(UNIX_EPOCH_TICKS);
 
-    /// The instant at `ticks` since 0001-01-01, or nothing outside years 1 to 9999.
+    /// The instant at `ticks` since 0001-01-01; `None` outside years 1 to 9999.
     pub fn from_ticks(ticks: i64) -> Option<Self> {
         (0..=MAX_DATETIME_TICKS).contains(&ticks).then_some(Self(ticks))
     }
 
-    /// As [`Self::from_ticks`], but the nearest instant there is.
+    /// As [`Self::from_ticks`], clamped to the valid range.
     pub fn clamp_ticks(ticks: i64) -> Self {
         Self(ticks.clamp(0, MAX_DATETIME_TICKS))
     }
@@ -97,7 +97,7 @@ impl Timestamp {
         micros.checked_mul(10).and_then(|t| t.checked_add(UNIX_EPOCH_TICKS)).and_then(Self::from_ticks)
     }
 
-    /// Microseconds since 1970, rounded down, and the ticks (0–9) that do not fit.
+    /// Microseconds since 1970, rounded down, and the remaining ticks (0–9).
     pub fn to_unix_micros(self) -> (i64, i8) {
         let since = self.0 - UNIX_EPOCH_TICKS;
         (since.div_euclid(10), since.rem_euclid(10) as i8)
@@ -128,14 +128,14 @@ impl Timestamp {
         sane.then(|| Self(days_from_civil(civil.year.into(), civil.month, civil.day) * TICKS_PER_DAY + civil.time))
     }
 
-    /// `2020-01-01T00:00:00.123Z`: milliseconds, as most JSON APIs print.
+    /// `2020-01-01T00:00:00.123Z`: milliseconds, as in most JSON APIs.
     pub fn to_millis_string(self) -> String {
         let text = self.to_string();
         format!("{}Z", &text[..23])
     }
 
-    /// Reads RFC 3339 and its usual relaxations: a space for the `T`, no zone (UTC), no seconds, date alone, up to any number of
-    /// fractional digits (cut to seven).
+    /// Parses RFC 3339 and its usual relaxations: a space instead of `T`, no zone (UTC), no seconds, date only, any number of fractional
+    /// digits (truncated to seven).
     pub fn parse_iso(text: &str) -> Option<Self> {
         let text = text.trim();
         let bytes = text.as_bytes();
@@ -224,7 +224,7 @@ impl fmt::Debug for Timestamp {
 
 impl Add<Span> for Timestamp {
     type Output = Timestamp;
-    /// Stops at the first and last instant there is.
+    /// Saturates at the first and last instant.
     fn add(self, span: Span) -> Timestamp {
         Self::clamp_ticks(self.0.saturating_add(span.0))
     }
@@ -277,13 +277,13 @@ impl Span {
         self.0
     }
 
-    /// As a `std` duration; a negative length is zero.
+    /// As a `std` duration; a negative one becomes zero.
     pub fn to_std(self) -> Duration {
         let ticks = self.0.max(0);
         Duration::new((ticks / TICKS_PER_SECOND) as u64, (ticks % TICKS_PER_SECOND * 100) as u32)
     }
 
-    /// ISO 8601 as Azure writes it: `PT5M`, `P1D`, `P1DT2H`.
+    /// ISO 8601 as formatted by Azure: `PT5M`, `P1D`, `P1DT2H`.
     pub fn to_iso(self) -> String {
         let mut rest = self.0.abs();
         let mut take = |unit: i64| {
@@ -314,7 +314,7 @@ impl Span {
         text
     }
 
-    /// Reads `PT1H30M`, `P1DT2H`, `PT86400.0S`, `P2W`. Years and months have no fixed length and are refused.
+    /// Parses `PT1H30M`, `P1DT2H`, `PT86400.0S`, `P2W`. Years and months have no fixed length and are rejected.
     pub fn parse_iso(text: &str) -> Option<Self> {
         let text = text.trim();
         let (sign, rest) = text.strip_prefix('-').map_or((1.0, text), |rest| (-1.0, rest));
@@ -343,7 +343,7 @@ impl Span {
         (any && total < i64::MAX as f64).then_some(Span((sign * total).round() as i64))
     }
 
-    /// Reads a number and a unit as KQL writes them: `1d`, `2.5h`, `90s`, `200ms`, `1tick`.
+    /// Parses a number and a unit as in KQL: `1d`, `2.5h`, `90s`, `200ms`, `1tick`.
     pub fn parse_literal(text: &str) -> Option<Self> {
         let text = text.trim();
         let split = text.find(|c: char| c.is_ascii_alphabetic())?;
@@ -371,7 +371,7 @@ impl Span {
         }
     }
 
-    /// Reads Kusto's own form: `[-][d.]hh:mm[:ss[.fffffff]]`.
+    /// Parses Kusto's format: `[-][d.]hh:mm[:ss[.fffffff]]`.
     pub fn parse_clock(text: &str) -> Option<Self> {
         let text = text.trim();
         let (negative, text) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
@@ -430,7 +430,7 @@ impl fmt::Debug for Span {
     }
 }
 
-/// Why a text is no [`Span`].
+/// Why a text is not a valid [`Span`].
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("`{0}` is no length of time; write for example `90s`, `1d` or `PT5M`")]
 pub struct SpanError(String);

@@ -1,11 +1,11 @@
-//! Kusto's scalar types and how each lies in Arrow memory.
+//! Kusto's scalar types and their Arrow representation.
 
 use std::fmt;
 
 use arrow::datatypes::DataType;
 use serde::{Deserialize, Serialize};
 
-/// Digits kept of a `decimal`, and how many of them stand behind the point.
+/// Precision of a `decimal`, and its scale.
 pub const DECIMAL_PRECISION: u8 = 76;
 pub const DECIMAL_SCALE: i8 = 34;
 
@@ -42,7 +42,7 @@ impl Type {
         Type::Dynamic,
     ];
 
-    /// The name that `getschema` and the Log Analytics API print.
+    /// The name printed by `getschema` and the Log Analytics API.
     pub fn name(self) -> &'static str {
         match self {
             Type::Bool => "bool",
@@ -58,7 +58,7 @@ impl Type {
         }
     }
 
-    /// The type that `name` means in a query, a table schema or a stream declaration, aliases included.
+    /// The type with this name in a query, a table schema or a stream declaration, including aliases.
     pub fn parse(name: &str) -> Option<Type> {
         Some(match name.to_ascii_lowercase().as_str() {
             "bool" | "boolean" => Type::Bool,
@@ -75,9 +75,9 @@ impl Type {
         })
     }
 
-    /// How a column of this type lies in memory, everywhere above the files:
-    /// `datetime` and `timespan` as `Int64` ticks, `guid` as lower-case text, `dynamic` as JSON text.
-    /// A `string` is never null; every other type may be. A `dynamic` null is a null, never the text `null`.
+    /// The in-memory representation, everywhere above the file layer: `datetime` and `timespan` as `Int64` ticks, `guid` as lower-case
+    /// text, `dynamic` as JSON text. A `string` is never null; every other type may be. A `dynamic` null is an Arrow null, never the text
+    /// `null`.
     pub fn arrow(self) -> DataType {
         match self {
             Type::Bool => DataType::Boolean,

@@ -1,4 +1,4 @@
-//! Quantities that carry their unit, for configuration.
+//! Quantities with units, for configuration.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ByteSize(pub u64);
 
-/// Why a text is no [`ByteSize`].
+/// Why a text is not a valid [`ByteSize`].
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("`{0}` is no size; write for example `128MiB`")]
 pub struct ByteSizeError(String);

@@ -1,7 +1,7 @@
-//! Time zones by their IANA names.
+//! Time zones by IANA name.
 //!
-//! The database is the one compiled in, never the machine's: the same schedule, and the same log line, mean the same on every host and in a
-//! container without `/usr/share/zoneinfo`.
+//! Uses the compiled-in database, never the system's: schedules and log lines are interpreted the same on every host and in a container
+//! without `/usr/share/zoneinfo`.
 
 use std::sync::LazyLock;
 
@@ -9,12 +9,12 @@ use jiff::tz::{TimeZone, TimeZoneDatabase};
 
 static DATABASE: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
 
-/// The zone of an IANA name, whatever its case.
+/// The zone with this IANA name, case-insensitively.
 pub fn time_zone(name: &str) -> Option<TimeZone> {
     DATABASE.get(name).ok()
 }
 
-/// All names there are.
+/// All known names.
 pub fn time_zone_names() -> impl Iterator<Item = String> {
     DATABASE.available().map(|name| name.as_str().to_owned())
 }

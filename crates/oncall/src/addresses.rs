@@ -1,14 +1,14 @@
-//! Addresses that are secrets (a chat's webhook, a pager's key): what a contact may say for one, and the address it stands for.
+//! Secret addresses (a chat webhook, a pager key): the forms a contact may use, and how they are resolved.
 //!
 //! ```text
 //! secret:NAME       a secret that the configuration names under `oncall.secrets`
 //! sealed:TEXT       an address that came through the API, encrypted before it was stored
-//! env: file: exec:  a reference; only one of the operator's own documents or of `oncall.references`
+//! env: file: exec:  a reference; only in the operator's own documents or as allowed by `oncall.references`
 //! ```
 //!
-//! A contact may be written by anyone with the role Contributor, and resolving a reference reads a file, a variable or runs a command as the
-//! service. References are therefore checked twice: when a document is applied, and again when the address is needed, so that an object that
-//! was stored by an earlier version is checked too. Commands come from the operator's own documents and configuration only.
+//! A contact can be written by anyone with the role Contributor, and resolving a reference reads a file or variable or runs a command as
+//! the service. References are therefore checked twice: when a document is applied, and again when the address is resolved, so that objects
+//! stored by an earlier version are checked too. Commands are allowed in the operator's own documents and configuration only.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path};
@@ -25,12 +25,12 @@ use crate::check::Problem;
 use crate::directory::Directory;
 use crate::settings::OnCallConfig;
 
-/// Before the ciphertext of an address that came through the API.
+/// Prefix of an encrypted address that came through the API.
 const SEALED: &str = "sealed:";
-/// Before the name of a configured secret.
+/// Prefix of the name of a configured secret.
 const NAMED: &str = "secret:";
 
-/// How an address that is a secret is written in a contact.
+/// Forms of a secret address in a contact.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Form {
     /// `secret:NAME`.
@@ -42,7 +42,7 @@ pub enum Form {
 }
 
 impl Form {
-    /// None: the text is the address itself, or no address.
+    /// `None` if the text is the address itself, or not an address.
     pub fn parse(text: &str) -> Option<Self> {
         if let Some(name) = text.strip_prefix(NAMED).filter(|name| !name.is_empty()) {
             return Some(Self::Named(name.to_owned()));
@@ -55,7 +55,7 @@ impl Form {
     }
 }
 
-/// Why an address is not known. Never holds the address.
+/// Why an address cannot be resolved. Never contains the address.
 #[derive(Debug, thiserror::Error)]
 pub enum AddressError {
     #[error("the address is a secret and stands here in the open")]
@@ -71,7 +71,7 @@ pub enum AddressError {
 }
 
 impl AddressError {
-    /// What to do about it.
+    /// How to fix it.
     pub fn help(&self) -> &'static str {
         match self {
             Self::InTheOpen => "Write `secret:NAME` and name the secret under `oncall.secrets`",
@@ -85,7 +85,7 @@ impl AddressError {
     }
 }
 
-/// Why the configuration is refused.
+/// Why the configuration is rejected.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReferenceError {
     #[error("`oncall.secrets.{0}` holds no reference; write `env:NAME`, `file:/path` or `exec:command`")]
@@ -94,27 +94,27 @@ pub enum ReferenceError {
     Pattern(String),
 }
 
-/// Resolves addresses that are secrets.
+/// Resolves secret addresses.
 pub struct Addresses {
     named: BTreeMap<String, SecretRef>,
-    /// References of the operator's own documents, as they are written there.
+    /// References in the operator's own documents, as written.
     own: BTreeSet<SecretRef>,
     patterns: Vec<Pattern>,
     sealer: Sealer,
     secrets: Arc<dyn Secrets>,
 }
 
-/// What documents by API may refer to.
+/// A pattern of references that API documents may use.
 enum Pattern {
     Variable(String),
-    /// Variables whose names begin so.
+    /// Variables with this prefix.
     Variables(String),
     /// A file, or everything below a folder.
     Below(String),
 }
 
 impl Addresses {
-    /// `own` is what the documents of `oncall.apply` say; `key` has at least 32 random bytes and survives restarts.
+    /// `own` is the directory of the documents in `oncall.apply`; `key` has at least 32 random bytes and survives restarts.
     pub fn new(config: &OnCallConfig, own: &Directory, key: &Secret<Vec<u8>>, secrets: Arc<dyn Secrets>) -> Result<Self, ReferenceError> {
         if let Some((name, _)) = config.secrets.iter().find(|(_, reference)| reference.parts().is_none()) {
             return Err(ReferenceError::Secret(name.clone()));
@@ -130,7 +130,7 @@ impl Addresses {
         Ok(Self { named: config.secrets.clone(), own, patterns, sealer: Sealer::new(key), secrets })
     }
 
-    /// The address that a contact of `channel` stands for. May read a file or run a command that the operator named.
+    /// Resolves a contact's address. May read a file or run a command configured by the operator.
     pub fn resolve(&self, channel: &str, text: &str) -> Result<Secret<String>, AddressError> {
         let reference = match Form::parse(text).ok_or(AddressError::InTheOpen)? {
             Form::Sealed(sealed) => return self.sealer.open(channel, &sealed).ok_or(AddressError::NotOurs),
@@ -144,10 +144,10 @@ impl Addresses {
         self.secrets.resolve(&reference).map_err(AddressError::Secret)
     }
 
-    /// Whether `text` may stand in a contact of `channel`. Reads nothing.
+    /// Whether `text` is allowed in a contact of `channel`. Performs no I/O.
     fn check(&self, channel: &str, text: &str) -> Result<(), AddressError> {
         match Form::parse(text) {
-            // That it is no address is `check`'s to say.
+            // Invalid addresses are reported by `check`.
             None => Ok(()),
             Some(Form::Sealed(sealed)) => self.sealer.open(channel, &sealed).map(drop).ok_or(AddressError::NotOurs),
             Some(Form::Named(name)) if self.named.contains_key(&name) => Ok(()),
@@ -162,14 +162,14 @@ impl Addresses {
         if allowed { Ok(()) } else { Err(AddressError::NotAllowed(format!("{reference:?}"))) }
     }
 
-    /// A symbolic link below an allowed folder leads nowhere else.
+    /// Rejects symbolic links that leave an allowed folder.
     fn check_links(&self, reference: &SecretRef) -> Result<(), AddressError> {
         let Some((SecretKind::File, place)) = reference.parts() else { return Ok(()) };
         if self.own.contains(reference) {
             return Ok(());
         }
         let real = |path: &str| std::fs::canonicalize(path).ok();
-        // A file that is not there is reported by whoever reads it.
+        // A missing file is reported when it is read.
         let Some(file) = real(place) else { return Ok(()) };
         let below = self.patterns.iter().any(|pattern| match pattern {
             Pattern::Below(folder) => real(folder).is_some_and(|folder| file.starts_with(folder)),
@@ -178,7 +178,7 @@ impl Addresses {
         if below { Ok(()) } else { Err(AddressError::NotAllowed(format!("{reference:?}"))) }
     }
 
-    /// The document with addresses that stand in the open sealed. What is no address of its channel stays for `check` to report.
+    /// The document with plain-text addresses encrypted. Invalid addresses are left for `check` to report.
     pub fn seal(&self, directory: &Directory) -> Directory {
         let mut sealed = directory.clone();
         for contact in sealed.users.values_mut().flat_map(|user| user.contacts.values_mut()) {
@@ -190,7 +190,7 @@ impl Addresses {
         sealed
     }
 
-    /// Contacts of the document whose addresses this service may not or cannot read.
+    /// Contacts whose addresses this service may not or cannot read.
     pub fn problems(&self, directory: &Directory) -> Vec<Problem> {
         let mut found = Vec::new();
         for (name, user) in &directory.users {
@@ -222,7 +222,7 @@ impl Pattern {
     }
 }
 
-/// No `..` and no `.` that a check by prefix would not follow.
+/// Whether the path has no `..` or `.`, which would defeat a check by prefix.
 fn plain(path: &Path) -> bool {
     path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)))
 }
@@ -231,7 +231,7 @@ fn pattern(text: &str) -> Result<Pattern, ReferenceError> {
     let wrong = || ReferenceError::Pattern(text.to_owned());
     match SecretRef::new(text).parts() {
         Some((SecretKind::Env, name)) => match name.strip_suffix('*') {
-            // All of the environment is more than anyone means.
+            // An empty prefix would allow the whole environment.
             Some("") => Err(wrong()),
             Some(prefix) if !prefix.contains('*') => Ok(Pattern::Variables(prefix.to_owned())),
             None if !name.contains('*') => Ok(Pattern::Variable(name.to_owned())),
@@ -246,7 +246,7 @@ fn pattern(text: &str) -> Result<Pattern, ReferenceError> {
     }
 }
 
-/// Encrypts addresses for the store: AES-256-GCM under a key of the service, bound to the channel's name.
+/// Encrypts addresses for the store: AES-256-GCM with a key of the service, bound to the channel's name.
 struct Sealer {
     key: LessSafeKey,
     nonces: Secret<Vec<u8>>,
@@ -264,8 +264,8 @@ impl Sealer {
         Self { key: LessSafeKey::new(key), nonces: Secret::new(derive(b"bartizan/oncall/seal/nonce/1").to_vec()) }
     }
 
-    /// The nonce follows from what is sealed: the same address gives the same text, so that applying a document twice changes nothing, and
-    /// no nonce serves two texts.
+    /// The nonce is derived from the plain text: the same address gives the same ciphertext, so that applying a document twice changes
+    /// nothing, and no nonce is used for two texts.
     fn seal(&self, channel: &str, address: &str) -> String {
         let mut mac = <Hmac<Sha256> as Mac>::new_from_slice(self.nonces.reveal()).expect("HMAC takes any key");
         mac.update(&Sha256::digest(channel));
@@ -274,7 +274,7 @@ impl Sealer {
         nonce.copy_from_slice(&mac.finalize().into_bytes()[..NONCE_LEN]);
         let mut text = address.as_bytes().to_vec();
         let sealed = self.key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(channel.as_bytes()), &mut text);
-        // Only texts of gigabytes are too long for it, and documents are far shorter.
+        // Fails only for texts of gigabytes; documents are far shorter.
         sealed.expect("an address is short enough to be sealed");
         format!("{SEALED}{}", BASE64_URL_SAFE_NO_PAD.encode([&nonce[..], &text].concat()))
     }
@@ -294,7 +294,7 @@ mod tests {
     use super::*;
     use crate::document::parse;
 
-    /// Says what it was asked for.
+    /// Returns the reference as its value.
     struct Echo;
 
     impl Secrets for Echo {

@@ -1,4 +1,4 @@
-//! What people answer, however they do it.
+//! Answers to pages, independent of the channel.
 
 use std::fmt;
 
@@ -6,25 +6,25 @@ use model::Classification;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// What somebody wants done.
+/// The requested action.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
-    /// It is being looked at: stop paging.
+    /// Stop paging: the incident is being looked at.
     Acknowledge,
-    /// As `Acknowledge`, and the incident is theirs.
+    /// As `Acknowledge`, and assign the incident to the user.
     Take,
-    /// Go to the next step now, or to the one named (counted from 1).
+    /// Go to the next step now, or to the given one (counted from 1).
     Escalate { step: Option<u32> },
-    /// The alerts are dealt with.
+    /// Resolve the alerts.
     Close { classification: Option<Classification>, comment: Option<String> },
-    /// A remark in the incident's thread.
+    /// Add a comment to the incident.
     Comment { text: String },
-    /// The page was looked at.
+    /// Mark the page as seen.
     Seen,
 }
 
-/// As people say it: `escalate to step 2`, `close (FalsePositive): the scanner`.
+/// For people: `escalate to step 2`, `close (FalsePositive): the scanner`.
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -45,25 +45,25 @@ impl fmt::Display for Action {
     }
 }
 
-/// What it is about.
+/// What an answer refers to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Subject {
-    /// The page itself: all alerts that its incident held when it was sent.
+    /// A page: all alerts of its incident at the time of sending.
     Page(Uuid),
-    /// All alerts that the incident holds.
+    /// All alerts of the incident.
     Incident(Uuid),
-    /// By the number that people see.
+    /// As above, by incident number.
     IncidentNumber(i64),
     /// One alert.
     Alert(Uuid),
-    /// The page that has this reply code and went to this address.
+    /// The page with this reply code that went to this address.
     ReplyCode { code: String, address: String },
-    /// The newest open page that went to this address, when a reply names none.
+    /// The newest open page to this address, for replies without a code.
     Newest { address: String },
 }
 
-/// How it came in.
+/// Channel of the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Via {
@@ -90,30 +90,30 @@ impl Via {
     }
 }
 
-/// An answer. `user` is a name of the directory; none where the subject says who it is (a page goes to one person).
+/// An answer. `user` is a name in the directory; `None` if the subject implies the user (a page goes to one person).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
     pub subject: Subject,
     pub action: Action,
     pub user: Option<String>,
     pub via: Via,
-    /// Where it came from: a network address, a phone number, a mail address.
+    /// Origin: a network address, phone number or email address.
     pub from: Option<String>,
 }
 
-/// What became of it.
+/// Result of an answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answered {
     pub incident: Uuid,
     pub number: i64,
     pub title: String,
-    /// False: it had been done before; nothing changed.
+    /// False if the action had been done before.
     pub changed: bool,
-    /// One sentence for the person. Example: `Acknowledged: incident 12 is yours.`
+    /// One sentence for the user. Example: `Acknowledged: incident 12 is yours.`
     pub says: String,
 }
 
-/// Why an answer changed nothing.
+/// Why an answer was rejected.
 #[derive(Debug, thiserror::Error)]
 pub enum AnswerError {
     #[error("no open page has the code `{0}`")]
@@ -128,7 +128,7 @@ pub enum AnswerError {
     NoStep(u32),
     #[error("the incident is closed; reopen it first")]
     Closed,
-    /// What was answered is a page of before.
+    /// The answered page is from before the incident was reopened.
     #[error("the incident was closed and opened again since that message; answer the newest one, or the incident itself")]
     Reopened,
     #[error("the answer was not saved")]
@@ -137,7 +137,7 @@ pub enum AnswerError {
     Desk(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// Takes answers; implemented by the paging engine.
+/// Processes answers; implemented by the paging engine.
 #[async_trait::async_trait]
 pub trait Answers: Send + Sync {
     async fn answer(&self, answer: Answer) -> Result<Answered, AnswerError>;

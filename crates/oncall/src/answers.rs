@@ -1,5 +1,5 @@
-//! Takes answers: finds what an answer speaks of and who gave it, decides, and writes it all down in one transaction; what it means for
-//! the incident goes through [`crate::wishes`].
+//! Processes answers: finds subject and user, decides, and stores the result in one transaction; changes of the incident go through
+//! [`crate::wishes`].
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,10 +20,10 @@ use crate::objects::Objects;
 use crate::records;
 use crate::wishes::Wishes;
 
-/// Pages that are looked through for the one that a code or an address names.
+/// Maximum number of pages searched for a code or address.
 const LOOKED_THROUGH: u32 = 200;
 
-/// Takes answers from every side.
+/// Processes answers from all channels.
 pub struct Answering {
     pub store: Store,
     pub objects: Arc<Objects>,
@@ -31,11 +31,11 @@ pub struct Answering {
     pub wishes: Arc<Wishes>,
 }
 
-/// What an answer speaks of.
+/// The resolved subject of an answer.
 struct Target {
     incident: Uuid,
     page: Option<Page>,
-    /// Empty: all that the incident holds.
+    /// Empty for all alerts of the incident.
     alerts: Vec<Uuid>,
 }
 
@@ -51,7 +51,7 @@ impl Answers for Answering {
         };
         let author = ledger::author(&user, directory.users.get(&user), answer.via.name(), answer.from.clone());
         let answered = self.take(&directory, &target, &user, &author, &answer.action).await?;
-        // Whoever answered sees it done; what cannot be done now is tried again by the task.
+        // Apply the change now, so that the user sees it; failures are retried by the task.
         if let Err(error) = self.wishes.activate().await {
             tracing::warn!(error = chain(&error), "what was answered is carried out later");
         }
@@ -92,7 +92,7 @@ impl Answering {
         }
     }
 
-    /// The newest page that went out and whose incident is open; else the newest that went out.
+    /// The newest sent page with an open incident, or else the newest sent page.
     async fn newest(&self, filter: &PageFilter) -> Result<Option<Target>, StoreError> {
         let mut fallback = None;
         for page in records::pages(self.store.pages().list(filter, LOOKED_THROUGH).await?)? {
@@ -111,7 +111,7 @@ impl Answering {
         Ok(fallback)
     }
 
-    /// Takes the answer, for its incident and for those that its page told of as well.
+    /// Applies the answer to its incident and to those bundled into the answered page.
     async fn take(
         &self,
         directory: &Directory,
@@ -138,12 +138,13 @@ impl Answering {
             };
             let ended = moment.escalation.as_ref().is_none_or(|last| !last.is_open() && last.seen == IncidentStatus::Closed);
             if ended && moment.view.incident.status != IncidentStatus::Closed {
-                // It opened, or opened again, and nobody was paged for it yet: it is followed first, so that there is something to answer.
+                // The incident was just opened or reopened and not processed yet: start its escalation, so that there is something to
+                // answer.
                 let effects = moment.decide(directory, |scene| follow(scene, moment.escalation.as_ref(), now));
                 ledger::write(&mut change, directory, incident, effects, &ledger::task(), now).await?;
                 moment = Moment::read(&mut change, incident, now).await?.unwrap_or(moment);
             }
-            // A link or a code of before the incident was opened again says nothing of what happened since.
+            // A link or code from before a reopening does not apply to the reopened incident.
             if let (Some(page), Some(course)) = (&page, &moment.escalation)
                 && page.escalation != course.id
                 && !matches!(action, Action::Comment { .. } | Action::Seen)
@@ -161,7 +162,7 @@ impl Answering {
                     match moment.decide(directory, |scene| answer(scene, escalation, &reply, now)) {
                         Ok(decided) => effects = decided,
                         Err(error) if first.is_none() => return Err(error),
-                        // It was told of along with the other, and is closed by now.
+                        // A bundled incident that was closed meanwhile.
                         Err(_) => continue,
                     }
                 }
@@ -204,7 +205,7 @@ fn of_page(page: Page) -> Option<Target> {
     (!page.incident.is_nil()).then(|| Target { incident: page.incident, alerts: page.alerts.clone(), page: Some(page) })
 }
 
-/// The directory's name of somebody who is named as there, or as Sentinel or their mail knows them.
+/// The directory name of a user given by that name, Sentinel identity or email address.
 fn known(directory: &Directory, name: &str) -> Option<String> {
     if directory.users.contains_key(name) {
         return Some(name.to_owned());
@@ -213,7 +214,7 @@ fn known(directory: &Directory, name: &str) -> Option<String> {
     let users = directory.users.iter();
     let mut found = users
         .filter(|(key, user)| key.eq_ignore_ascii_case(name) || is(&user.email) || is(&user.user_principal_name) || is(&user.object_id));
-    // Two who share an address are nobody in particular.
+    // An email address shared by several users is ambiguous.
     match (found.next(), found.next()) {
         (Some((key, _)), None) => Some(key.clone()),
         _ => None,
@@ -226,13 +227,13 @@ async fn comment(change: &mut Change, incident: Uuid, text: &str, author: &Actor
     change.add_wish(wish.id, incident, &records::write("wish for an incident", &wish)?).await.map(drop)
 }
 
-/// Whoever answers a page has seen it. True: that is news.
+/// Marks an answered page as seen. Returns whether that changed it.
 async fn saw(change: &mut Change, page: Uuid, now: Timestamp) -> Result<bool, StoreError> {
     let Some(row) = change.page(page).await? else { return Ok(false) };
     let mut page = records::page(row)?;
     let arrived = match page.status {
         PageStatus::Claimed { .. } | PageStatus::Sent { .. } | PageStatus::Delivered { .. } | PageStatus::Doubtful { .. } => true,
-        // It was thought lost, and is tried again: it came all the same.
+        // Assumed lost and due for a retry, but delivered after all.
         PageStatus::Planned { .. } => page.attempts > 0,
         _ => false,
     };
@@ -243,7 +244,7 @@ async fn saw(change: &mut Change, page: Uuid, now: Timestamp) -> Result<bool, St
     Ok(arrived)
 }
 
-/// Who answered what, from where, and what it changed.
+/// Writes the audit entry of an answer.
 async fn record(
     change: &mut Change,
     incident: Uuid,
@@ -276,7 +277,7 @@ async fn record(
     change.record(&entry).await
 }
 
-/// One sentence for the person.
+/// One sentence for the user.
 fn says(action: &Action, incident: &Incident, changed: bool, complete: bool) -> String {
     let number = incident.number;
     match (action, changed) {

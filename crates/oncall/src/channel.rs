@@ -1,4 +1,4 @@
-//! What a channel is. Each is one file in `channels/` and one line in its table.
+//! The channel interface. Each channel is one file in `channels/` and one line in its table.
 
 use std::sync::Arc;
 
@@ -9,25 +9,25 @@ use serde_json::Value;
 
 use crate::message::Message;
 
-/// A kind of channel, before it is set up.
+/// A channel type and its metadata.
 pub struct ChannelType {
-    /// In contacts and configuration. Example: `email`.
+    /// Name in contacts and configuration. Example: `email`.
     pub name: &'static str,
     pub summary: &'static str,
-    /// What an address on it looks like, for forms and errors. Example: `ann@example.org`.
+    /// Example address, for forms and errors. Example: `ann@example.org`.
     pub address: &'static str,
-    /// Whether an address is a secret, and therefore stands by reference in contacts.
+    /// Whether addresses are secrets, and therefore given by reference in contacts.
     pub secret_address: bool,
-    /// Whether the provider honours our key, so that sending twice reaches the person once.
+    /// Whether the provider honours our idempotency key, so that a message sent twice is delivered once.
     pub idempotent: bool,
-    /// The shape of its settings under `oncall.channels.<name>`.
+    /// JSON schema of its settings under `oncall.channels.<name>`.
     pub settings: fn() -> Schema,
-    /// Refuses an address that cannot be right, and says why.
+    /// Rejects an invalid address with a reason.
     pub check_address: fn(&str) -> Result<(), String>,
     pub build: fn(Value, &Ports) -> Result<Box<dyn Channel>, SettingsError>,
 }
 
-/// What channels may use of the world.
+/// Ports available to channels.
 #[derive(Clone)]
 pub struct Ports {
     pub http: Arc<dyn Http>,
@@ -35,7 +35,7 @@ pub struct Ports {
     pub secrets: Arc<dyn Secrets>,
 }
 
-/// Why settings are refused.
+/// Why settings are rejected.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     #[error("`{field}`: {reason}")]
@@ -48,37 +48,37 @@ pub enum SettingsError {
     },
 }
 
-/// A channel, ready to send.
+/// A configured channel.
 #[async_trait]
 pub trait Channel: Send + Sync {
-    /// Sends once. Returns when the provider has taken it; tries nothing again by itself.
+    /// Sends once, without retries. Returns when the provider has accepted the message.
     async fn send(&self, message: &Message) -> Result<Receipt, SendError>;
 
-    /// Whether sending twice under one key reaches the person once, where that depends on the settings; none: as the type says.
+    /// Whether the receiver honours idempotency keys, if that depends on the settings; `None`: as the type says.
     fn idempotent(&self) -> Option<bool> {
         None
     }
 }
 
-/// What the provider said when it took a message.
+/// The provider's response to an accepted message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Receipt {
-    /// The provider's name for it, by which later news (delivered, failed) arrive.
+    /// The provider's id of the message, used in delivery receipts.
     pub provider_id: Option<String>,
-    /// The provider says that it reached the device already.
+    /// The provider reports that it was already delivered to the device.
     pub delivered: bool,
 }
 
-/// Why a message was not taken, as far as we know.
+/// Why a message was not accepted, as far as known.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
-    /// It was certainly not sent, and will not be if tried again: a wrong address, a refused key.
+    /// Certainly not sent, and a retry would fail too: an invalid address, a rejected key.
     #[error("{reason}")]
     Refused { reason: String },
-    /// It was certainly not sent; trying again may help.
+    /// Certainly not sent; a retry may succeed.
     #[error("{reason}")]
     Later { reason: String, after: Option<Span> },
-    /// It may have been sent: the answer was lost.
+    /// Possibly sent: the response was lost.
     #[error("{reason}")]
     Ambiguous { reason: String },
 }

@@ -1,4 +1,4 @@
-//! The channels. A new one is a file here and a line below.
+//! The channels. To add one, add a file here and a line below.
 
 mod twilio;
 
@@ -16,12 +16,12 @@ model::register! { CHANNELS: ChannelType = CHANNEL;   // alphabetical
     email, ntfy, opsgenie, pagerduty, slack, sms, teams, voice, web_push, webhook,
 }
 
-/// The channel of that name.
+/// The channel type with the given name.
 pub fn find(name: &str) -> Option<&'static ChannelType> {
     CHANNELS.iter().copied().find(|channel| channel.name == name)
 }
 
-/// A channel's settings with what follows from the service's own: where a telephone provider reaches us.
+/// A channel's settings with values derived from the service's own: the callback URL for a telephone provider.
 pub fn with_public_url(channel: &str, mut settings: Value, public_url: Option<&str>) -> Value {
     if let ("sms" | "voice", Some(url), Some(fields)) = (channel, public_url, settings.as_object_mut()) {
         fields.entry("public_url").or_insert_with(|| url.into());
@@ -29,7 +29,7 @@ pub fn with_public_url(channel: &str, mut settings: Value, public_url: Option<&s
     settings
 }
 
-/// Reads a channel's settings; the error names the field.
+/// Parses a channel's settings; the error names the field.
 pub(crate) fn settings<T: DeserializeOwned>(value: Value) -> Result<T, SettingsError> {
     serde_path_to_error::deserialize(value).map_err(|error| {
         let field = error.path().to_string();
@@ -38,7 +38,7 @@ pub(crate) fn settings<T: DeserializeOwned>(value: Value) -> Result<T, SettingsE
     })
 }
 
-/// The schema of a webhook's body, for the reference and for those who read it.
+/// The JSON schema of a webhook's body, for the reference documentation and receivers.
 pub fn webhook_schema() -> schemars::Schema {
     schemars::schema_for!(webhook::Payload)
 }

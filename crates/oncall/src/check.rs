@@ -1,4 +1,4 @@
-//! What is wrong with a directory: names that lead nowhere, addresses that cannot be right, plans that cannot be followed. Pure.
+//! Validates a directory: unknown names, invalid addresses, plans that cannot be followed. Pure functions.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,17 +15,17 @@ use crate::directory::{Condition, Directory, Operator, Target, User};
 use crate::document::{did_you_mean, shortened};
 use crate::when::PlanTime;
 
-/// Most rounds that a policy takes again.
+/// Maximum repetitions of a policy.
 pub const MAX_REPEAT: u32 = 9;
-/// Most steps of a policy, targets of a step, rules and contacts of a user.
+/// Maximum steps of a policy, targets of a step, rules and contacts of a user.
 pub const MAX_PARTS: usize = 100;
-/// Problems that one check lists; more are counted.
+/// Maximum problems listed by a check; more are only counted.
 pub const MAX_PROBLEMS: usize = 200;
-/// Regular expressions of one directory: each is compiled to be checked, and for every incident that its policy is asked about.
+/// Maximum regular expressions of a directory: each is compiled for the check, and evaluated for every incident that reaches its policy.
 pub const MAX_PATTERNS: usize = 500;
-/// The longest path and text of a problem: what they quote may be as long as the document.
+/// Maximum length of a problem's path and text: they may quote text as long as the document.
 const MAX_TEXT: usize = 400;
-/// Lookups of near names in one check; each compares up to a thousand.
+/// Maximum lookups of similar names in one check; each compares up to a thousand.
 const MAX_LOOKUPS: u32 = 50;
 
 /// Something that is wrong with a directory.
@@ -46,14 +46,14 @@ impl fmt::Display for Problem {
     }
 }
 
-/// What is wrong, in the order of the document; beyond [`MAX_PROBLEMS`] the last one counts the rest.
+/// Problems in document order; beyond [`MAX_PROBLEMS`] the last one counts the rest.
 ///
-/// Takes time in proportion to the directory, however much of it is wrong.
+/// Runs in time linear in the size of the directory, regardless of the number of problems.
 pub fn check(directory: &Directory) -> Vec<Problem> {
     check_with(directory, MAX_PROBLEMS)
 }
 
-/// As [`check`], with all problems: for comparing two versions of a directory.
+/// As [`check`], without the limit: for comparing two versions of a directory.
 pub(crate) fn check_all(directory: &Directory) -> Vec<Problem> {
     check_with(directory, usize::MAX)
 }
@@ -101,7 +101,7 @@ fn check_with(directory: &Directory, most: usize) -> Vec<Problem> {
             found.add(format!("{path}.steps"), "there are none: nobody would be reached", "Add a step, such as `- targets: [user:ann]`");
         }
         found.at_most(&format!("{path}.steps"), policy.steps.len());
-        // Beyond the limit nothing is looked at: the policy is refused anyway.
+        // Not checked further: the policy is rejected anyway.
         if policy.repeat > MAX_REPEAT {
             found.add(format!("{path}.repeat"), format!("{} is more than {MAX_REPEAT}", policy.repeat), "");
         }
@@ -186,7 +186,7 @@ fn check_with(directory: &Directory, most: usize) -> Vec<Problem> {
     found.finish()
 }
 
-/// What is allowed and is probably not meant: incidents that no policy matches, policies that are never asked.
+/// Valid but probably unintended: incidents that no policy matches, policies that are never reached.
 pub fn warnings(directory: &Directory) -> Vec<Problem> {
     let mut found = Vec::new();
     let mut policies: Vec<_> = directory.alert_policies.iter().map(|(name, policy)| (policy.order, name.as_str(), policy)).collect();
@@ -200,7 +200,7 @@ pub fn warnings(directory: &Directory) -> Vec<Problem> {
                 found.push(Problem { path: format!("alert_policies.{name}"), problem, help });
             }
         }
-        // A part of a directory, such as people alone, is no plan without an end.
+        // A partial directory, such as one with users only, needs no alert policy.
         None if directory.alert_policies.is_empty() && directory.escalation_policies.is_empty() => {}
         None => found.push(Problem {
             path: "alert_policies".to_owned(),
@@ -214,11 +214,11 @@ pub fn warnings(directory: &Directory) -> Vec<Problem> {
 struct Found {
     problems: Vec<Problem>,
     most: usize,
-    /// Problems beyond `most`.
+    /// Number of problems beyond `most`.
     more: usize,
-    /// Lookups of near names that are left.
+    /// Remaining lookups of similar names.
     lookups: u32,
-    /// Regular expressions that were compiled.
+    /// Number of regular expressions compiled.
     patterns: usize,
 }
 
@@ -247,7 +247,7 @@ impl Found {
         }
     }
 
-    /// `Did you mean …?`, or the names there are; nothing where enough was looked up already.
+    /// `Did you mean …?`, or the existing names; empty once the lookup limit is reached.
     fn near<'a>(&mut self, wrong: &str, names: impl Iterator<Item = &'a str> + Clone, what: &str) -> String {
         if self.lookups == 0 {
             return String::new();
@@ -256,7 +256,7 @@ impl Found {
         near(wrong, names, what)
     }
 
-    /// A condition that names nothing never holds, and nobody would be reached without a word.
+    /// A condition on an unknown name never matches, so that paging would silently not happen.
     fn conditions(&mut self, path: &str, all: &[Condition]) {
         self.at_most(&format!("{path}.when"), all.len());
         for (index, condition) in all.iter().enumerate().take(MAX_PARTS) {
@@ -287,7 +287,7 @@ impl Found {
         if span < least {
             self.add(path, format!("{span} is too short"), format!("Write at least {least}"));
         }
-        // A year of silence is a mistake in a unit.
+        // More than a year is most likely a wrong unit.
         if span > Span(366 * Span::DAY.ticks()) {
             self.add(path, format!("{span} is longer than a year"), "Check the unit: `m` is minutes");
         }
@@ -341,7 +341,7 @@ impl Found {
             };
             if kind.secret_address {
                 if Form::parse(&reached.address).is_none() {
-                    // What stands there may be the secret: it is not repeated.
+                    // The text may be a secret, so it is not quoted.
                     let error = AddressError::InTheOpen;
                     self.add(path, error.to_string(), error.help());
                 }
@@ -356,7 +356,7 @@ impl Found {
     }
 }
 
-/// `Did you mean …?`, or the names there are.
+/// `Did you mean …?`, or the existing names.
 fn near<'a>(wrong: &str, names: impl Iterator<Item = &'a str> + Clone, what: &str) -> String {
     if let Some(name) = did_you_mean(wrong, names.clone()) {
         return format!("Did you mean `{name}`?");
@@ -369,7 +369,7 @@ fn join(path: &str, field: &str) -> String {
     if field.is_empty() { path.to_owned() } else { format!("{path}.{field}") }
 }
 
-/// With a capital letter.
+/// Capitalises the first letter.
 fn sentence(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
@@ -436,7 +436,7 @@ mod tests {
         assert!(warned(&format!("alert_policies: {{all: {{order: 9, mute: true}}, first: {{mute: true, {some}}}}}")).is_empty());
     }
 
-    /// Two megabytes in which every name is wrong: the time grows with the document, and the answer stays short.
+    /// Two megabytes with only invalid names: the time is linear, and the result stays short.
     #[test]
     fn a_document_full_of_mistakes_takes_no_long_time() {
         use std::fmt::Write as _;
@@ -456,12 +456,12 @@ mod tests {
         let directory = parse("x", &text).unwrap();
         let began = std::time::Instant::now();
         let found = check(&directory);
-        // Sixteen thousand times twenty thousand comparisons took minutes. The limit is for slow machines.
+        // Sixteen thousand times twenty thousand comparisons took minutes. The limit allows for slow machines.
         assert!(began.elapsed() < std::time::Duration::from_secs(10), "{:?}", began.elapsed());
         assert_eq!(found.len(), MAX_PROBLEMS + 1);
         assert_eq!(found[MAX_PROBLEMS].problem, "15800 more problems are not listed");
         assert!(found[0].help.contains("Did you mean"), "{:?}", found[0]);
-        // A name as long as the document is neither compared nor repeated.
+        // A name as long as the document is neither compared nor quoted.
         let long = "x".repeat(2 << 20);
         let found = problems(&format!("escalation_policies: {{p: {{steps: [{{targets: ['user:{long}']}}]}}}}"));
         assert!(found.iter().all(|problem| problem.len() < 1_000));

@@ -1,6 +1,6 @@
-//! From a page to its message: what is known of its incident now, its links, who answered or wrote.
+//! Builds the message of a page: current incident data, links, and who answered or commented.
 //!
-//! The same page gives the same links and times however often it is sent: providers that honour a key compare what comes under it.
+//! Repeated attempts for the same page have the same links and times, because providers compare messages with the same idempotency key.
 
 use std::sync::Arc;
 
@@ -13,12 +13,12 @@ use crate::objects::Objects;
 use crate::records;
 use crate::texts::{Facts, render};
 
-/// Makes messages of pages.
+/// Builds messages from pages.
 pub struct Composer {
     pub store: Store,
     pub objects: Arc<Objects>,
     pub signer: Signer,
-    /// The address under which people reach this service. None: messages have no links.
+    /// The public URL of this service. `None`: messages have no links.
     pub public_url: Option<String>,
 }
 
@@ -32,7 +32,7 @@ pub enum ComposeError {
 }
 
 impl Composer {
-    /// The message of a page, for its resolved address.
+    /// The message of a page for its resolved address.
     pub async fn message(&self, page: &Page, address: String) -> Result<Message, ComposeError> {
         let directory = self.objects.directory().await?;
         let user =
@@ -76,7 +76,7 @@ impl Composer {
         Ok(message)
     }
 
-    /// The name that people see of whoever answered.
+    /// The display name of the user who answered.
     async fn who_answered(&self, page: &Page, directory: &crate::directory::Directory) -> Result<Option<String>, StoreError> {
         let Some(row) = self.store.escalations().get(page.escalation).await? else { return Ok(None) };
         let escalation = records::escalation(row)?;
@@ -84,7 +84,7 @@ impl Composer {
             EscalationStatus::Acknowledged { by, .. } => Some(by.clone()),
             _ => escalation.answered_by.clone(),
         };
-        // What is decided says who it was: `ann answered`.
+        // The decision names the user: `ann answered`.
         let by = by.or_else(|| page.because.strip_suffix(" answered").map(str::to_owned));
         Ok(by.map(|by| directory.users.get(&by).map(|user| user.name.clone()).filter(|name| !name.is_empty()).unwrap_or(by)))
     }

@@ -1,15 +1,15 @@
-//! Work that takes the processor: checks of documents, long ranges of shifts, replays. It runs on blocking threads, so that no other request
-//! waits behind it, and only a few at a time, so that queries and pages keep their share of the processor.
+//! CPU-bound work: checks of documents, long ranges of shifts, replays. It runs on blocking threads, so that other requests do not wait,
+//! and with limited concurrency, so that queries and pages keep their share of the CPU.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-/// How long a caller waits for a place.
+/// How long a caller waits for a slot.
 const WAIT: Duration = Duration::from_secs(10);
 
-/// Where work waits for its turn.
+/// A queue with limited concurrency.
 pub struct Lane {
     places: Arc<Semaphore>,
 }
@@ -20,11 +20,11 @@ impl Lane {
     }
 }
 
-/// The lanes of a service.
+/// The lanes of the service.
 pub struct Lanes {
-    /// Checks and questions about schedules: each is bounded to about a second.
+    /// Checks and schedule queries, each limited to about a second.
     pub short: Lane,
-    /// Replays: each may take as long as [`REPLAY_TIME`].
+    /// Replays, each limited to [`REPLAY_TIME`].
     pub long: Lane,
 }
 
@@ -34,10 +34,10 @@ impl Default for Lanes {
     }
 }
 
-/// The longest that a replay may take.
+/// Maximum duration of a replay.
 pub const REPLAY_TIME: Duration = Duration::from_secs(20);
 
-/// Why nothing was computed.
+/// Why the work was not run.
 #[derive(Debug, thiserror::Error)]
 pub enum ComputeError {
     #[error("too much is being computed; try again in {} s", WAIT.as_secs())]
@@ -46,11 +46,11 @@ pub enum ComputeError {
     Broke(#[source] tokio::task::JoinError),
 }
 
-/// Runs `work` on a blocking thread. A caller that goes away leaves the work to its end; its place is taken until then.
+/// Runs `work` on a blocking thread. If the caller goes away, the work still completes and holds its slot until then.
 pub async fn run<T: Send + 'static>(lane: &Lane, work: impl FnOnce() -> T + Send + 'static) -> Result<T, ComputeError> {
     let place = match tokio::time::timeout(WAIT, lane.places.clone().acquire_owned()).await {
         Ok(Ok(place)) => place,
-        // The places are never closed.
+        // The semaphore is never closed.
         Ok(Err(_)) | Err(_) => return Err(ComputeError::Busy),
     };
     let done = tokio::task::spawn_blocking(move || {

@@ -1,7 +1,7 @@
-//! Conditions on incidents (S2-18): every field of the incident, its alerts, their entities and custom details. Pure.
+//! Conditions on incidents (S2-18): fields of the incident, its alerts, their entities and custom details. Pure functions.
 //!
-//! Names are those of the `SecurityIncident` and `SecurityAlert` tables and of entity mappings, whatever their case. A field may have
-//! several values: a positive operator holds when one of them fits, a negative one when none does. A field that is not there has none.
+//! Field names are those of the `SecurityIncident` and `SecurityAlert` tables and of entity mappings, case-insensitively. A field may have
+//! several values: a positive operator holds if any of them matches, a negative one if none does. A missing field has no values.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -14,9 +14,9 @@ use serde_json::Value;
 use crate::directory::{Condition, Operator};
 use crate::escalation::IncidentView;
 
-/// How large a compiled regular expression may be.
+/// Maximum size of a compiled regular expression.
 const REGEX_SIZE: usize = 1 << 20;
-/// The longest regular expression, in bytes.
+/// Maximum length of a regular expression, in bytes.
 pub const MAX_PATTERN: usize = 1_000;
 
 /// Fields of incidents.
@@ -57,7 +57,7 @@ pub const ALERT_FIELDS: &[&str] = &[
     "SystemAlertId",
 ];
 
-/// Why a condition can never be asked.
+/// Why a condition is invalid.
 #[derive(Debug, thiserror::Error, PartialEq)]
 pub enum ConditionError {
     #[error("`{field}` is no field of an incident")]
@@ -88,12 +88,12 @@ impl ConditionError {
     }
 }
 
-/// Whether all conditions hold; without any, they do.
+/// Whether all conditions hold; true for none.
 pub fn all_hold(conditions: &[Condition], view: &IncidentView) -> bool {
     conditions.iter().all(|condition| holds(condition, view))
 }
 
-/// Whether one condition holds. One that cannot be asked does not.
+/// Whether one condition holds. An invalid one does not.
 pub fn holds(condition: &Condition, view: &IncidentView) -> bool {
     let values = values(&condition.field, view);
     let wanted = texts(&condition.value);
@@ -119,7 +119,7 @@ pub fn holds(condition: &Condition, view: &IncidentView) -> bool {
     }
 }
 
-/// Values of a field, in their order; empty ones are left out.
+/// Values of a field, in order, without empty ones.
 pub fn values(field: &str, view: &IncidentView) -> Vec<String> {
     let mut found = match field.split_once('.') {
         Some((first, rest)) if first.eq_ignore_ascii_case("alert") => of_alerts(rest, view),
@@ -150,7 +150,7 @@ fn of_incident(field: &str, view: &IncidentView) -> Vec<String> {
         "labels" | "label" => incident.labels.iter().map(|label| label.label_name.clone()).collect(),
         "tactics" | "tactic" => incident.tactics.clone(),
         "techniques" | "technique" => incident.techniques.clone(),
-        // People know rules by their names, files by their ids.
+        // Rules can be given by name or by id.
         "rules" | "rule" => {
             let mut rules = incident.rule_ids.clone();
             rules.extend(view.alerts.iter().map(|alert| alert.alert_name.clone()));
@@ -212,7 +212,7 @@ fn identifier(kind: EntityKind, name: &str) -> Option<&'static str> {
     known.filter(|known| [known.name, known.property].iter().any(|known| known.eq_ignore_ascii_case(name))).map(|known| known.name).next()
 }
 
-/// A name without case and underscores: `ProductName`, `product_name` and `productName` are one.
+/// A name without case and underscores: `ProductName`, `product_name` and `productName` are equal.
 fn plain(name: &str) -> String {
     name.chars().filter(|c| *c != '_').flat_map(char::to_lowercase).collect()
 }
@@ -230,7 +230,7 @@ fn equal(value: &str, want: &str) -> bool {
     value.to_lowercase() == want.to_lowercase()
 }
 
-/// As severities where both are, else as numbers.
+/// Compares as severities if both are, else as numbers.
 fn order(value: &str, want: &str) -> Option<std::cmp::Ordering> {
     match (Severity::parse(value), Severity::parse(want)) {
         (Some(value), Some(want)) => Some(value.cmp(&want)),
@@ -238,11 +238,11 @@ fn order(value: &str, want: &str) -> Option<std::cmp::Ordering> {
     }
 }
 
-/// Compiled patterns that are kept; when there are more, all are forgotten.
+/// Size of the cache of compiled patterns; it is cleared when full.
 const KEPT_PATTERNS: usize = 1_000;
 static PATTERNS: LazyLock<Mutex<HashMap<String, Option<regex::Regex>>>> = LazyLock::new(Mutex::default);
 
-/// A pattern, compiled once: policies are asked again for every incident. None: it is no regular expression.
+/// A compiled pattern from the cache, since policies are evaluated for every incident. `None` if invalid.
 fn compiled(text: &str) -> Option<regex::Regex> {
     let lock = || PATTERNS.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(known) = lock().get(text) {
@@ -270,7 +270,7 @@ fn network(text: &str) -> Option<(IpAddr, u8)> {
 }
 
 fn within(address: IpAddr, (network, length): (IpAddr, u8)) -> bool {
-    // `::ffff:10.0.0.1` is 10.0.0.1.
+    // `::ffff:10.0.0.1` equals 10.0.0.1.
     match (address.to_canonical(), network) {
         (IpAddr::V4(address), IpAddr::V4(network)) => shift32(address.to_bits(), length) == shift32(network.to_bits(), length),
         (IpAddr::V6(address), IpAddr::V6(network)) => shift128(address.to_bits(), length) == shift128(network.to_bits(), length),
@@ -286,7 +286,7 @@ fn shift128(bits: u128, length: u8) -> u128 {
     bits.checked_shr(128 - u32::from(length)).unwrap_or(0)
 }
 
-/// Refuses a condition that could never be asked.
+/// Rejects an invalid condition.
 pub fn check(condition: &Condition) -> Result<(), ConditionError> {
     check_field(&condition.field)?;
     let wanted = texts(&condition.value);
@@ -310,7 +310,7 @@ pub fn check(condition: &Condition) -> Result<(), ConditionError> {
     Ok(())
 }
 
-/// Refuses a name that is no field.
+/// Rejects an unknown field.
 pub fn check_field(field: &str) -> Result<(), ConditionError> {
     let unknown = |known: &mut dyn Iterator<Item = String>| ConditionError::Field { field: field.to_owned(), help: nearest(field, known) };
     match field.split_once('.') {

@@ -1,8 +1,8 @@
-//! The way to the incidents: what answers want done to them, and when it must not be done any more.
+//! Port to the incidents: changes requested by answers, and rules for when they no longer apply.
 //!
-//! An answer is committed with its [`Wish`]; a task carries wishes out and strikes them out afterwards. A crash in between repeats the
-//! wish, so every wish is safe to repeat: statuses only rise, comments carry their own name, and a field that somebody else changed
-//! after the answer is theirs (S2-12).
+//! An answer is committed together with its [`Wish`]; a task carries out pending changes and then deletes them. After a crash in between
+//! the change is repeated, so changes must be idempotent: statuses only rise, comments have a fixed id, and a field that another user
+//! changed after the answer is left alone (S2-12).
 
 use async_trait::async_trait;
 use model::{Actor, Classification, Incident, IncidentStatus, Owner, Severity, Timestamp};
@@ -10,12 +10,12 @@ use serde::{Deserialize, Serialize};
 use store::AuditEntry;
 use uuid::Uuid;
 
-/// Something to be done to an incident.
+/// A pending change of an incident.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Wish {
     pub id: Uuid,
     pub incident: Uuid,
-    /// When it was wished: what others changed later wins.
+    /// When it was requested: later changes by others take precedence.
     pub at: Timestamp,
     pub actor: Actor,
     pub deed: Deed,
@@ -25,13 +25,13 @@ pub struct Wish {
 #[serde(rename_all = "snake_case")]
 pub enum Deed {
     Change(DeskChange),
-    /// A remark in the thread, under the wish's id.
+    /// A comment, with the id of the pending change.
     Comment {
         text: String,
     },
 }
 
-/// What is to be changed about an incident. Absent: stays.
+/// A change of an incident. `None` leaves a field unchanged.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct DeskChange {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -46,10 +46,10 @@ pub struct DeskChange {
     pub comment: Option<String>,
 }
 
-/// An incident that on call opens: something fell silent.
+/// An incident opened by on-call: a missed heartbeat.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewIncident {
-    /// Follows from what happened: opening twice opens once.
+    /// Derived from the cause, so that opening twice creates one incident.
     pub id: Uuid,
     pub title: String,
     pub description: String,
@@ -59,12 +59,12 @@ pub struct NewIncident {
 /// Why an incident was not changed.
 #[derive(Debug, thiserror::Error)]
 pub enum DeskError {
-    /// Somebody changed it meanwhile: read it again, decide again.
+    /// Changed concurrently: read it again and decide again.
     #[error("incident `{0}` was changed meanwhile")]
     Conflict(Uuid),
     #[error("there is no incident `{0}`")]
     NoIncident(Uuid),
-    /// It will not be taken however often it is tried.
+    /// Permanently rejected.
     #[error("incident `{incident}` does not take the change")]
     Refused {
         incident: Uuid,
@@ -79,20 +79,20 @@ pub enum DeskError {
     },
 }
 
-/// Changes incidents. On call knows no more of them than this.
+/// Changes incidents. The only interface of on-call to them.
 #[async_trait]
 pub trait Desk: Send + Sync {
-    /// Changes `before` as it was read; fails with [`DeskError::Conflict`] when it is not that any more.
+    /// Changes the incident if it still equals `before`; otherwise fails with [`DeskError::Conflict`].
     async fn change(&self, before: &Incident, change: &DeskChange, actor: &Actor) -> Result<(), DeskError>;
 
-    /// Adds a comment under `id`, or finds it there.
+    /// Adds a comment with `id`, unless it exists.
     async fn comment(&self, incident: Uuid, id: Uuid, text: &str, actor: &Actor) -> Result<(), DeskError>;
 
-    /// Opens an incident, or finds it there.
+    /// Opens an incident, unless it exists.
     async fn open(&self, incident: &NewIncident, actor: &Actor) -> Result<(), DeskError>;
 }
 
-/// A desk in a service that has no incidents: everything is gone. For tests of what does not change any.
+/// A port without incidents: every incident is missing. For tests that change none.
 pub struct NoDesk;
 
 #[async_trait]
@@ -110,9 +110,9 @@ impl Desk for NoDesk {
     }
 }
 
-/// What is left to do of a change, given what the incident is and what happened to it. None: nothing.
+/// The part of a change that still applies, given the incident and its history. `None` if nothing is left.
 ///
-/// `history` is the incident's audit trail. Pure.
+/// `history` is the incident's audit trail. Pure function.
 pub fn left_of(wish: &Wish, change: &DeskChange, incident: &Incident, history: &[AuditEntry]) -> Option<DeskChange> {
     let later: Vec<&AuditEntry> = history.iter().filter(|entry| entry.at > wish.at && !is_ours(&entry.actor)).collect();
     let theirs = |field: &str| later.iter().any(|entry| entry.changes.get(field).is_some());
@@ -129,12 +129,12 @@ pub fn left_of(wish: &Wish, change: &DeskChange, incident: &Incident, history: &
     (left != DeskChange::default()).then_some(left)
 }
 
-/// Whether a change came from on call itself, which must not take it for somebody else's.
+/// Whether on-call itself made a change, so that it is not taken for another user's.
 pub fn is_ours(actor: &Actor) -> bool {
     actor.via.starts_with("oncall/") || (actor.via == "task" && actor.name == TASK)
 }
 
-/// The name under which on call acts by itself.
+/// The actor name of on-call's own changes.
 pub const TASK: &str = "oncall";
 
 #[cfg(test)]
@@ -187,7 +187,7 @@ mod tests {
         assert_eq!(left("Closed", active, &[]), None);
     }
 
-    /// S2-12: whoever changed a field after the answer has the last word; our own change is nobody else's.
+    /// S2-12: a field changed by another user after the answer is left alone; our own changes do not count.
     #[test]
     fn what_others_changed_later_is_theirs() {
         let ann = Owner { assigned_to: Some("Ann".to_owned()), ..Owner::default() };

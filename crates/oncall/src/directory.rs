@@ -1,4 +1,4 @@
-//! What was applied: users, schedules, policies. Each kind is a file here; a document (YAML) holds any of them under their names.
+//! The applied configuration: users, schedules, policies. Each kind is a file here; a document (YAML) contains any of them by name.
 
 mod alert_policy;
 mod escalation_policy;
@@ -44,7 +44,7 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// Takes the objects of `other`; those of the same names are replaced.
+    /// Merges `other`; objects with the same name are replaced.
     pub fn extend(&mut self, other: Directory) {
         self.users.extend(other.users);
         self.schedules.extend(other.schedules);

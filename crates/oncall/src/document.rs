@@ -1,25 +1,25 @@
-//! Documents: the directory, or a part of it, as people write it in YAML (or JSON, which is YAML too).
+//! Documents: the directory or a part of it, in YAML (and therefore also JSON).
 //!
-//! A document may be spread over files; a name that stands in two of them is a mistake, not a merge.
+//! A document may be split into several files; a name defined twice is an error, not a merge.
 
 use std::collections::BTreeMap;
 
 use crate::directory::Directory;
 
-/// The kinds of objects, as they are named in documents.
+/// The kinds of objects, as named in documents.
 pub const KINDS: [&str; 7] =
     ["users", "schedules", "overrides", "escalation_policies", "alert_policies", "maintenance_windows", "heartbeats"];
 
-/// The longest document that is read.
+/// Maximum size of a document.
 pub const MAX_BYTES: usize = 4 << 20;
-/// The longest message about a document that cannot be read; what it quotes may be as long as the document.
+/// Maximum length of a parse error; it may quote text as long as the document.
 const MAX_MESSAGE: usize = 600;
-/// The longest name for which a near one is looked up: names have at most 64 characters.
+/// Maximum length of a name for which similar ones are searched: valid names have at most 64 characters.
 const MAX_NAME: usize = 64;
-/// Known names that one lookup compares; what it costs stays the same however many there are.
+/// Maximum number of names compared in one lookup, to bound its cost.
 const MAX_COMPARED: usize = 1_000;
 
-/// Why a document is refused. Prints *what · where · what to do*.
+/// Why a document is rejected. Formatted as *what · where · what to do*.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DocumentError {
     #[error("{file}{place}: {problem}{help}")]
@@ -30,7 +30,7 @@ pub enum DocumentError {
     TooLong { file: String, length: usize },
 }
 
-/// Reads a document. `file` is what errors call it.
+/// Parses a document. `file` is its name in errors.
 ///
 /// ```
 /// let wrong = oncall::document::parse("team.yaml", "users:\n  ann: {nme: Ann}\n").unwrap_err();
@@ -44,11 +44,11 @@ pub fn parse(file: &str, text: &str) -> Result<Directory, DocumentError> {
     if text.len() > MAX_BYTES {
         return Err(DocumentError::TooLong { file: file.to_owned(), length: text.len() });
     }
-    // A file of comments, or none at all, says nothing: that is no mistake.
+    // An empty file, or one with comments only, is valid.
     if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#') || line.trim() == "---") {
         return Ok(Directory::default());
     }
-    // JSON is YAML, and its own reader is twenty times as fast; what it does not take, the other explains.
+    // JSON is YAML, but its own parser is twenty times as fast; if it fails, the YAML parser reports the error.
     if text.trim_start().starts_with('{')
         && let Ok(directory) = serde_json::from_str(text)
     {
@@ -66,7 +66,7 @@ pub fn parse(file: &str, text: &str) -> Result<Directory, DocumentError> {
     })
 }
 
-/// Reads several documents that are one: `(what errors call it, text)`.
+/// Parses several files as one document: `(name in errors, text)`.
 pub fn parse_all<'a>(documents: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Directory, DocumentError> {
     let mut whole = Directory::default();
     let mut stands: BTreeMap<(&'static str, String), String> = BTreeMap::new();
@@ -89,14 +89,14 @@ pub fn parse_all<'a>(documents: impl IntoIterator<Item = (&'a str, &'a str)>) ->
     Ok(whole)
 }
 
-/// Writes a directory as a document that [`parse`] reads back.
+/// Serialises a directory as a document that [`parse`] accepts.
 pub fn to_yaml(directory: &Directory) -> Result<String, serde_yaml_ng::Error> {
     serde_yaml_ng::to_string(directory)
 }
 
-/// What is wrong at `path`, and the nearest right name as a sentence, from what the library says.
+/// The problem at `path` and the most similar valid name, extracted from the library's message.
 ///
-/// It appends " at line L column C" and puts the path, or the part of it that it knows, in front; callers say both themselves.
+/// The library appends " at line L column C" and prepends the path, or the part it knows; callers report both themselves.
 pub fn problem_and_help(path: &str, message: &str) -> (String, String) {
     let problem = message.split(" at line ").next().unwrap_or(message);
     let problem = match problem.split_once(": ") {
@@ -116,7 +116,7 @@ fn nearest(problem: &str) -> String {
     did_you_mean(wrong, quoted.skip(1).step_by(2)).map(|name| format!(". Did you mean `{name}`?")).unwrap_or_default()
 }
 
-/// At most `most` characters; what was cut ends in `…`.
+/// Truncates to `most` characters, ending in `…`.
 pub(crate) fn shortened(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
         None => text.to_owned(),
@@ -124,7 +124,7 @@ pub(crate) fn shortened(text: &str, most: usize) -> String {
     }
 }
 
-/// The name that is nearest to a misspelt one, where one is near. Compares at most [`MAX_COMPARED`] names of a fitting length.
+/// The name most similar to a misspelt one, if any is similar. Compares at most [`MAX_COMPARED`] names of similar length.
 pub fn did_you_mean<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if wrong.len() > MAX_NAME * 4 {
         return None;
@@ -134,11 +134,11 @@ pub fn did_you_mean<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -
     if length > MAX_NAME {
         return None;
     }
-    // Short names are near to anything; half of the letters must be right.
+    // Short names are similar to anything; half of the letters must match.
     let most = (length / 2).clamp(1, 3);
     names
         .into_iter()
-        // A difference in length is at least as many edits.
+        // A difference in length is a lower bound of the edit distance.
         .filter(|name| name.len() <= MAX_NAME * 4 && name.chars().count().abs_diff(length) <= most)
         .take(MAX_COMPARED)
         .map(|name| (strsim::damerau_levenshtein(&wrong, &name.to_lowercase()), name))
@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn hostile_documents_are_refused_in_words() {
         let deep = format!("users: {}", "[".repeat(5_000));
-        // The aliases would unfold to 10^9 strings.
+        // The aliases would expand to 10^9 strings.
         let mut bomb = String::from("a: &a [x,x,x,x,x,x,x,x,x,x]\n");
         for (name, of) in ["b", "c", "d", "e", "f", "g", "h", "i"].iter().zip(["a", "b", "c", "d", "e", "f", "g", "h"]) {
             bomb += &format!("{name}: &{name} [*{of},*{of},*{of},*{of},*{of},*{of},*{of},*{of},*{of},*{of}]\n");

@@ -1,18 +1,20 @@
-//! The course of an escalation: what happened so far, and what is to be done now. Pure.
+//! The escalation state machine. Pure functions.
 //!
-//! [`follow`] is the whole of it: given what is known of an incident and the time, it says what to write down and send. It may be asked at
-//! any time, any number of times; asked again before its effects were carried out it says the same (ids follow from what they are about),
-//! asked again afterwards it says nothing. [`answer`] is what somebody's answer changes.
+//! [`follow`] is the core: given an incident and the time, it returns the effects to record and send. It may be called at any time, any
+//! number of times: before its effects were applied it returns the same ones (ids are derived from their subjects), afterwards none.
+//! [`answer`] computes the effects of a user's answer.
 //!
-//! Rules that are easy to get wrong, and why they are as they are:
+//! Design decisions:
 //!
-//! * **Waits are counted from when a step was really taken.** A wait is the time that somebody has to answer. When the process was down for
-//!   forty minutes, one step is due, not three: it is taken at once and the next waits its full time, so nobody's turn is skipped and nobody
-//!   is woken together with those who were to be spared. Pages of steps that were taken before are sent once, however late.
-//! * **A wait is never longer than the policy says.** A clock that was set back would otherwise silence an escalation for as long.
-//! * **A step that reaches nobody costs no time**: the next is taken at once, and the escalation says why.
-//! * **An answer speaks of what was asked.** Alerts that joined after the page keep the incident from becoming Active and page again.
-//! * **What others did wins.** An incident that is made Active or Closed elsewhere is acknowledged or closed here; nothing is ever lowered.
+//! * **Waits are counted from when a step was actually taken.** A wait is the time a user has to answer. If the process was down for forty
+//!   minutes, one step is due, not three: it is taken at once and the next one waits its full time, so that no user is skipped or paged
+//!   together with later steps. Pages of steps that were taken before are sent once, however late.
+//! * **A wait is never longer than the policy says.** Otherwise a clock that was set back would silence an escalation for as long.
+//! * **A step without recipients costs no time**: the next one is taken at once, and the escalation records why.
+//! * **An answer applies to the alerts of the answered page.** Alerts that joined later keep the incident from becoming Active and page
+//!   again.
+//! * **Changes made elsewhere take precedence.** An incident that is made Active or Closed elsewhere is acknowledged or closed here; a
+//!   status is never lowered.
 
 mod advance;
 mod answers;
@@ -43,7 +45,7 @@ pub struct IncidentView {
 }
 
 impl IncidentView {
-    /// What is to be answered for: its alerts. An incident without any counts as one, under its own id.
+    /// Items to be answered: the incident's alerts, or the incident's own id if it has none.
     pub fn subjects(&self) -> Vec<Uuid> {
         match self.incident.alert_ids.as_slice() {
             [] => vec![self.incident.id],
@@ -52,7 +54,7 @@ impl IncidentView {
     }
 }
 
-/// Somebody who is on call on a schedule.
+/// A user who is on call on a schedule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
     pub user: String,
@@ -60,59 +62,59 @@ pub struct Holder {
     pub because: String,
 }
 
-/// Who is on call on a schedule at a time; a text says why that cannot be told.
+/// Looks up who is on call on a schedule at a time; the error says why that cannot be determined.
 pub type Lookup<'a> = dyn Fn(&str, Timestamp) -> Result<Vec<Holder>, String> + Send + Sync + 'a;
 
-/// What decisions are made from.
+/// Input of decisions.
 #[derive(Clone, Copy)]
 pub struct Scene<'a> {
     pub directory: &'a Directory,
     pub on_call: &'a Lookup<'a>,
     pub view: &'a IncidentView,
-    /// What was answered for this incident's alerts: the newest answer for each.
+    /// The newest answer for each alert of this incident.
     pub responses: &'a [AlertResponse],
-    /// Pages of this escalation, of any kind and status.
+    /// All pages of this escalation.
     pub pages: &'a [Page],
-    /// Pages of other incidents that are planned or younger than [`RECENT`]: what storms are measured by.
+    /// Pages of other incidents that are planned or younger than [`RECENT`], for rate limits.
     pub recent: &'a [Page],
-    /// The newest escalations of other incidents whose `group` is not empty: candidates to join, and those it joined.
+    /// The newest escalations of other incidents with a `group`: candidates for grouping, and the ones it joined.
     pub others: &'a [Escalation],
 }
 
-/// How far back pages count towards storm limits.
+/// How far back pages count towards rate limits.
 pub const RECENT: Span = Span(3 * model::TICKS_PER_HOUR);
 
-/// What is to be done. The order matters only in that all of them are written in one transaction before anything is sent.
+/// An effect to apply. All effects of a decision are written in one transaction before anything is sent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Effect {
-    /// The escalation is now this.
+    /// The new state of the escalation.
     State(Box<Escalation>),
-    /// A page to write down and to send when its time comes. One with this id that exists already stays as it is.
+    /// A page to record and to send when due. An existing page with this id is left unchanged.
     Page(Box<Page>),
-    /// A page that is planned or bundled is not sent.
+    /// Do not send a page that is planned or bundled.
     Drop { page: Uuid, because: String },
-    /// A page is planned for this time.
+    /// Reschedule a page.
     Replan { page: Uuid, not_before: Timestamp },
-    /// A page is told within another.
+    /// Merge a page into another.
     Bundle { page: Uuid, into: Uuid },
-    /// Somebody answered for an alert.
+    /// Record an answer for an alert.
     Respond(AlertResponse),
-    /// The incident is to be changed. Said again until it is, or until somebody changed it otherwise.
+    /// Change the incident. Repeated until it is changed, here or elsewhere.
     Incident(IncidentChange),
-    /// The same answer is given for another incident, which the answered page told of.
+    /// Apply the same answer to another incident that was bundled into the answered page.
     AnswerAlso { incident: Uuid, page: Uuid },
-    /// For the escalation's log: what happened and why. One sentence.
+    /// A log entry of the escalation: what happened and why, in one sentence.
     Note(String),
 }
 
-/// What was answered for an alert.
+/// An answer for an alert.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AlertResponse {
-    /// The alert; the incident itself where it has none.
+    /// The alert; the incident itself if it has none.
     pub alert: Uuid,
     pub state: ResponseState,
-    /// A name of the directory, or of whoever changed the incident elsewhere.
+    /// A name in the directory, or the user who changed the incident elsewhere.
     pub by: String,
     pub at: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -121,7 +123,7 @@ pub struct AlertResponse {
     pub comment: Option<String>,
 }
 
-/// How far the work on an alert is. Ordered.
+/// Progress of the work on an alert. Ordered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ResponseState {
@@ -131,65 +133,65 @@ pub enum ResponseState {
     Resolved,
 }
 
-/// What is to be changed about an incident. Absent: stays.
+/// A change of an incident. `None` leaves a field unchanged.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct IncidentChange {
     pub status: Option<IncidentStatus>,
-    /// A name of the directory.
+    /// A name in the directory.
     pub owner: Option<String>,
     pub severity: Option<Severity>,
     pub classification: Option<Classification>,
     pub comment: Option<String>,
 }
 
-/// One course through an escalation policy for an incident. An incident that is opened again gets another one.
+/// One run of an escalation policy for an incident. A reopened incident gets a new one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Escalation {
-    /// Follows from the incident and `generation`, so that starting twice starts once.
+    /// Derived from the incident and `generation`, so that starting is idempotent.
     pub id: Uuid,
     pub incident: Uuid,
-    /// Counts from 0: how often the incident was opened again.
+    /// How often the incident was reopened.
     pub generation: u32,
     pub policy: String,
-    /// The policy as it was when the escalation began: editing a policy does not move those that run.
+    /// The policy when the escalation began: editing a policy does not affect running escalations.
     pub plan: EscalationPolicy,
     pub severity: Severity,
     pub began: Timestamp,
-    /// Rounds that ended; the first is 0.
+    /// Index of the current round, from 0.
     pub round: u32,
-    /// The step that comes next, counted from 0; the number of steps: the fallback.
+    /// Index of the next step; the number of steps stands for the fallback.
     pub step: usize,
-    /// When it is taken. None: nothing comes next.
+    /// When the next step is due. `None` if there is none.
     pub next: Option<Timestamp>,
     pub status: EscalationStatus,
-    /// The round in which it last began from the first step: rounds are never counted twice, so that ids of pages are not.
+    /// The round of the last restart: round numbers are never reused, so page ids are unique.
     #[serde(default)]
     pub first_round: u32,
-    /// When a step of this round last reached somebody.
+    /// When a step of this round last had a recipient.
     #[serde(default)]
     pub reached: Option<Timestamp>,
-    /// The incident's status when it was last looked at: what somebody else changed is seen by the difference.
+    /// The incident's status when last processed, to detect changes made elsewhere.
     #[serde(default)]
     pub seen: IncidentStatus,
-    /// What there was to be answered for when it last began.
+    /// The items to be answered at the last start.
     #[serde(default)]
     pub subjects: Vec<Uuid>,
-    /// Equal for incidents that may be one page.
+    /// Grouping key; incidents with equal keys may share one escalation.
     #[serde(default)]
     pub group: Option<String>,
-    /// Who answered here, rather than elsewhere.
+    /// Who answered here, as opposed to elsewhere.
     #[serde(default)]
     pub answered_by: Option<String>,
     /// Who took the incident.
     #[serde(default)]
     pub taken_by: Option<String>,
-    /// The alert policy chose the severity.
+    /// The alert policy set the severity.
     #[serde(default)]
     pub severity_chosen: bool,
 }
 
 impl Escalation {
-    /// The id of the escalation of an incident that was opened again `generation` times.
+    /// The id of an incident's escalation after `generation` reopenings.
     pub fn id_of(incident: Uuid, generation: u32) -> Uuid {
         Uuid::new_v5(&IDS, format!("escalation {incident} {generation}").as_bytes())
     }
@@ -200,23 +202,23 @@ impl Escalation {
     }
 }
 
-/// The namespace of ids of escalations and pages.
+/// UUID namespace of escalations and pages.
 const IDS: Uuid = Uuid::from_u128(0x6c2f_3ae1_90f4_4d0b_8f0e_51b9_e3a7_2c44);
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EscalationStatus {
     Running,
-    /// No alert policy wants anybody reached.
+    /// No alert policy requests paging.
     Nobody {
         because: String,
     },
-    /// Maintenance, or a group that it waits to join: looked at again at `until`.
+    /// In maintenance, or waiting to join a group: re-evaluated at `until`.
     Held {
         until: Timestamp,
         because: String,
     },
-    /// Another incident's escalation speaks for it.
+    /// Merged into another incident's escalation.
     Grouped {
         into: Uuid,
     },
@@ -224,7 +226,7 @@ pub enum EscalationStatus {
         by: String,
         at: Timestamp,
     },
-    /// All steps were taken and nobody answered.
+    /// All steps were taken without an answer.
     Exhausted {
         at: Timestamp,
     },
@@ -233,10 +235,10 @@ pub enum EscalationStatus {
     },
 }
 
-/// One message to one contact, from the moment it is decided on.
+/// One message to one contact.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Page {
-    /// Follows from the escalation, round, step and contact: the idempotency key. Deciding twice decides once.
+    /// Derived from escalation, round, step and contact: the idempotency key.
     pub id: Uuid,
     pub escalation: Uuid,
     pub incident: Uuid,
@@ -244,33 +246,33 @@ pub struct Page {
     pub round: u32,
     pub step: usize,
     pub user: String,
-    /// The contact's name with the user.
+    /// The name of the user's contact.
     pub contact: String,
     pub channel: String,
-    /// As it stands in the directory: a secret address is a reference.
+    /// As in the directory: a secret address is a reference.
     pub address: String,
-    /// Why this person: `schedule weekdays, layer primary`.
+    /// Why this user: `schedule weekdays, layer primary`.
     pub because: String,
     pub due: Timestamp,
-    /// How long after the step it is due: a clock that was set back must not make that longer.
+    /// Planned delay after the step, which a clock set back must not extend.
     #[serde(default)]
     pub wait: Span,
-    /// The alerts that the incident held when it was decided on: what an answer to it speaks of.
+    /// The incident's alerts when the page was planned: an answer applies to these.
     pub alerts: Vec<Uuid>,
     pub reply_code: String,
     pub attempts: u32,
     pub status: PageStatus,
-    /// What went wrong with earlier attempts, oldest first.
+    /// Failed attempts, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub troubles: Vec<Trouble>,
 }
 
-/// An attempt to send a page that did not end well.
+/// A failed attempt to send a page.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Trouble {
     pub at: Timestamp,
     pub reason: String,
-    /// It may have reached the person all the same: what came after may have been the second time.
+    /// It may have been delivered all the same, so that a later attempt may be a duplicate.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub doubtful: bool,
 }
@@ -278,15 +280,15 @@ pub struct Trouble {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PageStatus {
-    /// Waits for its time, or for the next attempt.
+    /// Due later, or waiting for a retry.
     Planned {
         not_before: Timestamp,
     },
-    /// Another page to the same contact tells of it, because there are too many.
+    /// Merged into another page to the same contact because of rate limits.
     Bundled {
         into: Uuid,
     },
-    /// Written down before the channel is asked. After a crash it is not known whether it was sent.
+    /// Recorded before the channel is called. After a crash it is unknown whether the page was sent.
     Claimed {
         at: Timestamp,
     },
@@ -301,7 +303,7 @@ pub enum PageStatus {
     Seen {
         at: Timestamp,
     },
-    /// It may have been sent and may not: the provider honours no key, so the policy decides whether to send again.
+    /// Possibly sent: the provider honours no idempotency key, so the configuration decides whether to send again.
     Doubtful {
         at: Timestamp,
         reason: String,
@@ -310,7 +312,7 @@ pub enum PageStatus {
         at: Timestamp,
         reason: String,
     },
-    /// Somebody answered, or the incident closed, before it was due.
+    /// Answered or closed before it was due.
     Dropped {
         at: Timestamp,
         because: String,

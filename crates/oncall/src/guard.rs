@@ -1,19 +1,19 @@
-//! Where a request may go: addresses of web services judged before anything is sent to them.
+//! SSRF protection: checks the addresses of web services before requests are sent.
 //!
-//! A webhook's address is written by a user, and the service that calls it stands inside the network: without a judgement
-//! anyone with a contact could read the metadata service of a cloud or press buttons of internal machines (server-side request
-//! forgery). Judged is the *address*, not the spelling: `http://2130706433/`, `http://0x7f.1/` and `http://[::ffff:7f00:1]/` are all
-//! loopback, because the WHATWG URL standard (§3.5, the `url` crate) reads them so before we look. A name is judged by every address
-//! that it resolves to, and the connection goes to those addresses; both is done by whoever sends.
+//! A webhook's URL is written by a user and called from inside the network: without a check anyone with a contact could reach a cloud's
+//! metadata service or internal systems (server-side request forgery). The check applies to the resolved *address*, not its spelling:
+//! `http://2130706433/`, `http://0x7f.1/` and `http://[::ffff:7f00:1]/` are all loopback, because the WHATWG URL standard (§3.5, the `url`
+//! crate) normalises them first. A name is checked by every address that it resolves to, and the connection uses those addresses; both is
+//! done by the sender.
 //!
-//! Truth: IANA's IPv4 and IPv6 Special-Purpose Address Registries (RFC 6890, as updated by RFC 8190), IANA's list of multicast and
+//! Sources: IANA's IPv4 and IPv6 Special-Purpose Address Registries (RFC 6890, as updated by RFC 8190), IANA's list of multicast and
 //! reserved space, RFC 6052 (NAT64), RFC 3056 (6to4), RFC 4380 (Teredo), RFC 6761 (`localhost`).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use url::{Host, Url};
 
-/// A web address, read.
+/// A parsed URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     pub url: Url,
@@ -23,12 +23,12 @@ pub struct Target {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TargetHost {
     Address(IpAddr),
-    /// Lower case, in ASCII (punycode), without the dot of the root.
+    /// Lower case, in ASCII (punycode), without the trailing dot.
     Name(String),
 }
 
 impl Target {
-    /// The host as people write it.
+    /// The host for display.
     pub fn host(&self) -> String {
         match &self.host {
             TargetHost::Address(address) => address.to_string(),
@@ -36,7 +36,7 @@ impl Target {
         }
     }
 
-    /// Whether the operator listed it: `host`, or `host:port` for that port alone.
+    /// Whether the operator's list includes it: `host`, or `host:port` for that port only.
     pub fn is_listed(&self, hosts: &[String]) -> bool {
         let host = self.host();
         let port = self.url.port_or_known_default();
@@ -48,7 +48,7 @@ impl Target {
     }
 }
 
-/// Why a text is no address of a web service. Says nothing of the address itself, which may hold a secret.
+/// Why a text is not a valid URL. Does not contain the URL, which may hold a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
     #[error("it is no URL; write for example `https://hooks.example.org/page`")]
@@ -61,7 +61,7 @@ pub enum TargetError {
     UserInfo,
 }
 
-/// Reads an address.
+/// Parses a URL.
 pub fn target(text: &str) -> Result<Target, TargetError> {
     let url = Url::parse(text).map_err(|_| TargetError::NotAUrl)?;
     if !matches!(url.scheme(), "http" | "https") {
@@ -85,14 +85,14 @@ pub fn target(text: &str) -> Result<Target, TargetError> {
     Ok(Target { url, host })
 }
 
-/// What a name is reserved for, if it never leads to a public service, whatever a resolver says.
+/// The reserved use of a name that never denotes a public service, independent of DNS.
 pub fn special_name(name: &str) -> Option<&'static str> {
     let name = name.strip_suffix('.').unwrap_or(name);
     let last = name.rsplit('.').next().unwrap_or(name);
     last.eq_ignore_ascii_case("localhost").then_some("loopback")
 }
 
-/// What an address is reserved for; none for a public one. An address that carries another (mapped, translated) is what it carries.
+/// The reserved use of an address; `None` if public. An address that embeds another one (mapped, translated) is treated as that one.
 pub fn special(address: IpAddr) -> Option<&'static str> {
     match address {
         IpAddr::V4(address) => special_v4(address),
@@ -100,14 +100,14 @@ pub fn special(address: IpAddr) -> Option<&'static str> {
     }
 }
 
-/// First address, length of the prefix, use. The blocks that IANA calls globally reachable within reserved ones (192.0.0.9 and .10:
-/// anycast of port control) are of no use to a web service and refused with them.
+/// Network, prefix length, use. Globally reachable blocks within reserved ones (192.0.0.9 and .10: anycast of port control) are of no use
+/// to a web service and also rejected.
 const V4: &[([u8; 4], u32, &str)] = &[
     ([0, 0, 0, 0], 8, "this network"),
     ([10, 0, 0, 0], 8, "private"),
     ([100, 64, 0, 0], 10, "carrier-grade translation"),
     ([127, 0, 0, 0], 8, "loopback"),
-    // Not in the registries: Azure's platform address, which answers every virtual machine and nobody else
+    // Not in the registries: Azure's platform address, reachable from virtual machines only
     // (learn.microsoft.com/azure/virtual-network/what-is-ip-address-168-63-129-16).
     ([168, 63, 129, 16], 32, "cloud platform"),
     ([169, 254, 0, 0], 16, "link-local"),
@@ -138,7 +138,7 @@ fn special_v6(address: Ipv6Addr) -> Option<&'static str> {
         // The well-known prefix of NAT64: on a network without IPv4 every IPv4 service is reached through it.
         [0x64, 0xff9b, 0, 0, 0, 0, _, _] => special_v4(last_v4()),
         [0x64, 0xff9b, 1, ..] => Some("local translation"),
-        // Tunnels that ended long ago: nothing public answers there, and what they carry may be anything.
+        // Obsolete tunnels: no public service uses them, and they may embed any address.
         [0x2001, 0, ..] => Some("Teredo"),
         [0x2002, ..] => Some("6to4"),
         [0x2001, second, ..] if second < 0x200 => Some("protocol assignments"),
@@ -149,7 +149,7 @@ fn special_v6(address: Ipv6Addr) -> Option<&'static str> {
         [first, ..] if first & 0xffc0 == 0xfe80 => Some("link-local"),
         [first, ..] if first & 0xffc0 == 0xfec0 => Some("site-local"),
         [first, ..] if first & 0xff00 == 0xff00 => Some("multicast"),
-        // Of the rest, only 2000::/3 is handed out (IANA, IPv6 address space).
+        // Of the rest, only 2000::/3 is allocated (IANA, IPv6 address space).
         [first, ..] if first & 0xe000 != 0x2000 => Some("unassigned"),
         _ => None,
     }
@@ -163,7 +163,7 @@ mod tests {
         special(text.parse().unwrap())
     }
 
-    /// Edges of every block, from IANA's registries (iana.org/assignments/iana-ipv4-special-registry, iana-ipv6-special-registry).
+    /// Boundaries of every block, from IANA's registries (iana.org/assignments/iana-ipv4-special-registry, iana-ipv6-special-registry).
     #[test]
     fn the_registries_blocks_are_refused_to_their_edges() {
         for (inside, before, after) in [
@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn public_services_are_public() {
-        // DNS resolvers of Google, Quad9 and Cloudflare, in both families.
+        // Public DNS resolvers of Google, Quad9 and Cloudflare, in both families.
         for address in ["8.8.8.8", "9.9.9.9", "1.1.1.1", "2001:4860:4860::8888", "2620:fe::fe", "2606:4700:4700::1111"] {
             assert_eq!(of(address), None, "{address}");
         }
@@ -229,7 +229,7 @@ mod tests {
         }
     }
 
-    /// The spellings are those that browsers and the WHATWG URL standard take (host parser, "ends in a number").
+    /// Spellings accepted by browsers and the WHATWG URL standard (host parser, "ends in a number").
     #[test]
     fn every_spelling_of_an_address_is_that_address() {
         for (text, address) in [
@@ -267,7 +267,7 @@ mod tests {
             ("https://bücher.example", "xn--bcher-kva.example"),
             ("http://localhost:1", "localhost"),
             ("http://LOCALHOST.", "localhost"),
-            ("http://127.0.0.1.nip.io/", "127.0.0.1.nip.io"), // a name: judged by what it resolves to
+            ("http://127.0.0.1.nip.io/", "127.0.0.1.nip.io"), // a name: checked by its resolved addresses
         ] {
             assert_eq!(target(text).unwrap().host, TargetHost::Name(name.to_owned()), "{text}");
         }
@@ -296,7 +296,7 @@ mod tests {
             ("https://./", TargetError::NoHost),
         ] {
             let found = target(text);
-            // The URL standard may refuse the lone dot itself; either way it is no host.
+            // The URL standard may reject the single dot itself; either way it is not a host.
             let matched = found == Err(error) || (error == TargetError::NoHost && found == Err(TargetError::NotAUrl));
             assert!(matched, "{text}: {found:?}");
         }

@@ -1,7 +1,7 @@
-//! Heartbeats: what must be heard of regularly, and the incident that its silence opens.
+//! Heartbeats: monitored systems that report regularly, and the incident opened when one is missed.
 //!
-//! Deciding is pure: [`judge`] looks at one heartbeat and says what its silence or its voice means now. The task asks each heartbeat's
-//! query, judges, and tells the desk; all of it may be repeated at any time.
+//! Decisions are pure: [`judge`] evaluates one heartbeat. The task runs each heartbeat's query, evaluates it, and changes incidents through
+//! the port; every step may be repeated.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,25 +19,26 @@ use crate::objects::Objects;
 use crate::records;
 use crate::waiting::Waiting;
 
-/// The shortest silence that may be watched for: clocks and networks stutter.
+/// Minimum interval, to tolerate clock and network jitter.
 pub const MIN_EVERY: Span = Span(60 * 10_000_000);
-/// A heartbeat's query is asked this often within its time, so that silence is noticed at most an eighth late.
+/// A heartbeat's query runs this often per interval, so that a miss is detected at most an eighth late.
 const ASKS: i64 = 8;
-/// How long such a query may take.
+/// Timeout of such a query.
 const ASK_TIME: Span = Span(10 * 10_000_000);
 
-/// What a look at a heartbeat found.
+/// Result of evaluating a heartbeat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Silent for too long, and no incident tells of it yet.
+    /// Overdue, without an incident yet.
     Silent { since: Timestamp },
-    /// It speaks again: its incident is over.
+    /// Received again: its incident is over.
     Speaks,
 }
 
-/// What `heartbeat`, which stands where `row` says, means at `now`. None: nothing new.
+/// Evaluates `heartbeat` with state `row` at `now`. `None` if nothing changed.
 ///
-/// Exactly `every` and `grace` of silence is still in time. A clock that was set back makes nothing late, because silence is then negative.
+/// A delay of exactly `every` plus `grace` is still in time. A clock that was set back makes nothing overdue, because the delay is then
+/// negative.
 pub fn judge(heartbeat: &Heartbeat, row: &HeartbeatRow, now: Timestamp) -> Option<Verdict> {
     let silent = now - row.heard > heartbeat.patience();
     match (silent, row.incident) {
@@ -47,11 +48,11 @@ pub fn judge(heartbeat: &Heartbeat, row: &HeartbeatRow, now: Timestamp) -> Optio
     }
 }
 
-/// When it has to be looked at next, if it is not heard of before.
+/// When it must be evaluated next, if it is not received before.
 pub fn next_look(heartbeat: &Heartbeat, row: &HeartbeatRow, now: Timestamp) -> Option<Timestamp> {
     let late = row.heard + heartbeat.patience() + Span(1);
     let asks = heartbeat.query.as_ref().map(|_| now + ask_pause(heartbeat));
-    // After silence was told of there is nothing to wait for but its voice.
+    // Once the incident is open, only the next heartbeat matters.
     let late = row.incident.is_none().then_some(late);
     match (late, asks) {
         (Some(late), Some(asks)) => Some(late.min(asks)),
@@ -63,7 +64,7 @@ fn ask_pause(heartbeat: &Heartbeat) -> Span {
     Span(heartbeat.every.max(MIN_EVERY).ticks() / ASKS)
 }
 
-/// The incident of a silence: the same silence opens the same one.
+/// The incident of a missed heartbeat; its id is derived from the last one received.
 fn incident_of(name: &str, heartbeat: &Heartbeat, since: Timestamp) -> NewIncident {
     let description = match heartbeat.description.as_str() {
         "" => String::new(),
@@ -77,10 +78,10 @@ fn incident_of(name: &str, heartbeat: &Heartbeat, since: Timestamp) -> NewIncide
     }
 }
 
-/// The namespace of the ids of incidents that silence opened.
+/// UUID namespace of these incidents.
 const SILENCES: Uuid = Uuid::from_u128(0x1f0a_7a5e_5a0c_4a0e_9b41_7d2f_3c11_e8b5);
 
-/// Why a heartbeat's query says nothing.
+/// Why a heartbeat's query has no result.
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
     #[error("the query of heartbeat `{0}` is not answered")]
@@ -96,7 +97,7 @@ pub struct Heartbeats {
     pub desk: Arc<dyn Desk>,
     pub engine: Arc<dyn QueryEngine>,
     pub clock: Arc<dyn Clock>,
-    /// When each query is asked next: looks are cheap and frequent, queries are not.
+    /// When each query runs next: evaluations are cheap and frequent, queries are not.
     asks: Mutex<HashMap<String, Timestamp>>,
 }
 
@@ -124,7 +125,7 @@ impl Heartbeats {
         }
     }
 
-    /// Looks at every heartbeat; answers when the next look is due.
+    /// Evaluates every heartbeat; returns when the next evaluation is due.
     pub async fn activate(&self) -> Result<Option<Timestamp>, StoreError> {
         let directory = self.objects.directory().await?;
         let mut next: Option<Timestamp> = None;
@@ -142,11 +143,11 @@ impl Heartbeats {
         Ok(next)
     }
 
-    /// Looks at one heartbeat and does what follows.
+    /// Evaluates one heartbeat and applies the result.
     async fn look(&self, name: &str, heartbeat: &Heartbeat) -> Result<HeartbeatRow, StoreError> {
         let now = self.clock.now();
         let known = self.store.heartbeats().get(name).await?;
-        // One that is new is given its whole time first.
+        // A new heartbeat gets its full interval first.
         let mut row = known.clone().unwrap_or_else(|| HeartbeatRow { name: name.to_owned(), heard: now, incident: None });
         if heartbeat.query.is_some() && self.may_ask(name, heartbeat, now) {
             match self.ask(name, heartbeat).await {
@@ -177,7 +178,7 @@ impl Heartbeats {
         }
         if known.as_ref() != Some(&row) {
             let mut change = self.store.begin().await?;
-            // A beat that came while the query ran must not be lost.
+            // A heartbeat received while the query ran must not be lost.
             if let Some(newer) = change.heartbeat(name).await?.filter(|newer| newer.heard > row.heard) {
                 row.heard = newer.heard;
             }
@@ -190,11 +191,11 @@ impl Heartbeats {
         Ok(row)
     }
 
-    /// Whether it is time to ask; if so, notes when it is again.
+    /// Whether the query is due; if so, schedules the next one.
     fn may_ask(&self, name: &str, heartbeat: &Heartbeat, now: Timestamp) -> bool {
         let mut asks = self.asks.lock().unwrap_or_else(PoisonError::into_inner);
         let pause = ask_pause(heartbeat);
-        // A clock that was set back must not silence the questions.
+        // A clock that was set back must not stop the queries.
         let due = asks.get(name).is_none_or(|next| now >= *next || *next - now > pause);
         if due {
             asks.insert(name.to_owned(), now + pause);
@@ -202,7 +203,7 @@ impl Heartbeats {
         due
     }
 
-    /// When the heartbeat's query says that it was last heard of. None: never.
+    /// The time reported by the heartbeat's query. `None`: never.
     async fn ask(&self, name: &str, heartbeat: &Heartbeat) -> Result<Option<Timestamp>, AskError> {
         let Some(kql) = &heartbeat.query else { return Ok(None) };
         let mut query = Query::new(kql.as_str()).with_class(QueryClass::Rule);
@@ -212,7 +213,7 @@ impl Heartbeats {
     }
 }
 
-/// The newest time in the first column; the inner none where there are no rows, the outer one where it holds no times.
+/// The newest time in the first column. The inner `None` means no rows, the outer one that the column holds no times.
 fn newest(answer: &Answer) -> Option<Option<Timestamp>> {
     if answer.columns.first()?.ty != Type::Datetime {
         return None;
@@ -224,7 +225,7 @@ fn newest(answer: &Answer) -> Option<Option<Timestamp>> {
     Some(times.max().map(Timestamp::clamp_ticks))
 }
 
-/// Closes the incident of a silence that ended, unless somebody works on it in a way of their own.
+/// Closes the incident of a resumed heartbeat, unless a user has changed it.
 fn over(incident: Uuid, name: &str, now: Timestamp) -> Wish {
     let change = DeskChange {
         status: Some(IncidentStatus::Closed),
@@ -248,7 +249,7 @@ mod tests {
         Heartbeat { every: Span::seconds(300), query: query.map(str::to_owned), severity: model::Severity::High, ..Heartbeat::default() }
     }
 
-    /// A nightly backup that takes twenty minutes one day and forty the next is not silent.
+    /// A nightly backup that takes twenty minutes one day and forty the next is not overdue.
     #[test]
     fn grace_is_added_to_the_time_between_two_beats() {
         let daily = Heartbeat { every: Span::DAY, grace: Span::HOUR, ..Heartbeat::default() };
@@ -271,7 +272,7 @@ mod tests {
         let told = Some(Uuid::nil());
         assert_eq!(judge(&plain, &row(0, told), at(9_000)), None);
         assert_eq!(judge(&plain, &row(9_000, told), at(9_001)), Some(Verdict::Speaks));
-        // The clock was set back behind the last beat.
+        // The clock was set back to before the last heartbeat.
         assert_eq!(judge(&plain, &row(1_000, None), at(10)), None);
     }
 

@@ -1,6 +1,6 @@
-//! Answers that come in from outside: mail, text messages, pressed digits, and providers' news about what became of a message.
+//! Inbound answers: mail, text messages, pressed digits, and providers' delivery receipts.
 //!
-//! Reading is pure ([`reply`], [`command`], [`mail::read`], [`phone`]); [`receiver`] speaks SMTP and [`mail::Judge`] acts.
+//! Parsing is pure ([`reply`], [`command`], [`mail::read`], [`phone`]); [`receiver`] implements SMTP and [`mail::Judge`] applies answers.
 
 mod attempts;
 mod book;
@@ -19,38 +19,38 @@ use async_trait::async_trait;
 use store::StoreError;
 use uuid::Uuid;
 
-/// To whom a page went.
+/// The recipient of a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SentTo {
     /// Name in the directory.
     pub user: String,
     pub channel: String,
     pub address: String,
-    /// Of the page; empty where it is about a contact.
+    /// Of the page; empty if the lookup was for a contact.
     pub reply_code: String,
 }
 
-/// What a provider says became of a message.
+/// A delivery receipt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum News {
-    /// It reached the device.
+    /// Delivered to the device.
     Delivered,
-    /// It will not.
+    /// Not delivered.
     Failed { reason: String },
 }
 
-/// What must be known to judge an answer from outside; implemented over the store.
+/// Lookups needed to authenticate inbound answers; implemented by the store.
 #[async_trait]
 pub trait Book: Send + Sync {
-    /// None: there is no such page.
+    /// `None` if the page does not exist.
     async fn page(&self, id: Uuid) -> Result<Option<SentTo>, StoreError>;
 
-    /// The user who has this address (in any case of letters) as a contact on this channel, with the address as it stands there.
+    /// The user with this address (case-insensitive) as a contact on this channel, and the address as configured.
     async fn holder(&self, channel: &str, address: &str) -> Result<Option<SentTo>, StoreError>;
 
-    /// Notes that an address takes no more messages of the channel, or takes them again.
+    /// Records that an address opted out of or back into a channel.
     async fn opted(&self, channel: &str, address: &str, out: bool) -> Result<(), StoreError>;
 
-    /// Notes what became of a page. News that come late or twice change nothing.
+    /// Records a delivery receipt. Late or repeated receipts change nothing.
     async fn news(&self, page: Uuid, news: News) -> Result<(), StoreError>;
 }

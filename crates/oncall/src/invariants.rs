@@ -1,4 +1,4 @@
-//! What must always hold of an escalation and its pages. Pure; asked by random trials and by `debug_assert!`.
+//! Invariants of an escalation and its pages. Pure; checked by property tests and by `debug_assert!`.
 
 use std::collections::HashSet;
 
@@ -7,7 +7,7 @@ use model::{Incident, IncidentStatus};
 use crate::escalation::{Escalation, EscalationStatus, Page, PageStatus};
 use crate::message::MessageKind;
 
-/// The first thing that should never be, if there is one. Ask when all that was due is done.
+/// The first violated invariant. Call when everything due is done.
 pub fn violation(escalation: Option<&Escalation>, pages: &[Page], incident: &Incident) -> Option<String> {
     let Some(escalation) = escalation else {
         return (incident.status != IncidentStatus::Closed)
@@ -20,13 +20,13 @@ pub fn violation(escalation: Option<&Escalation>, pages: &[Page], incident: &Inc
         .map(|what| format!("incident {}: {what}", incident.number))
 }
 
-/// No two pages have one key.
+/// Page keys are unique.
 pub fn each_page_once(pages: &[Page]) -> Option<String> {
     let mut seen = HashSet::new();
     pages.iter().find(|page| !seen.insert(page.id)).map(|page| format!("page {} is there twice", page.id))
 }
 
-/// Nothing waits to be sent once somebody answered.
+/// No page is waiting after an answer.
 pub fn silent_after_an_answer(escalation: &Escalation, pages: &[Page]) -> Option<String> {
     if !matches!(escalation.status, EscalationStatus::Acknowledged { .. } | EscalationStatus::Closed { .. }) {
         return None;
@@ -39,13 +39,13 @@ pub fn silent_after_an_answer(escalation: &Escalation, pages: &[Page]) -> Option
     pages.iter().find(waits).map(|page| format!("page {} waits though somebody answered", page.id))
 }
 
-/// Whatever nobody answered yet has a time at which it goes on.
+/// An unanswered escalation has a next due time.
 pub fn goes_on(escalation: &Escalation) -> Option<String> {
     let stuck = matches!(escalation.status, EscalationStatus::Running | EscalationStatus::Held { .. }) && escalation.next.is_none();
     stuck.then(|| "its escalation stands still".to_owned())
 }
 
-/// A closed incident pages nobody.
+/// A closed incident sends no pages.
 pub fn closed_with_its_incident(escalation: &Escalation, incident: &Incident) -> Option<String> {
     (incident.status == IncidentStatus::Closed && escalation.is_open()).then(|| "it is closed and its escalation is not".to_owned())
 }

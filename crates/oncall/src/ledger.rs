@@ -1,5 +1,4 @@
-//! Between decisions and the store: reads within a transaction what a decision is made from, and writes what was decided into the same
-//! transaction.
+//! Connects decisions with the store: loads their input within a transaction and writes their effects in the same one.
 
 use std::sync::Arc;
 
@@ -13,14 +12,14 @@ use crate::directory::{Directory, User};
 use crate::escalation::{AlertResponse, Effect, Escalation, Holder, IncidentChange, IncidentView, Page, PageStatus, RECENT, Scene};
 use crate::records;
 
-/// Pages and escalations of other incidents that a decision looks at. In a worse storm the oldest do not count: reading them would cost
-/// the newest their hundred milliseconds.
+/// Maximum pages and escalations of other incidents loaded for a decision. In a larger storm the oldest are ignored, since loading them
+/// would delay new pages.
 const OTHERS: u32 = 300;
 
-/// How often another code is drawn where one is in use.
+/// Maximum retries when a drawn code is in use.
 const CODE_DRAWS: u32 = 20;
 
-/// What is known of an incident at one moment.
+/// State of an incident at one time.
 pub(crate) struct Moment {
     pub view: IncidentView,
     /// The newest.
@@ -32,7 +31,7 @@ pub(crate) struct Moment {
 }
 
 impl Moment {
-    /// None: there is no such incident (any more).
+    /// `None` if the incident does not exist (any more).
     pub async fn read(change: &mut Change, incident: Uuid, now: Timestamp) -> Result<Option<Self>, StoreError> {
         let Some(found) = change.incident(incident).await? else { return Ok(None) };
         let alerts = change.alerts_of(incident).await?;
@@ -53,7 +52,7 @@ impl Moment {
         Ok(Some(Self { view: IncidentView { incident: found, alerts }, escalation, responses, pages, recent, others }))
     }
 
-    /// Decides in this moment.
+    /// Runs a decision on this state.
     pub fn decide<T>(&self, directory: &Directory, decide: impl FnOnce(&Scene) -> T) -> T {
         let on_call = |schedule: &str, at: Timestamp| who(directory, schedule, at);
         decide(&Scene {
@@ -67,7 +66,7 @@ impl Moment {
         })
     }
 
-    /// Incidents whose escalations wait for what becomes of this one's.
+    /// Incidents whose escalations depend on this one's.
     pub fn followers(&self) -> Vec<Uuid> {
         let Some(escalation) = &self.escalation else { return Vec::new() };
         let into =
@@ -91,7 +90,7 @@ pub(crate) fn who(directory: &Directory, schedule: &str, at: Timestamp) -> Resul
     Ok(duty.into_iter().map(|duty| Holder { user: duty.user, because: duty.because }).collect())
 }
 
-/// Writes what was decided. Answers what is to be answered for other incidents as well: `(incident, page)`.
+/// Writes effects. Returns answers to apply to other incidents: `(incident, page)`.
 pub(crate) async fn write(
     change: &mut Change,
     directory: &Directory,
@@ -144,8 +143,8 @@ pub(crate) async fn write(
     Ok(also)
 }
 
-/// The digits by which a reply names the page: the same for all contacts of a person within an escalation, unlike those of other pages to the
-/// same address, and not to be computed from anything that the API shows.
+/// The reply code of a page: the same for all contacts of a user within an escalation, distinct from those of other pages to the same
+/// address, and not derivable from anything in the API.
 async fn reply_code(change: &mut Change, page: &Page) -> Result<String, StoreError> {
     if page.reply_code.is_empty() {
         return Ok(String::new());
@@ -165,9 +164,9 @@ async fn reply_code(change: &mut Change, page: &Page) -> Result<String, StoreErr
     Ok((100_000 + random() % 900_000).to_string())
 }
 
-/// Random bits of the operating system.
+/// Random bits from the operating system.
 fn random() -> u64 {
-    // Of a version 4 UUID six bits are fixed, none of them among the last 62.
+    // Six bits of a version 4 UUID are fixed, none of them among the last 62.
     Uuid::new_v4().as_u64_pair().1 & (u64::MAX >> 2)
 }
 
@@ -181,7 +180,7 @@ async fn move_page(change: &mut Change, id: Uuid, allowed: impl Fn(&PageStatus) 
     Ok(())
 }
 
-/// Writes down what is wanted of the incident. The same wish that still waits is not made twice.
+/// Records a pending change of the incident, unless an equal one is pending.
 async fn wish(
     change: &mut Change,
     directory: &Directory,
@@ -211,7 +210,7 @@ fn owner(name: &str, user: Option<&User>) -> model::Owner {
             user_principal_name: user.user_principal_name.clone().or_else(|| user.email.clone()),
             assigned_to: Some(if user.name.is_empty() { name.to_owned() } else { user.name.clone() }),
         },
-        // Somebody who changed the incident elsewhere.
+        // A user who changed the incident elsewhere.
         None => model::Owner { assigned_to: Some(name.to_owned()), ..model::Owner::default() },
     }
 }
@@ -229,7 +228,7 @@ pub(crate) fn author(name: &str, user: Option<&User>, via: &str, address: Option
     }
 }
 
-/// On call itself.
+/// The actor of on-call itself.
 pub(crate) fn task() -> Actor {
     Actor::task(TASK)
 }

@@ -1,4 +1,4 @@
-//! On call: who is reached when an incident opens, how, and what they answer.
+//! On-call paging: who is notified when an incident opens, over which channels, and how answers are processed.
 //!
 //! ```text
 //! incident ─► alert policies ─► escalation ─► steps ─► who (schedules, overrides) ─► each person's rules ─► pages ─► channels
@@ -6,8 +6,8 @@
 //!                                   └──────────────── answers: link, CLI, API, e-mail, SMS, voice ◄───────────────────┘
 //! ```
 //!
-//! What to do is decided in pure functions of the directory (what was applied), the state (what happened so far) and the time; tasks
-//! act on it. A page is recorded before it is sent, under a key that stays the same however often it is tried.
+//! Decisions are pure functions of the directory (the applied configuration), the state (events so far) and the time; background tasks
+//! carry them out. A page is recorded before it is sent, under an idempotency key that is the same for every attempt.
 
 pub mod addresses;
 pub mod answer;

@@ -1,9 +1,9 @@
-//! Signed links: what a page carries so that its reader can answer without signing in.
+//! Signed links, with which the recipient of a page can answer without signing in.
 //!
-//! A token is `base64url(page id ‖ expiry ‖ action ‖ mac)`, 57 bytes in 76 characters, the mac being HMAC-SHA-256 over what stands before
-//! it. It names one page, which went to one person, and one action: who holds the link may do that one thing as that
-//! person. Acting is idempotent, so a replayed link does nothing twice; a link that is opened changes nothing until its button is
-//! pressed, because mail scanners and chat previews open every link they see.
+//! A token is `base64url(page id ‖ expiry ‖ action ‖ mac)`, 57 bytes in 76 characters, the mac being HMAC-SHA-256 over the preceding bytes.
+//! It names one page, which went to one user, and one action: the holder of the link may perform this action as that user. Actions are
+//! idempotent, so replays are harmless; opening a link changes nothing until its button is pressed, because mail scanners and chat previews
+//! open every link.
 
 mod reply_token;
 
@@ -19,30 +19,30 @@ use crate::message::Links;
 
 pub use reply_token::ReplyToken;
 
-/// How long a link works after it was signed.
+/// Validity of a link after signing.
 pub const LIFETIME: Span = Span(7 * 24 * 3_600 * 10_000_000);
 
-/// Before the mac: 16 bytes of the page's id, 8 of the expiry in ticks, 1 of the action.
+/// Signed bytes: 16 of the page's id, 8 of the expiry in ticks, 1 of the action.
 const SIGNED: usize = 25;
 const TOKEN: usize = SIGNED + 32;
 
-/// Bytes of a mac that make an address: 192 bits.
+/// Bytes of the mac in a signed URL: 192 bits.
 const NAME_TOKEN: usize = 24;
 
-/// Where links lead, below the public URL.
+/// Path of links below the public URL.
 pub const PATH: &str = "/oncall/answer/";
 
-/// Why a link does not work.
+/// Why a link is not valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LinkError {
-    /// Cut off, changed, or signed by another service.
+    /// Truncated, changed, or signed by another service.
     #[error("the link is not one of ours, or was changed on its way; open it from the message itself")]
     Wrong,
     #[error("the link has expired; answer the newest message, or with `bartizan oncall`")]
     Expired,
 }
 
-/// Signs and checks links.
+/// Signs and verifies links.
 #[derive(Clone)]
 pub struct Signer {
     key: Secret<Vec<u8>>,
@@ -54,7 +54,7 @@ impl Signer {
         Self { key }
     }
 
-    /// The token that does `action` for a page.
+    /// The token for an action on a page.
     pub fn sign(&self, page: Uuid, action: &Action, expires: Timestamp) -> Option<String> {
         let mut bytes = Vec::with_capacity(TOKEN);
         bytes.extend_from_slice(page.as_bytes());
@@ -65,9 +65,9 @@ impl Signer {
         Some(BASE64_URL_SAFE_NO_PAD.encode(bytes))
     }
 
-    /// The page and the action of a token, if it is ours and still good.
+    /// The page and action of a valid token.
     pub fn verify(&self, token: &str, now: Timestamp) -> Result<(Uuid, Action), LinkError> {
-        // Mail readers wrap lines and chat programs add full stops.
+        // Mail readers wrap lines and chat programs append punctuation.
         let token = token.trim().trim_end_matches(['.', ',', '>', ')', '=']);
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(token).map_err(|_| LinkError::Wrong)?;
         if bytes.len() != TOKEN {
@@ -96,12 +96,12 @@ impl Signer {
         }
     }
 
-    /// What makes an address nobody can guess of a name: for calendars and heartbeats, which cannot sign in. It lasts as long as the key.
+    /// A token for the signed URLs of calendars and heartbeats, which cannot sign in. Valid as long as the key.
     pub fn name_token(&self, purpose: &str, name: &str) -> String {
         BASE64_URL_SAFE_NO_PAD.encode(&self.name_mac(purpose, name).finalize().into_bytes()[..NAME_TOKEN])
     }
 
-    /// Whether `token` is that of the name.
+    /// Whether `token` is valid for the name.
     pub fn is_name_token(&self, purpose: &str, name: &str, token: &str) -> bool {
         let Ok(bytes) = BASE64_URL_SAFE_NO_PAD.decode(token) else { return false };
         // Compares in constant time.
@@ -110,7 +110,7 @@ impl Signer {
 
     fn name_mac(&self, purpose: &str, name: &str) -> Hmac<Sha256> {
         let mut mac = self.keyed();
-        // Names hold no NUL, so that no two pairs give the same text.
+        // Names contain no NUL, so the encoding is unambiguous.
         mac.update(b"bartizan/oncall/name/1\0");
         mac.update(purpose.as_bytes());
         mac.update(b"\0");
@@ -119,7 +119,7 @@ impl Signer {
     }
 
     fn keyed(&self) -> Hmac<Sha256> {
-        // HMAC takes keys of any length: this cannot fail.
+        // HMAC accepts keys of any length, so this cannot fail.
         <Hmac<Sha256> as Mac>::new_from_slice(self.key.reveal()).expect("HMAC takes any key")
     }
 
@@ -131,7 +131,7 @@ impl Signer {
     }
 }
 
-/// The byte that stands for an action in a link; none for those that links do not carry.
+/// The byte of an action in a link; `None` for actions without links.
 fn code(action: &Action) -> Option<u8> {
     match action {
         Action::Acknowledge => Some(b'a'),

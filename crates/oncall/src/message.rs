@@ -1,35 +1,35 @@
-//! What is sent to one contact: facts, texts and links, ready for any channel.
+//! A message to one contact: facts, texts and links, for any channel.
 
 use model::{IncidentStatus, Severity, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Why it is sent.
+/// Purpose of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MessageKind {
-    /// Somebody must answer.
+    /// An answer is needed.
     Page,
-    /// The incident was acknowledged: those who were paged need not.
+    /// The incident was acknowledged: no answer is needed any more.
     Acknowledged,
     /// The incident was closed.
     Closed,
-    /// Somebody named the recipient in the incident's thread.
+    /// The recipient was mentioned in the incident's thread.
     Mention,
-    /// The recipient asked whether the channel works.
+    /// A test of the channel, requested by the recipient.
     Test,
 }
 
-/// One message to one contact. The same message may be sent again after a failure: `key` stays the same.
+/// A message to one contact. It may be sent again after a failure, with the same `key`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Message {
-    /// Idempotency key: providers that honour one get this.
+    /// Idempotency key, passed to providers that honour one.
     pub key: Uuid,
     pub kind: MessageKind,
-    /// The user's name in the directory, and the one people see.
+    /// The user's name in the directory, and the display name.
     pub user: String,
     pub user_name: String,
-    /// Where it goes, resolved: never logged.
+    /// The resolved address: never logged.
     pub address: String,
     pub at: Timestamp,
     pub incident: Option<IncidentFacts>,
@@ -37,20 +37,20 @@ pub struct Message {
     pub subject: String,
     /// For SMS and voice: at most 300 characters, without links.
     pub short: String,
-    /// Plain text, some lines.
+    /// Plain text, several lines.
     pub long: String,
     pub links: Links,
-    /// Digits that name this page in a reply by SMS, voice or e-mail. Example: `4821`.
+    /// Code that names this page in a reply by SMS, voice or e-mail. Example: `4821`.
     pub reply_code: Option<String>,
-    /// What the address and the id of a mail carry, so that only who got it can answer it. Shown nowhere else.
+    /// Token in a mail's reply address and id, which authenticates its recipient. Used nowhere else.
     #[serde(skip)]
     pub reply_token: Option<String>,
-    /// Where the recipient is: an IANA name. Times are shown there.
+    /// The recipient's time zone (IANA name), in which times are shown.
     #[serde(default)]
     pub time_zone: Option<String>,
 }
 
-/// What a channel may show of the incident.
+/// Data of the incident that a channel may show.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct IncidentFacts {
     pub id: Uuid,
@@ -63,27 +63,27 @@ pub struct IncidentFacts {
     pub created: Timestamp,
     pub tactics: Vec<String>,
     pub alerts: usize,
-    /// Names of what is involved: accounts, hosts, addresses. At most 10.
+    /// Names of the entities: accounts, hosts, addresses. At most 10.
     pub entities: Vec<String>,
-    /// What the rule found: its first rows, as text `column: value`. At most 10 lines (S2-03).
+    /// The first result rows of the rule, as text `column: value`. At most 10 lines (S2-03).
     pub evidence: Vec<String>,
-    /// Providers that group by a key get the same one for every message about this incident.
+    /// Grouping key for providers: the same for all messages about this incident.
     pub dedup_key: String,
 }
 
-/// Signed; each does one thing, asks before it does, and does it once.
+/// Signed links; each asks for confirmation, performs one action, and is idempotent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Links {
     pub acknowledge: Option<String>,
     pub take: Option<String>,
     pub escalate: Option<String>,
     pub close: Option<String>,
-    /// Shows the page and says that it was seen.
+    /// Shows the page and marks it as seen.
     pub open: Option<String>,
 }
 
 impl Links {
-    /// Those that are there, as buttons in the order of need: what the button says, where it leads.
+    /// The available links with button labels, in order of importance.
     pub fn named(&self) -> Vec<(&'static str, &str)> {
         let all = [
             ("Acknowledge", &self.acknowledge),

@@ -1,5 +1,4 @@
-//! The directory as it is applied: read once, kept, read again when it changes; changed whole or not at all, with an audit entry for
-//! every object.
+//! The applied directory: cached, reloaded after changes; changed atomically, with an audit entry for every object.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -49,7 +48,7 @@ pub enum ApplyError {
     NoKind(String),
     #[error("there is no `{kind}.{name}`")]
     NoObject { kind: String, name: String },
-    /// A name is one word that fits into an address and into a target.
+    /// An invalid name: names are one word that can be part of a URL and of a target.
     #[error("`{0}` is no name: use 1 to 64 letters, digits, `-`, `_` and `.`")]
     Name(String),
     #[error("`{path}`: {problem}")]
@@ -60,9 +59,9 @@ pub enum ApplyError {
     Store(#[from] StoreError),
 }
 
-/// Directories of so many objects are read on a blocking thread.
+/// Directories with more objects are loaded on a blocking thread.
 const MANY: usize = 500;
-/// How often a change is decided on before it is decided on while nobody else may write.
+/// Attempts to plan a change outside a write transaction before planning within one.
 const UNLOCKED: u32 = 3;
 
 /// Reads and changes the directory.
@@ -70,7 +69,7 @@ pub struct Objects {
     store: Store,
     clock: Arc<dyn Clock>,
     addresses: Arc<Addresses>,
-    /// Where what takes the processor waits for its turn.
+    /// Queues for CPU-bound work.
     pub lanes: Lanes,
     kept: Mutex<Option<(u64, Arc<Directory>)>>,
     bell: tokio::sync::watch::Receiver<u64>,
@@ -82,9 +81,9 @@ impl Objects {
         Self { store, clock, addresses, lanes: Lanes::default(), kept: Mutex::new(None), bell }
     }
 
-    /// The directory as it was last applied. Cheap while nothing changes.
+    /// The directory as last applied. Cheap while nothing changes.
     pub async fn directory(&self) -> Result<Arc<Directory>, StoreError> {
-        // Read before the objects are: a change in between makes the next call read again.
+        // Read before the objects, so that a change in between causes another reload.
         let rung = *self.bell.borrow();
         if let Some((at, directory)) = &*self.kept.lock().unwrap_or_else(PoisonError::into_inner)
             && *at == rung
@@ -93,7 +92,7 @@ impl Objects {
         }
         let rows = self.store.oncall_objects().list().await?;
         let directory = match rows.len() {
-            // A large directory takes a while to read: pages must not wait for a place among the callers of the API, nor others for it.
+            // A large directory takes a while to load. Not queued in the lanes, so that pages and API callers do not wait for each other.
             MANY.. => {
                 tokio::task::spawn_blocking(move || load(rows)).await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
             }
@@ -104,13 +103,13 @@ impl Objects {
         Ok(directory)
     }
 
-    /// What applying `wanted` would do. With `prune`, what it does not name is deleted.
+    /// The effect of applying `wanted`. With `prune`, objects not in it are deleted.
     pub async fn diff(&self, wanted: Directory, prune: bool) -> Result<Vec<Difference>, ApplyError> {
         let (current, addresses) = (self.directory().await?, self.addresses.clone());
         Ok(compute::run(&self.lanes.short, move || diff(&current, &addresses.seal(&wanted), prune)).await?)
     }
 
-    /// What would be wrong if `wanted` were applied, and what is probably not meant.
+    /// Errors and warnings of applying `wanted`.
     pub async fn check(&self, wanted: Directory, prune: bool) -> Result<(Vec<Problem>, Vec<Problem>), ApplyError> {
         let (current, addresses) = (self.directory().await?, self.addresses.clone());
         let check = move || {
@@ -120,7 +119,7 @@ impl Objects {
         Ok(compute::run(&self.lanes.short, check).await?)
     }
 
-    /// Makes the directory what `wanted` says: all of it or, where anything is wrong, nothing. Answers what changed.
+    /// Applies `wanted` completely or, on any error, not at all. Returns the changes.
     pub async fn apply(&self, wanted: &Directory, prune: bool, actor: &Actor) -> Result<Vec<Difference>, ApplyError> {
         let (wanted, addresses) = (wanted.clone(), self.addresses.clone());
         let plan = move |rows: Vec<OnCallObject>| {
@@ -140,10 +139,10 @@ impl Objects {
         Ok(differences)
     }
 
-    /// What `plan` makes of the objects, and a change in which they are still the same.
+    /// Runs `plan` on the objects and returns its result with a transaction in which they are unchanged.
     ///
-    /// The plan runs without a change, since it may take a second and others want to write; where somebody wrote meanwhile, it runs again,
-    /// the last time within the change.
+    /// The plan runs outside the transaction, since it may take a second and would block other writers; after a concurrent change it runs
+    /// again, the last time within the transaction.
     async fn decided<T: Send + 'static>(
         &self,
         plan: impl Fn(Vec<OnCallObject>) -> Result<T, ApplyError> + Send + Sync + 'static,
@@ -168,7 +167,7 @@ impl Objects {
         Ok((change, decided))
     }
 
-    /// One object as it is stored, with its etag.
+    /// One stored object with its etag.
     pub async fn get(&self, kind: &str, name: &str) -> Result<Option<OnCallObject>, StoreError> {
         self.store.oncall_objects().get(kind, name).await
     }
@@ -177,7 +176,7 @@ impl Objects {
         Ok(self.store.oncall_objects().list().await?.into_iter().filter(|object| object.kind == kind).collect())
     }
 
-    /// Creates or replaces one object; with `etag` only where it is that version, `*`: only where there is one. True: created.
+    /// Creates or replaces one object. `etag` requires that version, `*` any existing one. Returns true if created.
     pub async fn put(
         &self,
         kind: &str,
@@ -196,7 +195,7 @@ impl Objects {
             let created = before.is_none();
             let part = addresses.seal(&part_of(&of_kind, &of_name, body.clone())?);
             let current = load(rows);
-            // What was wrong before, elsewhere, is no reason to refuse this.
+            // Existing problems elsewhere do not prevent this change.
             let mut problems = new_problems(&current, &merged(&current, &part, false));
             problems.extend(addresses.problems(&part));
             if problems.is_empty() { Ok((diff(&current, &part, false), created)) } else { Err(ApplyError::Wrong(problems)) }
@@ -211,7 +210,7 @@ impl Objects {
         Ok((object, created))
     }
 
-    /// Removes one object, unless others need it. False: there was none.
+    /// Removes one object, unless others reference it. Returns false if it did not exist.
     pub async fn delete(&self, kind: &str, name: &str, etag: Option<&str>, actor: &Actor) -> Result<bool, ApplyError> {
         known_kind(kind)?;
         let (of_kind, of_name, etag) = (kind.to_owned(), name.to_owned(), etag.map(str::to_owned));
@@ -234,19 +233,19 @@ impl Objects {
     }
 }
 
-/// Which objects there are, and in which versions.
+/// Kinds, names and versions of the objects.
 fn versions(rows: &[OnCallObject]) -> Vec<(String, String, Uuid)> {
     rows.iter().map(|row| (row.kind.clone(), row.name.clone(), row.etag)).collect()
 }
 
-/// What would be wrong with the directory, and with the addresses that `wanted` brings.
+/// Problems of the resulting directory, and of the addresses in `wanted`.
 fn problems_of(current: &Directory, wanted: &Directory, prune: bool, addresses: &Addresses) -> Vec<Problem> {
     let mut problems = check(&merged(current, wanted, prune));
     problems.extend(addresses.problems(wanted));
     problems
 }
 
-/// What must be done to get from `current` to `wanted`, by kind and name. Objects that `wanted` does not name stay, unless `prune`.
+/// The changes from `current` to `wanted`, by kind and name. Objects not in `wanted` stay, unless `prune`.
 pub fn diff(current: &Directory, wanted: &Directory, prune: bool) -> Vec<Difference> {
     let (before, after) = (map(current), map(wanted));
     let names: BTreeSet<&(String, String)> = before.keys().chain(after.keys()).collect();
@@ -264,7 +263,7 @@ pub fn diff(current: &Directory, wanted: &Directory, prune: bool) -> Vec<Differe
     differences
 }
 
-/// What the directory would be.
+/// The resulting directory.
 pub fn merged(current: &Directory, wanted: &Directory, prune: bool) -> Directory {
     if prune {
         return wanted.clone();
@@ -274,7 +273,7 @@ pub fn merged(current: &Directory, wanted: &Directory, prune: bool) -> Directory
     all
 }
 
-/// What is wrong with `after` and was not with `before`.
+/// Problems of `after` that `before` does not have.
 fn new_problems(before: &Directory, after: &Directory) -> Vec<Problem> {
     let old = check_all(before);
     let old: HashSet<(&str, &str)> = old.iter().map(|problem| (problem.path.as_str(), problem.problem.as_str())).collect();
@@ -309,7 +308,7 @@ async fn write(change: &mut Change, difference: &Difference, actor: &Actor, now:
     change.record(&entry).await
 }
 
-/// The fields that differ: `{"email": [before, after]}`.
+/// The changed fields: `{"email": [before, after]}`.
 fn fields(before: Option<&Value>, after: Option<&Value>) -> Value {
     let object = |value: Option<&Value>| value.and_then(Value::as_object).cloned().unwrap_or_default();
     let (before, after) = (object(before), object(after));
@@ -339,8 +338,8 @@ fn from_map(objects: BTreeMap<(String, String), Value>) -> Directory {
     load(rows.map(|((kind, name), body)| OnCallObject { kind, name, etag: Uuid::nil(), modified: Timestamp::UNIX_EPOCH, body }).collect())
 }
 
-/// The directory of what is stored. An object that a newer version wrote and this one does not understand is left out, and said so:
-/// the others must still reach people.
+/// The stored directory. An object written by a newer version that this one does not understand is skipped and logged: the others must
+/// still work.
 fn load(rows: Vec<OnCallObject>) -> Directory {
     let mut directory = Directory::default();
     for row in rows {

@@ -1,8 +1,8 @@
-//! The task that follows incidents: looks at each that changed and at each escalation whose time has come, and writes down what is to be
-//! done. Sending is [`crate::sending`]'s, changing incidents [`crate::wishes`]'s.
+//! The paging task: evaluates each changed incident and each due escalation, and records the effects. [`crate::sending`] sends pages,
+//! [`crate::wishes`] changes incidents.
 //!
-//! Killed anywhere, it starts over from the store: an incident is struck off the queue in the transaction that looked at it, and a look
-//! that is repeated decides the same (ids follow from what they are about).
+//! Crash-safe: an incident is removed from the queue in the transaction that evaluates it, and a repeated evaluation has the same result
+//! (ids are derived from their subjects).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -20,14 +20,14 @@ use crate::objects::Objects;
 use crate::records;
 use crate::waiting::Waiting;
 
-/// Incidents that are looked at in one transaction: few, so that the first of a storm is not held up by the rest.
+/// Incidents per transaction: few, so that the first of a storm does not wait for the rest.
 const AT_ONCE: u32 = 20;
-/// An escalation that is due and has nothing to do is a defect; it must not keep the task busy.
+/// An escalation that is due without effects is a bug; it must not cause a busy loop.
 const DEFECT_PAUSE: Span = Span(30 * model::TICKS_PER_SECOND);
-/// Remarks older than this are not news to anybody.
+/// Older comments do not notify anyone.
 const NEWS: Span = Span(model::TICKS_PER_HOUR);
 
-/// Follows incidents. Safe to run at any time, any number of times, but only one at a time.
+/// Evaluates incidents. Idempotent, but must not run concurrently.
 pub struct Paging {
     pub store: Store,
     pub objects: Arc<Objects>,
@@ -55,11 +55,11 @@ impl Paging {
         }
     }
 
-    /// Looks at everything that changed or is due; answers when the next is due. `known` is the directory of the last look.
+    /// Evaluates everything changed or due; returns when the next evaluation is due. `known` is the directory of the last run.
     pub async fn activate(&self, known: &mut Option<Shared>) -> Result<Option<Timestamp>, StoreError> {
         let directory = self.objects.directory().await?;
         if known.as_ref().is_none_or(|known| !Arc::ptr_eq(known, &directory)) {
-            // Maintenance may have been called off, or another window may have begun.
+            // Maintenance may have been cancelled, or another window may have begun.
             let held = self.store.escalations().list(Some("held"), 10_000).await?;
             self.look_at(&directory, held.iter().map(|row| (None, row.incident)).collect()).await?;
             *known = Some(directory.clone());
@@ -80,7 +80,7 @@ impl Paging {
         }
     }
 
-    /// Looks at some incidents together; where that fails, at each alone, so that one that is broken keeps no other from being followed.
+    /// Evaluates incidents in one transaction; if that fails, each in its own, so that a broken one does not block the others.
     async fn look_at(&self, directory: &Shared, incidents: Vec<(Option<i64>, Uuid)>) -> Result<(), StoreError> {
         for some in incidents.chunks(AT_ONCE as usize) {
             match self.look_together(directory, some).await {
@@ -116,7 +116,7 @@ impl Paging {
         change.commit().await
     }
 
-    /// One look at one incident; answers whom else it concerns.
+    /// Evaluates one incident; returns other incidents affected.
     async fn look(&self, change: &mut Change, directory: &Directory, incident: Uuid) -> Result<Vec<Uuid>, StoreError> {
         let now = self.clock.now();
         let Some(moment) = Moment::read(change, incident, now).await? else {
@@ -135,7 +135,7 @@ impl Paging {
         Ok(if moved { moment.followers() } else { Vec::new() })
     }
 
-    /// Puts an escalation off that is due although there was nothing to do.
+    /// Postpones a due escalation without effects.
     async fn rest(&self, change: &mut Change, incident: Uuid, now: Timestamp) -> Result<(), StoreError> {
         let Some(mut row) = change.escalations_of(incident).await?.pop() else { return Ok(()) };
         if row.due.is_some_and(|due| due <= now) {
@@ -146,7 +146,7 @@ impl Paging {
         Ok(())
     }
 
-    /// An incident that cannot be looked at is left alone, loudly.
+    /// Skips an incident that cannot be evaluated, and logs an error.
     async fn set_aside(&self, (seq, incident): (Option<i64>, Uuid), error: StoreError) -> Result<(), StoreError> {
         if !matches!(error, StoreError::Corrupt { .. }) {
             return Err(error);
@@ -165,7 +165,7 @@ impl Paging {
     }
 }
 
-/// The incident was deleted: nothing about it is sent any more.
+/// The incident was deleted: drops its pages.
 async fn end(change: &mut Change, incident: Uuid, now: Timestamp) -> Result<(), StoreError> {
     for row in change.escalations_of(incident).await? {
         let escalation = records::escalation(row)?;
@@ -184,7 +184,7 @@ async fn end(change: &mut Change, incident: Uuid, now: Timestamp) -> Result<(), 
     Ok(())
 }
 
-/// Tells people who are named in the thread (S2-14), each once a remark.
+/// Notifies users mentioned in comments (S2-14), once per comment.
 async fn mentions(change: &mut Change, directory: &Directory, moment: &Moment, now: Timestamp) -> Result<(), StoreError> {
     let incident = &moment.view.incident;
     let comments: Vec<Comment> = change.parts(incident.id).await?;
@@ -217,7 +217,7 @@ async fn mentions(change: &mut Change, directory: &Directory, moment: &Moment, n
     Ok(())
 }
 
-/// The users that a text names with `@`, each once. A mail address names nobody.
+/// Users mentioned in a text with `@`, without duplicates. An email address is not a mention.
 pub fn named<'a>(text: &str, directory: &'a Directory) -> Vec<&'a str> {
     let mut found: Vec<&str> = Vec::new();
     let mut before = ' ';
@@ -225,7 +225,7 @@ pub fn named<'a>(text: &str, directory: &'a Directory) -> Vec<&'a str> {
         if c == '@' && !before.is_alphanumeric() {
             let rest = &text[index + 1..];
             let end = rest.find(|c: char| !(c.is_alphanumeric() || matches!(c, '-' | '_' | '.'))).unwrap_or(rest.len());
-            // A full stop ends a sentence more often than a name.
+            // A trailing full stop is more likely the end of the sentence.
             let name = rest[..end].trim_end_matches('.');
             if let Some((name, _)) = directory.users.iter().find(|(known, _)| known.eq_ignore_ascii_case(name))
                 && !found.contains(&name.as_str())
@@ -238,7 +238,7 @@ pub fn named<'a>(text: &str, directory: &'a Directory) -> Vec<&'a str> {
     found
 }
 
-/// Where somebody hears of things first: by their rules, else by any contact.
+/// The user's first contact by their rules, or else any contact.
 pub(crate) fn first_contact(user: &crate::directory::User) -> Option<(&str, &crate::directory::Contact)> {
     let by_rule = user.rules.iter().min_by_key(|rule| rule.after).and_then(|rule| user.contacts.get_key_value(&rule.contact));
     by_rule.or_else(|| user.contacts.iter().next()).map(|(name, contact)| (name.as_str(), contact))

@@ -1,8 +1,8 @@
-//! What channels over HTTP have in common: where they may post, and what an answer means for the page.
+//! Shared by HTTP channels: allowed destinations, and the meaning of responses.
 //!
-//! The question behind every status is whether the page may be tried again. RFC 9110 §15: 408, 425, 429 and 503 say that the request was
-//! not acted on; other 5xx say nothing (a gateway's 502 and 504 follow a request that was handed on), so they are ambiguous unless the
-//! receiver recognises a repeat. Redirects are refused: a page goes where its address says or nowhere.
+//! For every status the question is whether the page may be sent again. RFC 9110 §15: 408, 425, 429 and 503 mean that the request was not
+//! processed; other 5xx are ambiguous (a gateway's 502 and 504 follow a forwarded request), unless the receiver detects repeats. Redirects
+//! are not followed, so that a page goes only to its configured address.
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
@@ -13,29 +13,29 @@ use crate::channel::{SendError, SettingsError};
 use crate::guard;
 use crate::message::Message;
 
-/// For a whole request. A vendor that has not answered by then is slower than the next step of most policies.
+/// Timeout of a request. A provider that takes longer is slower than the next step of most policies.
 pub(crate) const TIMEOUT_SECONDS: i64 = 20;
 
-/// Somebody who takes posts.
+/// The receiver of requests.
 pub(crate) struct Receiver {
-    /// As people know it. Example: `PagerDuty`.
+    /// Display name. Example: `PagerDuty`.
     pub name: &'static str,
-    /// A repeat under the same key changes nothing there.
+    /// Repeats with the same key have no effect.
     pub knows_repeats: bool,
 }
 
-/// Refuses what is no address of a web service; the text of the refusal does not hold the address.
+/// Rejects an invalid URL; the error does not contain it.
 pub(crate) fn check_address(address: &str) -> Result<(), String> {
     guard::target(address).map(drop).map_err(|error| error.to_string())
 }
 
-/// As [`check_address`], for a field of settings.
+/// As [`check_address`], for a settings field.
 pub(crate) fn check_setting(field: &str, address: &str) -> Result<(), SettingsError> {
     check_address(address).map_err(|reason| SettingsError::Field { field: field.to_owned(), reason })
 }
 
-/// Where a post to `address` may go. Hosts that the operator listed may be internal and speak plain HTTP; all others must be public and
-/// use TLS, because a page holds links that act.
+/// Allowed destinations for `address`. Hosts listed by the operator may be internal and use plain HTTP; all others must be public and use
+/// TLS, because pages contain signed links.
 pub(crate) fn reach(address: &str, internal_hosts: &[String]) -> Result<Reach, SendError> {
     let target = guard::target(address).map_err(|error| refused(format!("the address cannot be used: {error}")))?;
     if target.is_listed(internal_hosts) {
@@ -62,19 +62,19 @@ pub(crate) fn bytes(url: impl Into<String>, reach: Reach, content_type: &'static
     HttpRequest { method: http::Method::POST, url: url.into(), headers, body, timeout: Span::seconds(TIMEOUT_SECONDS), reach }
 }
 
-/// A header that holds a secret: never printed.
+/// A header with a secret value, which is never printed.
 pub(crate) fn secret_header(text: &str) -> Result<HeaderValue, SendError> {
     let mut value = HeaderValue::from_str(text).map_err(|_| refused("the key holds characters that no header can"))?;
     value.set_sensitive(true);
     Ok(value)
 }
 
-/// Sends once; a success is the receiver's word that it took the page.
+/// Sends once; success means that the receiver accepted the page.
 pub(crate) async fn post(http: &dyn Http, request: HttpRequest, receiver: &Receiver) -> Result<HttpResponse, SendError> {
     judge_all(http.send(request).await, receiver)
 }
 
-/// What came of a request, for those who look at some answers themselves.
+/// Interprets a response, for channels that handle some statuses themselves.
 pub(crate) fn judge_all(outcome: Result<HttpResponse, HttpError>, receiver: &Receiver) -> Result<HttpResponse, SendError> {
     match outcome {
         Ok(answer) => judge(answer, receiver),
@@ -104,7 +104,7 @@ fn judge(answer: HttpResponse, receiver: &Receiver) -> Result<HttpResponse, Send
 fn no_answer(error: HttpError, receiver: &Receiver) -> SendError {
     let name = receiver.name;
     match error {
-        // The variant holds the address, and addresses hold tokens.
+        // The variant contains the URL, which may contain tokens.
         HttpError::Url { reason, .. } => refused(format!("the address cannot be used: {reason}")),
         error @ HttpError::Guarded { .. } => refused(error.to_string()),
         error @ HttpError::Connect { .. } => SendError::Later { reason: model::chain(&error).to_string(), after: None },
@@ -114,8 +114,8 @@ fn no_answer(error: HttpError, receiver: &Receiver) -> SendError {
     }
 }
 
-/// The body of a request of at most `most` bytes, whatever a rule wrote: texts are cut until what `write` makes of them fits, because
-/// only JSON knows how many bytes a character will take (a control character takes six).
+/// A request body of at most `most` bytes: texts are truncated until the result of `write` fits, because its size is known only after JSON
+/// encoding (a control character takes six bytes).
 pub(crate) fn fitting(message: &Message, most: usize, write: impl Fn(&Message) -> Value) -> Bytes {
     let mut texts = 16 * 1024;
     loop {
@@ -136,7 +136,7 @@ fn bounded(message: &Message, texts: usize) -> Message {
     };
     [&mut message.subject, &mut message.short, &mut message.long, &mut message.user, &mut message.user_name].into_iter().for_each(cut);
     if let Some(incident) = &mut message.incident {
-        // The key names the incident elsewhere: cut as little as anything, and always the same.
+        // The key identifies the incident at the receiver: truncated as little as possible, and deterministically.
         incident.dedup_key = shorten_bytes(&incident.dedup_key, 512);
         [&mut incident.title, &mut incident.description].into_iter().chain(&mut incident.owner).for_each(cut);
         [&mut incident.tactics, &mut incident.entities, &mut incident.evidence].into_iter().for_each(cut_all);
@@ -144,11 +144,11 @@ fn bounded(message: &Message, texts: usize) -> Message {
     message
 }
 
-/// What the answer's body says, for people: one short line.
+/// The response body as one short line for people.
 fn said(answer: &HttpResponse) -> String {
     let text = String::from_utf8_lossy(&answer.body[..answer.body.len().min(2048)]);
     let line: String = text.split_whitespace().collect::<Vec<_>>().join(" ").chars().filter(|c| !c.is_control()).collect();
-    // A page of HTML is a proxy's or a load balancer's: its tags help nobody.
+    // An HTML body comes from a proxy or load balancer and is not useful.
     if line.is_empty() || line.starts_with('<') { String::new() } else { format!(": {}", shorten(&line, 200)) }
 }
 
@@ -156,7 +156,7 @@ pub(crate) fn refused(reason: impl Into<String>) -> SendError {
     SendError::Refused { reason: reason.into() }
 }
 
-/// At most `most` characters; what was cut shows as `…`.
+/// Truncates to `most` characters, ending in `…`.
 pub(crate) fn shorten(text: &str, most: usize) -> String {
     if text.chars().count() <= most {
         return text.to_owned();
@@ -166,7 +166,7 @@ pub(crate) fn shorten(text: &str, most: usize) -> String {
     short
 }
 
-/// At most `most` bytes, cut between characters; what was cut shows as `…`.
+/// Truncates to `most` bytes at a character boundary, ending in `…`.
 pub(crate) fn shorten_bytes(text: &str, most: usize) -> String {
     if text.len() <= most {
         return text.to_owned();
@@ -190,7 +190,7 @@ mod tests {
         HttpResponse { status, headers: map, body: Bytes::copy_from_slice(body.as_bytes()) }
     }
 
-    /// Truth: RFC 9110 §15.5.9, §15.6; RFC 6585 §4 (429); RFC 8470 (425).
+    /// Source: RFC 9110 §15.5.9, §15.6; RFC 6585 §4 (429); RFC 8470 (425).
     #[test]
     fn a_status_says_whether_to_try_again() {
         let forgetful = Receiver { name: "it", knows_repeats: false };

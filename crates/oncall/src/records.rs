@@ -1,4 +1,4 @@
-//! Between what on call means and what the store keeps: the typed view of stored escalations, pages and answers.
+//! Conversions between domain types and stored rows of escalations, pages and answers.
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -10,7 +10,7 @@ use crate::escalation::{AlertResponse, Escalation, EscalationStatus, Page, PageS
 
 pub fn escalation_row(escalation: &Escalation) -> Result<EscalationRow, StoreError> {
     use EscalationStatus as S;
-    // Others are looked at when something happens, not when time passes.
+    // Others are evaluated on events, not by time.
     let due = match &escalation.status {
         S::Running | S::Held { .. } | S::Acknowledged { .. } => escalation.next,
         S::Nobody { .. } | S::Grouped { .. } | S::Exhausted { .. } | S::Closed { .. } => None,
@@ -30,7 +30,7 @@ pub fn escalation(row: EscalationRow) -> Result<Escalation, StoreError> {
     read("escalation", row.id, row.body)
 }
 
-/// In filters and columns.
+/// Name in filters and columns.
 pub fn status_name(status: &EscalationStatus) -> &'static str {
     match status {
         EscalationStatus::Running => "running",
@@ -72,7 +72,7 @@ pub fn pages(rows: Vec<PageRow>) -> Result<Vec<Page>, StoreError> {
     rows.into_iter().map(page).collect()
 }
 
-/// In filters and columns.
+/// Name in filters and columns.
 pub fn page_status_name(status: &PageStatus) -> &'static str {
     match status {
         PageStatus::Planned { .. } => "planned",

@@ -1,6 +1,6 @@
-//! What would have happened: recorded incidents against a directory, whoever each step would have reached, by which contact, and why.
+//! Replays recorded incidents against a directory: whom each step would have notified, by which contact, and why.
 //!
-//! Pure and deterministic: the same input prints the same bytes. It runs the functions that page people in a world without channels.
+//! Pure and deterministic. It runs the same functions as paging, in a simulation without channels.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,27 +15,27 @@ use crate::escalation::IncidentView;
 use crate::message::MessageKind;
 use crate::world::World;
 
-/// An incident as it was recorded.
+/// A recorded incident.
 #[derive(Clone, Debug)]
 pub struct Recorded {
-    /// As it was when it opened, with the alerts that it had then.
+    /// The incident as it was when it opened, with its alerts at that time.
     pub view: IncidentView,
     pub opened: Timestamp,
-    /// What happened to it, in any order.
+    /// Later events, in any order.
     pub events: Vec<(Timestamp, Event)>,
 }
 
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// An alert joined, and opened the incident again where it was closed and `reopen` says so.
+    /// An alert joined; with `reopen` it reopened a closed incident.
     Joined { alert: Box<Alert>, reopen: bool },
-    /// Somebody changed its status elsewhere.
+    /// The status was changed elsewhere.
     Status { status: IncidentStatus, by: String },
-    /// Somebody on call answered.
+    /// A user answered.
     Answered { user: String, action: Action },
 }
 
-/// What would have been sent, and what would have been decided.
+/// Result of a replay: pages and decisions.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Replay {
     #[serde(serialize_with = "text")]
@@ -62,7 +62,7 @@ pub enum What {
     Decided {
         text: String,
     },
-    /// `step` counts from 1; one more than the policy's steps is the fallback.
+    /// `step` counts from 1; the number after the last step is the fallback.
     Reached {
         kind: String,
         round: u32,
@@ -82,15 +82,15 @@ fn text<S: serde::Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S:
     serializer.collect_str(&at.to_millis_string())
 }
 
-/// Plays `recorded` against `directory`, as if it had been applied at the time, and says what falls between `from` and `to` (half-open).
+/// Replays `recorded` as if `directory` had been applied, and returns the events between `from` and `to` (half-open).
 ///
-/// Incidents that opened before `from` are played too, since their steps may fall into the window. People answer as they did, even where
-/// others would have been reached: their answers are not known.
+/// Includes incidents that opened before `from`, since their steps may be due within the window. Answers are as recorded, even if other
+/// users would have been notified.
 pub fn replay(directory: &Directory, recorded: &[Recorded], from: Timestamp, to: Timestamp) -> Replay {
     play(directory, recorded, from, to, Arc::new(|| false))
 }
 
-/// Plays as [`replay`] does; none where `interrupted` became true meanwhile.
+/// As [`replay`]; returns `None` once `interrupted` is true.
 pub fn replay_until(
     directory: &Directory,
     recorded: &[Recorded],
@@ -110,13 +110,13 @@ fn play(
     to: Timestamp,
     interrupted: Arc<dyn Fn() -> bool + Send + Sync>,
 ) -> Replay {
-    // (time, order of arrival, what)
+    // (time, sequence number, incident, event)
     let mut events: Vec<(Timestamp, i64, usize, Option<&Event>)> = Vec::new();
     for (index, incident) in recorded.iter().enumerate() {
         events.push((incident.opened, incident.view.incident.number, index, None));
         events.extend(incident.events.iter().map(|(at, event)| (*at, incident.view.incident.number, index, Some(event))));
     }
-    // At one instant an incident opens before anything happens to it; the sort keeps the recorded order otherwise.
+    // An incident opens before other events at the same instant; otherwise the sort keeps the recorded order.
     events.sort_by_key(|(at, number, _, event)| (*at, event.is_some(), *number));
     let start = events.first().map_or(from, |(at, ..)| (*at).min(from));
     let stop = interrupted.clone();
@@ -205,7 +205,7 @@ mod tests {
     use super::*;
     use crate::document::parse;
 
-    /// What is printed is for people: words, not the names of our types.
+    /// The output is for people: words, not Rust type names.
     #[test]
     fn answers_are_printed_in_words() {
         let directory = parse(

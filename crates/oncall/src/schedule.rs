@@ -1,12 +1,12 @@
-//! Who is on call: rotations, layers, temporary schedules and overrides, as intervals of time. Pure.
+//! Computes who is on call: rotations, layers, temporary schedules and overrides, as intervals of time. Pure functions.
 //!
 //! ```text
 //! layers (later ones hide earlier ones) ─► temporary schedules (hide all layers) ─► overrides (in the order they begin) ─► shifts
 //! ```
 //!
 //! Everything is computed in the wall-clock time of the schedule's zone and converted to instants last (ADR 0006); the zones are those
-//! compiled in. Hand-overs are closed forms of their number, so fifty years from `start` cost as much as tomorrow. [`who`] and
-//! [`shifts`] are one computation over different windows and cannot disagree.
+//! compiled in. Hand-overs are computed in closed form, so the cost does not depend on the distance from `start`. [`who`] and [`shifts`]
+//! use the same computation over different windows.
 
 mod calendar;
 mod check;
@@ -39,7 +39,7 @@ pub use health::{Doubled, Gap, Health, Rest, Share, health};
 pub use lines::answer_line;
 pub(crate) use zone::{instant, wall_clock};
 
-/// The overrides of a directory, those of other schedules among them; they are passed over.
+/// The overrides of a directory. Those of other schedules are ignored.
 pub type Overrides = BTreeMap<String, Override>;
 
 /// A person's time on call, for one reason. Half-open.
@@ -65,13 +65,13 @@ pub struct OnDuty {
     pub until: Timestamp,
 }
 
-/// The shifts within `from`–`to`, cut at both ends, in the order in which they begin. Where there is none, nobody is on call.
+/// The shifts within `from`–`to`, clipped to the range, in order of start.
 pub fn shifts(schedule: &Schedule, name: &str, overrides: &Overrides, from: Timestamp, to: Timestamp) -> Result<Vec<Shift>, ScheduleError> {
     let plan = Plan::new(schedule, name, overrides)?;
     Ok(plan.pieces(Interval::new(from, to))?.iter().map(|piece| plan.shift(piece)).collect())
 }
 
-/// The shifts that meet `from`–`to`, each from its true beginning to its true end.
+/// The shifts that overlap `from`–`to`, not clipped.
 pub fn whole_shifts(
     schedule: &Schedule,
     name: &str,
@@ -83,7 +83,7 @@ pub fn whole_shifts(
     Ok(plan.whole_pieces(Interval::new(from, to))?.iter().map(|piece| plan.shift(piece)).collect())
 }
 
-/// Who is on call at `at`, by name. Nobody: an empty list.
+/// Who is on call at `at`, by name. May be empty.
 pub fn who(schedule: &Schedule, name: &str, overrides: &Overrides, at: Timestamp) -> Result<Vec<OnDuty>, ScheduleError> {
     let plan = Plan::new(schedule, name, overrides)?;
     let at = at.min(Timestamp::MAX - Span(1));
@@ -94,7 +94,7 @@ pub fn who(schedule: &Schedule, name: &str, overrides: &Overrides, at: Timestamp
     Ok(on)
 }
 
-/// A checked schedule with what changes it.
+/// A validated schedule with its overrides.
 struct Plan<'a> {
     schedule: &'a Schedule,
     zone: TimeZone,
@@ -112,7 +112,7 @@ impl<'a> Plan<'a> {
             .filter(|(_, change)| change.schedule == name && !change.requested)
             .map(|(name, change)| (name.as_str(), change, Interval::new(change.from.instant(&zone), change.to.instant(&zone))))
             .collect();
-        // One that begins later was agreed on knowing the earlier: who stands in can be stood in for.
+        // A later override was made in view of the earlier ones, so a substitute can be substituted.
         mine.sort_by_key(|(_, _, time)| time.from);
         Ok(Self { schedule, zone, overrides: mine })
     }
@@ -131,7 +131,7 @@ impl<'a> Plan<'a> {
         cover(&self.zone, self.schedule, &self.overrides, window)
     }
 
-    /// As [`Self::pieces`], not cut: looks further to both sides until nothing that meets the window reaches that far.
+    /// As [`Self::pieces`], not clipped: extends the window until no overlapping piece exceeds it.
     fn whole_pieces(&self, window: Interval) -> Result<Vec<Piece<'a>>, ScheduleError> {
         if window.is_empty() {
             return Ok(Vec::new());
@@ -139,7 +139,7 @@ impl<'a> Plan<'a> {
         if (window.to - window.from).0 > MAX_YEARS * 366 * TICKS_PER_DAY {
             return Err(ScheduleError::TooLong);
         }
-        // Beyond this only a stretch written by hand goes on, and it ends where it is cut.
+        // Beyond this only a manually entered shift continues, and it is clipped there.
         let most = 2 * MAX_YEARS * 366 * TICKS_PER_DAY;
         let mut found = self.meeting(window, 0)?.0;
         let mut margin = 2 * TICKS_PER_DAY;
@@ -148,7 +148,7 @@ impl<'a> Plan<'a> {
                 Ok((pieces, false)) => return Ok(pieces),
                 Ok((pieces, true)) if margin >= most => return Ok(pieces),
                 Ok((pieces, true)) => found = pieces,
-                // So many shifts around one that is so long: it is told as far as it was seen.
+                // Too many shifts around a very long one: return it as far as computed.
                 Err(ScheduleError::TooManyShifts { .. } | ScheduleError::TooMuchWork) => return Ok(found),
                 Err(error) => return Err(error),
             }
@@ -156,7 +156,7 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// The pieces that meet the window as seen from `margin` around it, and whether any of them goes on beyond.
+    /// The pieces that overlap the window, computed with `margin` around it, and whether any of them extends beyond.
     fn meeting(&self, window: Interval, margin: i64) -> Result<(Vec<Piece<'a>>, bool), ScheduleError> {
         let wide = Interval::new(window.from - Span(margin), window.to + Span(margin));
         let mut pieces = cover(&self.zone, self.schedule, &self.overrides, wide)?;

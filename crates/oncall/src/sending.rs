@@ -1,4 +1,4 @@
-//! The task that sends pages: claims each (written down), asks its channel, and writes down what came of it.
+//! The sending task: claims each page (recorded), sends it over its channel, and records the outcome.
 //!
 //! ```text
 //! planned ─► claimed ─► sent ─► delivered ─► seen
@@ -7,11 +7,10 @@
 //!    later, or may have been sent
 //! ```
 //!
-//! A page that was claimed when the service stopped may have been sent. Where the provider honours our key it is sent again under the same
-//! key, which reaches the person once; where it does not, it is noted as doubtful and the operator's choice decides (ADR 0007).
+//! A page that was claimed when the service stopped may have been sent. If the provider honours our idempotency key it is sent again with
+//! the same key, so it is delivered once; otherwise it is marked doubtful and the configuration decides (ADR 0007).
 //!
-//! Every address on every channel is a lane of a few pages at a time, so that a slow provider or a broken address delays nobody else;
-//! every channel has its own share.
+//! Concurrency is limited per address and per channel, so that a slow provider or a broken address does not delay others.
 
 mod lost;
 
@@ -37,20 +36,20 @@ use crate::records;
 use crate::settings::OnDoubt;
 use crate::waiting::Waiting;
 
-/// Pages for one address that are sent at the same time.
+/// Maximum pages sent concurrently to one address.
 const LANE: usize = 4;
-/// Pages of one channel that are sent at the same time.
+/// Maximum pages sent concurrently over one channel.
 const CHANNEL: usize = 32;
-/// How often a page is tried. With the pauses between, about twenty minutes.
+/// Maximum attempts to send a page: about twenty minutes including pauses.
 pub const ATTEMPTS: u32 = 10;
-/// Longest that a channel may take; channels have shorter limits of their own.
+/// Timeout for a channel; channels have shorter timeouts of their own.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Longest that a stopping service waits for pages that are being sent.
+/// How long a stopping service waits for pages being sent.
 const FAREWELL: Span = Span(10 * TICKS_PER_SECOND);
 const FIRST_PAUSE: Span = Span(TICKS_PER_SECOND);
 const LAST_PAUSE: Span = Span(5 * 60 * TICKS_PER_SECOND);
 
-/// The channels that are set up, by name.
+/// The configured channels, by name.
 #[derive(Default)]
 pub struct Channels(HashMap<&'static str, Ready>);
 
@@ -60,7 +59,7 @@ struct Ready {
 }
 
 impl Channels {
-    /// Sets up every channel that has settings. One whose settings are wrong is left out and named: the others must still work.
+    /// Builds every configured channel. One with invalid settings is skipped and reported, so that the others work.
     pub fn build(
         settings: &BTreeMap<String, serde_json::Value>,
         public_url: Option<&str>,
@@ -80,12 +79,12 @@ impl Channels {
         (channels, wrong)
     }
 
-    /// Adds a channel that is set up.
+    /// Adds a configured channel.
     pub fn add(&mut self, kind: &'static ChannelType, channel: Box<dyn Channel>) {
         self.0.insert(kind.name, Ready { kind, channel: channel.into() });
     }
 
-    /// Names of those that may be used.
+    /// Names of the available channels.
     pub fn names(&self) -> Vec<&'static str> {
         let mut names: Vec<_> = self.0.keys().copied().collect();
         names.sort_unstable();
@@ -99,7 +98,7 @@ impl Ready {
     }
 }
 
-/// Sends pages. Only one may run at a time.
+/// Sends pages. Only one instance may run at a time.
 #[derive(Clone)]
 pub struct Sending {
     pub store: Store,
@@ -111,7 +110,7 @@ pub struct Sending {
 }
 
 impl Sending {
-    /// Runs until cancelled; what is being sent then is waited for.
+    /// Runs until cancelled, then waits for pages being sent.
     pub async fn run(&self, cancel: CancellationToken) {
         let mut waiting = Waiting::new([self.store.listen(Topic::Pages)], self.clock.clone(), cancel.clone());
         while let Err(error) = self.recover().await {
@@ -152,7 +151,7 @@ impl Sending {
         }
     }
 
-    /// Begins what is due and has a free lane; answers when the next is due.
+    /// Starts due pages with a free lane; returns when the next is due.
     async fn start(
         &self,
         busy: &mut HashMap<Uuid, Lane>,
@@ -177,7 +176,7 @@ impl Sending {
         self.store.pages().next_after(now).await
     }
 
-    /// Pages that a crash left claimed.
+    /// Handles pages that a crash left claimed.
     async fn recover(&self) -> Result<(), StoreError> {
         let now = self.clock.now();
         for row in self.store.pages().claimed().await? {
@@ -189,7 +188,7 @@ impl Sending {
         Ok(())
     }
 
-    /// Claims, sends, records. What was done is recorded however long the store refuses it.
+    /// Claims, sends, records. Recording is retried until the store accepts it.
     async fn send_recorded(&self, id: Uuid, cancel: &CancellationToken) {
         let page = match self.claim(id).await {
             Ok(Some(page)) => page,
@@ -219,7 +218,7 @@ impl Sending {
         }
     }
 
-    /// Writes down that the page is about to be sent. None: it is not to be sent any more.
+    /// Records that the page is about to be sent. `None` if it must not be sent any more.
     async fn claim(&self, id: Uuid) -> Result<Option<Page>, StoreError> {
         let mut change = self.store.begin().await?;
         let Some(row) = change.page(id).await? else { return Ok(None) };
@@ -248,7 +247,7 @@ impl Sending {
         }
         let address = if ready.kind.secret_address {
             let (addresses, channel, address) = (self.addresses.clone(), ready.kind.name, page.address.clone());
-            // A command may have to run: other pages need not wait for it.
+            // Resolving may run a command, so it must not block other pages.
             let resolved = tokio::task::spawn_blocking(move || addresses.resolve(channel, &address)).await;
             let secret = resolved.map_err(|_| refused("the address cannot be read".to_owned()))?;
             let secret = secret.map_err(|error| match error {
@@ -279,11 +278,11 @@ impl Sending {
         outcome
     }
 
-    /// Writes down what became of an attempt, and lets what comes next come at once where this one will not arrive.
+    /// Records the outcome of an attempt, and brings the next page or step forward if this one will not arrive.
     async fn settle(&self, change: &mut Change, id: Uuid, outcome: Result<Receipt, SendError>, now: Timestamp) -> Result<(), StoreError> {
         let Some(row) = change.page(id).await? else { return Ok(()) };
         let mut page = records::page(row)?;
-        // Somebody may have answered it, or the provider told more of it, before we came to write.
+        // It may have been answered, or a receipt may have arrived, in the meantime.
         if !matches!(page.status, PageStatus::Claimed { .. }) {
             return Ok(());
         }
@@ -311,7 +310,7 @@ fn free(busy: &mut HashMap<Uuid, Lane>, sends: &mut JoinSet<Uuid>, done: Result<
     match done {
         Ok(page) => _ = busy.remove(&page),
         Err(error) => {
-            // A panic took its page's name along: once nothing is being sent, every lane is free.
+            // After a panic the page's lane is unknown: once nothing is being sent, all lanes are free.
             tracing::error!(%error, "sending a page broke");
             if sends.is_empty() {
                 busy.clear();
@@ -329,7 +328,7 @@ fn copy(outcome: &Result<Receipt, SendError>) -> Result<Receipt, SendError> {
     }
 }
 
-/// What a claimed page is after an attempt. Pure. `jitter` is in 0..=1.
+/// The status of a claimed page after an attempt. Pure. `jitter` is in 0..=1.
 pub fn after_attempt(
     page: &Page,
     outcome: Result<Receipt, SendError>,
@@ -356,7 +355,7 @@ pub fn after_attempt(
         Err(SendError::Later { reason, after }) => (reason, again(after.map(|asked| asked.min(LAST_PAUSE)))),
         Err(SendError::Ambiguous { reason }) => {
             after.troubles.push(Trouble { at: now, reason: reason.clone(), doubtful: !idempotent });
-            // News that came twice is worse than news that did not come: nobody waits for it.
+            // A duplicate notification is worse than a missing one, since no answer depends on it.
             let wanted = idempotent || (on_doubt == OnDoubt::SendAgain && page.kind == MessageKind::Page);
             after.status = match again(None).filter(|_| wanted) {
                 Some(status) => status,
@@ -371,7 +370,7 @@ pub fn after_attempt(
     after
 }
 
-/// Doubles with each attempt, and is spread so that pages which failed together are not tried together.
+/// Exponential back-off with jitter, so that pages that failed together are not retried together.
 fn pause(attempts: u32, jitter: f64) -> Span {
     let doubled = Span(FIRST_PAUSE.ticks() << attempts.saturating_sub(1).min(12)).min(LAST_PAUSE);
     Span((doubled.ticks() as f64 * (0.5 + jitter.clamp(0.0, 1.0) / 2.0)) as i64)
@@ -421,7 +420,7 @@ pub(super) mod tests {
         Err(SendError::Later { reason: "busy".to_owned(), after })
     }
 
-    /// ADR 0007: with a key a doubt is no doubt; without one it is shown, and the operator decides.
+    /// ADR 0007: with an idempotency key there is no doubt; without one it is shown, and the configuration decides.
     #[test]
     fn a_doubt_is_shown_and_settled_as_the_operator_wants() {
         let keyed = attempt(ambiguous(), true, OnDoubt::Hold, 1);
@@ -450,7 +449,7 @@ pub(super) mod tests {
         assert_eq!(not_before(&attempt(later(None), true, OnDoubt::Hold, 1)), at(100) + Span::millis(500));
         assert_eq!(not_before(&attempt(later(None), true, OnDoubt::Hold, 4)), at(104));
         assert_eq!(not_before(&attempt(later(Some(Span::seconds(30))), true, OnDoubt::Hold, 1)), at(130));
-        // A provider that asks for a year is not obeyed.
+        // A provider's `Retry-After` of a year is not honoured.
         assert_eq!(not_before(&attempt(later(Some(Span(365 * Span::DAY.ticks()))), true, OnDoubt::Hold, 1)), at(100) + LAST_PAUSE);
         assert!(matches!(attempt(later(None), true, OnDoubt::Hold, ATTEMPTS).status, PageStatus::Failed { .. }));
         assert!(matches!(

@@ -1,4 +1,4 @@
-//! On call as the rest of the service holds it: the directory, answers, links, pages, and the tasks.
+//! The on-call service: directory, answers, links, pages, and background tasks.
 
 use std::sync::Arc;
 
@@ -24,31 +24,31 @@ use crate::sending::{Channels, Sending};
 use crate::settings::OnCallConfig;
 use crate::wishes::Wishes;
 
-/// On call. Cheap to share.
+/// The on-call service. Cheap to clone.
 pub struct OnCall {
     pub store: Store,
     pub clock: Arc<dyn Clock>,
     pub objects: Arc<Objects>,
     pub answers: Arc<dyn Answers>,
-    /// Makes and reads the links in messages.
+    /// Signs and verifies links in messages.
     pub signer: Signer,
     pub channels: Arc<Channels>,
     pub sending: Sending,
-    /// Takes what telephone providers post.
+    /// Handles webhooks of telephone providers.
     pub inbox: Arc<Inbox>,
-    /// The address under which people reach the service.
+    /// The public URL of the service.
     pub public_url: Option<String>,
     paging: Arc<Paging>,
     wishes: Arc<Wishes>,
 }
 
-/// What on call is made of.
+/// Dependencies of the on-call service.
 pub struct Parts {
     pub store: Store,
     pub clock: Arc<dyn Clock>,
-    /// Of the channels' settings.
+    /// Resolves secrets in channel settings.
     pub secrets: Arc<dyn Secrets>,
-    /// Of contacts.
+    /// Resolves addresses of contacts.
     pub addresses: Arc<Addresses>,
     pub desk: Arc<dyn Desk>,
     pub signer: Signer,
@@ -97,7 +97,7 @@ impl OnCall {
         Arc::new(Self { store, clock, objects, answers, signer, channels, sending, inbox, public_url, paging, wishes })
     }
 
-    /// On call without channels and incidents: it keeps the directory and reaches nobody. For tests.
+    /// An instance without channels and incidents: it serves the directory and sends nothing. For tests.
     pub fn alone(store: Store, clock: Arc<dyn Clock>) -> Arc<Self> {
         let addresses = Addresses::new(&OnCallConfig::default(), &Directory::default(), &Secret::new(vec![0; 32]), Arc::new(NoSecrets))
             .expect("nothing is configured, so nothing of it is wrong");
@@ -114,27 +114,27 @@ impl OnCall {
         Self::new(&OnCallConfig::default(), parts)
     }
 
-    /// Runs all of on call's tasks until cancelled.
+    /// Runs all on-call tasks until cancelled.
     pub async fn run(&self, cancel: CancellationToken) {
         tokio::join!(self.run_paging(cancel.clone()), self.run_changes(cancel.clone()), self.run_sending(cancel));
     }
 
-    /// Decides whom incidents reach, until cancelled.
+    /// Runs the paging task until cancelled.
     pub async fn run_paging(&self, cancel: CancellationToken) {
         self.paging.run(cancel).await;
     }
 
-    /// Carries answers to the incidents, until cancelled.
+    /// Runs the task that applies answers to incidents, until cancelled.
     pub async fn run_changes(&self, cancel: CancellationToken) {
         self.wishes.run(cancel).await;
     }
 
-    /// Sends what is due, until cancelled.
+    /// Runs the sending task until cancelled.
     pub async fn run_sending(&self, cancel: CancellationToken) {
         self.sending.run(cancel).await;
     }
 
-    /// Sends a test to one contact; answers the page, whose status tells what came of it.
+    /// Sends a test message to one contact; returns the page's id, whose status shows the result.
     pub async fn test_contact(&self, user: &str, contact: &str, actor: &Actor) -> Result<Uuid, TestError> {
         let directory = self.objects.directory().await?;
         let reached = directory.users.get(user).and_then(|user| user.contacts.get(contact));
@@ -166,7 +166,7 @@ impl OnCall {
         Ok(page.id)
     }
 
-    /// A heartbeat was heard. False: nothing is watched under that name.
+    /// Records a heartbeat. Returns false if none is configured under the name.
     pub async fn beat(&self, name: &str) -> Result<bool, StoreError> {
         if !self.objects.directory().await?.heartbeats.contains_key(name) {
             return Ok(false);

@@ -1,4 +1,4 @@
-//! What the operator says about on call: the section `oncall` of the configuration.
+//! The section `oncall` of the configuration.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

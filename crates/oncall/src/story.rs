@@ -1,4 +1,4 @@
-//! Literate stories: a directory, what happens, and everything that is sent because of it. Anything that a story does not mention fails it.
+//! Literate test scenarios: a directory, events, and everything that is sent as a result. Unexpected messages fail the scenario.
 //!
 //! ````markdown
 //! ## Nobody answers, so it climbs
@@ -8,17 +8,15 @@
 //! users: { ann: { contacts: { mobile: { sms: "+4790000001" } } } }        a document of the directory
 //! ```
 //! ```story
-//! on 2026-03-29 Europe/Oslo                     the first line, where the day or the zone matters
-//! 02:00  incident opens, severity high          → sms to ann
-//! 02:15                                         → voice to bo    (who holds `weekdays`)
-//! 02:16  bo acknowledges                        → sms to ann: acknowledged; incident is Active
-//! 09:00                                         → nothing more
+//! on 2026-03-29 Europe/Oslo                     the first line, where the day or the zone matters 02:00  incident opens, severity high
+//! → sms to ann 02:15                                         → voice to bo    (who holds `weekdays`) 02:16  bo acknowledges
+//! → sms to ann: acknowledged; incident is Active 09:00                                         → nothing more
 //! ```
 //! ````
 //!
-//! A `given` before the first story counts for all of them. `directory changes` reads the next ```` ```then ```` block in its place. Events:
-//! `NAME opens[, severity S][, title T][, account A][, without alerts]`, `alert joins NAME[, severity S]`, `alert reopens NAME`,
-//! `USER acknowledges|takes|closes|escalates[ to step N] [NAME]`, `NAME is closed|taken|reopened|reset by SOMEBODY`, `process stops|starts`.
+//! A `given` before the first story applies to all of them. `directory changes` reads the next ```` ```then ```` block instead. Events:
+//! `NAME opens[, severity S][, title T][, account A][, without alerts]`, `alert joins NAME[, severity S]`, `alert reopens NAME`, `USER
+//! acknowledges|takes|closes|escalates[ to step N] [NAME]`, `NAME is closed|taken|reopened|reset by SOMEBODY`, `process stops|starts`.
 
 use std::collections::HashMap;
 
@@ -34,14 +32,14 @@ use crate::escalation::IncidentView;
 use crate::message::MessageKind;
 use crate::world::{Sent, World};
 
-/// How a story went.
+/// Result of a story.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoryResult {
     /// `escalation > Nobody answers, so it climbs`.
     pub name: String,
-    /// Where its truth comes from.
+    /// Source of the expected behaviour.
     pub from: String,
-    /// What went otherwise; none: all as told.
+    /// The first deviation; `None` if it passed.
     pub wrong: Option<String>,
 }
 
@@ -99,7 +97,7 @@ fn parse(text: &str) -> (Vec<String>, Vec<Story>) {
     (shared, stories)
 }
 
-/// Documents one after the other; what a later one names again, it replaces.
+/// Merges documents; later definitions replace earlier ones.
 fn directory(documents: &[String]) -> Result<Directory, String> {
     let mut all = Directory::default();
     for text in documents {
@@ -162,14 +160,14 @@ impl Teller {
             return Err(format!("before it, at {}: {}", self.clock(early.at), self.describe(early)));
         }
         let noted_before = self.world.notes.len();
-        // What is due at this very time comes before what happens at it.
+        // Work due at this time comes before its event.
         self.world.settle();
         self.event(event.trim(), at)?;
         self.world.settle();
         self.compare(expected, sent_before, noted_before)
     }
 
-    /// The instant of a wall time: on the same day as the line before, or on the next where it would lie before that.
+    /// The instant of a wall-clock time: on the same day as the previous line, or on the next if it would be earlier.
     fn time(&mut self, text: &str) -> Result<Timestamp, String> {
         let wrong = || format!("`{text}` is no time; write `02:00`, `2026-01-05T02:00` or `02:00+01:00`");
         let (text, day) = match text.split_once('T') {
@@ -358,7 +356,7 @@ impl Teller {
     }
 }
 
-/// What stands before a remark in parentheses at the end.
+/// The text before a trailing remark in parentheses.
 fn without_remark(text: &str) -> &str {
     let text = text.trim();
     match text.rfind('(') {
@@ -367,7 +365,7 @@ fn without_remark(text: &str) -> &str {
     }
 }
 
-/// An incident as it opens; its id follows from its name.
+/// A new incident; its id is derived from its name.
 pub(crate) fn incident(name: &str, number: i64, severity: Severity, at: Timestamp, title: &str, alerts: &[Uuid]) -> Incident {
     Incident {
         id: Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("incident {name}").as_bytes()),
@@ -403,7 +401,7 @@ pub(crate) fn incident(name: &str, number: i64, severity: Severity, at: Timestam
     }
 }
 
-/// A page about an incident, for tests of what is made of pages.
+/// A page about an incident, for tests.
 #[cfg(test)]
 pub(crate) fn page(view: &IncidentView, user: &str) -> crate::escalation::Page {
     crate::escalation::Page {

@@ -1,6 +1,6 @@
-//! The words of messages: one subject, one text for small screens and voices, one with the evidence (S2-03). Pure.
+//! Texts of messages: a subject, a short text for SMS and voice, and a long one with the evidence (S2-03). Pure functions.
 //!
-//! Times are shown on the wall of whoever reads them. Nothing of a message holds an address, a key or a link except where it says so.
+//! Times are shown in the reader's zone. Messages contain no addresses, keys or links except where stated.
 
 use jiff::tz::TimeZone;
 use model::Timestamp;
@@ -9,33 +9,33 @@ use crate::directory::User;
 use crate::escalation::{IncidentView, Page};
 use crate::message::{IncidentFacts, Links, Message, MessageKind};
 
-/// How long texts may be, in characters.
+/// Maximum lengths of texts, in characters.
 const SUBJECT: usize = 120;
 const SHORT: usize = 300;
-/// How much of one cell or entity is shown.
+/// Maximum length of a cell or entity.
 const CELL: usize = 160;
 const EVIDENCE: usize = 10;
 
-/// What a message is made of.
+/// Input of a message.
 pub struct Facts<'a> {
-    /// What was decided: kind, recipient, reply code.
+    /// The page: kind, recipient, reply code.
     pub page: &'a Page,
-    /// What it is about. None: a test.
+    /// The incident. `None` for a test.
     pub view: Option<&'a IncidentView>,
     pub user: &'a User,
-    /// Where it goes, resolved.
+    /// The resolved address.
     pub address: String,
     pub at: Timestamp,
     pub links: Links,
-    /// Who answered or wrote.
+    /// Who answered or commented.
     pub by: Option<&'a str>,
-    /// The remark (`Mention`).
+    /// The comment (`Mention`).
     pub text: Option<&'a str>,
-    /// How many other incidents it tells of.
+    /// Number of other incidents bundled into the page.
     pub more: usize,
 }
 
-/// A message ready for any channel.
+/// Renders a message for any channel.
 pub fn render(facts: Facts) -> Message {
     let page = facts.page;
     let name = if facts.user.name.is_empty() { page.user.clone() } else { facts.user.name.clone() };
@@ -65,7 +65,7 @@ pub fn render(facts: Facts) -> Message {
     if !said.is_empty() {
         short.push(said);
     }
-    // How to answer must survive however long the title is.
+    // The reply instructions must fit regardless of the title's length.
     let room = SHORT - how.as_ref().map_or(0, |how| how.chars().count() + 2);
     let mut short = cut(&short.join(". "), room);
     if let Some(how) = &how {
@@ -146,12 +146,12 @@ fn incident_facts(page: &Page, view: &IncidentView) -> IncidentFacts {
         alerts: incident.alert_ids.len(),
         entities,
         evidence: evidence(view),
-        // One per course: an incident that was opened again is a new one to whoever groups by it.
+        // One per escalation: receivers see a reopened incident as a new one.
         dedup_key: page.escalation.to_string(),
     }
 }
 
-/// The first rows of what the alerts found, newest alert first, `column: value` side by side.
+/// The first result rows of the alerts, newest alert first, as `column: value`.
 fn evidence(view: &IncidentView) -> Vec<String> {
     let rows = view.alerts.iter().rev().flat_map(|alert| &alert.results);
     let shown = rows.map(|row| {
@@ -168,20 +168,20 @@ fn evidence(view: &IncidentView) -> Vec<String> {
     shown.filter(|row| !row.is_empty()).take(EVIDENCE).collect()
 }
 
-/// A time in the reader's zone: `2026-03-29 03:15 CEST`; UTC where it is not known.
+/// A time in the reader's zone: `2026-03-29 03:15 CEST`; UTC if the zone is unknown.
 pub fn wall(at: Timestamp, zone: Option<&str>) -> String {
     let zone = zone.and_then(model::time_zone).unwrap_or(TimeZone::UTC);
     let at = jiff::Timestamp::from_microsecond(at.to_unix_micros().0).unwrap_or_default();
     at.to_zoned(zone).strftime("%Y-%m-%d %H:%M %Z").to_string()
 }
 
-/// Text from outside on one line, without control characters.
+/// External text on one line, without control characters.
 fn line(text: &str) -> String {
     let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     clean.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// At most `length` characters; what was cut ends in `…`.
+/// Truncates to `length` characters, ending in `…`.
 fn cut(text: &str, length: usize) -> String {
     if text.chars().count() <= length {
         return text.to_owned();
@@ -213,11 +213,11 @@ mod tests {
         let facts =
             Facts { page: &page, view: Some(&view), user: &user, address, at, links: Links::default(), by: None, text: None, more: 12 };
         let message = render(facts);
-        // Lengths and the reply line are promised by `Message`'s fields.
+        // Lengths and the reply line are documented at `Message`'s fields.
         assert!(message.short.chars().count() <= 300, "{}", message.short.chars().count());
         assert!(message.short.ends_with("Reply 4821 to acknowledge, 4821 T to take, 4821 E to escalate"), "{}", message.short);
         assert!(message.subject.chars().count() <= 120 && !message.subject.contains(['\r', '\n']));
-        // Oslo was one hour ahead of UTC at the start of 1970 (tz database).
+        // Oslo was at UTC+1 at the start of 1970 (tz database).
         assert!(message.long.contains("1970-01-01 01:00 CET"), "{}", message.long);
     }
 }

@@ -1,4 +1,4 @@
-//! How on call's tasks wait between two looks: for a bell, a time, or the end.
+//! Wait loop of background tasks: a notification, a due time, or cancellation.
 
 use std::sync::Arc;
 
@@ -6,12 +6,12 @@ use model::{Clock, Span, TICKS_PER_SECOND, Timestamp};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// Looks this often even when nothing rings: the wall clock may jump, and sleeping does not notice.
+/// Maximum wait: sleeping does not notice jumps of the wall clock.
 const IDLE: Span = Span(TICKS_PER_SECOND);
 const FIRST_RETRY: Span = Span(TICKS_PER_SECOND / 4);
 const LAST_RETRY: Span = Span(30 * TICKS_PER_SECOND);
 
-/// A task's patience: bells and times while all is well, doubling pauses while it fails.
+/// Waits for notifications and due times after success, with exponential back-off after failures.
 pub(crate) struct Waiting<const N: usize> {
     bells: [watch::Receiver<u64>; N],
     clock: Arc<dyn Clock>,
@@ -28,12 +28,12 @@ impl<const N: usize> Waiting<N> {
         self.cancel.is_cancelled()
     }
 
-    /// What rang so far is about to be seen. To be called before looking: what rings meanwhile is not lost.
+    /// Marks pending notifications as seen. Call before processing, so that later ones are not lost.
     pub fn hear(&mut self) {
         self.bells.iter_mut().for_each(|bell| bell.mark_unchanged());
     }
 
-    /// After success: returns when a bell rings or `until` has come, at the latest after [`IDLE`]. False: stop.
+    /// After success: returns at a notification or at `until`, at the latest after [`IDLE`]. Returns false when cancelled.
     pub async fn idle(&mut self, until: Option<Timestamp>) -> bool {
         self.failures = 0;
         let pause = until.map_or(IDLE, |until| (until - self.clock.now()).max(Span::ZERO).min(IDLE));
@@ -45,7 +45,7 @@ impl<const N: usize> Waiting<N> {
         }
     }
 
-    /// After a failure: waits longer each time. False: stop.
+    /// After a failure: waits longer each time. Returns false when cancelled.
     pub async fn retry(&mut self) -> bool {
         let doubled = Span(FIRST_RETRY.ticks() << self.failures.min(7)).min(LAST_RETRY);
         self.failures += 1;
@@ -56,7 +56,7 @@ impl<const N: usize> Waiting<N> {
     }
 }
 
-/// Ends when one of them does.
+/// Completes when any of them does.
 async fn any<F: Future<Output = Result<(), watch::error::RecvError>> + Unpin>(mut bells: Vec<F>) {
     std::future::poll_fn(|cx| {
         let rung = bells.iter_mut().any(|bell| std::pin::Pin::new(bell).poll(cx).is_ready());

@@ -1,10 +1,9 @@
-//! Times as people write them and read them: RFC 3339, or the clock on the wall of a zone.
+//! Parses and formats times for people: RFC 3339, or wall-clock time in a zone.
 //!
-//! One rule holds wherever a time is written, in documents, on the command line and in the API ([`PlanTime`]): a time with an offset, with `Z`
-//! or with the name of a zone is that instant; one without is a wall-clock time of the schedule's zone.
+//! The same rule applies in documents, on the command line and in the API ([`PlanTime`]): a time with an offset, with `Z` or with the name
+//! of a zone is that instant; one without is a wall-clock time in the schedule's zone.
 //!
-//! A wall time that clocks skip or repeat means what it means in schedules (docs/adr/0006): the offset before the gap, and the first of
-//! two.
+//! Wall-clock times in a DST gap or overlap are resolved as in schedules (docs/adr/0006): the offset before the gap, and the first of two.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,7 +14,7 @@ use model::{Span, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Why a text is no time.
+/// Why a text is not a valid time.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WhenError {
     #[error(
@@ -29,7 +28,7 @@ pub enum WhenError {
     TooFar(String),
 }
 
-/// A time as it is written: an instant, or a wall-clock time of a zone that is known elsewhere.
+/// A time as written: an instant, or a wall-clock time in a zone given elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PlanTime {
     Wall(DateTime),
@@ -37,7 +36,7 @@ pub enum PlanTime {
 }
 
 impl PlanTime {
-    /// The instant, where wall-clock times are meant in `zone`.
+    /// The instant, with wall-clock times in `zone`.
     pub fn instant(self, zone: &TimeZone) -> Timestamp {
         match self {
             Self::Wall(wall) => crate::schedule::instant(zone, wall),
@@ -45,7 +44,7 @@ impl PlanTime {
         }
     }
 
-    /// What the clocks of `zone` show.
+    /// The wall-clock time in `zone`.
     pub fn wall(self, zone: &TimeZone) -> DateTime {
         match self {
             Self::Wall(wall) => wall,
@@ -53,7 +52,7 @@ impl PlanTime {
         }
     }
 
-    /// Whether this is earlier. Two wall-clock times are compared as they are written.
+    /// Whether this is earlier. Two wall-clock times are compared as written.
     pub fn is_before(self, other: PlanTime, zone: &TimeZone) -> bool {
         match (self, other) {
             (Self::Wall(one), Self::Wall(other)) => one < other,
@@ -151,7 +150,7 @@ impl JsonSchema for PlanTime {
     }
 }
 
-/// Reads a time of day in a schedule's hours: these follow the clocks of its zone and have no offset of their own.
+/// Parses a time of day in a schedule's hours, which has no offset of its own.
 pub(crate) fn time_of_day<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<jiff::civil::Time, D::Error> {
     let text = String::deserialize(deserializer)?;
     let plain = !text.is_empty() && text.chars().all(|c| c.is_ascii_digit() || matches!(c, ':' | '.'));
@@ -162,7 +161,7 @@ pub(crate) fn time_of_day<'de, D: serde::Deserializer<'de>>(deserializer: D) -> 
     text.parse().map_err(|_| serde::de::Error::custom(wrong()))
 }
 
-/// Reads a time. `zone` is the one that a wall time without a zone belongs to.
+/// Parses a time. `zone` applies to wall-clock times without a zone.
 ///
 /// ```
 /// let now = model::Timestamp::parse_iso("2026-11-21T12:00:00Z").unwrap();
@@ -191,7 +190,7 @@ pub fn parse(text: &str, zone: &str, now: Timestamp) -> Result<Timestamp, WhenEr
     }
 }
 
-/// `Sat 2026-11-21 03:02` on the wall of the zone; UTC where the zone is unknown, and then it says so.
+/// `Sat 2026-11-21 03:02` in the zone; UTC, marked as such, if the zone is unknown.
 pub fn local(time: Timestamp, zone: &str) -> String {
     let Ok(instant) = jiff::Timestamp::from_second(time.unix_seconds()) else { return time.to_string() };
     match zone_named(zone) {
@@ -229,7 +228,7 @@ mod tests {
 
     #[test]
     fn wall_times_belong_to_the_zone_that_is_named_or_to_the_schedules() {
-        // Oslo is at +01:00 in winter and +02:00 in summer (IANA tz); Tokyo always at +09:00.
+        // Oslo is UTC+01:00 in winter and UTC+02:00 in summer (IANA tz); Tokyo always UTC+09:00.
         assert_eq!(read("2026-12-24T08:00"), Ok(at("2026-12-24T07:00:00Z")));
         assert_eq!(read("2026-07-01 08:00"), Ok(at("2026-07-01T06:00:00Z")));
         assert_eq!(read("2026-07-01"), Ok(at("2026-06-30T22:00:00Z")));
@@ -242,7 +241,8 @@ mod tests {
 
     #[test]
     fn gaps_and_repeats_are_those_of_rfc_5545() {
-        // 2026-03-29 02:30 does not exist in Oslo: the offset before the gap (+01:00) holds. 2026-10-25 02:30 comes twice: the first.
+        // 2026-03-29 02:30 does not exist in Oslo: the offset before the gap (+01:00) applies. 2026-10-25 02:30 occurs twice: the first is
+        // used.
         assert_eq!(read("2026-03-29T02:30"), Ok(at("2026-03-29T01:30:00Z")));
         assert_eq!(read("2026-10-25T02:30"), Ok(at("2026-10-25T00:30:00Z")));
     }
@@ -257,7 +257,7 @@ mod tests {
         }
     }
 
-    /// RFC 3339 5.6 for offsets and `Z`; Oslo is at +02:00 in June (tz database).
+    /// RFC 3339 5.6 for offsets and `Z`; Oslo is UTC+02:00 in June (tz database).
     #[test]
     fn an_offset_is_honoured_and_its_absence_means_the_zone() {
         let oslo = model::time_zone("Europe/Oslo").unwrap();

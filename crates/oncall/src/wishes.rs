@@ -1,4 +1,4 @@
-//! The task that carries out what answers want done to incidents.
+//! The task that applies pending changes from answers to incidents.
 
 use std::sync::Arc;
 
@@ -10,21 +10,21 @@ use crate::desk::{Deed, Desk, DeskError, Wish, left_of};
 use crate::records;
 use crate::waiting::Waiting;
 
-/// Wishes that are looked at together.
+/// Pending changes per batch.
 const AT_ONCE: u32 = 200;
-/// How often one is tried again at once because somebody else was faster.
+/// Immediate retries after conflicts.
 const CONFLICTS: usize = 5;
 
-/// Carries out wishes. Safe to run at any time, any number of times.
+/// Applies pending changes. Idempotent.
 pub struct Wishes {
     pub store: Store,
     pub desk: Arc<dyn Desk>,
     pub clock: Arc<dyn Clock>,
-    /// Two at once would only conflict with each other.
+    /// Concurrent runs would only conflict with each other.
     pub turn: tokio::sync::Mutex<()>,
 }
 
-/// What became of one attempt.
+/// Result of one attempt.
 enum Outcome {
     Done,
     Later,
@@ -35,7 +35,7 @@ impl Wishes {
         Self { store, desk, clock, turn: tokio::sync::Mutex::new(()) }
     }
 
-    /// Runs until cancelled: looks whenever something was answered.
+    /// Runs until cancelled, after each answer.
     pub async fn run(&self, cancel: CancellationToken) {
         let mut waiting = Waiting::new([self.store.listen(Topic::Pages)], self.clock.clone(), cancel);
         while !waiting.cancelled() {
@@ -57,7 +57,7 @@ impl Wishes {
         }
     }
 
-    /// Carries out what waits; answers how many are left, to be tried again.
+    /// Applies pending changes; returns how many are left for a retry.
     pub async fn activate(&self) -> Result<usize, StoreError> {
         let _turn = self.turn.lock().await;
         let mut left = 0;

@@ -1,7 +1,7 @@
-//! A small world in memory: incidents, escalations and pages under a clock that is moved by hand.
+//! An in-memory simulation: incidents, escalations and pages with a manual clock.
 //!
-//! It does what the paging task does, without a disk and without channels: asks [`crate::escalation::follow`], writes down, sends what is
-//! due. Stories, replays and random trials run in it, so that they exercise the very functions that page people.
+//! It does the work of the paging task without disk and channels: calls [`crate::escalation::follow`], applies effects, and sends due
+//! pages. Stories, replays and property tests use it, so that they exercise the production functions.
 
 use std::collections::BTreeMap;
 
@@ -18,18 +18,18 @@ use crate::escalation::{
 use crate::invariants;
 use crate::message::MessageKind;
 
-/// Something that was sent.
+/// A sent page.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Sent {
     pub at: Timestamp,
     pub page: Page,
     pub number: i64,
     pub title: String,
-    /// How many other incidents it tells of.
+    /// Number of other incidents bundled into it.
     pub more: usize,
 }
 
-/// Something that was decided.
+/// A recorded decision.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Noted {
     pub at: Timestamp,
@@ -38,7 +38,7 @@ pub struct Noted {
     pub text: String,
 }
 
-/// An incident and all that on call knows of it.
+/// An incident and its on-call state.
 #[derive(Clone, Debug)]
 pub struct Case {
     pub view: IncidentView,
@@ -48,7 +48,7 @@ pub struct Case {
     pub pages: Vec<Page>,
 }
 
-/// How a world is asked who is on call.
+/// Looks up who is on call.
 pub type OnCall = dyn Fn(&Directory, &str, Timestamp) -> Result<Vec<crate::escalation::Holder>, String> + Send + Sync;
 
 pub struct World {
@@ -60,7 +60,7 @@ pub struct World {
     /// Whether the process is up.
     pub running: bool,
     on_call: Box<OnCall>,
-    /// Asked again and again; once it is true, nothing more is worked out.
+    /// Polled regularly; once true, the simulation stops.
     interrupted: Box<dyn Fn() -> bool + Send + Sync>,
 }
 
@@ -78,13 +78,13 @@ impl World {
         }
     }
 
-    /// Gives up as soon as `interrupted` says so; the world is then incomplete.
+    /// Stops as soon as `interrupted` returns true; the simulation is then incomplete.
     pub fn until(mut self, interrupted: Box<dyn Fn() -> bool + Send + Sync>) -> Self {
         self.interrupted = interrupted;
         self
     }
 
-    /// Lets time pass to `to`, doing what is due on the way. What is due at `to` itself is done only by [`Self::settle`].
+    /// Advances the time to `to`, doing what is due before. Work due exactly at `to` is done only by [`Self::settle`].
     pub fn pass_to(&mut self, to: Timestamp) {
         while self.running && !(self.interrupted)() {
             let Some(due) = self.next_due().filter(|due| *due < to) else { break };
@@ -92,7 +92,7 @@ impl World {
             self.now = self.now.max(due);
             self.settle();
             if (self.now, self.sent.len()) == before && self.next_due() == Some(due) {
-                break; // Nothing came of it: it waits for something else than time.
+                break; // No progress: it waits for an event, not for time.
             }
         }
         self.now = self.now.max(to);
@@ -108,7 +108,7 @@ impl World {
         steps.chain(pages).min()
     }
 
-    /// Does all that is due now, and what follows from it.
+    /// Does everything due now, and what follows from it.
     pub fn settle(&mut self) {
         if !self.running {
             return;
@@ -131,7 +131,7 @@ impl World {
         debug_assert_eq!(self.violation(), None);
     }
 
-    /// Whatever should never be, if it is.
+    /// A violated invariant, if any.
     pub fn violation(&self) -> Option<String> {
         self.cases.values().find_map(|case| invariants::violation(case.escalation.as_ref(), &case.pages, &case.view.incident))
     }
@@ -208,7 +208,7 @@ impl World {
         }
     }
 
-    /// Sends what is due; whether anything was.
+    /// Sends due pages; returns whether there were any.
     fn send(&mut self) -> bool {
         let mut due = Vec::new();
         for case in self.cases.values() {
@@ -245,7 +245,7 @@ impl World {
         self.cases.insert(id, Case { view, responses: Vec::new(), escalation: None, pages: Vec::new() });
     }
 
-    /// An alert joins an incident; a closed one is opened again by it, as Active.
+    /// An alert joins an incident; a closed one is reopened by it as Active.
     pub fn join(&mut self, incident: Uuid, alert: Alert, reopen: bool) {
         let Some(case) = self.cases.get_mut(&incident) else { return };
         let open = &mut case.view.incident;
@@ -259,7 +259,7 @@ impl World {
         case.view.alerts.push(alert);
     }
 
-    /// Somebody changes an incident elsewhere.
+    /// An incident is changed elsewhere.
     pub fn change(&mut self, incident: Uuid, status: IncidentStatus, by: &str) {
         let Some(case) = self.cases.get_mut(&incident) else { return };
         case.view.incident.status = status;
@@ -267,7 +267,7 @@ impl World {
         case.view.incident.owner.assigned_to = Some(by.to_owned());
     }
 
-    /// Somebody answers: the newest page that they got for the incident, or the incident where they got none.
+    /// A user answers their newest page of the incident, or the incident if they have none.
     pub fn answer(&mut self, incident: Uuid, user: &str, action: &Action) -> Result<bool, AnswerError> {
         let newest = self.cases.get(&incident).and_then(|case| {
             let sent = case.pages.iter().filter(|page| page.user == user && page.kind == MessageKind::Page);
@@ -287,7 +287,7 @@ impl World {
         let changed = !effects.is_empty();
         for (other, page) in self.apply(incident, effects) {
             let page = self.cases.get(&other).and_then(|case| case.pages.iter().find(|known| known.id == page)).cloned();
-            // The others may be closed already: then there is nothing to answer for.
+            // The others may be closed already, which is not an error.
             if let Err(error) = self.answer_page(other, page.as_ref(), user, action)
                 && !matches!(error, AnswerError::Closed)
             {

@@ -1,7 +1,7 @@
-//! What one upload may become, and all of them together: counted before anything is decoded.
+//! Limits on one upload and on all uploads together, checked before anything is decoded.
 //!
-//! Bytes are not what costs: `[1,1,…]` has two bytes an element and `{}` in a table of 300 columns is three hundred cells. So one pass over the
-//! bytes, which keeps nothing, counts elements and how deep they nest; what the decoded rows will take is known from that.
+//! The size in bytes does not predict the cost: `[1,1,…]` takes two bytes per element, and `{}` in a table of 300 columns becomes 300
+//! cells. One allocation-free pass over the bytes counts elements and nesting depth, which bound the memory of the decoded rows.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,50 +11,51 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::decode::BodyError;
 
-/// Brackets may be nested this deep.
+/// Maximum nesting depth of brackets.
 pub const MAX_DEPTH: usize = 64;
-/// Records of one upload.
+/// Maximum records per upload.
 pub const MAX_RECORDS: usize = 1_000_000;
-/// Records times columns of the stream, of one upload.
+/// Maximum cells per upload: records times columns of the stream.
 pub const MAX_CELLS: usize = 16_000_000;
-/// Elements of the array that are no objects: each becomes a dead letter with its reason, so few are a mistake and many an attack.
+/// Maximum number of array elements that are not objects. Each becomes a dead letter, so a large number would be an attack rather than a
+/// mistake.
 pub const MAX_STRAYS: usize = 1_000;
-/// Memory for the rows of all uploads that are being decoded.
+/// Memory limit for the decoded rows of all concurrent uploads.
 pub const MEMORY: usize = 512 << 20;
-/// How long an upload waits for its part of it.
+/// How long an upload waits for its share of that memory.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Bytes of one cell: a view of a text, or the widest number.
+/// Bytes per cell: a string view, or the widest number.
 const CELL: usize = 16;
-/// Bytes of one record beside its cells.
+/// Bytes per record in addition to its cells.
 const RECORD: usize = 64;
-/// The unit in which memory is handed out.
+/// Allocation granularity of the memory limit.
 const UNIT: usize = 64 << 10;
 
-/// Bodies from this size on are worked on beside the threads that serve others.
+/// Bodies of at least this size are processed in `block_in_place`.
 const LARGE: usize = 256 << 10;
 
-/// Does work on a body of so many bytes without holding up this thread's other tasks.
+/// Runs `work` on a body of `bytes` bytes without blocking other tasks of this thread.
 pub fn beside<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
     let has_others = tokio::runtime::Handle::try_current().is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread);
     if bytes >= LARGE && has_others { tokio::task::block_in_place(work) } else { work() }
 }
 
-/// What a body holds, as far as its brackets and commas say. Says nothing about whether it is JSON.
+/// Structure of a body, derived from brackets and commas only. Does not validate JSON.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Survey {
     pub depth: usize,
-    /// Elements of the outermost array.
+    /// Number of elements of the outermost array.
     pub elements: usize,
-    /// Those of them that do not begin as objects.
+    /// Number of elements that do not start as objects.
     pub strays: usize,
 }
 
-/// Looks over a body of JSON. One pass over the bytes, nothing kept; stops early where a limit is passed.
+/// Surveys a JSON body in one allocation-free pass; stops early if a limit is exceeded.
 pub fn survey(body: &[u8]) -> Survey {
     let mut found = Survey::default();
     let (mut depth, mut inside, mut escaped) = (0usize, false, false);
-    // Whether the next byte that is no blank begins an element of the outermost array.
+    // True if the next non-blank byte starts an element of the outermost array.
     let mut expects_element = false;
     for byte in body {
         if inside {
@@ -99,7 +100,7 @@ pub fn survey(body: &[u8]) -> Survey {
 }
 
 impl Survey {
-    /// Whether so much may be decoded into a stream of so many columns.
+    /// Checks the limits for a stream with this many columns.
     pub fn check(&self, columns: usize) -> Result<(), BodyError> {
         match () {
             () if self.depth > MAX_DEPTH => Err(BodyError::TooDeep),
@@ -110,13 +111,13 @@ impl Survey {
         }
     }
 
-    /// Bytes that the rows will take at most, beside the body itself.
+    /// Upper bound of the memory of the decoded rows, excluding the body itself.
     fn memory(&self, body: usize, columns: usize) -> usize {
         self.elements.saturating_mul(columns * CELL + RECORD).saturating_add(body)
     }
 }
 
-/// Memory for rows, shared by all uploads.
+/// Memory for decoded rows, shared by all uploads.
 #[derive(Debug)]
 pub struct Memory(Arc<Semaphore>);
 
@@ -127,9 +128,9 @@ impl Default for Memory {
 }
 
 impl Memory {
-    /// Waits until the rows of such a body have room. None where they found none in time.
+    /// Waits until memory for the rows is available; `None` on timeout.
     pub async fn hold(&self, survey: &Survey, body: usize, columns: usize) -> Option<OwnedSemaphorePermit> {
-        // What one upload may be fits by the limits above; a single one never waits for more than there is.
+        // A single upload fits by the limits above; a request is capped so that it never waits for more than the total.
         let units = survey.memory(body, columns).div_ceil(UNIT).min(MEMORY / UNIT);
         let waiting = Arc::clone(&self.0).acquire_many_owned(u32::try_from(units).unwrap_or(u32::MAX));
         tokio::time::timeout(PATIENCE, waiting).await.ok()?.ok()
@@ -152,7 +153,7 @@ mod tests {
         assert_eq!(of(r#"[{"a":[1,2,{"b":3}]}, {"c":"],[{,\"]"} ,1,"x, y",[4,5],null]"#), (6, 4, 4));
         assert_eq!(of("{\"a\":1,\"b\":2}"), (1, 1, 1), "not an array: the decoder reports it");
         assert_eq!(survey(&b"[".repeat(100_000)).depth, MAX_DEPTH + 1);
-        // As many as there are, whatever follows: it is over the limit either way.
+        // Counts all elements even if invalid data follows: the upload is over the limit either way.
         let many = [b"[1".to_vec(), b",1".repeat(1_000_000)].concat();
         assert_eq!(survey(&many).strays, MAX_STRAYS + 1);
     }

@@ -1,9 +1,9 @@
-//! One value on its way into a typed column: what JSON may become what type, and the builders that take it.
+//! Conversion of JSON values to typed columns: which JSON fits which type, and the column builders.
 //!
-//! As Kusto does it when it ingests: texts are read as `toint`, `tobool`, `todatetime` … read them, an empty text is null where the column is no
-//! string, a string column takes any JSON, a dynamic column keeps any JSON. What does not fit is null
-//! (learn.microsoft.com/azure/data-explorer/ingest-invalid-data: "Value not matching the table schema data type. For example: floating point
-//! value ingested into an int column", "NULL value filled"). Numbers are exact: nothing is rounded.
+//! Follows Kusto's ingestion: text is parsed as by `toint`, `tobool`, `todatetime` …, empty text is null unless the column is a string,
+//! string and dynamic columns accept any JSON. A value that does not fit becomes null
+//! (learn.microsoft.com/azure/data-explorer/ingest-invalid-data: "Value not matching the table schema data type. For example: floating
+//! point value ingested into an int column", "NULL value filled"). Numbers are exact: nothing is rounded.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -13,24 +13,24 @@ use arrow::compute::kernels::cast_utils::parse_decimal;
 use arrow::datatypes::{Decimal256Type, i256};
 use model::{DECIMAL_PRECISION, DECIMAL_SCALE, Span, Type};
 
-/// A value that fits its column.
+/// A value of a column's type.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Cell<'a> {
     Null,
     Bool(bool),
     Int(i32),
-    /// Ticks, too.
+    /// Also timespans and datetimes, in ticks.
     Long(i64),
     Real(f64),
     Decimal(i256),
     Text(Cow<'a, str>),
 }
 
-/// The value is of another type, or out of its range.
+/// The value has the wrong type or is out of range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unfit;
 
-/// The cell for a JSON value, given by its text.
+/// Converts a JSON value, given as text, to a cell of type `ty`.
 pub fn from_json(ty: Type, json: &str) -> Result<Cell<'_>, Unfit> {
     let json = json.trim();
     match json.as_bytes().first() {
@@ -40,20 +40,20 @@ pub fn from_json(ty: Type, json: &str) -> Result<Cell<'_>, Unfit> {
             let text = unquoted(json).ok_or(Unfit)?;
             match text {
                 Cow::Borrowed(text) => from_text(ty, text),
-                // The text owns its bytes, and so must the cell.
+                // The unescaped text is owned, so the cell must be owned too.
                 Cow::Owned(text) => from_text(ty, &text).map(Cell::into_owned),
             }
         }
         Some(b'{' | b'[') if ty != Type::String => Err(Unfit),
         Some(b't' | b'f') if !matches!(ty, Type::String | Type::Bool) => Err(Unfit),
         Some(b'{' | b'[') => Ok(Cell::Text(minified(json))),
-        // A number is no time: whether it counts seconds, milliseconds or ticks is the transform's to say.
+        // Numbers are not converted to times: only the transform knows whether they are seconds, milliseconds or ticks.
         _ if ty == Type::Datetime || ty == Type::Timespan || ty == Type::Guid => Err(Unfit),
         _ => from_text(ty, json),
     }
 }
 
-/// The cell for a value given as text.
+/// Converts text to a cell of type `ty`.
 pub fn from_text(ty: Type, text: &str) -> Result<Cell<'_>, Unfit> {
     if ty == Type::String {
         return Ok(Cell::Text(text.into()));
@@ -83,7 +83,7 @@ pub fn from_text(ty: Type, text: &str) -> Result<Cell<'_>, Unfit> {
     cell.ok_or(Unfit)
 }
 
-/// A whole number, also when written `5.0` or `5e0`: exactly, by its digits.
+/// Parses an integer, also if written as `5.0` or `5e0`, exactly.
 fn whole(word: &str) -> Option<i64> {
     if let Ok(number) = word.parse() {
         return Some(number);
@@ -100,7 +100,7 @@ fn whole(word: &str) -> Option<i64> {
         return None;
     }
     let mut number = Some(0_i64);
-    // Digits in front of the decimal point, once it is moved by the exponent.
+    // Digits before the decimal point after applying the exponent.
     let places = i64::try_from(int.len()).ok()? + i64::from(exponent);
     let mut seen = 0;
     for byte in int.bytes().chain(fraction.bytes()) {
@@ -119,7 +119,7 @@ fn whole(word: &str) -> Option<i64> {
     number
 }
 
-/// What is said of a value that does not fit.
+/// The message for a value that does not fit.
 pub fn refusal(ty: Type, value: &str) -> String {
     const SHOWN: usize = 40;
     let cut = value.char_indices().nth(SHOWN).map_or(value.len(), |(at, _)| at);
@@ -132,7 +132,7 @@ fn unquoted(json: &str) -> Option<Cow<'_, str>> {
     if inner.contains('\\') { serde_json::from_str::<String>(json).ok().map(Cow::Owned) } else { Some(Cow::Borrowed(inner)) }
 }
 
-/// JSON without the white space between its tokens.
+/// JSON without white space between tokens.
 fn minified(json: &str) -> Cow<'_, str> {
     let (mut inside, mut escaped) = (false, false);
     let mut keep = |byte: char| {
@@ -169,14 +169,14 @@ impl Cell<'_> {
     }
 }
 
-/// Builds a column of cells.
+/// Builds a column from cells.
 pub enum CellBuilder {
     Bool(BooleanBuilder),
     Int(Int32Builder),
     Long(Int64Builder),
     Real(Float64Builder),
     Decimal(Decimal256Builder),
-    /// A null becomes empty where the flag is set: a `string` has no null.
+    /// If the flag is set, null becomes empty text, because a `string` has no null.
     Text(StringViewBuilder, bool),
 }
 
@@ -192,7 +192,7 @@ impl CellBuilder {
         }
     }
 
-    /// A cell that is not of the column's type becomes null; [`from_json`] and [`from_text`] give no such cell.
+    /// Appends a cell; one of another type becomes null, which [`from_json`] and [`from_text`] never return.
     pub fn push(&mut self, cell: &Cell<'_>) {
         match (self, cell) {
             (Self::Bool(builder), Cell::Bool(value)) => builder.append_value(*value),
@@ -241,7 +241,7 @@ mod tests {
             (Type::Int, "3000000000", Err(Unfit)),
             (Type::Int, "-2147483648", Ok(Cell::Int(i32::MIN))),
             (Type::Long, "9007199254740993", Ok(Cell::Long(9_007_199_254_740_993))),
-            // github.com/open-telemetry/otel-arrow/pull/2535: beyond 2^53 a real would be even.
+            // github.com/open-telemetry/otel-arrow/pull/2535: beyond 2^53 a conversion through f64 would round.
             (Type::Long, "9007199254740993.0", Ok(Cell::Long(9_007_199_254_740_993))),
             (Type::Long, "\"9007199254740993.000\"", Ok(Cell::Long(9_007_199_254_740_993))),
             (Type::Long, "9.007199254740993e15", Ok(Cell::Long(9_007_199_254_740_993))),
@@ -261,7 +261,7 @@ mod tests {
             (Type::Bool, "\"yes\"", Err(Unfit)),
             (Type::Bool, "[]", Err(Unfit)),
             (Type::Datetime, "\"1970-01-01T00:00:00Z\"", Ok(Cell::Long(model::UNIX_EPOCH_TICKS))),
-            // The formats on the page `datetime` of the reference; a number is none of them.
+            // The formats documented for `datetime`; a number is not one of them.
             (Type::Datetime, "\"Mon, 30 Nov 2026 21:45:44 GMT\"", time("2026-11-30T21:45:44Z")),
             (Type::Datetime, "\"Monday, 30-Nov-26 21:45:44\"", time("2026-11-30T21:45:44Z")),
             (Type::Datetime, "\"11/30/2026 9:45:44 PM\"", time("2026-11-30T21:45:44Z")),

@@ -1,7 +1,7 @@
-//! A body of JSON straight into typed columns, without a tree in between.
+//! Decodes a JSON body directly into typed columns, without an intermediate tree.
 //!
-//! One pass finds the rows and checks the syntax, one per row reads its members. A value that does not fit its column is null there, and is
-//! counted; a row that is no object is set aside with the reason and its own text.
+//! One pass finds the rows and checks the syntax, a second reads the members of each row. A value that does not fit its column becomes null
+//! and is counted; a row that is not an object is rejected with a reason and its text.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 use crate::bounds::{MAX_CELLS, MAX_DEPTH, MAX_RECORDS, MAX_STRAYS, Survey, survey};
 use crate::cell::{Cell, CellBuilder, from_json, refusal};
 
-/// Why a body holds no records at all.
+/// Why a body could not be decoded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BodyError {
     #[error("the body is no JSON array of objects")]
@@ -33,30 +33,30 @@ pub enum BodyError {
     TooManyCells { records: usize, columns: usize },
 }
 
-/// A row that is no object.
+/// A row that is not an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Misfit<'a> {
     pub record: &'a str,
     pub reason: String,
 }
 
-/// The rows of a body.
+/// Result of decoding a body.
 pub struct Decoded<'a> {
     pub batch: RecordBatch,
     /// The text of each row of `batch`.
     pub records: Vec<&'a str>,
     pub misfits: Vec<Misfit<'a>>,
-    /// Members that no column is declared for; they are left out.
+    /// Number of members without a declared column; they are dropped.
     pub unknown: u64,
-    /// One sentence for each column with values that did not fit it.
+    /// One sentence per column with values that did not fit.
     pub notes: Vec<String>,
 }
 
-/// Values of a column that did not fit.
+/// Count of a column's values that did not fit.
 #[derive(Clone, Default)]
 struct Unfits {
     count: u64,
-    /// The first of them, as it was sent.
+    /// The first such value, as sent.
     first: String,
 }
 
@@ -68,21 +68,21 @@ impl Unfits {
     }
 }
 
-/// Whether the body may be decoded into so many columns, before anything of it is kept.
+/// Checks, before decoding, that the body is within the limits for this many columns.
 pub fn look_over(body: &[u8], columns: usize) -> Result<Survey, BodyError> {
     let found = survey(body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body));
     found.check(columns)?;
     Ok(found)
 }
 
-/// Decodes an array of objects into the columns of a stream, after [`look_over`].
+/// Decodes an array of objects into the columns of a stream. Call [`look_over`] first.
 pub fn decode<'a>(body: &'a [u8], columns: &[Column]) -> Result<Decoded<'a>, BodyError> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     match body.iter().find(|byte| !byte.is_ascii_whitespace()) {
         Some(b'[') => {}
         Some(b'{') => return Err(BodyError::NotAnArray),
         _ => {
-            // A scalar or nothing at all; say which where it is not even JSON.
+            // Not an array. If the body is not valid JSON, report that instead.
             serde_json::from_slice::<serde::de::IgnoredAny>(body).map_err(syntax)?;
             return Err(BodyError::NotAnArray);
         }
@@ -108,7 +108,7 @@ pub fn decode<'a>(body: &'a [u8], columns: &[Column]) -> Result<Decoded<'a>, Bod
     let arrays = builders.into_iter().map(CellBuilder::finish).collect();
     let options = RecordBatchOptions::new().with_row_count(Some(records.len()));
     let batch = RecordBatch::try_new_with_options(arrow_schema(columns), arrays, &options);
-    // Cannot be: every builder got one cell a row. An empty batch would lose rows, so the rows are misfits then.
+    // Unreachable: every builder got one cell per row. If it happens, reject the rows instead of losing them.
     let batch = match batch {
         Ok(batch) => batch,
         Err(cause) => {
@@ -126,7 +126,7 @@ fn syntax(error: serde_json::Error) -> BodyError {
     BodyError::Syntax { problem, line: error.line(), column: error.column() }
 }
 
-/// Reads an object's members into the cells; gives how many have no column.
+/// Reads an object's members into the cells; returns the number of members without a column.
 fn read_row<'a>(
     record: &'a str,
     columns: &[Column],
@@ -176,7 +176,7 @@ impl<'a> Visitor<'a> for Row<'_, 'a> {
     }
 }
 
-/// A member's name, borrowed where it has no escapes.
+/// A member name, borrowed unless it contains escapes.
 struct Key<'a>(Cow<'a, str>);
 
 impl<'de> serde::Deserialize<'de> for Key<'de> {

@@ -2,12 +2,13 @@
 //!
 //! ```text
 //! body ─► decode into the stream's columns ─► flow: KQL over `source` ─► fit to the table ─┐
-//!            │ records that are no objects      │ records of a flow that failed             ├─► one append
+//!            │ records that are not objects     │ records of a failed flow                   ├─► one append
 //!            └──────────────────────────────────┴─► DCRLogErrors ───────────────────────────┘
 //! ```
 //!
-//! Invariants: a request is one append, so it is stored whole or not at all; a value that does not fit is null, and its record stays; a
-//! record that cannot be stored never holds up its neighbours and is never lost; no input makes this panic, recurse without bound or keep more than the body's size a few times over.
+//! Invariants: a request is one append, so it is stored completely or not at all; a value of the wrong type becomes null and its record is
+//! kept; a record that cannot be stored goes to the dead-letter table and does not affect other records; no input causes a panic, unbounded
+//! recursion or memory use beyond a small multiple of the body size.
 
 mod bounds;
 mod cell;

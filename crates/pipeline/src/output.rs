@@ -1,4 +1,4 @@
-//! What a flow gives, made to fit its table: columns, types, sizes, `TimeGenerated`.
+//! Adapts the output of a flow to its table: columns, types, sizes, `TimeGenerated`.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -10,12 +10,12 @@ use model::{Column, Span, TableSchema, Timestamp, Type};
 
 use crate::cell::{CellBuilder, from_json, from_text};
 
-/// Bytes kept of a value; Log Analytics cuts longer ones, too.
+/// Maximum bytes of a value; longer values are truncated, as in Log Analytics.
 pub const MAX_FIELD: usize = 64 * 1024;
 
-/// How far `TimeGenerated` may lie from the arrival: Log Analytics takes the time of arrival for what is older or newer. Its documents
-/// contradict each other on whether such rows are dropped instead; keeping the row is the choice that loses nothing, and the dead-letter
-/// table says that the time was replaced.
+/// Allowed distance of `TimeGenerated` from the arrival; like Log Analytics, values outside it are replaced by the time of arrival.
+/// Microsoft's documentation is contradictory on whether such rows are dropped instead; rows are kept here, and the dead-letter table
+/// records the replacement.
 const OLDEST: Span = Span(2 * model::TICKS_PER_DAY);
 const NEWEST: Span = Span(model::TICKS_PER_DAY);
 
@@ -47,9 +47,9 @@ impl Times {
 /// Rows that fit, and what was done to make them.
 pub struct Fitted {
     pub batch: RecordBatch,
-    /// Columns the table does not have.
+    /// Columns that the table does not have.
     pub dropped: Vec<String>,
-    /// One sentence for each kind of change.
+    /// One sentence per kind of change.
     pub notes: Vec<String>,
 }
 
@@ -97,13 +97,13 @@ pub fn fit(table: &TableSchema, columns: &[Column], batch: &RecordBatch, kept: T
     Fitted { batch, dropped, notes }
 }
 
-/// Whether rows with these columns would be blank in the table: all they have is columns it lacks, and perhaps a time.
+/// True if no column except the time exists in the table, so that rows would be blank.
 pub fn is_blank(table: &TableSchema, columns: &[Column]) -> bool {
     let mut others = columns.iter().filter(|column| column.name != "TimeGenerated").peekable();
     others.peek().is_some() && others.all(|column| table.column(&column.name).is_none())
 }
 
-/// The values as another type, and how many could not be.
+/// Converts the values to another type; also returns how many could not be converted.
 fn coerce(array: &ArrayRef, from: Type, to: Type) -> (ArrayRef, u64) {
     if from == to || (from.arrow() == to.arrow() && to == Type::String && from == Type::Guid) {
         return (array.clone(), 0);
@@ -115,10 +115,10 @@ fn coerce(array: &ArrayRef, from: Type, to: Type) -> (ArrayRef, u64) {
         let cell = match &text {
             None => Ok(crate::cell::Cell::Null),
             Some(text) => match (from, to) {
-                // JSON again: a quoted text becomes its content, an object stays one.
+                // Parsed as JSON: a quoted string becomes its content, an object stays an object.
                 (Type::Dynamic, _) => from_json(to, text),
                 (Type::String | Type::Guid | Type::Datetime | Type::Timespan, _) => from_text(to, text),
-                // A number or a boolean is JSON as it is written.
+                // Numbers and booleans are valid JSON as written.
                 (_, Type::Dynamic) => from_json(to, text),
                 _ => from_text(to, text),
             },
@@ -134,7 +134,7 @@ fn coerce(array: &ArrayRef, from: Type, to: Type) -> (ArrayRef, u64) {
     (builder.finish(), lost)
 }
 
-/// A value as text that [`from_text`] reads; nothing where it is null.
+/// A value as text for [`from_text`]; `None` if it is null.
 fn text_of(array: &ArrayRef, ty: Type, row: usize) -> Option<Cow<'_, str>> {
     if array.is_null(row) {
         return None;
@@ -150,7 +150,7 @@ fn text_of(array: &ArrayRef, ty: Type, row: usize) -> Option<Cow<'_, str>> {
     })
 }
 
-/// Texts of at most [`MAX_FIELD`] bytes, and how many were cut. Cut JSON is JSON no more, so it becomes a text.
+/// Truncates texts to [`MAX_FIELD`] bytes and counts them. Truncated JSON is no longer JSON and becomes a string.
 fn shorten(array: ArrayRef, ty: Type) -> (ArrayRef, u64) {
     let Some(texts) = array.as_string_view_opt() else { return (array, 0) };
     let long = |text: Option<&str>| text.is_some_and(|text| text.len() > MAX_FIELD);
@@ -198,12 +198,12 @@ fn times(array: Option<&ArrayRef>, rows: usize, kept: Times) -> (ArrayRef, u64) 
     (Arc::new(times), replaced)
 }
 
-/// Texts as a column.
+/// A string column of these values.
 pub fn texts<'a>(values: impl IntoIterator<Item = &'a str>) -> ArrayRef {
     Arc::new(StringViewArray::from_iter_values(values))
 }
 
-/// The same text in every row, kept once.
+/// The same text in every row, stored once.
 pub fn repeated(value: &str, rows: usize) -> ArrayRef {
     let mut builder = StringViewBuilder::with_capacity(rows).with_deduplicate_strings();
     (0..rows).for_each(|_| builder.append_value(value));

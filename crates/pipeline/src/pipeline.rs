@@ -1,4 +1,4 @@
-//! From a body of JSON to rows in tables: one request, one append.
+//! Stores a JSON body as rows in tables: one request, one append.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -18,7 +18,7 @@ use crate::output::{Times, fit, is_blank};
 use crate::rule::{Flow, Rule, RuleError, table_of};
 use crate::surrogates;
 
-/// The table of rows that could not be stored, and of notes on rows that were changed.
+/// The dead-letter table: rows that could not be stored, and notes on rows that were changed.
 pub const DEAD_LETTERS: &str = "DCRLogErrors";
 
 /// A request to store records.
@@ -27,22 +27,22 @@ pub struct Ingest {
     /// The rule's immutable id.
     pub rule: String,
     pub stream: String,
-    /// JSON, inflated.
+    /// JSON, decompressed.
     pub body: Bytes,
-    /// The sender's key for this batch: sending it again stores nothing.
+    /// The sender's idempotency key: a repeated batch is not stored again.
     pub key: Option<String>,
     pub client_request_id: Option<String>,
-    /// `CorrelationId` of the dead letters: the request's id, which the sender reads in the reply.
+    /// `CorrelationId` of the dead letters: the request ID, also returned to the sender.
     pub correlation_id: Uuid,
 }
 
-/// What became of the records.
+/// Result of an ingest request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ingested {
     pub ack: Ack,
     /// Rows stored in tables, over all flows.
     pub rows: usize,
-    /// Records set aside in the dead-letter table.
+    /// Records written to the dead-letter table.
     pub dead: usize,
 }
 
@@ -55,14 +55,14 @@ pub enum IngestError {
     UnknownStream { rule: String, stream: String },
     #[error(transparent)]
     Body(#[from] BodyError),
-    /// Ask again later.
+    /// Temporarily overloaded; retry later.
     #[error("records are not taken now: {reason}; try again in {retry_after_seconds} s")]
     Busy { reason: String, retry_after_seconds: u64 },
     #[error("cannot store the records")]
     Store(#[source] AppendError),
 }
 
-/// Data collection rules at work.
+/// The ingest pipeline with its data collection rules.
 pub struct Pipeline {
     engine: Arc<dyn QueryEngine>,
     pub(crate) writer: Arc<dyn TableWriter>,
@@ -72,7 +72,7 @@ pub struct Pipeline {
     pub(crate) memory: Memory,
 }
 
-/// Azure Monitor gives a transform 20 seconds.
+/// Azure Monitor's time limit for a transform is 20 seconds.
 const TRANSFORM_TIME: Span = Span(20 * model::TICKS_PER_SECOND);
 
 impl Pipeline {
@@ -80,7 +80,7 @@ impl Pipeline {
         Self { engine, writer, catalog, clock, rules: RwLock::default(), memory: Memory::default() }
     }
 
-    /// Takes over all rules there are, by immutable id.
+    /// Replaces all rules, keyed by immutable ID.
     pub fn set_rules(&self, rules: impl IntoIterator<Item = (String, Rule)>) {
         let rules = rules.into_iter().map(|(id, rule)| (id.to_ascii_lowercase(), Arc::new(rule))).collect();
         *self.rules.write().unwrap_or_else(PoisonError::into_inner) = rules;
@@ -136,7 +136,7 @@ impl Pipeline {
         errors
     }
 
-    /// Stores the records of a body: all flows and the dead letters in one append, durable and visible when this returns.
+    /// Stores the records of a body: all flows and dead letters in one append, durable and visible on return.
     pub async fn ingest(&self, ingest: Ingest) -> Result<Ingested, IngestError> {
         let rule = self.rule(&ingest.rule).ok_or_else(|| IngestError::UnknownRule(ingest.rule.clone()))?;
         let unknown = || IngestError::UnknownStream { rule: ingest.rule.clone(), stream: ingest.stream.clone() };
@@ -244,8 +244,8 @@ impl Pipeline {
     }
 }
 
-/// The sender's key, for this stream of this rule and these very bytes. Clients exist that send one request id with every part of a large
-/// upload: by the id alone all parts but the first would be acknowledged and lost.
+/// The deduplication key: the sender's key combined with rule, stream and a hash of the body. Some clients send the same request ID with
+/// every part of a large upload; with the ID alone, all parts but the first would be acknowledged and lost.
 fn batch_key(ingest: &Ingest, key: &str) -> String {
     let content = Uuid::new_v5(&Uuid::NAMESPACE_OID, &ingest.body);
     format!("{}\n{}\n{content}\n{key}", ingest.rule.to_ascii_lowercase(), ingest.stream)

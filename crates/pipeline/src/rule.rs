@@ -1,46 +1,46 @@
-//! Data collection rules: which streams there are, what happens to their records, and where they go.
+//! Data collection rules: streams, transforms and destinations.
 //!
-//! Wire: learn.microsoft.com/azure/azure-monitor/data-collection/data-collection-rule-structure. Read here are `streamDeclarations`,
-//! `destinations.logAnalytics` and `dataFlows`; the rest (data sources of agents, for instance) is left to who understands it.
+//! Wire: learn.microsoft.com/azure/azure-monitor/data-collection/data-collection-rule-structure. Parsed are `streamDeclarations`,
+//! `destinations.logAnalytics` and `dataFlows`; other sections (such as agent data sources) are ignored.
 
 use std::collections::{BTreeMap, HashSet};
 
 use model::{Column, StreamName, TableName, Type};
 use serde_json::{Map, Value};
 
-/// What is wrong with a rule, and where.
+/// An error in a rule, and its location.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{path}` {problem}")]
 pub struct RuleError {
-    /// Like `properties.dataFlows[0].outputStream`.
+    /// For example `properties.dataFlows[0].outputStream`.
     pub path: String,
     pub problem: String,
 }
 
-/// A rule as uploads meet it.
+/// A parsed data collection rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
     /// Declared streams and their columns.
     pub streams: BTreeMap<StreamName, Vec<Column>>,
     pub flows: Vec<Flow>,
-    /// The resource id, for dead letters.
+    /// The resource ID, for dead letters.
     pub resource_id: Option<String>,
 }
 
-/// Records of some streams on their way into a table.
+/// Sends records of some streams through a transform into a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flow {
     pub streams: Vec<StreamName>,
-    /// Nothing where records go on as they came.
+    /// `None` if records are stored unchanged.
     pub transform: Option<String>,
     pub output: TableName,
 }
 
-/// Types a stream may declare. Others exist only in tables.
+/// Types allowed in stream declarations. Other types exist only in tables.
 const STREAM_TYPES: [&str; 7] = ["string", "int", "long", "real", "boolean", "dynamic", "datetime"];
 
 impl Rule {
-    /// Reads the `properties` of a rule. All that is wrong, in the order of the text.
+    /// Parses the `properties` of a rule. Returns all errors, in document order.
     pub fn parse(properties: &Map<String, Value>) -> Result<Rule, Vec<RuleError>> {
         let mut reader = Reader { errors: Vec::new() };
         let streams = reader.streams(properties.get("streamDeclarations"));
@@ -60,7 +60,7 @@ impl Rule {
     }
 }
 
-/// The table that a stream's name stands for: `Custom-T_CL` for `T_CL`, `Microsoft-Syslog` for `Syslog`.
+/// The table that a stream name refers to: `Custom-T_CL` for `T_CL`, `Microsoft-Syslog` for `Syslog`.
 pub fn table_of(stream: &str) -> Option<&str> {
     stream.strip_prefix("Custom-").or_else(|| stream.strip_prefix("Microsoft-")).filter(|table| !table.is_empty())
 }

@@ -1,23 +1,23 @@
-//! Halves of surrogate pairs, as JSON escapes them.
+//! Replaces unpaired surrogates in JSON escapes.
 //!
-//! `"\ud83d"` is JSON by its grammar and names no character (RFC 8259 §8.2): strict readers refuse a document that holds one, so it must not get into
-//! a table and from there into an answer. Kusto has U+FFFD in its place, in values and in keys, and so have we.
+//! `"\ud83d"` is grammatically valid JSON but encodes no character (RFC 8259 §8.2), and strict parsers reject documents that contain one,
+//! so it must not reach a table or a response. Kusto replaces it by U+FFFD, in values and in keys; so does this module.
 
 use std::borrow::Cow;
 
 use memchr::memchr;
 
-/// Bytes of `\uXXXX`.
+/// Length of `\uXXXX` in bytes.
 const ESCAPE: usize = 6;
 
-/// The document with `\ufffd` for each escape of half a pair. The places of everything else stay the same.
+/// Replaces each unpaired surrogate escape by `\ufffd`. All other offsets are unchanged.
 pub fn replaced(json: &[u8]) -> Cow<'_, [u8]> {
     let mut out = Cow::Borrowed(json);
     let mut at = 0;
     while let Some(found) = memchr(b'\\', &json[at..]) {
         at += found;
         let Some(unit) = unit(json, at) else {
-            // Another escape: the byte behind the backslash belongs to it.
+            // Another escape: skip the byte after the backslash.
             at = (at + 2).min(json.len());
             continue;
         };
@@ -32,7 +32,7 @@ pub fn replaced(json: &[u8]) -> Cow<'_, [u8]> {
     out
 }
 
-/// The code unit that `\uXXXX` at `at` is.
+/// Decodes the code unit of the `\uXXXX` at `at`.
 fn unit(json: &[u8], at: usize) -> Option<u32> {
     let digits = json.get(at..at + ESCAPE)?.strip_prefix(b"\\u")?;
     digits.iter().try_fold(0, |unit, digit| Some(unit * 16 + char::from(*digit).to_digit(16)?))
@@ -52,7 +52,7 @@ mod tests {
             (r#""\ud83d\ude00""#, r#""\ud83d\ude00""#),
             (r#""\ud83d\ud83d\ude00\ude00""#, r#""\ufffd\ud83d\ude00\ufffd""#),
             (r#""\ud83dx""#, r#""\ufffdx""#),
-            // An escaped backslash in front: no escape of a character.
+            // After an escaped backslash, `\ud83d` is not an escape.
             (r#""\\ud83d \\\ud83d""#, r#""\\ud83d \\\ufffd""#),
             (r#""\n\u00e9\ud8"#, r#""\n\u00e9\ud8"#),
             ("\"\\", "\"\\"),

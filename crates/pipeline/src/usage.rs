@@ -1,7 +1,7 @@
-//! The table `Usage`: what each table received in each hour, as Log Analytics tells it.
+//! The table `Usage`: the volume each table received per hour, as in Log Analytics.
 //!
-//! Columns, units and the tables that cost nothing: learn.microsoft.com/azure/azure-monitor/reference/tables/usage and …/logs/cost-logs. An hour
-//! is written once: its rows carry the end of the hour as their source's position in the same log frame.
+//! Columns, units and free tables: learn.microsoft.com/azure/azure-monitor/reference/tables/usage and …/logs/cost-logs. Each hour is
+//! written exactly once: its rows and the source position (the end of the hour) are in the same log frame.
 
 use std::sync::Arc;
 
@@ -14,21 +14,21 @@ use model::{
 use tokio_util::sync::CancellationToken;
 
 const TABLE: &str = "Usage";
-/// The name of the position.
+/// Source name of the position.
 const SOURCE: &str = "usage";
-/// How long after its end an hour is counted: rows of its last moments are visible by then.
+/// Delay after the end of an hour before it is counted, so that its last rows are visible.
 const SETTLE: Span = Span(60 * model::TICKS_PER_SECOND);
 const LOOK: Span = Span(30 * model::TICKS_PER_SECOND);
-/// After a longer absence the hours before are left out.
+/// After a longer downtime, older hours are skipped.
 const MAX_HOURS: i64 = 24;
-/// Tables that Log Analytics does not bill for.
+/// Tables that Log Analytics does not bill.
 const FREE: [&str; 8] =
     ["AzureActivity", "Heartbeat", "Operation", "SecurityAlert", "SecurityIncident", "SentinelAudit", "SentinelHealth", "Usage"];
-/// Tables of the security solution; all others belong to log management.
+/// Tables of the Security solution; all others belong to LogManagement.
 const SECURITY: [&str; 7] =
     ["SecurityAlert", "SecurityEvent", "SecurityIncident", "SentinelAudit", "SentinelHealth", "ThreatIntelIndicators", "Watchlist"];
 
-/// Why an hour is not written yet.
+/// Why an hour was not written.
 #[derive(Debug, thiserror::Error)]
 pub enum UsageError {
     #[error("cannot count the rows of `{0}`")]
@@ -39,7 +39,7 @@ pub enum UsageError {
     Append(#[from] AppendError),
 }
 
-/// Writes `Usage`.
+/// Writes the table `Usage`.
 pub struct Usage {
     pub engine: Arc<dyn QueryEngine>,
     pub writer: Arc<dyn TableWriter>,
@@ -47,7 +47,7 @@ pub struct Usage {
     pub clock: Arc<dyn Clock>,
 }
 
-/// What one table received in an hour.
+/// Volume of one table in an hour.
 #[derive(Clone, Debug, PartialEq)]
 struct Received {
     table: TableName,
@@ -56,7 +56,7 @@ struct Received {
 }
 
 impl Usage {
-    /// Writes hours as they end, until cancelled.
+    /// Writes each hour after it ends, until cancelled.
     pub async fn run(&self, stop: CancellationToken) {
         while !stop.is_cancelled() {
             if let Err(error) = self.activate().await {
@@ -69,7 +69,7 @@ impl Usage {
         }
     }
 
-    /// Writes all hours that ended and are not written; gives how many.
+    /// Writes all ended hours not written yet; returns how many.
     pub async fn activate(&self) -> Result<usize, UsageError> {
         let written = self.writer.position(SOURCE).and_then(|bytes| String::from_utf8(bytes).ok()?.parse().ok());
         let hours = due(written.map(Timestamp::clamp_ticks), self.clock.now());
@@ -82,11 +82,11 @@ impl Usage {
     async fn write(&self, hour: Window) -> Result<(), UsageError> {
         let mut received = Vec::new();
         for table in self.catalog.table_sizes().into_iter().filter(|table| table.rows > 0) {
-            // A log's own table would grow for ever by telling of itself.
+            // Skip `Usage` itself, which would otherwise grow with its own rows.
             if table.name.as_str() == TABLE {
                 continue;
             }
-            // Windows over arrival are open on the left.
+            // Ingestion-time windows are open on the left.
             let window = Window { from: hour.from - Span(1), until: hour.until - Span(1) };
             let scope = Scope { ingested: Some(window), ..Scope::default() };
             let kql = format!("['{}'] | summarize Rows = count(), Bytes = sum(estimate_data_size(*))", table.name);
@@ -104,7 +104,7 @@ impl Usage {
     }
 }
 
-/// The whole hours that ended since `written`, oldest first; at the first start only the one that goes on then is the first to come.
+/// The full hours that ended since `written`, oldest first. On the first start, the current hour is the first to be written.
 fn due(written: Option<Timestamp>, now: Timestamp) -> Vec<Window> {
     let hour = Span::HOUR.ticks();
     let settled = (now - SETTLE).ticks().div_euclid(hour);

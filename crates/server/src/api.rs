@@ -1,4 +1,4 @@
-//! Our own API, under `/api/v1`, and what every service has: health and metrics. A route is one file here and one line below.
+//! Our own API under `/api/v1`, plus health and metrics endpoints. Each route is one file here and one line in the table below.
 
 use crate::endpoint::Endpoint;
 

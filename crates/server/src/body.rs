@@ -1,5 +1,5 @@
-//! Reading a request's body within limits: bytes on the wire, bytes inflated, depth of JSON, time; and within what all requests together may
-//! hold. What is left of a refused body is read behind the answer (see `serve/tail.rs`).
+//! Reads request bodies within limits: bytes on the wire, inflated bytes, JSON depth, time, and the budgets shared by all requests. The
+//! unread rest of a rejected body is drained after the response (see `serve/tail.rs`).
 
 use std::io::Read;
 use std::sync::Arc;
@@ -17,16 +17,16 @@ use crate::shares::{Share, Shares};
 /// A request's body as it comes from the connection.
 pub type Body = BoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
 
-/// What a body may be.
+/// Limits for a body.
 #[derive(Clone, Copy, Debug)]
 pub struct BodyLimits {
     /// Bytes on the wire, before inflating.
     pub wire: u64,
     /// Bytes after inflating.
     pub inflated: u64,
-    /// Between two pieces of the body.
+    /// Maximum time between two chunks of the body.
     pub idle: Duration,
-    /// For the whole body.
+    /// Maximum time for the whole body.
     pub total: Duration,
 }
 
@@ -34,28 +34,28 @@ impl BodyLimits {
     /// 4 MiB of configuration.
     pub const CONFIGURATION: BodyLimits = BodyLimits { wire: 4 << 20, ..Self::INGESTION };
 
-    /// Logs Ingestion: 1 MiB on the wire, 64 MiB inflated. The ratio is not limited: equal lines compress 1,000 : 1,
-    /// and Azure accepts them.
+    /// Logs Ingestion: 1 MiB on the wire, 64 MiB inflated. The compression ratio is not limited: repetitive lines compress 1,000 : 1, and
+    /// Azure accepts them.
     pub const INGESTION: BodyLimits =
         BodyLimits { wire: 1_048_576, inflated: 64 << 20, idle: Duration::from_secs(15), total: Duration::from_secs(120) };
 
-    /// Forms of callers without a token, token requests above all: small, and soon there.
+    /// Forms of callers without a token, mainly token requests: small, with short timeouts.
     pub const FORM: BodyLimits =
         BodyLimits { wire: 64 << 10, inflated: 64 << 10, idle: Duration::from_secs(5), total: Duration::from_secs(10) };
 }
 
-/// Bytes that are set aside before anything has come; a client that announces much and sends nothing costs no more.
+/// Bytes reserved before any data arrives, regardless of the announced length.
 const FIRST_PIECE: u64 = 64 << 10;
-/// The same for what a body says it inflates to.
+/// The same for the declared inflated size.
 const FIRST_INFLATED: u64 = 8 << 20;
 
 /// How deep JSON may nest.
 pub const MAX_JSON_DEPTH: usize = 64;
 
-/// Bodies that inflate to more than this are inflated beside the threads that answer requests.
+/// Larger bodies are inflated on a blocking thread.
 const QUICK_INFLATION: u64 = 256 << 10;
 
-/// Of whose parts of the budgets a body is read.
+/// Budgets charged for a body.
 pub struct Account<'a> {
     /// For the bytes on the wire.
     pub wire: &'a Arc<Shares>,
@@ -63,7 +63,7 @@ pub struct Account<'a> {
     pub holder: &'a str,
 }
 
-/// The whole body, inflated. The bytes hold their part of the budget until the last of their clones is dropped.
+/// Reads and inflates the whole body. The budget is released when the last clone of the bytes is dropped.
 pub async fn read(body: Body, headers: &HeaderMap, limits: BodyLimits, account: Account<'_>) -> Result<Bytes, ApiError> {
     let encoding = Encoding::of(headers)?;
     let wire = read_wire(body, headers, limits, &account).await?;
@@ -78,14 +78,14 @@ pub async fn read(body: Body, headers: &HeaderMap, limits: BodyLimits, account: 
     tokio::task::spawn_blocking(move || inflate(&wire, limits, Some(share))).await.map_err(|error| ApiError::internal(&error))?
 }
 
-/// What a gzip body says it inflates to: the last member's size, modulo 2^32 (RFC 1952 §2.3.1), and at least what such bodies usually do.
-/// It may lie; the budget grows with what really comes.
+/// Inflated size of a gzip body as declared by the last member, modulo 2^32 (RFC 1952 §2.3.1), but at least a typical size. Only an
+/// estimate: the budget grows with the actual size.
 fn expected_size(wire: &[u8]) -> u64 {
     let said = wire.last_chunk::<4>().map_or(0, |bytes| u64::from(u32::from_le_bytes(*bytes)));
     said.max(wire.len() as u64 * 4)
 }
 
-/// Bytes with their part of a budget.
+/// Bytes with their reservation in a budget.
 struct Held<T> {
     bytes: T,
     _share: Option<Share>,
@@ -124,7 +124,7 @@ async fn read_wire(mut body: Body, headers: &HeaderMap, limits: BodyLimits, acco
     if let Some(length) = announced.filter(|length| *length > limits.wire) {
         return Err(too_long(limits.wire, length));
     }
-    // Nothing of the body is read before there is room for it: the client feels that as back-pressure.
+    // Reserve before reading: the client experiences the wait as back-pressure.
     let most = announced.unwrap_or(limits.wire);
     let mut share = None;
     if most > FREE_BYTES {
@@ -168,7 +168,7 @@ async fn read_wire(mut body: Body, headers: &HeaderMap, limits: BodyLimits, acco
     }
 }
 
-/// The text is Azure's, word for word: clients look for it.
+/// Azure's exact message, because clients search for it.
 fn too_long(limit: u64, length: u64) -> ApiError {
     let megabytes = limit.div_ceil(1 << 20);
     ApiError::new(
@@ -178,7 +178,7 @@ fn too_long(limit: u64, length: u64) -> ApiError {
     )
 }
 
-/// The gzip members of `wire`, inflated piece by piece so that a bomb is noticed before it goes off; `share` grows with what comes.
+/// Inflates the gzip members of `wire` in chunks, so that a decompression bomb is detected early; `share` grows with the output.
 pub fn inflate(wire: &[u8], limits: BodyLimits, mut share: Option<Share>) -> Result<Bytes, ApiError> {
     let mut decoder = flate2::read::MultiGzDecoder::new(wire);
     let mut whole = Vec::with_capacity(expected_size(wire).min(limits.inflated).min(FIRST_INFLATED) as usize);
@@ -218,7 +218,7 @@ fn bomb(message: String) -> ApiError {
     ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "DecompressedContentLimitExceeded", message).target("Content-Encoding")
 }
 
-/// Whether brackets nest deeper than `limit`. Looks at brackets and strings only: the text need not be valid JSON.
+/// Whether brackets nest deeper than `limit`. Looks at brackets and strings only; the text need not be valid JSON.
 pub fn deeper_than(json: &[u8], limit: usize) -> bool {
     let (mut depth, mut in_string, mut escaped) = (0usize, false, false);
     for byte in json {
@@ -240,7 +240,7 @@ pub fn deeper_than(json: &[u8], limit: usize) -> bool {
     false
 }
 
-/// The refusal for JSON deeper than [`MAX_JSON_DEPTH`].
+/// The error for JSON deeper than [`MAX_JSON_DEPTH`].
 pub fn too_deep() -> ApiError {
     ApiError::bad_request("JsonTooDeep", format!("The JSON nests deeper than {MAX_JSON_DEPTH} levels. Send the inner part as a string."))
 }
@@ -269,7 +269,7 @@ mod tests {
 
     #[test]
     fn a_body_is_refused_by_what_it_inflates_to_not_by_how_well_it_shrank() {
-        // Equal lines: 5 MB in some 20 KB. Azure takes them.
+        // Repetitive lines: 5 MB in some 20 KB, which Azure accepts.
         let lines = b"{\"Message\":\"connection from 192.0.2.7 accepted\"},\n".repeat(100_000);
         assert_eq!(inflate(&gzip(&lines), BodyLimits::INGESTION, None).unwrap().len(), lines.len());
         let bomb = inflate(&gzip(&vec![0; 1 << 20]).repeat(65), BodyLimits::INGESTION, None).unwrap_err();
@@ -285,7 +285,7 @@ mod tests {
         let share = || shares.get("a", expected_size(&wire), Duration::ZERO);
         let first = inflate(&wire, BodyLimits::INGESTION, Some(share().await.unwrap())).unwrap();
         assert!(share().await.is_err());
-        // A body that says it is small and is not gets no further than what is free.
+        // A body with a wrong declared size is limited by the free budget.
         let mut lying = wire.clone();
         let length = lying.len();
         lying[length - 4..].copy_from_slice(&[1, 0, 0, 0]);

@@ -1,5 +1,5 @@
-//! What all requests together may hold: bytes of bodies, bytes they inflate to, turns at the pipeline, slow hashes. Shared fairly between
-//! callers (see [`crate::shares`]); a request that waits too long is refused with `Retry-After`.
+//! Budgets shared by all requests: body bytes, inflated bytes, concurrent uploads, slow hashes. They are divided fairly between callers
+//! (see [`crate::shares`]); a request that waits too long is rejected with `Retry-After`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,19 +9,19 @@ use http::StatusCode;
 use crate::error::ApiError;
 use crate::shares::{Share, Shares};
 
-/// Bytes of bodies on the wire that are held at the same time, of all callers with a token.
+/// Body bytes on the wire held concurrently by all callers with a token.
 pub const WIRE_BYTES: u64 = 128 << 20;
-/// Bytes that bodies inflate to, held at the same time, of all callers. One body has at most 64 MiB.
+/// Inflated body bytes held concurrently by all callers. One body has at most 64 MiB.
 pub const INFLATED_BYTES: u64 = 256 << 20;
-/// Bytes of bodies of callers without a token: token requests, replies to pages.
+/// Body bytes of callers without a token: token requests, replies to pages.
 pub const OPEN_BYTES: u64 = 16 << 20;
-/// Bodies up to this size are not counted; connections and streams bound their number.
+/// Bodies up to this size are not counted; the limits on connections and streams bound their number.
 pub const FREE_BYTES: u64 = 4 << 10;
-/// Checks of secrets that people chose (Argon2: 19 MiB and tens of milliseconds each) at the same time.
+/// Concurrent checks of user-chosen secrets (Argon2: 19 MiB and tens of milliseconds each).
 pub const SLOW_HASHES: u64 = 4;
-/// How long a request waits for its part.
+/// How long a request waits for its share.
 pub const PATIENCE: Duration = Duration::from_secs(10);
-/// What a caller is told to wait, in seconds.
+/// `Retry-After`, in seconds.
 const RETRY: u64 = 5;
 
 /// The budgets of a server.
@@ -30,7 +30,7 @@ pub struct Budgets {
     pub wire: Arc<Shares>,
     pub inflated: Arc<Shares>,
     pub open: Arc<Shares>,
-    /// Uploads that are decoded, transformed and stored at the same time.
+    /// Uploads that are decoded, transformed and stored concurrently.
     pub turns: Arc<Shares>,
     pub hashes: Arc<Shares>,
 }
@@ -43,19 +43,19 @@ impl Default for Budgets {
             wire: Shares::new(WIRE_BYTES, WIRE_BYTES / 2),
             inflated: Shares::new(INFLATED_BYTES, INFLATED_BYTES / 2),
             open: Shares::new(OPEN_BYTES, OPEN_BYTES / 2),
-            // A caller alone has three quarters: the rest is what the next one finds at once.
+            // A single caller gets at most three quarters, so that others need not wait.
             turns: Shares::new(turns, turns * 3 / 4),
             hashes: Shares::new(SLOW_HASHES, SLOW_HASHES / 2),
         }
     }
 }
 
-/// Waits for a part; 503 with `Retry-After` where none is free in time.
+/// Waits for a share; 503 with `Retry-After` if none becomes free in time.
 pub async fn wait(shares: &Arc<Shares>, holder: &str, amount: u64) -> Result<Share, ApiError> {
     shares.get(holder, amount, PATIENCE).await.map_err(|_| busy())
 }
 
-/// The refusal for a server that has enough to do.
+/// The error for an overloaded server.
 pub fn busy() -> ApiError {
     metrics::counter!("bartizan_http_requests_refused_total", "reason" => "busy").increment(1);
     ApiError {

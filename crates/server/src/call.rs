@@ -1,4 +1,4 @@
-//! One request, as a handler sees it.
+//! A request as seen by a handler.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,27 +16,27 @@ use crate::error::ApiError;
 use crate::identity::Principal;
 use crate::router::Params;
 
-/// A request that has been routed, authenticated and allowed.
+/// A request that has been routed, authenticated and authorised.
 pub struct Call {
     pub endpoint: &'static Endpoint,
     /// The path as sent, without the query string, still encoded.
     pub path: String,
     pub params: Params,
-    /// See [`Call::query`] for it as a type.
+    /// Parsed; see [`Call::query`] for a typed form.
     pub query: Query,
     pub headers: HeaderMap,
-    /// Who calls; nobody on open endpoints.
+    /// The caller; `None` on open endpoints.
     pub principal: Option<Principal>,
     pub peer: SocketAddr,
     pub ids: RequestIds,
-    /// `https://host:port`: the name of ours that the client used, otherwise our first one. Absolute links in answers start with it.
+    /// `https://host:port`: the server name that the client used, or else the canonical one. Base of absolute links.
     pub origin: String,
     pub body: Option<Body>,
     pub budgets: Arc<Budgets>,
 }
 
 impl Call {
-    /// A path parameter; empty when the pattern has none of that name.
+    /// A path parameter; empty if the pattern has no such parameter.
     pub fn param(&self, name: &str) -> &str {
         self.params.get(name)
     }
@@ -45,7 +45,7 @@ impl Call {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
-    /// Who changes something through this call, for the audit trail. `via` is the interface: `SecurityInsights`.
+    /// The actor for the audit trail. `via` is the interface, for example `SecurityInsights`.
     pub fn actor(&self, via: &str) -> Actor {
         let principal = self.principal.as_ref();
         Actor {
@@ -58,14 +58,14 @@ impl Call {
         }
     }
 
-    /// The query string as a `T`; the error names the parameter.
+    /// Parses the query string as `T`; the error names the parameter.
     pub fn query<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
         let pairs = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.query.pairs).finish();
         serde_urlencoded::from_str(&pairs)
             .map_err(|error| ApiError::bad_request("InvalidQueryParameter", format!("The query string is wrong: {error}.")))
     }
 
-    /// The whole body, inflated. A second call answers nothing.
+    /// Reads the whole body, inflated. A second call returns nothing.
     pub async fn bytes(&mut self, limits: BodyLimits) -> Result<Bytes, ApiError> {
         match self.body.take() {
             Some(body) => {
@@ -80,19 +80,19 @@ impl Call {
         }
     }
 
-    /// The body as JSON of type `T`, at most 4 MiB and 64 levels deep. The error says where it is wrong.
+    /// Reads the body as JSON of type `T`, at most 4 MiB and 64 levels deep. The error names the position.
     pub async fn json<T: DeserializeOwned>(&mut self) -> Result<T, ApiError> {
         let bytes = self.bytes(BodyLimits::CONFIGURATION).await?;
         from_json(&bytes)
     }
 
-    /// The body as form fields, in order.
+    /// Reads the body as form fields, in order.
     pub async fn form(&mut self) -> Result<Query, ApiError> {
         let bytes = self.bytes(BodyLimits::FORM).await?;
         Ok(Query::parse(&bytes))
     }
 
-    /// Whether the body is said to be JSON.
+    /// Whether the content type is JSON.
     pub fn is_json(&self) -> bool {
         self.headers
             .get(header::CONTENT_TYPE)
@@ -108,7 +108,7 @@ impl Call {
     }
 }
 
-/// Reads JSON with our cap on depth; the error names the place by path, line and column.
+/// Parses JSON with our depth limit; the error names the path, line and column.
 pub fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Err(ApiError::bad_request("InvalidRequestContent", "The request has no body; it must be JSON."));
@@ -129,14 +129,14 @@ fn root_error(error: serde_json::Error) -> serde_path_to_error::Error<serde_json
     serde_path_to_error::Error::new(serde_path_to_error::Track::new().path(), error)
 }
 
-/// Names and values of a query string or form, decoded, in order. Names compare without case: `$filter`, `API-Version`.
+/// Decoded names and values of a query string or form, in order. Names are case-insensitive: `$filter`, `API-Version`.
 #[derive(Clone, Debug, Default)]
 pub struct Query {
     pub pairs: Vec<(String, String)>,
 }
 
 impl Query {
-    /// Names are decoded as well as values: a stock client sends `api%2Dversion`.
+    /// Decodes names as well as values: a stock client sends `api%2Dversion`.
     pub fn parse(encoded: &[u8]) -> Self {
         Self { pairs: url::form_urlencoded::parse(encoded).into_owned().collect() }
     }
@@ -146,7 +146,7 @@ impl Query {
         self.pairs.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
-    /// As [`Self::get`], but an empty value counts as none.
+    /// As [`Self::get`], but an empty value counts as missing.
     pub fn filled(&self, name: &str) -> Option<&str> {
         self.get(name).filter(|value| !value.is_empty())
     }

@@ -1,4 +1,4 @@
-//! When the first certificate in a PEM file ends: for `bartizan doctor`.
+//! Expiry of the first certificate in a PEM file, for `bartizan doctor`.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::tls::TlsError;
 
-/// The end of the validity of the first certificate in `path`.
+/// When the first certificate in `path` expires.
 pub fn certificate_end(path: &Path) -> Result<Timestamp, TlsError> {
     let text = std::fs::read(path).map_err(|cause| TlsError::File { path: path.to_owned(), cause })?;
     let unreadable = || TlsError::Content { path: path.to_owned() };

@@ -1,4 +1,4 @@
-//! What handlers work with: the ports, and the names of the embedded cloud.
+//! Dependencies of handlers: the ports, and the identifiers of the embedded cloud.
 
 use std::sync::Arc;
 
@@ -12,15 +12,15 @@ use crate::error::ApiError;
 use crate::identity::Identity;
 use crate::router::Params;
 
-/// Everything a handler may touch. Built once by the composition root, shared by all requests.
+/// Everything a handler may use. Built once by the composition root, shared by all requests.
 pub struct Context {
     pub engine: Arc<dyn QueryEngine>,
     pub writer: Arc<dyn TableWriter>,
     pub catalog: Arc<dyn Catalog>,
     pub clock: Arc<dyn Clock>,
-    /// Control state; its bells wake the tasks that work on what a handler changed.
+    /// Control state; its notifiers wake the background tasks after a change.
     pub store: Store,
-    /// Changes incidents; knows the workspace's facts for links.
+    /// Changes incidents; builds links with the workspace's identifiers.
     pub incidents: incidents::Incidents,
     pub ingest: Arc<dyn Ingest>,
     pub identity: Arc<Identity>,
@@ -35,13 +35,13 @@ pub struct Context {
     pub metrics: Box<dyn Fn() -> String + Send + Sync>,
 }
 
-/// The names under which the embedded cloud is reached.
+/// Identifiers of the embedded cloud.
 #[derive(Clone, Debug)]
 pub struct Cloud {
     pub subscription_id: String,
     pub resource_group: String,
     pub workspace_name: String,
-    /// The workspace's (customer) id, a GUID.
+    /// The workspace (customer) id, a GUID.
     pub workspace_id: String,
     /// Azure's `location`.
     pub location: String,
@@ -58,8 +58,8 @@ impl Cloud {
         format!("{}/providers/Microsoft.OperationalInsights/workspaces/{}", self.group_path(), self.workspace_name)
     }
 
-    /// Whether path parameters `subscription`, `group` and `workspace`, where there are any, name what exists here. The errors are the
-    /// resource manager's.
+    /// Whether the path parameters `subscription`, `group` and `workspace`, if present, name existing resources. Returns the resource
+    /// manager's errors.
     pub fn check(&self, params: &Params) -> Result<(), ApiError> {
         if let Some(subscription) = params.find("subscription")
             && !subscription.eq_ignore_ascii_case(&self.subscription_id)
@@ -87,28 +87,28 @@ impl Cloud {
     }
 }
 
-/// Records on their way into tables, as the Logs Ingestion API took them.
+/// Records to ingest, as received by the Logs Ingestion API.
 pub struct Upload {
     /// The rule's immutable id.
     pub rule: String,
     pub stream: String,
     /// JSON, inflated.
     pub body: Bytes,
-    /// The sender's key for this batch, so that sending it again stores nothing.
+    /// Idempotency key of the batch: a repeated batch is not stored again.
     pub key: Option<String>,
     pub client_request_id: Option<String>,
-    /// The request's own id, as the reply says it: dead letters of this upload carry it.
+    /// The request id returned to the client; dead letters of this upload carry it.
     pub correlation_id: Uuid,
 }
 
-/// Where uploads go: the pipeline. Returns when the records survive a power cut.
+/// Port to the ingestion pipeline. Returns once the records are durable.
 #[async_trait]
 pub trait Ingest: Send + Sync {
     async fn ingest(&self, upload: Upload) -> Result<(), ApiError>;
 
-    /// Forgets and reads the data collection rules again; returns when uploads see the stored ones.
+    /// Reloads the data collection rules; returns when uploads use the stored ones.
     async fn rules_changed(&self) -> Result<(), ApiError>;
 
-    /// The resource id of the data collection rule with that immutable id.
+    /// The resource id of the data collection rule with the immutable id.
     fn rule_scope(&self, immutable_id: &str) -> Option<String>;
 }

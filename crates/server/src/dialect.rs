@@ -1,4 +1,4 @@
-//! Whose manners an endpoint has: which audiences its tokens carry, at which scope rights are asked for, and what a refusal looks like.
+//! API dialects: accepted token audiences, the scope of authorisation, and the format of errors.
 
 use http::{HeaderValue, header};
 use model::Timestamp;
@@ -8,41 +8,41 @@ use uuid::Uuid;
 use crate::error::ApiError;
 use crate::reply::{JSON, Reply};
 
-/// A family of endpoints that behave alike.
+/// A family of endpoints with the same conventions.
 pub struct Dialect {
     pub name: &'static str,
-    /// Values of `aud` that a bearer token may carry, without trailing slash. The server's own origin is always one more.
+    /// Accepted values of `aud` in bearer tokens, without trailing slash. The server's own origin is always accepted too.
     pub audiences: &'static [&'static str],
-    /// The provider namespace that roles speak of, where the path names none.
+    /// The provider namespace for authorisation if the path names none.
     pub namespace: &'static str,
     pub scope: ScopeOf,
-    /// Whether a call must say `api-version`.
+    /// Whether `api-version` is required.
     pub api_version: bool,
-    /// Log Analytics answers a token for somebody else with 403, all others with 401.
+    /// Log Analytics rejects a token with another audience with 403, all others with 401.
     pub wrong_audience_is_forbidden: bool,
     pub refuse: fn(&ApiError, &RequestIds, Timestamp) -> Value,
     /// Logs Ingestion repeats the code in a header.
     pub code_header: Option<&'static str>,
 }
 
-/// The scope at which the caller's roles are looked up.
+/// The scope at which roles are checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ScopeOf {
-    /// The path itself, up to the resource it names.
+    /// The path itself, up to the named resource.
     Path,
     /// The workspace.
     Workspace,
-    /// Everything: who may do it here may do it anywhere.
+    /// The root scope: permission here applies everywhere.
     Tenant,
-    /// The data collection rule that parameter `rule` names by its immutable id.
+    /// The data collection rule whose immutable id is in parameter `rule`.
     Rule,
 }
 
-/// Names of one request, for logs, replies and errors.
+/// Identifiers of a request, for logs, responses and errors.
 #[derive(Clone, Debug)]
 pub struct RequestIds {
     pub request: Uuid,
-    /// What the client calls this request (`x-ms-client-request-id`), if it is a decent text.
+    /// The client's id of the request (`x-ms-client-request-id`), if it is printable and short.
     pub client: Option<String>,
 }
 
@@ -86,7 +86,7 @@ pub static RESOURCE_MANAGER: Dialect = Dialect {
     code_header: None,
 };
 
-/// `Microsoft.SecurityInsights`: the resource manager's manners.
+/// `Microsoft.SecurityInsights`, with the conventions of the resource manager.
 pub static SECURITY_INSIGHTS: Dialect = Dialect { name: "security_insights", namespace: "Microsoft.SecurityInsights", ..RESOURCE_MANAGER };
 
 /// Azure Monitor's Logs Ingestion API.
@@ -134,7 +134,7 @@ pub static GRAPH: Dialect = Dialect {
     code_header: None,
 };
 
-/// Resources for which tokens may be asked for although no dialect here serves them yet.
+/// Resources for which tokens are issued although no dialect serves them yet.
 pub static OTHER_RESOURCES: &[&str] = &[
     "https://api.securitycenter.microsoft.com",
     "https://api.security.microsoft.com",
@@ -144,11 +144,11 @@ pub static OTHER_RESOURCES: &[&str] = &[
     "https://eventhubs.azure.net",
 ];
 
-/// All dialects, for the token endpoint and the reference.
+/// All dialects, for the token endpoint and the reference documentation.
 pub static DIALECTS: &[&Dialect] = &[&OURS, &ENTRA, &GRAPH, &RESOURCE_MANAGER, &SECURITY_INSIGHTS, &LOGS_INGESTION, &LOG_ANALYTICS];
 
 impl Dialect {
-    /// The refusal as this dialect writes it, with the headers that all of them share.
+    /// The error response in this dialect, with the headers common to all.
     pub fn reply(&self, error: &ApiError, ids: &RequestIds, now: Timestamp, origin: &str) -> Reply {
         let body = (self.refuse)(error, ids, now).to_string();
         let mut reply = Reply::bytes(error.status, JSON, body);
@@ -206,7 +206,7 @@ fn entra_error(error: &ApiError, ids: &RequestIds, now: Timestamp) -> Value {
     })
 }
 
-/// Without trailing slashes, scheme and host in lower case: how audiences and resources are compared.
+/// Normal form for comparison: no trailing slashes, scheme and host in lower case.
 pub fn normal_audience(audience: &str) -> String {
     let trimmed = audience.trim().trim_end_matches('/');
     match url::Url::parse(trimmed) {
@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn audiences_compare_without_slashes_and_default_ports() {
-        // WIRE: clients ask for `https://monitor.azure.com//.default`; RFC 3986 §6.2 for case and default port.
+        // WIRE: clients request `https://monitor.azure.com//.default`; RFC 3986 §6.2 for case and default port.
         for written in
             ["https://Monitor.Azure.com", "https://monitor.azure.com/", "https://monitor.azure.com//", "https://monitor.azure.com:443"]
         {

@@ -1,4 +1,4 @@
-//! What happens to every request: route, authenticate, check, allow, run, and put every refusal into the dialect's words.
+//! Request processing: route, authenticate, validate, authorise, run the handler, and encode errors in the dialect.
 
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
@@ -23,7 +23,7 @@ use crate::rights;
 use crate::router::{Found, Router};
 use crate::serve::Session;
 
-/// The routes and what they work with.
+/// The router and the context of handlers.
 pub struct Dispatcher {
     context: Arc<Context>,
     router: Router,
@@ -36,12 +36,12 @@ impl Dispatcher {
         Self { context, router: Router::new(crate::endpoints()), budgets: Arc::default() }
     }
 
-    /// The port under which names without one are reached.
+    /// Sets the port for server names without one.
     pub fn listening_on(&self, port: u16) {
         self.context.identity.origins.listening_on(port);
     }
 
-    /// Answers one request. Never fails and never panics: what a handler throws becomes a 500 with the request's id.
+    /// Handles one request. Never fails and never panics: a panic in a handler becomes a 500 with the request id.
     pub async fn answer(&self, request: Request<Body>, peer: SocketAddr) -> Response<Full<bytes::Bytes>> {
         let started = self.context.clock.monotonic();
         let (parts, body) = request.into_parts();
@@ -98,7 +98,7 @@ impl Dispatcher {
             self.authorize(endpoint, &call, &principal)?;
             call.principal = Some(principal);
         }
-        // A panic is a defect of ours; it must cost this request only. Nothing is left half-changed: state changes in transactions.
+        // A panic is a bug and must affect this request only. State changes are transactional, so none is left half-done.
         match AssertUnwindSafe((endpoint.run)(context, call)).catch_unwind().await {
             Ok(result) => result,
             Err(_) => {
@@ -141,7 +141,7 @@ impl Dispatcher {
             ScopeOf::Workspace => (context.cloud.workspace_path(), None),
             ScopeOf::Tenant => ("/".to_owned(), None),
             ScopeOf::Path => {
-                // Decoded, because the same resource can be spelled with and without escapes.
+                // Compared decoded, because the same resource can be spelled with and without escapes.
                 let path = crate::router::split(&call.path).unwrap_or_default();
                 if path.iter().any(|part| part.contains(['/', '\\'])) {
                     let message = "The path has a name with an encoded '/' or '\\'; no resource is called that.";
@@ -194,7 +194,7 @@ fn api_version(query: &Query) -> Result<(), ApiError> {
         let message = "The api-version query parameter (?api-version=) is required for all requests.";
         return Err(ApiError::bad_request("MissingApiVersionParameter", message).target("api-version"));
     };
-    // Any date will do: what is served is a superset of the versions that clients ask for.
+    // Any date is accepted: responses are a superset of the versions that clients request.
     let bytes = version.as_bytes();
     let shaped = bytes.len() >= 10
         && version.is_char_boundary(10)
@@ -213,7 +213,7 @@ fn unknown_path(path: &str) -> ApiError {
     ApiError::not_found("PathNotFoundError", format!("There is nothing at '{shown}'. Is the path spelled as in the reference?"))
 }
 
-/// The dialect whose error a client at this unknown path probably understands.
+/// The dialect whose error format a client at this unknown path most likely understands.
 fn guess(path: &str) -> &'static Dialect {
     let is = |prefix: &str| path.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
     match () {
@@ -224,7 +224,7 @@ fn guess(path: &str) -> &'static Dialect {
     }
 }
 
-/// The client's name for its request, if it is one we can log and echo.
+/// The client's request id, if it is safe to log and echo.
 fn client_request_id(headers: &HeaderMap) -> Option<String> {
     let value = headers.get("x-ms-client-request-id").or_else(|| headers.get("client-request-id"))?.to_str().ok()?.trim();
     let decent = !value.is_empty() && value.len() <= 128 && value.bytes().all(|byte| byte.is_ascii_graphic());
@@ -246,7 +246,7 @@ fn common_headers(headers: &mut HeaderMap, ids: &RequestIds) {
 }
 
 fn observe(method: &http::Method, endpoint: &'static str, dialect: &Dialect, reply: &Reply, elapsed: Duration) {
-    // Methods are the client's invention; only known ones may become a label.
+    // Clients may send arbitrary methods; only known ones become a metric label.
     let method = match method.as_str() {
         known @ ("GET" | "POST" | "PUT" | "PATCH" | "DELETE" | "HEAD") => known.to_owned(),
         _ => "other".to_owned(),

@@ -1,6 +1,6 @@
-//! An endpoint is a value in a table: who may call it, what it takes, what it answers, and the function that does it.
+//! An endpoint is a value in a table: required role, parameters, response, and handler.
 //!
-//! The table feeds the router, the authorisation, docs/reference/api.md and the tests that prove every route refuses a stranger.
+//! The table feeds the router, authorisation, docs/reference/api.md and the tests that prove that every route rejects unauthorised callers.
 
 use futures::future::BoxFuture;
 use http::Method;
@@ -12,15 +12,15 @@ use crate::dialect::Dialect;
 use crate::error::ApiError;
 use crate::reply::Reply;
 
-/// A route with everything the product needs to know about it.
+/// A route with its metadata.
 pub struct Endpoint {
     pub method: Method,
-    /// Literal segments match in any case. `{name}` takes one segment, `{name*}` one or more. One group in brackets, such as `[/v1]`,
-    /// may be there or not.
+    /// Literal segments are case-insensitive. `{name}` matches one segment, `{name*}` one or more. One group in brackets, such as `[/v1]`,
+    /// is optional.
     pub path: &'static str,
-    /// One line for the reference, imperative, no full stop.
+    /// One line for the reference documentation, imperative, no full stop.
     pub summary: &'static str,
-    /// Whose manners: audience, scope, error envelope.
+    /// API conventions: audience, scope, error envelope.
     pub dialect: &'static Dialect,
     pub role: Role,
     pub query: Shape,
@@ -29,20 +29,20 @@ pub struct Endpoint {
     pub run: for<'a> fn(&'a Context, Call) -> BoxFuture<'a, Result<Reply, ApiError>>,
 }
 
-/// What the caller must be allowed to do, at the scope that the request names.
+/// The role that the caller needs at the scope of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
-    /// Anybody. The text says why that is safe; a test prints the list.
+    /// No authentication. The text says why that is safe; a test prints the list.
     Open(&'static str),
-    /// Look at things, run queries.
+    /// Read objects and run queries.
     Reader,
     /// Work on incidents.
     Responder,
-    /// Change tables, rules, anything but rights.
+    /// Change tables, rules and everything except role assignments.
     Contributor,
     /// Send telemetry through a data collection rule (Azure: *Monitoring Metrics Publisher*).
     Publisher,
-    /// Give and take rights.
+    /// Manage role assignments.
     Owner,
 }
 
@@ -59,7 +59,7 @@ impl Role {
     }
 }
 
-/// A JSON schema made from a type, or nothing.
+/// Generates a JSON schema of a type, or `None`.
 pub type Shape = fn(&mut SchemaGenerator) -> Option<Schema>;
 
 /// The schema of `T`.
@@ -67,12 +67,12 @@ pub fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Option<Schema> 
     Some(generator.subschema_for::<T>())
 }
 
-/// There is no query string, no body, or no answer beyond the status.
+/// No query string, no body, or no response body.
 pub fn nothing(_: &mut SchemaGenerator) -> Option<Schema> {
     None
 }
 
-/// JSON whose form Microsoft's published specification of the dialect gives.
+/// JSON as defined by Microsoft's published specification of the dialect.
 pub fn as_specified(_: &mut SchemaGenerator) -> Option<Schema> {
     Some(Schema::default())
 }

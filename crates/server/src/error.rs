@@ -1,4 +1,4 @@
-//! A refusal, before it takes the form its dialect gives it.
+//! API errors, independent of the dialect that encodes them.
 
 use std::borrow::Cow;
 
@@ -6,27 +6,27 @@ use http::StatusCode;
 use serde_json::Value;
 use store::StoreError;
 
-/// Why a call is refused. The code is a word for programs, the message a sentence for people that says what to do.
+/// Why a request is rejected. The code is for programs, the message for people and says what to do.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{code}: {message}")]
 pub struct ApiError {
     pub status: StatusCode,
     pub code: Cow<'static, str>,
     pub message: String,
-    /// The parameter, property or header that is wrong.
+    /// The invalid parameter, property or header.
     pub target: Option<String>,
     pub details: Vec<Detail>,
-    /// What Azure calls `innererror`.
+    /// Azure's `innererror`.
     pub inner: Option<Value>,
-    /// Whole seconds for `Retry-After`.
+    /// `Retry-After`, in whole seconds.
     pub retry_after: Option<u64>,
-    /// Methods for `Allow`.
+    /// Methods in the `Allow` header.
     pub allow: Option<String>,
-    /// Entra's numbers (`AADSTS…`), where it is Entra that refuses.
+    /// Entra's error number (`AADSTS…`), for errors of Entra.
     pub entra: Option<u32>,
 }
 
-/// One of several things that are wrong.
+/// One of several errors.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Detail {
     pub code: Cow<'static, str>,
@@ -70,12 +70,12 @@ impl ApiError {
         Self::new(StatusCode::CONFLICT, code, message)
     }
 
-    /// Ask again after that many seconds.
+    /// Too many requests; retry after that many seconds.
     pub fn too_many(message: impl Into<String>, retry_after: u64) -> Self {
         Self { retry_after: Some(retry_after.max(1)), ..Self::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message) }
     }
 
-    /// A defect or a broken disk: the cause goes to the log with the request's id, not to the caller.
+    /// A bug or a disk error: the cause is logged with the request id and not shown to the caller.
     pub fn internal(error: &dyn std::error::Error) -> Self {
         tracing::error!(error = model::chain(error), "a request met an internal error");
         Self::new(
@@ -124,7 +124,7 @@ impl From<StoreError> for ApiError {
     }
 }
 
-/// An error as people read it in a reply: a capital first, a full stop last.
+/// Formats an error as a sentence: capital letter first, full stop last.
 pub fn sentence(error: &str) -> String {
     let mut chars = error.chars();
     let first = chars.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();

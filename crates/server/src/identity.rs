@@ -1,4 +1,4 @@
-//! The tenant: who there is, what proves it, what it may do.
+//! The tenant: principals, authentication and authorisation.
 
 mod bootstrap;
 mod files;
@@ -22,18 +22,18 @@ pub use tokens::{Claims, TokenError};
 use crate::endpoint::Role;
 use crate::rights::{self, Grant};
 
-/// How long an access token lives: what Entra's answers say.
+/// Lifetime of an access token, as in Entra's responses.
 pub const TOKEN_LIFETIME: Span = Span(3_599 * 10_000_000);
 
-/// The tenant alias with which MSAL skips instance discovery, so that no client needs a code change.
+/// The tenant alias for which MSAL skips instance discovery, so that clients need no code change.
 pub const ADFS: &str = "adfs";
 
-/// Who calls.
+/// The authenticated caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
     /// The application's (client) id.
     pub app_id: String,
-    /// The object id of its service principal: what role assignments name.
+    /// The object id of its service principal, which role assignments refer to.
     pub object_id: String,
     pub audience: String,
     pub expires: Timestamp,
@@ -42,16 +42,16 @@ pub struct Principal {
 /// The tenant with its signing keys and role assignments.
 pub struct Identity {
     pub tenant_id: String,
-    /// The tenant's domain name, another spelling of its id in paths.
+    /// The tenant's domain name, accepted instead of its id in paths.
     pub domain: String,
     keys: SigningKeys,
     grants: RwLock<Arc<Vec<Grant>>>,
-    /// Under which names this server is reached.
+    /// The names of this server.
     pub origins: Origins,
 }
 
 impl Identity {
-    /// The tenant whose keys lie in `folder`; makes a key if there is none.
+    /// Opens the tenant with the keys in `folder`; creates a key if there is none.
     pub fn open(
         folder: &Path,
         tenant_id: impl Into<String>,
@@ -71,7 +71,7 @@ impl Identity {
         name.eq_ignore_ascii_case(&self.tenant_id) || name.eq_ignore_ascii_case(&self.domain) || name.eq_ignore_ascii_case(ADFS)
     }
 
-    /// Replaces the role assignments, after they changed in the store.
+    /// Replaces the role assignments after they changed in the store.
     pub fn set_grants(&self, grants: Vec<Grant>) {
         *self.grants.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = Arc::new(grants);
     }

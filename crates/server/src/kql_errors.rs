@@ -1,11 +1,11 @@
-//! What is wrong with a text of KQL, in the words that Microsoft's APIs use: `SyntaxError` and `SemanticError` with line and position.
+//! KQL diagnostics in the format of Microsoft's APIs: `SyntaxError` and `SemanticError` with line and position.
 
 use model::{Diagnostic, DiagnosticKind};
 use serde_json::{Value, json};
 
 use crate::error::Detail;
 
-/// Line (from 1) and position in the line (from 0, in UTF-16 units, as .NET counts) of a byte offset.
+/// Line (from 1) and column (from 0, in UTF-16 units, as in .NET) of a byte offset.
 pub fn place(text: &str, offset: usize) -> (usize, usize) {
     let mut end = offset.min(text.len());
     while !text.is_char_boundary(end) {
@@ -16,7 +16,7 @@ pub fn place(text: &str, offset: usize) -> (usize, usize) {
     (before.matches('\n').count() + 1, before[line_start..].encode_utf16().count())
 }
 
-/// The word for the kind of mistake.
+/// The name of a kind of diagnostic.
 fn word(kind: DiagnosticKind) -> &'static str {
     match kind {
         DiagnosticKind::Syntax => "SyntaxError",
@@ -24,7 +24,7 @@ fn word(kind: DiagnosticKind) -> &'static str {
     }
 }
 
-/// One mistake as a `details` entry: the sentence, where, and what to do.
+/// A diagnostic as a `details` entry: message, position and help.
 pub fn detail(text: &str, diagnostic: &Diagnostic) -> Detail {
     let (line, position) = place(text, diagnostic.start);
     let help = diagnostic.help.as_deref().map_or_else(String::new, |help| format!("; {help}"));
@@ -35,13 +35,13 @@ pub fn detail(text: &str, diagnostic: &Diagnostic) -> Detail {
     }
 }
 
-/// One mistake as Azure Monitor writes it for a transform: `SemanticError:0x00000006 at 2:25 : …`.
+/// A diagnostic in Azure Monitor's format for transforms: `SemanticError:0x00000006 at 2:25 : …`.
 pub fn numbered(text: &str, diagnostic: &Diagnostic) -> String {
     let help = diagnostic.help.as_deref().map_or_else(String::new, |help| format!("; {help}"));
     numbered_at(text, diagnostic.start, diagnostic.kind, &format!("{}{help}", diagnostic.message))
 }
 
-/// As [`numbered`], of a sentence.
+/// As [`numbered`], for a message.
 pub fn numbered_at(text: &str, offset: usize, kind: DiagnosticKind, message: &str) -> String {
     let (line, position) = place(text, offset);
     let number = match kind {
@@ -51,7 +51,7 @@ pub fn numbered_at(text: &str, offset: usize, kind: DiagnosticKind, message: &st
     format!("{}:{number} at {line}:{position} : {message}", word(kind))
 }
 
-/// One mistake as Log Analytics' nested `innererror`.
+/// A diagnostic as Log Analytics' nested `innererror`.
 pub fn inner(text: &str, diagnostic: &Diagnostic) -> Value {
     let (line, position) = place(text, diagnostic.start);
     let token: String = text.get(diagnostic.start..diagnostic.end).unwrap_or_default().chars().take(200).collect();
@@ -77,7 +77,7 @@ mod tests {
     fn places_are_lines_and_utf16_positions() {
         let text = "T\n| where a == '😀' bad";
         assert_eq!(place(text, 0), (1, 0));
-        // By hand: `| where a == '` is 14 units, the emoji 2, then the quote and a space.
+        // Expected: `| where a == '` is 14 units, the emoji 2, then the quote and a space.
         assert_eq!(place(text, text.find("bad").unwrap()), (2, 18));
         assert_eq!(place(text, 10_000), (2, 21));
     }

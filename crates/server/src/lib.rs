@@ -1,7 +1,7 @@
-//! HTTP: our API and Microsoft's dialects.
+//! HTTP server: Bartizan's own API and the Microsoft API dialects.
 //!
-//! Every route is an [`Endpoint`] in a table. [`Dispatcher`] routes, authenticates and authorises; a handler parses, asks, answers.
-//! No policy, no SQL and no KQL here: handlers hold ports and the store ([`Context`]).
+//! Every route is an [`Endpoint`] in a table. [`Dispatcher`] routes, authenticates and authorises requests; handlers parse the request,
+//! query the ports and build the response. Handlers contain no policy, SQL or KQL: they use the ports and the store in [`Context`].
 
 mod api;
 mod body;
@@ -38,7 +38,7 @@ pub use router::{Params, Router};
 pub use serve::{ServerConfig, serve};
 pub use tls::{ServerCertificate, TlsError, TlsFiles};
 
-/// Every route there is: ours, then Microsoft's.
+/// All routes: our own first, then Microsoft's.
 pub fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
     api::ENDPOINTS.iter().chain(api::oncall::ENDPOINTS).copied().chain(wire::endpoints())
 }

@@ -1,4 +1,4 @@
-//! What a handler answers.
+//! The response of a handler.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::error::ApiError;
 
-/// A status, headers and a whole body.
+/// A status, headers and a complete body.
 #[derive(Debug)]
 pub struct Reply {
     pub status: StatusCode,

@@ -1,15 +1,15 @@
-//! Who may do what, where: Azure's built-in roles, reduced to the [`Role`]s our endpoints ask for.
+//! Role-based access control: Azure's built-in roles, mapped to the [`Role`]s that our endpoints require.
 //!
-//! A role assignment gives a role definition to a principal at a scope and everything below it. Definitions and their ids are Azure's
-//! (learn.microsoft.com/azure/role-based-access-control/built-in-roles); which namespaces they cover is cut down to the ones served here.
+//! A role assignment grants a role definition to a principal at a scope and everything below it. Definitions and their ids are Azure's
+//! (learn.microsoft.com/azure/role-based-access-control/built-in-roles); only the namespaces served here are listed.
 
 use crate::endpoint::Role;
 
-/// A built-in role of Azure.
+/// An Azure built-in role.
 pub struct RoleDefinition {
     pub id: &'static str,
     pub name: &'static str,
-    /// Provider namespaces in which it counts; `*` for all.
+    /// Provider namespaces it applies to; `*` for all.
     pub namespaces: &'static [&'static str],
     pub roles: &'static [Role],
 }
@@ -24,7 +24,7 @@ const ACCESS: &[&str] = &["Microsoft.Authorization"];
 use Role::{Contributor, Owner, Publisher, Reader, Responder};
 
 pub static ROLE_DEFINITIONS: &[RoleDefinition] = &[
-    // Azure's Owner may not send telemetry either: that is a data action, see Monitoring Metrics Publisher.
+    // Azure's Owner cannot send telemetry either: that is a data action, see Monitoring Metrics Publisher.
     RoleDefinition {
         id: "8e3af657-a8ff-443c-a75c-2fe8c4bcb635",
         name: "Owner",
@@ -93,16 +93,16 @@ pub fn definition(id: &str) -> Option<&'static RoleDefinition> {
     ROLE_DEFINITIONS.iter().find(|definition| definition.id.eq_ignore_ascii_case(bare))
 }
 
-/// A principal holds a role at a scope.
+/// A role held by a principal at a scope.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
     pub principal: String,
-    /// Bare id of a [`RoleDefinition`].
+    /// The id of a [`RoleDefinition`].
     pub definition: String,
     pub scope: String,
 }
 
-/// Whether one of the grants lets the principal act as `role` in `namespace` at `scope`.
+/// Whether any grant allows the principal to act as `role` in `namespace` at `scope`.
 pub fn allowed<'a>(grants: impl IntoIterator<Item = &'a Grant>, principal: &str, role: Role, namespace: &str, scope: &str) -> bool {
     grants.into_iter().any(|grant| {
         grant.principal.eq_ignore_ascii_case(principal)
@@ -120,7 +120,7 @@ pub fn covers(outer: &str, inner: &str) -> bool {
     segments(inner).starts_with(&segments(outer))
 }
 
-/// The namespace of the innermost provider that a path names.
+/// The namespace of the innermost provider in a path.
 pub fn namespace_of(path: &str) -> Option<&str> {
     let mut parts = path.split('/').filter(|part| !part.is_empty());
     let mut found = None;

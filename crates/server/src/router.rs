@@ -1,7 +1,7 @@
-//! From a method and a path to an endpoint.
+//! Maps a method and a path to an endpoint.
 //!
-//! Azure's resource manager ignores the case of literal segments, clients percent-encode as they please, double slashes and a trailing
-//! slash occur in the wild; the paths are split first and decoded afterwards, so that `%2F` inside a name stays inside it.
+//! Azure Resource Manager ignores the case of literal segments; clients percent-encode inconsistently and send double or trailing slashes.
+//! Paths are split before decoding, so that `%2F` stays part of a name.
 
 use http::Method;
 
@@ -21,14 +21,14 @@ struct Route {
 enum Segment {
     Literal(&'static str),
     Param(&'static str),
-    /// One segment or more.
+    /// One or more segments.
     Rest(&'static str),
 }
 
-/// Where a path leads.
+/// Result of a lookup.
 pub enum Found {
     Endpoint(&'static Endpoint, Params),
-    /// The path exists, but not for this method; these it takes.
+    /// The path exists, but not for this method; these are supported.
     OtherMethods(Vec<Method>),
     Nothing,
 }
@@ -48,12 +48,12 @@ impl Params {
     }
 }
 
-/// Why a path leads nowhere, whatever is served.
+/// Why a path is invalid.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PathError {
     #[error("the path has an escape that is no UTF-8")]
     NotUtf8,
-    /// Clients and proxies resolve such segments before they send: one that arrives means to be read differently by two readers.
+    /// `.` and `..` segments. Clients and proxies resolve them before sending, so one that arrives is an attempt to be parsed differently.
     #[error("the path has a segment `.` or `..`; send the path that is meant")]
     Relative,
 }
@@ -67,12 +67,12 @@ impl Router {
                 routes.push(Route { endpoint, segments: pattern(endpoint.path, false) });
             }
         }
-        // Literals sort before parameters, those before catch-alls, segment by segment: the first match is the most specific one.
+        // Literals sort before parameters, and those before catch-alls, segment by segment: the first match is the most specific.
         routes.sort_by(|a, b| rank(&a.segments).cmp(&rank(&b.segments)));
         Self { routes }
     }
 
-    /// The endpoint for a raw (still encoded) path. `HEAD` is served by `GET`.
+    /// The endpoint for a raw (encoded) path. `HEAD` is served by `GET`.
     pub fn find(&self, method: &Method, path: &str) -> Result<Found, PathError> {
         let parts = split(path)?;
         let wanted = if method == Method::HEAD { &Method::GET } else { method };
@@ -122,7 +122,7 @@ fn rank(segments: &[Segment]) -> Vec<u8> {
         .collect()
 }
 
-/// Segments of a raw path, decoded; empty ones (doubled and trailing slashes) are left out.
+/// Decoded segments of a raw path; empty ones (double and trailing slashes) are dropped.
 pub fn split(path: &str) -> Result<Vec<String>, PathError> {
     path.split('/')
         .filter(|part| !part.is_empty())
@@ -150,7 +150,7 @@ fn matches(segments: &[Segment], parts: &[String], params: &mut Vec<(&'static st
             found
         }
         Some((Segment::Rest(name), rest)) => {
-            // A pattern has at most one catch-all, so its length follows from what comes behind it.
+            // A pattern has at most one catch-all, so its length follows from the segments after it.
             let Some(length) = parts.len().checked_sub(rest.len()).filter(|length| *length > 0) else { return false };
             params.push((name, parts[..length].join("/")));
             let found = matches(rest, &parts[length..], params);
@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn case_slashes_and_escapes_do_not_matter() {
-        // Azure resource names and providers ignore case (resource manager, "resource naming"); the parameter keeps its own.
+        // Azure resource names and providers are case-insensitive (resource manager, "resource naming"); the parameter keeps its case.
         let (path, params) = find("//SUBSCRIPTIONS/s%20S/resourcegroups/G/providers/microsoft.x/Things/a%2Fb/").unwrap();
         assert_eq!(path, ROUTES[1].path);
         assert_eq!((params.get("subscription"), params.get("group"), params.get("name")), ("s S", "G", "a/b"));

@@ -1,7 +1,7 @@
-//! The listener: TLS, HTTP/1.1 and HTTP/2, and what keeps slow or many clients from taking it all.
+//! The listener: TLS, HTTP/1.1 and HTTP/2, with protection against slow clients and connection floods.
 //!
-//! Each connection is a [`Session`]. [`Admission`] limits their number and closes the least valuable at a limit; a sweep closes those past a
-//! deadline; [`Tail`] reads refused bodies so that responses arrive; [`Paced`] detects responses that are not read.
+//! Each connection is a [`Session`]. [`Admission`] limits their number and closes the least valuable at a limit; a sweep closes those past
+//! a deadline; [`Tail`] drains rejected bodies so that responses arrive; [`Paced`] detects responses that are not read.
 
 mod admission;
 mod paced;
@@ -93,23 +93,23 @@ impl ServerConfig {
 
 const MAX_HEADER_BYTES: usize = 64 << 10;
 const MAX_HEADERS: usize = 100;
-/// Requests of one HTTP/2 connection at the same time.
+/// Concurrent requests of one HTTP/2 connection.
 const MAX_STREAMS: u32 = 64;
-/// HTTP/2 streams that a client opened and reset before we looked at them (rapid reset, CVE-2023-44487); more end the connection.
+/// HTTP/2 streams that a client opened and reset before we processed them (rapid reset, CVE-2023-44487); more end the connection.
 const MAX_RESET_STREAMS: usize = 32;
-/// HTTP/2 streams that we reset because of a client's errors; more end the connection.
+/// HTTP/2 streams that we reset because of client errors; more end the connection.
 const MAX_FAULTY_STREAMS: usize = 256;
-/// A whole connection that is told to come again.
+/// Maximum duration of a connection that is only answered with 503.
 const REFUSAL_TIME: Duration = Duration::from_secs(5);
-/// What a refused client is told to wait, in seconds.
+/// `Retry-After` of such a response, in seconds.
 const REFUSAL_RETRY: u64 = 5;
-/// An HTTP/1.1 connection stays open for the next request behind an unread body of at most so many announced bytes; with larger ones the
-/// answer says `Connection: close`, so that a client that reads while it writes stops.
+/// An HTTP/1.1 connection is kept alive after an unread body of at most this announced length. For larger bodies the response says
+/// `Connection: close`, so that a client that reads while writing stops.
 const KEEP_ALIVE_BODY: u64 = 1 << 20;
 /// How often the operator's certificate files are checked for changes.
 const CERTIFICATE_CHECK: Span = Span(10 * model::TICKS_PER_SECOND);
 
-/// Serves until `shutdown`, then lets requests in progress end, at most for the configured time.
+/// Serves until `shutdown`, then waits for requests in progress, up to the configured time.
 pub async fn serve(
     config: ServerConfig,
     dispatcher: Arc<Dispatcher>,
@@ -155,7 +155,8 @@ pub async fn serve(
                     running.spawn(async move { connection.run(stream, peer, ticket, is_refused).await });
                 }
                 Err(error) => {
-                    // Mostly a client that has gone already; or no file descriptors are left, then one is made free and the next try waits.
+                    // Usually the client has already disconnected. If file descriptors are exhausted, one connection is closed and
+                    // accepting is retried.
                     tracing::warn!(error = error.to_string(), "cannot accept a connection");
                     admission.shed();
                     tokio::time::sleep(Duration::from_millis(20)).await;
@@ -197,7 +198,7 @@ impl Connections {
             () = ticket.cut.cancelled() => Ok(()),
         };
         if let Err(error) = ended {
-            // Clients come and go, and scanners try everything: not worth more than a debug line.
+            // Disconnects and port scans are normal: debug level only.
             tracing::debug!(%peer, error = error.to_string(), "a connection ended with an error");
         }
         metrics::gauge!("bartizan_http_connections").decrement(1.0);
@@ -218,7 +219,7 @@ impl Connections {
             async move { Ok::<_, Infallible>(answer.await) }
         });
         let io = TokioIo::new(tls);
-        // The protocol is the one negotiated, so a client that sends nothing at all is not guessed at for ever.
+        // The protocol is the one negotiated by ALPN, so no bytes are needed to detect it.
         if is_h2 {
             let mut builder = http2::Builder::new(TokioExecutor::new());
             builder
@@ -239,7 +240,7 @@ impl Connections {
             timeout(self.config.stop_timeout.to_std(), connection).await??;
         } else {
             let mut builder = http1::Builder::new();
-            // The session's deadlines tell a slow header from an idle connection; this one would not.
+            // The session's deadlines distinguish a slow header from an idle connection; hyper's timeout does not.
             builder.timer(TokioTimer::new()).header_read_timeout(None).max_headers(MAX_HEADERS).max_buf_size(MAX_HEADER_BYTES);
             let mut connection = pin!(builder.serve_connection(io, service));
             tokio::select! {
@@ -254,7 +255,7 @@ impl Connections {
     }
 }
 
-/// Lets the dispatcher answer a request.
+/// Passes a request to the dispatcher.
 async fn answer(dispatcher: Arc<Dispatcher>, request: Request<Incoming>, peer: SocketAddr, session: Arc<Session>) -> Response<Paced> {
     let running = session.begin();
     let is_http1 = request.version() < Version::HTTP_2;
@@ -270,14 +271,14 @@ async fn answer(dispatcher: Arc<Dispatcher>, request: Request<Incoming>, peer: S
     response.map(|whole| Paced::new(whole, &session, running))
 }
 
-/// Whether an unread body can be read behind the answer with the connection staying open. A client that waits for `100 Continue` may or may
-/// not send its body after another answer, so what follows cannot be told from the next request.
+/// Whether an unread body can be drained after the response while keeping the connection. A client that waits for `100 Continue` may or may
+/// not send its body after another response, so what follows cannot be distinguished from the next request.
 fn is_short_body(headers: &HeaderMap) -> bool {
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()).and_then(|text| text.parse::<u64>().ok());
     !headers.contains_key(header::EXPECT) && announced.is_some_and(|length| length <= KEEP_ALIVE_BODY)
 }
 
-/// Tells a client that no place is free.
+/// Responds that the connection limit is reached.
 async fn refuse(request: Request<Incoming>, session: Arc<Session>) -> Response<Paced> {
     let running = session.begin();
     drop(Tail::new(request.into_body(), Arc::clone(&session)));

@@ -1,8 +1,8 @@
-//! A quantity that many want parts of, shared fairly: memory for bodies, turns at the pipeline.
+//! A limited quantity shared fairly between callers: memory for bodies, slots in the pipeline.
 //!
-//! Weighted fair queueing: each holder has a virtual time that grows with what it is given; the waiter with the smallest is served first. So a
-//! client that asks for much waits behind one that asks for little, whatever the order in which they came. One holder gets at most its
-//! share of the whole, so that something is always left for the next.
+//! Weighted fair queueing: each holder has a virtual time that grows with what it receives; the waiter with the smallest is served first.
+//! So a client that requests much waits behind one that requests little, regardless of arrival order. One holder gets at most its limit, so
+//! that some capacity is left for others.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,15 +10,15 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-/// Parts of one holder that wait at the same time; more are refused.
+/// Maximum requests of one holder that wait concurrently; more are refused.
 const MAX_WAITING: usize = 256;
 
-/// Nothing was free in time.
+/// No share became free in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("nothing was free in time")]
 pub struct Busy;
 
-/// The quantity with its holders.
+/// The quantity and its holders.
 #[derive(Debug)]
 pub struct Shares {
     total: u64,
@@ -29,7 +29,7 @@ pub struct Shares {
 #[derive(Debug, Default)]
 struct State {
     used: u64,
-    /// Virtual time of the last part given.
+    /// Virtual time of the last share granted.
     now: u64,
     holders: HashMap<String, Holder>,
 }
@@ -44,11 +44,11 @@ struct Holder {
 #[derive(Debug)]
 struct Waiter {
     amount: u64,
-    /// Told once the part is its own. A waiter that is gone is noticed when it is told.
+    /// Notified when the share is granted. A cancelled waiter is detected on notification.
     turn: oneshot::Sender<Share>,
 }
 
-/// A part, given back when dropped.
+/// A share, released on drop.
 #[derive(Debug)]
 pub struct Share {
     shares: Arc<Shares>,
@@ -57,7 +57,7 @@ pub struct Share {
 }
 
 impl Shares {
-    /// `total` in all, of which one holder gets at most `per_holder`.
+    /// `total` capacity, of which one holder gets at most `per_holder`.
     pub fn new(total: u64, per_holder: u64) -> Arc<Self> {
         Arc::new(Self { total, per_holder: per_holder.clamp(1, total), state: Mutex::default() })
     }
@@ -66,7 +66,7 @@ impl Shares {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A part of `amount` for `holder`, as soon as it is free and its turn. More than a holder may have is never free.
+    /// Waits for a share of `amount` for `holder`. Fails at once if it exceeds the limit per holder.
     pub async fn get(self: &Arc<Self>, holder: &str, amount: u64, patience: Duration) -> Result<Share, Busy> {
         let (turn, told) = oneshot::channel();
         {
@@ -78,7 +78,7 @@ impl Shares {
                 return Err(Busy);
             }
             if mine.waiting.is_empty() {
-                // An absent holder does not accumulate credit.
+                // An inactive holder does not accumulate credit.
                 mine.time = mine.time.max(now);
             }
             mine.waiting.push_back(Waiter { amount, turn });
@@ -90,9 +90,9 @@ impl Shares {
         }
     }
 
-    /// Gives to those that wait what is free, in the order of their virtual times.
+    /// Grants free capacity to waiters in order of virtual time.
     fn serve(self: &Arc<Self>) {
-        // What cannot be delivered is given back by its drop, which must find the state unlocked.
+        // Undelivered shares are released when dropped, which locks the state again.
         let mut undelivered = Vec::new();
         loop {
             let mut state = self.state();
@@ -109,7 +109,7 @@ impl Shares {
                 .filter(|(_, _, amount, used)| used + amount <= self.per_holder)
                 .min_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)))
                 .map(|(time, name, amount, _)| (time, name.clone(), amount));
-            // A large part that does not fit yet waits at the head: small ones that overtook it for ever would starve it.
+            // A large request that does not fit yet blocks the queue: otherwise small ones would starve it.
             let Some((time, name, amount)) = next.filter(|(_, _, amount)| *amount <= free) else { break };
             let Some(holder) = state.holders.get_mut(&name) else { break };
             let Some(waiter) = holder.waiting.pop_front() else { break };
@@ -128,7 +128,7 @@ impl Shares {
 }
 
 impl State {
-    /// Drops a holder that has and wants nothing, unless its virtual time is ahead.
+    /// Removes a holder without shares and waiters, unless its virtual time is ahead.
     fn forget(&mut self, name: &str) {
         let now = self.now;
         let idle = |holder: &Holder| holder.used == 0 && holder.waiting.is_empty() && holder.time <= now;
@@ -142,7 +142,7 @@ impl State {
 }
 
 impl Share {
-    /// Makes the part larger if that is free right now.
+    /// Enlarges the share if capacity is free now.
     pub fn grow(&mut self, amount: u64) -> Result<(), Busy> {
         let mut state = self.shares.state();
         let used = state.holders.get(&self.holder).map_or(0, |holder| holder.used);
@@ -157,7 +157,7 @@ impl Share {
         Ok(())
     }
 
-    /// Gives back all but `amount`.
+    /// Releases all but `amount`.
     pub fn shrink(&mut self, amount: u64) {
         let back = self.amount.saturating_sub(amount);
         self.amount -= back;
@@ -220,7 +220,7 @@ mod tests {
                 drop(share);
             }
         };
-        // Ten of a greedy client stand in the queue before the first of another.
+        // Ten requests of a greedy client are queued before the first of another.
         let mut tasks: Vec<_> = (0..10).map(|_| tokio::spawn(wait("greedy"))).collect();
         while shares.state().holders.get("greedy").is_none_or(|holder| holder.waiting.len() < 10) {
             tokio::task::yield_now().await;

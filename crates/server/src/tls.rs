@@ -1,10 +1,10 @@
-//! TLS: the certificates the server shows, renewable while it runs.
+//! TLS: the server's certificates, renewed at run time.
 //!
-//! Without further ado the server's certificate is signed by a certificate authority of our own, made at the first start under `tls/`:
-//! clients trust `ca.pem` once and for all, and the certificate is renewed a month before it ends ([`local`]). An operator's own certificate
-//! (`tls:` in the configuration, or put into `tls/`) is used as it is and never written to ([`operator`]); ours goes on serving the local
-//! names that it does not cover, so that tools on this machine need nothing else. Microsoft's SDKs send bearer tokens over TLS only, so
-//! there is no plain listener.
+//! By default the server's certificate is signed by our own certificate authority, created at the first start under `tls/`: clients trust
+//! `ca.pem` once, and the certificate is renewed a month before it expires ([`local`]). An operator's own certificate (`tls:` in the
+//! configuration, or put into `tls/`) is used as it is and never overwritten ([`operator`]); ours continues to serve the local names that
+//! it does not cover, so that local tools need no configuration. Microsoft's SDKs send bearer tokens over TLS only, so there is no
+//! plain-text listener.
 
 mod local;
 mod operator;
@@ -23,10 +23,10 @@ use self::local::Files;
 use self::operator::Operator;
 pub use self::operator::TlsFiles;
 
-/// How often our own certificate is looked at.
+/// How often our own certificate is checked.
 const RENEWAL_CHECK: Span = Span(6 * model::TICKS_PER_HOUR);
 
-/// Why there is no usable certificate.
+/// Why no certificate is usable.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     #[error("cannot read or write `{path}`")]
@@ -55,7 +55,7 @@ pub struct ServerCertificate {
     names: Vec<String>,
     files: Files,
     current: RwLock<Current>,
-    /// When ours was last looked at, and what the last reload complained of.
+    /// When ours was last checked, and the last reload error.
     checked: Mutex<(Timestamp, Option<String>)>,
 }
 
@@ -66,8 +66,8 @@ struct Current {
 }
 
 impl ServerCertificate {
-    /// The certificates for `names` (host names and addresses): the operator's, if there is one, and ours from `folder`, which is made or
-    /// renewed, with its authority, where needed.
+    /// Opens the certificates for `names` (host names and addresses): the operator's, if any, and ours from `folder`. Ours and its
+    /// authority are created or renewed as needed.
     pub fn open(folder: &Path, names: &[String], operator: Option<&TlsFiles>, now: Timestamp) -> Result<Arc<Self>, TlsError> {
         let files = Files::find(folder)?;
         let operator = operator.cloned().or_else(|| files.foreign());
@@ -84,20 +84,20 @@ impl ServerCertificate {
         }))
     }
 
-    /// Where clients find the authority to trust.
+    /// Path of the CA certificate that clients should trust.
     pub fn ca_path(&self) -> PathBuf {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
         current.operator.as_ref().and_then(Operator::trusted).unwrap_or_else(|| self.files.ca_path())
     }
 
-    /// Renews ours if it is near its end. Cheap when it is not.
+    /// Renews ours if it expires soon. Cheap otherwise.
     pub fn renew(&self, now: Timestamp) -> Result<(), TlsError> {
         let fresh = Arc::new(self.files.ensure(&self.names, now)?);
         self.current.write().unwrap_or_else(PoisonError::into_inner).local = fresh;
         Ok(())
     }
 
-    /// Reads the operator's certificate again; true if it is another one. On an error the old one stays.
+    /// Reloads the operator's certificate; returns true if it changed. On an error the old one stays in use.
     pub fn reload(&self, now: Timestamp) -> Result<bool, TlsError> {
         let files = {
             let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
@@ -115,8 +115,8 @@ impl ServerCertificate {
         Ok(is_other)
     }
 
-    /// What a running server does every few seconds: picks up a certificate that the operator's tools renewed, renews ours in time. Failures
-    /// are logged once; the certificates in use stay.
+    /// Called every few seconds: reloads the operator's certificate after a change and renews ours in time. Failures are logged once; the
+    /// certificates in use stay.
     pub fn keep_fresh(&self, now: Timestamp) {
         let changed = self.current.read().unwrap_or_else(PoisonError::into_inner).operator.as_ref().is_some_and(Operator::is_changed);
         let mut checked = self.checked.lock().unwrap_or_else(PoisonError::into_inner);
@@ -135,7 +135,7 @@ impl ServerCertificate {
         }
     }
 
-    /// TLS 1.2 and 1.3, HTTP/2 offered before HTTP/1.1.
+    /// TLS 1.2 and 1.3; ALPN prefers HTTP/2 over HTTP/1.1.
     pub fn config(self: &Arc<Self>) -> Result<Arc<rustls::ServerConfig>, TlsError> {
         let builder = rustls::ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
         let resolver: Arc<dyn ResolvesServerCert> = Arc::<Self>::clone(self);
@@ -147,7 +147,7 @@ impl ServerCertificate {
 }
 
 impl Current {
-    /// The certificate for a client that wants `name`, or gave an address and therefore no name.
+    /// The certificate for SNI `name`; clients that connect to an address send none.
     fn choose(&self, name: Option<&str>, own_names: &[String]) -> Arc<CertifiedKey> {
         let Some(operator) = &self.operator else { return Arc::clone(&self.local) };
         let is_ours = match name {

@@ -1,4 +1,4 @@
-//! Entries of the audit trail, as endpoints write them.
+//! Audit entries written by endpoints.
 
 use serde_json::Value;
 use store::{AuditEntry, Change};
@@ -7,7 +7,7 @@ use crate::call::Call;
 use crate::context::Context;
 use crate::error::ApiError;
 
-/// What was changed, and how.
+/// A change for the audit trail.
 pub struct Changed<'a> {
     /// `table`, `role assignment`.
     pub aggregate: &'static str,
@@ -22,7 +22,7 @@ fn failed(error: store::StoreError) -> ApiError {
     ApiError::internal(&error)
 }
 
-/// Records who did it, in the transaction of the change itself.
+/// Records the caller and the change in the transaction of the change itself.
 pub async fn record(cx: &Context, call: &Call, via: &'static str, change: &mut Change, what: Changed<'_>) -> Result<(), ApiError> {
     let entry = AuditEntry {
         at: cx.clock.now(),
@@ -35,7 +35,7 @@ pub async fn record(cx: &Context, call: &Call, via: &'static str, change: &mut C
     change.record(&entry).await.map_err(failed)
 }
 
-/// Records who changed something that is kept outside the store, after it was changed.
+/// Records a change to something kept outside the store, after the change.
 pub async fn record_alone(cx: &Context, call: &Call, via: &'static str, what: Changed<'_>) -> Result<(), ApiError> {
     let mut change = cx.store.begin().await.map_err(failed)?;
     record(cx, call, via, &mut change, what).await?;

@@ -1,4 +1,5 @@
-//! Microsoft's dialects, as unmodified clients speak them. A route is one file in its dialect's folder and one line in the dialect's table.
+//! Microsoft's API dialects, as unmodified clients use them. Each route is one file in its dialect's folder and one line in the dialect's
+//! table.
 
 mod entra;
 mod graph;

@@ -1,5 +1,5 @@
-//! A small client of the service: gets a token as any app registration does and calls the APIs. Written from Microsoft's public documents
-//! of the client credentials grant, the Logs Ingestion API and the resource manager.
+//! A small client of the service: requests a token like any app registration and calls the APIs. Written from Microsoft's public
+//! documentation of the client credentials grant, the Logs Ingestion API and the resource manager.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use model::Secret;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// What `connect.json` says and a sender needs.
+/// The part of `connect.json` that a sender needs.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Connection {
     pub base_url: String,
@@ -25,7 +25,7 @@ pub struct Connection {
     pub graph_endpoint: String,
 }
 
-/// Why a call did not succeed.
+/// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     #[error("cannot read `{0}`")]
@@ -87,7 +87,7 @@ impl Client {
         Ok(expect("the token request", reply).await?.json::<Token>().await?.access_token)
     }
 
-    /// Creates or replaces a resource and gives the answer.
+    /// Creates or replaces a resource and returns the response.
     pub async fn put(&self, path: &str, version: &str, body: &Value) -> Result<Value, ClientError> {
         self.arm(reqwest::Method::PUT, path, version, &[], Some(body)).await
     }
@@ -96,7 +96,7 @@ impl Client {
         self.get_with(path, version, &[]).await
     }
 
-    /// Reads a resource or a list, with further query parameters.
+    /// Reads a resource or a list, with additional query parameters.
     pub async fn get_with(&self, path: &str, version: &str, query: &[(&str, &str)]) -> Result<Value, ClientError> {
         self.arm(reqwest::Method::GET, path, version, query, None).await
     }
@@ -118,7 +118,7 @@ impl Client {
         Ok(expect("the resource request", request.send().await?).await?.json().await?)
     }
 
-    /// Posts to Microsoft Graph and gives the answer.
+    /// Posts to Microsoft Graph and returns the response.
     pub async fn graph(&self, path: &str, body: &Value) -> Result<Value, ClientError> {
         let token = self.token("https://graph.microsoft.com").await?;
         let url = format!("{}{path}", self.connection.graph_endpoint.trim_end_matches('/'));
@@ -134,7 +134,7 @@ impl Client {
         Ok(expect("the request", request.send().await?).await?.json().await?)
     }
 
-    /// The first row of a KQL query's answer, where there is one.
+    /// The first row of a KQL query's result, if any.
     pub async fn row(&self, kql: &str) -> Result<Option<Value>, ClientError> {
         let token = self.token("https://api.loganalytics.io").await?;
         let url = format!("{}/v1/workspaces/{}/query", self.connection.base_url.trim_end_matches('/'), self.connection.workspace_id);

@@ -1,7 +1,7 @@
-//! Flare's push connector as seen from Sentinel: exposure events posted to `Custom-FireworkEventsStream` with an app registration's token
-//! (S0-03, S0-10, S0-14, S0-18).
+//! Simulates Flare's push connector: exposure events posted to `Custom-FireworkEventsStream` with an app registration's token (S0-03,
+//! S0-10, S0-14, S0-18).
 //!
-//! The columns of the stream and the table are those of the published solution's data collection rule; the events are invented.
+//! The columns of the stream and the table are those of the published solution's data collection rule; the events are fictitious.
 
 use model::{Secret, Timestamp};
 use serde_json::{Value, json};
@@ -10,13 +10,13 @@ use crate::{Client, ClientError, Connection};
 
 pub const STREAM: &str = "Custom-FireworkEventsStream";
 
-/// The data collection rule that the solution deploys, for one workspace.
+/// The data collection rule deployed by the solution, for one workspace.
 pub fn data_collection_rule(workspace: &str) -> Value {
     let text = include_str!("../../../content/data_collection_rules/firework.json").replace("{workspace}", workspace);
     serde_json::from_str(&text).expect("content/data_collection_rules/firework.json is JSON")
 }
 
-/// Creates the data collection rule, as "Deploy" does on the connector's page; gives its immutable id. Safe to repeat (S0-11).
+/// Creates the data collection rule, like "Deploy" on the connector's page; returns its immutable id. Idempotent (S0-11).
 pub async fn deploy(client: &Client) -> Result<String, ClientError> {
     let path = format!("{}/Microsoft.Insights/dataCollectionRules/FireworkCustomDCR", client.connection.providers());
     let rule = client.put(&path, "2023-03-11", &data_collection_rule(&client.connection.workspace())).await?;
@@ -27,7 +27,7 @@ pub async fn deploy(client: &Client) -> Result<String, ClientError> {
     })
 }
 
-/// The vendor's side once it is connected: its own application and where it sends.
+/// The vendor's side of the connection: its application and destination.
 pub struct Tenant {
     pub client: Client,
     /// The client id of its app registration.
@@ -36,8 +36,9 @@ pub struct Tenant {
     pub rule: String,
 }
 
-/// Connects a tenant as the connector's page says: an app registration with a secret, the table and its rule, and the role *Monitoring
-/// Metrics Publisher* on that rule alone (S0-06, S0-07, S0-11 … S0-14). `admin` may do all that; the tenant's own client may only send.
+/// Connects a tenant as described on the connector's page: an app registration with a secret, the table and its rule, and the role
+/// *Monitoring Metrics Publisher* on that rule alone (S0-06, S0-07, S0-11 … S0-14). `admin` needs the rights for this; the tenant's own
+/// client may only send.
 pub async fn connect(admin: &Client) -> Result<Tenant, ClientError> {
     const PUBLISHER: &str = "3913510d-42f4-4e42-8a64-420c390055eb";
     let missing = |what: &'static str| ClientError::Refused { what, status: 200, body: "the answer names none".to_owned() };
@@ -68,7 +69,7 @@ struct Kind {
     score: i64,
 }
 
-/// The exposure types that the solution names (S0-04), from harmless to alarming.
+/// The exposure types named by the solution (S0-04), by increasing severity.
 const KINDS: [Kind; 6] = [
     Kind { event_type: "whois", category: "Domain", source: "whois", title: "A look-alike domain was registered", score: 2 },
     Kind { event_type: "google_dork", category: "Open web", source: "google", title: "An internal page is indexed", score: 2 },
@@ -92,7 +93,7 @@ const KINDS: [Kind; 6] = [
 
 const PEOPLE: [&str; 5] = ["ann", "bo", "carla", "deniz", "eve"];
 
-/// Event number `n` of the stream: the same number gives the same event, at the given time.
+/// Event number `n` of the stream. Deterministic in `n` and `at`.
 pub fn event(n: u64, at: Timestamp) -> Value {
     let kind = &KINDS[(n % KINDS.len() as u64) as usize];
     let person = PEOPLE[(n / KINDS.len() as u64 % PEOPLE.len() as u64) as usize];

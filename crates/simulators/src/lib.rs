@@ -1,7 +1,6 @@
-//! Vendors' event streams as local stand-ins: they speak to the service from outside, over its public API, with nothing but what
-//! `connect.json` says.
+//! Simulators of external systems. They use the service's public API only, with the content of `connect.json`.
 //!
-//! Invariant: nothing here shares parsing code with what it exercises.
+//! Invariant: nothing here shares parsing code with the code under test.
 
 mod client;
 pub mod flare;

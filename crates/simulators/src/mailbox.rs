@@ -1,7 +1,6 @@
-//! A mail catcher: an SMTP server on loopback that takes every mail and keeps it.
+//! A mail catcher: an SMTP server on loopback that accepts and stores every mail.
 //!
-//! Written from RFC 5321 alone, with nothing of what it exercises. It speaks in the clear and asks for no password: the demo's mails go to
-//! nobody else.
+//! Written from RFC 5321 alone, independent of the code under test. Without TLS and authentication.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -12,14 +11,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// A mail that was taken.
+/// A received mail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mail {
     pub from: String,
     pub to: Vec<String>,
-    /// Headers by name in lower case, unfolded; of several with one name the first.
+    /// Headers by lower-case name, unfolded; of repeated ones the first.
     pub headers: BTreeMap<String, String>,
-    /// Everything, as it was sent.
+    /// The complete mail, as sent.
     pub raw: String,
 }
 
@@ -29,7 +28,7 @@ impl Mail {
     }
 }
 
-/// The catcher. Ends when it is dropped.
+/// The catcher. Stops when dropped.
 pub struct Mailbox {
     address: SocketAddr,
     mails: Arc<Mutex<Vec<Mail>>>,
@@ -38,7 +37,7 @@ pub struct Mailbox {
 }
 
 impl Mailbox {
-    /// Listens on loopback, on a port of the system's choice.
+    /// Listens on a free loopback port.
     pub async fn start() -> std::io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
@@ -50,7 +49,7 @@ impl Mailbox {
             while let Ok((stream, _)) = listener.accept().await {
                 let (kept, grown) = (kept.clone(), grown.clone());
                 clients.spawn(async move {
-                    // A client that breaks off has sent no mail; that is all there is to say.
+                    // A client that disconnects has sent no mail.
                     let _ = take(stream, &kept, &grown).await;
                 });
             }
@@ -66,10 +65,10 @@ impl Mailbox {
         self.mails.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
-    /// Waits until so many mails were taken.
+    /// Waits for that many mails.
     pub async fn wait_for(&self, count: usize) -> Vec<Mail> {
         let mut taken = self.count.clone();
-        // The sender lives as long as the task, which lives as long as we do.
+        // The sender lives as long as the task, which lives as long as `self`.
         let _ = taken.wait_for(|taken| *taken >= count).await;
         self.mails()
     }

@@ -1,8 +1,8 @@
-//! A telephone provider with Twilio's REST API (2010-04-01) on loopback: takes messages and calls, tells what became of them, and lets a
-//! test or the demo answer them as a person would, with signed requests.
+//! A telephone provider with Twilio's REST API (2010-04-01) on loopback: accepts messages and calls, sends delivery receipts, and can
+//! answer them like a person, with signed requests.
 //!
-//! Written from Twilio's documentation of `Messages`, `Calls` and of validating requests; the signature is made here by hand, because what
-//! it exercises has its own.
+//! Written from Twilio's documentation of `Messages`, `Calls` and of validating requests; the signature is implemented independently of the
+//! code under test.
 
 mod http;
 mod signature;
@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 use self::http::{Request, respond};
 use crate::ClientError;
 
-/// What was asked of the provider.
+/// A request to the provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sent {
     /// `SM…` or `CA…`.
@@ -33,18 +33,18 @@ pub struct Sent {
     pub status_callback: Option<String>,
 }
 
-/// What happens to the next request.
+/// Failure mode of the next request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trouble {
-    /// It is answered late.
+    /// Respond late.
     Slow(Duration),
-    /// It is answered with this status and not taken.
+    /// Respond with this status and do not accept it.
     Refuse(u16),
-    /// It is taken, and the answer is lost.
+    /// Accept it and drop the connection instead of responding.
     LoseAnswer,
 }
 
-/// The provider. Ends when it is dropped.
+/// The provider. Stops when dropped.
 pub struct Phone {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -69,7 +69,7 @@ impl Shared {
 }
 
 impl Phone {
-    /// Listens on loopback, on a port of the system's choice. Callbacks are called with `http`, which knows whom to trust.
+    /// Listens on a free loopback port. Callbacks are made with `http`, which must trust the service's certificate.
     pub async fn start(account: &str, token: &str, http: reqwest::Client) -> std::io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
@@ -89,7 +89,7 @@ impl Phone {
             while let Ok((stream, _)) = listener.accept().await {
                 let shared = serving.clone();
                 clients.spawn(async move {
-                    // A client that breaks off wants no answer.
+                    // The client may have disconnected.
                     let _ = serve(stream, &shared).await;
                 });
             }
@@ -99,7 +99,7 @@ impl Phone {
         Ok(Self { address, shared, count, tasks: [server, caller], http })
     }
 
-    /// Calls back with another client: whom to trust is known only once the service has its certificate.
+    /// Replaces the client for callbacks, once the service has its certificate.
     pub fn trust(&self, http: reqwest::Client) {
         self.http.send_replace(http);
     }
@@ -113,20 +113,20 @@ impl Phone {
         self.shared.sent().clone()
     }
 
-    /// Waits until so many were taken.
+    /// Waits for that many messages and calls.
     pub async fn wait_for(&self, count: usize) -> Vec<Sent> {
         let mut taken = self.count.clone();
-        // The sender lives as long as we do.
+        // The sender lives as long as `self`.
         let _ = taken.wait_for(|taken| *taken >= count).await;
         self.messages()
     }
 
-    /// What happens to the next request that is not spoken for yet.
+    /// Sets the failure mode of the next request without one.
     pub fn next(&self, trouble: Trouble) {
         self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner).push_back(trouble);
     }
 
-    /// The person with the phone writes back; gives the service's TwiML.
+    /// Replies to a message; returns the service's TwiML.
     pub async fn reply(&self, url: &str, to: &Sent, body: &str) -> Result<String, ClientError> {
         let form = [
             ("MessageSid", "SM0000000000000000000000000000reply"),
@@ -138,7 +138,7 @@ impl Phone {
         self.post(url, &form).await
     }
 
-    /// The person on the phone presses a digit, where the call asks for one; gives the service's TwiML.
+    /// Presses digits in a call that asks for them; returns the service's TwiML.
     pub async fn press(&self, call: &Sent, digits: &str) -> Result<String, ClientError> {
         let action = call.text.split_once("action=\"").and_then(|(_, rest)| rest.split_once('"')).map_or("", |(action, _)| action);
         let action = action.replace("&amp;", "&");
@@ -181,7 +181,7 @@ async fn signed_post(
     http.post(url).header("X-Twilio-Signature", signature::sign(token, url, form)).form(form).send().await
 }
 
-/// Tells what became of messages, in order, as the provider does: queued ones are delivered at once.
+/// Sends delivery receipts in order: queued messages are delivered at once.
 async fn call_back(
     mut waiting: mpsc::UnboundedReceiver<(String, Vec<(String, String)>)>,
     http: watch::Receiver<reqwest::Client>,

@@ -1,7 +1,7 @@
-//! A Sophos firewall that logs in its own format (S1-88, S1-91), over UDP or TCP.
+//! Simulates a Sophos firewall that logs in its own format (S1-88, S1-91), over UDP or TCP.
 //!
-//! The lines follow the vendor's syslog guide for SFOS: a PRI, no time and no host in front, `key="value"` pairs with texts quoted and numbers not.
-//! People, addresses and threats are invented; the addresses outside are those reserved for documents.
+//! The lines follow the vendor's syslog guide for SFOS: a PRI, no time and host, `key="value"` pairs with quoted texts and unquoted
+//! numbers. People, addresses and threats are fictitious; external addresses are those reserved for documentation.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,13 +10,13 @@ use model::{TICKS_PER_SECOND, Timestamp};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpStream, UdpSocket};
 
-/// Every how many lines the firewall reports a call to a command-and-control server.
+/// Interval in lines between reports of command-and-control traffic.
 pub const THREAT_EVERY: u64 = 10;
 
 const PEOPLE: [&str; 5] = ["ann", "bo", "carla", "deniz", "eve"];
 const SITES: [&str; 4] = ["news.example.com", "mail.example.net", "cdn.example.org", "shop.example.com"];
 
-/// Line number `n`, without an end: the same number gives the same line, at the given time in UTC.
+/// Line number `n`, without line ending. Deterministic in `n` and `at` (UTC).
 pub fn line(n: u64, at: Timestamp) -> String {
     let civil = at.civil();
     let seconds = civil.time / TICKS_PER_SECOND;

@@ -1,4 +1,4 @@
-//! Where the work on each alert of an incident stands, as people answered.
+//! Answers to the alerts of an incident.
 
 use model::Timestamp;
 use serde_json::Value;

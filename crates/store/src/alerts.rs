@@ -1,4 +1,4 @@
-//! Alerts as detection found them, in the order in which they came, until incidents have been made of them and after.
+//! Alerts from detection, in order of arrival, before and after they are grouped into incidents.
 
 use model::Alert;
 use sqlx::{Row, SqliteConnection};
@@ -21,7 +21,7 @@ impl Alerts<'_> {
         row.map(|row| read(&row)).transpose()
     }
 
-    /// Alerts of which no incident was made yet, oldest first; one that does not read back stands as its error.
+    /// Alerts without an incident, oldest first; one that cannot be decoded is returned as its error.
     pub async fn pending(&self, limit: u32) -> Result<Vec<(Uuid, Result<Alert, StoreError>)>, StoreError> {
         let mut connection = self.store.reader().await?;
         let rows = sqlx::query("SELECT id, body FROM alerts WHERE handled = 0 ORDER BY seq LIMIT ?")
@@ -49,7 +49,7 @@ impl Alerts<'_> {
 }
 
 impl Change {
-    /// Adds an alert, to be made into incidents. False where the id is known: nothing changes then.
+    /// Adds an alert for correlation. Returns false, and changes nothing, if the id exists.
     pub async fn add_alert(&mut self, alert: &Alert) -> Result<bool, StoreError> {
         let body = encode(AGGREGATE, alert)?;
         let done = sqlx::query("INSERT INTO alerts (id, rule_id, generated, body) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING")
@@ -66,7 +66,7 @@ impl Change {
         Ok(new)
     }
 
-    /// Marks an alert as handled. False where it was handled before, or is not known.
+    /// Marks an alert as handled. Returns false if it was handled before or does not exist.
     pub async fn handle_alert(&mut self, id: Uuid) -> Result<bool, StoreError> {
         let done = sqlx::query("UPDATE alerts SET handled = 1 WHERE id = ? AND handled = 0")
             .bind(id.to_string())
@@ -75,7 +75,7 @@ impl Change {
         Ok(done.rows_affected() == 1)
     }
 
-    /// Puts an alert that does not read back aside: it stays in the store and is not pending any more.
+    /// Skips an alert that cannot be decoded: it stays in the store but is not pending any more.
     pub async fn set_alert_aside(&mut self, id: Uuid) -> Result<(), StoreError> {
         sqlx::query("UPDATE alerts SET handled = 2 WHERE id = ?").bind(id.to_string()).execute(self.connection()).await?;
         Ok(())

@@ -1,4 +1,4 @@
-//! Analytics rules as the API stored them, and where their runs stand.
+//! Analytics rules as stored by the API, and their run state.
 
 use model::Timestamp;
 use serde::{Serialize, de::DeserializeOwned};
@@ -11,10 +11,10 @@ use crate::{Change, Store, Topic};
 
 const AGGREGATE: &str = "analytics rule";
 
-/// A rule: the REST API's `properties` as written, and what is asked about it without reading them.
+/// A rule: the REST API's `properties` as written, and columns extracted from them for queries.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AnalyticsRuleRecord {
-    /// The resource name, mostly a GUID. Its case does not count.
+    /// The resource name, usually a GUID. Case-insensitive.
     pub id: String,
     /// `Scheduled` or `NRT`.
     pub kind: String,
@@ -50,7 +50,7 @@ impl AnalyticsRules<'_> {
         rows.iter().map(read).collect()
     }
 
-    /// Where the runs of a rule stand, as detection wrote it.
+    /// The run state of a rule, as written by detection.
     pub async fn run_state<T: DeserializeOwned>(&self, id: &str) -> Result<Option<T>, StoreError> {
         let mut connection = self.store.reader().await?;
         let text: Option<String> =
@@ -64,7 +64,7 @@ impl Change {
         get(self.connection(), id).await
     }
 
-    /// Creates or replaces the rule; the id keeps the case in which it was first written.
+    /// Creates or replaces the rule; the id keeps the case of its creation.
     pub async fn put_analytics_rule(&mut self, rule: &AnalyticsRuleRecord) -> Result<(), StoreError> {
         sqlx::query(
             "INSERT INTO analytics_rules (id, kind, display_name, enabled, etag, created, modified, properties) VALUES (?, ?, ?, ?, ?, ?, ?, ?) \
@@ -85,7 +85,7 @@ impl Change {
         Ok(())
     }
 
-    /// Removes the rule and where its runs stand. Its alerts stay. False where there was none.
+    /// Removes the rule and its run state. Its alerts stay. Returns false if there was none.
     pub async fn delete_analytics_rule(&mut self, id: &str) -> Result<bool, StoreError> {
         sqlx::query("DELETE FROM analytics_rule_runs WHERE rule_id = ?").bind(id).execute(self.connection()).await?;
         let done = sqlx::query("DELETE FROM analytics_rules WHERE id = ?").bind(id).execute(self.connection()).await?;
@@ -93,7 +93,7 @@ impl Change {
         Ok(done.rows_affected() == 1)
     }
 
-    /// Keeps where the runs of a rule stand; belongs into the change that adds the run's alerts.
+    /// Stores the run state of a rule, in the same change as the run's alerts.
     pub async fn put_rule_run_state<T: Serialize>(&mut self, id: &str, state: &T) -> Result<(), StoreError> {
         sqlx::query(
             "INSERT INTO analytics_rule_runs (rule_id, state) VALUES (?, ?) ON CONFLICT (rule_id) DO UPDATE SET state = excluded.state",

@@ -1,4 +1,4 @@
-//! Applications that may ask the token endpoint for tokens, and the names of the embedded cloud.
+//! App registrations, and the identifiers of the embedded cloud.
 
 use model::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ use crate::{Change, Store, Topic};
 
 const AGGREGATE: &str = "app registration";
 
-/// An application with what proves it.
+/// An application with its credentials.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AppRegistration {
     /// The client id.
@@ -25,7 +25,7 @@ pub struct AppRegistration {
 /// A client secret, as its hash.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ClientSecret {
-    /// Names the secret without giving it away.
+    /// Identifies the secret without revealing it.
     pub key_id: String,
     pub hash: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -80,7 +80,7 @@ impl Change {
         Ok(())
     }
 
-    /// Removes the application and every role it holds. False where there was none.
+    /// Removes the application and its role assignments. Returns false if there was none.
     pub async fn delete_app_registration(&mut self, app_id: &str) -> Result<bool, StoreError> {
         let Some(app) = get(self.connection(), app_id).await? else { return Ok(false) };
         sqlx::query("DELETE FROM role_assignments WHERE principal_id = ?").bind(&app.object_id).execute(self.connection()).await?;
@@ -90,7 +90,7 @@ impl Change {
         Ok(true)
     }
 
-    /// Keeps `value` under `name` unless there is a value already; answers the one kept.
+    /// Stores `value` under `name` unless there is one; returns the stored value.
     pub async fn keep_cloud_name(&mut self, name: &str, value: &str) -> Result<String, StoreError> {
         sqlx::query("INSERT INTO cloud_names (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING")
             .bind(name)
@@ -104,7 +104,7 @@ impl Change {
         Ok(sqlx::query_scalar("SELECT value FROM cloud_names WHERE name = ?").bind(name).fetch_optional(self.connection()).await?)
     }
 
-    /// Keeps `value` under `name`, whatever was there.
+    /// Stores `value` under `name`, replacing any previous value.
     pub async fn set_cloud_name(&mut self, name: &str, value: &str) -> Result<(), StoreError> {
         sqlx::query("INSERT INTO cloud_names (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value")
             .bind(name)

@@ -1,8 +1,8 @@
-//! The audit trail: who changed what, from where, and which fields went from what to what.
+//! The audit trail: who changed what, from where, and the fields before and after.
 //!
-//! Every entry carries a seal, the SHA-256 of the seal before it and of what the entry says, so that altering, removing or slipping in
-//! an entry breaks the chain from there on. Whoever can rewrite the whole file can rewrite the chain: to be sure against that, note the
-//! last seal elsewhere.
+//! Every entry has a seal, the SHA-256 of the previous seal and of the entry's content, so that changing, removing or inserting an entry
+//! breaks the chain from there on. An attacker who can rewrite the whole file can rewrite the chain; to detect that, store the last seal
+//! elsewhere.
 
 use model::{Actor, Timestamp};
 use serde_json::Value;
@@ -14,7 +14,7 @@ use crate::{Change, Store};
 
 const AGGREGATE: &str = "audit entry";
 
-/// One change of one thing.
+/// One change of one object.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AuditEntry {
     pub at: Timestamp,
@@ -28,12 +28,12 @@ pub struct AuditEntry {
     pub changes: Value,
 }
 
-/// What [`Audit::verify`] found.
+/// Result of [`Audit::verify`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Chain {
-    /// All entries are as they were written; the seal of the last one.
+    /// All entries are intact; `last` is the seal of the last one.
     Whole { entries: u64, last: String },
-    /// This entry is not what was written, or one before it is missing.
+    /// This entry was changed, or one before it is missing.
     Broken { entry: i64 },
 }
 
@@ -43,7 +43,7 @@ pub struct Audit<'s> {
 }
 
 impl Audit<'_> {
-    /// What happened to one thing, oldest first.
+    /// Changes of one object, oldest first.
     pub async fn of(&self, aggregate: &str, id: &str) -> Result<Vec<AuditEntry>, StoreError> {
         let mut connection = self.store.reader().await?;
         let rows = sqlx::query("SELECT at, aggregate, id, action, actor, changes FROM audit WHERE aggregate = ? AND id = ? ORDER BY seq")
@@ -68,9 +68,9 @@ impl Audit<'_> {
 }
 
 impl Audit<'_> {
-    /// Walks the chain of seals from the first entry. Costs a read of the whole trail.
+    /// Verifies the chain from the first entry. Reads the whole trail.
     pub async fn verify(&self) -> Result<Chain, StoreError> {
-        /// Entries read at once.
+        /// Entries per query.
         const PAGE: i64 = 1_000;
         let (mut last, mut seal, mut entries) = (0, String::new(), 0);
         loop {
@@ -101,7 +101,7 @@ impl Audit<'_> {
     }
 }
 
-/// The seal of an entry. Lengths stand before texts, so that no text can pass for two.
+/// The seal of an entry. Texts are length-prefixed, so the encoding is unambiguous.
 fn seal_of(previous: &str, at: i64, texts: [&str; 5]) -> String {
     let mut hash = Sha256::new();
     hash.update(at.to_le_bytes());
@@ -113,7 +113,7 @@ fn seal_of(previous: &str, at: i64, texts: [&str; 5]) -> String {
 }
 
 impl Change {
-    /// Records who did it. Belongs into every change that a person or an API made.
+    /// Records a change. Required in every change made by a user or through an API.
     pub async fn record(&mut self, entry: &AuditEntry) -> Result<(), StoreError> {
         let previous: Option<String> =
             sqlx::query_scalar("SELECT seal FROM audit ORDER BY seq DESC LIMIT 1").fetch_optional(self.connection()).await?;

@@ -1,4 +1,4 @@
-//! Data collection rules, as the API stored them.
+//! Data collection rules as stored by the API.
 
 use model::Timestamp;
 use serde_json::{Map, Value};
@@ -10,15 +10,15 @@ use crate::{Change, Store, Topic};
 
 const AGGREGATE: &str = "data collection rule";
 
-/// A rule: the REST API's `properties` as written, without what the service adds to them when they are read.
+/// A rule: the REST API's `properties` as written, without computed properties.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DataCollectionRuleRecord {
-    /// `dcr-` and 32 hexadecimal digits; what uploads name. Never changes.
+    /// `dcr-` and 32 hexadecimal digits; used in upload URLs. Never changes.
     pub immutable_id: String,
     pub resource_group: String,
-    /// The resource name. Its case does not count.
+    /// The resource name. Case-insensitive.
     pub name: String,
-    /// `Direct`, or none.
+    /// `Direct`, or `None`.
     pub kind: Option<String>,
     pub location: String,
     pub tags: Map<String, Value>,
@@ -75,7 +75,7 @@ impl Change {
         Ok(())
     }
 
-    /// False where there was none.
+    /// Returns false if there was none.
     pub async fn delete_data_collection_rule(&mut self, resource_group: &str, name: &str) -> Result<bool, StoreError> {
         let done = sqlx::query("DELETE FROM data_collection_rules WHERE resource_group = ? AND name = ?")
             .bind(resource_group)

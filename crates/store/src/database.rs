@@ -1,4 +1,4 @@
-//! The database file: one connection that writes, a few that read, and the transaction around every change.
+//! The database file: one connection for writing, a few for reading, and transactions.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,10 +20,10 @@ use crate::{
     Incidents, OnCallObjects, OptOuts, Outbox, Pages, RoleAssignments, RuleFiles,
 };
 
-/// Connections that read. Reads are short; more would only wait for the two cores of a small machine.
+/// Connections for reading. Reads are short; on a small machine with two cores more would only wait for CPU.
 const READERS: u32 = 4;
 
-/// Set while changes are not stored. Cleared by the first one that is.
+/// Health condition, set while writes fail and cleared by the next one that succeeds.
 const WRITE_FAILED: &str = "state-write-failed";
 
 /// The control state of one service. Cheap to clone.
@@ -43,14 +43,14 @@ struct Inner {
 }
 
 impl Store {
-    /// Opens the database file, creates it (mode 0600) where there is none, and brings its schema up to date.
+    /// Opens the database file, creates it (mode 0600) if missing, and migrates its schema.
     ///
-    /// Only one process may have it open: the data directory's lock sees to that.
+    /// Only one process may open it, which the lock of the data directory ensures.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
         Self::open_with(path, HealthRegister::default()).await
     }
 
-    /// As [`Store::open`]; reports to `health` while changes are not stored.
+    /// As [`Store::open`]; reports to `health` while writes fail.
     pub async fn open_with(path: &Path, health: HealthRegister) -> Result<Self, StoreError> {
         create_private(path).map_err(|cause| StoreError::Create { path: path.to_owned(), cause })?;
         let options = SqliteConnectOptions::new()
@@ -74,7 +74,7 @@ impl Store {
             .await
             .map_err(open)?;
         migrator().run(&writer).await.map_err(StoreError::Migrate)?;
-        // Journal mode is a property of the file: readers only have to be kept from writing.
+        // Journal mode is a property of the file: readers only have to be read-only.
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
             .idle_timeout(None)
@@ -86,12 +86,12 @@ impl Store {
         Ok(Self { inner: Arc::new(Inner { writer, readers, bells: Bells::new(), id, health, path: path.to_owned() }) })
     }
 
-    /// The identity of this database, minted when it was created. Positions kept elsewhere carry it.
+    /// The identity of this database, generated at creation. Positions stored elsewhere include it.
     pub fn id(&self) -> Uuid {
         self.inner.id
     }
 
-    /// Begins a change. Waits for the change before it to end: keep it short, and ask nothing of the network within.
+    /// Begins a change. Waits for the previous one to end: keep it short, without network I/O.
     pub async fn begin(&self) -> Result<Change, StoreError> {
         match self.inner.writer.begin_with("BEGIN IMMEDIATE").await {
             Ok(transaction) => Ok(Change { transaction, touched: Vec::new(), store: self.clone() }),
@@ -99,7 +99,7 @@ impl Store {
         }
     }
 
-    /// A bell for `topic`. It counts as not rung at first; look once before you wait.
+    /// A notification receiver for `topic`, initially not notified; check the state once before waiting.
     pub fn listen(&self, topic: Topic) -> watch::Receiver<u64> {
         self.inner.bells.listen(topic)
     }
@@ -168,7 +168,7 @@ impl Store {
         RuleFiles { store: self }
     }
 
-    /// Waits for running work and closes the file; the log is folded into it.
+    /// Waits for running work and closes the file, with a checkpoint of the log.
     pub async fn close(&self) {
         self.inner.readers.close().await;
         self.inner.writer.close().await;
@@ -183,7 +183,7 @@ impl Store {
         Ok(())
     }
 
-    /// Writes the database as of now to a new file at `path`, while it is in use.
+    /// Writes a consistent copy of the database in use to a new file at `path`.
     pub(crate) async fn copy_to(&self, path: &Path) -> Result<(), StoreError> {
         let mut connection = SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(&self.inner.path)).await?;
         let copied = sqlx::query("VACUUM INTO ?").bind(path.to_string_lossy().into_owned()).execute(&mut connection).await;
@@ -191,12 +191,11 @@ impl Store {
         Ok(copied.map(drop)?)
     }
 
-    /// The file.
     pub(crate) fn path(&self) -> &Path {
         &self.inner.path
     }
 
-    /// `cause` as the store's error, reported where it is the disk's.
+    /// Converts `cause`, and reports it if it is a disk error.
     fn failed(&self, cause: sqlx::Error) -> StoreError {
         let error = StoreError::from(cause);
         if matches!(error, StoreError::DiskFull(_) | StoreError::Unavailable(_)) {
@@ -210,8 +209,8 @@ impl Store {
     }
 }
 
-/// A transaction. Its methods stand with the aggregates they write: [`Change::add_alert`], [`Change::put_incident`] …
-/// It reads what it wrote; nobody else does before [`Change::commit`].
+/// A transaction. Its methods are defined with the aggregates they write: [`Change::add_alert`], [`Change::put_incident`] … It sees its own
+/// writes; others see them after [`Change::commit`].
 pub struct Change {
     transaction: Transaction<'static, Sqlite>,
     touched: Vec<Topic>,
@@ -219,7 +218,7 @@ pub struct Change {
 }
 
 impl Change {
-    /// Makes the change durable, then rings the bells of what it touched.
+    /// Makes the change durable, then notifies listeners of changed topics.
     pub async fn commit(self) -> Result<(), StoreError> {
         if let Err(cause) = self.transaction.commit().await {
             return Err(self.store.failed(cause));
@@ -233,7 +232,7 @@ impl Change {
         Ok(())
     }
 
-    /// Gives the change up.
+    /// Rolls the change back.
     pub async fn abandon(self) -> Result<(), StoreError> {
         Ok(self.transaction.rollback().await?)
     }
@@ -249,12 +248,12 @@ impl Change {
     }
 }
 
-/// Whether the writing connection may serve another change.
+/// Whether the writing connection can be reused.
 ///
-/// SQLite rolls a transaction back by itself where the disk is full or fails. The `ROLLBACK` that follows then has nothing to do and
-/// answers with an error, after which sqlx believes for ever that a transaction is open: such a connection is closed and a new one opened.
+/// SQLite rolls a transaction back by itself if the disk is full or fails. The `ROLLBACK` that follows then fails, after which sqlx
+/// believes that a transaction is still open: such a connection is closed and replaced.
 async fn is_reusable(connection: &mut SqliteConnection, health: HealthRegister) -> Result<bool, sqlx::Error> {
-    // The rollback of a change that was dropped is still on its way; this waits for it.
+    // The rollback of a dropped change is still pending; this waits for it.
     connection.ping().await?;
     let reusable = !connection.is_in_transaction();
     if !reusable {
@@ -283,8 +282,8 @@ async fn identity(writer: &SqlitePool) -> Result<Uuid, StoreError> {
     Ok(id)
 }
 
-/// Control state holds credentials' hashes and people's names: nobody else on the machine may read it. SQLite gives its log the
-/// mode of the file.
+/// Control state contains credential hashes and names of people, so other users of the machine must not read it. SQLite creates its log
+/// with the mode of the file.
 fn create_private(path: &Path) -> std::io::Result<()> {
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create(true).truncate(false);
@@ -313,20 +312,20 @@ mod tests {
         (folder, store)
     }
 
-    /// Truth: <https://sqlite.org/lang_transaction.html>, "Response To Errors Within A Transaction": SQLITE_FULL may roll back by itself.
+    /// Source: <https://sqlite.org/lang_transaction.html>, "Response To Errors Within A Transaction": SQLITE_FULL may roll back by itself.
     #[tokio::test]
     async fn changes_go_on_after_one_found_the_disk_full() {
         let health = HealthRegister::default();
         let (_folder, store) = open(&health).await;
         for round in 0..3 {
             let mut change = store.begin().await.unwrap();
-            // The disk as this connection sees it has room for a few pages more.
+            // For this connection, the disk has room for only a few more pages.
             let pages: i64 = sqlx::query_scalar("PRAGMA page_count").fetch_one(change.connection()).await.unwrap();
             sqlx::query(sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {}", pages + 4))).execute(change.connection()).await.unwrap();
             let error = change.put_oncall_object(&object("large", 1 << 20)).await.unwrap_err();
             assert!(matches!(error, StoreError::DiskFull(_)), "{error}");
             drop(change);
-            // As long as it takes until the connection is back: the pool has one.
+            // Waits until the connection is returned: the pool has only one.
             let mut change = store.begin().await.expect("the change after a failed one");
             assert_eq!(health.conditions().iter().map(|each| each.name.as_str()).collect::<Vec<_>>(), [WRITE_FAILED], "round {round}");
             change.put_oncall_object(&object("small", 10)).await.unwrap();
@@ -343,14 +342,14 @@ mod tests {
             let mut change = store.begin().await.unwrap();
             change.put_oncall_object(&object("never", 10)).await.unwrap();
             drop(change);
-            // A caller that goes away while it waits.
+            // A caller that is cancelled while waiting.
             poll_once(store.begin());
         }
         assert!(health.conditions().is_empty());
         assert!(store.begin().await.is_ok());
     }
 
-    /// Polls a future once and gives it up.
+    /// Polls a future once and drops it.
     fn poll_once<F: Future>(future: F) {
         let mut future = Box::pin(future);
         let _ = future.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));

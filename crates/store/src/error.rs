@@ -1,8 +1,8 @@
-//! Why state was not read or written.
+//! Store errors.
 
 use std::path::PathBuf;
 
-/// Why state was not read or written. Nothing of the change is visible.
+/// Why state was not read or written. No part of the change is visible.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error("cannot open the state database `{path}`")]
@@ -19,10 +19,10 @@ pub enum StoreError {
     },
     #[error("cannot bring the state database up to date")]
     Migrate(#[source] sqlx::migrate::MigrateError),
-    /// Ask again later.
+    /// Retry later.
     #[error("the disk of the state database is full")]
     DiskFull(#[source] sqlx::Error),
-    /// Ask again later: the disk answers with errors, is read-only, or has no room for another file.
+    /// Retry later: the disk fails, is read-only, or cannot create files.
     #[error("the disk of the state database does not take writes now")]
     Unavailable(#[source] sqlx::Error),
     #[error("cannot read or write the state database")]
@@ -52,13 +52,13 @@ mod code {
     pub const NOTADB: i32 = 26;
 }
 
-/// SQLite's primary result code, where SQLite answered at all.
+/// SQLite's primary result code, if the error is from SQLite.
 fn primary_code(error: &sqlx::Error) -> Option<i32> {
     let code = error.as_database_error()?.code()?;
     code.parse::<i32>().ok().map(|code| code & 0xff)
 }
 
-/// True where the file's content is not what SQLite wrote.
+/// Whether the content of the file is corrupt.
 pub(crate) fn is_corruption(error: &sqlx::Error) -> bool {
     matches!(primary_code(error), Some(code::CORRUPT | code::NOTADB))
 }
@@ -73,7 +73,7 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
-/// The stored JSON of one of `aggregate`.
+/// Decodes the stored JSON of one `aggregate`.
 pub(crate) fn decode<T: serde::de::DeserializeOwned>(aggregate: &'static str, id: &str, text: &str) -> Result<T, StoreError> {
     serde_json::from_str(text).map_err(|cause| StoreError::Corrupt { aggregate, id: id.to_owned(), cause })
 }

@@ -1,6 +1,6 @@
-//! Escalations, the incidents that on call has yet to look at, and what answers want done to incidents.
+//! Escalations, the queue of incidents for on-call, and pending changes of incidents.
 //!
-//! What an escalation means is on call's business: here it is JSON beside the columns by which it is found.
+//! The content is opaque JSON defined by on-call, next to indexed columns.
 
 use model::Timestamp;
 use serde_json::Value;
@@ -13,7 +13,7 @@ use crate::{Change, Store, Topic};
 const AGGREGATE: &str = "escalation";
 const WISH: &str = "wish for an incident";
 
-/// One course through an escalation policy.
+/// One run of an escalation policy.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EscalationRow {
     pub id: Uuid,
@@ -21,14 +21,14 @@ pub struct EscalationRow {
     pub generation: u32,
     /// `running`, `held`, `closed` …
     pub status: String,
-    /// When something is to be decided. None: nothing comes by time alone.
+    /// When the next decision is due. `None` if none is due by time.
     pub due: Option<Timestamp>,
-    /// Equal for those that may speak for each other.
+    /// Grouping key of escalations.
     pub group: Option<String>,
     pub body: Value,
 }
 
-/// Something that an answer wants done to an incident.
+/// A pending change of an incident.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WishRow {
     pub seq: i64,
@@ -49,7 +49,7 @@ impl Escalations<'_> {
         row.map(|row| read(&row)).transpose()
     }
 
-    /// All of an incident, oldest first.
+    /// All escalations of an incident, oldest first.
     pub async fn of_incident(&self, incident: Uuid) -> Result<Vec<EscalationRow>, StoreError> {
         of_incident(&mut *self.store.reader().await?, incident).await
     }
@@ -65,7 +65,7 @@ impl Escalations<'_> {
         rows.iter().map(read).collect()
     }
 
-    /// Those at which something is to be decided by `now`, the longest due first.
+    /// Escalations due by `now`, the longest overdue first.
     pub async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<EscalationRow>, StoreError> {
         let mut connection = self.store.reader().await?;
         let rows = sqlx::query("SELECT * FROM escalations WHERE due <= ? ORDER BY due, seq LIMIT ?")
@@ -84,7 +84,7 @@ impl Escalations<'_> {
         Ok(next.map(Timestamp::clamp_ticks))
     }
 
-    /// Incidents that changed and were not looked at since, oldest change first, each with its place in the queue.
+    /// Queue of changed incidents, oldest change first, each with its sequence number.
     pub async fn to_look_at(&self, limit: u32) -> Result<Vec<(i64, Uuid)>, StoreError> {
         let mut connection = self.store.reader().await?;
         let rows: Vec<(i64, String)> = sqlx::query_as("SELECT seq, incident FROM incidents_to_page ORDER BY seq LIMIT ?")
@@ -94,7 +94,7 @@ impl Escalations<'_> {
         Ok(rows.into_iter().map(|(seq, incident)| (seq, incident.parse().unwrap_or_default())).collect())
     }
 
-    /// What answers want done, oldest first.
+    /// Pending changes, oldest first.
     pub async fn wishes(&self, limit: u32) -> Result<Vec<WishRow>, StoreError> {
         let mut connection = self.store.reader().await?;
         let rows = sqlx::query("SELECT * FROM incident_wishes ORDER BY seq LIMIT ?").bind(limit).fetch_all(&mut *connection).await?;
@@ -108,7 +108,7 @@ impl Change {
         of_incident(self.connection(), incident).await
     }
 
-    /// Escalations that have a group: the newest `limit`.
+    /// Escalations with a group: the newest `limit`.
     pub async fn grouped_escalations(&mut self, limit: u32) -> Result<Vec<EscalationRow>, StoreError> {
         let rows = sqlx::query("SELECT * FROM escalations WHERE group_key IS NOT NULL ORDER BY seq DESC LIMIT ?")
             .bind(limit)
@@ -135,13 +135,13 @@ impl Change {
         Ok(())
     }
 
-    /// Takes an incident off the queue, unless it changed again since the queue was read.
+    /// Removes an incident from the queue, unless it changed again since.
     pub async fn looked_at(&mut self, seq: i64) -> Result<(), StoreError> {
         sqlx::query("DELETE FROM incidents_to_page WHERE seq = ?").bind(seq).execute(self.connection()).await?;
         Ok(())
     }
 
-    /// False: it was wished before.
+    /// Returns false if it exists.
     pub async fn add_wish(&mut self, id: Uuid, incident: Uuid, body: &Value) -> Result<bool, StoreError> {
         let done = sqlx::query("INSERT INTO incident_wishes (id, incident, body) VALUES (?, ?, ?) ON CONFLICT (id) DO NOTHING")
             .bind(id.to_string())
@@ -206,7 +206,7 @@ mod tests {
         .unwrap()
     }
 
-    /// An incident that changes while it is looked at must be looked at again.
+    /// An incident that changes while it is processed must be processed again.
     #[tokio::test]
     async fn a_change_during_a_look_is_not_struck_out() {
         let folder = tempfile::tempdir().unwrap();
@@ -227,7 +227,7 @@ mod tests {
         let again = store.escalations().to_look_at(10).await.unwrap();
         assert_eq!(again.iter().map(|(_, incident)| *incident).collect::<Vec<_>>(), [id]);
         assert!(again[0].0 > seen[0].0);
-        // Removing it is a change as well.
+        // Deleting it is a change as well.
         let mut change = store.begin().await.unwrap();
         change.looked_at(again[0].0).await.unwrap();
         change.delete_incident(id).await.unwrap();

@@ -1,4 +1,4 @@
-//! When each heartbeat was last heard of, and the incident that its silence opened.
+//! When each heartbeat was last received, and the incident opened for a missed one.
 
 use model::Timestamp;
 use sqlx::{Row, SqliteConnection};
@@ -7,13 +7,13 @@ use uuid::Uuid;
 use crate::error::StoreError;
 use crate::{Change, Store, Topic};
 
-/// Where a heartbeat stands.
+/// State of a heartbeat.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeartbeatRow {
     pub name: String,
-    /// When it was last heard of; when it was first watched where it never was.
+    /// When it was last received, or else when it was first watched.
     pub heard: Timestamp,
-    /// The incident of its silence, until it speaks again.
+    /// The open incident of a missed heartbeat.
     pub incident: Option<Uuid>,
 }
 
@@ -53,7 +53,7 @@ impl Change {
         Ok(())
     }
 
-    /// Forgets a heartbeat that is not watched any more.
+    /// Removes a heartbeat that is not watched any more.
     pub async fn delete_heartbeat(&mut self, name: &str) -> Result<(), StoreError> {
         sqlx::query("DELETE FROM heartbeats WHERE name = ?").bind(name).execute(self.connection()).await?;
         Ok(())

@@ -1,17 +1,17 @@
-//! Which incidents, and in what order: a small tree that becomes SQL with bound values here and nowhere else.
+//! Filter and order of incidents: an expression tree translated to SQL with bound values.
 
 use model::{Severity, Timestamp};
 use serde_json::{Value, json};
 use sqlx::{QueryBuilder, Sqlite};
 
-/// What can be searched and sorted by.
+/// Fields for filtering and sorting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IncidentField {
     Id,
     Number,
     Title,
     Description,
-    /// Compares by how bad it is, not by letters.
+    /// Compares by severity, not alphabetically.
     Severity,
     Status,
     Classification,
@@ -33,7 +33,7 @@ pub enum IncidentField {
     ElementLabelType,
 }
 
-/// A list that an incident holds.
+/// A list of an incident.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IncidentList {
     Labels,
@@ -53,7 +53,7 @@ impl IncidentList {
     }
 }
 
-/// The case in which text is compared.
+/// How text is case-folded for comparison.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Fold {
     #[default]
@@ -62,12 +62,12 @@ pub enum Fold {
     Upper,
 }
 
-/// How a value lies in its column.
+/// How a value is stored in its column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operand {
     /// Compared as written.
     Text,
-    /// One of an enumeration: its case does not count.
+    /// An enumeration value, case-insensitive.
     Name,
     Severity,
     Time,
@@ -75,7 +75,7 @@ pub enum Operand {
 }
 
 impl IncidentField {
-    /// What it is compared with.
+    /// The kind of operand it is compared with.
     pub fn operand(self) -> Operand {
         use IncidentField::*;
         match self {
@@ -116,7 +116,7 @@ impl IncidentField {
         }
     }
 
-    /// The text of the column; empty where there is none.
+    /// SQL for the text of the column; empty for null.
     fn text(self, fold: Fold) -> String {
         let column = self.column();
         match fold {
@@ -154,7 +154,7 @@ impl Comparison {
     }
 }
 
-/// A condition on incidents. A field without a value is equal to null, and unequal to everything else.
+/// A condition on incidents. A field without a value equals null and nothing else.
 #[derive(Clone, Debug, PartialEq)]
 pub enum IncidentFilter {
     And(Vec<IncidentFilter>),
@@ -168,15 +168,15 @@ pub enum IncidentFilter {
     Contains(IncidentField, String),
     StartsWith(IncidentField, String),
     EndsWith(IncidentField, String),
-    /// The texts within are compared in this case.
+    /// Texts within are compared with this folding.
     Folded(Fold, Box<IncidentFilter>),
-    /// Place of a text, counted from 0; -1 where it is not in there.
+    /// Index of a substring, from 0; -1 if it does not occur.
     IndexOf(IncidentField, String, Comparison, i64),
-    /// Characters of a text.
+    /// Length of a text in characters.
     Length(IncidentField, Comparison, i64),
-    /// An element of the list meets the condition; without one, the list is not empty.
+    /// Some element of the list matches the condition; without one, the list is not empty.
     Any(IncidentList, Option<Box<IncidentFilter>>),
-    /// Every element of the list meets the condition.
+    /// Every element of the list matches the condition.
     All(IncidentList, Box<IncidentFilter>),
 }
 
@@ -260,12 +260,12 @@ fn push_joined(sql: &mut QueryBuilder<Sqlite>, parts: &[IncidentFilter], connect
 }
 
 fn push_number(sql: &mut QueryBuilder<Sqlite>, field: IncidentField, comparison: Comparison, number: i64) {
-    // A missing time is neither before nor after anything, but it is unequal.
+    // A null time is neither before nor after anything, but unequal to everything.
     sql.push("coalesce(").push(field.column()).push(comparison.sql()).push_bind(number);
     sql.push(if comparison == Comparison::NotEqual { ", 1)" } else { ", 0)" });
 }
 
-/// What to sort by. The incident's number settles ties, so every order is total and pages neither repeat nor skip.
+/// Sort key. The incident number breaks ties, so that the order is total and paging neither repeats nor skips.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IncidentOrder {
     pub field: IncidentField,
@@ -273,19 +273,19 @@ pub struct IncidentOrder {
 }
 
 impl IncidentOrder {
-    /// The expression that sorts: null sorts before every value.
+    /// SQL expression of the sort key: null sorts first.
     pub(crate) fn expression(self) -> String {
         let null = if self.field.is_text() { "''" } else { "-1" };
         format!("coalesce({}, {null})", self.field.column())
     }
 
-    /// Whether `value` may stand for a place in this order.
+    /// Whether `value` is a valid key of this order.
     fn fits(self, value: &Value) -> bool {
         if self.field.is_text() { value.is_string() } else { value.is_i64() }
     }
 }
 
-/// Adds the condition "after this place in this order". False where the place is not of this order.
+/// Adds the condition "after this position in this order". Returns false if the position does not belong to the order.
 pub(crate) fn push_after(sql: &mut QueryBuilder<Sqlite>, order: &[IncidentOrder], place: &[Value]) -> bool {
     if order.len() != place.len() || !order.iter().zip(place).all(|(order, value)| order.fits(value)) {
         return false;
@@ -316,7 +316,7 @@ fn push_value(sql: &mut QueryBuilder<Sqlite>, value: &Value) {
     };
 }
 
-/// The value at column `index` of a row, as part of a place.
+/// The value at column `index` of a row, as part of a position.
 pub(crate) fn place_value(row: &sqlx::sqlite::SqliteRow, index: usize, order: IncidentOrder) -> Result<Value, sqlx::Error> {
     use sqlx::Row;
     Ok(if order.field.is_text() { json!(row.try_get::<String, _>(index)?) } else { json!(row.try_get::<i64, _>(index)?) })

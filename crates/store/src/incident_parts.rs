@@ -1,4 +1,4 @@
-//! What hangs on an incident: comments, tasks, relations. They are stored alike and differ in their type.
+//! Parts of incidents: comments, tasks, relations. Stored alike with different types.
 
 use model::{Comment, IncidentTask, Relation};
 use serde::{Serialize, de::DeserializeOwned};
@@ -8,13 +8,13 @@ use uuid::Uuid;
 use crate::error::{StoreError, decode, encode};
 use crate::{Change, Store, Topic};
 
-/// Something that hangs on an incident.
+/// A part of an incident.
 pub trait Part: Serialize + DeserializeOwned + Send + Sync {
     const KIND: &'static str;
 
     fn incident(&self) -> Uuid;
 
-    /// Its resource name; case does not count.
+    /// Its resource name; case-insensitive.
     fn id(&self) -> &str;
 }
 
@@ -48,7 +48,7 @@ impl IncidentParts<'_> {
         get(&mut *self.store.reader().await?, incident, id).await
     }
 
-    /// All parts of one kind of an incident, in the order in which they were made.
+    /// All parts of one kind of an incident, in order of creation.
     pub async fn list<P: Part>(&self, incident: Uuid) -> Result<Vec<P>, StoreError> {
         list(&mut *self.store.reader().await?, incident).await
     }
@@ -78,7 +78,7 @@ impl Change {
         Ok(())
     }
 
-    /// Removes a part. False where there was none.
+    /// Removes a part. Returns false if there was none.
     pub async fn delete_part<P: Part>(&mut self, incident: Uuid, id: &str) -> Result<bool, StoreError> {
         let done = sqlx::query("DELETE FROM incident_parts WHERE incident = ? AND kind = ? AND id = ?")
             .bind(incident.to_string())

@@ -1,4 +1,4 @@
-//! Incidents: found by id, by group, by filter; their numbers; their alerts.
+//! Incidents: by id, by group, by filter; their numbers; their alerts.
 
 use model::{Incident, Timestamp};
 use serde_json::Value;
@@ -16,11 +16,11 @@ pub struct Incidents<'s> {
     pub(crate) store: &'s Store,
 }
 
-/// Some incidents of a list, and the place after which the next ones stand.
+/// A page of incidents and the position of the next page.
 #[derive(Clone, Debug, PartialEq)]
 pub struct IncidentPage {
     pub incidents: Vec<Incident>,
-    /// None: that was all.
+    /// `None` after the last page.
     pub next: Option<Vec<Value>>,
 }
 
@@ -35,14 +35,14 @@ impl Incidents<'_> {
         Ok(count.unsigned_abs())
     }
 
-    /// By the number that people see.
+    /// By incident number.
     pub async fn numbered(&self, number: i64) -> Result<Option<Incident>, StoreError> {
         let mut connection = self.store.reader().await?;
         let row = sqlx::query("SELECT id, body FROM incidents WHERE number = ?").bind(number).fetch_optional(&mut *connection).await?;
         row.map(|row| read(&row)).transpose()
     }
 
-    /// The incidents that hold an alert.
+    /// Incidents that contain an alert.
     pub async fn of_alert(&self, alert: Uuid) -> Result<Vec<Incident>, StoreError> {
         let mut connection = self.store.reader().await?;
         let rows = sqlx::query(
@@ -54,9 +54,9 @@ impl Incidents<'_> {
         rows.iter().map(read).collect()
     }
 
-    /// At most `limit` incidents that meet `filter`, in this order, after `place` (from [`IncidentPage::next`]).
+    /// At most `limit` incidents that match `filter`, in this order, after `place` (from [`IncidentPage::next`]).
     ///
-    /// None where `place` does not belong to this order.
+    /// Returns `None` if `place` does not belong to this order.
     pub async fn list(
         &self,
         filter: Option<&IncidentFilter>,
@@ -86,7 +86,7 @@ impl Incidents<'_> {
             sql.push(if index == 0 { " ORDER BY " } else { ", " }).push(part.expression());
             sql.push(if part.descending { " DESC" } else { " ASC" });
         }
-        // One more than asked for, to know whether there is a next page.
+        // One extra row shows whether there is a next page.
         sql.push(" LIMIT ").push_bind(i64::from(limit) + 1);
         let mut connection = self.store.reader().await?;
         let mut rows = sql.build().fetch_all(&mut *connection).await?;
@@ -135,7 +135,7 @@ impl Change {
         Ok(first.map(Timestamp::clamp_ticks))
     }
 
-    /// Writes the incident and which alerts it holds. They must be in the store.
+    /// Writes the incident and its list of alerts, which must exist in the store.
     pub async fn put_incident(&mut self, incident: &Incident) -> Result<(), StoreError> {
         let id = incident.id.to_string();
         sqlx::query(
@@ -173,7 +173,7 @@ impl Change {
         .bind(encode(AGGREGATE, incident)?)
         .execute(self.connection())
         .await?;
-        // Alerts are only ever added, at the end: what is there need not be written again.
+        // Alerts are only appended, so existing ones need not be written again.
         let known: i64 =
             sqlx::query_scalar("SELECT count(*) FROM incident_alerts WHERE incident = ?").bind(&id).fetch_one(self.connection()).await?;
         for (position, alert) in incident.alert_ids.iter().enumerate().skip(known as usize) {
@@ -190,7 +190,7 @@ impl Change {
         Ok(())
     }
 
-    /// Removes the incident with its comments, tasks and relations. Its alerts stay. False where there was none.
+    /// Removes the incident with its comments, tasks and relations. Its alerts stay. Returns false if there was none.
     pub async fn delete_incident(&mut self, id: Uuid) -> Result<bool, StoreError> {
         let done = sqlx::query("DELETE FROM incidents WHERE id = ?").bind(id.to_string()).execute(self.connection()).await?;
         self.touch(Topic::Incidents);

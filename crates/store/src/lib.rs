@@ -1,8 +1,8 @@
-//! Control state in SQLite (`D/state.db`): one file per aggregate, migrations, change feed. SQL exists only here.
+//! Control state in SQLite (`D/state.db`): one file per aggregate, migrations, change feed. All SQL is in this crate.
 //!
-//! Reading goes through the aggregates ([`Store::incidents`] …), on connections that cannot write. Writing goes through a [`Change`]:
-//! one transaction over any aggregates, serialized by the single writing connection, durable when [`Change::commit`] returns
-//! (WAL, `synchronous=FULL`), after which the bells of what it touched ring. A change that is dropped never happened.
+//! Reads go through the aggregates ([`Store::incidents`] …), on read-only connections. Writes go through a [`Change`]: one transaction over
+//! any aggregates, serialised by the single writing connection and durable when [`Change::commit`] returns (WAL, `synchronous=FULL`), which
+//! then notifies the listeners of changed topics. A change that is dropped is rolled back.
 
 mod alert_responses;
 mod alerts;

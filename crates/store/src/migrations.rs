@@ -1,4 +1,4 @@
-//! The migrations, embedded. A new one is a file in `migrations/` and a line here; a released one is never edited.
+//! Embedded migrations. To add one, add a file in `migrations/` and a line here; never edit a released one.
 
 use sqlx::SqlSafeStr;
 use sqlx::migrate::{Migration, MigrationType, Migrator};

@@ -1,4 +1,4 @@
-//! What on call was told: users, schedules, policies … by kind and name. Their meaning is on call's; here they are JSON.
+//! On-call objects: users, schedules, policies … by kind and name, as JSON defined by on-call.
 
 use model::Timestamp;
 use serde_json::Value;
@@ -21,7 +21,7 @@ pub struct OnCallObject {
     pub body: Value,
 }
 
-/// Reads what was applied.
+/// Reads on-call objects.
 pub struct OnCallObjects<'s> {
     pub(crate) store: &'s Store,
 }
@@ -31,7 +31,7 @@ impl OnCallObjects<'_> {
         get(&mut *self.store.reader().await?, kind, name).await
     }
 
-    /// Everything, by kind and name.
+    /// All objects, by kind and name.
     pub async fn list(&self) -> Result<Vec<OnCallObject>, StoreError> {
         list(&mut *self.store.reader().await?).await
     }
@@ -62,7 +62,7 @@ impl Change {
         Ok(())
     }
 
-    /// False where there was none.
+    /// Returns false if there was none.
     pub async fn delete_oncall_object(&mut self, kind: &str, name: &str) -> Result<bool, StoreError> {
         let done =
             sqlx::query("DELETE FROM oncall_objects WHERE kind = ? AND name = ?").bind(kind).bind(name).execute(self.connection()).await?;

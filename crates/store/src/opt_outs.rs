@@ -1,4 +1,4 @@
-//! Addresses whose holders told us to stop sending to them.
+//! Addresses whose users opted out of messages.
 
 use model::Timestamp;
 
@@ -11,7 +11,7 @@ pub struct OptOuts<'s> {
 }
 
 impl OptOuts<'_> {
-    /// Since when nothing may be sent to an address. None: it may.
+    /// When an address opted out. `None` if it did not.
     pub async fn since(&self, channel: &str, address: &str) -> Result<Option<Timestamp>, StoreError> {
         let mut connection = self.store.reader().await?;
         let since: Option<i64> = sqlx::query_scalar("SELECT since FROM oncall_opt_outs WHERE channel = ? AND address = ?")
@@ -24,7 +24,7 @@ impl OptOuts<'_> {
 }
 
 impl Change {
-    /// Nothing is sent to the address from now on.
+    /// Records an opt-out.
     pub async fn opt_out(&mut self, channel: &str, address: &str, now: Timestamp) -> Result<(), StoreError> {
         sqlx::query("INSERT INTO oncall_opt_outs (channel, address, since) VALUES (?, ?, ?) ON CONFLICT (channel, address) DO NOTHING")
             .bind(channel)
@@ -35,7 +35,7 @@ impl Change {
         Ok(())
     }
 
-    /// The address takes messages again.
+    /// Records an opt-in.
     pub async fn opt_in(&mut self, channel: &str, address: &str) -> Result<(), StoreError> {
         sqlx::query("DELETE FROM oncall_opt_outs WHERE channel = ? AND address = ?")
             .bind(channel)

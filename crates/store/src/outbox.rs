@@ -1,7 +1,7 @@
-//! Rows on their way to the tables of the workspace: written in the transaction of the change they tell of, sent by a task.
+//! Outbox of rows for the workspace's tables: written in the transaction of a change, appended by a task.
 //!
-//! `seq` only grows. The sender keeps the last `seq` it appended as its position in the same frame as the rows, so that a crash
-//! between appending and clearing neither repeats nor skips a row.
+//! `seq` increases monotonically. The sender stores the last appended `seq` as its position in the same log frame as the rows, so that a
+//! crash between appending and clearing neither repeats nor skips a row.
 
 use serde_json::{Map, Value};
 use sqlx::Row;
@@ -40,7 +40,7 @@ impl Outbox<'_> {
             .collect()
     }
 
-    /// Rows that wait.
+    /// Number of pending rows.
     pub async fn len(&self) -> Result<u64, StoreError> {
         let mut connection = self.store.reader().await?;
         let count: i64 = sqlx::query_scalar("SELECT count(*) FROM outbox").fetch_one(&mut *connection).await?;
@@ -53,7 +53,7 @@ impl Outbox<'_> {
 }
 
 impl Change {
-    /// Sends a row to `table` once this change is committed.
+    /// Adds a row for `table`, effective once this change is committed.
     pub async fn send_row(&mut self, table: &str, row: &Map<String, Value>) -> Result<(), StoreError> {
         let text = encode("outbox row", row)?;
         sqlx::query("INSERT INTO outbox (table_name, row) VALUES (?, ?)").bind(table).bind(text).execute(self.connection()).await?;
@@ -61,7 +61,7 @@ impl Change {
         Ok(())
     }
 
-    /// Forgets the rows up to `seq`, which are in their tables.
+    /// Removes the rows up to `seq`, which have been appended to their tables.
     pub async fn clear_outbox(&mut self, seq: i64) -> Result<(), StoreError> {
         sqlx::query("DELETE FROM outbox WHERE seq <= ?").bind(seq).execute(self.connection()).await?;
         Ok(())

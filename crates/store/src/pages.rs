@@ -1,5 +1,4 @@
-//! Pages: one message to one contact, recorded before it is sent. What a page means is on call's business: here it is JSON beside the
-//! columns by which it is found.
+//! Pages: one message to one contact, recorded before it is sent. The content is opaque JSON defined by on-call, next to indexed columns.
 
 use model::Timestamp;
 use serde_json::Value;
@@ -18,20 +17,20 @@ pub struct PageRow {
     pub escalation: Uuid,
     pub incident: Uuid,
     pub channel: String,
-    /// As it stands in the directory.
+    /// As in the directory.
     pub address: String,
     pub reply_code: String,
     /// `planned`, `claimed`, `sent` …
     pub status: String,
-    /// When it was meant to be sent first.
+    /// When it was originally due.
     pub due: Timestamp,
-    /// When a planned page is to be sent. None: it is not planned any more.
+    /// When a planned page is due. `None` if it is not planned any more.
     pub not_before: Option<Timestamp>,
     pub provider_id: Option<String>,
     pub body: Value,
 }
 
-/// Which pages; what is left out does not matter.
+/// Filter of pages; `None` matches all.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PageFilter {
     pub incident: Option<Uuid>,
@@ -61,8 +60,8 @@ impl Pages<'_> {
         list(&mut *self.store.reader().await?, filter, "DESC", limit).await
     }
 
-    /// Planned pages whose time has come: of each address on each channel the `width` that wait longest, so that many for one address hide
-    /// none for another.
+    /// Planned pages that are due: for each address and channel the `width` that wait longest, so that many pages to one address do not
+    /// hide others.
     pub async fn due(&self, now: Timestamp, width: u32) -> Result<Vec<PageRow>, StoreError> {
         let mut connection = self.store.reader().await?;
         let rows = sqlx::query(
@@ -76,7 +75,7 @@ impl Pages<'_> {
         rows.iter().map(read).collect()
     }
 
-    /// When the next planned page after `now` is to be sent.
+    /// When the next planned page after `now` is due.
     pub async fn next_after(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         let mut connection = self.store.reader().await?;
         let next: Option<i64> = sqlx::query_scalar("SELECT min(not_before) FROM pages WHERE not_before > ?")
@@ -86,7 +85,7 @@ impl Pages<'_> {
         Ok(next.map(Timestamp::clamp_ticks))
     }
 
-    /// Pages that were claimed and of which nothing more was heard: at the start of a service, those that a crash left.
+    /// Claimed pages without an outcome: at the start of a service, those left by a crash.
     pub async fn claimed(&self) -> Result<Vec<PageRow>, StoreError> {
         let mut connection = self.store.reader().await?;
         let rows = sqlx::query("SELECT * FROM pages WHERE status = 'claimed' ORDER BY seq").fetch_all(&mut *connection).await?;
@@ -119,7 +118,7 @@ impl Change {
         rows.iter().map(read).collect()
     }
 
-    /// Adds a page. False where its id is known: nothing changes then.
+    /// Adds a page. Returns false, and changes nothing, if the id exists.
     pub async fn add_page(&mut self, page: &PageRow) -> Result<bool, StoreError> {
         let done = sqlx::query(
             "INSERT INTO pages (id, escalation, incident, channel, address, reply_code, status, due, not_before, \
@@ -142,14 +141,14 @@ impl Change {
         Ok(done.rows_affected() == 1)
     }
 
-    /// Writes where a page stands.
+    /// Updates the status of a page.
     pub async fn update_page(&mut self, page: &PageRow) -> Result<(), StoreError> {
         self.update_page_quietly(page).await?;
         self.touch(Topic::Pages);
         Ok(())
     }
 
-    /// As [`Self::update_page`], without waking anybody: for the sender's own notes, of which there are two a page.
+    /// As [`Self::update_page`], without notifying listeners: for the sender's own updates, of which there are two per page.
     pub async fn update_page_quietly(&mut self, page: &PageRow) -> Result<(), StoreError> {
         sqlx::query("UPDATE pages SET status = ?, not_before = ?, provider_id = ?, body = ? WHERE id = ?")
             .bind(&page.status)

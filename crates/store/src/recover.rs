@@ -1,8 +1,9 @@
-//! Opening the state database when it, or its log, is missing or damaged: set aside, taken from the last copy, and reported.
+//! Opens the state database with recovery: if it or its log is missing or damaged, it is quarantined, restored from the last copy, and
+//! reported.
 //!
-//! A clean stop writes `state.db.seal` (length, checksum and time of the file) and `copies/state-<time>-<crc>.db`; a running service renews
-//! the copy from time to time. At the next start the seal proves every byte; after a crash SQLite's own check and the checksums of its log
-//! must do. Nothing is deleted: what cannot be used goes to `quarantine/`.
+//! A clean stop writes `state.db.seal` (length, checksum and time of the file) and `copies/state-<time>-<crc>.db`; a running service
+//! updates the copy periodically. At the next start the seal verifies the whole file; after a crash, SQLite's integrity check and the
+//! checksums of its log are used. Nothing is deleted: damaged files are moved to `quarantine/`.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -21,28 +22,28 @@ const DATABASE: &str = "state.db";
 const LOG: &str = "state.db-wal";
 const SEAL: &str = "state.db.seal";
 const COPIES: &str = "copies";
-/// Copies that are kept.
+/// Copies to keep.
 const KEPT: usize = 2;
-/// A database larger than this is not copied while it is in use.
+/// Databases larger than this are not copied while in use.
 const MOST_COPIED: u64 = 1 << 30;
 
-/// What a clean stop knew of the file.
+/// State of the file at a clean stop.
 #[derive(Serialize, Deserialize)]
 struct Seal {
     length: u64,
     crc32: u32,
-    /// Nanoseconds; bit rot does not change it, programs do.
+    /// Nanoseconds; unlike bit rot, programs change it.
     modified: i64,
-    /// Names of the copies there were.
+    /// Names of the copies at that time.
     copies: Vec<String>,
 }
 
 /// How the last stop is recorded.
 enum Recorded {
     Clean(Seal),
-    /// There is a record that cannot be read.
+    /// The record is unreadable.
     Damaged,
-    /// The service was killed, or an earlier version ran.
+    /// No record: the service was killed, or an earlier version ran.
     Nothing,
 }
 
@@ -60,7 +61,7 @@ impl Recorded {
 }
 
 impl Store {
-    /// Opens `D/state.db` as [`Store::open_with`], after a look at what is there. What was lost or restored is in `health`.
+    /// Opens `D/state.db` as [`Store::open_with`], after recovery. Losses and restores are reported to `health`.
     pub async fn open_in(data_dir: &Path, health: &HealthRegister, now: Timestamp) -> Result<Self, StoreError> {
         let files = Files { data_dir, health, stamp: now.to_unix_micros().0 };
         let path = data_dir.join(DATABASE);
@@ -76,14 +77,14 @@ impl Store {
             }
             opened => opened?,
         };
-        // From here on an empty log means that it was emptied by another hand.
+        // From here on an empty log means that another program truncated it.
         if let Err(error) = store.mark_start().await {
             tracing::warn!(error = %model::chain(&error), "cannot mark the start in the state database");
         }
         Ok(store)
     }
 
-    /// Makes `copies/state-….db` of the database as it is now, while it is in use. Large databases are left out.
+    /// Writes `copies/state-….db` from the database in use. Skips large databases.
     pub async fn copy(&self, now: Timestamp) -> Result<(), StoreError> {
         let path = self.path();
         let Some(data_dir) = path.parent() else { return Ok(()) };
@@ -100,11 +101,11 @@ impl Store {
         placed
     }
 
-    /// Closes the database and proves its content for the next start.
+    /// Closes the database and writes the seal for the next start.
     pub async fn close_sealed(&self, now: Timestamp) {
         self.close().await;
         let Some(data_dir) = self.path().parent() else { return };
-        // The log is gone only where SQLite could fold it in.
+        // The log still exists if SQLite could not checkpoint it.
         if data_dir.join(LOG).exists() {
             return;
         }
@@ -169,7 +170,7 @@ impl Files<'_> {
             return Finding::Sound;
         }
         match &recorded {
-            // Before SQLite folds the log in and removes it.
+            // Before SQLite checkpoints and removes the log.
             Recorded::Nothing => self.examine_log(&log),
             Recorded::Damaged => {
                 let summary = "is damaged: whether the state database is as the last stop left it cannot be told".to_owned();
@@ -182,7 +183,7 @@ impl Files<'_> {
         }
         match seal {
             None => Finding::Sound,
-            // Another program may have written to it on purpose: it would be wrong to take an older state.
+            // Another program may have modified it on purpose: restoring an older state would be wrong.
             Some(seal) if modified(&database).ok() != Some(seal.modified) => {
                 self.report(
                     "state-database-changed",
@@ -197,7 +198,7 @@ impl Files<'_> {
         }
     }
 
-    /// Copies that are no help on the day they are needed.
+    /// Reports missing or damaged copies.
     fn examine_copies(&self, seal: Option<&Seal>) {
         let there = self.copies();
         let names: Vec<String> = seal.map(|seal| seal.copies.clone()).unwrap_or_default();
@@ -214,10 +215,10 @@ impl Files<'_> {
         checksum(database).is_ok_and(|found| found == (seal.length, seal.crc32))
     }
 
-    /// After a crash: the log must be there, and whole.
+    /// After a crash: the log must exist and be intact.
     fn examine_log(&self, log: &[u8]) {
         if self.copies().is_empty() {
-            return; // Never run by a version that keeps copies.
+            return; // Never run by a version with copies.
         }
         let action = "check what changed shortly before the last stop: incidents, pages, rules and settings";
         let report = |severity, summary: String| self.report("state-log-damaged", LOG, severity, summary, action);
@@ -246,7 +247,7 @@ impl Files<'_> {
         }
     }
 
-    /// Sets the database aside and puts the newest good copy in its place.
+    /// Quarantines the database and restores the newest intact copy.
     fn restore(&self, reason: &str) -> Result<(), StoreError> {
         for name in [DATABASE, LOG, "state.db-shm"] {
             if self.path(name).exists() {
@@ -270,7 +271,7 @@ impl Files<'_> {
         Ok(())
     }
 
-    /// Moves (or copies) a file to `quarantine/`; its path inside the data directory.
+    /// Moves (or copies) a file to `quarantine/`; returns its path relative to the data directory.
     fn aside(&self, name: &str, keep: bool) -> Option<String> {
         let folder = self.path("quarantine");
         let inside = format!("quarantine/{name}-{}.bad", self.stamp);
@@ -324,7 +325,7 @@ fn copies(data_dir: &Path) -> Vec<CopyFile> {
     copies
 }
 
-/// Where the next copy is written, with nothing there.
+/// Path of the next copy; removes leftovers.
 fn fresh_copy(data_dir: &Path) -> io::Result<PathBuf> {
     let folder = data_dir.join(COPIES);
     let mut builder = fs::DirBuilder::new();
@@ -337,7 +338,7 @@ fn fresh_copy(data_dir: &Path) -> io::Result<PathBuf> {
     }
 }
 
-/// Gives a finished copy its name, and removes the oldest ones.
+/// Renames a finished copy, and removes the oldest ones.
 fn place_copy(data_dir: &Path, fresh: &Path, stamp: i64) -> io::Result<()> {
     fs::set_permissions(fresh, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
     File::open(fresh)?.sync_all()?;
@@ -352,7 +353,7 @@ fn place_copy(data_dir: &Path, fresh: &Path, stamp: i64) -> io::Result<()> {
     Ok(())
 }
 
-/// What SQLite finds wrong with the file, log included.
+/// Errors of SQLite's integrity check, log included.
 async fn check(path: &Path) -> Option<String> {
     let options = SqliteConnectOptions::new().filename(path).create_if_missing(false);
     let found = async {
@@ -365,7 +366,7 @@ async fn check(path: &Path) -> Option<String> {
         Ok(found) if found == "ok" => None,
         Ok(found) => Some(format!("is damaged ({})", found.replace('\n', "; "))),
         Err(cause) if is_corruption(&cause) => Some(format!("is damaged ({cause})")),
-        // A disk that is full or fails says nothing about the content.
+        // A full or failing disk says nothing about the content.
         Err(cause) => {
             tracing::warn!(error = %cause, "the state database could not be checked");
             None
@@ -449,7 +450,7 @@ mod tests {
         (store, conditions(&health))
     }
 
-    /// Truth: the copy that the clean stop made is the same database.
+    /// Expected: the copy of the clean stop is the same database.
     #[tokio::test]
     async fn a_database_that_is_gone_or_damaged_is_taken_from_the_copy() {
         type Harm = fn(&Path);
@@ -496,7 +497,8 @@ mod tests {
         assert!(names(&store).await.is_empty());
     }
 
-    /// A program that writes to the database while the service is down moves its time of change; taking the copy would undo its work.
+    /// A program that writes to the database while the service is down changes its modification time; restoring the copy would revert its
+    /// changes.
     #[tokio::test]
     async fn a_change_by_another_program_is_kept_and_reported() {
         let folder = stopped().await;
@@ -508,7 +510,7 @@ mod tests {
         assert_eq!(names(&store).await, ["a", "b", "c"]);
     }
 
-    /// A copy of the files as a crash leaves them.
+    /// A copy of the files as after a crash.
     async fn crashed() -> tempfile::TempDir {
         let folder = stopped().await;
         let store = Store::open_in(folder.path(), &HealthRegister::default(), at(2)).await.unwrap();

@@ -1,4 +1,4 @@
-//! Role assignments: who holds which role at which scope.
+//! Role assignments: principal, role and scope.
 
 use model::Timestamp;
 use sqlx::{Row, SqliteConnection};
@@ -8,11 +8,11 @@ use crate::{Change, Store, Topic};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct RoleAssignment {
-    /// A GUID, unique in the tenant. Its case does not count.
+    /// A GUID, unique in the tenant. Case-insensitive.
     pub name: String,
-    /// A resource id; `/` is everything.
+    /// A resource id; `/` is the root scope.
     pub scope: String,
-    /// Bare id of the role definition.
+    /// Id of the role definition, without path.
     pub definition_id: String,
     /// Object id of the principal.
     pub principal_id: String,
@@ -43,7 +43,7 @@ impl Change {
         get(self.connection(), name).await
     }
 
-    /// Adds the assignment. Assignments do not change: there must be none of that name.
+    /// Adds the assignment. Assignments are immutable: the name must not exist.
     pub async fn add_role_assignment(&mut self, assignment: &RoleAssignment) -> Result<(), StoreError> {
         sqlx::query(
             "INSERT INTO role_assignments (name, scope, definition_id, principal_id, created, created_by) VALUES (?, ?, ?, ?, ?, ?)",
@@ -60,7 +60,7 @@ impl Change {
         Ok(())
     }
 
-    /// False where there was none.
+    /// Returns false if there was none.
     pub async fn delete_role_assignment(&mut self, name: &str) -> Result<bool, StoreError> {
         let done = sqlx::query("DELETE FROM role_assignments WHERE name = ?").bind(name).execute(self.connection()).await?;
         self.touch(Topic::RoleAssignments);

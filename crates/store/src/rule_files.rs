@@ -1,4 +1,4 @@
-//! Which file an analytics rule came from.
+//! The source file of analytics rules.
 
 use sqlx::Row;
 use uuid::Uuid;
@@ -6,19 +6,19 @@ use uuid::Uuid;
 use crate::error::StoreError;
 use crate::{Change, Store};
 
-/// A rule that a file made.
+/// A rule that came from a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleFile {
-    /// The rule's resource name. Its case does not count.
+    /// The rule's resource name. Case-insensitive.
     pub rule_id: String,
     pub file: String,
-    /// Of what the file said when it was last applied.
+    /// Digest of the file's content when last applied.
     pub digest: String,
-    /// Of the rule as the file made it.
+    /// Etag of the rule as created from the file.
     pub etag: Uuid,
 }
 
-/// Reads where rules came from.
+/// Reads the source files of rules.
 pub struct RuleFiles<'s> {
     pub(crate) store: &'s Store,
 }
@@ -43,7 +43,7 @@ impl RuleFiles<'_> {
 }
 
 impl Change {
-    /// Keeps where a rule came from.
+    /// Stores the source file of a rule.
     pub async fn put_rule_file(&mut self, file: &RuleFile) -> Result<(), StoreError> {
         sqlx::query(
             "INSERT INTO rule_files (rule_id, file, digest, etag) VALUES (?, ?, ?, ?) \
@@ -58,7 +58,7 @@ impl Change {
         Ok(())
     }
 
-    /// The rule no longer belongs to a file.
+    /// Detaches the rule from its file.
     pub async fn delete_rule_file(&mut self, rule_id: &str) -> Result<(), StoreError> {
         sqlx::query("DELETE FROM rule_files WHERE rule_id = ?").bind(rule_id).execute(self.connection()).await?;
         Ok(())

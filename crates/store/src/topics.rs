@@ -1,8 +1,8 @@
-//! The change feed: one bell per kind of state.
+//! The change feed: one notifier per topic.
 
 use tokio::sync::watch;
 
-/// What a bell rings for. A task listens to the topics it works on and looks again at each ring; rings coalesce.
+/// A kind of state. A task subscribes to the topics it depends on and re-reads the state on each notification; notifications coalesce.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Topic {
     Alerts,
@@ -13,11 +13,11 @@ pub enum Topic {
     AppRegistrations,
     RoleAssignments,
     Workspaces,
-    /// Users, schedules, policies: what was applied.
+    /// Users, schedules, policies.
     OnCall,
     /// Escalations, pages and answers.
     Pages,
-    /// Something that is watched for silence was heard.
+    /// A heartbeat was received.
     Heartbeats,
 }
 
@@ -37,7 +37,7 @@ impl Topic {
     ];
 }
 
-/// The bells. A listener that was busy while one rang finds it rung.
+/// The notifiers. A receiver that was busy sees a pending notification.
 #[derive(Debug)]
 pub(crate) struct Bells(Vec<watch::Sender<u64>>);
 

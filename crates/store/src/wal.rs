@@ -1,25 +1,25 @@
-//! Reads SQLite's write-ahead log before SQLite does: it stops at the first frame whose checksum is wrong and says nothing, so that changes
-//! behind a damaged byte would vanish without a word.
+//! Validates SQLite's write-ahead log before SQLite opens it: SQLite silently stops at the first frame with a wrong checksum, so changes
+//! behind a damaged byte would be lost unnoticed.
 //!
-//! The format is public and fixed: <https://sqlite.org/fileformat2.html#the_write_ahead_log>.
+//! The format is documented and stable: <https://sqlite.org/fileformat2.html#the_write_ahead_log>.
 
 const HEAD: usize = 32;
 const FRAME_HEAD: usize = 24;
 const MARK_LITTLE: u32 = 0x377f_0682;
 const MARK_BIG: u32 = 0x377f_0683;
 
-/// What a log holds.
+/// State of a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// Every change in it can be read, or it is empty.
     Whole,
-    /// The end is half of a change: what a crash while writing leaves. Such a change was never acknowledged.
+    /// Ends with an incomplete change, as after a crash while writing. Such a change was never acknowledged.
     Torn,
-    /// SQLite reads this many changes; at least this many behind them are lost.
+    /// SQLite reads this many changes; at least this many after them are lost.
     Damaged { read: usize, lost: usize },
 }
 
-/// What SQLite will make of the log `bytes`.
+/// How SQLite will interpret the log `bytes`.
 pub(crate) fn inspect(bytes: &[u8]) -> Verdict {
     if bytes.is_empty() {
         return Verdict::Whole;
@@ -39,8 +39,8 @@ pub(crate) fn inspect(bytes: &[u8]) -> Verdict {
         read += usize::from(!open);
         at += frame.len();
     }
-    // Frames of this generation behind the end are what a damaged byte, or a crash in a change of several frames, cuts off. Frames with
-    // another salt are left over from before the log was begun anew.
+    // Frames of this generation after the end were cut off by a damaged byte, or by a crash within a change of several frames. Frames with
+    // another salt are left over from before the log was reset.
     let (mut lost, mut behind) = (0, at);
     while behind + FRAME_HEAD + head.page <= bytes.len() && head.is_ours(&bytes[behind..]) {
         lost += usize::from(big(bytes, behind + 4).is_some_and(|commit| commit != 0));
@@ -58,7 +58,7 @@ struct Head {
     page: usize,
     salt: [u8; 8],
     sums: (u32, u32),
-    /// Checksums are of big-endian words.
+    /// Whether checksums use big-endian words.
     big: bool,
 }
 
@@ -78,8 +78,8 @@ impl Head {
         (big(bytes, 24)? == head.sums.0 && big(bytes, 28)? == head.sums.1).then_some(head)
     }
 
-    /// Whether a frame's salt is this generation's, or was before one byte of it was damaged. Of an earlier generation all four random bytes
-    /// differ.
+    /// Whether a frame's salt is this generation's, allowing for one damaged byte. Salts of an earlier generation differ in all four random
+    /// bytes.
     fn is_ours(&self, frame: &[u8]) -> bool {
         frame.get(8..16).is_some_and(|salt| salt.iter().zip(&self.salt).filter(|(a, b)| a != b).count() <= 1)
     }
@@ -107,7 +107,7 @@ mod tests {
     use crate::{OnCallObject, Store};
     use model::Timestamp;
 
-    /// A log as SQLite writes it, with several changes of one and of many frames; copied while it is open, as a crash leaves it.
+    /// A log written by SQLite, with changes of one and of many frames; copied while open, as after a crash.
     async fn log() -> Vec<u8> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state.db");
@@ -129,7 +129,7 @@ mod tests {
         assert_eq!(inspect(&log), Verdict::Whole);
         let mut missed = Vec::new();
         let page = big(&log, 8).unwrap() as usize;
-        // The header, the heads of all frames, and a sample of the pages.
+        // The header, all frame headers, and a sample of the pages.
         let in_head = |at: usize| at < HEAD || (at - HEAD) % (FRAME_HEAD + page) < FRAME_HEAD;
         let positions = (0..log.len()).filter(|at| (in_head(*at) && at % 11 == 0) || at % 2999 == 0);
         for at in positions {
@@ -139,7 +139,7 @@ mod tests {
                 missed.push(at);
             }
         }
-        // The number of the checkpoint is covered by the header's checksum too: there is no byte that does not matter.
+        // The checkpoint number is covered by the header's checksum too, so that every byte is relevant.
         assert!(missed.is_empty(), "{missed:?}");
     }
 
@@ -148,7 +148,7 @@ mod tests {
         let log = log().await;
         let page = big(&log, 8).unwrap() as usize;
         for end in (HEAD + 1..log.len()).step_by(3001) {
-            // Of a frame that ends within its salt nothing says whose it was.
+            // A frame that ends within its salt cannot be attributed.
             let rest = (end - HEAD) % (FRAME_HEAD + page);
             assert!(rest < 16 || inspect(&log[..end]) != Verdict::Whole, "cut at {end}");
         }
@@ -156,7 +156,7 @@ mod tests {
         assert_eq!(inspect(&[]), Verdict::Whole);
     }
 
-    /// What stands behind the end after SQLite began the log anew belongs to the time before.
+    /// Frames after the end of a reset log belong to the previous generation.
     #[tokio::test]
     async fn frames_of_an_earlier_generation_are_no_damage() {
         let log = log().await;

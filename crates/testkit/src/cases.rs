@@ -1,4 +1,5 @@
-//! Literate conformance cases: Markdown files whose headings are test names, whose fenced blocks are queries, and whose tables are answers.
+//! Literate conformance cases: Markdown files whose headings are test names, whose fenced blocks are queries, and whose tables are expected
+//! results.
 //!
 //! ````markdown
 //! # strlen
@@ -14,24 +15,25 @@
 //! |       5 |       1 |
 //! ````
 //!
-//! Instead of a table a ```` ```error ```` block holds what the refusal must contain. A ```` ```rows Name ```` block (CSV, header `column:type`)
-//! gives a table to the query. `from: ours` marks an answer that only proves that nothing changed; `wrong:` says what would be right.
+//! Instead of a table, an ```` ```error ```` block has text that the error must contain. A ```` ```rows Name ```` block (CSV, header
+//! `column:type`) defines an input table. `from: ours` marks a regression test whose result has no external source; `wrong:` describes the
+//! correct result of a known deviation.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-/// One case: a heading of the second level and what stands below it.
+/// One case: a second-level heading and its content.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Case {
     /// `strlen > Counts code points, not bytes`
     pub name: String,
-    /// Who vouches for the answer.
+    /// Source of the expected result.
     pub from: String,
     pub query: String,
-    /// Tables given to the query: name and CSV text.
+    /// Input tables: name and CSV text.
     pub tables: Vec<(String, String)>,
     pub expected: Expected,
-    /// Lines of the file that hold the answer, half-open, for `bless`.
+    /// Lines of the expected result in the file, half-open, for `bless`.
     pub answer_lines: (usize, usize),
 }
 
@@ -39,21 +41,21 @@ pub struct Case {
 pub enum Expected {
     Table(Table),
     Error(String),
-    /// Nothing yet: `bless` fills it in.
+    /// Not written yet: `bless` adds it.
     Missing,
 }
 
-/// An answer as text: columns with their types, cells as Kusto prints them.
+/// A result as text: columns with types, cells as formatted by Kusto.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Table {
     pub columns: Vec<(String, String)>,
     pub rows: Vec<Vec<String>>,
 }
 
-/// What running a case gave.
+/// Result of running a case.
 pub type Outcome = Result<Table, String>;
 
-/// Why a file is no case file.
+/// Why a file is not a valid case file.
 #[derive(Debug, thiserror::Error)]
 pub enum CaseError {
     #[error("cannot read `{0}`")]
@@ -67,12 +69,12 @@ impl Case {
         self.from == "ours"
     }
 
-    /// True where `filter` (`strlen`, `strlen > refuses`) selects this case; case does not count.
+    /// Whether `filter` (`strlen`, `strlen > refuses`) selects this case, case-insensitively.
     pub fn matches(&self, filter: &str) -> bool {
         self.name.to_lowercase().contains(&filter.to_lowercase())
     }
 
-    /// Nothing where the outcome is the expected one, otherwise what differs.
+    /// `None` if the outcome is the expected one, otherwise the difference.
     pub fn judge(&self, outcome: &Outcome) -> Option<String> {
         match (&self.expected, outcome) {
             (Expected::Missing, _) => Some("the case has no answer yet; `make bless` writes it".to_owned()),
@@ -134,7 +136,7 @@ fn cells(line: &str) -> Vec<String> {
     cells
 }
 
-/// The cases of one file, in order. `file` is only for messages.
+/// Parses the cases of one file, in order. `file` is for messages only.
 pub fn parse(file: &str, text: &str) -> Result<Vec<Case>, CaseError> {
     let lines: Vec<&str> = text.lines().collect();
     let error = |line: usize, what| CaseError::Format { file: file.to_owned(), line: line + 1, what };
@@ -214,7 +216,7 @@ pub fn parse(file: &str, text: &str) -> Result<Vec<Case>, CaseError> {
     Ok(cases)
 }
 
-/// The text with the answer of each given case replaced; cases vouched for from outside are left alone.
+/// Replaces the expected results of the given cases; those with an external source are left unchanged.
 pub fn bless(text: &str, answers: &[(&Case, &Outcome)]) -> String {
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     for (case, outcome) in answers.iter().rev() {

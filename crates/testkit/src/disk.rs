@@ -1,8 +1,7 @@
-//! A disk in memory that forgets what was not synced, fills up, and loses its power at a chosen moment.
+//! A simulated disk in memory that loses unsynced data, fills up, and loses power at a chosen point.
 //!
-//! What it models, of what POSIX lets a file system do at a power cut: a file keeps its synced bytes, and of what was written after them
-//! any prefix, perhaps with a damaged end; a name in a folder is as of the last sync of the folder, or newer, each name for itself.
-//! Everything follows from the seed.
+//! Models what POSIX permits at a power loss: a file keeps its synced bytes, plus any prefix of later writes, possibly with a damaged end;
+//! each name in a folder is as of the folder's last sync, or newer. Deterministic in the seed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -11,52 +10,52 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use model::{Disk, DiskFile};
 
-/// The disk. Clones are the same disk.
+/// The disk. Clones share the same disk.
 #[derive(Clone)]
 pub struct SimDisk(Arc<Device>);
 
 #[derive(Default)]
 struct Device {
     platter: Mutex<Platter>,
-    /// True while syncs of files wait.
+    /// Whether file syncs are blocked.
     held: Mutex<bool>,
     released: Condvar,
 }
 
 #[derive(Default)]
 struct Platter {
-    /// What programs see.
+    /// The state visible to programs.
     names: BTreeMap<PathBuf, u64>,
-    /// What a power cut leaves for certain.
+    /// The state guaranteed after a power loss.
     synced_names: BTreeMap<PathBuf, u64>,
     folders: BTreeSet<PathBuf>,
     files: BTreeMap<u64, File>,
     next: u64,
     random: Random,
-    /// Operations so far that a power cut could fall between.
+    /// Number of operations so far, as points for a power loss.
     steps: u64,
     power_fails_at: Option<u64>,
     capacity: Option<usize>,
     fault: Option<Fault>,
     failing_syncs: u32,
-    /// Counts power cuts: open files do not outlive one.
+    /// Number of power losses: open files become invalid.
     life: u64,
 }
 
-/// What is wrong with the disk until it is healed. Reading goes on.
+/// A persistent fault of the disk. Reads still work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// ENOSPC for every byte; new files can be made.
+    /// ENOSPC for all writes; new files can be created.
     Full,
-    /// ENOSPC for every new file; the old ones can be written.
+    /// ENOSPC for new files; existing ones can be written.
     NoInodes,
-    /// EROFS for whatever changes something.
+    /// EROFS for all changes.
     ReadOnly,
     /// EIO for every write and sync.
     Broken,
 }
 
-/// A change of the disk that a [`Fault`] may refuse.
+/// A kind of change that a [`Fault`] may reject.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Change {
     Create,
@@ -87,7 +86,7 @@ struct File {
     synced: Vec<u8>,
 }
 
-/// SplitMix64: small, and the same everywhere.
+/// SplitMix64: small and portable.
 #[derive(Clone, Default)]
 pub struct Random(u64);
 
@@ -104,7 +103,7 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// A number below `bound`; 0 where that is 0.
+    /// A number below `bound`; 0 if `bound` is 0.
     pub fn below(&mut self, bound: u64) -> u64 {
         self.word().checked_rem(bound).unwrap_or(0)
     }
@@ -115,7 +114,7 @@ impl SimDisk {
         Self(Arc::new(Device { platter: Mutex::new(Platter { random: Random::new(seed), ..Platter::default() }), ..Device::default() }))
     }
 
-    /// The power fails at the `step`th operation from the disk's beginning: that one and all after it fail.
+    /// Simulates a power loss at the `step`th operation of the disk: that one and all later ones fail.
     pub fn fail_power_at(&self, step: u64) {
         self.platter().power_fails_at = Some(step);
     }
@@ -129,7 +128,7 @@ impl SimDisk {
         platter.power_fails_at.is_some_and(|at| platter.steps >= at)
     }
 
-    /// From now on whoever syncs a file waits, until the answer is dropped: a slow disk, as slow as the test likes.
+    /// Blocks file syncs until the returned guard is dropped, to simulate a slow disk.
     #[must_use]
     pub fn hold_syncs(&self) -> Held {
         *self.0.held.lock().unwrap_or_else(PoisonError::into_inner) = true;
@@ -141,7 +140,7 @@ impl SimDisk {
         drop(self.0.released.wait_while(held, |held| *held).unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Brings the power back: the disk has what a cut leaves.
+    /// Restores power: the disk has the state left by the power loss.
     pub fn restart(&self) {
         let mut platter = self.platter();
         platter.power_fails_at = None;
@@ -150,7 +149,7 @@ impl SimDisk {
         let current = platter.names.clone();
         let paths: BTreeSet<PathBuf> = names.keys().chain(current.keys()).cloned().collect();
         for path in paths {
-            // A folder may be written at any time, not only when it is told to.
+            // A folder may be written at any time, not only when synced.
             if names.get(&path) != current.get(&path) && platter.random.below(2) == 0 {
                 match current.get(&path) {
                     Some(file) => names.insert(path, *file),
@@ -178,17 +177,17 @@ impl SimDisk {
         platter.synced_names = names;
     }
 
-    /// Writes beyond so many bytes over all files find the disk full.
+    /// Total capacity: writes beyond it fail with a full disk.
     pub fn set_capacity(&self, bytes: Option<usize>) {
         self.platter().capacity = bytes;
     }
 
-    /// From now on the disk has this fault; nothing heals it.
+    /// Sets or clears a persistent fault.
     pub fn set_fault(&self, fault: Option<Fault>) {
         self.platter().fault = fault;
     }
 
-    /// The next `count` syncs of files fail, and what they should have synced is lost.
+    /// The next `count` file syncs fail, and the unsynced data is lost.
     pub fn fail_syncs(&self, count: u32) {
         self.platter().failing_syncs = count;
     }
@@ -197,7 +196,7 @@ impl SimDisk {
         self.platter().used()
     }
 
-    /// Changes a file's bytes behind everybody's back.
+    /// Modifies a file's bytes directly, to simulate corruption.
     pub fn tamper(&self, path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
         let mut platter = self.platter();
         let id = platter.names.get(path).copied();
@@ -207,7 +206,7 @@ impl SimDisk {
         }
     }
 
-    /// All files there are.
+    /// All existing files.
     pub fn files(&self) -> Vec<PathBuf> {
         self.platter().names.keys().cloned().collect()
     }
@@ -217,7 +216,7 @@ impl SimDisk {
     }
 }
 
-/// Syncs wait while this lives; see [`SimDisk::hold_syncs`].
+/// File syncs are blocked while this exists; see [`SimDisk::hold_syncs`].
 pub struct Held(SimDisk);
 
 impl Drop for Held {
@@ -269,7 +268,7 @@ impl Platter {
         let file = self.files.get_mut(&id).ok_or(io::ErrorKind::NotFound)?;
         if failing {
             self.failing_syncs -= 1;
-            // The pages are clean now and their content is nowhere: what a later sync "succeeds" about.
+            // As on Linux, pages are marked clean although their content was not written, so a later sync "succeeds".
             return Err(io::Error::other("input/output error"));
         }
         file.synced = file.bytes.clone();

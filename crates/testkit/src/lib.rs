@@ -1,6 +1,6 @@
-//! What tests share: the runner of literate cases, queries made at random, and a disk that forgets what was not synced.
+//! Test utilities: the runner of literate cases, a random query generator, and a simulated disk.
 //!
-//! Invariant: nothing here is used while serving; `bartizan case` and `bartizan paths` are the only commands that use it.
+//! Invariant: not used while serving; `bartizan case` and `bartizan paths` are the only commands that use it.
 
 pub mod cases;
 pub mod plans;

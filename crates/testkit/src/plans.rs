@@ -1,7 +1,7 @@
-//! Queries made at random from the tables of the language, so that what is added there is covered without a word here: calls from the
-//! examples of functions, stages from those of operators, aggregates, windows and plug-ins, with generated columns in place of their own.
+//! Generates random queries from the tables of the language, so that new entries are covered automatically: calls from the examples of
+//! functions, stages from those of operators, aggregates, windows and plug-ins, with generated columns in place of their own.
 //!
-//! They are for comparing ways of running a plan, which must all answer the same, whatever that is. Everything follows from the seed.
+//! The queries are for differential testing of execution paths, which must all give the same result. Deterministic in the seed.
 
 mod cells;
 mod hits;
@@ -22,11 +22,11 @@ pub use templates::{NOW, bound};
 use cells::{Pool, rows};
 use templates::{Template, calls, columns, examples, is_random, literal_tables, stages};
 
-/// A query and what it uses of the language.
+/// A query and the parts of the language it uses.
 pub struct Generated {
     pub text: String,
     pub uses: Vec<Used>,
-    /// The language settles the order of its rows.
+    /// The language defines the order of its rows.
     pub ordered: bool,
 }
 
@@ -34,48 +34,48 @@ pub struct Generator {
     random: Random,
     /// How often each part of the language was used so far.
     hits: BTreeMap<Used, u64>,
-    /// What each part is used by.
+    /// Templates that use each part.
     sources: BTreeMap<Used, Vec<Source>>,
     calls: Vec<Ranked>,
     stages: Vec<Ranked>,
-    /// Whole queries, with literal tables to fill anew.
+    /// Whole queries, whose literal tables are refilled.
     queries: Vec<(String, u64)>,
-    /// Texts of cells by type, from all templates.
+    /// Cell texts by type, from all templates.
     pool: BTreeMap<&'static str, Vec<String>>,
 }
 
-/// A template by its place.
+/// A template by its index.
 #[derive(Clone, Copy)]
 enum Source {
     Call(usize),
     Query(usize),
 }
 
-/// A template and how often it was taken.
+/// A template and its number of uses.
 struct Ranked {
     template: Template,
     taken: u64,
 }
 
-/// A relation in the making.
+/// A query under construction.
 struct Draft {
     text: String,
     columns: Vec<(String, Type)>,
 }
 
-/// Calls in one query.
+/// Maximum calls in one query.
 const CALLS: u64 = 8;
-/// Stages behind them.
+/// Maximum stages after them.
 const STAGES: u64 = 3;
-/// Templates looked at before a stage is given up.
+/// Maximum templates tried for a stage.
 const TRIES: usize = 12;
-/// Examples of a part that has none of its own.
+/// Number of substitute examples for a part without its own.
 const ENOUGH: usize = 4;
-/// Of the templates taken least often, so many to draw from.
+/// Templates are drawn from this many of the least used.
 const LEAST: usize = 24;
 
 impl Generator {
-    /// `more` are further queries to take apart, without tables but their own.
+    /// `more` are additional queries to split into templates; they must not use other tables.
     pub fn new(seed: u64, more: &[String]) -> Self {
         let calls: Vec<Template> = calls().into_iter().map(|(_, template)| template).collect();
         let mut pool: BTreeMap<&'static str, Vec<String>> = BTreeMap::new();
@@ -96,7 +96,7 @@ impl Generator {
                 sources.entry(part).or_default().push(Source::Query(at));
             }
         }
-        // Other names of an entry have no examples of their own: those of its neighbours serve.
+        // Aliases have no examples of their own: use those of other entries.
         for part in all_parts().into_iter().filter(|part| !sources.contains_key(part)).collect::<Vec<_>>() {
             for text in in_place_of_others(part, &queries) {
                 sources.entry(part).or_default().push(Source::Query(queries.len()));
@@ -115,24 +115,24 @@ impl Generator {
         }
     }
 
-    /// A query of [`Generator::next`] was answered.
+    /// Records that a query of [`Generator::next`] was answered.
     pub fn answered(&mut self, query: &Generated) {
         for part in &query.uses {
             *self.hits.entry(*part).or_default() += 1;
         }
     }
 
-    /// How often each part of the language was used in queries that were answered.
+    /// How often each part of the language was used in answered queries.
     pub fn hits(&self) -> &BTreeMap<Used, u64> {
         &self.hits
     }
 
-    /// Parts that no example of the language shows: what is not available here, and what only the binder writes.
+    /// Parts without examples: unavailable ones, and those written by the binder only.
     pub fn without_example(&self) -> Vec<Used> {
         all_parts().into_iter().filter(|part| !self.hits.contains_key(part)).collect()
     }
 
-    /// Something that uses one of the parts used least often.
+    /// A template of one of the least used parts.
     fn rarest(&mut self) -> Option<Source> {
         let parts: Vec<(Used, u64)> = self.hits.iter().map(|(part, hits)| (*part, *hits)).collect();
         let at = least(&parts, |(_, hits)| *hits, &mut self.random)?;
@@ -152,14 +152,14 @@ impl Generator {
             };
             let Some(text) = text else { continue };
             let Some(plan) = bound(&text) else {
-                // What only a run can bind, such as `pivot`.
+                // Can be bound at run time only, such as `pivot`.
                 return Generated { uses: hits::used_by_text(&text), text, ordered: false };
             };
             return Generated { uses: used(&text, &plan), ordered: is_ordered(&plan), text };
         }
     }
 
-    /// An example with other rows.
+    /// An example with different rows.
     fn example(&mut self, at: usize) -> String {
         self.queries[at].1 += 1;
         let query = self.queries[at].0.clone();
@@ -196,7 +196,7 @@ impl Generator {
         Some(draft.text)
     }
 
-    /// A literal table, a condition perhaps, and columns computed of it.
+    /// A literal table, optionally a filter, and computed columns.
     fn table(&mut self, mut wanted: Option<usize>) -> Option<Draft> {
         let mut columns: Vec<(String, Type, Pool)> = Vec::new();
         let fixed =
@@ -264,7 +264,7 @@ impl Generator {
         let mut named = Vec::new();
         for (at, call) in computed.iter().enumerate() {
             let name = call.split('(').next().unwrap_or_default();
-            // Without a name it gives all of its columns.
+            // Without a name it returns all its columns.
             let several = functions::find(&format!("${name}")).is_some() && self.random.below(2) == 0;
             named.push(if several { call.clone() } else { format!("x{at} = {call}") });
         }
@@ -273,10 +273,10 @@ impl Generator {
         Some(Draft { text, columns })
     }
 
-    /// One more stage, where one fits.
+    /// Appends a stage, if one fits.
     fn stage(&mut self, draft: &mut Draft) {
         for _ in 0..TRIES {
-            // Half of them are the shapes that tables are read by.
+            // Half of them are common operators.
             let stage = if self.random.below(2) == 0 { self.common(&draft.columns) } else { self.taken_apart(&draft.columns) };
             let Some(stage) = stage else { continue };
             let text = format!("{} | {}", draft.text, stage.trim());
@@ -346,24 +346,24 @@ impl Generator {
     }
 }
 
-/// What a query uses, of which perhaps only a run knows the columns.
+/// Parts used by a query, including ones that can be bound at run time only.
 fn uses(query: &str) -> Vec<Used> {
     bound(query).map_or_else(|| hits::used_by_text(query), |plan| used(query, &plan))
 }
 
-/// A query that computes a call and nothing else.
+/// A query that computes a single call.
 fn alone(call: &Template) -> String {
     let columns: Vec<String> = call.holes().map(|(ty, _, same)| format!("c{same}: {}", ty.name())).collect();
     let source = if columns.is_empty() { "print y = 1".to_owned() } else { format!("datatable({})[]", columns.join(", ")) };
     format!("{source} | extend x = {}", call.fill(&|same| format!("c{same}")))
 }
 
-/// Whether two runs of `query` may give two answers.
+/// Whether `query` is non-deterministic.
 fn names_random(query: &str) -> bool {
     lex(query).0.iter().any(|token| token.kind == TokenKind::Word && is_random(&query[token.start..token.end]))
 }
 
-/// Examples with `part` written where another entry of its table was.
+/// Examples in which `part` replaces another entry of its table.
 fn in_place_of_others((kind, name): Used, queries: &[String]) -> Vec<String> {
     let mut found = Vec::new();
     for query in queries {
@@ -385,10 +385,10 @@ fn in_place_of_others((kind, name): Used, queries: &[String]) -> Vec<String> {
     found
 }
 
-/// One of those taken least often.
+/// Picks one of the least used.
 fn least<T>(all: &[T], taken: impl Fn(&T) -> u64, random: &mut Random) -> Option<usize> {
     let mut places: Vec<usize> = (0..all.len()).collect();
-    // The order among equals is by chance, so that neighbours of the table do not always come together.
+    // Random order among equals, so that neighbours in the table are not always combined.
     let salt = random.word();
     let mix = |at: usize| (at as u64 ^ salt).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let few = LEAST.min(places.len());

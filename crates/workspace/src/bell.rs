@@ -1,4 +1,4 @@
-//! The bell that rings when rows arrive. Listeners that are slow get the newest arrival of each table once instead of every one.
+//! Notifies listeners of arriving rows. A slow listener receives only the newest arrival of each table.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,7 +8,7 @@ use futures::stream::{self, BoxStream};
 use model::{Arrival, TableName, Timestamp};
 use tokio::sync::watch;
 
-/// The newest arrival of each table, and a number that changes with it.
+/// The newest arrival of each table, and a version that changes with every arrival.
 pub struct Bell {
     newest: Arc<Mutex<HashMap<TableName, Timestamp>>>,
     rung: watch::Sender<u64>,
@@ -56,7 +56,7 @@ impl Bell {
 }
 
 impl Listener {
-    /// What was not heard yet, oldest first.
+    /// Arrivals not yet delivered, oldest first.
     fn fresh(&mut self) -> Vec<Arrival> {
         let newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
         let unheard = newest.iter().filter(|(table, ingested)| self.heard.get(*table) != Some(ingested));

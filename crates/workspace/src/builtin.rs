@@ -1,4 +1,4 @@
-//! The tables every workspace has, as Azure Monitor documents them. Adding one is a file in `content/tables` and a line here.
+//! The built-in tables of every workspace, as documented by Azure Monitor. To add one, add a file in `content/tables` and a line here.
 
 use std::sync::OnceLock;
 
@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 macro_rules! tables {
     ($($name:ident),* $(,)?) => {
-        /// Name and text of every table definition.
+        /// Name and YAML text of every table definition.
         const TABLES: &[(&str, &str)] = &[$((stringify!($name), include_str!(concat!("../../../content/tables/", stringify!($name), ".yaml")))),*];
     };
 }
@@ -63,7 +63,7 @@ tables! {
     WindowsEvent,
 }
 
-/// A table definition as it is written.
+/// A table definition as written in YAML.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Definition {
@@ -72,13 +72,13 @@ struct Definition {
     columns: serde_yaml_ng::Mapping,
 }
 
-/// The built-in tables, by name. A definition that cannot be read is left out; a test proves that there is none.
+/// The built-in tables, by name. Unreadable definitions are skipped; a test asserts that there are none.
 pub fn tables() -> &'static [TableSchema] {
     static READ: OnceLock<Vec<TableSchema>> = OnceLock::new();
     READ.get_or_init(|| TABLES.iter().filter_map(|(name, text)| read(text).filter(|table| table.name.as_str() == *name)).collect())
 }
 
-/// Whether the workspace itself brings this table.
+/// True if `table` is a built-in table.
 pub fn is_built_in(table: &str) -> bool {
     TABLES.iter().any(|(name, _)| *name == table)
 }

@@ -1,7 +1,7 @@
-//! What tables there are: names, columns, their names in the files, retention. Kept in `catalog.json`, replaced as a whole.
+//! The table catalog: tables, columns, physical column names, retention. Stored in `catalog.json`, which is replaced atomically.
 //!
-//! A table is identified by its `folder`, which is never used twice: rows of a dropped table that still lie in the log cannot come back in
-//! a new one of the same name. Everything here is a pure function of the old catalog; the file is written by `Workspace`.
+//! A table is identified by its `folder`, which is never reused: rows of a dropped table that are still in the log cannot reappear in a new
+//! table of the same name. Every function here is a pure function of the old catalog; `Workspace` writes the file.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,22 +11,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::builtin;
 
-/// Columns that the workspace fills or reserves, at the end of every custom table.
+/// Columns filled or reserved by the workspace, appended to every custom table.
 const STANDARD: [(&str, Type); 3] = [("TenantId", Type::String), ("Type", Type::String), ("_ResourceId", Type::String)];
 
-/// Standard columns whose names start with `_`, which only Azure Monitor may use.
+/// Standard columns whose names start with `_`, a prefix reserved for Azure Monitor.
 const UNDERSCORED: [&str; 5] = ["_ResourceId", "_SubscriptionId", "_ItemId", "_BilledSize", "_IsBillable"];
 
 const MAX_TABLE_NAME: usize = 63;
 const MAX_COLUMN_NAME: usize = 45;
 
-/// A column and its name in the files.
+/// A column and its physical name in the data files.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredColumn {
     pub name: String,
     #[serde(rename = "type")]
     pub ty: Type,
-    /// Unique in the table ignoring case; left out where it is the name itself.
+    /// Unique in the table ignoring case; absent if equal to the column name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub physical: Option<String>,
 }
@@ -37,10 +37,10 @@ impl StoredColumn {
     }
 }
 
-/// A table as the catalog keeps it.
+/// A table as stored in the catalog.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredTable {
-    /// The folder of its files, and its identity in log and manifest.
+    /// The folder of its data files; identifies the table in the log and the manifest.
     pub folder: String,
     pub columns: Vec<StoredColumn>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -48,14 +48,14 @@ pub struct StoredTable {
 }
 
 impl StoredTable {
-    /// A table of its own, with exactly these columns.
+    /// A custom table with exactly these columns.
     pub fn of(name: &TableName, columns: Vec<Column>) -> Self {
         let mut table = Self { folder: name.as_str().to_owned(), columns: Vec::new(), retention: None };
         columns.into_iter().for_each(|column| table.add(column));
         table
     }
 
-    /// Adds a column, unless there is one of its name.
+    /// Adds a column unless the table already has one of that name.
     fn add(&mut self, column: Column) {
         if self.columns.iter().any(|old| old.name == column.name) {
             return;
@@ -75,25 +75,25 @@ impl StoredTable {
     }
 }
 
-/// All tables.
+/// The contents of `catalog.json`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CatalogDocument {
     pub version: u32,
     /// The number of the next folder.
     pub next: u64,
     pub tables: BTreeMap<TableName, StoredTable>,
-    /// By their names in lower case.
+    /// Keyed by lower-case name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub searches: BTreeMap<String, Arc<SavedSearch>>,
 }
 
 impl CatalogDocument {
-    /// With the built-in tables, and the columns that a newer version gave them.
+    /// Adds the built-in tables, and columns added to them by newer versions.
     pub fn with_built_in(mut self) -> Self {
         self.version = 1;
         for table in builtin::tables().iter().cloned() {
             let columns = match self.tables.get(&table.name) {
-                // The user's own type wins where both added a column of the same name.
+                // If both added a column of the same name, the user's type wins.
                 Some(known) => {
                     let fresh = |column: &Column| !known.columns.iter().any(|old| old.name == column.name);
                     table.columns.into_iter().filter(|column| fresh(column)).collect()
@@ -105,7 +105,7 @@ impl CatalogDocument {
         self
     }
 
-    /// The catalog in which `name` has (at least) these columns.
+    /// Returns the catalog in which `name` has at least these columns.
     pub fn define(&self, name: &TableName, columns: Vec<Column>) -> Result<Self, CatalogError> {
         if !is_table_name(name.as_str()) {
             return Err(CatalogError::BadTableName { name: name.as_str().to_owned() });
@@ -180,7 +180,7 @@ impl CatalogDocument {
     }
 }
 
-/// `name`, or `name$2`, `name$3` … where another column has it already but for case. No column name holds a `$`.
+/// Returns `name`, or `name$2`, `name$3` … if another column's name differs only in case. Column names never contain `$`.
 fn physical_name(name: &str, taken: &[StoredColumn]) -> String {
     let free = |candidate: &str| !taken.iter().any(|column| column.physical().eq_ignore_ascii_case(candidate));
     if free(name) {

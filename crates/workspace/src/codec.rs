@@ -1,7 +1,7 @@
-//! Rows between the sender's batch, the log and memory.
+//! Converts rows between the sender's batch, the log and memory.
 //!
-//! Into the log go only columns that hold something, strings without slack, as one Arrow IPC stream, compressed where that pays. Out of it
-//! comes the same batch again, so that what queries see before and after a restart is equal.
+//! The log stores only non-empty columns, with compacted string buffers, as one Arrow IPC stream, compressed if that saves space. Decoding
+//! returns an equal batch, so queries see the same rows before and after a restart.
 
 use std::sync::Arc;
 
@@ -17,14 +17,14 @@ use model::{AppendError, INGESTION_TIME, TableSchema, Timestamp, Type};
 
 use crate::snapshot::{MemoryBatch, TimeRange};
 
-/// Smaller batches are logged as they are.
+/// Smaller batches are logged uncompressed.
 const COMPRESS_FROM: usize = 1 << 10;
 const PLAIN: u8 = 0;
 const ZSTD: u8 = 1;
-/// No batch is longer inflated; a length beyond it is damage.
+/// Upper bound on a batch's inflated size; a larger length means damage.
 const MAX_INFLATED: usize = 1 << 30;
 
-/// Why logged rows cannot be read again.
+/// Why logged rows cannot be decoded.
 #[derive(Debug, thiserror::Error)]
 pub enum CodecError {
     #[error("the rows are cut short")]
@@ -37,7 +37,7 @@ pub enum CodecError {
     Arrow(#[from] ArrowError),
 }
 
-/// Checks the batch against the table and keeps the columns that hold something, without slack.
+/// Checks the batch against the table and keeps the non-empty columns, with compacted buffers.
 pub fn compact(schema: &TableSchema, batch: &RecordBatch) -> Result<RecordBatch, AppendError> {
     let bad =
         |column: &str, ty: &DataType| AppendError::Column { table: schema.name.clone(), column: column.to_owned(), ty: ty.to_string() };
@@ -63,7 +63,7 @@ pub fn compact(schema: &TableSchema, batch: &RecordBatch) -> Result<RecordBatch,
     RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options).map_err(|_| bad("", &DataType::Null))
 }
 
-/// Whether no value of the column says anything: all null, or all empty text where null and empty are the same.
+/// True if the column is entirely null, or entirely empty text for a type that does not distinguish null from empty.
 pub fn is_void(ty: Type, array: &dyn Array) -> bool {
     if array.null_count() == array.len() {
         return true;
@@ -71,12 +71,12 @@ pub fn is_void(ty: Type, array: &dyn Array) -> bool {
     ty == Type::String && array.as_string_view_opt().is_some_and(|texts| texts.iter().all(|text| text.is_none_or(str::is_empty)))
 }
 
-/// The compacted rows as the log keeps them.
+/// Encodes compacted rows for the log.
 pub fn encode(batch: &RecordBatch) -> Result<Bytes, CodecError> {
     let mut fields = Vec::new();
     let mut columns = Vec::new();
     for (field, array) in batch.schema_ref().fields().iter().zip(batch.columns()) {
-        // Views take 16 bytes a value and cannot be compressed well.
+        // Views take 16 bytes per value and compress poorly.
         let array = if *array.data_type() == DataType::Utf8View { cast(array, &DataType::Utf8)? } else { array.clone() };
         fields.push(Field::new(field.name(), array.data_type().clone(), true));
         columns.push(array);
@@ -105,7 +105,7 @@ pub fn encode(batch: &RecordBatch) -> Result<Bytes, CodecError> {
     Ok(out.into())
 }
 
-/// The compacted rows again.
+/// Decodes compacted rows.
 pub fn decode(bytes: &Bytes) -> Result<RecordBatch, CodecError> {
     let stream = match bytes.first() {
         None => return Err(CodecError::Short),
@@ -138,11 +138,11 @@ pub fn decode(bytes: &Bytes) -> Result<RecordBatch, CodecError> {
     Ok(RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)?)
 }
 
-/// Values that every row of a table has without anybody sending them, such as `Type`.
+/// Values the workspace adds to every row of a table, such as `Type`.
 pub type Constants = [(&'static str, String)];
 
-/// Compacted rows as queries see them: with the instant of their arrival, and the constants where the table has such a column and the
-/// sender left it out.
+/// Converts compacted rows to the memory layout: adds the ingestion time, and the constants for columns that the table has and the sender
+/// omitted.
 pub fn to_memory(schema: &TableSchema, batch: &RecordBatch, ingested: Timestamp, constants: &Constants) -> Result<MemoryBatch, CodecError> {
     let rows = batch.num_rows();
     let mut fields: Vec<Field> = batch.schema_ref().fields().iter().map(|field| field.as_ref().clone()).collect();
@@ -160,7 +160,7 @@ pub fn to_memory(schema: &TableSchema, batch: &RecordBatch, ingested: Timestamp,
     Ok(measured(batch, TimeRange { first: ingested, last: ingested }))
 }
 
-/// One text `rows` times over a single buffer.
+/// A column of `rows` copies of one text over a single buffer.
 fn repeated(value: &str, rows: usize) -> ArrayRef {
     let one = StringViewArray::from(vec![value]);
     let views = vec![one.views()[0]; rows];
@@ -174,14 +174,14 @@ fn measured(batch: RecordBatch, ingested: TimeRange) -> MemoryBatch {
     MemoryBatch { batch, time, ingested, bytes }
 }
 
-/// First and last tick of a column in memory layout.
+/// Minimum and maximum tick of a column in memory layout.
 pub fn time_range(times: &dyn Array) -> Option<TimeRange> {
     let ticks = times.as_primitive_opt::<Int64Type>()?;
     let (first, last) = (arrow::compute::min(ticks)?, arrow::compute::max(ticks)?);
     Some(TimeRange { first: Timestamp::clamp_ticks(first), last: Timestamp::clamp_ticks(last) })
 }
 
-/// Two neighbours as one, in order.
+/// Concatenates two adjacent batches.
 pub fn merge(first: &MemoryBatch, second: &MemoryBatch) -> Result<MemoryBatch, CodecError> {
     let mut fields: Vec<Field> = Vec::new();
     for field in first.batch.schema_ref().fields().iter().chain(second.batch.schema_ref().fields()) {

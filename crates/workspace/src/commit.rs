@@ -1,8 +1,8 @@
 //! Group commit: many appends, one sync.
 //!
-//! [`Committer`] is a plain state machine over the disk port; the thread around it (`workspace`) only collects what waits. An append is
-//! acknowledged after the sync *and* after queries see it; a group whose write or sync fails leaves no trace in memory, and its frames on
-//! disk are void (see `log`).
+//! [`Committer`] is a state machine over the disk port; its thread (in `workspace`) only collects waiting appends. An append is
+//! acknowledged after the sync *and* after it is visible to queries. A group whose write or sync fails leaves memory unchanged, and its
+//! frames on disk are void (see `log`).
 
 use std::io;
 use std::sync::Arc;
@@ -18,10 +18,10 @@ use crate::snapshot::MemoryBatch;
 use crate::state::{LEASE, Logged, State};
 use crate::workspace::Shared;
 
-/// An append, checked and encoded by its sender.
+/// An append, checked and encoded on the sender's side.
 pub struct Prepared {
     pub appended: Appended,
-    /// Compacted, in the order of `appended.tables`, with the table they were checked against.
+    /// Compacted rows in the order of `appended.tables`, each with the table definition it was checked against.
     pub rows: Vec<PreparedRows>,
 }
 
@@ -38,17 +38,17 @@ pub struct Committer {
     pub shared: Arc<Shared>,
 }
 
-/// What becomes of one append of a group.
+/// Outcome of one append of a group.
 enum Fate {
     Refused(AppendError),
-    /// The key was seen before this group.
+    /// The key was seen in an earlier group.
     Known(Seen),
-    /// The key was seen in this very group.
+    /// The key was seen earlier in the same group.
     Twin(Seen),
     Stored(Seen),
 }
 
-/// Stores nothing yet: an append with the rows as queries will see them.
+/// An append with its rows in the memory layout; not stored yet.
 struct Ready {
     appended: Appended,
     folders: Vec<String>,
@@ -61,7 +61,7 @@ struct Staged {
 }
 
 impl Committer {
-    /// Stores a group. The answers are in the order of the group.
+    /// Stores a group. Results are in the order of the group.
     pub fn commit(&mut self, group: Vec<Prepared>) -> Vec<Result<Ack, AppendError>> {
         let shared = self.shared.clone();
         let now = shared.clock.now();
@@ -154,7 +154,7 @@ fn ready(prepared: Prepared, ingested: Timestamp, constants: &Constants) -> Resu
     Ok(ready)
 }
 
-/// Decides each append's fate and gives the sequences. Nothing is changed.
+/// Decides the outcome of each append and assigns sequence numbers. Changes no state.
 fn stage(state: &State, group: Vec<Result<Ready, AppendError>>, ingested: Timestamp, memory: usize) -> (Vec<Fate>, Vec<Staged>) {
     let mut staged: Vec<Staged> = Vec::new();
     let mut fates = Vec::with_capacity(group.len());
@@ -195,7 +195,7 @@ fn admit(state: &State, staged: &[Staged], ready: Ready, ingested: Timestamp, me
     if state.memory > memory {
         return Err(AppendError::Busy { reason: "too many rows wait for their files", retry_after_seconds: 5 });
     }
-    // Dropped, or dropped and made anew, since the sender's batch was checked.
+    // The table was dropped, or dropped and recreated, since the batch was checked.
     let stale = |((table, _), folder): (&(TableName, _), &String)| state.tables.get(table).is_none_or(|known| known.folder() != folder);
     if let Some(index) = rows.iter().zip(&folders).position(stale) {
         return Err(AppendError::NoTable(rows[index].0.clone()));
@@ -215,17 +215,16 @@ fn answer(fate: Fate, written: &io::Result<()>) -> Result<Ack, AppendError> {
     Ok(Ack { sequence: seen.sequence, ingested: seen.ingested, duplicate })
 }
 
-/// Set while rows cannot be stored.
+/// Health condition raised while rows cannot be stored.
 const LOG_WRITE_FAILED: &str = "log-write-failed";
 
-/// What a sender is told when the log cannot be written. Nothing of the append is stored, so sending it again later is right whatever the
-/// cause.
+/// The error returned to a sender if the log cannot be written. Nothing of the append is stored, so a later retry is safe.
 pub fn refusal(cause: &io::Error) -> AppendError {
     let (reason, retry_after_seconds) = reason(cause);
     AppendError::Busy { reason, retry_after_seconds }
 }
 
-/// An error of the disk in words, and after how many seconds to try again.
+/// Describes a disk error, and after how many seconds to retry.
 fn reason(cause: &io::Error) -> (&'static str, u64) {
     match cause.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ("the disk is full", 10),
@@ -234,7 +233,7 @@ fn reason(cause: &io::Error) -> (&'static str, u64) {
     }
 }
 
-/// Values that every row of a table has; see `codec::to_memory`.
+/// Values added to every row of a table; see `codec::to_memory`.
 #[derive(Clone, Debug)]
 pub struct Constants {
     pub tenant_id: Option<String>,

@@ -1,4 +1,4 @@
-//! How long rows are kept, and the bounds of memory and disk.
+//! Retention, and limits on memory and disk.
 
 use model::{ByteSize, Span};
 use schemars::JsonSchema;

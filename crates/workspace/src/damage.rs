@@ -1,5 +1,5 @@
-//! Data files, and row groups of them, that cannot be read: who finds one reports it here, and from then on queries leave its rows out and
-//! say so, compaction leaves the file alone, and health names it.
+//! Data files and row groups that cannot be read. The component that finds one reports it here; from then on queries skip its rows and say
+//! so, compaction ignores the file, and a health condition names it.
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
@@ -10,18 +10,18 @@ use model::{Condition, ConditionSeverity, DataFault, HealthRegister};
 
 use crate::snapshot::DataFile;
 
-/// The health condition.
+/// Name of the health condition.
 const DAMAGED: &str = "data-file-damaged";
 
-/// What cannot be read of a file.
+/// The unreadable part of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unreadable {
     Whole(DataFault),
-    /// Some of its row groups.
+    /// Some of its row groups, by index.
     Groups(BTreeSet<usize>),
 }
 
-/// The files that cannot be read, or not entirely. Clones are the same list.
+/// The registry of unreadable files. Clones share the same list.
 #[derive(Clone, Debug, Default)]
 pub struct DamagedFiles {
     files: Arc<Mutex<HashMap<PathBuf, Unreadable>>>,
@@ -33,7 +33,7 @@ impl DamagedFiles {
         Self { files: Arc::default(), health }
     }
 
-    /// What is known of the file at `path`.
+    /// What is known about the file at `path`; `None` if it is readable.
     pub fn of(&self, path: &Path) -> Option<Unreadable> {
         self.files().get(path).cloned()
     }
@@ -42,7 +42,7 @@ impl DamagedFiles {
         self.files().is_empty()
     }
 
-    /// Notes that a file cannot be read, and tells people once.
+    /// Records that a file cannot be read, and reports it once.
     pub fn report(&self, file: &DataFile, fault: DataFault) {
         let first = {
             let mut files = self.files();
@@ -71,7 +71,7 @@ impl DamagedFiles {
         self.health.report(Condition::new(DAMAGED, name, ConditionSeverity::Degraded).summary(summary).action(action));
     }
 
-    /// The file could be read whole, or is gone.
+    /// Removes the entry of a file that was read successfully or no longer exists.
     pub fn clear(&self, path: &Path) {
         if self.files().remove(path).is_some() {
             self.health.clear(DAMAGED, &inside(path));
@@ -83,15 +83,15 @@ impl DamagedFiles {
     }
 }
 
-/// A data file as people name it: the table's folder and the file's name, never a path of the server.
+/// The name of a data file in messages: table folder and file name, never the server's path.
 pub fn inside(path: &Path) -> String {
     let part = |path: Option<&Path>| path.and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     format!("{}/{}", part(path.parent()), part(Some(path)))
 }
 
-/// The fault behind an error of the disk; nothing where it says nothing about the file, such as too many open files.
+/// Maps an I/O error to the fault of the file; `None` for errors that say nothing about the file, such as too many open files.
 pub fn fault_of(cause: &io::Error) -> Option<DataFault> {
-    // EIO has no kind of its own in std.
+    // std has no `ErrorKind` for EIO.
     const EIO: i32 = 5;
     match cause.kind() {
         io::ErrorKind::NotFound => Some(DataFault::Missing),

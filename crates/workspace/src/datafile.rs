@@ -1,4 +1,4 @@
-//! Parquet files: from memory, to bytes, and merged with their neighbours. The layout is described in `snapshot`.
+//! Parquet files: encoding from memory, and merging adjacent files. The layout is described in `snapshot`.
 
 use std::sync::Arc;
 
@@ -19,10 +19,10 @@ use crate::codec::is_void;
 use crate::proof::{TailProof, check_chunks, check_tail, chunk_sums};
 use crate::snapshot::{MemoryBatch, tenth_name};
 
-/// Rows of a row group: what time pruning skips at once, and what one thread reads.
+/// Rows per row group: the granularity of time pruning and of the work of one thread.
 const ROW_GROUP: usize = 128 * 1024;
 
-/// Why rows cannot become a file.
+/// Why rows cannot be written to a file.
 #[derive(Debug, thiserror::Error)]
 pub enum DataFileError {
     #[error("cannot lay out the rows for a file")]
@@ -33,16 +33,16 @@ pub enum DataFileError {
     Damaged(DataFault),
 }
 
-/// A file, not yet on disk.
+/// An encoded file, not yet on disk.
 pub struct Encoded {
     pub bytes: Vec<u8>,
     pub rows: u64,
-    /// Physical names, without the hidden ones.
+    /// Physical column names, without hidden columns.
     pub columns: Vec<String>,
     pub proof: TailProof,
 }
 
-/// How a type lies in the files.
+/// The Arrow type a column has in the files.
 pub fn disk_type(ty: Type) -> DataType {
     match ty {
         Type::Datetime => timestamp(),
@@ -56,14 +56,14 @@ fn timestamp() -> DataType {
 }
 
 struct Plan {
-    /// Index into the table's columns; nothing for [`INGESTION_TIME`].
+    /// Index into the table's columns; `None` for [`INGESTION_TIME`].
     name: String,
     physical: String,
     ty: Type,
     tenth: bool,
 }
 
-/// One file of all the batches, in order.
+/// Encodes all batches, in order, as one file.
 pub fn encode(columns: &[StoredColumn], batches: &[Arc<MemoryBatch>]) -> Result<Encoded, DataFileError> {
     let mut plans: Vec<Plan> = Vec::new();
     for column in columns {
@@ -113,7 +113,7 @@ pub fn encode(columns: &[StoredColumn], batches: &[Arc<MemoryBatch>]) -> Result<
     writer.finish(names)
 }
 
-/// Opens a file after all its checksums have been checked, so that damage is never copied into a new file with a good checksum.
+/// Opens a file after verifying all its checksums, so that damage is never copied into a new file with valid checksums.
 fn open(file: Vec<u8>, proof: Option<TailProof>) -> Result<ParquetRecordBatchReaderBuilder<Bytes>, DataFileError> {
     check_tail(proof, &file).map_err(DataFileError::Damaged)?;
     let file = Bytes::from(file);
@@ -122,12 +122,12 @@ fn open(file: Vec<u8>, proof: Option<TailProof>) -> Result<ParquetRecordBatchRea
     Ok(reader)
 }
 
-/// Checks all of a file's checksums.
+/// Verifies all checksums of a file.
 pub fn verify(file: Vec<u8>, proof: Option<TailProof>) -> Result<(), DataFileError> {
     open(file, proof).map(drop)
 }
 
-/// One file of several, in order. Which of them is damaged is the caller's to find, with [`verify`].
+/// Merges several files, in order. If one is damaged, the caller finds it with [`verify`].
 pub fn merge(columns: &[StoredColumn], files: Vec<(Vec<u8>, Option<TailProof>)>) -> Result<Encoded, DataFileError> {
     let readers = files.into_iter().map(|(file, proof)| open(file, proof)).collect::<Result<Vec<_>, _>>()?;
     let present = |name: &str| readers.iter().any(|reader| reader.schema().column_with_name(name).is_some());
@@ -175,7 +175,7 @@ struct Writer {
 impl Writer {
     fn new(schema: SchemaRef) -> Result<Self, DataFileError> {
         let properties = WriterProperties::builder()
-            // Measured: level 3 costs twice the time for 5 % of size.
+            // Measured: level 3 takes twice the time for 5 % less size.
             .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
             .set_max_row_group_row_count(Some(ROW_GROUP))
             .set_created_by("bartizan".to_owned())
@@ -200,12 +200,12 @@ impl Writer {
 }
 
 fn has_tenths(ticks: &dyn Array) -> bool {
-    // 1970 is a whole number of microseconds after year 1, so the remainder may be taken of the ticks themselves.
+    // 1970 is a whole number of microseconds after year 1, so the remainder can be computed on ticks.
     let odd = |tick: Option<i64>| tick.is_some_and(|tick| tick.rem_euclid(TICKS_PER_MICROSECOND) != 0);
     ticks.as_primitive_opt::<Int64Type>().is_some_and(|ticks| ticks.iter().any(odd))
 }
 
-/// Ticks as microseconds since 1970, rounded down, and the ticks that do not fit.
+/// Splits ticks into microseconds since 1970, rounded down, and the remaining tenths (0–9).
 fn split_ticks(ticks: &dyn Array) -> (TimestampMicrosecondArray, Int8Array) {
     let empty = Int64Array::from(Vec::<i64>::new());
     let ticks = ticks.as_primitive_opt::<Int64Type>().unwrap_or(&empty);
@@ -214,7 +214,7 @@ fn split_ticks(ticks: &dyn Array) -> (TimestampMicrosecondArray, Int8Array) {
     (micros.with_timezone("UTC"), tenths)
 }
 
-/// The rows of a file in the memory layout, under the columns' own names.
+/// Decodes a file into the memory layout, under the table's column names.
 pub fn decode(columns: &[StoredColumn], file: Vec<u8>, proof: Option<TailProof>) -> Result<Vec<RecordBatch>, DataFileError> {
     let reader = open(file, proof)?.build()?;
     reader.map(|batch| from_disk(columns, &batch?)).collect()
@@ -258,7 +258,8 @@ mod tests {
         RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, array)| (name, array, true))).unwrap()
     }
 
-    /// Truth: what went in. Year 1, an odd tick and two columns that differ in case are what a plain Parquet writer would lose.
+    /// Reference: the input. Year 1, a tick that is not a whole microsecond and two columns differing in case would be lost by a plain
+    /// Parquet writer.
     #[test]
     fn files_keep_every_tick_and_every_case() {
         let name = TableName::new("T_CL");
@@ -292,7 +293,7 @@ mod tests {
         assert!(read.column_by_name("Cost").is_none());
     }
 
-    /// Truth: what was written. The first four bytes are Parquet's mark, which means nothing to a reader that knows the file's end.
+    /// Reference: the bytes written. The first four bytes are Parquet's magic number, which readers that start from the footer ignore.
     #[test]
     fn every_flipped_bit_is_noticed() {
         let name = TableName::new("T_CL");

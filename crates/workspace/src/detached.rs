@@ -1,6 +1,5 @@
-//! A table that belongs to no workspace: rows laid out as the workspace lays them out, in Parquet files and in memory, behind a
-//! [`Snapshot`]. With it an engine can read rows that a query brings along exactly as it reads stored ones, which is how every conformance
-//! case also runs over stored tables.
+//! A table outside any workspace: rows in the workspace's layout, in Parquet files and in memory, behind a [`Snapshot`]. The engine reads
+//! rows that are inline in a query through it, exactly as it reads stored ones; every conformance case also runs over such tables.
 //!
 //! Nothing here is durable: no log, no manifest, no sync. The caller owns the folder and removes it.
 
@@ -16,14 +15,14 @@ use crate::codec::{self, CodecError};
 use crate::datafile::{self, DataFileError};
 use crate::snapshot::{DataFile, Snapshot};
 
-/// Rows of a detached table; columns are named as the table's.
+/// Part of a detached table; columns are named as in the table.
 #[derive(Clone, Debug)]
 pub enum DetachedPart {
     File(RecordBatch),
     Memory(RecordBatch),
 }
 
-/// Why rows cannot be laid out.
+/// Why a detached table cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub enum DetachedError {
     #[error("the rows do not fit the table")]
@@ -36,7 +35,7 @@ pub enum DetachedError {
     Write(#[from] std::io::Error),
 }
 
-/// A table of these parts, files first, whose files are in `folder`. Column names may be any text.
+/// Builds a table from these parts, files first, with its files in `folder`. Column names may be any text.
 pub fn detached(
     folder: &Path,
     name: &TableName,

@@ -1,7 +1,7 @@
-//! The real [`Disk`]: the operating system's files, synced as the port promises.
+//! The real [`Disk`]: operating-system files, synced as the port requires.
 //!
-//! Nothing here retries a failed sync: after one the kernel may have dropped the dirty pages, and a second `fsync` that answers "fine"
-//! proves nothing (see "fsyncgate"). Callers give the file up and begin a new one.
+//! A failed sync is never retried: the kernel may have dropped the dirty pages, so a later successful `fsync` proves nothing (see
+//! "fsyncgate"). Callers abandon the file and start a new one.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use model::{Disk, DiskFile};
 
-/// Rows are nobody's business but their owner's, whatever the umask and the data directory's own mode.
+/// Files are readable by their owner only, whatever the umask and the mode of the data directory.
 const PRIVATE: u32 = 0o600;
 const PRIVATE_FOLDER: u32 = 0o700;
 
@@ -31,7 +31,7 @@ impl Disk for SystemDisk {
         temporary.push(".tmp");
         let temporary = PathBuf::from(temporary);
         let written = (|| {
-            // Never through a link, and never into what an earlier crash left, which may have other rights.
+            // Never follow a link, and never reuse a file left by an earlier crash, which may have other permissions.
             match fs::remove_file(&temporary) {
                 Err(cause) if cause.kind() != io::ErrorKind::NotFound => return Err(cause),
                 _ => {}
@@ -42,7 +42,7 @@ impl Disk for SystemDisk {
             fs::rename(&temporary, path)
         })();
         if let Err(cause) = written {
-            // Half a file would only take room that may be what is missing.
+            // Remove the partial file: it takes space, which may be what ran out.
             let _ = fs::remove_file(&temporary);
             return Err(cause);
         }
@@ -104,7 +104,7 @@ impl DiskFile for SystemFile {
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        // The length is part of what a reader needs, and fdatasync writes it.
+        // fdatasync also writes the length, which readers need.
         self.0.sync_data()
     }
 

@@ -1,16 +1,15 @@
 //! The log's file format: a header, then frames.
 //!
 //! ```text
-//! file    = "BZLG" version:u32 first:u64 salt:u64 crc:u32             first = the sequence that the first append here has
-//! frame   = "BZFR" length:u32 salt:u64 bodycrc:u32 headcrc:u32 body   headcrc covers what stands before it
+//! file    = "BZLG" version:u32 first:u64 salt:u64 crc:u32             first = sequence of the first append in this file
+//! frame   = "BZFR" length:u32 salt:u64 bodycrc:u32 headcrc:u32 body   headcrc covers the bytes before it
 //! body    = kind:u8 sequence:u64 ingested:i64 lease:i64  rest         all numbers little-endian
 //! rest    = (append) key:opt16 source:opt16 cursor:opt32 tables:u16 { name:u16+text rows:u32 length:u32 ipc }
 //! ```
 //!
-//! Two checksums, so that a damaged body is stepped over by its length, and a damaged head is found again by its mark. Whatever bytes a
-//! file holds, [`scan`] gives every whole frame in it and says where the rest lies; it never panics and never trusts a length it has
-//! not checked. The salt is random per file: a row that contains the bytes of a frame cannot pass for one while its own frame's head is
-//! damaged.
+//! With two checksums, a damaged body is skipped by its length, and after a damaged head the scan resynchronises at the next magic. For any
+//! input, [`scan`] returns every intact frame and the ranges of the remaining bytes; it never panics and never trusts an unchecked length.
+//! The salt is random per file, so that row data containing the bytes of a frame is not mistaken for one after a damaged head.
 
 use bytes::Bytes;
 
@@ -19,25 +18,25 @@ const FRAME_MARK: [u8; 4] = *b"BZFR";
 const VERSION: u32 = 1;
 pub const FILE_HEAD: usize = 28;
 const FRAME_HEAD: usize = 24;
-/// No body is longer; a length beyond it is damage.
+/// Maximum body length; a larger length means damage.
 pub const MAX_BODY: usize = 512 << 20;
 
-/// What a frame says.
+/// A decoded frame.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Frame {
     pub sequence: u64,
-    /// Ticks.
+    /// In ticks.
     pub ingested: i64,
-    /// No instant after this has been promised as complete; see `Times`.
+    /// Promises of completeness never exceed this instant; see `Times`.
     pub lease: i64,
-    /// Nothing where the frame only renews the lease.
+    /// `None` if the frame only renews the lease.
     pub append: Option<Appended>,
 }
 
-/// What was appended, still encoded.
+/// An append, still encoded.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Appended {
-    /// The sender's key, hashed.
+    /// Hash of the sender's idempotency key.
     pub key: Option<u128>,
     pub position: Option<(String, Vec<u8>)>,
     pub tables: Vec<EncodedRows>,
@@ -47,11 +46,11 @@ pub struct Appended {
 pub struct EncodedRows {
     pub table: String,
     pub rows: u32,
-    /// See `codec`.
+    /// Encoded by `codec`.
     pub bytes: Bytes,
 }
 
-/// A part of a file that is no whole frame.
+/// A range of a file that is not an intact frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damage {
     pub start: usize,
@@ -59,10 +58,10 @@ pub struct Damage {
     pub reason: &'static str,
 }
 
-/// Everything found in one log file.
+/// Result of scanning one log file.
 #[derive(Debug, Default)]
 pub struct Scanned {
-    /// The sequence in the header, where the header is whole.
+    /// The sequence in the header, if the header is intact.
     pub first: Option<u64>,
     pub frames: Vec<Frame>,
     pub damage: Vec<Damage>,
@@ -79,7 +78,7 @@ pub fn file_head(first: u64, salt: u64) -> [u8; FILE_HEAD] {
     head
 }
 
-/// Length that [`encode`] will add for the parts of an append, without its head.
+/// Length that [`encode`] adds for the parts of an append, excluding the head.
 pub fn body_length(appended: &Appended) -> usize {
     let fixed = 1 + 8 + 8 + 8 + 17 + 2 + 4 + 2;
     let position = appended.position.as_ref().map_or(0, |(source, cursor)| source.len() + cursor.len());
@@ -99,7 +98,7 @@ pub fn encode(out: &mut Vec<u8>, salt: u64, sequence: u64, ingested: i64, lease:
         out.push(u8::from(append.key.is_some()));
         out.extend_from_slice(&append.key.unwrap_or_default().to_le_bytes());
         let (source, cursor) = append.position.as_ref().map_or(("", [].as_slice()), |(source, cursor)| (source, cursor));
-        // A position of a source with an empty name cannot be told from none; `Workspace::append` refuses such a name.
+        // A cursor of a source with an empty name is indistinguishable from no cursor; `Workspace::append` rejects such names.
         out.extend_from_slice(&(source.len() as u16).to_le_bytes());
         out.extend_from_slice(source.as_bytes());
         out.extend_from_slice(&(cursor.len() as u32).to_le_bytes());
@@ -128,13 +127,13 @@ fn frame_head(length: u32, salt: u64, body_crc: u32) -> [u8; FRAME_HEAD] {
     head
 }
 
-/// The salt of the frame at `at`, where its head is whole.
+/// The salt of the frame at `at`, if its head is intact.
 fn salt_at(file: &[u8], at: usize) -> Option<u64> {
     let head = file.get(at..at + FRAME_HEAD)?;
     (head[..4] == FRAME_MARK && le_u32(&head[20..24])? == crc32fast::hash(&head[..20])).then(|| le_u64(&head[8..16]))?
 }
 
-/// Every whole frame in a log file, in file order.
+/// Returns every intact frame of a log file, in file order.
 pub fn scan(file: &Bytes) -> Scanned {
     let mut found = Scanned::default();
     let mut at = 0;
@@ -181,7 +180,7 @@ fn close_damage(damage: &mut Vec<Damage>, end: usize) {
     }
 }
 
-/// The first sequence and the salt.
+/// Reads the first sequence and the salt from the file header.
 fn read_file_head(file: &[u8]) -> Option<(u64, u64)> {
     let head = file.get(..FILE_HEAD)?;
     let whole = head[..4] == FILE_MARK && le_u32(&head[24..])? == crc32fast::hash(&head[..24]) && le_u32(&head[4..8])? == VERSION;
@@ -194,7 +193,7 @@ enum Bad {
     Body { end: usize },
 }
 
-/// Reads the frame at `at`. The first head seen sets the salt where nothing better is known.
+/// Reads the frame at `at`. If the salt is unknown, it is taken from the first frame head.
 fn read_frame(file: &Bytes, at: usize, salt: &mut Option<u64>) -> Result<(Frame, usize), Bad> {
     let head = file.get(at..at + FRAME_HEAD).ok_or(Bad::Torn)?;
     let own = salt_at(file, at).ok_or(Bad::Head)?;
@@ -213,7 +212,7 @@ fn read_frame(file: &Bytes, at: usize, salt: &mut Option<u64>) -> Result<(Frame,
     if le_u32(&head[16..20]) != Some(crc32fast::hash(&body)) {
         return Err(Bad::Body { end });
     }
-    // The checksum holds and yet it cannot be read: a defect or a newer version. The next frame may be fine.
+    // The checksum matches but the body does not parse: a defect or a newer version. The next frame may still be readable.
     read_body(body).map(|frame| (frame, end)).ok_or(Bad::Body { end })
 }
 
@@ -323,7 +322,7 @@ mod tests {
         assert_eq!(append.key, Some(0));
     }
 
-    /// Truth: the frames whose bytes were not touched are the ones that must come back.
+    /// Reference: every frame whose bytes were not modified must be returned.
     #[test]
     fn every_flipped_byte_costs_at_most_its_frame() {
         let (file, starts) = sample(6);

@@ -1,21 +1,21 @@
-//! What senders' keys were seen, within a window of time and count.
+//! Idempotency keys of senders, remembered within a window of time and count.
 //!
-//! A key is kept as 122 bits of its SHA-1 (a version-5 UUID), so that a sender cannot make us keep long ones. The window is rebuilt from
-//! the checkpoint file that the manifest names and from the frames of the log behind it.
+//! A key is stored as 122 bits of its SHA-1 (a version-5 UUID), so that long keys cost no memory. On startup the window is rebuilt from the
+//! checkpoint file named by the manifest and the log frames after it.
 
 use std::collections::{HashMap, VecDeque};
 
 use model::{Span, Timestamp};
 use uuid::Uuid;
 
-/// An append that had a key.
+/// The append that used a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seen {
     pub sequence: u64,
     pub ingested: Timestamp,
 }
 
-/// The window.
+/// The deduplication window.
 #[derive(Debug)]
 pub struct Keys {
     window: Span,
@@ -25,7 +25,7 @@ pub struct Keys {
     order: VecDeque<(u128, Seen)>,
 }
 
-/// Bytes of an entry in the checkpoint file: key, sequence, ticks.
+/// Size in bytes of a checkpoint entry: key, sequence, ticks.
 const ENTRY: usize = 32;
 const MARK: [u8; 4] = *b"BZKY";
 
@@ -42,7 +42,7 @@ impl Keys {
         self.seen.get(&key).copied()
     }
 
-    /// Remembers a key and forgets what is too old or too many. Sequences grow from call to call.
+    /// Adds a key and evicts expired and excess ones. Sequences must increase from call to call.
     pub fn insert(&mut self, key: u128, seen: Seen) {
         self.seen.insert(key, seen);
         self.order.push_back((key, seen));
@@ -62,7 +62,7 @@ impl Keys {
         self.seen.len()
     }
 
-    /// The checkpoint file.
+    /// Encodes the checkpoint file.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(12 + self.order.len() * ENTRY);
         bytes.extend_from_slice(&MARK);
@@ -77,7 +77,7 @@ impl Keys {
         bytes
     }
 
-    /// Reads a checkpoint file into an empty window; false where the file is damaged.
+    /// Loads a checkpoint file into an empty window; returns false if the file is damaged.
     pub fn load(&mut self, bytes: &[u8]) -> bool {
         let Some((head, entries)) = bytes.split_at_checked(8) else { return false };
         if head[..4] != MARK || head[4..] != crc32fast::hash(entries).to_le_bytes() || entries.len() % ENTRY != 0 {

@@ -7,9 +7,9 @@
 //!                                                    tables/<workspace>/{catalog,manifest}.json, <table>.<number>/*.parquet
 //! ```
 //!
-//! Invariants: an acknowledged row is in the synced log or in a file that the durable manifest names, never in both for a query; a
-//! failed sync is never taken back; nothing here reads a clock or touches a disk but through the ports; damage is set aside and told,
-//! never skipped in silence.
+//! Invariants: an acknowledged row is either in the synced log or in a file named by the durable manifest, and a query reads it from
+//! exactly one of them; a failed sync is never retried; clock and disk are accessed only through the ports; damaged data is quarantined and
+//! reported, never skipped silently.
 
 mod bell;
 mod builtin;

@@ -1,8 +1,8 @@
-//! The write-ahead log as files: `00000000000000000001.log`, … , each begun by one header and never written to after an error.
+//! The write-ahead log as files: `00000000000000000001.log`, …, each starting with one header and never written to after an error.
 //!
-//! A frame that was written but not proven synced may lie in a file nobody trusts any more. The header of the next file says with which
-//! sequence it begins; frames of earlier files at or beyond that sequence are void. So a sender that tries again under the same key
-//! stores its rows once, whatever the disk kept of the first attempt.
+//! A frame that was written but not confirmed synced may remain in an abandoned file. The header of the next file holds the sequence it
+//! starts with; frames of earlier files at or beyond that sequence are void. A sender that retries with the same key therefore stores its
+//! rows once, whatever the disk kept of the first attempt.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -25,13 +25,13 @@ struct Current {
     last: Option<u64>,
 }
 
-/// A file that gets no more frames.
+/// A file that receives no more frames.
 #[derive(Clone, Debug)]
 struct Closed {
     path: PathBuf,
     bytes: u64,
     first: u64,
-    /// The newest sequence in it.
+    /// The newest sequence in the file.
     last: u64,
 }
 
@@ -45,24 +45,24 @@ pub struct Log {
     file_size: u64,
 }
 
-/// What opening the log found.
+/// Result of opening the log.
 #[derive(Debug, Default)]
 pub struct Found {
     /// Valid frames, in order.
     pub frames: Vec<Frame>,
     pub damage: Vec<DamagedPart>,
-    /// Frames that were written and never acknowledged.
+    /// Frames that were written but never acknowledged.
     pub void: usize,
     pub bytes: u64,
-    /// Acknowledged appends that are in no file any more.
+    /// Acknowledged appends that are missing from all files.
     pub lost: Vec<LostAppends>,
-    /// Files that are missing or do not read, whose appends are all in data files.
+    /// Missing or unreadable files whose appends are all in data files.
     pub spent: Vec<String>,
-    /// There are log files and no index that could be read.
+    /// True if there are log files but no readable index.
     pub unindexed: bool,
 }
 
-/// Bytes of a log file that are no frame.
+/// A byte range of a log file that is not a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DamagedPart {
     pub file: PathBuf,
@@ -71,7 +71,7 @@ pub struct DamagedPart {
 }
 
 impl Log {
-    /// Reads all files of the folder. The first append begins a new one. Appends up to `through` are in data files.
+    /// Reads all files of the folder. The first append starts a new file. Appends up to `through` are already in data files.
     pub fn open(disk: Arc<dyn Disk>, folder: &Path, file_size: u64, through: u64) -> io::Result<(Log, Found)> {
         disk.create_dir_all(folder)?;
         let mut found = Found::default();
@@ -89,7 +89,7 @@ impl Log {
             }
             files.push((path, bytes.len() as u64, scanned));
         }
-        // From the last file back, so that each knows where its successors begin.
+        // Iterate from the last file, because the validity of a file depends on where its successors start.
         let mut bound = u64::MAX;
         for (path, bytes, scanned) in files.iter_mut().rev() {
             let before = scanned.frames.len();
@@ -120,7 +120,7 @@ impl Log {
         Ok((log, found))
     }
 
-    /// A file to write to, beginning one where needed; gives the salt for its frames. `first` is the next sequence.
+    /// Opens a file for writing, creating one if needed, and returns the salt for its frames. `first` is the next sequence.
     pub fn begin(&mut self, first: u64) -> io::Result<u64> {
         if self.current.as_ref().is_some_and(|current| current.length >= self.file_size) {
             self.close_current();
@@ -136,7 +136,7 @@ impl Log {
             file.write_all(&frame::file_head(first, salt))?;
             file.sync()?;
             self.disk.sync_dir(&self.folder)?;
-            // Before anything in the file is acknowledged.
+            // Written before anything in the file is acknowledged.
             self.write_index(Some(IndexedFile { name: file_name(&path), first, last: None }))?;
             Ok(file)
         })();
@@ -146,14 +146,14 @@ impl Log {
                 Ok(salt)
             }
             Err(cause) => {
-                // It holds no frame; left behind it would only take an inode.
+                // The file holds no frame.
                 let _ = self.disk.remove(&path);
                 Err(cause)
             }
         }
     }
 
-    /// Writes whole frames and syncs them. After an error the file is given up and nothing of the group counts.
+    /// Writes complete frames and syncs them. After an error the file is abandoned and the whole group is void.
     pub fn commit(&mut self, frames: &[u8], last: u64) -> io::Result<()> {
         let Some(current) = &mut self.current else { return Err(io::Error::other("no log file is open")) };
         let written = current.file.write_all(frames).and_then(|()| current.file.sync());
@@ -164,7 +164,7 @@ impl Log {
                 Ok(())
             }
             Err(cause) => {
-                // Room for others, and less to read at the next start; but what counts is the header of the next file.
+                // Truncating frees space and shortens recovery; correctness depends only on the header of the next file.
                 let _ = current.file.truncate(current.length);
                 self.close_current();
                 Err(cause)
@@ -172,12 +172,12 @@ impl Log {
         }
     }
 
-    /// The next append begins a new file.
+    /// Makes the next append start a new file.
     pub fn close_current(&mut self) {
         let Some(Current { path, first, length, last, .. }) = self.current.take() else { return };
         match last {
             Some(last) => self.closed.push(Closed { path, bytes: length, first, last }),
-            // Never held an acknowledged frame.
+            // The file never held an acknowledged frame.
             None => {
                 if self.disk.remove(&path).is_err() {
                     self.closed.push(Closed { path, bytes: length, first, last: 0 });
@@ -186,18 +186,18 @@ impl Log {
         }
     }
 
-    /// Ends the log: the index knows how far each file goes, so that the next start misses what is cut off.
+    /// Closes the log: the index records where each file ends, so that the next start detects truncated files.
     pub fn close(&mut self) {
         self.close_current();
         self.note_files();
     }
 
-    /// Bytes of all files.
+    /// Total size of all files in bytes.
     pub fn bytes(&self) -> u64 {
         self.closed.iter().map(|file| file.bytes).sum::<u64>() + self.current.as_ref().map_or(0, |current| current.length)
     }
 
-    /// Removes closed files whose frames are all at or below `through`, oldest first. A file is only removed when all before it are, so
+    /// Removes closed files whose frames are all at or below `through`, oldest first. A file is removed only after all earlier ones, so
     /// that void frames in an older file never outlive the header that voids them.
     pub fn remove_through(&mut self, through: u64) -> io::Result<()> {
         let mut removed = false;
@@ -216,7 +216,7 @@ impl Log {
         Ok(())
     }
 
-    /// Brings the index up to date where it can be written. An index that names files too many is read rightly as long as they are closed.
+    /// Updates the index if it can be written. An index that names removed files is still read correctly, provided they were closed.
     pub fn note_files(&self) {
         let current = self.current.as_ref().map(|current| IndexedFile { name: file_name(&current.path), first: current.first, last: None });
         if let Err(cause) = self.write_index(current) {

@@ -1,7 +1,7 @@
-//! Which log files there are and which appends they hold: `wal/<workspace>/index.json`, so that a log file that is gone is noticed.
+//! The log's index, `wal/<workspace>/index.json`: the log files and the appends they hold, used to detect missing log files.
 //!
-//! It is written after a log file has been created and before anything in it is acknowledged, and after log files have been removed. So a
-//! file that it names and that is not there was removed by another hand, unless all its appends are in data files already.
+//! The index is written after a log file is created and before anything in it is acknowledged, and after log files are removed. An indexed
+//! file that is missing was therefore deleted externally, unless all its appends are already in data files.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,36 +16,36 @@ pub struct LogIndex {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IndexedFile {
     pub name: String,
-    /// The sequence that the first append in it has.
+    /// Sequence of its first append.
     pub first: u64,
-    /// The newest sequence in it, once it is closed.
+    /// Its newest sequence, once the file is closed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<u64>,
 }
 
-/// Appends that were acknowledged and are in no file any more.
+/// Acknowledged appends that are in no file any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LostAppends {
-    /// The log file that had them.
+    /// The log file that held them.
     pub file: String,
     pub first: u64,
-    /// Nothing where only the file knew.
+    /// `None` if only the lost file recorded it.
     pub last: Option<u64>,
-    /// The file itself is gone.
+    /// True if the file itself is missing.
     pub missing: bool,
 }
 
-/// A log file as it was read.
+/// A log file after reading.
 pub struct ReadFile<'a> {
     pub name: &'a str,
     pub first: Option<u64>,
-    /// Of the appends in it, in order.
+    /// Sequences of its appends, in order.
     pub sequences: Vec<u64>,
 }
 
-/// What the log lacks of the appends behind `through`. Log files are in order.
+/// Returns the appends after `through` that are missing from the log. Log files are in order.
 pub fn lost(index: &LogIndex, files: &[ReadFile<'_>], through: u64) -> Vec<LostAppends> {
-    // Where each file begins, from the index or its own header, and how far it is known to go.
+    // Start of each file, from the index or its own header, and the last sequence known to be in it.
     let mut known: Vec<IndexedFile> = index.files.clone();
     for file in files {
         if !known.iter().any(|each| each.name == file.name)
@@ -59,7 +59,7 @@ pub fn lost(index: &LogIndex, files: &[ReadFile<'_>], through: u64) -> Vec<LostA
     for (at, file) in known.iter().enumerate() {
         let read = files.iter().find(|read| read.name == file.name);
         let sequences = read.map(|read| read.sequences.as_slice()).unwrap_or_default();
-        // The next file's beginning proves what was acknowledged before it.
+        // Everything before the start of the next file was acknowledged.
         let next = known.get(at + 1).map(|next| next.first.saturating_sub(1));
         let last = next.or(file.last).map(|last| last.max(file.last.unwrap_or(0)));
         let newest = sequences.iter().copied().max();
@@ -104,16 +104,16 @@ mod tests {
         let index = LogIndex { version: 1, files: vec![file("1", 1, Some(5)), file("2", 6, Some(9)), file("3", 10, None)] };
         let whole = || vec![read("1", 1, 1..=5), read("2", 6, 6..=9), read("3", 10, 10..=12)];
         assert_eq!(lost(&index, &whole(), 0), []);
-        // One in the middle, the first, the newest.
+        // Missing in turn: a middle file, the first and the newest.
         assert_eq!(lost(&index, &[read("1", 1, 1..=5), read("3", 10, 10..=12)], 0), [of("2", 6, Some(9), true)]);
         assert_eq!(lost(&index, &[read("2", 6, 6..=9), read("3", 10, 10..=12)], 3), [of("1", 4, Some(5), true)]);
         assert_eq!(lost(&index, &[read("1", 1, 1..=5), read("2", 6, 6..=9)], 0), [of("3", 10, None, true)]);
-        // A file that ends too early, and one with a hole.
+        // A truncated file, and one with a gap.
         assert_eq!(
             lost(&index, &[read("1", 1, 1..=3), read("2", 6, 6..=9), read("3", 10, [10, 12])], 0),
             [of("1", 4, Some(5), false), of("3", 11, Some(11), false)]
         );
-        // Zeroed: nothing of it reads.
+        // A zeroed file: nothing in it is readable.
         let zeroed = ReadFile { name: "2", first: None, sequences: vec![] };
         assert_eq!(lost(&index, &[read("1", 1, 1..=5), zeroed, read("3", 10, 10..=12)], 0), [of("2", 6, Some(9), false)]);
     }
@@ -124,7 +124,7 @@ mod tests {
         assert_eq!(lost(&index, &[], 9), []);
         assert_eq!(lost(&index, &[read("2", 6, 6..=9)], 5), []);
         assert_eq!(lost(&index, &[], 7), [of("2", 8, Some(9), true)]);
-        // Files that the index does not name, as after an upgrade.
+        // Files missing from the index, as after an upgrade.
         assert_eq!(lost(&LogIndex::default(), &[read("1", 4, 4..=5), read("2", 7, 7..=8)], 0), [of("1", 6, Some(6), false)]);
     }
 }

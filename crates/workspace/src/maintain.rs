@@ -1,8 +1,8 @@
-//! From the log to files, and keeping the files in order: flush, compaction, retention.
+//! Moves rows from the log to data files and maintains the files: flush, compaction, retention.
 //!
-//! A round plans edits, encodes the new files and syncs them, then publishes all edits with one manifest. Until that manifest is durable
-//! nothing in memory changes. When it cannot be written (the disk is full, say) the encoded files are kept and the next round publishes the
-//! same edits: whether the failed manifest reached the disk or not, the files it names are there and mean the same.
+//! A round plans edits, encodes and syncs the new files, then publishes all edits with one manifest. Memory is unchanged until that
+//! manifest is durable. If it cannot be written (a full disk, for example), the encoded files are kept and the next round publishes the
+//! same edits: whether or not the failed manifest reached the disk, the files it names exist with the same content.
 
 use std::collections::HashMap;
 use std::io;
@@ -22,7 +22,7 @@ use crate::state::{State, Table};
 use crate::state_files::replace_both;
 use crate::workspace::Shared;
 
-/// Why a round did not end.
+/// Why a round failed.
 #[derive(Debug, thiserror::Error)]
 pub enum MaintainError {
     #[error("cannot encode a file of table `{table}`")]
@@ -46,30 +46,30 @@ pub enum MaintainError {
 struct Edit {
     table: TableName,
     folder: String,
-    /// These files go; the new one takes the place of the first.
+    /// Files to remove; the new file takes the place of the first.
     remove: Vec<Arc<DataFile>>,
     add: Option<Arc<DataFile>>,
-    /// So many entries at the front of memory are in the new file, the last of them with this sequence.
+    /// Number of entries at the front of memory that the new file contains, and the sequence of the last one.
     flushed: Option<(usize, u64)>,
 }
 
-/// What a round shall do with a table.
+/// Work planned for one table.
 enum Plan {
     Flush { batches: Vec<Arc<MemoryBatch>>, last: u64 },
     Merge(Vec<Arc<DataFile>>),
     Expire(Vec<Arc<DataFile>>),
 }
 
-/// Set while files cannot be written.
+/// Health condition raised while data files cannot be written.
 const FILES_WRITE_FAILED: &str = "files-write-failed";
 
-/// Does the rounds. One at a time.
+/// Runs the rounds, one at a time.
 pub struct Maintainer {
     shared: Arc<Shared>,
-    /// Encoded, synced and not yet published.
+    /// Encoded and synced but not yet published.
     pending: Vec<Edit>,
     keys_file: Option<String>,
-    /// What `table.json` says, by folder.
+    /// The contents of each `table.json`, by folder.
     marked: HashMap<String, Arc<StoredTable>>,
     scrub: Scrub,
 }
@@ -79,7 +79,7 @@ impl Maintainer {
         Self { shared, pending: Vec::new(), keys_file, marked: HashMap::new(), scrub: Scrub::default() }
     }
 
-    /// One round; gives the sequence up to which the log is not needed any more, where something was published.
+    /// Runs one round. If something was published, returns the sequence up to which the log is no longer needed.
     pub fn round(&mut self, force: bool) -> Result<Option<u64>, MaintainError> {
         self.sweep();
         let mut through = None;
@@ -142,7 +142,7 @@ impl Maintainer {
         planned
     }
 
-    /// The change that `plan` comes to, its new file written; nothing where damaged files keep it from being made.
+    /// Carries out `plan` by writing its new file; returns `None` if damaged input files prevent it.
     fn carry_out(&mut self, table: &TableName, stored: &Arc<StoredTable>, plan: Plan) -> Result<Option<Edit>, MaintainError> {
         let edit = Edit { table: table.clone(), folder: stored.folder.clone(), remove: Vec::new(), add: None, flushed: None };
         let encode = |cause| MaintainError::Encode { table: table.clone(), cause };
@@ -163,7 +163,7 @@ impl Maintainer {
                     Err(cause) => return Err(MaintainError::File { table: table.clone(), cause }),
                 };
                 if let Err(DataFileError::Damaged(_)) = merged {
-                    // Which of them it is; the next round plans without it.
+                    // Find the damaged input; the next round plans without it.
                     run.iter().for_each(|file| scrub::check(self.shared.disk.as_ref(), file, &self.shared.damaged));
                     return Ok(None);
                 }
@@ -189,7 +189,7 @@ impl Maintainer {
     ) -> Result<Arc<DataFile>, MaintainError> {
         let disk = &self.shared.disk;
         let folder = self.shared.folders.tables.join(&stored.folder);
-        // Never a name twice: a file that a lost manifest may name must keep its content.
+        // File names are never reused: a file that an unconfirmed manifest may name must keep its content.
         let path = folder.join(format!("{last:020}-{}.parquet", Uuid::new_v4().simple()));
         let marked = self.marked.get(&stored.folder).is_some_and(|known| known == stored);
         let written = (|| {
@@ -223,7 +223,7 @@ impl Maintainer {
                 }
             }
             manifest.through = through_after(&state, &self.pending);
-            // A lease that is only in the log's head is lost with it; promise what is known here.
+            // The lease may exist only in the log files about to be removed, so the manifest carries it on.
             manifest.lease = manifest.lease.max(state.times.floor);
             state.times.lease = state.times.lease.max(manifest.lease);
             (manifest, state.keys.to_bytes())
@@ -246,18 +246,18 @@ impl Maintainer {
             metrics::gauge!("bartizan_workspace_memory_bytes").set(state.memory as f64);
         }
         if let Some(old) = self.keys_file.replace(keys_file) {
-            // An orphan at worst; the next start removes it.
+            // On failure the file is an orphan, removed at the next start.
             let _ = shared.disk.remove(&shared.folders.tables.join(old));
         }
         Ok(through)
     }
 
-    /// Tells that rows go to files again.
+    /// Clears the health condition after a successful round.
     pub fn report_success(&self) {
         self.shared.health.clear(FILES_WRITE_FAILED, "");
     }
 
-    /// Tells that rows stay in the log.
+    /// Raises the health condition: rows stay in the log.
     pub fn report_failure(&self, error: &MaintainError) {
         let condition = Condition::new(FILES_WRITE_FAILED, "", ConditionSeverity::Degraded)
             .summary(format!("{}: rows stay in the log and in memory, and a restart reads them again", model::chain(error)))
@@ -271,7 +271,7 @@ impl Maintainer {
         }
     }
 
-    /// Removes files that no manifest and no snapshot names.
+    /// Removes files that neither the manifest nor any snapshot references.
     fn sweep(&self) {
         let mut free = Vec::new();
         self.shared.state().retired.retain(|file| {
@@ -289,12 +289,12 @@ impl Maintainer {
     }
 }
 
-/// Files whose rows are all older than `limit`.
+/// Returns the files whose rows are all older than `limit`.
 fn expired(table: &Table, limit: Timestamp) -> Vec<Arc<DataFile>> {
     table.files.iter().filter(|file| file.time.unwrap_or(file.ingested).last < limit).cloned().collect()
 }
 
-/// Neighbours worth merging: at least `fewest` small `usable` files in a row, at most `most` bytes together.
+/// Returns adjacent files worth merging: at least `fewest` small `usable` files in a row, at most `most` bytes in total.
 fn small_run(files: &[Arc<DataFile>], most: u64, fewest: usize, usable: impl Fn(&DataFile) -> bool) -> Option<Vec<Arc<DataFile>>> {
     let mut run: Vec<Arc<DataFile>> = Vec::new();
     for file in files {
@@ -345,7 +345,7 @@ fn apply(state: &mut State, edit: Edit) {
     state.retired.extend(edit.remove);
 }
 
-/// How often the maintainer looks around unasked.
+/// Interval of unsolicited maintenance rounds.
 pub const ROUND: Span = Span::SECOND;
 
 #[cfg(test)]
@@ -365,7 +365,7 @@ mod tests {
         assert_eq!(run, files[3..]);
         assert!(small_run(&files, 1000, 4, |_| true).is_none());
         assert!(small_run(&files, 25, 3, |_| true).is_none());
-        // A damaged file stays what it is, and parts its neighbours.
+        // A damaged file is not merged and separates its neighbours.
         assert!(small_run(&files, 1000, 3, |file| file.path != std::path::Path::new("5")).is_none());
     }
 

@@ -1,7 +1,7 @@
-//! Which files are the tables, and up to where the log is in them. Kept in `manifest.json`, replaced as a whole.
+//! Names the data files of every table and the log position they include. Stored in `manifest.json`, which is replaced atomically.
 //!
-//! The manifest is the one moment at which rows move from the log to the files: a file it does not name does not exist, and rows of a
-//! frame at or below `flushed` of their table, or at or below `through`, are not read from the log again.
+//! Publishing the manifest is the only step that moves rows from the log to data files: a file it does not name is ignored, and log frames
+//! at or below `flushed` of their table, or at or below `through`, are not replayed.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -14,10 +14,10 @@ use serde_json::value::RawValue;
 use crate::proof::TailProof;
 use crate::snapshot::{DataFile, TimeRange};
 
-/// A data file as the manifest keeps it.
+/// A data file as recorded in the manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileEntry {
-    /// Inside the table's folder.
+    /// Relative to the table's folder.
     pub name: String,
     pub bytes: u64,
     pub rows: u64,
@@ -50,7 +50,7 @@ impl FileEntry {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableEntry {
-    /// The newest sequence whose rows of this table are in its files.
+    /// The newest sequence whose rows of this table are in data files.
     pub flushed: u64,
     pub files: Vec<FileEntry>,
 }
@@ -59,25 +59,25 @@ pub struct TableEntry {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
     pub version: u32,
-    /// The newest sequence when this was written: keys and positions below are complete up to here.
+    /// The newest sequence when the manifest was written: keys and positions are complete up to here.
     pub sequence: u64,
-    /// Frames at or below this sequence are in the files entirely; their log files may be gone, or be on their way.
+    /// Frames at or below this sequence are completely in data files; their log files may already be removed.
     pub through: u64,
-    /// No `$IngestionTime` at or below this is given again.
+    /// Ingestion times at or below this instant are never assigned again.
     pub lease: Timestamp,
-    /// The file of [`crate::keys::Keys`], beside this one.
+    /// Checkpoint file of [`crate::keys::Keys`], in the same folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keys: Option<String>,
-    /// A source's cursor, in hexadecimal digits.
+    /// Cursors of sources, in hexadecimal.
     pub positions: BTreeMap<String, String>,
-    /// By folder.
+    /// Keyed by folder.
     pub tables: BTreeMap<String, TableEntry>,
-    /// Written by a version that keeps an index of its log files.
+    /// True if written by a version that maintains a log index.
     #[serde(default)]
     pub log_index: bool,
 }
 
-/// Why a state file cannot be used.
+/// Why a state file is unusable.
 #[derive(Debug, thiserror::Error)]
 pub enum StateFileError {
     #[error("cannot read `{path}`")]
@@ -109,14 +109,14 @@ struct Opened<'a> {
     content: &'a RawValue,
 }
 
-/// The bytes of a state file: the content under a checksum.
+/// Encodes a state file: the content with a checksum.
 pub fn seal(content: &impl Serialize) -> io::Result<Vec<u8>> {
     let content = serde_json::value::to_raw_value(content).map_err(io::Error::other)?;
     let crc32 = crc32fast::hash(content.get().as_bytes());
     serde_json::to_vec(&Sealed { crc32, content: &content }).map_err(io::Error::other)
 }
 
-/// The content of a state file; nothing where there is no file.
+/// Reads the content of a state file; `None` if there is no file.
 pub fn unseal<T: for<'de> Deserialize<'de>>(disk: &dyn model::Disk, path: &Path) -> Result<Option<T>, StateFileError> {
     let bytes = match disk.read(path) {
         Ok(bytes) => bytes,

@@ -1,5 +1,5 @@
-//! `table.json` in the folder of each table: its name, columns and retention once more, so that a catalog that is lost with its copy can be
-//! made again from the folders.
+//! `table.json` in each table's folder holds its name, columns and retention, so that the catalog can be rebuilt from the folders if both
+//! of its copies are lost.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use crate::damage::inside;
 use crate::manifest::{seal, unseal};
 use crate::state_files::set_aside;
 
-/// What the file says.
+/// The contents of `table.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Marker {
     pub name: TableName,
@@ -28,8 +28,8 @@ pub fn write(disk: &dyn Disk, folder: &Path, name: &TableName, table: &StoredTab
     disk.replace(&path(folder), &seal(&marker)?)
 }
 
-/// Writes the marker of a table with files anew where it is not what the catalog says. One that is gone or damaged is reported, unless it may
-/// never have been there.
+/// Rewrites the marker of a table with files if it differs from the catalog. A missing or damaged marker is reported, unless it may never
+/// have existed.
 pub fn mend(disk: &dyn Disk, folder: &Path, table: &Marker, begun: bool, quarantine: &Path, health: &HealthRegister) {
     let marker = path(folder);
     let reason = match unseal::<Marker>(disk, &marker) {
@@ -54,7 +54,7 @@ pub fn mend(disk: &dyn Disk, folder: &Path, table: &Marker, begun: bool, quarant
     }
 }
 
-/// A catalog of all tables whose folders have a marker, and the names of folders without one.
+/// Rebuilds a catalog from all table folders with a marker; also returns the names of folders without one.
 pub fn rebuild(disk: &dyn Disk, tables: &Path) -> (CatalogDocument, Vec<String>) {
     let (mut catalog, mut unknown) = (CatalogDocument::default(), Vec::new());
     for folder in disk.list(tables).unwrap_or_default() {
@@ -63,7 +63,7 @@ pub fn rebuild(disk: &dyn Disk, tables: &Path) -> (CatalogDocument, Vec<String>)
         catalog.next = catalog.next.max(number + 1);
         match unseal::<Marker>(disk, &path(&folder)) {
             Ok(Some(marker)) if marker.table.folder == name => {
-                // Of a table that was dropped and made again the newer folder counts.
+                // If a table was dropped and recreated, the newer folder wins.
                 let older = catalog.tables.get(&marker.name).is_some_and(|known| number_of(&known.folder) > number);
                 if !older {
                     catalog.tables.insert(marker.name, marker.table);

@@ -1,32 +1,33 @@
-//! Checksums of data files: one for each column chunk, in the footer; one for the footer, in the manifest.
+//! Checksums of data files: one per column chunk, in the footer; one for the footer, in the manifest.
 //!
-//! Parquet's page checksums are optional and the `parquet` crate writes none, so a flipped bit in a page is a wrong value that nobody
-//! notices. Readers here fetch column chunks whole, so a checksum for each chunk costs one pass over compressed bytes. Files written before
-//! there were checksums are read without (docs/adr/0030).
+//! Parquet's page checksums are optional and the `parquet` crate writes none, so a flipped bit in a page would be an undetected wrong
+//! value. Readers here fetch whole column chunks, so verifying a checksum per chunk costs one pass over compressed bytes. Files written
+//! before checksums were introduced are read without them (docs/adr/0030).
 
 use model::DataFault;
 use parquet::file::metadata::{FileMetaData, KeyValue, ParquetMetaData, RowGroupMetaData};
 use serde::{Deserialize, Serialize};
 
-/// The footer's key for the checksums of all column chunks: eight hexadecimal digits (CRC-32) for each, row group by row group.
+/// Footer key of the column-chunk checksums: eight hexadecimal digits (CRC-32) per chunk, row group by row group.
 const CHUNK_SUMS: &str = "bartizan.chunk-crc32";
 
-/// What proves everything behind the last column chunk: indexes and footer, and with the footer's own checksums the rest of the file.
+/// Checksum of everything after the last column chunk: indexes and footer. Together with the checksums in the footer it covers the whole
+/// file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TailProof {
-    /// Bytes at the end of the file.
+    /// Number of bytes covered, at the end of the file.
     pub bytes: u64,
     pub crc32: u32,
 }
 
 impl TailProof {
-    /// Of a finished file whose last column chunk ends at `chunks_end`.
+    /// Computes the proof of a finished file whose last column chunk ends at `chunks_end`.
     pub(crate) fn of(file: &[u8], chunks_end: usize) -> Self {
         let tail = file.get(chunks_end..).unwrap_or_default();
         Self { bytes: tail.len() as u64, crc32: crc32fast::hash(tail) }
     }
 
-    /// Whether `tail`, the last [`TailProof::bytes`] of the file, is what was written.
+    /// True if `tail`, the last [`TailProof::bytes`] of the file, matches the checksum.
     pub fn proves(&self, tail: &[u8]) -> bool {
         tail.len() as u64 == self.bytes && crc32fast::hash(tail) == self.crc32
     }
@@ -40,7 +41,7 @@ pub struct ChunkSums {
 }
 
 impl ChunkSums {
-    /// What the footer says; nothing in files of an earlier version.
+    /// Reads the checksums from the footer; `None` for files of an earlier version.
     pub fn read(footer: &FileMetaData, groups: usize) -> Option<Self> {
         let text = footer.key_value_metadata()?.iter().find(|pair| pair.key == CHUNK_SUMS)?.value.as_deref()?;
         let digits = text.as_bytes().chunks(8).map(|digits| u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok());
@@ -49,13 +50,13 @@ impl ChunkSums {
         (sums.len() == columns * groups).then_some(Self { sums, columns })
     }
 
-    /// Whether `bytes` are what was written as the chunk of leaf `column` in row group `group`.
+    /// True if `bytes` match the checksum of leaf `column` in row group `group`.
     pub fn proves(&self, group: usize, column: usize, bytes: &[u8]) -> bool {
         column < self.columns && self.sums.get(group * self.columns + column) == Some(&crc32fast::hash(bytes))
     }
 }
 
-/// The footer's entry for the chunks of `groups` in `file`, and where the last of them ends.
+/// The footer entry for the chunks of `groups` in `file`, and the end offset of the last chunk.
 pub(crate) fn chunk_sums(groups: &[RowGroupMetaData], file: &[u8]) -> (KeyValue, usize) {
     let (mut text, mut end) = (String::new(), 0);
     for chunk in groups.iter().flat_map(RowGroupMetaData::columns) {
@@ -68,14 +69,14 @@ pub(crate) fn chunk_sums(groups: &[RowGroupMetaData], file: &[u8]) -> (KeyValue,
     (KeyValue::new(CHUNK_SUMS.to_owned(), text), end)
 }
 
-/// Checks a whole file that has checksums: its tail, then every column chunk.
+/// Verifies a whole file that has checksums: its tail, then every column chunk.
 pub(crate) fn check_tail(proof: Option<TailProof>, file: &[u8]) -> Result<(), DataFault> {
     let Some(proof) = proof else { return Ok(()) };
     let start = file.len().checked_sub(proof.bytes as usize).ok_or(DataFault::Length)?;
     if proof.proves(&file[start..]) { Ok(()) } else { Err(DataFault::Footer) }
 }
 
-/// Checks every column chunk of a file against the footer's checksums.
+/// Verifies every column chunk of a file against the checksums in the footer.
 pub(crate) fn check_chunks(footer: &ParquetMetaData, file: &[u8]) -> Result<(), DataFault> {
     let Some(sums) = ChunkSums::read(footer.file_metadata(), footer.num_row_groups()) else { return Ok(()) };
     for (group, row_group) in footer.row_groups().iter().enumerate() {

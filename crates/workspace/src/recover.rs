@@ -1,4 +1,4 @@
-//! Opening a workspace: catalog, manifest, then the log behind them. What cannot be read goes to `quarantine` and into the report.
+//! Opens a workspace: reads the catalog, the manifest, then the log after them. Unreadable parts are moved to `quarantine` and reported.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
@@ -22,7 +22,7 @@ use crate::markers::{self, Marker};
 use crate::state::{Folders, Logged, State, Times};
 use crate::state_files::{Expected, StateFile, copy_of, file_name, read_both, replace_both, set_aside};
 
-/// Why a workspace does not open.
+/// Why a workspace cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     #[error("cannot use the folder `{path}`")]
@@ -39,7 +39,7 @@ pub enum OpenError {
     Thread(#[source] io::Error),
 }
 
-/// What opening a workspace found. Worth an incident where `quarantined` names more than the tail of the last log file.
+/// Result of opening a workspace. Deserves an incident if `quarantined` names more than the tail of the last log file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recovery {
     /// Appends read from the log.
@@ -47,25 +47,25 @@ pub struct Recovery {
     /// Rows read from the log, over all tables.
     pub rows: u64,
     pub log_bytes: u64,
-    /// Written and never acknowledged, so left out.
+    /// Number of frames written but never acknowledged, and therefore skipped.
     pub void: usize,
     pub quarantined: Vec<Quarantined>,
-    /// Data files that no manifest names: the traces of a crash.
+    /// Number of data files that no manifest names, left by a crash.
     pub orphans: usize,
 }
 
-/// Bytes that could not be read, and where a copy of them lies.
+/// Unreadable bytes, and where they were copied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Quarantined {
     pub source: PathBuf,
     pub start: usize,
     pub end: usize,
     pub reason: String,
-    /// Nothing where even the copy could not be written.
+    /// `None` if the copy could not be written.
     pub copy: Option<PathBuf>,
 }
 
-/// A workspace as it was found.
+/// A workspace after recovery.
 pub struct Opened {
     pub state: State,
     pub log: Log,
@@ -93,7 +93,7 @@ pub fn open(
     let logs = disk.list(&folders.log).map_err(OpenError::Log)?;
     let begun = !logs.is_empty() || !entries.is_empty();
     let copied = [folders.catalog(), folders.manifest()].iter().any(|path| entries.contains(&copy_of(path)));
-    // The first start writes the catalog, its copy, the manifest, in this order; before there were copies there was no manifest at first.
+    // The first start writes the catalog, its copy and the manifest, in this order; versions without copies wrote no manifest at first.
     let folders_of_tables = entries
         .iter()
         .any(|entry| file_name(entry).contains('.') && entry.extension().is_some_and(|e| e != "json" && e != "bin" && e != "tmp"));
@@ -114,7 +114,7 @@ pub fn open(
     if stored.as_ref() != Some(&catalog) || !catalog_intact || found.damaged {
         let written = seal(&catalog).and_then(|bytes| replace_both(disk.as_ref(), &catalog_path, &bytes));
         match written {
-            // A full disk must not keep what is there from being read.
+            // A full disk must not prevent reading existing data.
             Err(cause) if stored.is_some() => tracing::warn!(error = %cause, "the catalog cannot be written now; the next change will"),
             written => written.map_err(|cause| OpenError::Folder { path: folders.catalog(), cause })?,
         }
@@ -124,7 +124,7 @@ pub fn open(
         read_both(disk.as_ref(), &folders.manifest(), Expected { file: manifest_begun, copy: copied }, &folders.quarantine, health, lost)?;
     let manifest_intact = found.intact && found.content.is_some();
     let mut manifest = found.content.unwrap_or_else(empty_manifest);
-    // Files of a version that kept no copies, markers and index cannot be missed.
+    // Earlier versions wrote no copies, markers or index, so their absence is not a loss.
     let begun_by_this_version = manifest.log_index;
     manifest.log_index = true;
     if !manifest_intact || !begun_by_this_version {
@@ -191,8 +191,8 @@ pub fn open(
     Ok(Opened { state, log, recovery, keys_file: manifest.keys, damaged })
 }
 
-/// The catalog from the folders of the tables. Rows of tables that have no folder yet are only in the log, which is copied to quarantine
-/// before it is used up.
+/// Rebuilds the catalog from the table folders. Rows of tables without a folder are only in the log, which is copied to quarantine before
+/// it is consumed.
 fn rebuilt_catalog(disk: &dyn Disk, folders: &Folders, health: &HealthRegister, logs: &[PathBuf]) -> CatalogDocument {
     let (catalog, unknown) = markers::rebuild(disk, &folders.tables);
     for folder in unknown {
@@ -232,7 +232,7 @@ fn read_keys(disk: &dyn Disk, folders: &Folders, name: &str, state: &mut State, 
     }
 }
 
-/// Tells what the log lacks.
+/// Reports appends missing from the log.
 fn report_log(found: &Found, indexed_before: bool, health: &HealthRegister) {
     for LostAppends { file, first, last, missing } in &found.lost {
         let what = if *missing { "is missing" } else { "is damaged or cut" };
@@ -300,7 +300,7 @@ fn replay(
     let fresh = frame.sequence > manifest.sequence;
     let mut rows = Vec::new();
     for part in appended.tables {
-        // Rows of a dropped table have no name any more.
+        // Rows of a dropped table have no table to go to.
         let Some(table) = names.get(&part.table).and_then(|name| state.tables.get(name)) else { continue };
         if frame.sequence <= table.flushed {
             continue;
@@ -325,7 +325,7 @@ fn replay(
     state.apply(Logged { sequence: frame.sequence, ingested, key, position, rows });
 }
 
-/// Keeps a copy of what cannot be read. The log file itself goes when its frames are in the files.
+/// Copies unreadable bytes to quarantine. The log file itself is removed once its frames are in data files.
 fn quarantine(disk: &dyn Disk, folders: &Folders, mut part: Quarantined, bytes: &[u8]) -> Quarantined {
     let name = part.source.file_name().unwrap_or(OsStr::new("unnamed")).to_string_lossy().into_owned();
     let path = folders.quarantine.join(format!("{name}-{}-{}.bad", part.start, part.end));
@@ -338,9 +338,9 @@ fn quarantine(disk: &dyn Disk, folders: &Folders, mut part: Quarantined, bytes: 
     part
 }
 
-/// Removes data files that no manifest names: what a crash left of a round, whose rows are in the log or in the files that the manifest
-/// does name. Where the catalog or the manifest was not found as it was written, they are set aside instead: a file too many costs room, a
-/// file too few costs rows. Folders that belong to no table stay as they are unless the catalog is known to be whole.
+/// Removes data files that no manifest names: leftovers of an interrupted round, whose rows are in the log or in named files. If the
+/// catalog or the manifest was not intact, the files are moved to quarantine instead, because deleting a needed file would lose rows.
+/// Folders that belong to no table are kept unless the catalog is intact.
 fn remove_orphans(
     disk: &dyn Disk,
     folders: &Folders,

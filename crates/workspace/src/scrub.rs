@@ -1,4 +1,4 @@
-//! Reads data files back at leisure and checks their checksums, so that a damaged one is known before somebody needs its rows.
+//! Reads data files in the background and verifies their checksums, so that damage is found before a query needs the rows.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -10,23 +10,23 @@ use crate::damage::{DamagedFiles, fault_of};
 use crate::datafile::{self, DataFileError};
 use crate::snapshot::DataFile;
 
-/// How often each file is read.
+/// Interval at which each file is verified.
 const EVERY: Span = Span(7 * Span::DAY.0);
-/// How often a file that cannot be read is tried again: it may have been put back, or the disk may have recovered.
+/// Interval at which an unreadable file is retried: it may have been restored, or the disk may have recovered.
 const AGAIN: Span = Span(30 * Span::SECOND.0);
-/// Bytes a round, on average.
+/// Average bytes read per round.
 const PACE: u64 = 16 << 20;
 
-/// What has been read when.
+/// When each file was last read.
 #[derive(Default)]
 pub struct Scrub {
     read: HashMap<PathBuf, Timestamp>,
-    /// Bytes read ahead of the pace.
+    /// Bytes read in excess of the average rate.
     ahead: u64,
 }
 
 impl Scrub {
-    /// Checks the next of `files` that is due, if the pace allows one.
+    /// Verifies the next due file of `files`, if the rate allows it.
     pub fn round(&mut self, disk: &dyn Disk, files: &[Arc<DataFile>], damaged: &DamagedFiles, now: Timestamp) {
         self.ahead = self.ahead.saturating_sub(PACE);
         if self.ahead > 0 {
@@ -46,7 +46,7 @@ impl Scrub {
     }
 }
 
-/// Reads a file and notes what is wrong with it, or that nothing is.
+/// Reads a file and records the result in `damaged`.
 pub fn check(disk: &dyn Disk, file: &DataFile, damaged: &DamagedFiles) {
     let bytes = match disk.read(&file.path) {
         Ok(bytes) => bytes,

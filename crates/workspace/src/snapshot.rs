@@ -1,16 +1,16 @@
-//! What a query reads: one table at one moment.
+//! The state of one table at one moment, as read by a query.
 //!
-//! A snapshot is a handful of `Arc`s. It never changes, and the files it names stay on disk until the last snapshot that names them is
-//! dropped, whatever compaction and retention do meanwhile.
+//! A snapshot consists of a few `Arc`s and is immutable. Its files stay on disk until the last snapshot that references them is dropped,
+//! regardless of compaction and retention.
 //!
 //! **In memory** a batch has a subset of the table's columns, each with [`model::Type::arrow`], in any order, and [`INGESTION_TIME`] as
-//! `Int64` ticks. A column that a batch lacks is null in all its rows (an empty text for a `string`).
+//! `Int64` ticks. A column missing from a batch is null in all its rows (empty text for a `string`).
 //!
-//! **On disk** a column is stored under its physical name ([`Snapshot::physical`]), because Parquet readers ignore case and `Url` and
-//! `url` are two columns here. `datetime` is `Timestamp(µs, UTC)`, with an `Int8` companion named by [`tenth_name`] that holds the ticks
-//! (0–9) that do not fit, present only in files where one is not zero (and null where all of a batch were); `string`, `guid` and `dynamic` are `Utf8`, everything else is as in
-//! memory. [`INGESTION_TIME`] is stored like a `datetime` under its own name. A file lacks the columns that are null (or empty text) in
-//! all its rows.
+//! **On disk** a column is stored under its physical name ([`Snapshot::physical`]), because Parquet readers ignore case and `Url` and `url`
+//! are two columns here. `datetime` is `Timestamp(µs, UTC)`, with an `Int8` companion named by [`tenth_name`] holding the remaining ticks
+//! (0–9), present only in files where one is non-zero (and null for batches where all are zero); `string`, `guid` and `dynamic` are `Utf8`,
+//! everything else is as in memory. [`INGESTION_TIME`] is stored like a `datetime` under its own name. Columns that are null (or empty
+//! text) in all rows of a file are omitted from it.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use model::{INGESTION_TIME, TableSchema, Timestamp};
 use crate::damage::DamagedFiles;
 use crate::proof::TailProof;
 
-/// First and last instant of a column, both included.
+/// Minimum and maximum instant of a column, both inclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct TimeRange {
     pub first: Timestamp,
@@ -29,48 +29,48 @@ pub struct TimeRange {
 }
 
 impl TimeRange {
-    /// The smallest range that holds both.
+    /// The smallest range that contains both.
     pub fn union(self, other: TimeRange) -> TimeRange {
         TimeRange { first: self.first.min(other.first), last: self.last.max(other.last) }
     }
 
-    /// The smallest range that holds all `ranges`.
+    /// The smallest range that contains all `ranges`.
     pub fn over(ranges: impl IntoIterator<Item = TimeRange>) -> Option<TimeRange> {
         ranges.into_iter().reduce(TimeRange::union)
     }
 }
 
-/// Rows in a Parquet file.
+/// A Parquet file of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DataFile {
-    /// Absolute.
+    /// Absolute path.
     pub path: PathBuf,
     pub bytes: u64,
     pub rows: u64,
-    /// Of `TimeGenerated`; nothing where all are null.
+    /// Range of `TimeGenerated`; `None` if all are null.
     pub time: Option<TimeRange>,
-    /// Of [`INGESTION_TIME`].
+    /// Range of [`INGESTION_TIME`].
     pub ingested: TimeRange,
     /// Physical names of the columns in the file, without companions and [`INGESTION_TIME`].
     pub columns: Vec<String>,
-    /// Nothing in files of a version that wrote no checksums.
+    /// `None` for files written before checksums were introduced.
     pub proof: Option<TailProof>,
 }
 
-/// Rows that are in the log and not yet in a file.
+/// Rows that are in the log and not yet in a data file.
 #[derive(Clone, Debug)]
 pub struct MemoryBatch {
     pub batch: RecordBatch,
-    /// Of `TimeGenerated`; nothing where all are null.
+    /// Range of `TimeGenerated`; `None` if all are null.
     pub time: Option<TimeRange>,
-    /// Of [`INGESTION_TIME`].
+    /// Range of [`INGESTION_TIME`].
     pub ingested: TimeRange,
-    /// Heap the batch holds.
+    /// Heap size of the batch.
     pub bytes: usize,
 }
 
 impl MemoryBatch {
-    /// Values of a column; nothing where all are null.
+    /// Values of a column; `None` if all are null.
     pub fn column(&self, name: &str) -> Option<&ArrayRef> {
         self.batch.column_by_name(name)
     }
@@ -80,11 +80,11 @@ impl MemoryBatch {
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     pub schema: Arc<TableSchema>,
-    /// The name in the files of each column of `schema`, in the same order.
+    /// Physical name of each column of `schema`, in the same order.
     pub physical: Arc<[String]>,
     /// Oldest first.
     pub files: Vec<Arc<DataFile>>,
-    /// Oldest first; all newer than the files.
+    /// Oldest first; all rows are newer than those in `files`.
     pub memory: Vec<Arc<MemoryBatch>>,
 }
 
@@ -93,33 +93,33 @@ impl Snapshot {
         self.files.iter().map(|file| file.rows).sum::<u64>() + self.memory.iter().map(|batch| batch.batch.num_rows() as u64).sum::<u64>()
     }
 
-    /// The name in the files of column `name`.
+    /// Physical name of column `name`.
     pub fn physical_name(&self, name: &str) -> Option<&str> {
         let index = self.schema.columns.iter().position(|column| column.name == name)?;
         self.physical.get(index).map(String::as_str)
     }
 }
 
-/// Gives snapshots of tables. The one thing the engine needs of a workspace.
+/// Provides snapshots of tables: the interface between workspace and engine.
 pub trait Snapshots: Send + Sync {
-    /// The table now, or nothing where there is none.
+    /// The current state of a table; `None` if there is no such table.
     fn snapshot(&self, table: &str) -> Option<Snapshot>;
 
-    /// Several tables at the same moment: of each append one sees the rows in all of them or in none.
+    /// Several tables at the same moment: each append is visible in all of them or in none.
     fn snapshots(&self, tables: &[&str]) -> Vec<Option<Snapshot>>;
 
-    /// The files that cannot be read, known and yet to be found.
+    /// The registry of unreadable files.
     fn damaged_files(&self) -> DamagedFiles {
         DamagedFiles::default()
     }
 }
 
-/// Name of the companion of a physical column that holds the tenths of a microsecond.
+/// Name of the companion column that holds the tenths of a microsecond of a physical column.
 pub fn tenth_name(physical: &str) -> String {
     format!("{physical}$tenth")
 }
 
-/// Whether `physical` is no column of the table but belongs to the storage.
+/// True if `physical` is an internal column of the storage layer.
 pub fn is_hidden(physical: &str) -> bool {
     physical == INGESTION_TIME || physical.ends_with("$tenth")
 }

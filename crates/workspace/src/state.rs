@@ -1,7 +1,7 @@
-//! What is in memory: the tables as queries see them, the newest sequence, keys, positions and the instants already given out.
+//! In-memory state: the tables as seen by queries, the newest sequence, keys, positions and assigned ingestion times.
 //!
-//! One lock guards it all, held only for moments: never across disk or encoding. So an append is visible in all its tables at once, and a
-//! view of several tables is of one moment.
+//! One lock guards all of it and is never held during disk access or encoding. An append therefore becomes visible in all its tables at
+//! once, and a snapshot of several tables is consistent.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -15,10 +15,10 @@ use crate::keys::{Keys, Seen};
 use crate::manifest::{FileEntry, Manifest, TableEntry, to_hex};
 use crate::snapshot::{DataFile, MemoryBatch, Snapshot, TimeRange};
 
-/// Neighbouring batches are merged while they are smaller than this, so that thousands of small appends stay a few batches.
+/// Adjacent batches smaller than this are merged, so that thousands of small appends become a few batches.
 const MERGE_BELOW: usize = 16 * 1024;
 
-/// Rows in memory and the appends they came with.
+/// Rows in memory, with the sequences of their appends.
 #[derive(Clone, Debug)]
 pub struct Entry {
     pub batch: Arc<MemoryBatch>,
@@ -26,7 +26,7 @@ pub struct Entry {
     pub last: u64,
 }
 
-/// A table at this moment.
+/// The current state of a table.
 #[derive(Debug)]
 pub struct Table {
     pub name: TableName,
@@ -35,7 +35,7 @@ pub struct Table {
     pub physical: Arc<[String]>,
     pub files: Vec<Arc<DataFile>>,
     pub memory: Vec<Entry>,
-    /// So many entries at the front are being written to a file and must stay as they are.
+    /// Number of entries at the front that are being written to a file and must not change.
     pub frozen: usize,
     /// The newest sequence whose rows are in `files`.
     pub flushed: u64,
@@ -80,7 +80,7 @@ impl Table {
 
     fn push(&mut self, batch: MemoryBatch, sequence: u64) {
         self.memory.push(Entry { batch: Arc::new(batch), first: sequence, last: sequence });
-        // Like the digits of a counter: each row is copied a logarithmic number of times.
+        // Merges like a binary counter: each row is copied a logarithmic number of times.
         while self.memory.len() >= self.frozen + 2 {
             let (left, right) = (&self.memory[self.memory.len() - 2], &self.memory[self.memory.len() - 1]);
             let (before, after) = (left.batch.batch.num_rows(), right.batch.batch.num_rows());
@@ -95,22 +95,22 @@ impl Table {
     }
 }
 
-/// Instants: what was given to rows, and what was promised.
+/// Ingestion times assigned to rows and promised as complete.
 #[derive(Clone, Copy, Debug)]
 pub struct Times {
-    /// No row gets an instant at or below this any more.
+    /// New ingestion times are greater than this.
     pub floor: Timestamp,
-    /// Nothing beyond this was promised; it is in the log, so that a restart with the clock set back keeps the promise.
+    /// Upper bound of all promises. It is in the log, so that promises hold after a restart with an earlier clock.
     pub lease: Timestamp,
-    /// The instant of rows that are being synced.
+    /// Ingestion time of rows being synced.
     pub in_flight: Option<Timestamp>,
 }
 
-/// How far ahead of the clock a promise may be renewed for.
+/// How far ahead of the clock a lease is renewed.
 pub const LEASE: Span = Span(2 * model::TICKS_PER_SECOND);
 
 impl Times {
-    /// An instant for rows: now, but after all that was given and promised.
+    /// Assigns an ingestion time: now, but later than every assigned or promised one.
     pub fn stamp(&mut self, now: Timestamp) -> Timestamp {
         self.floor = now.max(self.floor + Span(1));
         self.in_flight = Some(self.floor);
@@ -129,28 +129,28 @@ impl Times {
     }
 }
 
-/// Everything in memory.
+/// The state of the workspace.
 #[derive(Debug)]
 pub struct State {
     pub tables: HashMap<TableName, Table>,
     pub catalog: CatalogDocument,
-    /// Of the catalog: grows with every change of it.
+    /// Version of the catalog; increases with every change.
     pub version: u64,
-    /// Saved searches that are functions, by alias.
+    /// Saved searches used as functions, by alias.
     pub functions: HashMap<String, Arc<SavedSearch>>,
-    /// Of the newest acknowledged append.
+    /// Sequence of the newest acknowledged append.
     pub sequence: u64,
     pub keys: Keys,
     pub positions: HashMap<String, Vec<u8>>,
     pub times: Times,
-    /// Heap of all batches.
+    /// Heap size of all batches.
     pub memory: usize,
-    /// Files that no manifest names any more; removed once no snapshot does.
+    /// Files no longer in the manifest; removed once no snapshot references them.
     pub retired: Vec<Arc<DataFile>>,
     pub closed: bool,
 }
 
-/// An append that is in the log, for memory.
+/// A logged append, ready to be added to memory.
 pub struct Logged {
     pub sequence: u64,
     pub ingested: Timestamp,
@@ -177,7 +177,7 @@ impl State {
         }
     }
 
-    /// Takes over a new catalog: new tables, new columns, and without those it lacks. Gives the tables that went.
+    /// Replaces the catalog: adds new tables and columns, drops missing tables and returns those dropped.
     pub fn adopt(&mut self, catalog: CatalogDocument) -> Vec<Table> {
         let mut gone = Vec::new();
         let names: Vec<TableName> = self.tables.keys().cloned().collect();
@@ -199,7 +199,7 @@ impl State {
                 }
             }
         }
-        // The first of several under one alias, as an old catalog may hold them, is the one.
+        // Old catalogs may hold several searches with one alias; the first wins.
         let functions = catalog.searches.values().rev().filter(|search| !search.function_alias.is_empty());
         self.functions = functions.map(|search| (search.function_alias.clone(), search.clone())).collect();
         self.catalog = catalog;
@@ -212,13 +212,13 @@ impl State {
         self.memory = self.tables.values().map(Table::memory_bytes).sum();
     }
 
-    /// Every frame at or below this is in the files entirely.
+    /// Every frame at or below this sequence is completely in data files.
     pub fn through(&self) -> u64 {
         let oldest = self.tables.values().filter_map(|table| table.memory.first()).map(|entry| entry.first).min();
         oldest.map_or(self.sequence, |first| first - 1)
     }
 
-    /// The manifest of this moment. `keys` is the file written for it.
+    /// The current manifest. `keys` is the checkpoint file written for it.
     pub fn manifest(&self, keys: Option<String>) -> Manifest {
         let table =
             |table: &Table| TableEntry { flushed: table.flushed, files: table.files.iter().map(|file| FileEntry::of(file)).collect() };
@@ -236,7 +236,7 @@ impl State {
     }
 }
 
-/// Where things lie.
+/// Paths of the workspace's folders.
 #[derive(Clone, Debug)]
 pub struct Folders {
     pub log: PathBuf,

@@ -1,5 +1,5 @@
-//! `catalog.json` and `manifest.json` are kept twice. The second copy is written after the first one, so the first is the truth; where it
-//! is missing or damaged, the copy takes its place and a person is told.
+//! `catalog.json` and `manifest.json` are stored twice. The copy is written second, so the first file is authoritative; if it is missing or
+//! damaged, the copy replaces it and the damage is reported.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,22 +9,22 @@ use serde::Deserialize;
 
 use crate::manifest::{StateFileError, unseal};
 
-/// A state file as it was found.
+/// A state file as read.
 pub struct StateFile<T> {
-    /// Nothing where neither file can be used.
+    /// `None` if neither file is usable.
     pub content: Option<T>,
-    /// Both are there, are whole, and say the same. Where it is false nothing may be deleted for not being named.
+    /// Both files exist, are valid and are equal. If false, unreferenced files must not be deleted.
     pub intact: bool,
-    /// The content is the copy's, or lost.
+    /// The content was taken from the copy, or lost.
     pub damaged: bool,
 }
 
-/// The second copy of a state file.
+/// Path of the copy of a state file.
 pub fn copy_of(path: &Path) -> PathBuf {
     path.with_extension("copy.json")
 }
 
-/// Writes both. An error of the second is told, not returned: the first one counts.
+/// Writes both files. An error of the copy is reported but not returned: the first file is authoritative.
 pub fn replace_both(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
     disk.replace(path, bytes)?;
     if let Err(cause) = disk.replace(&copy_of(path), bytes) {
@@ -33,16 +33,17 @@ pub fn replace_both(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()
     Ok(())
 }
 
-/// What is known of a state file before it is read.
+/// Which files should exist, known before reading.
 #[derive(Clone, Copy)]
 pub struct Expected {
-    /// Something else shows that there was one.
+    /// Other evidence shows that the file existed.
     pub file: bool,
-    /// A version that keeps copies has run.
+    /// A version that writes copies has run.
     pub copy: bool,
 }
 
-/// Reads a state file or its copy. What is missing although it was expected is reported, with `lost` where both are. Damaged files are moved to `quarantine`. An error only where the disk does not answer.
+/// Reads a state file or its copy. An expected file that is missing is reported, with `lost` if both are missing. Damaged files are moved
+/// to `quarantine`. Returns an error only if the disk fails.
 pub fn read_both<T: PartialEq + for<'de> Deserialize<'de>>(
     disk: &dyn Disk,
     path: &Path,
@@ -119,7 +120,7 @@ fn read<T: for<'de> Deserialize<'de>>(disk: &dyn Disk, path: &Path) -> Result<Pa
     }
 }
 
-/// Moves a file to quarantine under a name that is free; nothing there is overwritten.
+/// Moves a file to quarantine under an unused name; nothing is overwritten.
 pub fn set_aside(disk: &dyn Disk, path: &Path, quarantine: &Path, reason: &str) -> Option<PathBuf> {
     let folder = path.parent().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let target = quarantine.join(format!("{folder}-{}-{}.bad", file_name(path), &uuid::Uuid::new_v4().simple().to_string()[..8]));

@@ -1,4 +1,4 @@
-//! The workspace itself: one thread that writes the log, one that keeps the files, and the ports on top.
+//! The workspace: a thread that writes the log, a thread that maintains data files, and the ports on top.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -31,16 +31,16 @@ use crate::state::{Folders, State, Table};
 use crate::state_files::replace_both;
 use crate::{WorkspaceConfig, codec, keys};
 
-/// Appends that share one sync.
+/// Maximum number of appends that share one sync.
 const GROUP: usize = 512;
-/// Bytes of a group; the first append always fits.
+/// Maximum bytes of a group; the first append is always included.
 const GROUP_BYTES: usize = 32 << 20;
-/// Batches beyond this are encoded off the caller's thread.
+/// Larger batches are encoded off the caller's thread.
 const ENCODE_INLINE: usize = 256 << 10;
-/// How long a promise waits for its lease before it is given as far as the old one goes.
+/// How long a promise waits for a lease renewal before it falls back to the current lease.
 const RENEW_WAIT: Duration = Duration::from_millis(200);
 
-/// What the threads and the ports share.
+/// State shared by the threads and the ports.
 pub struct Shared {
     pub disk: Arc<dyn Disk>,
     pub clock: Arc<dyn Clock>,
@@ -56,7 +56,7 @@ pub struct Shared {
 
 impl Shared {
     pub fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing panics while it holds the lock; if something did, the state is still whole between two statements.
+        // No code panics while holding the lock; even then the state is consistent between statements.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -75,11 +75,11 @@ enum Command {
         bytes: usize,
         done: oneshot::Sender<Result<Ack, AppendError>>,
     },
-    /// Make promises up to now durable.
+    /// Extend the lease to now.
     Renew {
         done: mpsc::Sender<()>,
     },
-    /// Log files with nothing beyond this sequence may go.
+    /// Remove log files with nothing beyond this sequence.
     Truncate {
         through: u64,
     },
@@ -87,7 +87,7 @@ enum Command {
 }
 
 enum Job {
-    /// A round now; everything goes to files where `force` is set.
+    /// Run a round now; flush everything if `force` is set.
     Round {
         force: bool,
         done: Option<oneshot::Sender<Result<(), FlushError>>>,
@@ -95,7 +95,7 @@ enum Job {
     Stop,
 }
 
-/// Why rows could not be written to files. They stay in the log and in memory.
+/// Why rows could not be written to data files. They stay in the log and in memory.
 #[derive(Debug, thiserror::Error)]
 pub enum FlushError {
     #[error("cannot write rows to files")]
@@ -104,7 +104,7 @@ pub enum FlushError {
     Closed,
 }
 
-/// Why rows cannot be read back.
+/// Why rows cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     #[error("there is no table `{0}`")]
@@ -119,34 +119,34 @@ pub enum ReadError {
     Decode(#[from] DataFileError),
 }
 
-/// What a workspace is opened with.
+/// Options for opening a workspace.
 pub struct Options {
     pub name: WorkspaceName,
     pub config: WorkspaceConfig,
-    /// The workspace's id, which fills the column `TenantId`.
+    /// The workspace ID, stored in the column `TenantId`.
     pub id: Option<String>,
     pub disk: Arc<dyn Disk>,
     pub clock: Arc<dyn Clock>,
-    /// Where damage and a disk that takes no writes are told.
+    /// Where damage and failing writes are reported.
     pub health: HealthRegister,
 }
 
-/// The tables of one workspace, durable.
+/// The durable tables of one workspace.
 ///
-/// One process at a time: the caller holds the lock of the data directory.
+/// Single process: the caller holds the lock of the data directory.
 pub struct Workspace {
     shared: Arc<Shared>,
     writer: mpsc::Sender<Command>,
     maintainer: mpsc::Sender<Job>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     queued: Arc<AtomicUsize>,
-    /// One change of the catalog at a time.
+    /// Serialises catalog changes.
     defining: Arc<Mutex<()>>,
     recovery: Recovery,
 }
 
 impl Workspace {
-    /// Opens the workspace in a data directory, reading the log behind the files.
+    /// Opens the workspace in a data directory, replaying the log.
     pub fn open(data: &Path, options: Options) -> Result<Workspace, OpenError> {
         let Options { name, config, id, disk, clock, health } = options;
         let folders = Folders {
@@ -186,23 +186,23 @@ impl Workspace {
         Ok(Workspace { shared, writer, maintainer, threads: Mutex::new(threads), queued, defining: Arc::default(), recovery })
     }
 
-    /// What opening found.
+    /// Result of recovery.
     pub fn recovery(&self) -> &Recovery {
         &self.recovery
     }
 
-    /// Writes all rows to files now. For a clean stop nobody needs this: the log is enough.
+    /// Writes all rows to data files now. Not required before shutdown, because the log is durable.
     pub async fn flush(&self) -> Result<(), FlushError> {
         self.round(true).await
     }
 
-    /// One round of flush, compaction and retention, of what is due.
+    /// Runs one round of flush, compaction and retention for what is due.
     pub async fn maintain(&self) -> Result<(), FlushError> {
         self.round(false).await
     }
 
-    /// All rows of a table in the memory layout, files first, without files that cannot be read (see [`Snapshots::damaged_files`]). For
-    /// checks and tools; queries read files a part at a time.
+    /// All rows of a table in the memory layout, files first, skipping unreadable files (see [`Snapshots::damaged_files`]). For checks and
+    /// tools; queries read files incrementally.
     pub fn rows(&self, table: &str) -> Result<Vec<RecordBatch>, ReadError> {
         let (snapshot, stored) = {
             let state = self.shared.state();
@@ -238,7 +238,7 @@ impl Workspace {
         answer.await.map_err(|_| FlushError::Closed)?
     }
 
-    /// Stops: appends that wait are stored, later ones are refused. Blocks until both threads are gone.
+    /// Stops the workspace: waiting appends are stored, later ones are refused. Blocks until both threads have ended.
     pub fn close(&self) {
         let _ = self.maintainer.send(Job::Stop);
         let _ = self.writer.send(Command::Stop);
@@ -261,7 +261,7 @@ impl Workspace {
         Ok((rows, bytes))
     }
 
-    /// Changes the catalog: durable first, then visible. Gives what `look` sees under the same lock.
+    /// Changes the catalog: first durably, then visibly. Returns the result of `look`, evaluated under the same lock.
     async fn change<T: Send + 'static>(
         &self,
         change: impl FnOnce(&CatalogDocument) -> Result<CatalogDocument, CatalogError> + Send + 'static,
@@ -328,7 +328,7 @@ impl TableWriter for Workspace {
     }
 }
 
-/// Bytes counted as waiting, until the writer has them or the append is given up.
+/// Bytes counted as queued, until the writer takes them or the append is abandoned.
 struct Queued<'a> {
     queued: &'a AtomicUsize,
     bytes: usize,
@@ -340,7 +340,7 @@ impl<'a> Queued<'a> {
         Self { queued, bytes }
     }
 
-    /// From here on the writer counts.
+    /// Passes responsibility for the count to the writer.
     fn keep(mut self) -> usize {
         std::mem::take(&mut self.bytes)
     }
@@ -444,7 +444,7 @@ impl Catalog for Workspace {
         if short {
             let (done, renewed) = mpsc::channel();
             if self.writer.send(Command::Renew { done }).is_ok() {
-                // A disk that takes longer only makes the answer older.
+                // On a slower disk the result is only older.
                 let _ = renewed.recv_timeout(RENEW_WAIT);
             }
         }
@@ -499,7 +499,7 @@ fn write_log(mut committer: Committer, commands: &mpsc::Receiver<Command>, maint
             let acks = committer.commit(group);
             queued.fetch_sub(bytes, Ordering::Relaxed);
             for (done, ack) in waiting.into_iter().zip(acks) {
-                // A sender that has gone away has its rows stored all the same.
+                // Rows are stored even if the sender has disconnected.
                 let _ = done.send(ack);
             }
             let (memory, config) = (committer.shared.state().memory as u64, &committer.shared.config);
@@ -536,7 +536,7 @@ fn keep_files(mut maintainer: Maintainer, jobs: &mpsc::Receiver<Job>, writer: &m
             }
             next = jobs.try_recv().ok();
         }
-        // After trouble (a full disk) look again in a while, unless somebody waits for an answer.
+        // After a failure (a full disk, for example), retry after a delay, unless a caller is waiting.
         if rest > 0 && waiting.is_empty() {
             rest -= 1;
             continue;

@@ -1,4 +1,5 @@
-//! `bartizan case` — runs the literate conformance cases: queries, each in several ways that must agree, and stories of on call.
+//! `bartizan case` — runs the literate conformance cases: queries, each with several execution options that must agree, and on-call
+//! stories.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,7 +26,7 @@ pub struct Args {
     folder: PathBuf,
 }
 
-/// Ways of running a query that must not change its answer.
+/// Execution options that must not change a result.
 fn variants() -> [(&'static str, Options); 8] {
     let plain = Options::default();
     [
@@ -46,7 +47,7 @@ pub fn run(args: Args) -> Outcome {
         let (mut passed, mut failed, mut ours) = (0, 0, 0);
         for path in cases::files(&args.folder)? {
             let text = std::fs::read_to_string(&path)?;
-            // Stories of on call are no queries: they run in a world of their own.
+            // On-call stories are not queries and have their own runner.
             if path.parent().is_some_and(|folder| folder.ends_with("oncall")) {
                 let filter = args.filter.to_lowercase();
                 for story in oncall::story::run(&text).into_iter().filter(|story| story.name.to_lowercase().contains(&filter)) {
@@ -68,7 +69,7 @@ pub fn run(args: Args) -> Outcome {
                 let mut first = None;
                 for (variant, options) in variants() {
                     let answered = answer(case, options).await?;
-                    // What is being blessed is compared with itself: the ways must agree all the same.
+                    // A case being blessed is compared with itself: the variants must still agree.
                     let why = match (&first, args.bless && case.is_ours()) {
                         (Some(first), true) => (answered != *first).then(|| format!("{answered:?} instead of {first:?}")),
                         (None, true) => None,
@@ -124,7 +125,7 @@ async fn answer(case: &Case, options: Options) -> anyhow::Result<Answered> {
     })
 }
 
-/// A table from the CSV of a case; its header says `column:type`.
+/// A table from the CSV of a case, whose header has `column:type`.
 fn given(name: &str, csv: &str) -> anyhow::Result<InlineTable> {
     let mut lines = csv.lines();
     let header = lines.next().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! A client of the running service: it reads `connect.json` and calls the APIs that any other client calls.
+//! A client of the running service: reads `connect.json` and calls the public APIs.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 use super::Failure;
 use super::service::Connect;
 
-/// Versions of the API families as their current SDKs send them.
+/// Versions of the API families as sent by their current SDKs.
 const SECURITY_INSIGHTS: &str = "2025-09-01";
 const OPERATIONAL_INSIGHTS: &str = "2025-02-01";
 const DATA_COLLECTION: &str = "2023-03-11";
@@ -25,18 +25,18 @@ const INGESTION_SCOPE: &str = "https://monitor.azure.com/.default";
 pub struct Client {
     http: reqwest::Client,
     connect: Connect,
-    /// By scope; a command is over long before one expires.
+    /// By scope. Not refreshed: commands end long before a token expires.
     tokens: Mutex<HashMap<String, Secret<String>>>,
 }
 
-/// A reply that is not a success.
+/// An error response.
 #[derive(Debug)]
 pub struct Refused {
     pub status: StatusCode,
     pub message: String,
 }
 
-/// Why a call gave nothing.
+/// Why a call failed.
 #[derive(Debug)]
 pub enum CallError {
     Refused(Refused),
@@ -44,7 +44,7 @@ pub enum CallError {
 }
 
 impl From<CallError> for Failure {
-    /// What the caller got wrong exits with 1; everything else could not run.
+    /// Errors of the caller exit with 1; all others with 2.
     fn from(error: CallError) -> Self {
         match error {
             CallError::Refused(Refused { status, message }) => match status {
@@ -60,7 +60,7 @@ impl From<CallError> for Failure {
 }
 
 impl Client {
-    /// Reads `connect.json` of `data_dir`, or of the default one.
+    /// Reads `connect.json` of `data_dir`, or of the default data directory.
     pub fn open(data_dir: Option<&Path>) -> anyhow::Result<Self> {
         let data_dir = match data_dir {
             Some(path) => path.to_owned(),
@@ -70,7 +70,7 @@ impl Client {
         Ok(Self { http, connect, tokens: Mutex::new(HashMap::new()) })
     }
 
-    /// The path of the workspace as a resource.
+    /// The workspace's resource id.
     pub fn workspace(&self) -> String {
         format!(
             "/subscriptions/{}/resourceGroups/{}/providers/Microsoft.OperationalInsights/workspaces/{}",
@@ -78,7 +78,7 @@ impl Client {
         )
     }
 
-    /// `Microsoft.SecurityInsights` below the workspace. `path` begins with a slash.
+    /// Calls `Microsoft.SecurityInsights` under the workspace. `path` starts with a slash.
     pub async fn security_insights(
         &self,
         method: Method,
@@ -90,13 +90,13 @@ impl Client {
         self.resource(method, &path, SECURITY_INSIGHTS, query, body).await
     }
 
-    /// A table of the workspace.
+    /// Calls the API of a table of the workspace.
     pub async fn table(&self, method: Method, table: &str, body: Option<&Value>) -> Result<Value, CallError> {
         let path = format!("{}/tables/{}", self.workspace(), segment(table));
         self.resource(method, &path, OPERATIONAL_INSIGHTS, &[], body).await
     }
 
-    /// A data collection rule of the resource group.
+    /// Calls the API of a data collection rule of the resource group.
     pub async fn data_collection_rule(&self, method: Method, name: &str, body: Option<&Value>) -> Result<Value, CallError> {
         let path = format!(
             "/subscriptions/{}/resourceGroups/{}/providers/Microsoft.Insights/dataCollectionRules/{}",
@@ -123,7 +123,7 @@ impl Client {
         self.send(request, RESOURCE_MANAGER_SCOPE).await
     }
 
-    /// Records for a stream of a data collection rule. A batch that is sent again under the same `key` is stored once.
+    /// Uploads records to a stream of a data collection rule. A batch repeated with the same `key` is stored once.
     pub async fn upload(&self, rule: &str, stream: &str, key: &str, records: Vec<u8>) -> Result<(), CallError> {
         let base = self.connect.logs_ingestion_endpoint.trim_end_matches('/');
         let url = format!("{base}/dataCollectionRules/{}/streams/{}", segment(rule), segment(stream));
@@ -184,7 +184,7 @@ impl ServiceArgs {
     }
 }
 
-/// The message of a refusal, with each of its details on a line of its own.
+/// The message of an error response, with each of its details on a line of its own.
 pub fn refusal(text: &str) -> Option<String> {
     let answer: Value = serde_json::from_str(text).ok()?;
     let error = &answer["error"];
@@ -196,7 +196,7 @@ pub fn refusal(text: &str) -> Option<String> {
     Some(lines.join("\n"))
 }
 
-/// A name as one segment of a path (RFC 3986 §3.3).
+/// Encodes a name as one path segment (RFC 3986 §3.3).
 pub fn segment(name: &str) -> String {
     let mut text = String::with_capacity(name.len());
     for byte in name.bytes() {

@@ -1,4 +1,4 @@
-//! `bartizan demo` — the service with simulated sources, a team and a fake phone, and the loop told step by step.
+//! `bartizan demo` — the service with simulated sources, a team and a simulated phone, explaining each step.
 
 mod cast;
 mod story;
@@ -22,7 +22,7 @@ pub struct Args {
     once: bool,
 }
 
-/// How long one turn of the loop may take before the demo says that something is broken.
+/// Timeout of a demo step.
 const PATIENCE: Duration = Duration::from_secs(40);
 
 pub fn run(args: Args) -> Outcome {

@@ -1,4 +1,4 @@
-//! `bartizan doctor` — what is wrong with a service or a data directory, and what to do about it.
+//! `bartizan doctor` — finds problems of a service or a data directory, and suggests fixes.
 
 mod checks;
 
@@ -30,23 +30,23 @@ enum Format {
     Json,
 }
 
-/// How a check ended.
+/// Result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     Ok,
     Wrong,
-    /// There was nothing to check.
+    /// Nothing to check.
     Skipped,
 }
 
-/// One thing that was looked at.
+/// A check and its result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
     pub name: &'static str,
     pub status: Status,
     pub message: String,
-    /// What to do.
+    /// How to fix it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub help: Option<String>,
 }
@@ -69,7 +69,7 @@ impl Check {
 struct Report {
     data_dir: PathBuf,
     running: bool,
-    /// `ok` where nothing is wrong, otherwise `wrong`.
+    /// `ok` without problems, otherwise `wrong`.
     status: Status,
     checks: Vec<Check>,
 }

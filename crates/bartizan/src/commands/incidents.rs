@@ -1,5 +1,4 @@
-//! `bartizan incidents` — incidents of the running service, over the API that Sentinel's clients use. One subcommand is one file in
-//! `incidents/`.
+//! `bartizan incidents` — incidents of the running service, over Sentinel's API. Each subcommand is one file in `incidents/`.
 
 mod change;
 mod list;
@@ -57,7 +56,7 @@ pub fn run(command: Command) -> Outcome {
     })
 }
 
-/// The incident with this number, or this id.
+/// The incident with this number or id.
 async fn find(client: &Client, incident: &str) -> Result<Value, Failure> {
     if uuid::Uuid::parse_str(incident).is_ok() {
         return Ok(client.security_insights(Method::GET, &path(incident), &[], None).await?);
@@ -73,15 +72,15 @@ async fn find(client: &Client, incident: &str) -> Result<Value, Failure> {
         .ok_or_else(|| Failure::Wrong(format!("error: there is no incident {number}; `bartizan incidents list` shows those there are")))
 }
 
-/// The path of an incident below the provider.
+/// The path of an incident under the provider.
 fn path(id: &str) -> String {
     format!("/incidents/{}", super::client::segment(id))
 }
 
-/// Attempts to change an incident that others change at the same time.
+/// Attempts to change an incident under concurrent changes.
 const ATTEMPTS: usize = 4;
 
-/// Reads the incident, applies `edit` to its properties and writes it back under its etag; again from the start when it changed in between.
+/// Reads the incident, applies `edit` to its properties and writes it back with its etag; retries on conflict.
 async fn change(client: &Client, incident: &str, edit: impl Fn(&mut Value)) -> Result<Value, Failure> {
     let mut last = None;
     for _ in 0..ATTEMPTS {

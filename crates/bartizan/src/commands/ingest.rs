@@ -1,8 +1,8 @@
-//! `bartizan ingest TABLE FILE…` — loads files into a table of the running service, over the API that every other sender uses.
+//! `bartizan ingest TABLE FILE…` — loads files into a table of the running service over the public ingestion API.
 //!
-//! The table's data collection rule is `bartizan-ingest-<table>`, made or changed as the files need it. Batches carry a key made of the file's
-//! name and their place in it, so that a load that broke off is repeated as a whole and stores each row once, as long as the service
-//! remembers the keys (`workspace.dedup_window`).
+//! The table's data collection rule is `bartizan-ingest-<table>`, created or updated as needed. Batch keys are derived from the file's name
+//! and the batch's position, so that an interrupted load can be repeated and stores each row once, as long as the service keeps the keys
+//! (`workspace.dedup_window`).
 
 use std::path::PathBuf;
 
@@ -19,9 +19,9 @@ use super::client::{CallError, Client, ServiceArgs};
 use super::query::cells;
 use super::{Failure, Outcome};
 
-/// The most bytes of a batch; the API takes 1 MB.
+/// Maximum bytes of a batch; the API accepts 1 MB.
 const MAX_BATCH: usize = 900_000;
-/// Batches under way at the same time.
+/// Concurrent batches.
 const CONCURRENCY: usize = 4;
 const TIME: &str = "TimeGenerated";
 
@@ -69,7 +69,7 @@ async fn load(args: Args) -> Outcome {
     let run = if args.again { uuid::Uuid::new_v4().to_string() } else { String::new() };
     let mut total = 0u64;
     for file in &files {
-        // A table that is not there yet has at least a time, which files write in several ways.
+        // A new table has at least a time column, which files write in several formats.
         let time = [Column::new(TIME, Type::Datetime)];
         let mut rows =
             engine::read_all(&args.table, &[Input::File(file.clone())], Some(table.as_deref().unwrap_or(&time)), &Progress::default())
@@ -89,7 +89,7 @@ async fn load(args: Args) -> Outcome {
     Ok(())
 }
 
-/// The columns of a table of the service; nothing where there is no such table.
+/// The columns of a table; `None` if it does not exist.
 async fn columns_of(client: &Client, table: &str) -> Result<Option<Vec<Column>>, Failure> {
     match client.table(Method::GET, table, None).await {
         Ok(found) => Ok(Some(columns(&found))),
@@ -113,7 +113,7 @@ fn columns(table: &Json) -> Vec<Column> {
     columns
 }
 
-/// The columns in which the files have a value, as the table would store them.
+/// The columns with values in the files, with the types that the table would store.
 fn present(rows: &InlineTable, known: Option<&[Column]>) -> Vec<Column> {
     let schema = &rows.schema.columns;
     let filled = |index: usize, column: &Column| {
@@ -126,7 +126,7 @@ fn present(rows: &InlineTable, known: Option<&[Column]>) -> Vec<Column> {
     schema.iter().enumerate().filter(|(index, column)| filled(*index, column)).map(|(_, column)| storable(column)).collect()
 }
 
-/// A name that a column of a new table may have, with `_` for what no name may hold.
+/// A valid column name, with invalid characters replaced by `_`.
 fn column_name(name: &str) -> String {
     const LONGEST: usize = 45;
     let mut made: String = name.trim().chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' }).take(LONGEST).collect();
@@ -140,7 +140,7 @@ fn empty(value: &Value) -> bool {
     value.is_null() || matches!(value, Value::String(text) if text.is_empty())
 }
 
-/// A column of a type that Log Analytics stores.
+/// A column with a type that Log Analytics can store.
 fn storable(column: &Column) -> Column {
     let ty = match column.ty {
         Type::Decimal => Type::Real,
@@ -150,7 +150,7 @@ fn storable(column: &Column) -> Column {
     Column::new(column.name.clone(), ty)
 }
 
-/// Creates the table or adds columns where that is wanted; the columns it has then.
+/// Creates the table or adds columns if requested; returns its columns.
 async fn settle(client: &Client, args: &Args, table: Option<Vec<Column>>, present: &[Column]) -> Result<Vec<Column>, Failure> {
     let Some(known) = table else {
         let mut columns = present.to_vec();
@@ -179,11 +179,11 @@ async fn settle(client: &Client, args: &Args, table: Option<Vec<Column>>, presen
 
 fn definition(table: &str, columns: &[Column]) -> Json {
     let columns: Vec<Json> = columns.iter().map(|column| json!({ "name": column.name, "type": column.ty.name() })).collect();
-    // Files have columns that Azure keeps for itself (`id`, `Type`), and this is no connector that must pass there.
+    // Files may have columns with names reserved by Azure (`id`, `Type`); portability to Azure is not needed here.
     json!({ "properties": { "lenient": true, "schema": { "name": table, "columns": columns } } })
 }
 
-/// The immutable id of the table's data collection rule, with a stream of just these columns.
+/// The immutable id of the table's data collection rule, with a stream of exactly these columns.
 async fn rule_of(client: &Client, table: &str, columns: &[Column]) -> Result<String, Failure> {
     let declared: Vec<Json> = columns
         .iter()
@@ -218,7 +218,7 @@ fn stream(table: &str) -> String {
     format!("Custom-Ingest-{table}")
 }
 
-/// Sends all rows in batches, several at a time; how many there were.
+/// Sends all rows in concurrent batches; returns their number.
 async fn upload(
     client: &Client,
     rule: &str,

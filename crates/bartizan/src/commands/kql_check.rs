@@ -1,10 +1,10 @@
-//! `bartizan kql check FILE…` — says what is wrong with queries in files, as lines for people, JSON, SARIF or JUnit; exit code 1 when anything is.
+//! `bartizan kql check FILE…` — reports errors of queries in files, as text, JSON, SARIF or JUnit; exit code 1 if there are any.
 //!
-//! `bartizan kql check --jsonl --schema tables.json` — says what is wrong with one query a line of standard input, and which columns it would
-//! answer, without running it.
+//! `bartizan kql check --jsonl --schema tables.json` — checks one query per line of standard input, and returns its errors and result
+//! columns without running it.
 //!
-//! In: `{"id","query"}`. Out: `{"id","errors":[{"kind","code","message","start","end","help"}],"columns":[[name,type]]|null}`. Places are in
-//! UTF-16 units, as editors count; `columns` is null where only a run can tell them. Exit code 0 when every line was answered.
+//! In: `{"id","query"}`. Out: `{"id","errors":[{"kind","code","message","start","end","help"}],"columns":[[name,type]]|null}`. Positions
+//! are in UTF-16 units, as in editors; `columns` is null if they depend on data. Exit code 0 if every line was processed.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
@@ -57,7 +57,7 @@ struct Request {
     query: String,
 }
 
-/// Names are looked up by recursion over the syntax tree, whose depth has a bound: a stack of this size is ample for it.
+/// Binding recurses over the syntax tree, whose depth is limited; this stack is ample.
 const STACK: usize = 64 << 20;
 
 pub fn run(args: Args) -> Outcome {
@@ -96,7 +96,7 @@ fn answer_lines(schemas: &TableSchemas, now: Timestamp, time: bool) -> Outcome {
                 let started = Instant::now();
                 let bound = check(&request.query, schemas, now);
                 if time {
-                    // Other work on the machine only ever makes it slower.
+                    // Noise from other processes only makes it slower, so take the minimum.
                     let again = (0..4).map(|_| {
                         let started = Instant::now();
                         check(&request.query, schemas, now);

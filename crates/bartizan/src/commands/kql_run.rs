@@ -1,8 +1,8 @@
-//! `bartizan kql run --jsonl` — answers one query a line of standard input, each as it comes.
+//! `bartizan kql run --jsonl` — runs one query per line of standard input, in order.
 //!
 //! In: `{"id","query"}`. Out: `{"id","columns":[{"name","type"}],"rows":[[…]],"error":null|{"code","message"}}`. Numbers, booleans and
-//! nulls are JSON's; `datetime`, `timespan`, `guid` and `decimal` are text as Kusto prints them; `dynamic` is its JSON text.
-//! The further tables of `fork`, `facet` and `preview` stand under `more`, each with its `name`.
+//! nulls are JSON's; `datetime`, `timespan`, `guid` and `decimal` are text as formatted by Kusto; `dynamic` is its JSON text. Additional
+//! tables of `fork`, `facet` and `preview` are under `more`, each with its `name`.
 
 use std::io::{BufRead, Write};
 use std::path::PathBuf;
@@ -145,7 +145,7 @@ fn described(columns: &[Column]) -> Vec<Json> {
     columns.iter().map(|column| json!({ "name": column.name, "type": column.ty.name() })).collect()
 }
 
-/// A dynamic goes out as its JSON text, so that the string `"3"` and the number `3` stay two values.
+/// A dynamic is written as its JSON text, so that the string `"3"` and the number `3` stay distinct.
 fn cell(value: &kql::Value) -> Json {
     match value {
         kql::Value::Dynamic(json) => json.as_str().into(),
@@ -157,7 +157,7 @@ fn failed(id: Json, code: &str, message: &str) -> Json {
     json!({ "id": id, "columns": [], "rows": [], "error": { "code": code, "message": message } })
 }
 
-/// What scripts tell failures apart by: the diagnostic's own code, or the kind of limit.
+/// An error code for scripts: that of the diagnostic, or the kind of limit.
 pub fn code(why: &QueryError) -> &'static str {
     match why {
         QueryError::Wrong(diagnostics) => diagnostics.first().map_or("Wrong", |first| first.code),

@@ -1,8 +1,8 @@
-//! `bartizan lsp` — the language server: what editors ask of a text of KQL, over standard input and output.
-//! Source of truth: the Language Server Protocol, version 3.17. Messages are few, so that they are read and written as plain JSON.
+//! `bartizan lsp` — the KQL language server, over standard input and output. Source: the Language Server Protocol, version 3.17. Messages
+//! are few, so they are parsed as untyped JSON.
 //!
-//! Places are in UTF-16 units of a line, as every client understands. Texts come in parts (incremental synchronisation). Diagnostics are
-//! worked out when no further message waits, so that fast typing does not queue them up.
+//! Positions are in UTF-16 units of a line, which every client supports. Documents are synchronised incrementally. Diagnostics are computed
+//! once no further message is pending, so that fast typing does not queue them.
 
 mod answers;
 mod document;
@@ -42,10 +42,10 @@ pub struct Args {
     stdio: bool,
 }
 
-/// Binding recurses over the syntax tree, whose depth has a bound: a stack of this size is ample for it.
+/// Binding recurses over the syntax tree, whose depth is limited; this stack is ample.
 const STACK: usize = 64 << 20;
 
-/// How old the tables of a workspace may be when a text is opened.
+/// Maximum age of the cached workspace schema when a document is opened.
 const FRESH: Duration = Duration::from_secs(60);
 
 pub fn run(args: Args) -> Outcome {
@@ -53,13 +53,13 @@ pub fn run(args: Args) -> Outcome {
     worker.join().map_err(|_| anyhow::anyhow!("the language server broke"))?
 }
 
-/// Where the tables come from.
+/// Source of the table schemas.
 enum Tables {
     Fixed,
     Workspace(PathBuf),
 }
 
-/// Exit codes are the protocol's: 0 after `shutdown`, 1 without.
+/// Exit codes of the protocol: 0 after `shutdown`, 1 without.
 fn serve(args: Args) -> Outcome {
     tracing::debug!(stdio = args.stdio, "the language server starts");
     let (source, tables) = match (&args.schema, args.data_dir) {
@@ -110,13 +110,13 @@ fn serve(args: Args) -> Outcome {
     server.run(&messages)
 }
 
-/// The tables of a data directory, of its service where one runs.
+/// The tables of a data directory, through its service if one is running.
 fn of_workspace(data_dir: &std::path::Path) -> anyhow::Result<TableSchemas> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         match Service::tables(data_dir).await {
             Ok(tables) => Ok(tables),
-            // No service: the tables are read from where they lie, which is not held open.
+            // No service: the tables are read from disk, without keeping the lock.
             Err(_) => {
                 let sources = Sources { data_dir: Some(data_dir.to_owned()), ..Sources::default() };
                 Ok(sources.open(Options::default(), &Progress::default()).await?.tables)
@@ -177,7 +177,7 @@ impl Server {
         if self.shut_down { Ok(()) } else { Err(Failure::Wrong("the editor left without `shutdown`".to_owned())) }
     }
 
-    /// What is said without waiting for an answer; gives the text whose diagnostics are to be told.
+    /// Handles a notification; returns the document whose diagnostics must be published.
     fn notified(&mut self, method: &str, params: &Json) -> Option<String> {
         let uri = params["textDocument"]["uri"].as_str()?.to_owned();
         match method {
@@ -192,7 +192,7 @@ impl Server {
                 params["contentChanges"].as_array().into_iter().flatten().for_each(|change| document.change(change));
             }
             "textDocument/didClose" => {
-                // What was told of it is taken back.
+                // Clears its published diagnostics.
                 self.documents.remove(&uri);
             }
             _ => return None,
@@ -200,7 +200,7 @@ impl Server {
         Some(uri)
     }
 
-    /// Tables come and go while an editor is open.
+    /// Tables may change while an editor is open.
     fn refresh(&mut self) {
         if let Tables::Workspace(path) = &self.source
             && self.loaded.elapsed() > FRESH

@@ -1,6 +1,6 @@
-//! `bartizan oncall` — schedules as code, who is on call, and answers to pages. One subcommand is one file in `oncall/`.
+//! `bartizan oncall` — schedules as code, who is on call, and answers to pages. Each subcommand is one file in `oncall/`.
 //!
-//! What is pure (`check`, `who --file`, `shifts --file`) needs no service; everything else asks the running one over its API.
+//! `check`, `who --file` and `shifts --file` need no service; all others use its API.
 
 mod address;
 mod answer;

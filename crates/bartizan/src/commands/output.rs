@@ -19,7 +19,7 @@ pub fn json(value: &Value) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes rows under a header; columns are as wide as their widest cell. Nothing to show is said in a word of its own.
+/// Writes rows under a header; columns are as wide as their widest cell. An empty table is printed as a word.
 pub fn table(header: &[&str], rows: &[Vec<String>]) -> anyhow::Result<()> {
     let mut out = io::BufWriter::new(io::stdout().lock());
     out.write_all(render(header, rows).as_bytes())?;
@@ -27,7 +27,7 @@ pub fn table(header: &[&str], rows: &[Vec<String>]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes lines; control characters in them do not reach the terminal.
+/// Writes lines, with control characters removed.
 pub fn lines(lines: &[String]) -> anyhow::Result<()> {
     let mut out = io::BufWriter::new(io::stdout().lock());
     for line in lines {
@@ -62,7 +62,7 @@ fn render(header: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
-/// A field of an answer as text; empty where there is none.
+/// A field of a response as text; empty if missing.
 pub fn text(value: &Value, field: &str) -> String {
     match &value[field] {
         Value::Null => String::new(),
@@ -71,13 +71,13 @@ pub fn text(value: &Value, field: &str) -> String {
     }
 }
 
-/// A time of an answer as the clock on the wall of that zone.
+/// A time of a response as wall-clock time in the zone.
 pub fn time(value: &Value, field: &str, zone: &str) -> String {
     let text = text(value, field);
     model::Timestamp::parse_iso(&text).map_or(text, |time| oncall::when::local(time, zone))
 }
 
-/// Entries of an answer's list.
+/// Entries of a list in a response.
 pub fn list<'a>(value: &'a Value, field: &str) -> &'a [Value] {
     value[field].as_array().map_or(&[], Vec::as_slice)
 }

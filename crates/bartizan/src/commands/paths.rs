@@ -1,5 +1,6 @@
-//! `bartizan paths` — runs queries made at random through every way of running a plan and compares the answers: planned over literal rows,
-//! over Parquet files with several threads, over files and rows in memory a row at a time, and interpreted as the body of a group is.
+//! `bartizan paths` — differential testing: runs random queries through every execution path and compares the results: planned over literal
+//! rows, over Parquet files with several threads, over files and in-memory rows one row at a time, and interpreted as in the body of a
+//! group.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -43,10 +44,10 @@ pub struct Args {
     query: Option<String>,
 }
 
-/// The tables of the seeds.
+/// The tables of the seed queries.
 const TABLES: &str = "let Events = datatable(TimeGenerated: datetime, User: string, IP: string, Port: int, Bytes: long, Score: real, Ok: bool, Id: guid, Took: timespan, Price: decimal, More: dynamic)[]; let Users = datatable(User: string, Team: string, Since: datetime)[]; ";
 
-/// A query that takes longer is not compared.
+/// Queries that take longer are not compared.
 const LONGEST: Span = Span(10 * Span::SECOND.0);
 
 struct Way {
@@ -134,7 +135,7 @@ pub fn run(args: Args) -> Outcome {
     Ok(())
 }
 
-/// The simplest query that is still different, and how.
+/// The simplest query that still differs, and how.
 async fn shrunk(ways: &[Way], text: String) -> (String, String) {
     let mut text = text;
     let different = async |text: &str| {
@@ -144,7 +145,7 @@ async fn shrunk(ways: &[Way], text: String) -> (String, String) {
     let mut why = different(&text).await.unwrap_or_else(|| "not different the second time".to_owned());
     'simpler: loop {
         for candidate in simpler(&text) {
-            // A query that is wrong is simple, too.
+            // Invalid candidates are skipped.
             if bound(&candidate).is_none() {
                 continue;
             }
@@ -157,14 +158,14 @@ async fn shrunk(ways: &[Way], text: String) -> (String, String) {
     }
 }
 
-/// What an answer is compared by.
+/// A result in comparable form.
 #[derive(PartialEq)]
 enum Answered {
     Rows { columns: Vec<String>, rows: Vec<Vec<String>> },
     Error(&'static str, String),
 }
 
-/// How the ways differ, if they do, and the number of rows where there was an answer.
+/// How the paths differ, if they do, and the number of result rows, if any.
 async fn difference(ways: &[Way], text: &str, ordered: bool) -> (Option<String>, Option<usize>) {
     let scope = || Scope { now: Some(NOW), ..Scope::default() };
     let limits = || Limits { time: Some(LONGEST), ..Limits::default() };
@@ -217,7 +218,7 @@ fn outcome(answer: Result<Answer, QueryError>, ordered: bool) -> Answered {
     }
 }
 
-/// A cell, null apart from empty; reals to twelve digits, because sums are of parts in one way and not in another.
+/// A cell, with null distinct from empty; reals rounded to twelve digits, because the order of summation differs.
 fn printed(value: &Value) -> String {
     match value {
         Value::Null(_) => "null".to_owned(),

@@ -1,4 +1,4 @@
-//! `bartizan query` — one KQL question, of a workspace or straight of files.
+//! `bartizan query` — runs one KQL query, over a workspace or directly over files.
 
 mod chart;
 mod explain;
@@ -75,7 +75,7 @@ enum InputFormat {
 }
 
 impl Reads {
-    /// Without files the question is for this user's own workspace, if there is one; `print 1` needs none.
+    /// Without files, the query runs over this user's own workspace, if there is one; `print 1` needs none.
     pub fn sources(self) -> Sources {
         let own = || crate::config::default_data_dir(|name| std::env::var(name).ok()).ok().filter(|path| path.join("lock").exists());
         let data_dir = self.data_dir.or_else(|| if self.files.is_empty() { own() } else { None });

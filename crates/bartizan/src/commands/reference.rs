@@ -1,4 +1,4 @@
-//! `bartizan reference FOLDER` — writes the generated pages of the reference.
+//! `bartizan reference FOLDER` — writes the generated reference pages.
 
 use std::path::PathBuf;
 

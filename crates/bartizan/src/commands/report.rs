@@ -1,6 +1,6 @@
-//! Findings and results of tests, printed for people and for the machines that read them in CI.
+//! Findings and test results, as text and in CI formats.
 //!
-//! SARIF 2.1.0: docs.oasis-open.org/sarif/sarif/v2.1.0. JUnit: the subset that GitHub, GitLab, Azure DevOps and Jenkins read.
+//! SARIF 2.1.0: docs.oasis-open.org/sarif/sarif/v2.1.0. JUnit: the subset supported by GitHub, GitLab, Azure DevOps and Jenkins.
 
 use std::fmt::Write as _;
 
@@ -33,13 +33,13 @@ impl Level {
     }
 }
 
-/// What is wrong with a file, and where.
+/// A problem in a file, with its position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     pub level: Level,
     pub code: String,
     pub file: String,
-    /// From 1; nothing where it is the file as a whole.
+    /// From 1; `None` for the file as a whole.
     pub line: Option<usize>,
     /// From 1, in characters.
     pub column: Option<usize>,
@@ -47,13 +47,13 @@ pub struct Finding {
     pub help: Option<String>,
 }
 
-/// A test, or a file that was checked.
+/// A test or a checked file.
 #[derive(Clone, Debug)]
 pub struct Case {
     pub file: String,
     pub name: String,
     pub seconds: f64,
-    /// Empty where it passed.
+    /// Empty if it passed.
     pub findings: Vec<Finding>,
 }
 
@@ -173,7 +173,7 @@ fn junit(tool: &str, cases: &[Case]) -> String {
     out + "  </testsuite>\n</testsuites>\n"
 }
 
-/// Text in XML 1.0; characters that XML cannot hold become U+FFFD.
+/// Escapes text for XML 1.0; characters that XML cannot represent become U+FFFD.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {

@@ -1,4 +1,4 @@
-//! `bartizan rules` — analytics rules: check and test files without a service, run one rule once, list those of the running service. One
+//! `bartizan rules` — analytics rules: check and test files without a service, run one rule once, list those of the running service. Each
 //! subcommand is one file in `rules/`.
 
 mod check;

@@ -1,5 +1,5 @@
-//! Asks the service that runs on a data directory, over the API that Log Analytics' clients use. One process at a time reads a data
-//! directory; whoever comes second asks the first.
+//! Queries the running service of a data directory over the Log Analytics API. Only one process at a time may open a data directory; others
+//! query it through the service.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
@@ -14,12 +14,12 @@ use model::{
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
-/// What the service wrote down about itself.
+/// The content of `connect.json`.
 #[derive(Deserialize)]
 pub struct Connect {
     pub base_url: String,
     ca_cert: String,
-    /// Address and port that the service listens on; its name may resolve to somewhere else, or not at all, on this machine.
+    /// Address and port of the listener; the host name may not resolve to it on this machine.
     #[serde(default)]
     listen: Option<SocketAddr>,
     authority: String,
@@ -36,7 +36,7 @@ pub struct Connect {
 }
 
 impl Connect {
-    /// Reads `connect.json`, and makes a client that trusts the service it names and nobody else.
+    /// Reads `connect.json`, and creates a client that trusts only the service's certificate authority.
     pub fn read(data_dir: &Path) -> anyhow::Result<(Self, reqwest::Client)> {
         let path = data_dir.join("connect.json");
         let text = std::fs::read(&path)
@@ -54,7 +54,7 @@ impl Connect {
         reqwest::Url::parse(&self.base_url).ok()?.domain().map(str::to_owned)
     }
 
-    /// Where this machine reaches the service.
+    /// The address of the service for local connections.
     fn local_address(&self) -> Option<SocketAddr> {
         let listen = self.listen?;
         let ip = match listen.ip() {
@@ -65,7 +65,7 @@ impl Connect {
         Some(SocketAddr::new(ip, listen.port()))
     }
 
-    /// A token for this scope, asked for as any application does.
+    /// Requests a token for this scope like any application.
     pub async fn token(&self, http: &reqwest::Client, scope: &str) -> anyhow::Result<Secret<String>> {
         let form = [
             ("grant_type", "client_credentials"),
@@ -88,7 +88,7 @@ pub struct Service {
 }
 
 impl Service {
-    /// Connects with what `connect.json` in the data directory says.
+    /// Connects according to `connect.json` in the data directory.
     pub async fn connect(data_dir: &Path) -> anyhow::Result<Self> {
         let (connect, http) = Connect::read(data_dir)?;
         let token = connect.token(&http, "https://api.loganalytics.io/.default").await?;
@@ -96,11 +96,11 @@ impl Service {
         Ok(Self { http, url, token })
     }
 
-    /// The tables that the service's workspace has.
+    /// The tables of the service's workspace.
     pub async fn tables(data_dir: &Path) -> anyhow::Result<kql::check::TableSchemas> {
         let (connect, http) = Connect::read(data_dir)?;
         let base = connect.base_url.trim_end_matches('/').to_owned();
-        // Our own API's audience is the service itself.
+        // The audience of our own API is the service itself.
         let token = connect.token(&http, &format!("{base}/.default")).await?;
         let answer = http.get(format!("{base}/api/v1/kql/schema")).bearer_auth(token.reveal()).send().await?.error_for_status()?;
         Ok(answer.json().await?)
@@ -126,9 +126,9 @@ impl Service {
     }
 }
 
-/// The reason of a refusal, with its place in the text where it has one.
+/// Converts an error response, with its position in the text if present.
 fn refusal(kql: &str, error: &Json) -> QueryError {
-    // The innermost message is the one that says what is wrong.
+    // The innermost message is the most specific one.
     let mut inner = error;
     while let Some(deeper) = inner.get("innererror").filter(|deeper| deeper["message"].is_string()) {
         inner = deeper;
@@ -149,13 +149,13 @@ fn refusal(kql: &str, error: &Json) -> QueryError {
         Some((message, help)) => (message, Some(help.to_owned())),
         None => (message, None),
     };
-    // Codes are static where they are made. One is leaked for each refusal that a command prints.
+    // Diagnostic codes are `&'static str`. One is leaked per error that a command prints.
     let code: &'static str = Box::leak(code.to_owned().into_boxed_str());
     let kind = if error.to_string().contains("SyntaxError") { DiagnosticKind::Syntax } else { DiagnosticKind::Semantic };
     QueryError::Wrong(vec![Diagnostic { code, kind, message: message.to_owned(), help, start, end }])
 }
 
-/// A table of the answer's form.
+/// Parses a table of a response.
 fn read(table: &Json) -> Option<AnswerTable> {
     let columns: Vec<Column> = table["columns"]
         .as_array()?
@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_refusal_of_the_service_is_placed_in_the_text() {
-        // The form of Log Analytics: learn.microsoft.com/azure/azure-monitor/logs/api/errors.
+        // Log Analytics' format: learn.microsoft.com/azure/azure-monitor/logs/api/errors.
         let kql = "T\n| were x == 1";
         let error = json!({"message": "The request had some invalid properties", "code": "BadArgumentError", "innererror": {
             "code": "SyntaxError", "message": "A recognition error occurred in the query.", "line": 2, "pos": 2, "token": "were",

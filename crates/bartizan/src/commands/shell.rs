@@ -1,8 +1,8 @@
-//! `bartizan shell` — one question after the other, with line editing, history, completion and colours.
+//! `bartizan shell` — an interactive shell with line editing, history, completion and highlighting.
 //!
-//! Completion, colours and "is this all?" come from the `kql` crate. A question may span lines: it goes on while a bracket or a string is
-//! open, behind `|`, and while there are only `let`s; an empty line sends it as it is. Where standard input is no terminal, lines are read
-//! from it, so that a script can be piped in.
+//! Completion, highlighting and detection of complete input come from the `kql` crate. A query may span lines: input continues while a
+//! bracket or a string is open, after `|`, and while there are only `let`s; an empty line submits it as it is. If standard input is not a
+//! terminal, lines are read from it, so that scripts can be piped in.
 
 mod line;
 
@@ -81,17 +81,17 @@ pub fn run(args: Args) -> Outcome {
             None => failed |= !ask(&runtime, &opened, text, format)?,
         }
     }
-    // A history that cannot be kept is no reason to fail.
+    // Failing to save the history is not an error.
     if let Some(path) = &path
         && let Err(error) = history.save(path)
     {
         eprintln!("warning: the history cannot be kept in `{}`: {error}", path.display());
     }
-    // For scripts: a terminal's user has seen it.
+    // For scripts; a terminal's user has seen it.
     if failed && !lines.is_terminal() { Err(Failure::Wrong(String::new())) } else { Ok(()) }
 }
 
-/// Asks, prints; false where the question was wrong.
+/// Runs a query and prints the result; returns false on error.
 fn ask(runtime: &tokio::runtime::Runtime, opened: &Opened, text: &str, format: Format) -> anyhow::Result<bool> {
     let answer = runtime.block_on(async {
         let shown = Shown::start();
@@ -124,7 +124,7 @@ fn ask(runtime: &tokio::runtime::Runtime, opened: &Opened, text: &str, format: F
     }
 }
 
-/// Does what a line that begins with a dot says; false to leave.
+/// Runs a command that starts with a dot; returns false to exit.
 fn meta(command: &str, opened: &Opened, format: &mut Format) -> bool {
     let (name, argument) = command.split_once(char::is_whitespace).map_or((command, ""), |(name, rest)| (name, rest.trim()));
     match name {
@@ -160,7 +160,7 @@ fn history_file() -> Option<PathBuf> {
     Some(state.join("bartizan/history"))
 }
 
-/// What the line editor asks.
+/// Callbacks of the line editor.
 struct Kql {
     tables: TableSchemas,
     color: bool,
@@ -180,7 +180,7 @@ impl Help for Kql {
     }
 }
 
-/// Items that are listed; a letter more brings the others.
+/// Maximum items listed; typing more narrows the list.
 const LISTED: usize = 100;
 
 fn candidates(line: &str, pos: usize, tables: &TableSchemas) -> (usize, Vec<(String, String)>) {
@@ -197,7 +197,7 @@ fn candidates(line: &str, pos: usize, tables: &TableSchemas) -> (usize, Vec<(Str
     }
     let found = editor::complete(line, pos, tables, Timestamp::from_system(SystemTime::now()));
     let typed = line[found.replaces.clone()].to_ascii_lowercase();
-    // The list editor inserts what all candidates begin with: only those that go on from what was typed may stand in it.
+    // The list editor inserts the common prefix of all candidates, so they must start with what was typed.
     let fits = |item: &&editor::Item| item.insert.to_ascii_lowercase().starts_with(&typed);
     let show = |item: &editor::Item| {
         let text = if item.call { format!("{}(", item.insert) } else { item.insert.clone() };
@@ -228,7 +228,7 @@ fn painted(line: &str) -> String {
     text
 }
 
-/// Whether Enter sends the text.
+/// Whether Enter submits the text.
 fn is_whole(text: &str) -> bool {
     if text.trim_start().starts_with('.') || text.trim().is_empty() || text.ends_with("\n\n") || text.ends_with('\n') {
         return true;
@@ -244,7 +244,7 @@ fn is_whole(text: &str) -> bool {
         }
         last = Some(token);
     }
-    // A text of several lines that has no closing fence reaches to the end.
+    // A multi-line string without a closing fence extends to the end.
     let fence = last.is_some_and(|token| {
         let text = &text[token.start..token.end];
         token.kind == TokenKind::String && (text.starts_with("```") && (text.len() < 6 || !text.ends_with("```")))
@@ -253,7 +253,7 @@ fn is_whole(text: &str) -> bool {
     if open > 0 || goes_on || fence {
         return false;
     }
-    // `let`s alone ask nothing.
+    // `let`s alone are not a query.
     let parsed = kql::syntax::parse(text);
     let lets = parsed.script.statements.last().is_some_and(|statement| !matches!(statement.kind, StatementKind::Query(_)));
     !(lets && parsed.diagnostics.is_empty())

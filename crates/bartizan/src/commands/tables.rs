@@ -1,4 +1,4 @@
-//! `bartizan tables list` — how much each table of a running service holds.
+//! `bartizan tables list` — sizes of the tables of a running service.
 
 use std::path::PathBuf;
 

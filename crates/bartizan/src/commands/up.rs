@@ -30,7 +30,7 @@ pub struct Args {
 }
 
 impl Args {
-    /// Reads the configuration and fills in what nobody said.
+    /// Reads the configuration and applies defaults.
     pub fn settings(&self, sample_rules: bool) -> anyhow::Result<Settings> {
         let config = match &self.config {
             Some(path) => config::read(path)?,
@@ -57,16 +57,16 @@ pub fn run(args: Args) -> Outcome {
     Ok(())
 }
 
-/// The filter of the log, which a reload may change.
+/// The log filter, which a reload may change.
 static FILTER: OnceLock<Handle<EnvFilter, Registry>> = OnceLock::new();
 
-/// Sets up what the service says about itself, once.
+/// Sets up logging, once.
 pub fn log(config: &Config) {
     let (filter, handle) = reload::Layer::new(filter(config));
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
     let layer = layer.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
     let registry = tracing_subscriber::registry().with(filter);
-    // A second start in one process (in tests) keeps the first one's.
+    // A second start in one process (in tests) keeps the first setup.
     let set = match config.log.format {
         LogFormat::Text => registry.with(layer).try_init(),
         LogFormat::Json => registry.with(layer.json()).try_init(),
@@ -77,7 +77,7 @@ pub fn log(config: &Config) {
     crate::service::supervisor::log_panics();
 }
 
-/// Takes over the filter of a new configuration.
+/// Applies the log filter of a new configuration.
 pub fn set_log_filter(config: &Config) -> anyhow::Result<()> {
     match FILTER.get() {
         Some(handle) => Ok(handle.reload(filter(config))?),

@@ -1,4 +1,4 @@
-//! JSON schemas, made from types, as tables of fields.
+//! Renders JSON schemas, generated from types, as tables of fields.
 
 use std::fmt::Write as _;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::cell;
 
-/// The schema under `title`, and a section for each type that it refers to.
+/// The schema under `title`, followed by a section for each referenced type.
 pub fn page(title: &str, schema: &Value) -> String {
     let mut text = String::new();
     section(&mut text, title, schema);
@@ -34,7 +34,7 @@ fn section(text: &mut String, name: &str, schema: &Value) {
     }
 }
 
-/// The names that an enumeration takes; false where the schema is none.
+/// The values of an enumeration; returns false if the schema is not one.
 fn choices(text: &mut String, schema: &Value) -> bool {
     let mut found = false;
     if let Some(values) = schema["enum"].as_array() {
@@ -59,7 +59,7 @@ fn choices(text: &mut String, schema: &Value) -> bool {
     found
 }
 
-/// The type in a word or two.
+/// A short name of the type.
 fn kind(shape: &Value) -> String {
     if let Some(reference) = shape["$ref"].as_str() {
         let name = reference.rsplit('/').next().unwrap_or(reference);

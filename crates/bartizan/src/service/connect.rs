@@ -1,4 +1,5 @@
-//! `connect.json`: how to reach the service, for its owner and for scripts. Public contract: names are added, never changed.
+//! `connect.json`: endpoints and credentials of the service, for its owner and for scripts. Public contract: fields are added, never
+//! changed.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -6,13 +7,13 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use server::identity::Bootstrapped;
 
-/// What the file says. Every endpoint is a bare https origin.
+/// The content of the file. Every endpoint is an https origin.
 #[derive(Clone, Serialize)]
 pub struct Connect {
     pub base_url: String,
     /// Absolute path of the certificate authority to trust.
     pub ca_cert: PathBuf,
-    /// Address and port listened on.
+    /// Address and port of the listener.
     pub listen: SocketAddr,
     pub authority: String,
     pub tenant_id: String,
@@ -31,13 +32,13 @@ pub struct Connect {
     pub portal_url: String,
     pub admin_user: String,
     admin_password: String,
-    /// Where syslog is taken.
+    /// Syslog listeners.
     pub syslog: Vec<connectors::Bound>,
 }
 
 impl Connect {
     pub fn new(address: SocketAddr, cloud: &Bootstrapped) -> Self {
-        // The first name; for tools on this machine it need not resolve, they connect to `listen`.
+        // The canonical name; local tools connect to `listen`, so it need not resolve.
         let base = cloud.identity.origins.canonical();
         let ca_cert = cloud.certificate.ca_path();
         Self {
@@ -65,7 +66,7 @@ impl Connect {
         }
     }
 
-    /// Replaces `D/connect.json`, readable by its owner only; a reader sees the old file or the new one.
+    /// Replaces `D/connect.json` atomically, readable by its owner only.
     pub fn write(&self, data_dir: &Path) -> std::io::Result<PathBuf> {
         let path = data_dir.join("connect.json");
         let text = serde_json::to_string_pretty(self).map_err(std::io::Error::other)?;

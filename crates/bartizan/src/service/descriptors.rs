@@ -1,14 +1,14 @@
-//! File descriptors: as many as the system allows, and always some left for files.
+//! File descriptors: raises the limit, and reserves some for files.
 //!
-//! A server that gives all of them to connections cannot open its log, its tables or a query's spill file, and cannot even accept a
-//! connection to say so.
+//! If connections used all of them, the server could not open its log, its tables or a query's spill file, nor accept a connection to
+//! report that.
 
 use server::ServerConfig;
 
-/// Descriptors for everything that is no connection to us: files, queries, calls to others. At most half of what there is.
+/// Descriptors reserved for files, queries and outbound connections. At most half of the limit.
 const RESERVED: u64 = 512;
 
-/// Raises the process's limit as far as it may, and lowers the limits of connections to what that leaves room for.
+/// Raises the process's limit as far as possible, and lowers the connection limits to what it permits.
 pub fn within_limits(config: ServerConfig) -> ServerConfig {
     let limit = match rlimit::increase_nofile_limit(u64::MAX) {
         Ok(limit) => limit,

@@ -1,4 +1,4 @@
-//! On call's way to the incidents: what people answer becomes changes that anybody could have made through the API.
+//! Implements on-call's port to incidents: answers become changes through the same service as those of the API.
 
 use async_trait::async_trait;
 use incidents::{ChangeError, Draft, Incidents};
@@ -7,7 +7,7 @@ use oncall::desk::{Desk, DeskChange, DeskError, NewIncident};
 use store::StoreError;
 use uuid::Uuid;
 
-/// [`Desk`] over [`Incidents`].
+/// [`Desk`] implemented by [`Incidents`].
 pub struct IncidentDesk(pub Incidents);
 
 #[async_trait]
@@ -34,14 +34,14 @@ impl Desk for IncidentDesk {
     }
 }
 
-/// The incident as it was, with what changes.
+/// The incident with the change applied.
 fn draft(before: &Incident, change: &DeskChange) -> Draft {
     let status = change.status.unwrap_or(before.status);
     let classification = change.classification.or(before.classification);
-    // Who closes from a phone names no reason, and often no classification; the API wants both.
+    // An answer from a phone has no reason, and often no classification; the API requires both.
     let classification =
         if status == IncidentStatus::Closed { classification.or(Some(Classification::Undetermined)) } else { classification };
-    // A reason belongs to the classification that it was given with.
+    // A reason belongs to the classification it was given with.
     let reason = before.classification_reason.filter(|_| change.classification.is_none());
     let usual = || classification.filter(|_| status == IncidentStatus::Closed).and_then(|class| class.reasons().first().copied());
     Draft {

@@ -1,7 +1,7 @@
-//! What `externaldata` may read in the service: folders and addresses that the operator names, and nothing else.
+//! Access of `externaldata` in the service: only folders and URLs configured by the operator.
 //!
-//! An address must have the scheme, host and port of an allowed one and stand below its path; redirects are not followed, bodies are read to
-//! the limit, and credentials in a location (`;managed_identity=…`, user and password) are refused.
+//! A URL must have the scheme, host and port of an allowed one and be below its path; redirects are not followed, bodies are limited in
+//! size, and credentials in a location (`;managed_identity=…`, user and password) are rejected.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,10 +12,10 @@ use engine::Folders;
 use model::{ByteSize, ExternalData, ExternalError};
 use reqwest::Url;
 
-/// The longest that one location may take.
+/// Timeout of one location.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The port over folders of this machine and addresses of the web.
+/// The port over local folders and URLs.
 pub struct Allowed {
     folders: Folders,
     addresses: Vec<Url>,
@@ -23,7 +23,7 @@ pub struct Allowed {
 }
 
 impl Allowed {
-    /// Reads what the operator wrote: folders that are there, `https:` or `http:` addresses.
+    /// Parses the configured places: existing folders, `https:` or `http:` URLs.
     pub fn new(places: &[String]) -> anyhow::Result<Self> {
         let (mut folders, mut addresses) = (Vec::new(), Vec::new());
         for place in places {
@@ -62,13 +62,13 @@ impl Allowed {
     }
 }
 
-/// Is it the allowed address, or one below it?
+/// Whether the URL is the allowed one, or below it.
 fn is_below(url: &Url, allowed: &Url) -> bool {
     let same =
         url.scheme() == allowed.scheme() && url.host() == allowed.host() && url.port_or_known_default() == allowed.port_or_known_default();
     let folder = allowed.path().trim_end_matches('/');
     let below = url.path().strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    // An encoded separator or dot may mean a way up to the server.
+    // The server may interpret an encoded separator or dot as a parent path.
     let plain = !["%2e", "%2f", "%5c"].iter().any(|code| url.path().to_ascii_lowercase().contains(code));
     same && below && plain
 }

@@ -1,7 +1,7 @@
-//! Faults on demand, for tests of the running service. Debug builds only: a release build has none of this.
+//! Fault injection for tests of the running service. Debug builds only.
 //!
-//! The environment variable `BARTIZAN_FAULTS` names a folder. A file `panic-<task>` in it makes that task panic once; `block-runtime` blocks
-//! a thread of the runtime for two seconds. The file is removed when its fault happens.
+//! The environment variable `BARTIZAN_FAULTS` names a folder. A file `panic-<task>` in it makes that task panic once; `block-runtime`
+//! blocks a runtime thread for two seconds. The file is removed when the fault occurs.
 
 #[cfg(not(debug_assertions))]
 pub use self::none::*;
@@ -35,7 +35,7 @@ mod some {
         FOLDER.get_or_init(|| std::env::var_os("BARTIZAN_FAULTS").map(PathBuf::from)).as_ref()
     }
 
-    /// Returns when the file is there, and removes it.
+    /// Returns when the file exists, and removes it.
     async fn asked(name: &str) {
         let Some(folder) = folder() else { return std::future::pending().await };
         let path = folder.join(name);
@@ -44,13 +44,13 @@ mod some {
         }
     }
 
-    /// Panics once the test asks for it.
+    /// Panics when the test requests it.
     pub async fn panic_in(task: &str) {
         asked(&format!("panic-{task}")).await;
         panic!("injected by a test");
     }
 
-    /// Blocks a thread of the runtime each time the test asks for it, until stopped.
+    /// Blocks a runtime thread each time the test requests it, until stopped.
     pub async fn block_runtime(stop: CancellationToken) {
         loop {
             tokio::select! {

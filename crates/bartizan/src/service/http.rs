@@ -1,12 +1,12 @@
-//! The way out over HTTP: every call to a webhook, pager or vendor goes through here.
+//! Outbound HTTP: all calls of webhooks, pagers and vendor APIs.
 //!
-//! Guarded: a request that may reach public addresses only is refused before a packet leaves if its host, or *any* address that its name
-//! resolves to, is not public. The name is resolved once, by us, and the connection goes to what was judged, so a name that
-//! changes its mind between judgement and connection (re-binding) gains nothing. Guarded and unguarded requests share no
-//! connection. Redirects are answers, not instructions; a body is read to its limit; the environment's proxies are ignored.
+//! With the guard, a request restricted to public addresses is rejected before connecting if its host, or *any* address that its name
+//! resolves to, is not public. The name is resolved once, and the connection uses the checked addresses, which prevents DNS rebinding.
+//! Guarded and unguarded requests share no connections. Redirects are returned, not followed; the body size is limited; proxies in the
+//! environment are ignored.
 //!
-//! Which errors mean "certainly not sent" decides whether a page is tried again, so it is exact: everything up to the end of the TLS
-//! handshake is [`HttpError::Connect`], because a request's first byte follows the handshake; what breaks later may have arrived.
+//! Which errors mean "certainly not sent" decides whether a page is retried: everything up to the end of the TLS handshake is
+//! [`HttpError::Connect`], because a request's first byte follows the handshake; after later errors it may have arrived.
 
 use std::error::Error;
 use std::net::{IpAddr, SocketAddr};
@@ -32,7 +32,7 @@ pub struct OutboundConfig {
     pub proxy: Option<String>,
 }
 
-/// Why calls cannot be set up.
+/// Why the client cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub enum OutboundError {
     #[error("cannot read `outbound.ca_file` `{0}`")]
@@ -45,13 +45,13 @@ pub enum OutboundError {
     Client(#[source] reqwest::Error),
 }
 
-/// Longest wait for a name, a connection and its handshake together. Shorter than any channel's limit for a whole request, so that a
-/// silent host is known as "not connected" and not as "perhaps received".
+/// Timeout for name resolution, connection and handshake together. Shorter than any channel's timeout of a whole request, so that a silent
+/// host is reported as "not connected" and not as "possibly received".
 const CONNECT: Duration = Duration::from_secs(8);
-/// A kept connection is closed after so long without use: below what load balancers allow (most 60 s), or we would write into closed ones.
+/// Idle timeout of pooled connections: below that of load balancers (mostly 60 s), to avoid writing to closed ones.
 const IDLE: Duration = Duration::from_secs(45);
 
-/// Turns names into addresses.
+/// Resolves names to addresses.
 #[async_trait]
 pub trait Names: Send + Sync {
     async fn resolve(&self, name: &str) -> std::io::Result<Vec<IpAddr>>;
@@ -67,10 +67,10 @@ impl Names for SystemNames {
     }
 }
 
-/// What an address is reserved for; none for one that may be called.
+/// Returns what an address is reserved for; `None` if it may be called.
 pub type Judge = fn(IpAddr) -> Option<&'static str>;
 
-/// [`Http`] over `reqwest`.
+/// [`Http`] implemented with `reqwest`.
 pub struct Outbound {
     guarded: reqwest::Client,
     open: reqwest::Client,
@@ -84,7 +84,7 @@ impl Outbound {
         Self::with(config, Arc::new(SystemNames), guard::special)
     }
 
-    /// With another resolver and judgement, for tests.
+    /// With a custom resolver and address check, for tests.
     pub fn with(config: &OutboundConfig, names: Arc<dyn Names>, judge: Judge) -> Result<Self, OutboundError> {
         let certificates = match &config.ca_file {
             None => Vec::new(),
@@ -117,14 +117,14 @@ impl Outbound {
             let certificates = certificates.iter().cloned();
             if system_roots { builder.tls_certs_merge(certificates) } else { builder.tls_certs_only(certificates) }
         };
-        // A system without any certificate authorities can still call plain HTTP and hosts of `ca_file`; it must not keep the service down.
+        // Without system certificate authorities, plain HTTP and hosts of `ca_file` still work, so the service must start.
         let client = |judge| base(judge, true).build().or_else(|_| base(judge, false).build()).map_err(OutboundError::Client);
-        // Behind a proxy the only name that is resolved while connecting is the proxy's own, which the operator chose.
+        // Behind a proxy only the proxy's own name is resolved while connecting, which the operator configured.
         let guarded = client((!proxied).then_some(judge))?;
         Ok(Self { guarded, open: client(None)?, names, judge, proxied })
     }
 
-    /// Refuses what can be judged before connecting: addresses, reserved names, and behind a proxy every name.
+    /// Checks what is known before connecting: addresses, reserved names, and behind a proxy every name.
     async fn judge(&self, target: &Target) -> Result<(), HttpError> {
         let refused = |address: String| HttpError::Guarded { host: target.host(), address };
         match &target.host {
@@ -177,7 +177,7 @@ impl Http for Outbound {
     }
 }
 
-/// An address without its path and query, where tokens stand.
+/// A URL without path and query, which may contain tokens.
 fn shown(url: &str) -> String {
     let end = url.find("//").map_or(0, |at| at + 2);
     let rest = &url[end..];
@@ -191,7 +191,7 @@ fn classify(error: reqwest::Error, host: &str, seconds: i64) -> HttpError {
     if let Some(refused) = find::<RefusedAddress>(&error) {
         return HttpError::Guarded { host, address: refused.0.to_string() };
     }
-    // The address may hold a token, and causes are printed.
+    // The URL may contain a token, and causes are printed.
     let error = error.without_url();
     match () {
         () if error.is_builder() => HttpError::Url { url: host, reason: "it cannot be sent".to_owned() },
@@ -220,7 +220,7 @@ struct RefusedAddress(IpAddr);
 #[error("the name has no address")]
 struct NoAddress;
 
-/// Resolves for the connector: what passes here is what is connected to.
+/// Resolver of the connector: only addresses that pass the check are used.
 struct Resolver {
     names: Arc<dyn Names>,
     judge: Option<Judge>,
@@ -231,7 +231,7 @@ impl Resolve for Resolver {
         let (names, judge) = (self.names.clone(), self.judge);
         Box::pin(async move {
             let addresses = names.resolve(name.as_str()).await?;
-            // One bad address refuses the name: a good one beside it is how a guard that only filters is probed.
+            // One non-public address rejects the name: mixing in a public one is a known attack on guards that only filter.
             if let Some(bad) = judge.and_then(|judge| addresses.iter().find(|address| judge(**address).is_some())) {
                 return Err(RefusedAddress(*bad).into());
             }

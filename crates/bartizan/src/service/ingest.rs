@@ -1,4 +1,4 @@
-//! The door between the wire and the pipeline: rules from the store, uploads to the pipeline, its refusals in the wire's words.
+//! Adapter between the ingestion API and the pipeline: loads rules from the store, uploads to the pipeline, and maps its errors.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -14,7 +14,7 @@ pub struct Door {
     pipeline: Arc<Pipeline>,
     store: Store,
     cloud: Cloud,
-    /// Resource ids by immutable id, lower case.
+    /// Resource ids by lower-case immutable id.
     scopes: RwLock<HashMap<String, String>>,
 }
 
@@ -36,7 +36,7 @@ impl Door {
             scopes.insert(record.immutable_id.to_ascii_lowercase(), scope.clone());
             match Rule::parse(&record.properties) {
                 Ok(rule) => rules.push((record.immutable_id, Rule { resource_id: Some(scope), ..rule })),
-                // It was checked when it was stored: an older version took what this one does not.
+                // It was valid when stored by an older version.
                 Err(errors) => tracing::error!(
                     rule = record.name,
                     ?errors,
@@ -66,7 +66,7 @@ impl server::Ingest for Door {
     }
 }
 
-/// The Logs Ingestion API's words for what the pipeline refuses.
+/// Maps pipeline errors to the Logs Ingestion API's.
 fn refusal(error: IngestError) -> ApiError {
     let message = format!("{}.", capitalised(&chain(&error)));
     match &error {

@@ -1,8 +1,8 @@
-//! Certificates and keys of the data directory: kept twice, so that one that is lost or damaged is noticed at the next start and put back.
+//! Copies of certificates and keys in the data directory, so that lost or damaged ones are detected and restored at the next start.
 //!
-//! `copies/inventory.json` names every file under `tls/` and `keys/` with its checksum as the last start left it, and `copies/` holds each a
-//! second time. A file that is missing, empty or changed without its time of change is put back; one that was written since is taken as
-//! meant, and reported. To have the service make a new key, remove the file and its copy.
+//! `copies/inventory.json` lists every file under `tls/` and `keys/` with its checksum at the last start, and `copies/` has a copy of each.
+//! A file that is missing, empty or changed without a new modification time is restored; one written since is assumed to be intentional,
+//! and reported. To make the service create a new key, remove the file and its copy.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,13 +17,13 @@ use server::identity::write_private;
 const FOLDERS: [&str; 2] = ["tls", "keys"];
 const INVENTORY: &str = "copies/inventory.json";
 
-/// What the last start left.
+/// State at the last start.
 #[derive(Default, Serialize, Deserialize)]
 struct Inventory {
     version: u32,
-    /// By path inside the data directory.
+    /// By path relative to the data directory.
     files: BTreeMap<String, Entry>,
-    /// There was a `connect.json`.
+    /// Whether `connect.json` existed.
     connect: bool,
 }
 
@@ -47,13 +47,13 @@ impl Entry {
     }
 }
 
-/// Before anything of the data directory is used: puts back what can be put back, and reports what cannot.
+/// Called before anything in the data directory is used: restores files where possible, and reports the rest.
 pub fn check(data_dir: &Path, health: &HealthRegister) {
     tighten(data_dir, health);
     let inventory = match read_inventory(data_dir) {
         Ok(Some(inventory)) => inventory,
         Ok(None) => {
-            // Copies without their inventory: it was there.
+            // There are copies without the inventory, so it was lost.
             if FOLDERS.iter().any(|folder| data_dir.join("copies").join(folder).exists()) {
                 report(
                     health,
@@ -111,7 +111,7 @@ pub fn check(data_dir: &Path, health: &HealthRegister) {
     }
 }
 
-/// After a start has everything: notes what there is, and copies it.
+/// Called after a successful start: updates the inventory and the copies.
 pub fn keep(data_dir: &Path) -> io::Result<()> {
     let mut inventory = Inventory { version: 1, files: BTreeMap::new(), connect: true };
     for folder in FOLDERS {
@@ -132,7 +132,7 @@ pub fn keep(data_dir: &Path) -> io::Result<()> {
     let text = serde_json::to_value(&inventory).map_err(io::Error::other)?;
     let sealed = serde_json::json!({ "crc32": crc32fast::hash(text.to_string().as_bytes()), "content": text });
     let bytes = sealed.to_string().into_bytes();
-    // Unchanged most of the time: nothing is written then.
+    // Usually unchanged, so nothing is written.
     if fs::read(data_dir.join(INVENTORY)).is_ok_and(|known| known == bytes) {
         return Ok(());
     }
@@ -153,7 +153,7 @@ fn read_inventory(data_dir: &Path) -> Result<Option<Inventory>, ()> {
     serde_json::from_value(content.clone()).map(Some).map_err(drop)
 }
 
-/// A copy that rotted is no help on the day it is needed.
+/// Repairs a damaged copy.
 fn mend_copy(data_dir: &Path, name: &str, entry: &Entry, health: &HealthRegister) {
     let copy = data_dir.join("copies").join(name);
     if !Entry::of(&copy).is_ok_and(|copy| copy.same_content(entry)) {
@@ -179,7 +179,7 @@ fn restore(data_dir: &Path, name: &str, entry: &Entry, reason: &str, there: bool
     }
 }
 
-/// What a new one of a lost file means for people.
+/// Consequence of replacing a lost file.
 fn loss(name: &str) -> &'static str {
     match name {
         "tls/ca.pem" | "tls/ca.key" => "a new certificate authority is made, which clients must be told to trust",
@@ -191,7 +191,7 @@ fn loss(name: &str) -> &'static str {
     }
 }
 
-/// Whether a changed file may be what a person put there: text in PEM, or a key of some length.
+/// Whether a changed file may have been written by the operator: PEM text, or a key of plausible length.
 fn is_plausible(path: &Path) -> bool {
     let Ok(text) = fs::read_to_string(path) else { return false };
     match path.extension().and_then(|extension| extension.to_str()) {
@@ -207,12 +207,12 @@ fn report(health: &HealthRegister, file: &str, severity: ConditionSeverity, what
     health.report(Condition::new("key-file-changed", file, severity).summary(format!("`{file}` {what}")).action(action));
 }
 
-/// A folder that only its owner may enter.
+/// Creates a folder accessible by its owner only.
 pub fn create_private_folder(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// What holds rows, state or secrets is its owner's only, also where an earlier version or another program made it.
+/// Restricts files with rows, state or secrets to their owner, even if created by an earlier version or another program.
 fn tighten(data_dir: &Path, health: &HealthRegister) {
     let folders = ["wal", "tables", "keys", "copies", "quarantine", "tmp", "reserve"].map(|name| (data_dir.join(name), 0o700));
     let mut files: Vec<PathBuf> = ["state.db", "state.db-wal", "state.db-shm", "connect.json"].map(|name| data_dir.join(name)).to_vec();

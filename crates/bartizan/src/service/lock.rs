@@ -1,9 +1,9 @@
-//! One service holds a data directory. The system gives the lock back when the process ends, however it ends.
+//! Lock of the data directory. The system releases it when the process ends in any way.
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
-/// Why the directory cannot be had.
+/// Why the directory cannot be locked.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     #[error("another service is running over `{0}`: stop it, or choose another directory with --data-dir")]
@@ -16,12 +16,12 @@ pub enum LockError {
     },
 }
 
-/// Held as long as it lives.
+/// Held until dropped.
 #[derive(Debug)]
 pub struct DirectoryLock(#[allow(dead_code)] File);
 
 impl DirectoryLock {
-    /// Creates the directory (for its owner only) where there is none, and locks it.
+    /// Creates the directory (accessible by its owner only) if missing, and locks it.
     pub fn take(directory: &Path) -> Result<Self, LockError> {
         let open = |cause| LockError::Open { path: directory.to_owned(), cause };
         let mut builder = std::fs::DirBuilder::new();

@@ -1,4 +1,4 @@
-//! Answers by mail: the receiver, with the service's certificate for STARTTLS.
+//! Inbound mail: the receiver, with the service's certificate for STARTTLS.
 
 use std::sync::Arc;
 
@@ -9,8 +9,7 @@ use oncall::inbound::receiver::{Receiver, Settings};
 
 use super::supervisor::Supervisor;
 
-/// Takes mail until stopped; nothing where the configuration asks for none. Not being able to listen keeps the service from starting:
-/// people would answer, and nobody would hear them.
+/// Receives mail until stopped, if configured. Failing to bind prevents the service from starting, because answers would be lost.
 pub async fn start(
     settings: Option<&Settings>,
     tls: Arc<rustls::ServerConfig>,

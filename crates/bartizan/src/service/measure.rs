@@ -1,4 +1,4 @@
-//! Looks at sizes every few seconds: disk, data directory, tables. Reports a disk that runs out of room, and keeps the gauges.
+//! Periodic measurements of disk, data directory and tables. Reports low disk space, and updates gauges.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -8,10 +8,10 @@ use model::{ByteSize, Catalog, Clock, Condition, ConditionSeverity, HealthRegist
 use tokio_util::sync::CancellationToken;
 
 const LOOK: Span = Span(15 * model::TICKS_PER_SECOND);
-/// Less than this, or less than a twentieth of the disk, is reported.
+/// Less free space than this, or than a twentieth of the disk, is reported.
 pub const LITTLE_ROOM: u64 = 1 << 30;
 const SHARE: u64 = 20;
-/// The condition of a disk with little room left.
+/// Health condition of low disk space.
 pub const CONDITION: &str = "disk.room";
 
 /// Parts of the data directory, by the name of their metric.
@@ -31,7 +31,7 @@ pub struct Measure {
     pub health: HealthRegister,
 }
 
-/// Room on a disk, in bytes.
+/// Disk space, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Room {
     pub free: u64,
@@ -39,7 +39,7 @@ pub struct Room {
 }
 
 impl Room {
-    /// Of the disk that holds `path`; what is free for this user.
+    /// Space of the disk with `path`, available to this user.
     pub fn of(path: &Path) -> std::io::Result<Self> {
         let found = rustix::fs::statvfs(path)?;
         Ok(Self { free: found.f_bavail.saturating_mul(found.f_frsize), size: found.f_blocks.saturating_mul(found.f_frsize) })
@@ -94,7 +94,7 @@ impl Measure {
         }
     }
 
-    /// A gauge for each condition: 1 while it is there, 0 afterwards.
+    /// A gauge for each condition: 1 while active, 0 afterwards.
     fn conditions(&self, shown: &mut HashSet<(String, &'static str)>) {
         let gauge = |name: &str, severity: &'static str, value: f64| {
             metrics::gauge!("bartizan_health_condition", "name" => name.to_owned(), "severity" => severity).set(value);
@@ -112,7 +112,7 @@ fn rounded(bytes: u64) -> ByteSize {
     ByteSize(bytes / unit * unit)
 }
 
-/// Bytes of a file, or of all files below a folder; 0 where there is nothing. Symbolic links are not followed.
+/// Bytes of a file, or of all files in a folder; 0 if missing. Symbolic links are not followed.
 pub fn size(path: &Path) -> u64 {
     let Ok(data) = std::fs::symlink_metadata(path) else { return 0 };
     if !data.is_dir() {

@@ -1,12 +1,12 @@
-//! What each metric means, for `# HELP` and the reference; and the values of the process, read when they are asked for.
+//! Descriptions of all metrics, for `# HELP` and the reference documentation; and process metrics, read on scrape.
 //!
-//! A test goes over the sources of all crates: a metric that is recorded and not described here fails it.
+//! A test scans the sources of all crates: an undescribed metric fails it.
 
 use std::fmt::Write as _;
 
 use metrics::Unit;
 
-/// What a metric is.
+/// The type of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Counter,
@@ -14,7 +14,7 @@ pub enum Kind {
     Histogram,
 }
 
-/// A metric and its meaning.
+/// A metric and its description.
 pub struct Metric {
     pub name: &'static str,
     pub kind: Kind,
@@ -96,7 +96,7 @@ pub const METRICS: &[Metric] = &[
     counter("bartizan_wrong_secrets_total", "Token requests with a wrong secret."),
 ];
 
-/// Hands the texts to the recorder. Once, after it is installed.
+/// Registers the descriptions with the recorder. Call once, after it is installed.
 pub fn describe() {
     for metric in METRICS {
         match metric.kind {
@@ -126,10 +126,10 @@ fn reference() -> String {
     text
 }
 
-/// USER_HZ, which Linux shows to programs as 100 on every architecture.
+/// USER_HZ, which is 100 for user space on every Linux architecture.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// The process in Prometheus' text format, under the names that its client libraries use. What the system does not tell is left out.
+/// Process metrics in Prometheus' text format, with the names of its client libraries. Unavailable ones are omitted.
 pub fn process() -> String {
     let mut text = String::new();
     let mut say = |name: &str, kind: &str, help: &str, value: Option<f64>| {
@@ -167,7 +167,7 @@ struct Stat {
 
 impl Stat {
     fn parse(text: &str) -> Option<Self> {
-        // The name in parentheses may hold anything; what follows the last one are numbers, the first of them field 3.
+        // The name in parentheses is arbitrary; after the last parenthesis come numbers, starting with field 3.
         let (_, rest) = text.rsplit_once(')')?;
         let fields: Vec<&str> = rest.split_whitespace().collect();
         let field = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
@@ -175,7 +175,7 @@ impl Stat {
     }
 }
 
-/// Bytes of `VmRSS`, which is in KiB.
+/// `VmRSS` in bytes, from KiB.
 fn resident(status: &str) -> Option<f64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     line.split_whitespace().next()?.parse::<f64>().ok().map(|kib| kib * 1024.0)
@@ -217,7 +217,7 @@ mod tests {
         assert!(std::fs::read_to_string(&path).unwrap() == reference(), "run this test with BARTIZAN_BLESS=1 and read the diff");
     }
 
-    /// Names of metrics in the sources below `folder`.
+    /// Names of metrics in the sources under `folder`.
     fn collect(folder: &Path, used: &mut BTreeSet<String>) {
         for entry in std::fs::read_dir(folder).unwrap().flatten() {
             let path = entry.path();

@@ -1,4 +1,4 @@
-//! Reloading on SIGHUP: the configuration is read again, and each part that can takes over what changed without a restart.
+//! Reload on SIGHUP: reads the configuration again, and applies changes to parts that support it.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,30 +8,30 @@ use model::{ConditionSeverity, HealthRegister};
 
 use crate::config::{self, Config};
 
-/// The condition of a configuration that could not be taken over.
+/// Health condition of a configuration that could not be applied.
 const CONDITION: &str = "configuration";
-/// Sections that a reload takes over; other changes wait for the next start.
+/// Sections applied by a reload; others need a restart.
 const RELOADED: [&str; 2] = ["rules", "log"];
 
 type Hook = Box<dyn Fn(Arc<Config>) -> BoxFuture<'static, anyhow::Result<()>> + Send + Sync>;
 
-/// The parts that take over a new configuration, in order.
+/// Parts that apply a new configuration, in order.
 pub struct Reloader {
     path: Option<PathBuf>,
     health: HealthRegister,
     hooks: Vec<(&'static str, Hook)>,
-    /// The configuration's text by section, as it was taken over last.
+    /// The last applied configuration, by section.
     sections: Mutex<serde_yaml_ng::Mapping>,
 }
 
 impl Reloader {
-    /// `path`: of the configuration file, where there is one.
+    /// `path` is the configuration file, if any.
     pub fn new(path: Option<PathBuf>, health: HealthRegister) -> Self {
         let sections = path.as_ref().and_then(|path| sections(path).ok()).unwrap_or_default();
         Self { path, health, hooks: Vec::new(), sections: Mutex::new(sections) }
     }
 
-    /// Calls `hook` at each reload with the new configuration. An error is logged and reported; the other parts go on.
+    /// Calls `hook` at each reload with the new configuration. An error is logged and reported; other hooks still run.
     pub fn on_reload(
         &mut self,
         part: &'static str,
@@ -40,7 +40,7 @@ impl Reloader {
         self.hooks.push((part, Box::new(hook)));
     }
 
-    /// Reads the configuration again and hands it to every part. Nothing changes where the file is wrong.
+    /// Reads the configuration and calls all hooks. Changes nothing if the file is invalid.
     pub async fn reload(&self) {
         tracing::info!("reloading");
         let config = match &self.path {
@@ -73,7 +73,7 @@ impl Reloader {
         tracing::info!("reloaded");
     }
 
-    /// Names the sections that changed and take effect at the next start only.
+    /// Logs changed sections that need a restart.
     fn tell_what_waits(&self) {
         let Some(Ok(new)) = self.path.as_ref().map(sections) else { return };
         let mut old = self.sections.lock().unwrap_or_else(PoisonError::into_inner);
@@ -81,7 +81,7 @@ impl Reloader {
         if !waits.is_empty() {
             tracing::warn!(sections = waits.join(", "), "these sections of the configuration changed and take effect at the next start");
         }
-        // What waits is compared with what runs, not with what was read last.
+        // Compared with the running configuration, not with the last one read.
         for name in RELOADED {
             match new.get(name) {
                 Some(value) => old.insert(name.into(), value.clone()),

@@ -1,7 +1,7 @@
-//! Room set aside for starting on a full disk: a few files in `D/reserve/` that are given up, one by one, where a start finds none.
+//! Reserved disk space for starting on a full disk: a few files in `D/reserve/` that are deleted as needed when a start finds no space.
 //!
-//! A start needs a little room even if it changes nothing: SQLite's shared memory, a lock, `connect.json`. Without it the service that is
-//! needed to see why the disk is full would not start.
+//! A start needs some space even without changes: SQLite's shared memory, a lock, `connect.json`. Otherwise the service could not start to
+//! report why the disk is full.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -14,14 +14,14 @@ use super::keeper::create_private_folder;
 
 const FILES: usize = 16;
 const FILE_BYTES: usize = 512 << 10;
-/// What a start must be able to write, and in how many files.
+/// Bytes and number of files that a start must be able to write.
 const NEEDED: usize = 768 << 10;
 const NEEDED_FILES: usize = 4;
 const USED: &str = "disk-reserve-used";
-/// How often a reserve that is not whole is looked at.
+/// How often an incomplete reserve is checked.
 const EVERY: Span = Span(30 * Span::SECOND.0);
 
-/// Makes sure that there is room to start, giving up as little of the reserve as that takes.
+/// Ensures that there is space to start, deleting as little of the reserve as necessary.
 pub fn make_room(data_dir: &Path, health: &HealthRegister) {
     let mut given = 0;
     while let Err(cause) = probe(data_dir) {
@@ -48,7 +48,7 @@ pub fn make_room(data_dir: &Path, health: &HealthRegister) {
     }
 }
 
-/// Fills the reserve up where something of it is missing, now and later, but not while writes fail for want of room.
+/// Refills the reserve periodically, but not while writes fail for lack of space.
 pub async fn keep(data_dir: std::path::PathBuf, health: HealthRegister, clock: std::sync::Arc<dyn Clock>, stop: CancellationToken) {
     loop {
         let troubled = health.conditions().iter().any(|condition| condition.name.ends_with("-write-failed"));
@@ -73,7 +73,7 @@ pub async fn keep(data_dir: std::path::PathBuf, health: HealthRegister, clock: s
 fn fill(data_dir: &Path) -> io::Result<()> {
     let folder = data_dir.join("reserve");
     create_private_folder(&folder)?;
-    // Bytes that no file system stores as less.
+    // Incompressible bytes, so that file systems store them in full.
     let mut word = 0x9e37_79b9_7f4a_7c15_u64;
     let bytes: Vec<u8> = (0..FILE_BYTES / 8)
         .flat_map(|_| {

@@ -1,5 +1,5 @@
-//! Analytics rules from files: read at start, whenever one changes and on SIGHUP, and kept in the store like those that came through the API.
-//! What changes is decided in [`detection::files`].
+//! Analytics rules from files: read at start, on changes and on SIGHUP, and stored like those from the API. Changes are planned by
+//! [`detection::files`].
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use tokio::sync::{Mutex as AsyncMutex, Notify};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// The rules that are built in: file name and text.
+/// The built-in rules: file name and text.
 const SAMPLES: [(&str, &str); 4] = [
     ("flare-leaked-credential.yaml", include_str!("../../../../content/rules/flare-leaked-credential.yaml")),
     ("flare-access-for-sale.yaml", include_str!("../../../../content/rules/flare-access-for-sale.yaml")),
@@ -22,12 +22,12 @@ const SAMPLES: [(&str, &str); 4] = [
     ("sophos-command-and-control.yaml", include_str!("../../../../content/rules/sophos-command-and-control.yaml")),
 ];
 
-/// How often the folders are looked at for changes.
+/// Polling interval for changes in the folders.
 const LOOK: Span = Span(3 * model::TICKS_PER_SECOND);
-/// The condition of a place that cannot be read.
+/// Health condition of an unreadable path.
 const UNREADABLE: &str = "rules.files";
 
-/// What synchronising did, for the log and for whoever asked.
+/// Result of a synchronisation, for the log and the caller.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Synced {
     pub put: usize,
@@ -35,22 +35,22 @@ pub struct Synced {
     pub broken: usize,
 }
 
-/// Keeps the store's rules in step with the files.
+/// Synchronises the store's rules with the files.
 pub struct RuleFiles {
     store: Store,
     clock: Arc<dyn Clock>,
     health: HealthRegister,
     samples: bool,
     paths: Mutex<Vec<PathBuf>>,
-    /// What the files looked like when they were last read. One synchronisation at a time.
+    /// File states at the last read; the lock also serialises synchronisations.
     last: AsyncMutex<Vec<Stamp>>,
     wake: Notify,
 }
 
-/// A file as a look at its folder shows it; nothing where it cannot be seen.
+/// State of a file; `None` if it cannot be read.
 type Stamp = (PathBuf, Option<(SystemTime, u64)>);
 
-/// Texts, and the places that cannot be read.
+/// Texts, and unreadable paths.
 struct Read {
     texts: Vec<RuleText>,
     unreadable: Vec<(PathBuf, std::io::Error)>,
@@ -58,13 +58,12 @@ struct Read {
 }
 
 impl RuleFiles {
-    /// Rules under `paths`, and the built-in ones where `samples` is set.
+    /// Rules in `paths`, and the built-in ones if `samples` is set.
     pub fn new(store: Store, clock: Arc<dyn Clock>, health: HealthRegister, paths: Vec<PathBuf>, samples: bool) -> Self {
         Self { store, clock, health, samples, paths: Mutex::new(paths), last: AsyncMutex::default(), wake: Notify::new() }
     }
 
-    /// Reads everything for the first time. A place that cannot be read keeps the service from starting; a broken file is reported and does
-    /// not keep the others, or the service, from starting.
+    /// The initial read. An unreadable path prevents the service from starting; an invalid file is reported and does not affect others.
     pub async fn load(&self) -> anyhow::Result<Synced> {
         let read = self.read().await?;
         if let Some((path, cause)) = read.unreadable.into_iter().next() {
@@ -73,7 +72,7 @@ impl RuleFiles {
         self.sync().await
     }
 
-    /// Looks in other places from now on.
+    /// Replaces the paths.
     pub fn set_paths(&self, paths: Vec<PathBuf>) {
         *self.paths.lock().unwrap_or_else(PoisonError::into_inner) = paths;
         self.wake.notify_one();
@@ -99,7 +98,7 @@ impl RuleFiles {
         }
     }
 
-    /// Reads all files and brings the store in step.
+    /// Reads all files and updates the store.
     pub async fn sync(&self) -> anyhow::Result<Synced> {
         let mut last = self.last.lock().await;
         let read = self.read().await?;
@@ -130,7 +129,7 @@ impl RuleFiles {
         Ok(read)
     }
 
-    /// Names what is wrong in the log and in the health register: by file name there, because anyone may read that.
+    /// Logs problems and reports them as health conditions, with the file name only, because summaries are public.
     fn report(&self, scan: &Scan, unreadable: &[(PathBuf, std::io::Error)]) {
         for warning in &scan.warnings {
             tracing::warn!("{warning}");
@@ -257,7 +256,7 @@ fn text(file: &Path) -> Result<String, String> {
     std::fs::read_to_string(file).map_err(|cause| cause.to_string())
 }
 
-/// All files as they look now; cheap, so that it can be done every few seconds.
+/// State of all files; cheap enough to poll.
 fn stamps(paths: &[PathBuf]) -> Vec<Stamp> {
     let stamp = |path: PathBuf| {
         let seen = std::fs::metadata(&path).and_then(|data| Ok((data.modified()?, data.len()))).ok();
@@ -301,7 +300,7 @@ mod tests {
         let get = async |id: &str| store.analytics_rules().get(id).await.unwrap();
         let severity = async |id: &str| get(id).await.unwrap().properties["severity"].clone();
 
-        // Changed in another way: stays over a restart.
+        // Changed in another way: persists across a restart.
         let mut changed = get("one").await.unwrap();
         changed.properties.insert("severity".to_owned(), "Low".into());
         changed.etag = Uuid::new_v4();
@@ -312,12 +311,12 @@ mod tests {
         assert_eq!(files.load().await.unwrap(), Synced::default());
         assert_eq!(severity("one").await, "Low");
 
-        // Until the file says something else.
+        // Until the file changes.
         write("a.yaml", &RULE.replace("High", "Medium"));
         assert_eq!(files.sync().await.unwrap().put, 1);
         assert_eq!(severity("one").await, "Medium");
 
-        // A broken file leaves its rule as it was, and is named without its path.
+        // An invalid file leaves its rule unchanged, and is reported without its path.
         write("a.yaml", "name: [");
         assert_eq!(files.sync().await.unwrap(), Synced { broken: 1, ..Synced::default() });
         assert!(get("one").await.unwrap().enabled);
@@ -325,7 +324,7 @@ mod tests {
         assert_eq!(condition.summary, "the rule file `a.yaml` is not loaded");
         assert!(condition.detail.contains("line "));
 
-        // A file that is gone disables its rule; one that comes back enables it.
+        // Removing a file disables its rule; restoring it enables it.
         std::fs::remove_file(rules.join("b.yaml")).unwrap();
         assert_eq!(files.sync().await.unwrap().disabled, 1);
         assert!(!get("two").await.unwrap().enabled);
@@ -334,7 +333,7 @@ mod tests {
         assert_eq!(files.sync().await.unwrap(), Synced { put: 2, ..Synced::default() });
         assert!(get("two").await.unwrap().enabled && health.conditions().is_empty());
 
-        // A folder that cannot be read says nothing about its rules.
+        // An unreadable folder does not disable its rules.
         std::fs::rename(&rules, folder.path().join("elsewhere")).unwrap();
         assert_eq!(files.sync().await.unwrap(), Synced::default());
         assert!(get("one").await.unwrap().enabled && health.condition(UNREADABLE).is_some());

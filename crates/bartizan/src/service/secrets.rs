@@ -1,16 +1,16 @@
-//! Secrets by reference: the environment, files, commands. The only place that reads them.
+//! Resolves secrets by reference: environment, files, commands.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use model::{Secret, SecretError, SecretKind, SecretRef, Secrets};
 
-/// Longest secret that is read; what is longer is no secret but a wrong file.
+/// Maximum length of a secret; a longer file is most likely the wrong one.
 const MAX: u64 = 64 * 1024;
-/// How long a command may take to print its secret.
+/// Timeout of a command.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Looks secrets up in this process's surroundings, anew at each call: a rotated secret is used from the next call on.
+/// Resolves secrets on each call without caching, so that a rotated secret is used from the next call on.
 pub struct SystemSecrets;
 
 impl Secrets for SystemSecrets {
@@ -33,7 +33,7 @@ fn file(path: &str) -> std::io::Result<String> {
     Ok(text)
 }
 
-/// Runs a program with its arguments, split at spaces and without a shell, and gives what it prints.
+/// Runs a program with its arguments, split at spaces and without a shell, and returns its output.
 fn command(line: &str) -> std::io::Result<String> {
     use std::io::{Error, ErrorKind, Read};
     let mut words = line.split_whitespace();

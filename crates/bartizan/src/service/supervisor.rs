@@ -1,7 +1,7 @@
-//! Keeps the tasks of the service running: a task that panics or ends by itself is logged, counted, named in the health register and
-//! started again after a pause that doubles.
+//! Supervises the tasks of the service: a task that panics or returns is logged, counted, reported as a health condition and restarted with
+//! exponential back-off.
 //!
-//! Tasks read their state anew when they start, so starting one again is the same as starting the service.
+//! Tasks load their state when started, so restarting one is the same as restarting the service.
 
 use std::any::Any;
 use std::future::Future;
@@ -17,12 +17,12 @@ use uuid::Uuid;
 
 use super::faults;
 
-/// The first pause before a task starts again, and the longest.
+/// The first and the longest pause before a restart.
 const FIRST_PAUSE: Span = Span(TICKS_PER_SECOND / 4);
 const LONGEST_PAUSE: Span = Span(30 * TICKS_PER_SECOND);
-/// A task that ran this long after it was started again is well: its condition is cleared and its pauses begin anew.
+/// After running this long, a restarted task is healthy: its condition is cleared and its back-off reset.
 const STEADY: Duration = Duration::from_secs(60);
-/// After so many restarts in a row the service is no longer ready.
+/// After this many consecutive restarts the service is no longer ready.
 const MANY_RESTARTS: u32 = 5;
 
 /// The tasks of a service.
@@ -36,9 +36,9 @@ pub struct Supervisor {
 /// How a task ended.
 #[derive(Debug, PartialEq, Eq)]
 enum End {
-    /// It was asked to.
+    /// As requested.
     Stopped,
-    /// It returned although nothing asked it to.
+    /// Returned unexpectedly.
     Returned,
     Panicked(String),
 }
@@ -48,8 +48,8 @@ impl Supervisor {
         Self { health, clock, stop, tasks: Vec::new() }
     }
 
-    /// Runs what `start` makes until the service stops. `start` is called again after each end; its future ends soon after the token it is
-    /// given is cancelled.
+    /// Runs the future of `start` until the service stops. `start` is called again after each end; its future must end soon after the given
+    /// token is cancelled.
     pub fn spawn<F, T>(&mut self, name: impl Into<String>, mut start: F)
     where
         F: FnMut(CancellationToken) -> T + Send + 'static,
@@ -71,7 +71,7 @@ impl Supervisor {
         self.tasks.push((name, task));
     }
 
-    /// Waits until all tasks have ended; the token is cancelled already.
+    /// Waits until all tasks have ended; the token must be cancelled before.
     pub async fn join(self) {
         for (name, task) in self.tasks {
             if let Err(error) = task.await {
@@ -98,7 +98,7 @@ impl Watched {
         F: FnMut(CancellationToken) -> T,
         T: Future<Output = ()>,
     {
-        // A panic while the future is made is a panic of the task as well.
+        // A panic while creating the future counts as a panic of the task.
         let run = AssertUnwindSafe(async {
             tokio::select! {
                 () = start(self.stop.clone()) => {}
@@ -127,7 +127,7 @@ impl Watched {
         }
     }
 
-    /// Reports the end and waits before the next start; false where the service stops meanwhile.
+    /// Reports the end and waits before the next start; returns false if the service stops meanwhile.
     async fn pause(&self, end: End, restarts: &mut u32) -> bool {
         *restarts += 1;
         let (how, reason, detail) = match end {
@@ -149,7 +149,7 @@ impl Watched {
     }
 }
 
-/// The pause before the start number `restarts`, spread by `jitter` (0 to 1) so that tasks that failed together do not start together.
+/// The pause before restart number `restarts`, spread by `jitter` (0 to 1) so that tasks that failed together do not restart together.
 fn back_off(restarts: u32, jitter: f64) -> Span {
     let doubled = FIRST_PAUSE.ticks() << restarts.saturating_sub(1).min(10);
     Span((doubled.min(LONGEST_PAUSE.ticks()) as f64 * (0.75 + 0.5 * jitter.clamp(0.0, 1.0))) as i64)
@@ -160,7 +160,7 @@ fn message(panic: &(dyn Any + Send)) -> String {
     text.unwrap_or_else(|| "a panic without a message".to_owned())
 }
 
-/// Sends panics to the log with their place, instead of text on standard error, and counts them. Once a process.
+/// Logs panics with their location instead of printing them to standard error, and counts them. Call once per process.
 pub fn log_panics() {
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {

@@ -1,7 +1,7 @@
-//! Notices threads of the runtime that something blocks: every other task on such a thread waits meanwhile.
+//! Detects blocked runtime threads, which block all other tasks on them.
 //!
-//! A thread of its own looks at the runtime's counters. A worker that is awake and whose busy time does not grow is inside one poll: tokio
-//! adds to the busy time at the latest every 61 polls, and when the worker parks.
+//! A dedicated thread reads the runtime's metrics. A worker that is awake and whose busy time does not grow is inside one poll: tokio
+//! updates the busy time at least every 61 polls, and when the worker parks.
 
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
@@ -13,20 +13,20 @@ use tokio::runtime::{Handle, RuntimeMetrics};
 /// A worker that is inside one poll for longer is reported.
 pub const LIMIT: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(200);
-/// The condition stays this long after the last stall, so that people and scrapers see it.
+/// How long the condition stays after the last stall, so that it is visible to people and scrapers.
 const SHOWN: Duration = Duration::from_secs(60);
-/// With every worker blocked this long nothing is answered any more: only a new process helps.
+/// If all workers are blocked this long, only a restart helps.
 const HOPELESS: Duration = Duration::from_secs(60);
 const CONDITION: &str = "runtime.blocked";
 
-/// Watches until it is dropped.
+/// Watches until dropped.
 pub struct Watchdog {
     stop: Option<mpsc::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Watchdog {
-    /// Watches the runtime that calls it.
+    /// Watches the calling runtime.
     pub fn start(health: HealthRegister) -> std::io::Result<Self> {
         let metrics = Handle::current().metrics();
         let (stop, stopped) = mpsc::channel();
@@ -44,14 +44,14 @@ impl Drop for Watchdog {
     }
 }
 
-/// What was last seen of a worker.
+/// Last observed metrics of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Seen {
     parks: u64,
     busy: Duration,
 }
 
-/// One worker over time.
+/// State of one worker.
 #[derive(Debug)]
 struct Worker {
     seen: Seen,
@@ -64,8 +64,8 @@ impl Worker {
         Self { seen, since: now, reported: false }
     }
 
-    /// How long the worker has been inside one poll; nothing while it is parked or makes progress. An even number of parks is a worker
-    /// that is awake.
+    /// How long the worker has been inside one poll; `None` while it is parked or makes progress. An even number of parks means that the
+    /// worker is awake.
     fn look(&mut self, seen: Seen, now: Instant) -> Option<Duration> {
         if seen != self.seen || seen.parks % 2 == 1 {
             *self = Worker::new(seen, now);

@@ -1,9 +1,9 @@
-//! Arrows point down only (ARCHITECTURE.md). Each rule is a sentence; the test fails with the sentence that was broken.
+//! Dependency rules of ARCHITECTURE.md. Each rule is a sentence, which the test prints on failure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
-/// Who may depend on whom, among our crates.
+/// Allowed dependencies among our crates.
 const MAY: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("kql", &["model"]),
@@ -20,7 +20,7 @@ const MAY: &[(&str, &[&str])] = &[
     ("testkit", &["kql", "model"]),
 ];
 
-/// A heavy library and the only crates that may name it.
+/// Libraries and the only crates that may depend on them.
 const DOORS: &[(&str, &[&str])] = &[
     ("datafusion", &["engine"]),
     ("object_store", &["engine"]),
@@ -36,7 +36,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("reqwest", &["bartizan", "simulators", "server"]),
 ];
 
-/// Normal dependencies of each crate of ours.
+/// Normal dependencies of each of our crates.
 fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
@@ -63,7 +63,7 @@ fn arrows_point_down() {
     let mut broken = Vec::new();
     for (name, wanted) in &dependencies {
         if name == "bartizan" {
-            continue; // the composition root knows everyone
+            continue; // the composition root depends on all crates
         }
         let Some((_, may)) = MAY.iter().find(|(crate_name, _)| crate_name == name) else {
             broken.push(format!("`{name}` is not in the table of arrows: say what it may depend on"));

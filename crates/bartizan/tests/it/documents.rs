@@ -1,4 +1,4 @@
-//! The documents hang together: every link within the repository leads somewhere, and every page is in the book.
+//! Checks the documentation: every link within the repository is valid, and every page is in the book.
 
 use std::path::{Path, PathBuf};
 
@@ -30,7 +30,7 @@ fn links(text: &str) -> Vec<String> {
                 links.extend(part.split(')').next().map(str::to_owned));
             }
         }
-        // A link whose text holds code is cut by the split above.
+        // A link whose text contains code is split above.
         if let Some((_, rest)) = line.rsplit_once("`](") {
             links.extend(rest.split(')').next().map(str::to_owned));
         }

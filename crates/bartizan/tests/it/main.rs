@@ -1,4 +1,4 @@
-//! What only the whole house can show: the arrows, the map, the cases, the loop.
+//! Tests of the whole workspace: dependencies, ARCHITECTURE.md, cases, and the end-to-end loop.
 
 mod arrows;
 mod documents;

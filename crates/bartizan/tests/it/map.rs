@@ -1,4 +1,4 @@
-//! ARCHITECTURE.md is a map, and this test walks it: every crate is on it, and every path it names is there.
+//! Checks ARCHITECTURE.md: every crate is listed, and every path it mentions exists.
 
 #[test]
 fn the_map_is_true() {

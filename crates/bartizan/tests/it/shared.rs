@@ -1,4 +1,4 @@
-//! Where the checkout lies.
+//! Paths of the checkout.
 
 use std::path::{Path, PathBuf};
 

@@ -1,8 +1,8 @@
 //! Syslog over UDP, TCP and TLS: RFC 3164, RFC 5424, CEF, LEEF and the format of Sophos' firewalls.
 //!
-//! Wire: RFC 5424 and 3164 (messages), 5426 (UDP), 6587 (TCP), 5425 (TLS). Syslog acknowledges nothing, so what can be promised is this: of a TCP
-//! or TLS sender we hold one window that is not yet synced, and read no further until it is; UDP datagrams that
-//! find no room in our queue are counted; those that the kernel drops before we read them are not seen here.
+//! Wire: RFC 5424 and 3164 (messages), 5426 (UDP), 6587 (TCP), 5425 (TLS). Syslog has no acknowledgements. For each TCP or TLS sender at
+//! most one window is buffered that is not yet synced, and reading pauses until it is; UDP datagrams that do not fit into our queue are
+//! counted; those dropped by the kernel are not visible here.
 
 mod batch;
 mod cef;
@@ -41,7 +41,7 @@ pub static SOURCE: SourceType = SourceType {
     build: |value| build(serde_json::from_value(value).map_err(|cause| wrong(cause.to_string()))?),
 };
 
-/// A listener, checked and not open yet.
+/// Validates the settings of a listener, without opening sockets.
 pub fn build(settings: Settings) -> Result<Box<dyn Source>, SourceError> {
     let zone = match settings.time_zone.as_deref() {
         None | Some("UTC") => None,

@@ -1,4 +1,4 @@
-//! Sources from the outside: real sockets, and a workspace that a test can hold back.
+//! Sources from outside: real sockets, and a workspace that a test can block.
 
 mod polling;
 mod sink;

@@ -66,7 +66,7 @@ fn counted(message: &str) -> String {
 async fn frames_of_each_kind_are_stored_once_and_in_order() {
     let running = Running::start(json!([{ "name": "one", "tcp": "127.0.0.1:0", "udp": "127.0.0.1:0" }])).await;
     let mut stream = running.connect("one").await;
-    // RFC 6587: counted, then ended by a line feed, on one connection; cut anywhere on the way.
+    // RFC 6587: counted and LF-terminated frames on one connection, split at arbitrary positions.
     let all: String = (0..100).map(|n| if n % 2 == 0 { counted(&message(n)) } else { format!("{}\n", message(n)) }).collect();
     for piece in all.as_bytes().chunks(37) {
         stream.write_all(piece).await.unwrap();
@@ -102,7 +102,7 @@ async fn a_client_that_stops_in_the_middle_holds_nobody_up() {
     assert_eq!(stored.iter().filter(|text| text.starts_with("message ")).count(), 1_000);
 }
 
-/// The promise of the module: of a sender that outruns the workspace we hold a window, and read no further until it is synced.
+/// A sender faster than the workspace is limited to one window, and not read until it is synced.
 #[tokio::test]
 async fn a_busy_workspace_slows_the_sender_and_loses_nothing() {
     let running = Running::start(json!([{ "name": "one", "tcp": "127.0.0.1:0" }])).await;
@@ -115,7 +115,7 @@ async fn a_busy_workspace_slows_the_sender_and_loses_nothing() {
         }
         stream.shutdown().await.unwrap();
     });
-    // 20 MB do not fit into sockets and a window: the sender must be waiting while nothing is stored.
+    // 20 MB exceed sockets and a window: the sender must be blocked while nothing is stored.
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert!(!sender.is_finished(), "the sender was not slowed down");
     assert_eq!(running.writer.count(), 0);

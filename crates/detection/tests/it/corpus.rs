@@ -1,4 +1,4 @@
-//! Every published rule loads. The rules are public content beside the checkout; ours are in `content/rules`.
+//! Every published rule loads. The rules are public content next to the checkout; ours are in `content/rules`.
 
 use std::path::{Path, PathBuf};
 
@@ -32,7 +32,7 @@ fn published_rules_load() {
         let row: Value = serde_json::from_str(line).unwrap();
         let mut rule: Map<String, Value> = row["rule"].as_object().unwrap().clone();
         rule.insert("query".to_owned(), row["query"].clone());
-        // As a file again: what is read must be YAML, like the original.
+        // Written back as YAML, like the original.
         let yaml = serde_yaml_ng::to_string(&rule).unwrap();
         match detection::yaml::parse(row["path"].as_str().unwrap(), &yaml) {
             Ok(_) => loaded += 1,
@@ -40,6 +40,6 @@ fn published_rules_load() {
         }
     }
     println!("{loaded} rules load, {} are refused:\n{}", refused.len(), refused.join("\n"));
-    // The refused ones really are broken: no name, no schedule, a period shorter than the frequency, an identifier that does not exist.
+    // The rejected ones are indeed invalid: no name, no schedule, a period shorter than the frequency, an unknown identifier.
     assert!(loaded * 100 >= (loaded + refused.len()) * 96, "{} of {} refused", refused.len(), loaded + refused.len());
 }

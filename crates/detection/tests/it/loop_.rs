@@ -1,4 +1,4 @@
-//! The loop over a real store, with an engine that answers what the test put into it.
+//! The loop with a real store and a fake engine.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,7 +17,7 @@ use store::{AnalyticsRuleRecord, Store};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// Rows that arrived, by when; answers a query with those inside its window, and can be told to fail.
+/// Ingested rows by time; answers a query with those inside its window, with failure injection.
 #[derive(Default)]
 struct World {
     rows: Mutex<Vec<(Timestamp, String)>>,
@@ -25,14 +25,14 @@ struct World {
     failures_left: Mutex<u32>,
     now: Mutex<Option<Timestamp>>,
     health: HealthRegister,
-    /// Tables that every query reads in this version of the catalog.
+    /// Tables that every query reads in this catalog version.
     catalog: Mutex<(u64, Vec<&'static str>)>,
-    /// The bell of the loop that listens now.
+    /// The notifier of the loop that is currently subscribed.
     bell: Mutex<Option<futures::channel::mpsc::UnboundedSender<Arrival>>>,
 }
 
 impl World {
-    /// A row arrived in this table, and time goes on by a minute.
+    /// Ingests a row and advances the time by a minute.
     fn arrive(&self, table: &str, at: i64, user: &str) {
         self.rows.lock().unwrap().push((minute(at), user.to_owned()));
         self.set_now(minute(at + 1));
@@ -97,7 +97,7 @@ impl Clock for World {
         STARTED.get_or_init(std::time::Instant::now).elapsed()
     }
 
-    /// Time moves by hand; the loop only has to come round again.
+    /// The clock is manual; the loop only has to be polled again.
     async fn sleep(&self, _: Span) {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
@@ -171,7 +171,7 @@ fn rule() -> serde_json::Value {
            "entityMappings": [{"entityType": "Account", "fieldMappings": [{"identifier": "FullName", "columnName": "User"}]}]})
 }
 
-/// Runs the loop until `done` says so; the level is looked at again and again, nothing is timed.
+/// Runs the loop until `done`, polling the state without timing.
 async fn run_until(world: &Arc<World>, store: &Store, done: impl AsyncFn() -> bool) {
     let stop = CancellationToken::new();
     let detection = Detection {
@@ -209,14 +209,14 @@ async fn each_row_is_alerted_once_however_late_the_loop_comes_back() {
     let world = Arc::new(World::default());
     world.set_now(minute(0));
     put_rule(&store, rule()).await;
-    // The rule begins now; what arrived before is not its business.
+    // The rule starts now; earlier rows are not processed.
     run_until(&world, &store, async || store.analytics_rules().run_state::<serde_json::Value>("rule").await.unwrap().is_some()).await;
     for (at, user) in [(1, "ann"), (4, "bo"), (5, "carla"), (9, "deniz")] {
         world.rows.lock().unwrap().push((minute(at), user.to_owned()));
     }
     world.set_now(minute(11));
     run_until(&world, &store, async || titles(&store).await.len() == 4).await;
-    // A new loop over the same store, a day later: nothing doubles, nothing is missing.
+    // A new loop over the same store, a day later: nothing is repeated or missing.
     world.rows.lock().unwrap().push((minute(700), "eve".to_owned()));
     world.set_now(minute(1440));
     run_until(&world, &store, async || titles(&store).await.len() == 5).await;
@@ -274,7 +274,7 @@ async fn rules_that_are_slow_fail_or_panic_delay_no_other_and_are_named() {
     let store = Store::open(&folder.path().join("state.db")).await.unwrap();
     let world = Arc::new(World::default());
     world.set_now(minute(0));
-    // Ten slow ones: more than may begin at once.
+    // Ten slow ones: more than may start at once.
     let broken = (0..10).map(|n| (format!("slow{n}"), "SLOW")).chain([("panics".to_owned(), "PANIC"), ("wrong".to_owned(), "WRONG")]);
     let broken: Vec<(String, &str)> = broken.collect();
     for (id, query) in &broken {
@@ -313,7 +313,7 @@ async fn rules_that_are_slow_fail_or_panic_delay_no_other_and_are_named() {
     assert_eq!(summary("slow3"), "the rule `Rule slow3` fails: The query execution timed out.");
     assert_eq!(summary("panics"), "the rule `Rule panics` fails: An internal server error occurred while running the query.");
 
-    // Each is told in `SentinelHealth` as well, once a run.
+    // Each is also reported in `SentinelHealth`, once per run.
     let rows: Vec<_> = store.outbox().after(0, 1_000).await.unwrap().into_iter().filter(|row| row.table == "SentinelHealth").collect();
     let told = |name: &str| rows.iter().find(|row| row.row["SentinelResourceName"] == *name).map(|row| row.row.clone()).unwrap();
     assert_eq!((&told("Rule wrong")["Status"], &told("Rule wrong")["Reason"]), (&json!("Failure"), &json!("QueryFailed")));
@@ -366,13 +366,13 @@ async fn a_near_real_time_rule_notices_that_it_reads_another_table_now() {
                 world.arrive("A", 1, "ann");
                 *step = 1;
             }
-            // A function that the query calls was changed: rows of a table that nobody had heard of may be its business.
+            // A function called by the query was changed: rows of a new table may now be relevant.
             (1, 1) => {
                 *world.catalog.lock().unwrap() = (2, vec!["B"]);
                 world.arrive("B", 3, "bo");
                 *step = 2;
             }
-            // By now it knows.
+            // Now the tables are known.
             (2, 2) => {
                 world.arrive("B", 5, "carla");
                 *step = 3;

@@ -1,4 +1,4 @@
-//! Rules from the world, windows over random histories, and the loop over a store that is killed.
+//! Published rules, windows over random histories, and the loop with a store that is killed.
 
 mod corpus;
 mod loop_;

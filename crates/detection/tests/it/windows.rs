@@ -1,5 +1,5 @@
-//! R13: over random histories of clock, outages and failures the windows of a rule tile the time line. The truth is the definition itself: the
-//! own pieces of the runs, put end to end, are the whole line with no gap and no overlap.
+//! R13: over random histories of clock, outages and failures, the windows of a rule tile the timeline: concatenated, the tiles of all runs
+//! cover it without gap and overlap.
 
 use detection::rule::{Kind, Trigger, TriggerOperator};
 use detection::schedule::{MAX_CATCH_UP, RunState, due};
@@ -7,7 +7,7 @@ use model::{Span, TICKS_PER_SECOND, Timestamp};
 
 const HISTORIES: u64 = 10_000;
 
-/// A small generator (xorshift64*), so that a failing history is known by its number.
+/// A small generator (xorshift64*), so that a failing history can be reproduced by its seed.
 struct Dice(u64);
 
 impl Dice {
@@ -35,7 +35,7 @@ fn kind(dice: &mut Dice) -> Kind {
     }
 }
 
-/// Seconds by which the clock moves: mostly a little, sometimes an outage, sometimes back.
+/// Clock steps in seconds: mostly small, sometimes an outage, sometimes backwards.
 fn clock_step(dice: &mut Dice) -> i64 {
     match dice.between(0, 10) {
         0 => dice.between(3_600, 2_000_000),
@@ -53,7 +53,7 @@ fn windows_tile() {
         let (mut now, mut state, mut reached) = (start, RunState::starting(start), start);
         for _ in 0..dice.between(1, 40) {
             now = now + Span(clock_step(&mut dice) * TICKS_PER_SECOND);
-            // Now and then the process is killed after a few runs, before the next one is committed.
+            // Sometimes the process is killed after a few runs, before the next one is committed.
             let kill_after = if dice.between(0, 5) == 0 { dice.between(0, 5) as usize } else { usize::MAX };
             let runs = due(kind, &state, now);
             assert!(runs.len() <= MAX_CATCH_UP, "history {history}");

@@ -1,4 +1,4 @@
-//! What a condition says of one column by itself, to pass over row groups by the least and greatest values that the file knows.
+//! Bounds on single columns derived from a filter, used to skip row groups by their min/max statistics.
 
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{BinaryExpr, Expr as DfExpr, Operator};
@@ -12,33 +12,33 @@ use super::file::ParquetFile;
 use super::source::{ScanColumn, to_ticks};
 use crate::expr::constant;
 
-/// Rows whose column is none of these cannot pass.
+/// Rows whose column value is outside these bounds cannot pass.
 #[derive(Clone, Debug)]
 pub(crate) struct Bound {
-    /// Place among the columns of the scan.
+    /// Index among the columns of the scan.
     pub column: usize,
     pub range: Range,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) enum Range {
-    /// From the first to the second, both included.
+    /// An inclusive range.
     Longs(i64, i64),
-    /// One of these.
+    /// A set of values.
     AnyLong(Vec<i64>),
-    /// One of these, none of them empty.
+    /// A set of non-empty values.
     AnyText(Vec<String>),
 }
 
 impl Bound {
-    /// The bounds that the parts of a condition set, each by itself.
+    /// The bounds implied by each conjunct of a filter.
     pub(crate) fn of(condition: &Expr, fields: &[Field], runtime: &Runtime) -> Vec<Bound> {
         let mut found = Vec::new();
         collect(condition, fields, runtime, &mut found);
         found
     }
 
-    /// The same of a filter of DataFusion's, whose columns are named by the ids of `fields`.
+    /// Same for a DataFusion filter, whose columns are named by the ids of `fields`.
     pub(crate) fn of_filter(filter: &DfExpr, place: impl Fn(&str) -> Option<usize>) -> Option<Bound> {
         let DfExpr::BinaryExpr(BinaryExpr { left, op, right }) = filter else { return None };
         let (name, value, op) = match (left.as_ref(), right.as_ref()) {
@@ -56,7 +56,7 @@ impl Bound {
         Some(Bound { column, range })
     }
 
-    /// `exact` are the ranges of columns that are known from elsewhere.
+    /// Returns false if the row group cannot contain a match. `exact` holds column ranges known from elsewhere, such as the manifest.
     pub(crate) fn may_hold(&self, file: &ParquetFile, group: usize, columns: &[ScanColumn], exact: &[Exact]) -> bool {
         let Some(column) = columns.get(self.column) else { return true };
         let Some(name) = &column.physical else { return true };
@@ -75,7 +75,7 @@ impl Bound {
     }
 }
 
-/// The least and the greatest value of a column of whole numbers or instants in a file, whose footer may round them.
+/// Minimum and maximum of an integer or datetime column in a file, whose footer may round them.
 #[derive(Clone, Debug)]
 pub(crate) struct Exact {
     pub name: String,
@@ -83,13 +83,13 @@ pub(crate) struct Exact {
     pub most: i64,
 }
 
-/// The least and the greatest value, as a query sees them.
+/// Minimum and maximum, as a query sees them.
 pub(crate) fn ends(column: &ScanColumn, file: &ParquetFile, group: usize) -> Option<(i64, i64)> {
     let name = column.physical.as_deref()?;
     let (least, most) = file.longs(group, name)?;
     match (column.ty, file.unit(name)) {
         (Type::Datetime, Some(unit)) => {
-            // The odd tenths beside a microsecond only make it later.
+            // The tenths companion can only increase a value.
             let tenths = if column.tenth.is_some() { 9 } else { 0 };
             Some((to_ticks(unit, least), to_ticks(unit, most).saturating_add(tenths)))
         }

@@ -1,7 +1,7 @@
-//! Columns while they are read, and expressions over them.
+//! Column representations during a scan, and expressions over them.
 //!
-//! A text column may be *coded*: codes and a dictionary. What looks at one column only (`has`, `extract`, `parse_json(x).a.b`, `strlen`) is
-//! computed over the dictionary, once as long as the dictionary stays the same, and the answer is coded by the same codes.
+//! A text column may be *coded*: codes and a dictionary. An expression over a single coded column (`has`, `extract`, `parse_json(x).a.b`,
+//! `strlen`) is evaluated on the dictionary, once for as long as the dictionary does not change, and its result uses the same codes.
 
 use std::sync::Arc;
 
@@ -21,10 +21,10 @@ use crate::internal::fill;
 use crate::node::run_error;
 use crate::values::schema_of;
 
-/// A column of some rows.
+/// A column of a batch.
 #[derive(Clone, Debug)]
 pub(crate) enum Col {
-    /// One value a row, laid out as [`Type::arrow`].
+    /// One value per row, in the representation of [`Type::arrow`].
     Plain(ArrayRef),
     Coded(Coded),
 }
@@ -34,7 +34,7 @@ pub(crate) enum Col {
 pub(crate) struct Coded {
     pub codes: ScalarBuffer<i32>,
     pub values: ArrayRef,
-    /// Which dictionary `values` was computed from: equal stamps mean equal dictionaries.
+    /// Identifies the dictionary from which `values` was computed: equal stamps mean equal dictionaries.
     pub stamp: u64,
 }
 
@@ -53,7 +53,7 @@ impl Col {
         }
     }
 
-    /// The rows at `rows`.
+    /// Returns the values at `rows`.
     pub(crate) fn array_at(&self, rows: &UInt32Array) -> Result<ArrayRef> {
         match self {
             Col::Plain(array) => Ok(take(array, rows, None)?),
@@ -81,7 +81,7 @@ impl Col {
         }
     }
 
-    /// One column of several, in order.
+    /// Concatenates columns.
     pub(crate) fn concat(parts: &[Col]) -> Result<Self> {
         match parts {
             [one] => return Ok(one.clone()),
@@ -102,10 +102,10 @@ impl Col {
     }
 }
 
-/// Remembers the dictionary of a column from one batch to the next.
+/// Caches the dictionary of a column from one batch to the next.
 #[derive(Default)]
 pub(crate) struct Dictionary {
-    /// The dictionary as it was read, which keeps its memory from being used for another.
+    /// The dictionary as read; keeping it alive prevents its address from being reused.
     read: Option<StringArray>,
     nulls: bool,
     values: Option<ArrayRef>,
@@ -113,7 +113,7 @@ pub(crate) struct Dictionary {
 }
 
 impl Dictionary {
-    /// The column of a text column as it was read. `stamps` counts dictionaries.
+    /// Converts a text column as read. `stamps` counts dictionaries.
     pub(crate) fn column(&mut self, array: &ArrayRef, ty: Type, stamps: &mut u64) -> Result<Col> {
         let Some(coded) = array.as_any_dictionary_opt() else {
             return Ok(Col::Plain(crate::files::convert(array, ty)?));
@@ -132,7 +132,7 @@ impl Dictionary {
             _ => {
                 let mut values = cast(texts, &DataType::Utf8View)?;
                 if nulls {
-                    // The last code is that of null, which a string does not know.
+                    // The last code represents null, which a string column does not have.
                     let null = if ty == Type::String {
                         Arc::new(StringViewArray::from_iter_values([""])) as ArrayRef
                     } else {
@@ -156,13 +156,13 @@ impl Dictionary {
     }
 }
 
-/// Rows as they are read: one column for each of the scan, where it has been read.
+/// Rows during a scan: one column per scan column that has been read.
 pub(crate) struct Rows {
     pub len: usize,
     pub columns: Vec<Option<Col>>,
 }
 
-/// What an expression is.
+/// A compiled expression.
 #[derive(Clone, Debug)]
 pub(crate) enum Root {
     /// An array of length one.
@@ -172,7 +172,7 @@ pub(crate) enum Root {
     Mixed(usize),
 }
 
-/// An expression that looks at one column.
+/// An expression over a single column.
 struct Unit {
     expr: Expr,
     column: usize,
@@ -188,10 +188,10 @@ struct Mixed {
     evaluator: Evaluator,
 }
 
-/// Ids of units count down from here; a plan's own count up from 0.
+/// Ids of units count down from here; ids of the plan count up from 0.
 const LAST_ID: u32 = u32::MAX;
 
-/// Expressions over the columns of one scan, compiled.
+/// Compiled expressions over the columns of one scan.
 pub(crate) struct Program {
     fields: Vec<Field>,
     runtime: Runtime,
@@ -225,7 +225,7 @@ impl Program {
         Ok(Root::Mixed(self.mixed.len() - 1))
     }
 
-    /// A column, or an expression over one.
+    /// Compiles a column, or an expression over a single column.
     fn small(&mut self, expr: &Expr) -> Result<Option<Root>> {
         if let ExprKind::Column(id) = expr.kind {
             return Ok(self.fields.iter().position(|field| field.id == id).map(Root::Column));
@@ -241,7 +241,7 @@ impl Program {
         Ok(Some(Root::Unit(self.units.len() - 1)))
     }
 
-    /// `expr` with what looks at one text column replaced by a column of its own.
+    /// Replaces subexpressions of `expr` over a single text column by columns of their own.
     fn rewrite(&mut self, expr: &Expr, inputs: &mut Vec<Root>, fields: &mut Vec<Field>) -> Result<Expr> {
         let one_text = match expr.columns()[..] {
             [id] => self.fields.iter().any(|field| field.id == id && is_text(field.ty)),
@@ -275,7 +275,7 @@ impl Program {
         }
     }
 
-    /// The columns of the scan that `root` looks at.
+    /// Collects the scan columns that `root` reads.
     pub(crate) fn reads(&self, root: &Root, into: &mut Vec<usize>) {
         let at = match root {
             Root::Const(_) => return,
@@ -296,7 +296,7 @@ fn is_text(ty: Type) -> bool {
     matches!(ty, Type::String | Type::Guid | Type::Dynamic)
 }
 
-/// What a worker has computed of the dictionaries at hand: the answer of each unit, and for conditions the truth of each code.
+/// Results computed from the current dictionaries: the value of each unit, and for filters the truth value of each code.
 #[derive(Default)]
 pub(crate) struct Memo {
     units: Vec<Option<(u64, ArrayRef)>>,
@@ -319,7 +319,7 @@ impl Program {
                             return Ok(Col::Coded(Coded { codes, values: answer.clone(), stamp }));
                         }
                         if values.len() / 2 > rows.len {
-                            // Fewer rows are left than there are texts.
+                            // Fewer rows remain than the dictionary has entries.
                             let some = take(&values, &Int32Array::new(codes, None), None)?;
                             return Ok(Col::Plain(unit.run(some)?));
                         }
@@ -347,7 +347,7 @@ impl Program {
         }
     }
 
-    /// Where a condition is true; null is false.
+    /// Evaluates a condition to a mask; null is false.
     pub(crate) fn truth(&self, root: &Root, rows: &Rows, memo: &mut Memo) -> Result<BooleanBuffer> {
         let (coded, unit) = match (self.eval(root, rows, memo)?, root) {
             (Col::Coded(coded), Root::Unit(unit)) => (coded, *unit),
@@ -366,7 +366,7 @@ impl Program {
     }
 }
 
-/// Where it is true; null is false.
+/// Converts to a mask; null is false.
 pub(crate) fn trues(array: &BooleanArray) -> BooleanBuffer {
     match array.nulls() {
         Some(nulls) => array.values() & nulls.inner(),
@@ -381,7 +381,7 @@ impl Unit {
     }
 }
 
-/// A batch of `roots`, strings without nulls.
+/// Evaluates `roots` to a batch; strings have no nulls.
 pub(crate) fn batch(
     program: &Program,
     roots: &[Root],
@@ -399,7 +399,7 @@ pub(crate) fn batch(
     Ok(RecordBatch::try_new_with_options(schema.clone(), arrays, &options)?)
 }
 
-/// A few texts must not hold on to the pages they were read from.
+/// Copies short results so that they do not keep whole pages alive.
 fn compact(array: ArrayRef) -> ArrayRef {
     let Some(texts) = array.as_string_view_opt() else { return array };
     let held: usize = texts.data_buffers().iter().map(|buffer| buffer.len()).sum();
@@ -410,7 +410,7 @@ fn compact(array: ArrayRef) -> ArrayRef {
     if held / 4 > used { Arc::new(texts.gc()) } else { array }
 }
 
-/// The schema of columns called `c0`, `c1`, … of these types.
+/// A schema of columns named `c0`, `c1`, … with these types.
 pub(crate) fn positional(types: &[Type]) -> SchemaRef {
     let fields = types.iter().enumerate().map(|(at, ty)| ArrowField::new(format!("c{at}"), ty.arrow(), true));
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))

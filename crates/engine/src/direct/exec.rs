@@ -1,4 +1,4 @@
-//! Runs what [`super::plan`] found: a table of DataFusion's with one partition, read by several threads inside.
+//! Executes what [`super::plan`] planned: a DataFusion table with one partition that is read by several threads internally.
 
 use std::fmt;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ use super::top::{self, Top};
 use crate::node::run_error;
 use crate::values::{schema_of, with_columns};
 
-/// What is made of the rows that pass.
+/// The operator applied to the passing rows.
 #[derive(Clone)]
 pub(crate) enum Shape {
     Rows { outputs: Vec<Root> },
@@ -72,7 +72,7 @@ impl DirectTable {
         Self { parts, columns, program: Arc::new(program), conditions, fields, shape, watch: Watch::current() }
     }
 
-    /// What a filter above says of a column of the scan.
+    /// The bound on a scan column implied by a filter above.
     fn bound(&self, filter: &Expr) -> Option<Bound> {
         let Shape::Rows { outputs } = &self.shape else { return None };
         Bound::of_filter(filter, |name| {
@@ -151,7 +151,7 @@ impl TableProvider for DirectTable {
     }
 }
 
-/// Only the aggregates that are asked for, and where each wanted column is then.
+/// Keeps only the requested aggregates; also returns the new position of each requested column.
 fn narrowed(summarize: &Summarize, wanted: &[usize]) -> (Summarize, Vec<usize>) {
     let keys = summarize.keys.len();
     let mut calls: Vec<Call> = Vec::new();
@@ -168,22 +168,22 @@ fn narrowed(summarize: &Summarize, wanted: &[usize]) -> (Summarize, Vec<usize>) 
     (Summarize { keys: summarize.keys.clone(), key_types: summarize.key_types.clone(), calls, orders: summarize.orders.clone() }, places)
 }
 
-/// All that the threads of one scan need.
+/// State shared by the threads of a scan.
 #[derive(Clone)]
 struct Job {
     parts: Vec<Part>,
     plan: Plan,
     program: Arc<Program>,
     shape: Shape,
-    /// Of the columns that are handed on, and their schema.
+    /// Types of the output columns, and their schema.
     types: Vec<Type>,
     schema: SchemaRef,
-    /// Where each of them is in what `summarize` gives.
+    /// Position of each output column in the result of `summarize`.
     places: Vec<usize>,
     watch: Option<Watch>,
 }
 
-/// Counts what is read.
+/// Scan statistics.
 #[derive(Clone)]
 struct Counts {
     rows: Count,
@@ -199,14 +199,14 @@ impl Counts {
 }
 
 impl Job {
-    /// Makes the query's watch the thread's until the guard is dropped, which must be before the next `await`.
+    /// Enters the query's cancellation scope on this thread until the guard is dropped, which must happen before the next `await`.
     fn enter(&self) -> Result<Option<Entered>> {
         let Some(watch) = &self.watch else { return Ok(None) };
         watch.check().map_err(run_error)?;
         Ok(Some(watch.enter()))
     }
 
-    /// Runs of parts of about as many rows each.
+    /// Splits the parts into runs of about equally many rows.
     fn runs(&self, threads: usize) -> Vec<std::ops::Range<usize>> {
         let total: usize = self.parts.iter().map(Part::rows).sum();
         let share = total.div_ceil(threads).max(1);
@@ -225,7 +225,7 @@ impl Job {
         runs
     }
 
-    /// The rows of some parts, no more than `limit` where there is one.
+    /// Returns the rows of some parts, at most `limit` if given.
     async fn rows(
         &self,
         parts: std::ops::Range<usize>,
@@ -279,7 +279,7 @@ impl Job {
         Ok((grouped, held))
     }
 
-    /// Of the parts, which hold the best keys first.
+    /// Orders the parts by their best possible first key.
     fn by_promise(&self, top: &Top) -> Vec<(usize, Option<i64>)> {
         let mut parts: Vec<(usize, Option<i64>)> = self.parts.iter().enumerate().map(|(at, part)| (at, self.promise(top, part))).collect();
         let descending = top.keys.first().is_some_and(|(_, _, options)| options.descending);
@@ -287,7 +287,7 @@ impl Job {
         parts
     }
 
-    /// The best first key that a part can have.
+    /// The best possible first key of a part.
     fn promise(&self, top: &Top, part: &Part) -> Option<i64> {
         let (root, _, options) = top.keys.first()?;
         let Root::Column(at) = root else { return None };
@@ -322,7 +322,7 @@ impl Job {
         Ok((best, held))
     }
 
-    /// The whole rows of winners, which are given in the table's order.
+    /// Reads the complete result rows, in table order.
     async fn whole(&self, rows: &[(usize, u32)], counts: &Counts) -> Result<Vec<RecordBatch>> {
         let Shape::Top { outputs, .. } = &self.shape else { return internal_err!("this is no top") };
         let mut columns = Vec::new();
@@ -338,7 +338,7 @@ impl Job {
             drop(entered);
             tokio::task::yield_now().await;
         }
-        // The rows have been counted when their order was read.
+        // These rows were counted when their sort keys were read.
         worker.read.rows = 0;
         counts.add(&mut worker);
         Ok(out)
@@ -408,7 +408,7 @@ impl ExecutionPlan for DirectExec {
         }
         let mut partners = self.job.plan.partners.clone();
         for filter in result.parent_filters.into_iter().map(|parent| parent.filter) {
-            // Only of texts, which are never null: a join here matches null with null, and what it knows leaves null out.
+            // Text columns only, which are never null: joins here match null with null, but the dynamic filter excludes null.
             let columns: Vec<_> = collect_columns(&filter).into_iter().collect();
             if filter.downcast_ref::<DynamicFilterPhysicalExpr>().is_some()
                 && let [column] = &columns[..]
@@ -464,7 +464,7 @@ impl ExecutionPlan for DirectExec {
     fn partition_statistics(&self, _: Option<usize>) -> Result<Arc<Statistics>> {
         let mut statistics = Statistics::new_unknown(&self.schema());
         let rows: usize = self.job.parts.iter().map(Part::rows).sum();
-        // A guess, for those who choose between plans: conditions leave one row of ten.
+        // A rough estimate for the optimizer: filters keep one row in ten.
         match &self.job.shape {
             Shape::Rows { .. } if self.job.plan.conditions.is_empty() => statistics.num_rows = Precision::Inexact(rows),
             Shape::Rows { .. } => statistics.num_rows = Precision::Inexact(rows / 10),
@@ -475,7 +475,7 @@ impl ExecutionPlan for DirectExec {
     }
 }
 
-/// Batches one by one; what was held for them is let go at the end.
+/// Emits the batches one by one; their reservation is released at the end.
 fn hand_on((batches, held): (Vec<RecordBatch>, MemoryReservation)) -> impl futures::Stream<Item = Result<RecordBatch>> {
     stream::unfold((batches.into_iter(), held), |(mut batches, held)| async move { Some((Ok(batches.next()?), (batches, held))) })
 }
@@ -549,7 +549,7 @@ async fn found(job: Arc<Job>, threads: usize, reserve: impl Fn() -> MemoryReserv
     }
 }
 
-/// Rows shared out by parts, so that no part is read by two threads.
+/// Distributes rows over threads by part, so that no part is read by two threads.
 fn shares(rows: &[(usize, u32)], threads: usize) -> Vec<Vec<(usize, u32)>> {
     let parts: Vec<&[(usize, u32)]> = rows.chunk_by(|a, b| a.0 == b.0).collect();
     parts.chunks(parts.len().div_ceil(threads).max(1)).map(|share| share.concat()).collect()

@@ -1,8 +1,8 @@
-//! One Parquet file, opened once: its footer stays in memory, its rows do not.
+//! A Parquet file, opened once: its footer is kept in memory, its rows are not.
 //!
-//! Text whose pages are all dictionary-encoded is read as codes and a dictionary, so that whatever looks at one text column is computed
-//! once a distinct text and not once a row. Column chunks that fell back to plain pages are read as texts: rebuilding a dictionary would
-//! cost more than it saves.
+//! Text columns whose pages are all dictionary-encoded are read as codes and a dictionary, so that expressions over them are evaluated once
+//! per distinct value. Column chunks that fell back to plain pages are read as plain text: rebuilding a dictionary would cost more than it
+//! saves.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -27,21 +27,21 @@ use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::statistics::Statistics;
 use workspace::{ChunkSums, DataFile, fault_of};
 
-/// A file and what its footer says.
+/// A file and its footer.
 #[derive(Debug)]
 pub(crate) struct ParquetFile {
     path: PathBuf,
     footer: ArrowReaderMetadata,
-    /// Where each column stands: among the fields, and among the leaves where it is one.
+    /// Position of each column: among the fields, and among the leaves if it is one.
     places: HashMap<String, (usize, Option<usize>)>,
     bytes: u64,
-    /// Of the column chunks, where the file has them.
+    /// Checksums of the column chunks, if the file has them.
     sums: Option<ChunkSums>,
-    /// Of a table of the workspace.
+    /// Set for files of the workspace.
     data: Option<Arc<DataFile>>,
 }
 
-/// A row group of a table's file cannot be read. The query runs again without it.
+/// A row group of a workspace file is unreadable. The query is retried without it.
 #[derive(Debug, thiserror::Error)]
 #[error("`{}` {fault}", workspace::inside(&.file.path))]
 pub(crate) struct Damaged {
@@ -57,7 +57,7 @@ impl ParquetFile {
         Ok(Self::of(path, bytes, footer, None))
     }
 
-    /// A file of the workspace, with its footer proved where there is a checksum.
+    /// Opens a workspace file; verifies the footer if there is a checksum.
     pub(crate) fn open_data(data: &Arc<DataFile>) -> std::result::Result<Self, OpenError> {
         let io = |cause: io::Error| fault_of(&cause).map_or(OpenError::Disk(cause.kind()), OpenError::Damaged);
         let file = File::open(&data.path).map_err(io)?;
@@ -88,13 +88,13 @@ impl ParquetFile {
             places.entry(field.name().clone()).or_insert((at, leaf));
         }
         let metadata = footer.metadata();
-        // A file that somebody else wrote may say anything: its pages are its own affair.
+        // Files from other writers are not covered by our checksums.
         let sums = data.as_ref().and_then(|_| ChunkSums::read(metadata.file_metadata(), metadata.num_row_groups()));
         Self { path: path.to_owned(), footer, places, bytes, sums, data }
     }
 
-    /// What an error while row group `group` was read means: for a table's file that it is damaged, unless the disk only had no handle or
-    /// memory to spare.
+    /// Classifies an error while row group `group` was read: a workspace file is damaged, unless the system was only out of file handles or
+    /// memory.
     pub(crate) fn failure(&self, group: usize, why: ParquetError) -> DataFusionError {
         let Some(file) = &self.data else { return DataFusionError::ParquetError(Box::new(why)) };
         let fault = match &why {
@@ -103,7 +103,7 @@ impl ParquetFile {
                 (_, Some(cause)) => fault_of(cause),
                 _ => None,
             },
-            // Proved bytes that do not decode are a defect of ours, not damage.
+            // Bytes with a valid checksum that do not decode are a bug, not damage.
             _ if self.sums.is_some() => None,
             _ => Some(DataFault::Rows { group }),
         };
@@ -113,7 +113,7 @@ impl ParquetFile {
         }
     }
 
-    /// As [`ParquetFile::failure`], of an error while rows were decoded.
+    /// Like [`ParquetFile::failure`], for decoding errors.
     pub(crate) fn decode_failure(&self, group: usize, why: ArrowError) -> DataFusionError {
         match (&self.data, &self.sums) {
             (Some(file), None) => DataFusionError::External(Box::new(Damaged { file: file.clone(), fault: DataFault::Rows { group } })),
@@ -138,12 +138,12 @@ impl ParquetFile {
         self.groups().get(group)?.columns().get((*leaf)?)
     }
 
-    /// Bytes of these columns in a row group, as they lie in the file.
+    /// Compressed size in bytes of these columns in a row group.
     pub(crate) fn size(&self, group: usize, columns: &[&str]) -> u64 {
         columns.iter().filter_map(|column| self.chunk(group, column)).map(|chunk| chunk.compressed_size().max(0) as u64).sum()
     }
 
-    /// The unit of a column of instants.
+    /// Time unit of a datetime column.
     pub(crate) fn unit(&self, column: &str) -> Option<TimeUnit> {
         let (at, _) = self.places.get(column)?;
         match self.schema().field(*at).data_type() {
@@ -152,7 +152,7 @@ impl ParquetFile {
         }
     }
 
-    /// The least and greatest value of a column of whole numbers in a row group.
+    /// Minimum and maximum of an integer column in a row group.
     pub(crate) fn longs(&self, group: usize, column: &str) -> Option<(i64, i64)> {
         let (at, _) = self.places.get(column)?;
         let signed = DataType::is_signed_integer(self.schema().field(*at).data_type()) || self.unit(column).is_some();
@@ -166,22 +166,23 @@ impl ParquetFile {
         }
     }
 
-    /// Whether a column is known to have no null in a row group.
+    /// True if a column is known to have no nulls in a row group.
     pub(crate) fn is_full(&self, group: usize, column: &str) -> bool {
         self.chunk(group, column).and_then(|chunk| chunk.statistics()?.null_count_opt()) == Some(0)
     }
 
-    /// Bounds of the texts of a column in a row group: none is less than the first or greater than the second.
+    /// Bounds of a text column in a row group: no value is less than the first or greater than the second. They may be truncated and need
+    /// not occur.
     pub(crate) fn texts(&self, group: usize, column: &str) -> Option<(&[u8], &[u8])> {
         let statistics = self.chunk(group, column)?.statistics()?;
         match statistics {
-            // The old kind was compared as signed bytes.
+            // The deprecated statistics were compared as signed bytes.
             Statistics::ByteArray(known) if !statistics.is_min_max_deprecated() => Some((known.min_bytes_opt()?, known.max_bytes_opt()?)),
             _ => None,
         }
     }
 
-    /// Reads columns of one row group, in the order in which they stand in the file.
+    /// Reads columns of one row group, in file order.
     pub(crate) fn read(
         &self,
         group: usize,
@@ -223,23 +224,23 @@ impl ParquetFile {
     }
 }
 
-/// The bytes of a column chunk are not those that were written.
+/// The checksum of a column chunk does not match.
 #[derive(Debug, thiserror::Error)]
 #[error("a checksum is wrong")]
 struct WrongSum;
 
-/// Why a file of a table cannot be opened.
+/// Why a workspace file cannot be opened.
 pub(crate) enum OpenError {
     Damaged(DataFault),
-    /// It may be there tomorrow: no handle, no memory.
+    /// Temporary: out of file handles or memory.
     Disk(io::ErrorKind),
 }
 
-/// Footers that have been read. Files of a workspace never change.
+/// Cache of footers. Workspace files are immutable.
 #[derive(Default)]
 pub(crate) struct Footers(Mutex<HashMap<PathBuf, Arc<ParquetFile>>>);
 
-/// Files whose footers are kept.
+/// Maximum number of cached footers.
 const MOST_FOOTERS: usize = 4096;
 
 impl Footers {
@@ -276,19 +277,19 @@ fn is_dictionary(chunk: &ColumnChunkMetaData) -> bool {
             .is_some_and(|mask| mask.is_only(Encoding::PLAIN_DICTIONARY) || mask.is_only(Encoding::RLE_DICTIONARY))
 }
 
-/// The column chunks that one read needs, each fetched in one go.
+/// The column chunks needed by one read, each fetched at once.
 struct Chunks {
     length: u64,
     parts: Vec<(u64, Bytes)>,
 }
 
 impl Chunks {
-    /// Fetches leaves of a row group, each with its range of bytes, and proves them.
+    /// Fetches leaves of a row group by byte range and verifies their checksums.
     fn load(path: &Path, length: u64, group: usize, ranges: Vec<(usize, (u64, u64))>, sums: Option<&ChunkSums>) -> Result<Self> {
         let file = File::open(path)?;
         let mut parts = Vec::with_capacity(ranges.len());
         for (leaf, (start, size)) in ranges {
-            // A damaged footer may ask for more than there is.
+            // A damaged footer may hold offsets beyond the end of the file.
             if start.checked_add(size).is_none_or(|end| end > length) {
                 return Err(ParquetError::General(format!("a column chunk ends beyond the file of {length} bytes")));
             }
@@ -333,7 +334,7 @@ impl ChunkReader for Chunks {
     }
 }
 
-/// Reads on in a column chunk.
+/// A reader over the rest of a column chunk.
 struct Cursor(Bytes);
 
 impl Read for Cursor {

@@ -1,6 +1,6 @@
-//! Groups by their keys: every distinct value of a key gets a number, and a group is a row of numbers.
+//! Group keys: each distinct key value gets a number, and a group is identified by a tuple of numbers.
 //!
-//! A coded column is looked up once a distinct text of its dictionary. Groups are numbered in order of first appearance.
+//! Coded columns are looked up once per dictionary entry. Groups are numbered in order of first appearance.
 
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -13,20 +13,20 @@ use model::Type;
 
 use super::column::{Coded, Col};
 
-/// Types that can be keys here.
+/// True for types supported as keys here.
 pub(crate) fn is_key(ty: Type) -> bool {
     !matches!(ty, Type::Real | Type::Decimal)
 }
 
-/// The numbers of the groups of some rows, and those of their keys' values.
+/// Group numbers, and the key values they stand for.
 pub(crate) struct Keys {
     types: Vec<Type>,
     columns: Vec<Values>,
-    /// Two numbers made one, for each key after the first.
+    /// Maps a pair of numbers to one number, for each key after the first.
     pairs: Vec<HashMap<u64, u32>>,
     /// The last pair seen and its number, for each of `pairs`.
     last: Vec<(u64, u32)>,
-    /// For each group the number of each key's value.
+    /// For each group, the number of each key value.
     groups: Vec<u32>,
     count: usize,
 }
@@ -46,12 +46,12 @@ impl Keys {
         }
     }
 
-    /// Groups so far.
+    /// Number of groups so far.
     pub(crate) fn count(&self) -> usize {
         self.count
     }
 
-    /// The group of each row.
+    /// Returns the group of each row.
     pub(crate) fn groups(&mut self, columns: &[Col], rows: usize) -> Result<Vec<usize>> {
         let mut numbers = Vec::with_capacity(columns.len());
         for (values, col) in self.columns.iter_mut().zip(columns) {
@@ -87,7 +87,7 @@ impl Keys {
         Ok(groups.into_iter().map(|group| group as usize).collect())
     }
 
-    /// The keys of all groups: one column a key.
+    /// Returns the keys of all groups, one column per key.
     pub(crate) fn arrays(&self) -> Vec<ArrayRef> {
         let width = self.types.len();
         let of = |at: usize| self.groups.iter().skip(at).step_by(width.max(1)).copied();
@@ -100,7 +100,7 @@ impl Keys {
     }
 }
 
-/// The distinct values of one key.
+/// Distinct values of one key.
 enum Values {
     Text(Texts),
     Long(Longs),
@@ -160,18 +160,18 @@ impl Values {
     }
 }
 
-/// Every text once, under a number.
+/// Numbers distinct texts.
 #[derive(Default)]
 pub(crate) struct Texts {
     all: String,
     ends: Vec<usize>,
     table: HashTable<u32>,
     hasher: DefaultHashBuilder,
-    /// The number of null.
+    /// The number assigned to null.
     null: Option<u32>,
-    /// Null is the empty text.
+    /// True if null is treated as empty text.
     filled: bool,
-    /// The number of each text of the dictionary at hand.
+    /// The number of each entry of the current dictionary.
     map: Vec<u32>,
     stamp: Option<u64>,
 }
@@ -181,7 +181,7 @@ impl Texts {
         Self { filled: ty == Type::String, ..Self::default() }
     }
 
-    /// Texts so far.
+    /// Number of distinct texts so far.
     pub(crate) fn count(&self) -> usize {
         self.ends.len()
     }
@@ -216,7 +216,7 @@ impl Texts {
         number
     }
 
-    /// The number of the text of each row.
+    /// Returns the number of each row's text.
     pub(crate) fn coded(&mut self, coded: &Coded) -> Result<Vec<u32>> {
         let Some(values) = coded.values.as_string_view_opt() else {
             return internal_err!("a key of texts is {}", coded.values.data_type());
@@ -250,7 +250,7 @@ fn text<'a>(all: &'a str, ends: &[usize], number: u32) -> &'a str {
     all.get(start..ends[number]).unwrap_or("")
 }
 
-/// Every number, instant or truth value once, under a number.
+/// Numbers distinct integers, datetimes or booleans.
 #[derive(Default)]
 struct Longs {
     values: Vec<Option<i64>>,
@@ -272,7 +272,7 @@ impl Longs {
                 next
             });
         };
-        // Rows come in the order of time: neighbours are often alike.
+        // Rows are in time order, so adjacent values are often equal.
         if let Some((last, number)) = self.last
             && last == value
         {

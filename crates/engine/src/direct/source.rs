@@ -1,5 +1,5 @@
-//! The parts of a table — row groups of files, batches in memory — and how one is read: first the columns that conditions look at, then,
-//! where rows are left, the others.
+//! The parts of a table — row groups of files, batches in memory — and how one is read: first the columns used by filters, then the other
+//! columns for the remaining rows.
 
 use std::sync::Arc;
 
@@ -19,10 +19,10 @@ use super::column::{Col, Dictionary, Memo, Program, Root, Rows, trues};
 use super::file::ParquetFile;
 use crate::internal::fill;
 
-/// Rows that are read at a time.
+/// Rows read at a time.
 const CHUNK: usize = 32 * 1024;
 
-/// Where all rows of a table are, oldest first.
+/// All parts of a table, oldest first.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Parts {
     pub parts: Vec<Part>,
@@ -30,7 +30,7 @@ pub(crate) struct Parts {
 
 #[derive(Clone, Debug)]
 pub(crate) enum Part {
-    /// A row group.
+    /// A row group of a file.
     Group {
         file: Arc<ParquetFile>,
         group: usize,
@@ -41,7 +41,7 @@ pub(crate) enum Part {
 }
 
 impl Parts {
-    /// All row groups of a file but those for which `leave_out` holds.
+    /// Adds the row groups of a file except those for which `leave_out` returns true.
     pub(crate) fn add(&mut self, file: &Arc<ParquetFile>, exact: Vec<Exact>, leave_out: impl Fn(usize) -> bool) {
         let exact: Arc<[Exact]> = exact.into();
         for (group, known) in file.groups().iter().enumerate().filter(|(group, _)| !leave_out(*group)) {
@@ -59,7 +59,7 @@ impl Part {
         }
     }
 
-    /// The least and the greatest value of a column, where all rows have one.
+    /// Minimum and maximum of a column; `None` if some rows have no value.
     pub(crate) fn ends(&self, column: &ScanColumn) -> Option<(i64, i64)> {
         match self {
             Part::Group { file, group, .. } if file.is_full(*group, column.physical.as_deref()?) => ends(column, file, *group),
@@ -67,7 +67,7 @@ impl Part {
         }
     }
 
-    /// False where none of its rows can pass.
+    /// Returns false if no row of the part can pass.
     pub(crate) fn may_hold(&self, columns: &[ScanColumn], bounds: &[Bound]) -> bool {
         match self {
             Part::Group { file, group, exact, .. } => bounds.iter().all(|bound| bound.may_hold(file, *group, columns, exact)),
@@ -79,11 +79,11 @@ impl Part {
 /// A column of the scan.
 #[derive(Clone, Debug)]
 pub(crate) struct ScanColumn {
-    /// In batches in memory.
+    /// Its name in memory batches.
     pub name: String,
-    /// In the files; nothing where no file can have it.
+    /// Its name in the files; `None` if no file contains it.
     pub physical: Option<String>,
-    /// Beside a column of instants in the files: the tenths of a microsecond.
+    /// The companion column of a datetime: tenths of a microsecond.
     pub tenth: Option<String>,
     pub ty: Type,
 }
@@ -100,7 +100,7 @@ impl ScanColumn {
     }
 }
 
-/// What reading a part needs to know: the columns of the scan, which of them answers look at, and what rows must satisfy.
+/// What to read from a part: the columns of the scan, the output columns, and the filter.
 #[derive(Clone)]
 pub(crate) struct Plan {
     pub columns: Vec<ScanColumn>,
@@ -115,7 +115,7 @@ impl Plan {
     }
 }
 
-/// A column of texts that has a partner in a join: what the join knows of its other side once that has been read.
+/// A text column with a dynamic filter from a join, known once the build side has been read.
 #[derive(Clone)]
 pub(crate) struct Partner {
     root: Root,
@@ -124,14 +124,14 @@ pub(crate) struct Partner {
 }
 
 impl Partner {
-    /// `name` is the column's in `knows`, which looks at no other.
+    /// `name` is the column's name in `knows`, which reads no other column.
     pub(crate) fn new(root: Root, name: &str, knows: Arc<dyn PhysicalExpr>) -> Result<Self> {
         let schema = Arc::new(Schema::new(vec![Field::new(name, DataType::Utf8View, true)]));
         let knows = reassign_expr_columns(knows, &schema)?;
         Ok(Self { root, schema, knows })
     }
 
-    /// Which rows may find a partner.
+    /// Returns the rows that may have a match.
     fn truth(&self, program: &Program, rows: &Rows, memo: &mut Memo, known: &mut Option<(u64, Vec<bool>)>) -> Result<BooleanBuffer> {
         let coded = match program.eval(&self.root, rows, memo)? {
             Col::Coded(coded) if coded.values.len() / 2 <= rows.len => coded,
@@ -152,14 +152,14 @@ impl Partner {
     }
 }
 
-/// What was read.
+/// Statistics of a read.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Read {
     pub rows: usize,
     pub bytes: usize,
 }
 
-/// A worker's dictionaries and answers.
+/// Per-thread dictionaries and cached results.
 #[derive(Default)]
 pub(crate) struct Worker {
     pub memo: Memo,
@@ -169,43 +169,43 @@ pub(crate) struct Worker {
     pub read: Read,
 }
 
-/// Reads one part, some rows at a time.
+/// Reads one part in chunks of rows.
 pub(crate) struct PartReader<'a> {
     plan: &'a Plan,
     program: &'a Program,
     part: &'a Part,
     state: State,
-    /// Place of the next row within the part.
+    /// Index of the next row within the part.
     next: usize,
 }
 
 enum State {
     Start,
-    /// Columns of the part as they come, all at once: conditions are applied to each batch.
+    /// All columns are read together, and filters are applied to each batch.
     Whole {
         reader: ParquetRecordBatchReader,
         columns: Vec<usize>,
     },
-    /// Conditions have been applied; what they looked at is `kept`, the other columns come for the rows that are left.
+    /// Filters have been applied: their columns are in `kept`, the other columns are read for the remaining rows only.
     Late {
         kept: Vec<(usize, Col)>,
         positions: Vec<u32>,
         reader: ParquetRecordBatchReader,
         columns: Vec<usize>,
-        /// Of the rows that are left, how many have been handed on.
+        /// Number of remaining rows already emitted.
         done: usize,
     },
     Done,
 }
 
-/// Rows that passed, and the place of each within the part.
+/// Rows that passed, with their indices within the part.
 pub(crate) struct Passed {
     pub rows: Rows,
     pub positions: Positions,
 }
 
 pub(crate) enum Positions {
-    /// One after the other from here on.
+    /// Consecutive rows from this index.
     From(u32),
     At(Vec<u32>),
 }
@@ -231,7 +231,7 @@ impl<'a> PartReader<'a> {
         Self { plan, program, part, state: State::Start, next: 0 }
     }
 
-    /// The next rows that pass; nothing at the end of the part.
+    /// Returns the next passing rows; `None` at the end of the part.
     pub(crate) fn next(&mut self, worker: &mut Worker) -> Result<Option<Passed>> {
         loop {
             match &mut self.state {
@@ -338,7 +338,7 @@ impl<'a> PartReader<'a> {
         file.read(group, &names, selection, CHUNK).map_err(|why| file.failure(group, why))
     }
 
-    /// A batch as it was read, as columns of the scan.
+    /// Converts a batch as read to columns of the scan.
     fn rows(&self, batch: &RecordBatch, columns: &[usize], worker: &mut Worker) -> Result<Rows> {
         let mut rows = Rows { len: batch.num_rows(), columns: vec![None; self.plan.columns.len()] };
         worker.dictionaries.resize_with(self.plan.columns.len(), Dictionary::default);
@@ -395,7 +395,7 @@ impl<'a> PartReader<'a> {
     }
 }
 
-/// The rows where `mask` is set, `first` being the place of the first of them.
+/// Applies `mask` to rows; `first` is the index of the first row.
 fn passed(rows: Rows, mask: BooleanBuffer, first: usize, wanted: &[usize]) -> Result<Option<Passed>> {
     let len = mask.count_set_bits();
     if len == 0 {
@@ -415,7 +415,7 @@ fn passed(rows: Rows, mask: BooleanBuffer, first: usize, wanted: &[usize]) -> Re
     Ok(Some(Passed { rows: Rows { len, columns }, positions: Positions::At(places) }))
 }
 
-/// The rows that are set, as the reader wants them; nothing where all are.
+/// Converts a mask to a row selection; `None` if all rows are selected.
 fn selection(bits: &BooleanBuffer, set: usize) -> Option<RowSelection> {
     if set == bits.len() {
         return None;
@@ -423,7 +423,7 @@ fn selection(bits: &BooleanBuffer, set: usize) -> Option<RowSelection> {
     Some(RowSelection::from_filters(&[BooleanArray::new(bits.clone(), None)]))
 }
 
-/// Exactly the rows at `places`, which ascend.
+/// Selects exactly the rows at `places`, which must be ascending.
 pub(crate) fn select(places: &[u32], rows: usize) -> RowSelection {
     let mut selectors = Vec::new();
     let mut next = 0;
@@ -441,7 +441,7 @@ pub(crate) fn select(places: &[u32], rows: usize) -> RowSelection {
     RowSelection::from(selectors)
 }
 
-/// Reads some columns of some rows of a part, in order.
+/// Reads columns of selected rows of a part, in order.
 pub(crate) fn fetch(plan: &Plan, program: &Program, part: &Part, columns: &[usize], places: &[u32], worker: &mut Worker) -> Result<Rows> {
     let reading = PartReader::new(plan, program, part);
     match part {
@@ -475,7 +475,7 @@ pub(crate) fn fetch(plan: &Plan, program: &Program, part: &Part, columns: &[usiz
     }
 }
 
-/// Microseconds since 1970 and the odd tenths as ticks since year 1.
+/// Combines microseconds since 1970 and tenths into ticks since year 1.
 fn ticks(micros: &ArrayRef, tenths: Option<&Int8Array>) -> ArrayRef {
     let Some(micros) = micros.as_primitive_opt::<TimestampMicrosecondType>() else {
         return arrow::array::new_null_array(&DataType::Int64, micros.len());
@@ -495,7 +495,7 @@ fn ticks(micros: &ArrayRef, tenths: Option<&Int8Array>) -> ArrayRef {
     }
 }
 
-/// A whole number in a file's unit as ticks since year 1.
+/// Converts an integer in the file's time unit to ticks since year 1.
 pub(crate) fn to_ticks(unit: TimeUnit, value: i64) -> i64 {
     let since = match unit {
         TimeUnit::Second => value.saturating_mul(10_000_000),

@@ -1,7 +1,7 @@
-//! `summarize` while rows are read: groups are numbered by [`Keys`], aggregates are those of the table, and most rows never reach them.
+//! `summarize` during a scan: groups are numbered by [`Keys`], the aggregates are the ordinary ones, and most rows never reach them.
 //!
-//! - An aggregate that a repeated value does not change (`dcount`, `make_set`, `min` …) sees most pairs of group and text once.
-//! - `arg_max` and `arg_min` see the best row of each group of those read together, and none that a former one beat.
+//! - Aggregates that ignore repeated values (`dcount`, `make_set`, `min` …) receive each pair of group and text approximately once.
+//! - `arg_max` and `arg_min` receive only the best row per group of each batch, and none that an earlier row already beat.
 
 use std::cmp::Ordering;
 
@@ -17,13 +17,13 @@ use super::column::{Coded, Col, Memo, Program, Root, Rows, positional};
 use super::keys::{Keys, Texts};
 use crate::internal::fill;
 
-/// Keys and aggregates, compiled.
+/// Compiled keys and aggregates.
 #[derive(Clone)]
 pub(crate) struct Summarize {
     pub keys: Vec<Root>,
     pub key_types: Vec<Type>,
     pub calls: Vec<Call>,
-    /// The orders of `arg_max` and `arg_min`, each once.
+    /// Sort keys of `arg_max` and `arg_min`, deduplicated.
     pub orders: Vec<(Root, Ordering)>,
 }
 
@@ -37,18 +37,18 @@ pub(crate) struct Call {
     pub rows: Seen,
 }
 
-/// Which rows a call must see.
+/// Which rows an aggregate call must receive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Seen {
     All,
-    /// One of those that agree on group and first argument.
+    /// One row per distinct group and first argument.
     Distinct,
-    /// Those that may be the best by this order.
+    /// Rows that may be the best by this order.
     Best(usize),
 }
 
 impl Seen {
-    /// What `function` must see of its rows.
+    /// Returns which rows `function` must receive.
     pub(crate) fn by(function: &AggregateFn) -> Self {
         match function.name {
             "dcount" | "count_distinct" | "make_set" | "min" | "max" | "hll" => Seen::Distinct,
@@ -57,7 +57,7 @@ impl Seen {
     }
 }
 
-/// Which way `function` wants its first argument, where it is `arg_max` or `arg_min`.
+/// The order of the first argument that `function` prefers, if it is `arg_max` or `arg_min`.
 pub(crate) fn extreme(function: &AggregateFn) -> Option<Ordering> {
     match function.name {
         "arg_max" | "argmax" => Some(Ordering::Greater),
@@ -119,7 +119,7 @@ impl Summarize {
         Ok(())
     }
 
-    /// Adds the groups of rows that come after those of `state`.
+    /// Merges the groups of later rows into `state`.
     pub(crate) fn merge(&self, state: &mut Grouped, mut other: Grouped) -> Result<()> {
         let count = other.keys.count();
         let keys: Vec<Col> = other.keys.arrays().into_iter().map(Col::Plain).collect();
@@ -127,7 +127,7 @@ impl Summarize {
         let total = state.keys.count();
         for (mine, theirs) in state.groups.iter_mut().zip(&mut other.groups) {
             let columns = theirs.state(Emit::All);
-            // Without a row there is no state.
+            // A group without rows has no state.
             if columns.iter().all(|column| column.len() == members.len()) {
                 mine.merge(&columns, &members, total);
             }
@@ -140,7 +140,7 @@ impl Summarize {
         let mut columns: Vec<ArrayRef> = state.keys.arrays();
         for (call, groups) in self.calls.iter().zip(&mut state.groups) {
             if self.keys.is_empty() {
-                // One group, even without a row.
+                // One group even without rows.
                 let none: Vec<ArrayRef> = call.types.iter().map(|ty| arrow::array::new_empty_array(&ty.arrow())).collect();
                 groups.update(&none, &[], None, total);
             }
@@ -165,16 +165,16 @@ impl Grouped {
     }
 }
 
-/// Most bits to mark pairs of group and text with.
+/// Maximum size of the bitmap of pairs.
 const MOST_PAIRS: usize = 1 << 26;
 
-/// Pairs of group and text that have been seen. Texts are numbered over all dictionaries, as keys are.
+/// Bitmap of seen pairs of group and text. Texts are numbered across dictionaries, like keys.
 struct Pairs {
     texts: Texts,
-    /// Groups that there is room for, and texts.
+    /// Allocated numbers of groups and of texts.
     room: (usize, usize),
     seen: BooleanBufferBuilder,
-    /// Too many pairs to mark: the aggregate sees all rows from then on.
+    /// Too many pairs: the aggregate receives all rows from now on.
     off: bool,
 }
 
@@ -183,7 +183,7 @@ impl Pairs {
         Self { texts: Texts::new(ty.unwrap_or(Type::String)), room: (0, 0), seen: BooleanBufferBuilder::new(0), off: ty.is_none() }
     }
 
-    /// The rows whose pair is new; nothing where keeping count does not pay.
+    /// Returns the rows whose pair is new; `None` if tracking does not pay off.
     fn fresh(&mut self, coded: &Coded, groups: &[usize], total: usize) -> Result<Option<UInt32Array>> {
         if self.off || !coded.values.data_type().equals_datatype(&DataType::Utf8View) {
             return Ok(None);
@@ -191,7 +191,7 @@ impl Pairs {
         let numbers = self.texts.coded(coded)?;
         let texts = self.texts.count();
         if total > self.room.0 || texts > self.room.1 {
-            // What has been seen is forgotten: seeing it again changes nothing.
+            // Growing clears the bitmap: receiving a pair again does not change the result.
             let grown = |known: usize, now: usize| if now > known { now.max(known * 2) } else { known };
             self.room = (grown(self.room.0, total), grown(self.room.1, texts));
             match self.room.0.checked_mul(self.room.1).filter(|bits| *bits <= MOST_PAIRS) {
@@ -222,20 +222,20 @@ impl Pairs {
     }
 }
 
-/// The best of each group so far.
+/// The best value per group so far.
 #[derive(Default)]
 struct Best {
     order: Vec<i64>,
     seen: Vec<bool>,
     winner: Vec<u32>,
-    /// Rows without an order have been seen: the aggregates see all rows from then on.
+    /// A row with an incomparable value was seen: the aggregates receive all rows from now on.
     off: bool,
 }
 
 const NOBODY: u32 = u32::MAX;
 
 impl Best {
-    /// The row of each group that beats all before it; nothing where every row must be looked at.
+    /// Returns the rows that may beat the best row of their group; `None` if all rows must be examined.
     fn winners(&mut self, order: &ArrayRef, groups: &[usize], total: usize, want: Ordering) -> Option<UInt32Array> {
         if self.off || order.null_count() > 0 {
             self.off = true;

@@ -1,4 +1,4 @@
-//! `top` while rows are read: only what the order looks at is read of all rows, the rest of the few that stay.
+//! `top` during a scan: only the sort keys are read for all rows, the other columns only for the result.
 
 use arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
 use arrow::compute::{SortColumn, SortOptions, concat, lexsort_to_indices, take};
@@ -14,7 +14,7 @@ use super::column::{Memo, Program, Root};
 use super::source::Passed;
 use crate::internal::{fill, rank};
 
-/// The most rows that are sought this way.
+/// Maximum number of result rows for this strategy.
 pub(crate) const MOST: usize = 10_000;
 
 #[derive(Clone)]
@@ -23,16 +23,16 @@ pub(crate) struct Top {
     pub count: usize,
 }
 
-/// The best rows so far: where they are and what they are ordered by.
+/// The best rows so far: their positions and sort keys.
 #[derive(Default)]
 pub(crate) struct Best {
-    /// Part and place within it, in the table's order.
+    /// Part and row index, comparable in table order.
     places: Vec<u64>,
     keys: Vec<ArrayRef>,
 }
 
 impl Best {
-    /// Part and place of each row, best first.
+    /// Part and index of each row, best first.
     pub(crate) fn rows(&self) -> impl Iterator<Item = (usize, u32)> {
         self.places.iter().map(|place| ((place >> 32) as usize, *place as u32))
     }
@@ -66,7 +66,7 @@ impl Top {
         self.merge(best, new)
     }
 
-    /// The rows that are not worse than the worst kept so far, by the first key alone; nothing where that cannot be said.
+    /// Rows that are not worse than the worst kept row by the first key; `None` if this cannot be decided.
     fn candidates(&self, best: &Best, keys: &[ArrayRef], rows: usize) -> Option<UInt32Array> {
         let (_, ty, options) = self.keys.first()?;
         if best.places.len() < self.count || *ty == Type::Real {
@@ -87,7 +87,7 @@ impl Top {
         Some(found.collect())
     }
 
-    /// Whether no row whose first key is `promise` or worse can be among the best.
+    /// True if no row whose first key is `promise` or worse can enter the result.
     pub(crate) fn is_beaten(&self, best: &Best, promise: i64) -> bool {
         let Some(((_, ty, options), worst)) = self.keys.first().zip(best.keys.first()) else { return false };
         if best.places.len() < self.count || *ty == Type::Real {
@@ -100,9 +100,9 @@ impl Top {
         if options.descending { promise < worst } else { promise > worst }
     }
 
-    /// The best of both.
+    /// Merges two results.
     pub(crate) fn merge(&self, best: &mut Best, new: Best) -> Result<()> {
-        // Without a row there is not even a column of keys: a part in which none passed, a thread whose parts had none.
+        // Without rows there are no key columns: a part in which no row passed, or a thread without rows.
         if new.places.is_empty() {
             return Ok(());
         }
@@ -124,7 +124,7 @@ impl Top {
             columns.push(SortColumn { values: all.keys[at].clone(), options: Some(*options) });
             at += 1;
         }
-        // Of equal rows the first in the table.
+        // Ties are broken by table order.
         columns.push(SortColumn { values: Arc::new(UInt64Array::from(all.places.clone())), options: None });
         let order = lexsort_to_indices(&columns, Some(self.count))?;
         best.places = order.values().iter().map(|row| all.places[*row as usize]).collect();
@@ -133,7 +133,7 @@ impl Top {
     }
 }
 
-/// The rows of `batches`, which hold those at `have`, in the order of `want`.
+/// Reorders the rows of `batches`, located at `have`, to the order of `want`.
 pub(crate) fn arrange(batches: &[RecordBatch], have: &[(usize, u32)], want: &[(usize, u32)]) -> Result<Option<RecordBatch>> {
     let Some(first) = batches.first() else { return Ok(None) };
     let all = arrow::compute::concat_batches(&first.schema(), batches)?;

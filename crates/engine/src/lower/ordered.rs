@@ -1,4 +1,4 @@
-//! `sort`, `top` and `take`: which rows come first, and which of equal ones.
+//! `sort`, `top` and `take`: which rows come first, and how ties are broken.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::order::KeepOrder;
 use crate::sorting::SortOp;
 
 impl Lowering<'_> {
-    /// `lowered`, which has the fields of `input`, with the place of each row in a further column.
+    /// Adds a column with the row number to `lowered`, which has the fields of `input`.
     pub(super) fn numbered(&mut self, lowered: LogicalPlan, input: &Rel) -> Result<(LogicalPlan, ColumnId), QueryError> {
         let place = ColumnId(PLACES - self.temporaries);
         self.temporaries += 1;
@@ -27,7 +27,7 @@ impl Lowering<'_> {
         Ok((numbered, place))
     }
 
-    /// Sorts without an end, by an operator of ours: DataFusion's compares texts, ours the ranks of the few that are distinct.
+    /// A full sort, by our own operator: DataFusion compares strings, ours compares the ranks of their few distinct values.
     pub(super) fn sort_all(&mut self, input: &Rel, keys: &[OrderKey]) -> Lowered {
         let lowered = self.lower(input, promises(input))?;
         let keys = total_order(input, keys);
@@ -39,8 +39,8 @@ impl Lowering<'_> {
         let mut lowered = self.lower(input, promises(input))?;
         let mut keys = total_order(input, keys);
         if group_keys(input).is_empty() {
-            // DataFusion's sort is not stable, and its first rows of equal ones are any: the place of each row decides, as it does wherever
-            // else rows are sorted.
+            // DataFusion's sort is not stable and its top-N breaks ties arbitrarily, so the row number is the last sort key, as for all
+            // sorts here.
             let place;
             (lowered, place) = self.numbered(lowered, input)?;
             keys.push(OrderKey { expr: KqlExpr::column(&place_field(place)), ascending: true, nulls_first: true });
@@ -73,7 +73,7 @@ impl Lowering<'_> {
             None => return Err(QueryError::Run("the number of rows to take is no constant".to_owned())),
         };
         if count == 0 {
-            // DataFusion has no sort of the first zero rows, and nothing below needs to run for them.
+            // DataFusion has no top-0 sort, and no input needs to be read for it.
             return no_rows(&input.fields);
         }
         if let RelOp::Sort { input: unsorted, keys } = &input.op {
@@ -94,8 +94,8 @@ fn place_field(place: ColumnId) -> Field {
     Field { id: place, name: "".into(), ty: Type::Long }
 }
 
-/// What rows of `input` sorted by `keys` are sorted by, wherever that happens: rows that the keys do not tell apart stay as they were, so
-/// the order before comes next; groups come from several threads, so ties between them are broken by their keys, the same way every time.
+/// The complete sort order of `input` sorted by `keys`. Ties are broken by the previous order; groups come from several threads, so ties
+/// between them are broken by their keys, which is deterministic.
 pub(crate) fn total_order(input: &Rel, keys: &[OrderKey]) -> Vec<OrderKey> {
     let mut all = keys.to_vec();
     let known = |key: &&OrderKey| key.expr.columns().iter().all(|id| input.fields.iter().any(|field| field.id == *id));
@@ -105,7 +105,7 @@ pub(crate) fn total_order(input: &Rel, keys: &[OrderKey]) -> Vec<OrderKey> {
     all
 }
 
-/// The fields of `rel` that are keys of the `summarize` it comes from.
+/// The fields of `rel` that are keys of the `summarize` that produced it.
 fn group_keys(rel: &Rel) -> Vec<&Field> {
     let mut below = rel;
     loop {
@@ -120,10 +120,10 @@ fn group_keys(rel: &Rel) -> Vec<&Field> {
     }
 }
 
-/// A union of the first rows of each input, where the first rows of all are asked for: a table then reads whole only those.
+/// Pushes a top-N into each input of a union, so that complete rows are read only for those.
 fn top_of_each(rel: &Rel, keys: &[OrderKey], count: usize) -> Option<Rel> {
     if let RelOp::Project { input, exprs } = &rel.op {
-        // Columns that are handed on, such as the names that a union gives to its inputs.
+        // Columns passed through unchanged, such as the source name column of a union.
         let keys = keys.iter().map(|key| {
             let ExprKind::Column(id) = key.expr.kind else { return None };
             let at = rel.fields.iter().position(|field| field.id == id)?;

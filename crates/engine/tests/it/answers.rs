@@ -1,5 +1,5 @@
-//! What operators mean, where DataFusion means something else. Expected answers: recorded from Microsoft's engine where marked `[M]`
-//! (`conformance/kql/measured.jsonl` of the shared material), otherwise the public KQL reference.
+//! Semantics of operators that differ from DataFusion's. Expected results were recorded from Microsoft's engine if marked `[M]`
+//! (`conformance/kql/measured.jsonl` of the shared material), and are from the public KQL reference otherwise.
 
 use super::rows;
 
@@ -16,7 +16,7 @@ fn null_keys_of_a_join_match() {
 
 #[test]
 fn a_string_that_an_outer_join_misses_is_empty_and_not_null() {
-    // join-operator: [M] leftouter misses give '' for strings and null for the rest.
+    // join-operator: [M] unmatched columns of a leftouter join are '' for strings and null otherwise.
     assert_eq!(rows(&format!("{NULLS} L | join kind=leftouter R on k | where lv == 'b' | project rv == '', isnull(k1)")), ["True|True"]);
     assert_eq!(rows(&format!("{NULLS} R | join kind=rightouter L on k | where rv == '' | project lv")), ["b"]);
     assert_eq!(rows(&format!("{NULLS} L | join kind=fullouter R on k | where rv != 'x' | project lv | sort by lv asc")), ["b", "n"]);
@@ -51,7 +51,7 @@ fn sort_puts_null_and_nan_together() {
 
 #[test]
 fn an_order_reaches_what_reads_it() {
-    // serialize-operator: a sorted row set is serialized; take, windows and lists see it in order.
+    // serialize-operator: a sorted row set is serialized; take, windows and lists read it in order.
     let table = "range x from 1 to 20 step 1 | extend g = x % 3";
     assert_eq!(rows(&format!("{table} | sort by x desc | take 2 | project x")), ["20", "19"]);
     assert_eq!(rows(&format!("{table} | sort by x desc | where g == 0 | extend n = row_number() | where n == 2 | project x")), ["15"]);
@@ -59,7 +59,7 @@ fn an_order_reaches_what_reads_it() {
         rows(&format!("{table} | where x < 8 | sort by x desc | summarize l = make_list(x) by g | sort by g asc | project l")),
         ["[6,3]", "[7,4,1]", "[5,2]"]
     );
-    // A sort is stable: what it does not tell apart stays as it was.
+    // The sort is stable.
     assert_eq!(rows(&format!("{table} | where x < 7 | sort by x desc | sort by g asc | project x")), ["6", "3", "4", "1", "5", "2"]);
     assert_eq!(rows(&format!("{table} | sort by g asc, x desc | take 2 | project x")), ["18", "15"]);
 }

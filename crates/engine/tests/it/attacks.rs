@@ -1,7 +1,7 @@
-//! Texts made to exhaust the stack, the planner or the memory: each is answered rightly or refused by a limit that has a name, in bounded
-//! time, and ends at once when it is cancelled. Every right answer is arithmetic.
+//! Queries designed to exhaust stack, planner or memory: each is either answered correctly or rejected with a specific limit error, in
+//! bounded time, and stops promptly when cancelled. Expected results are computed arithmetically.
 //!
-//! What used to abort the process runs in one of its own in `tests/kql/attacks.py`.
+//! Queries that used to abort the process run in a separate process in `tests/kql/attacks.py`.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use model::{ByteSize, Limits, Query, QueryClass, QueryEngine, QueryError, Span};
 
 use super::{ask, block_on, measuring, printed, ways};
 
-/// An expression over `x` that is `depth` operators deep, and what it gives for 1.
+/// An expression over `x` nested `depth` operators deep, and its value for `x = 1`.
 fn nested(depth: usize) -> (String, i64) {
     let (mut text, mut value) = ("x".to_owned(), 1_i64);
     for n in 0..depth {
@@ -21,7 +21,7 @@ fn nested(depth: usize) -> (String, i64) {
     (text, value)
 }
 
-/// Refused by a limit of the text, of planning, or of memory.
+/// True if the query was rejected by a limit on the text, on planning or on memory.
 fn is_limit(why: &QueryError) -> bool {
     match why {
         QueryError::Wrong(found) => found.iter().any(|one| matches!(one.code, "KQL0011" | "KQL0113" | "KQL0114")),
@@ -51,7 +51,7 @@ fn long_chains_are_answered() {
         let started = Instant::now();
         let answer = ask(&ways()[0], Query::new(&kql)).unwrap_or_else(|why| panic!("{}…: {why}", &kql[..60]));
         assert_eq!(printed(&answer), [wanted], "{}…", &kql[..60]);
-        // A wide bound, as everywhere here: it finds what grows out of proportion, on a busy machine too.
+        // A generous limit: it detects superlinear growth even on a busy machine.
         assert!(started.elapsed() < Duration::from_secs(30), "{:?} for {}…", started.elapsed(), &kql[..60]);
     }
 }
@@ -62,7 +62,7 @@ fn deep_arithmetic_in_many_steps_is_planned_in_bounded_time() {
     let kql = format!("range x from 1 to 1 step 1 {}| project x", format!("| extend x = {text} ").repeat(50));
     let started = Instant::now();
     let answer = ask(&ways()[3], Query::new(&kql)).unwrap();
-    // Each step adds the same.
+    // Each step adds the same amount.
     assert_eq!(printed(&answer), [(1 + 50 * (value - 1)).to_string()]);
     assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
 }
@@ -99,7 +99,7 @@ fn what_kernels_build_is_asked_for_before() {
     let pack = "| extend p = pack('a', p, 'b', p, 'c', p, 'd', p) ";
     let concat = "| extend a = array_concat(a, a, a, a) ";
     let texts = [
-        // Eight letters become eight terabytes, in the planner already.
+        // Eight characters expand to eight terabytes, already during constant folding.
         "print strlen(strrep(strrep(strrep(strrep('aaaaaaaa', 1000), 1000), 1000), 1000))".to_owned(),
         "range x from 1 to 100 step 1 | extend s = strrep(strrep(strrep(strcat('a', x), 1000), 1000), 1000) | summarize max(strlen(s))"
             .to_owned(),
@@ -142,12 +142,12 @@ fn planning_has_a_limit_of_its_own() {
     let kql = "print f = array_length(series_fir(range(1, 500000), range(1, 500000)))";
     let ended = ask(&engine, Query::new(kql));
     assert!(matches!(ended, Err(QueryError::Planning(_))), "{ended:?}");
-    // Running counts for nothing.
+    // Execution time does not count as planning time.
     let kql = "range x from 1 to 3000000 step 1 | where strcat('a', x) has 'b' | count";
     assert_eq!(printed(&ask(&engine, Query::new(kql)).unwrap()), ["0"]);
 }
 
-/// Each spends its time before the first row is read, or in one call of a function.
+/// Each spends its time before the first row is read, or in a single function call.
 fn slow_to_plan() -> Vec<(&'static str, String)> {
     let (sixty, _) = nested(60);
     let columns: Vec<String> = (0..9_000).map(|n| format!("a{n} = x + {n}")).collect();
@@ -175,7 +175,7 @@ fn a_query_that_is_planned_ends_when_it_is_cancelled() {
             });
             let ended = block_on(engine.query(query));
             let at = stopper.join().unwrap();
-            // On a quick machine it may have been answered.
+            // A fast machine may have completed the query.
             assert!(matches!(ended, Ok(_) | Err(QueryError::Cancelled)), "{name}: {:?}", ended.map(|answer| answer.rows()));
             while engine.load().queries > 0 && at.elapsed() < Duration::from_secs(30) {
                 std::thread::sleep(Duration::from_millis(1));
@@ -215,7 +215,7 @@ fn a_small_query_and_a_rule_are_answered_beside_many_heavy_ones() {
     }
     cancel.cancel();
     println!("a small query beside 30 heavy ones: at most {worst:.0?}");
-    // A second on a machine of its own; tests run beside others.
+    // About a second on an idle machine; tests run concurrently.
     assert!(worst < Duration::from_secs(10), "{worst:?}");
     runtime.shutdown_background();
 }

@@ -1,5 +1,5 @@
-//! A query that is cancelled, that nobody waits for any more or whose time is over frees its threads and its memory at once, whatever it
-//! is doing. The figures are printed; what is asserted leaves room for machines that do several things at a time.
+//! A query that is cancelled, dropped or timed out releases its threads and memory promptly, whatever it is doing. Latencies are printed;
+//! the assertions leave room for busy machines.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use model::{Limits, Query, QueryEngine, QueryError, Span};
 
 use super::{block_on, measuring};
 
-/// Each runs for much longer than anybody waits, and each spends its time somewhere else.
+/// Each query runs for a very long time and spends it in a different component.
 const SHAPES: [(&str, &str); 22] = [
     ("scan and count", "range x from 1 to 1000000000000 step 1 | summarize count()"),
     ("filter", "range x from 1 to 1000000000000 step 1 | where strcat('a', x) has 'nothing' | take 1"),
@@ -61,13 +61,13 @@ fn engine() -> Arc<Engine> {
     Arc::new(Engine::new(None, Arc::new(SystemClock::default()), options).unwrap())
 }
 
-/// When the query has answered, and when nothing of it is left, both counted from the moment of its end.
+/// Time until the query returned, and until its resources were released, both measured from the cancellation.
 struct Ended {
     answered: Duration,
     freed: Duration,
 }
 
-/// Waits for a level: that the engine holds nothing.
+/// Waits until the engine holds no resources.
 fn freed(engine: &Engine, since: Instant) -> Duration {
     while engine.load().queries > 0 && since.elapsed() < Duration::from_secs(30) {
         std::thread::sleep(Duration::from_millis(1));
@@ -98,7 +98,7 @@ fn a_cancelled_query_frees_everything_whatever_it_does() {
     let mut all = Vec::new();
     for (round, after) in [20, 150].into_iter().enumerate() {
         for (index, (name, kql)) in SHAPES.iter().enumerate() {
-            // Moments differ from shape to shape, the same in every run.
+            // The cancellation time varies by query, but is the same in every run.
             let after = Duration::from_millis(after + (index as u64 * 37 + round as u64 * 11) % 100);
             let ended = cancelled(&engine, kql, after);
             println!("{name:>22} after {after:>5.0?}: answered {:>6.1?}, freed {:>6.1?}", ended.answered, ended.freed);

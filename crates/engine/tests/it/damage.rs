@@ -1,4 +1,4 @@
-//! Damaged and missing data files of a table: an answer lacks their rows and says so, and is right about all others. Expected answers: those over
+//! Damaged and missing data files of a table: a result lacks their rows and says so, and is otherwise correct. Expected results: those over
 //! the same rows without the damaged file's.
 
 use std::path::PathBuf;
@@ -15,11 +15,11 @@ use workspace::{Snapshots, SystemDisk, Workspace, WorkspaceConfig};
 
 use super::{block_on, printed};
 
-/// Batches, each in a file of its own but the last, which is in memory.
+/// Number of batches; each has its own file except the last, which is in memory.
 const BATCHES: i64 = 4;
 const ROWS: i64 = 3000;
 
-/// Queries that take each of the ways over files. `{}` is where rows of a batch are left out.
+/// Queries that cover each way of reading files. `{}` is replaced by a filter that excludes the rows of a batch.
 const QUERIES: [&str; 7] = [
     "T_CL {} | summarize count(), sum(N), dcount(Text) by Batch | sort by Batch asc",
     "T_CL {} | where Text has 'word7' | summarize n = count(), s = sum(N)",
@@ -68,7 +68,7 @@ async fn world() -> World {
     World { _folder: folder, workspace, files, health }
 }
 
-/// Engines keep footers: each damage is met by new ones.
+/// Engines cache footers, so each damage is tested with new engines.
 fn engines(world: &World) -> Vec<Engine> {
     let store = Store { catalog: world.workspace.clone(), snapshots: world.workspace.clone() };
     let options = [(true, 512, 2), (false, 8192, 1)].map(|(optimize, batch_size, partitions)| Options {
@@ -84,14 +84,14 @@ fn all(query: &str) -> String {
     query.replace("{}", "")
 }
 
-/// Another way to the same rows than the one that is tried: ranks in place of `take`.
+/// Computes the expected rows differently from the tested query: by row number instead of `take`.
 fn without(query: &str, batch: usize) -> String {
     query
         .replace("{}", &format!("| where Batch != {batch}"))
         .replace("| take 9", "| serialize rank = row_number() | where rank <= 9 | project-away rank")
 }
 
-/// That the answer is whole, or lacks exactly one file's rows and names it.
+/// Asserts that the result is complete, or lacks exactly one file's rows and names the file.
 fn check(world: &World, answer: &Answer, damaged: usize, whole: &[String], rest: &[String], context: &str) -> bool {
     match &answer.partial {
         None => {
@@ -115,7 +115,7 @@ fn check(world: &World, answer: &Answer, damaged: usize, whole: &[String], rest:
     }
 }
 
-/// Before there were checksums, 21 of 24 flipped bits gave wrong answers without a word.
+/// Before checksums were introduced, 21 of 24 flipped bits silently gave wrong results.
 #[test]
 fn no_flipped_bit_gives_a_wrong_answer() {
     block_on(async {
@@ -136,7 +136,7 @@ fn no_flipped_bit_gives_a_wrong_answer() {
             let path = &world.files[damaged];
             let bytes = std::fs::read(path).unwrap();
             let mut rotten = bytes.clone();
-            // All over the file: its dictionaries, pages, indexes and footer.
+            // Spread over the file: dictionaries, pages, indexes and footer.
             let at = 4 + (rotten.len() - 5) * flip / 23;
             rotten[at] ^= 1 << (flip % 8);
             std::fs::write(path, rotten).unwrap();

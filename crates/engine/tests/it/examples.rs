@@ -1,10 +1,10 @@
-//! The examples that operators, aggregates, window functions, plug-ins and forms carry for the reference are true.
+//! Runs the documentation examples of operators, aggregates, window functions, plug-ins and special forms.
 
 use kql::bind::forms::FORMS;
 use kql::syntax::parser::tabular_operators;
 use kql::{aggregates, ops, windows};
 
-/// Each query's last cell is what the example says, in all ways of running it.
+/// Asserts that the last cell of each query's result equals the example, with all execution options.
 fn hold(kind: &str, examples: impl Iterator<Item = (&'static str, &'static [(&'static str, &'static str)])>) {
     for (name, examples) in examples {
         for (kql, expected) in examples {

@@ -1,5 +1,6 @@
-//! Queries over Parquet files, which are read directly, against the same rows in memory, which go through DataFusion. Expected: the rows in
-//! memory, whose meaning `answers.rs` and the cases settle. The file has row groups with and without dictionaries, with nulls in both.
+//! Compares queries over Parquet files, which are executed directly, with the same rows in memory, which go through DataFusion. Expected:
+//! the rows in memory, whose semantics are tested by `answers.rs` and the cases. The file has row groups with and without dictionaries,
+//! both with nulls.
 
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use super::{ask, printed};
 
 const ROWS: usize = 3000;
 
-/// What a query has to read.
+/// The test data.
 fn batch() -> RecordBatch {
     let time: ArrayRef = Arc::new(
         TimestampMicrosecondArray::from_iter((0..ROWS).map(|n| (n % 97 != 5).then_some(1_790_000_000_000_000 + n as i64 * 60_000_000)))
@@ -59,7 +60,7 @@ fn write(path: &std::path::Path, properties: WriterProperties) {
     writer.close().unwrap();
 }
 
-/// Rows come back in the same order, too.
+/// The order of rows must be equal, too.
 const QUERIES: &[&str] = &[
     "T",
     "T | count",
@@ -148,7 +149,7 @@ fn a_file_answers_as_the_same_rows_in_memory_do() {
         })
         .collect();
     let memory = Engine::new(None, Arc::new(SystemClock::default()), plain).unwrap();
-    // The rows as the file gives them, in memory.
+    // The file's rows, in memory.
     let whole = super::block_on(model::QueryEngine::query(&all[0].1, Query::new("T"))).unwrap();
     let table = model::InlineTable { schema: model::TableSchema::new("T", whole.columns.clone()), batches: whole.batches };
     let scope = Scope { tables: vec![Arc::new(table)], ..Scope::default() };
@@ -161,7 +162,7 @@ fn a_file_answers_as_the_same_rows_in_memory_do() {
             let mut found = printed(&ask(engine, Query::new(*kql)).unwrap_or_else(|why| panic!("{name}, {kql}: {why}")));
             let mut expected = expected.clone();
             if kql.contains("summarize") || kql.contains("join") || kql.contains("distinct") || kql.contains("make-series") {
-                // No order is promised.
+                // The order is not guaranteed.
                 found.sort();
                 expected.sort();
             }

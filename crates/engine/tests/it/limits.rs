@@ -156,7 +156,10 @@ fn long_texts_are_planned_in_bounded_time() {
     let over = "range x from 1 to 1000 step 1 | extend s = strcat('needle', x)";
     let extends: String = (1..390).map(|n| format!("| extend a{n} = a{} + 1 ", n - 1)).collect();
     let wheres: String = (0..390).map(|n| format!("| where x != {} ", n + 2000)).collect();
+    // Each step reads the column of the step before twice.
+    let doubled: String = (0..60).map(|n| format!("| extend a = iff(s contains 'needle{n}', array_concat(a, dynamic([1])), a) ")).collect();
     let texts = [
+        (format!("{over} | extend a = dynamic([]) {doubled} | where array_length(a) > 0 | summarize by tostring(a) | count"), "2"),
         (format!("{over} | where s in ({list}) | count"), "1000"),
         (format!("{over} | where s has_any ({list}) | count"), "1000"),
         (format!("print a0 = 1 {extends} | project a389"), "390"),

@@ -1,5 +1,5 @@
-//! Rows for a query: from the names and types of the columns (addresses, URLs, JSON, times of the last days), and from the literals that the
-//! query compares its columns with, so that filters let some of them through and what comes behind has something to do. The same each time.
+//! Generates test rows for a query: values fit the names and types of the columns (addresses, URLs, JSON, times of the last days), and
+//! include the literals that the query compares its columns with, so that some rows pass its filters. Deterministic.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ const ROWS: i64 = 50;
 
 const MINUTE: i64 = 600_000_000;
 
-/// What a query compares its columns with.
+/// The literals that a query compares its columns with, by column.
 pub struct Wanted(HashMap<String, Vec<String>>);
 
 impl Wanted {
@@ -36,7 +36,7 @@ impl Wanted {
         Wanted(found)
     }
 
-    /// For three of four rows, one after the other.
+    /// The literal for a row: for three of four rows, in turn.
     fn at(&self, column: &str, row: i64) -> Option<&str> {
         let wanted = self.0.get(column).filter(|wanted| !wanted.is_empty() && row % 4 != 3)?;
         Some(&wanted[(row - row / 4) as usize % wanted.len()])
@@ -53,7 +53,7 @@ fn literal(text: &str, kind: TokenKind) -> Option<String> {
     }
 }
 
-/// The names that Sysmon gives to what it tells of a process.
+/// Field names of Sysmon process events.
 const SYSMON: &[&str] = &[
     "UtcTime",
     "ProcessGuid",
@@ -83,7 +83,7 @@ const SYSMON: &[&str] = &[
     "TargetImage",
 ];
 
-/// The text of an event of Windows as the agent sends it.
+/// The XML of a Windows event as sent by the agent.
 fn event_xml(row: i64, wanted: Option<&str>) -> String {
     let data: String = SYSMON.iter().map(|name| format!(r#"<Data Name="{name}">{name}{row}</Data>"#)).collect();
     format!(
@@ -92,7 +92,7 @@ fn event_xml(row: i64, wanted: Option<&str>) -> String {
     )
 }
 
-/// A text that a column of this name may hold.
+/// A plausible text for a column of this name.
 fn text(column: &str, row: i64) -> String {
     let lower = column.to_ascii_lowercase();
     let has = |parts: &[&str]| parts.iter().any(|part| lower.contains(part));
@@ -165,7 +165,7 @@ fn value(column: &Column, row: i64, wanted: &Wanted, now: Timestamp) -> Value {
     }
 }
 
-/// Some rows of a table.
+/// Generates a table.
 pub fn table(name: &str, columns: Vec<Column>, wanted: &Wanted, now: Timestamp) -> Arc<InlineTable> {
     let mut schema = columns;
     schema.dedup_by(|a, b| a.name == b.name);

@@ -1,4 +1,4 @@
-//! Whole queries: text in, answer out.
+//! Integration tests of the engine: query text in, result out.
 
 mod answers;
 mod attacks;
@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use engine::{Engine, Options, SystemClock, TablesAs};
 use model::{Answer, Query, QueryEngine, QueryError};
 
-/// The ways to run a plan that must all give the same answer.
+/// Engines with all execution options, which must return the same results.
 fn ways() -> &'static [Engine] {
     static WAYS: OnceLock<Vec<Engine>> = OnceLock::new();
     WAYS.get_or_init(|| {
@@ -38,7 +38,7 @@ fn ways() -> &'static [Engine] {
     })
 }
 
-/// Rows as `tostring` prints their cells, joined by `|`.
+/// Rows with cells formatted as by `tostring`, joined by `|`.
 fn printed(answer: &Answer) -> Vec<String> {
     let row = |batch: &arrow::record_batch::RecordBatch, row: usize| {
         let cells = answer.columns.iter().zip(batch.columns());
@@ -51,13 +51,13 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
-/// Held by tests that measure how soon something happens: one that keeps all processors busy must not run beside another.
+/// Held by latency tests: a test that uses all processors must not run concurrently.
 fn measuring() -> MutexGuard<'static, ()> {
     static MEASURING: Mutex<()> = Mutex::new(());
     MEASURING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The rows of `kql`, the same in all ways.
+/// The rows of `kql`, asserted to be equal with all execution options.
 fn rows(kql: &str) -> Vec<String> {
     let answers: Vec<Vec<String>> =
         ways().iter().map(|engine| printed(&ask(engine, Query::new(kql)).unwrap_or_else(|why| panic!("{kql}: {why}")))).collect();

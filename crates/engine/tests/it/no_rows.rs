@@ -1,5 +1,5 @@
-//! Every operator over tables of which nothing is left: no row matches, rows of one part alone match, the table is empty. Expected
-//! answers: those over a literal table with the same rows (the cases vouch for these), and what the KQL reference says of empty inputs.
+//! Every operator over empty inputs: no row matches, only rows of one part match, the table is empty. Expected results: those over a
+//! literal table with the same rows (covered by the cases), and what the KQL reference documents for empty inputs.
 
 use std::sync::Arc;
 
@@ -11,8 +11,8 @@ use workspace::{SystemDisk, Workspace, WorkspaceConfig};
 
 use super::{block_on, printed};
 
-/// What may follow the rows `K: string, N: long, R: real, D: dynamic, TimeGenerated: datetime`. Answers do not depend on an order that
-/// the language leaves open.
+/// Operators to run on the rows `K: string, N: long, R: real, D: dynamic, TimeGenerated: datetime`. Their results do not depend on an
+/// unspecified order.
 const OPERATORS: &[&str] = &[
     "top 1 by N",
     "sort by N asc, K desc | take 1 | project N",
@@ -75,7 +75,7 @@ const OPERATORS: &[&str] = &[
     "search 'nothing like it' | count",
 ];
 
-/// Nothing matches, rows of one part alone, all of them.
+/// Filters that keep no rows, rows of a single part, and all rows.
 const FILTERS: &[&str] = &["where K == 'none'", "where N >= 1000", "where N == 10 or N > 300", "where K has 'alpha'", "where true"];
 
 const PARTS: i64 = 4;
@@ -86,7 +86,7 @@ fn columns() -> Vec<Column> {
     columns.map(|(name, ty)| Column::new(name, ty)).to_vec()
 }
 
-/// The rows of a part; numbers differ between all rows.
+/// The rows of a part; `N` is unique over all parts.
 fn cells(part: i64) -> Vec<Vec<Value>> {
     let row = |row: i64| {
         let number = part * 100 + row * 10;
@@ -107,7 +107,7 @@ fn batch(part: i64) -> RecordBatch {
     RecordBatch::try_new(arrow_schema(&columns), columns.iter().enumerate().map(column).collect()).unwrap()
 }
 
-/// The same rows as a literal.
+/// The same rows as a `datatable` literal.
 fn literal(parts: i64) -> String {
     let columns: Vec<String> = columns().iter().map(|column| format!("{}: {}", column.name, column.ty.name())).collect();
     let cell = |value: &Value| match value {
@@ -136,7 +136,7 @@ fn operators_over_no_rows_of_a_stored_table() {
     let engines =
         [1, 3, 8].map(|partitions| Engine::new(Some(store.clone()), clock.clone(), Options { partitions, ..Options::default() }).unwrap());
     block_on(async {
-        // Three files and a batch in memory; a table that has no rows; one whose rows are in memory.
+        // A table with three files and a batch in memory, an empty table, and a table in memory only.
         for (table, parts, flushed) in [("Stored", PARTS, PARTS - 1), ("Empty", 0, 0), ("Memory", PARTS, 0)] {
             let table = TableName::new(table);
             workspace.define(&table, columns()).await.unwrap();
@@ -175,7 +175,7 @@ fn operators_over_no_rows_of_a_stored_table() {
 
 #[test]
 fn an_order_of_no_rows_is_no_error() {
-    // take-operator: zero rows are asked for, zero rows come, also of sorted rows.
+    // take-operator: `take 0` returns no rows, including on sorted input.
     for kql in [
         "range x from 1 to 3 step 1 | sort by x asc | take 0",
         "range x from 1 to 3 step 1 | top 0 by x",

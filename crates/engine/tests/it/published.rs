@@ -1,7 +1,7 @@
-//! Every published rule and query that can be planned runs, over made rows of its tables: whatever the answer is, it is one. An error that is
-//! not about what is missing here (a table, a watchlist, another workspace) fails the test beyond its ceiling.
+//! Runs every published rule and query that can be planned, on generated rows of its tables: any result is accepted. An error not caused by
+//! a missing dependency (a table, a watchlist, another workspace) fails the test if there are more than the allowed number.
 //!
-//! Rows are made from the names and types of the columns and from what the query compares them with (`made_rows`).
+//! Rows are generated from column names and types and the literals in the query (`made_rows`).
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -15,10 +15,10 @@ use model::{Query, QueryEngine, QueryError, Scope, Timestamp};
 use super::block_on;
 use super::made_rows::{Wanted, table};
 
-/// Of the queries that a check accepts and says could run, so many must, in tenths of a percent. It only rises.
+/// Minimum share of runnable queries that must succeed, in tenths of a percent. Raise it when the actual share rises.
 const RUN: usize = 985;
 
-/// Of the published queries, one in so many: all of them with `BARTIZAN_EVERY=1`.
+/// One in this many published queries is run; `BARTIZAN_EVERY=1` runs all.
 const EVERY: usize = 4;
 
 fn shared(path: &str) -> Option<String> {
@@ -31,7 +31,7 @@ fn shared(path: &str) -> Option<String> {
     text
 }
 
-/// Words of a query, among which are the names of its tables.
+/// The words of a query, which include the names of its tables.
 fn words(query: &str) -> impl Iterator<Item = &str> {
     query.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|word| !word.is_empty())
 }
@@ -78,7 +78,7 @@ fn published_queries_run() {
             let outcome = block_on(engine.query(Query::new(text.as_str()).with_scope(scope)));
             let why = match outcome {
                 Ok(_) => None,
-                // What is not here is not here.
+                // A dependency that this test does not provide.
                 Err(QueryError::Wrong(found)) if found.iter().all(|one| is_elsewhere(one.code, &one.message)) => continue,
                 Err(why) => Some(why.to_string()),
             };
@@ -103,12 +103,12 @@ fn published_queries_run() {
     assert!(ran * 1000 >= all * RUN, "{ran} of {all} ran");
 }
 
-/// Is the query stopped by what only another place has?
+/// True if the query fails only for a dependency outside this test.
 fn is_elsewhere(code: &str, message: &str) -> bool {
     matches!(code, "KQL0101" | "KQL0116")
         || message.contains("is not supported here yet")
         || message.contains("not here")
         || message.contains("there is no function")
-        // Definitions only: nothing to run.
+        // Only definitions, no query.
         || message.contains("there is no query here")
 }

@@ -1,4 +1,4 @@
-//! Answers of several tables, and `externaldata`.
+//! Queries with several result tables, and `externaldata`.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use model::{Answer, ByteSize, ExternalData, ExternalError, Limits, Query, QueryE
 
 use super::{ask, block_on, printed, ways};
 
-/// All tables of an answer: name, columns, rows; the same in all ways of running it.
+/// All tables of a result: name, columns, rows; asserted to be equal with all execution options.
 fn tables(kql: &str) -> Vec<(String, String, Vec<String>)> {
     let of = |engine: &Engine| {
         let answer = ask(engine, Query::new(kql)).unwrap_or_else(|why| panic!("{kql}: {why}"));
@@ -33,7 +33,7 @@ fn table(name: &str, columns: &str, rows: &[&str]) -> (String, String, Vec<Strin
 
 #[test]
 fn fork_gives_a_table_for_each_subquery() {
-    // fork-operator: names are those given, those of `as`, or `GenericResult`.
+    // fork-operator: tables are named explicitly, by `as`, or `GenericResult`.
     assert_eq!(
         tables(
             "range x from 1 to 5 step 1 | extend r = rand() | fork Big = (where x > 3 | project x) (where x < 2 | project x | as Small) (count)"
@@ -84,7 +84,7 @@ fn limits_hold_for_all_tables_together() {
     assert_eq!((answer.rows(), rows), (5, vec![1, 0]));
 }
 
-/// One list, and how often it was read.
+/// A single file, and how often it was read.
 #[derive(Default)]
 struct List(std::sync::atomic::AtomicUsize);
 
@@ -109,14 +109,14 @@ fn externaldata_reads_what_is_allowed_and_nothing_else() {
         ask(&engine, Query::new(format!("let U = {users}; U | where n > 1 | union (U | where n < 2) | sort by n asc | project name")))
             .unwrap();
     assert_eq!(printed(&answer), ["ann", "bob"]);
-    // However often the query names it.
+    // It is read once, however often the query references it.
     assert_eq!(list.0.load(std::sync::atomic::Ordering::Relaxed), 1);
     let refused = ask(&engine, Query::new(users.replace("users", "others"))).unwrap_err();
     assert!(refused.to_string().contains("none of the places that the operator allows"), "{refused}");
-    // Without the port there is nothing to read with.
+    // Without the port the operator is rejected.
     let refused = ask(&ways()[0], Query::new(users)).unwrap_err();
     assert!(refused.to_string().contains("not allowed here"), "{refused}");
-    // A check reads nothing.
+    // A check does not read data.
     assert!(block_on(model::QueryEngine::check(&engine, &Query::new(users))).unwrap().is_some());
     assert_eq!(list.0.load(std::sync::atomic::Ordering::Relaxed), 2);
 }

@@ -1,16 +1,16 @@
-//! Unions of many tables with many columns: their answers are arithmetic, and the same whether the union is wide or not.
+//! Unions of many tables with many columns: results are computed arithmetically and must not depend on whether the union is wide.
 
 use model::Query;
 
 use super::{ask, printed, ways};
 
-/// As many tables as make a union of all their columns wide: table `i` has `n` (its number), `who` (its name), and some columns of its own.
+/// Enough tables to make a union of all their columns wide: table `i` has `n` (its number), `who` (its name), and columns of its own.
 const TABLES: usize = 60;
 
-/// Columns of its own; those of one in four are dynamic, so that a search looks into them too.
+/// Columns of its own per table; those of every fourth table are dynamic, so that `search` covers them too.
 const OWN: usize = 6;
 
-/// `union` of all, with a row of its own and one that all tables share.
+/// A `union` of all tables, each with a distinct row and a row common to all.
 fn tables() -> String {
     let table = |i: usize| {
         let own = (0..OWN).map(|c| format!("c{i}_{c}:{}", if c % 4 == 3 { "dynamic" } else { "string" })).collect::<Vec<_>>().join(", ");
@@ -41,7 +41,7 @@ fn rows(tail: &str) -> Vec<String> {
 
 #[test]
 fn columns_that_a_table_lacks_are_null_or_empty() {
-    // Every row has the columns of one table and lacks those of the others.
+    // Every row has the columns of one table and null in all others.
     assert_eq!(rows("All | count"), [(2 * TABLES).to_string()]);
     assert_eq!(rows("All | where isnotempty(c7_0) | project n, c7_0, c8_0"), ["-1|s7x0any|", "7|s7x0own|"]);
     assert_eq!(rows("All | where isnull(c7_3) and n == 8 | project who"), ["table8"]);

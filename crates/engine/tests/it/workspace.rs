@@ -1,4 +1,4 @@
-//! Queries over a real workspace: rows in the log, rows in files, and both. Expected answers: the rows that were appended.
+//! Queries over a real workspace: rows in the log, in files, and in both. Expected results: the rows that were appended.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use workspace::{SystemDisk, Workspace, WorkspaceConfig};
 
 use super::{block_on, printed};
 
-/// 2026-01-01T00:00:00 and some ticks that no microsecond holds.
+/// 2026-01-01T00:00:00 plus ticks that are not a whole microsecond.
 const BASE: i64 = 639_028_224_000_000_003;
 const MINUTE: i64 = 600_000_000;
 
@@ -21,7 +21,7 @@ fn moment(minutes: i64) -> Timestamp {
     Timestamp::from_ticks(BASE + minutes * MINUTE).unwrap()
 }
 
-/// Minutes and names; a row is as old as its minute.
+/// Appends rows with a minute and a name; `TimeGenerated` follows the minute.
 async fn append(workspace: &Workspace, minutes: std::ops::Range<i64>) -> Timestamp {
     let columns = [Column::new("TimeGenerated", Type::Datetime), Column::new("Url", Type::String), Column::new("url", Type::Long)];
     let times: ArrayRef = Arc::new(Int64Array::from_iter_values(minutes.clone().map(|minute| BASE + minute * MINUTE)));
@@ -72,14 +72,14 @@ fn rows_in_files_and_in_the_log_are_one_table() {
             };
             let all = async |kql: &str| ask(kql, Scope::default()).await;
             assert_eq!(all("T_CL | count").await, ["160"]);
-            // Two columns whose names differ in case alone; nulls are null, a text that was never written is empty.
+            // Two columns whose names differ only in case; nulls are null, and a string that was never written is empty.
             assert_eq!(all("T_CL | summarize countif(isnull(url)), sum(url), dcount(Url), countif(Never == '')").await, ["32|10240|3|160"]);
-            // The odd ticks survive the file.
+            // Sub-microsecond ticks survive the file.
             assert_eq!(
                 all("T_CL | summarize min(TimeGenerated), max(TimeGenerated)").await,
                 ["2026-01-01T00:00:00.0000003Z|2026-01-01T02:39:00.0000003Z"]
             );
-            // A bound inside a microsecond decides by ticks, in files as in memory.
+            // A bound within a microsecond is exact to the tick, in files as in memory.
             for minute in [50, 120, 155] {
                 let at = format!("datetime({})", kql::Value::Datetime(moment(minute).ticks()).to_text());
                 assert_eq!(all(&format!("T_CL | where TimeGenerated == {at} | count")).await, ["1"], "{minute}");
@@ -94,14 +94,14 @@ fn rows_in_files_and_in_the_log_are_one_table() {
             assert_eq!(all("T_CL | where Never == 'x' | count").await, ["0"]);
             assert_eq!(all("T_CL | sort by TimeGenerated desc | take 1 | project Url, url").await, ["u0|159"]);
 
-            // The API's timespan, half open; and a rule's window of arrival, open at its start, so that windows tile.
+            // The API's timespan is half-open; a rule's ingestion window is open at its start, so that windows tile.
             let window = Some(Window { from: moment(90), until: moment(110) });
             assert_eq!(ask("T_CL | count", Scope { window, ..Scope::default() }).await, ["20"]);
             let ingested = Some(Window { from: first, until: second });
             assert_eq!(ask("T_CL | summarize min(url), max(url), count()", Scope { ingested, ..Scope::default() }).await, ["101|149|50"]);
             assert_eq!(ask("T_CL | where ingestion_time() <= now() | count", Scope::default()).await, ["160"]);
 
-            // Files outside the bound are not opened.
+            // Files outside the time range are not opened.
             let answer = engine
                 .query(Query::new(format!(
                     "T_CL | where TimeGenerated > datetime({}) | count",

@@ -1,5 +1,5 @@
-//! What people may do. Expected answers: the wire facts on SecurityInsights (etag in the body, put replaces, 409's text) and its
-//! pairs of classification and reason.
+//! Changes by users. Expected results: the wire facts on SecurityInsights (etag in the body, PUT replaces, text of the 409) and its pairs
+//! of classification and reason.
 
 use incidents::{ChangeError, Draft, TaskDraft};
 use model::{Classification, ClassificationReason, Comment, IncidentStatus, Label, Owner, Severity, Span};
@@ -41,7 +41,7 @@ async fn a_put_refuses_a_stale_etag_and_replaces() {
     assert!(replaced.labels.is_empty() && replaced.etag != created.etag && replaced.created == created.created);
     assert_eq!(replaced.first_modified, Some(replaced.modified));
 
-    // An etag may be left out: a maintainer in github.com/Azure/azure-rest-api-specs/issues/13203.
+    // The etag is optional: a maintainer in github.com/Azure/azure-rest-api-specs/issues/13203.
     let (unconditional, new) = house.incidents.put(id, &draft(IncidentStatus::New), None, &ann()).await.unwrap();
     assert!(!new && unconditional.etag != replaced.etag);
     assert!(!house.incidents.create(id, &draft(IncidentStatus::Active), &ann()).await.unwrap(), "it is there");
@@ -72,13 +72,13 @@ async fn verdicts_belong_to_closed_incidents_and_go_with_their_reasons() {
             draft.classification = Some(*classification);
             draft.classification_reason = reason.copied();
             let answer = house.incidents.put(Uuid::from_u128(100 + 10 * index as u128 + other as u128), &draft, None, &ann()).await;
-            // github.com/demisto/content/pull/34306: a classification that has reasons needs one.
+            // github.com/demisto/content/pull/34306: a classification that has reasons requires one.
             let expected = allowed.contains(&(*classification, reason.copied()));
             assert_eq!(answer.is_ok(), expected, "{classification} {reason:?}");
             accepted += usize::from(answer.is_ok());
         }
     }
-    // The numbers of refused drafts were given back.
+    // The numbers of rejected drafts were released.
     assert_eq!(house.all().await.iter().map(|incident| incident.number).collect::<Vec<_>>(), (1..=accepted as i64).collect::<Vec<_>>());
 
     let mut lonely = draft(IncidentStatus::Closed);
@@ -142,7 +142,7 @@ async fn parts_change_their_incident() {
     assert_eq!(next.number, 2, "the number of a deleted incident stays used");
 }
 
-/// Two people who read the same etag: one wins, the other is told.
+/// Two users with the same etag: one succeeds, the other gets a conflict.
 #[tokio::test]
 async fn of_two_who_write_at_once_one_is_told() {
     let house = House::new().await;

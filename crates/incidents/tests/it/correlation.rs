@@ -1,4 +1,4 @@
-//! The task from alerts to incidents, over a real database.
+//! The correlation task with a real database.
 
 use incidents::{CorrelationReport, entities_of};
 use model::{IncidentStatus, MatchingMethod, Severity, Span};
@@ -110,7 +110,7 @@ async fn a_rule_that_wants_no_incidents_still_leaves_its_alerts() {
 
 #[tokio::test]
 async fn the_tasks_wake_by_their_bells_alone() {
-    // The clock's `sleep` never ends here: only the bells can have woken the tasks.
+    // The clock's `sleep` never completes here, so only notifications can wake the tasks.
     let house = House::new().await;
     let cancel = CancellationToken::new();
     let mut opened = house.store.listen(store::Topic::Incidents);

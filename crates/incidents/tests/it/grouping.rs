@@ -1,5 +1,5 @@
-//! Which alerts go together. Expected answers: the descriptions of `matchingMethod`, `lookbackDuration`, `reopenClosedIncident` and
-//! the limit of 150 alerts in learn.microsoft.com/azure/sentinel/create-incidents-from-alerts; where those are silent, the module's.
+//! Grouping of alerts. Expected results: the descriptions of `matchingMethod`, `lookbackDuration`, `reopenClosedIncident` and the limit of
+//! 150 alerts in learn.microsoft.com/azure/sentinel/create-incidents-from-alerts; where those are silent, the module documentation.
 
 use incidents::{Candidate, MAX_ALERTS, Placement, group_key, open, place};
 use model::{AlertDetail, EntityKind, GroupingConfiguration, IncidentStatus, MatchingMethod, Severity, Span};
@@ -40,12 +40,12 @@ fn what_alerts_must_share() {
     assert!(!together(&by_severity, |alert| alert.severity = Severity::High));
     assert!(together(&by_detail, |alert| alert.severity = Severity::High));
     assert!(!together(&by_detail, |alert| _ = alert.custom_details.insert("Realm".to_owned(), vec!["office".to_owned()])));
-    // What is missing is not shared.
+    // A missing value does not match.
     assert!(!together(&by_detail, |alert| alert.custom_details.clear()));
     let mut bare = grouped(alert(1, "ann", "10.0.0.1", Span::ZERO), &all);
     bare.entities.clear();
     assert_eq!(group_key(&bare), None);
-    // Selected with nothing selected would be AnyAlert by accident.
+    // Selected matching with an empty selection would behave like AnyAlert.
     assert_eq!(group_key(&grouped(alert(1, "ann", "10.0.0.1", Span::ZERO), &grouping(MatchingMethod::Selected))), None);
 }
 
@@ -68,7 +68,7 @@ fn where_an_alert_goes() {
     let joined = Placement::Join { incident: incident.id, reopen: false };
     let hours = |n: i64| Span(n * Span::HOUR.ticks());
 
-    // (what, after, grouping, incident, where to)
+    // (name, delay, grouping, incident, expected placement)
     let table = [
         ("within the lookback", hours(5), &grouping, &incident, joined.clone()),
         ("after the lookback", Span(hours(5).ticks() + 1), &grouping, &incident, new.clone()),

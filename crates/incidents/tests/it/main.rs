@@ -1,4 +1,4 @@
-//! Alerts to incidents, from the store to the tables.
+//! From alerts to incidents and table rows.
 
 mod changes;
 mod correlation;

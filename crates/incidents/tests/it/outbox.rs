@@ -1,4 +1,4 @@
-//! Rows reach their tables exactly once, wherever it breaks.
+//! Rows reach their tables exactly once, whatever step fails.
 
 use std::sync::atomic::Ordering;
 
@@ -35,7 +35,7 @@ async fn rows_carry_what_the_tables_of_the_cloud_carry() {
 
 #[tokio::test]
 async fn columns_are_those_of_the_reference() {
-    // The reference: names and types of the two tables in ../shared/schemas/tables.json.
+    // Reference: names and types of the two tables in ../shared/schemas/tables.json.
     let folder = std::env::var("BARTIZAN_SHARED").unwrap_or_else(|_| concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared").to_owned());
     let Ok(text) = std::fs::read_to_string(format!("{folder}/schemas/tables.json")) else {
         println!("skipped: no reference of tables");
@@ -58,7 +58,7 @@ async fn every_change_of_an_incident_is_a_row_with_a_later_time() {
     house.add(&[alert(1, "ann", "10.0.0.1", Span::ZERO)]).await;
     house.correlation.activate().await.unwrap();
     let incident = house.all().await.remove(0);
-    // The clock stands still all the while.
+    // The clock does not advance.
     for n in 0..3 {
         house.incidents.put_comment(incident.id, &format!("c{n}"), "seen", None, &ann()).await.unwrap();
     }
@@ -70,7 +70,7 @@ async fn every_change_of_an_incident_is_a_row_with_a_later_time() {
     assert!(house.workspace.column("SecurityIncident", "Comments")[3].matches(r#""message":"seen""#).count() == 3);
 }
 
-/// Kills the service between any two steps: nothing is skipped, nothing doubled.
+/// Kills the service between any two steps: no row is skipped or repeated.
 #[tokio::test]
 async fn a_crash_between_any_two_steps_neither_skips_nor_repeats() {
     for (fail_before, fail_after, restart) in [(1, 0, false), (1, 0, true), (0, 1, false), (0, 1, true), (2, 1, true), (0, 0, true)] {
@@ -82,7 +82,7 @@ async fn a_crash_between_any_two_steps_neither_skips_nor_repeats() {
         let mut failures = 0;
         for round in 0..6 {
             if round == 2 {
-                // New rows join those that may or may not have been sent.
+                // New rows follow those that may or may not have been sent.
                 let id = house.all().await[0].id;
                 house.incidents.put_comment(id, "c", "seen", None, &ann()).await.unwrap();
             }
@@ -106,7 +106,7 @@ async fn a_crash_between_any_two_steps_neither_skips_nor_repeats() {
 async fn a_crash_before_the_alert_is_placed_leaves_it_waiting() {
     let house = House::new().await;
     house.add(&[alert(1, "ann", "10.0.0.1", Span::ZERO)]).await;
-    // A transaction that handles the alert and dies.
+    // A transaction that handles the alert and is dropped.
     let mut change = house.store.begin().await.unwrap();
     assert!(change.handle_alert(uuid::Uuid::from_u128(1)).await.unwrap());
     drop(change);

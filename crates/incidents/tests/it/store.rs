@@ -1,4 +1,4 @@
-//! Lists of incidents: filter, order, pages. Expected answers are computed in memory from the same incidents.
+//! Lists of incidents: filter, order, paging. Expected results are computed in memory from the same incidents.
 
 use model::{Classification, IncidentStatus, Label, Severity, Span, Timestamp};
 use store::{Comparison, Fold, IncidentField, IncidentFilter, IncidentList, IncidentOrder};

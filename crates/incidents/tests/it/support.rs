@@ -1,4 +1,4 @@
-//! A clock moved by hand, a workspace in memory that can be told to fail, and alerts to begin with.
+//! A manual clock, an in-memory workspace with failure injection, and sample alerts.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -41,19 +41,19 @@ impl Clock for HandClock {
     }
 }
 
-/// Tables in memory. Rows and position are stored together or not at all, as the port promises.
+/// In-memory tables. Rows and position are stored atomically, as the port requires.
 #[derive(Default)]
 pub struct MemoryWorkspace {
     schemas: Mutex<HashMap<String, Arc<TableSchema>>>,
     stored: Mutex<Vec<Append>>,
-    /// Fails this many appends before storing them …
+    /// Number of appends that fail before storing …
     pub fail_before: AtomicU32,
-    /// … and this many after storing them, as a crash or a lost answer would.
+    /// … and after storing, as in a crash or a lost response.
     pub fail_after: AtomicU32,
 }
 
 impl MemoryWorkspace {
-    /// The texts of a column over all stored rows, in their order.
+    /// The texts of a column over all stored rows, in order.
     pub fn column(&self, table: &str, column: &str) -> Vec<String> {
         let stored = self.stored.lock().unwrap();
         let mut values = Vec::new();
@@ -136,7 +136,7 @@ impl Catalog for MemoryWorkspace {
     }
 }
 
-/// Everything between the store and the tables.
+/// All components between the store and the tables.
 pub struct House {
     folder: tempfile::TempDir,
     pub store: Store,
@@ -166,7 +166,7 @@ impl House {
         self.folder.path()
     }
 
-    /// The service after a crash: another process over the same files and tables.
+    /// The service after a crash: a new process over the same files and tables.
     pub async fn restart(self) -> Self {
         let (folder, workspace) = (self.folder, self.workspace);
         self.store.close().await;

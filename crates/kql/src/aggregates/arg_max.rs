@@ -1,6 +1,6 @@
-//! `arg_max(order, value)`, `arg_min` — a value of the row in which `order` is greatest or least.
+//! `arg_max(order, value)`, `arg_min` — the value in the row where `order` is greatest or least.
 //!
-//! Of equal rows the first wins; rows whose `order` is null count only where there are no others, and then the first of them. Both recorded
+//! The first of equal rows wins; rows with a null `order` are used only if there are no others, and then the first of them. Both recorded
 //! from Microsoft's engine.
 
 use std::cmp::Ordering;
@@ -42,7 +42,7 @@ const ARG_MIN: AggregateFn = AggregateFn {
     ..AggregateFn::DEFAULT
 };
 
-/// The old name, whose columns are called `max_order` and `max_order_value`.
+/// Deprecated name; its columns are called `max_order` and `max_order_value`.
 static ARGMAX: AggregateFn = AggregateFn { name: "argmax", naming: Naming::Prefix("max"), examples: &[], ..ARG_MAX };
 
 static ARGMIN: AggregateFn = AggregateFn { name: "argmin", naming: Naming::Prefix("min"), examples: &[], ..ARG_MIN };
@@ -69,9 +69,9 @@ struct BestRow {
     want: Ordering,
     order: Cells,
     value: Cells,
-    /// The group has had a row, even if its order was null.
+    /// True if the group has had a row, even with a null order.
     seen: Vec<bool>,
-    /// The row of this batch that is the best so far, to copy each group's value once a batch.
+    /// Best row of the current batch per group, so that each group's value is copied once per batch.
     winner: Vec<u32>,
 }
 

@@ -1,5 +1,5 @@
-//! Which arguments aggregates take. The kinds of type are those of Microsoft's own binder: *summable* (numbers, datetime, timespan),
-//! *orderable* (those, bool and string), *scalar* (anything).
+//! Argument checks of aggregates. The type classes are those of Microsoft's binder: *summable* (numbers, datetime, timespan), *orderable*
+//! (also bool and string), *scalar* (any type).
 
 use std::borrow::Cow;
 
@@ -23,7 +23,7 @@ pub fn count(args: &[Arg], least: usize, most: usize) -> Result<(), SignatureErr
     if (least..=most).contains(&args.len()) { Ok(()) } else { Err(SignatureError::Count { least, most: Some(most) }) }
 }
 
-/// The type of argument `index`, which must be summable.
+/// Returns the type of argument `index`, which must be summable.
 pub fn summable(args: &[Arg], index: usize) -> Result<Type, SignatureError> {
     let ty = args[index].ty;
     if is_summable(ty) { Ok(ty) } else { Err(SignatureError::Type { index, wants: SUMMABLE.into() }) }
@@ -34,7 +34,7 @@ pub fn orderable(args: &[Arg], index: usize) -> Result<Type, SignatureError> {
     if is_orderable(ty) { Ok(ty) } else { Err(SignatureError::Type { index, wants: ORDERABLE.into() }) }
 }
 
-/// Argument `index` must be exactly of type `want`, or dynamic, which is cast.
+/// Argument `index` must have type `want`, or be dynamic, which is cast.
 pub fn exactly(args: &[Arg], index: usize, want: Type) -> Result<Type, SignatureError> {
     match args[index].ty {
         ty if ty == want || ty == Type::Dynamic => Ok(want),
@@ -42,7 +42,7 @@ pub fn exactly(args: &[Arg], index: usize, want: Type) -> Result<Type, Signature
     }
 }
 
-/// Argument `index`, where it is there, must be a constant whole number; it becomes a long.
+/// Argument `index`, if present, must be a constant integer; it becomes a long.
 pub fn constant_long(args: &[Arg], index: usize) -> Result<Option<Type>, SignatureError> {
     let Some(arg) = args.get(index) else { return Ok(None) };
     match (arg.ty, arg.constant) {
@@ -51,12 +51,12 @@ pub fn constant_long(args: &[Arg], index: usize) -> Result<Option<Type>, Signatu
     }
 }
 
-/// `int` becomes `long`, as results of sums do.
+/// `int` becomes `long`, as in results of `sum`.
 pub fn promoted(ty: Type) -> Type {
     if ty == Type::Int { Type::Long } else { ty }
 }
 
-/// A signature of one summable argument, kept as it is, and a fixed result.
+/// Signature with one summable argument, unconverted, and the result type real.
 pub fn summable_to_real(args: &[Arg]) -> Result<Resolved, SignatureError> {
     count(args, 1, 1)?;
     Ok(Resolved { args: vec![summable(args, 0)?], returns: Type::Real })

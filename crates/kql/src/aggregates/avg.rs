@@ -1,5 +1,5 @@
-//! `avg`, `avgif` — nulls are ignored; the average of nothing is NaN, or null where the type has none.
-//! Longs are summed as longs, wrapping: recorded from Microsoft's engine.
+//! `avg`, `avgif` — nulls are ignored; the average of no values is NaN, or null if the type has no NaN. Longs are summed as longs with
+//! wrap-around: recorded from Microsoft's engine.
 
 use std::sync::Arc;
 
@@ -48,7 +48,7 @@ fn resolve(args: &[Arg]) -> Result<Resolved, SignatureError> {
 
 fn state(start: &Start) -> Vec<DataType> {
     match start.types[0] {
-        // A sum of ticks needs more than 64 bits: high and low half.
+        // A sum of ticks needs more than 64 bits: stored as high and low half.
         Type::Datetime | Type::Timespan => vec![DataType::Int64, DataType::Int64, DataType::Int64],
         ty => vec![argument::promoted(ty).arrow(), DataType::Int64],
     }
@@ -63,7 +63,7 @@ fn start(start: &Start) -> Result<Box<dyn Groups>, PrepareError> {
     })
 }
 
-/// Sums of one type.
+/// Sums for one type.
 trait Sums: Default + Send {
     fn resize(&mut self, total: usize);
     /// Adds each entry to its group's sum and calls `count` for it.
@@ -139,7 +139,7 @@ impl Sums for Longs {
     }
 
     fn divide(&mut self, counts: &[i64], which: Emit) -> ArrayRef {
-        // 0 / 0 is the NaN that is wanted.
+        // 0 / 0 gives the required NaN.
         Arc::new(Float64Array::from_iter_values(which.take(&mut self.0).into_iter().zip(counts).map(|(sum, n)| sum as f64 / *n as f64)))
     }
 
@@ -181,7 +181,7 @@ impl Sums for Reals {
     }
 }
 
-/// `None` once the sum did not fit.
+/// `None` after an overflow.
 #[derive(Default)]
 struct Decimals(Vec<Option<i256>>);
 
@@ -212,7 +212,7 @@ impl Sums for Decimals {
 
     fn divide(&mut self, counts: &[i64], which: Emit) -> ArrayRef {
         let sums = which.take(&mut self.0);
-        // A scaled sum over a plain count is a scaled average.
+        // Dividing a scaled sum by an unscaled count gives a scaled average.
         Arc::new(decimals(
             sums.into_iter().zip(counts).map(|(sum, n)| sum.and_then(|sum| sum.checked_div(i256::from_i128((*n).into())))).collect(),
         ))

@@ -1,4 +1,4 @@
-//! `binary_all_and`, `binary_all_or`, `binary_all_xor` — bits of all values together; null where there is none.
+//! `binary_all_and`, `binary_all_or`, `binary_all_xor` — bitwise aggregation of all values; null if there are none.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::functions::{Arg, Resolved, Signature, SignatureError};
 
 pub static FAMILY: Family = &[&AND, &OR, &XOR];
 
-// Answers of the examples: the public KQL reference, pages `binary-all-and-aggregation-function` and its siblings.
+// Results of the examples: the public KQL reference, pages `binary-all-and-aggregation-function` and related.
 const AND: AggregateFn = AggregateFn {
     name: "binary_all_and",
     summary: "Bits that are set in all values",

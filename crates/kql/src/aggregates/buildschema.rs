@@ -1,7 +1,7 @@
-//! `buildschema` — the least schema that admits all values of a dynamic column; null where there is none.
+//! `buildschema` — the minimal schema that admits all values of a dynamic column; null if there are none.
 //!
-//! A type is its name, a bag is a bag of schemas, an array is a bag whose only key is `` `indexer` ``, and several possibilities are an array.
-//! The public KQL reference, page `buildschema-aggregation-function`.
+//! A type is its name, a bag is a bag of schemas, an array is a bag whose only key is `` `indexer` ``, and alternatives are an array.
+//! Source: the public KQL reference, page `buildschema-aggregation-function`.
 
 use std::sync::Arc;
 
@@ -39,14 +39,14 @@ static BUILDSCHEMA: AggregateFn = AggregateFn {
     ..AggregateFn::DEFAULT
 };
 
-/// What a place may hold, in the order in which it was seen.
+/// The alternatives at one position, in order of first appearance.
 #[derive(Clone, Debug, Default)]
 struct Schema {
     names: Vec<Box<str>>,
-    /// Keys with their quotes.
+    /// Keys are stored quoted.
     bag: Option<Vec<(Box<str>, Schema)>>,
     array: Option<Box<Schema>>,
-    /// Names, bag and array in the order of their first sight: `0` bag, `1` array, else a name's index + 2.
+    /// Order of first appearance: `0` is the bag, `1` the array, else the index of a type name + 2.
     order: Vec<usize>,
 }
 
@@ -72,7 +72,7 @@ impl Schema {
         self.array.get_or_insert_default()
     }
 
-    /// Admits a value.
+    /// Extends the schema to admit a value.
     fn admit(&mut self, json: &str, depth: usize) {
         if depth > MAX_DEPTH {
             return;
@@ -105,7 +105,7 @@ impl Schema {
         &mut bag[at].1
     }
 
-    /// Admits all that a printed schema admits.
+    /// Extends the schema to admit everything a serialised schema admits.
     fn merge(&mut self, printed: &str, depth: usize) {
         if depth > 2 * MAX_DEPTH {
             return;

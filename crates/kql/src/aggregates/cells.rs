@@ -1,4 +1,4 @@
-//! One cell a group, of any type: what `min`, `max`, `take_any` and `arg_max` keep.
+//! One cell per group, of any type: the state of `min`, `max`, `take_any` and `arg_max`.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -9,23 +9,23 @@ use model::{DECIMAL_PRECISION, DECIMAL_SCALE, Type};
 
 use super::Emit;
 
-/// A column that can be written in any order; `None` is null.
+/// A column writable in any order; `None` is null.
 #[derive(Debug)]
 pub enum Cells {
     Bool(Vec<Option<bool>>),
     Int(Vec<Option<i32>>),
-    /// Long, datetime, timespan.
+    /// For long, datetime and timespan.
     Long(Vec<Option<i64>>),
     Real(Vec<Option<f64>>),
     Decimal(Vec<Option<i256>>),
-    /// String, guid, dynamic.
+    /// For string, guid and dynamic.
     Text(Texts),
 }
 
 #[derive(Debug, Default)]
 pub struct Texts {
     cells: Vec<Option<String>>,
-    /// Of all texts together, so that asking for the size costs nothing.
+    /// Total bytes of all texts, so that `size` is O(1).
     bytes: usize,
 }
 
@@ -34,7 +34,7 @@ impl Texts {
         let cell = &mut self.cells[group];
         let before = cell.as_ref().map_or(0, String::capacity);
         match (text, cell.as_mut()) {
-            // In the memory that is there: a group's text changes often.
+            // Reuses the allocation, because a group's text changes often.
             (Some(text), Some(cell)) => {
                 cell.clear();
                 cell.push_str(text);
@@ -45,7 +45,7 @@ impl Texts {
     }
 }
 
-/// NaN wins both ways and stays: recorded from Microsoft's engine for `arg_max` and `arg_min`.
+/// NaN wins for both max and min and is kept: recorded from Microsoft's engine for `arg_max` and `arg_min`.
 fn float_beats(new: f64, kept: f64, want: Ordering) -> bool {
     match new.partial_cmp(&kept) {
         Some(order) => order == want,
@@ -76,7 +76,7 @@ impl Cells {
         }
     }
 
-    /// Null, or the empty string: what `take_any` would rather not give.
+    /// True for null and the empty string, which `take_any` avoids.
     pub fn is_empty_at(&self, group: usize) -> bool {
         match self {
             Cells::Bool(cells) => cells[group].is_none(),
@@ -109,8 +109,8 @@ impl Cells {
         }
     }
 
-    /// Keeps the greatest (`want` = Greater) or least entry of each group; of equal ones the first. Nulls never win. `won` hears of each
-    /// row that is taken.
+    /// Keeps the greatest (`want` = Greater) or least entry of each group; the first of equal ones. Nulls never win. `won` is called for
+    /// each row that is kept.
     pub fn keep(
         &mut self,
         want: Ordering,
@@ -155,7 +155,7 @@ impl Cells {
         }
     }
 
-    /// The cells that leave, as an array of the column's type.
+    /// Removes the emitted cells and returns them as an array of the column's type.
     pub fn take(&mut self, which: Emit) -> ArrayRef {
         match self {
             Cells::Bool(cells) => Arc::new(BooleanArray::from(which.take(cells))),

@@ -1,5 +1,5 @@
-//! `count()`, `countif(predicate)` — rows. Nulls count as rows; a null predicate counts as false.
-//! Recorded from Microsoft's engine: `count(x)` counts rows whatever `x` is.
+//! `count()`, `countif(predicate)` — the number of rows. Nulls are counted; a null predicate is false. Recorded from Microsoft's engine:
+//! `count(x)` counts all rows regardless of `x`.
 
 use std::sync::Arc;
 

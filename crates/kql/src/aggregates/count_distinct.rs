@@ -1,4 +1,4 @@
-//! `count_distinct`, `count_distinctif` — how many distinct values there are, exactly. Nulls are ignored.
+//! `count_distinct`, `count_distinctif` — the exact number of distinct values. Nulls are ignored.
 
 use std::sync::Arc;
 
@@ -60,7 +60,7 @@ impl Groups for Counts {
     fn update(&mut self, args: &[ArrayRef], groups: &[usize], filter: Option<&BooleanArray>, total: usize) {
         self.values.resize(total);
         if let Some(texts) = args[0].as_string_view_opt() {
-            // Texts tell themselves apart.
+            // Strings are compared directly, other types as JSON.
             for (row, group) in present(&args[0], groups, filter) {
                 self.values.add(group, texts.value(row));
             }

@@ -1,4 +1,5 @@
-//! `dcount`, `dcountif`, `hll`, `hll_if`, `hll_merge` — how many distinct values there are, nearly; see [`super::sketch`]. Nulls are ignored.
+//! `dcount`, `dcountif`, `hll`, `hll_if`, `hll_merge` — the approximate number of distinct values; see [`super::sketch`]. Nulls are
+//! ignored.
 
 use std::sync::Arc;
 
@@ -104,11 +105,11 @@ fn sketches(start: &Start, count: bool) -> Result<Box<dyn Groups>, PrepareError>
 }
 
 struct Sketches {
-    /// `None` takes that of what is merged.
+    /// `None`: use the precision of the merged sketches.
     precision: Option<u8>,
     groups: Vec<Option<Sketch>>,
     bytes: usize,
-    /// Answer with the count, otherwise with the sketch.
+    /// Return the count if true, the sketch otherwise.
     count: bool,
 }
 
@@ -154,7 +155,7 @@ impl Groups for Sketches {
             }
             DataType::Float64 => {
                 let reals = array.as_primitive::<Float64Type>();
-                // Adding 0 makes -0 the same as 0.
+                // Adding 0 maps -0 to 0.
                 self.add_hashes(rows, |row| hash(&(reals.value(row) + 0.0).to_bits().to_le_bytes()));
             }
             DataType::Decimal256(..) => {
@@ -206,7 +207,7 @@ impl Groups for Sketches {
     }
 }
 
-/// Sketches as input, too.
+/// For input that consists of sketches.
 struct Merged {
     sketches: Sketches,
 }

@@ -1,11 +1,11 @@
-//! Percentiles in little memory: a merging t-digest (Dunning and Ertl, "Computing extremely accurate quantiles using t-digests", 2019), exact while
-//! there are few different values.
+//! Percentiles in bounded memory: a merging t-digest (Dunning and Ertl, "Computing extremely accurate quantiles using t-digests", 2019),
+//! exact for few distinct values.
 //!
-//! Values are kept with their weights, equal ones together, up to [`MOST`] of them. Beyond that neighbours are joined to centroids, fine at both
-//! ends and coarse in the middle: a centroid at the quantile q holds at most a part 4·q·(1-q)/[`COMPRESSION`] of the weight.
+//! Distinct values are kept with their weights, up to [`MOST`] of them. Beyond that, adjacent values are merged into centroids, finer at
+//! both ends than in the middle: a centroid at quantile q holds at most a fraction 4·q·(1-q)/[`COMPRESSION`] of the weight.
 //!
-//! As JSON it is laid out as in Kusto: an array of a type, of values and of weights. Kusto's numbers for types are not published; here stands
-//! the type's name.
+//! The JSON layout is that of Kusto: an array of a type, values and weights. Kusto's type numbers are unpublished, so the type's name is
+//! used instead.
 
 use std::cmp::Ordering;
 
@@ -14,14 +14,14 @@ use model::{Timestamp, Type};
 use crate::Value;
 use crate::dynamic::{Kind, elements, kind, push_real, unquote};
 
-/// So many centroids are kept at most, and as many values before they are sorted in.
+/// Maximum number of centroids, and of buffered values before they are merged.
 const MOST: usize = 1024;
 const COMPRESSION: f64 = 512.0;
 
-/// A number of which there is an order and a mean.
+/// A number with an order and a weighted mean.
 pub trait Number: Copy {
     fn order(a: &Self, b: &Self) -> Ordering;
-    /// The mean of `a`, `m` times, and `b`, `n` times.
+    /// The mean of `a` with weight `m` and `b` with weight `n`.
     fn mean(a: Self, m: i64, b: Self, n: i64) -> Self;
 }
 
@@ -31,7 +31,7 @@ impl Number for i64 {
     }
 
     fn mean(a: Self, m: i64, b: Self, n: i64) -> Self {
-        // From `a` towards `b`: the sum of both would be too great.
+        // Interpolates from `a` towards `b`, because their weighted sum could overflow.
         let step = (i128::from(b) - i128::from(a)) * i128::from(n) / (i128::from(m) + i128::from(n));
         (i128::from(a) + step) as i64
     }
@@ -49,9 +49,9 @@ impl Number for f64 {
 
 #[derive(Clone, Debug, Default)]
 struct Body<N> {
-    /// In order.
+    /// Sorted.
     centroids: Vec<(N, i64)>,
-    /// Not sorted in yet.
+    /// Buffered values, unsorted.
     fresh: Vec<(N, i64)>,
 }
 
@@ -63,7 +63,7 @@ impl<N: Number> Body<N> {
         }
     }
 
-    /// Sorts in what is fresh, and joins neighbours where there are too many.
+    /// Merges the buffered values, and compresses the digest if it is too large.
     fn settle(&mut self) {
         if self.fresh.is_empty() {
             return;
@@ -122,7 +122,7 @@ pub struct Digest {
 }
 
 impl Digest {
-    /// For values of `ty`: a number, datetime or timespan. Decimals are kept as reals.
+    /// For values of type `ty`: a number, datetime or timespan. Decimals are stored as reals.
     pub fn new(ty: Type) -> Self {
         let (ty, content) = match ty {
             Type::Real | Type::Decimal => (Type::Real, Content::Real(Body::default())),
@@ -146,7 +146,7 @@ impl Digest {
         }
     }
 
-    /// Takes in what `other` holds. Of whole numbers and reals the reals win; other types cannot be mixed, and the first is kept.
+    /// Merges `other`. Integers and reals combine to reals; other types cannot be mixed, and the first is kept.
     pub fn merge(&mut self, other: &Digest) {
         if self.ty == Type::Long && other.ty == Type::Real {
             let mut real = Digest::new(Type::Real);
@@ -170,7 +170,7 @@ impl Digest {
         }
     }
 
-    /// The value at a percentage from 0 to 100, by the nearest rank. The digest must be settled.
+    /// The value at a percentage from 0 to 100, by nearest rank. The digest must be settled.
     pub fn percentile(&self, p: f64) -> Value {
         fn at<N: Number>(centroids: &[(N, i64)], p: f64) -> Option<N> {
             let target = (p / 100.0 * total(centroids) as f64).ceil().max(1.0);
@@ -191,7 +191,7 @@ impl Digest {
         }
     }
 
-    /// How many values are not greater than this one, and how many there are. Nothing where the value is of another kind.
+    /// The number of values not greater than `value`, and the total. `None` if the value has another type.
     pub fn rank(&self, value: &Value) -> Option<(f64, f64)> {
         fn count<N: Number>(centroids: &[(N, i64)], greater: impl Fn(&N) -> bool) -> (f64, f64) {
             let until = centroids.partition_point(|(value, _)| !greater(value));
@@ -213,7 +213,7 @@ impl Digest {
         }
     }
 
-    /// Bytes on the heap.
+    /// Heap size in bytes.
     pub fn size(&self) -> usize {
         match &self.content {
             Content::Whole(body) => (body.centroids.capacity() + body.fresh.capacity()) * size_of::<(i64, i64)>(),
@@ -221,7 +221,7 @@ impl Digest {
         }
     }
 
-    /// The dynamic value that `tdigest()` gives. The digest must be settled.
+    /// The dynamic value returned by `tdigest()`. The digest must be settled.
     pub fn to_json(&self) -> String {
         use std::fmt::Write;
         let mut out = format!("[[\"{}\"],[", self.ty.name());
@@ -253,7 +253,7 @@ impl Digest {
         out
     }
 
-    /// What [`Self::to_json`] wrote; nothing for anything else.
+    /// Parses the output of [`Self::to_json`]; `None` for anything else.
     pub fn from_json(json: &str) -> Option<Self> {
         let mut parts = elements(json)?;
         let (ty, values, weights) = (parts.next()?, parts.next()?, parts.next()?);
@@ -304,7 +304,7 @@ mod tests {
         digest
     }
 
-    // Ranks off by at most what the compression allows, which at the ends is next to nothing.
+    // The rank error is bounded by the compression and close to zero at the ends.
     #[test]
     fn percentiles_of_many_values_are_close() {
         let n = 200_000i64;

@@ -1,6 +1,6 @@
-//! Distinct values of each group, in the order in which they came: what `make_set` and `count_distinct` keep.
+//! Distinct values per group, in order of first appearance: the state of `make_set` and `count_distinct`.
 //!
-//! Each value is stored once however many groups have it, and a group holds numbers. Looking up costs two hash probes a row.
+//! Each value is stored once across groups, and a group holds value numbers. A lookup costs two hash probes per row.
 
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use hashbrown::{DefaultHashBuilder, HashSet, HashTable};
 
 use super::Emit;
 
-/// The state column: a list of texts a group.
+/// Type of the state column: a list of texts per group.
 pub fn state_type() -> DataType {
     DataType::List(Arc::new(Field::new_list_field(DataType::Utf8View, true)))
 }
@@ -20,15 +20,15 @@ pub fn state_type() -> DataType {
 #[derive(Default)]
 pub struct Distinct {
     texts: Texts,
-    /// Group (counted from the first there ever was) and value.
+    /// Group (numbered from the first ever created) and value.
     members: HashSet<(u64, u32)>,
     groups: Vec<Vec<u32>>,
-    /// How many groups have left.
+    /// Number of groups removed so far.
     gone: u64,
     held: usize,
 }
 
-/// Every text once, under a number.
+/// Numbers distinct texts.
 #[derive(Default)]
 struct Texts {
     all: String,
@@ -75,7 +75,7 @@ impl Distinct {
         }
     }
 
-    /// Adds the values of a state column, no more than `limit` a group.
+    /// Adds the values of a state column, up to `limit` per group.
     pub fn merge(&mut self, state: &ArrayRef, groups: &[usize], limit: usize) {
         let lists = state.as_list::<i32>();
         let texts = lists.values().as_string_view();
@@ -90,7 +90,7 @@ impl Distinct {
         }
     }
 
-    /// The values of the groups that leave.
+    /// Removes and returns the values of the emitted groups.
     pub fn take(&mut self, which: Emit) -> Vec<Vec<u32>> {
         let taken = which.take(&mut self.groups);
         self.held -= taken.iter().map(Vec::len).sum::<usize>();
@@ -117,7 +117,7 @@ impl Distinct {
         offsets.push(0i32);
         let mut length = 0i32;
         for ids in &taken {
-            // Beyond 2^31 values the memory limit has long been met.
+            // The memory limit is reached long before 2^31 values.
             length = length.saturating_add(i32::try_from(ids.len()).unwrap_or(i32::MAX));
             offsets.push(length);
         }

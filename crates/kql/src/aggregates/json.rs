@@ -1,4 +1,4 @@
-//! Cells of any type as JSON: what lists, sets and bags are made of.
+//! Converts cells of any type to JSON, for lists, sets and bags.
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{Decimal256Type, Float64Type, Int32Type, Int64Type};
@@ -7,7 +7,7 @@ use model::{Span, Timestamp, Type};
 use crate::dynamic;
 use crate::value::decimal;
 
-/// Appends entry `row` of `array`, of type `ty`, as JSON; a null as `null`. Decimals are strings there, as recorded from Microsoft's engine.
+/// Appends entry `row` of `array`, of type `ty`, as JSON; null as `null`. Decimals become strings, as recorded from Microsoft's engine.
 pub fn push_cell(out: &mut String, array: &dyn Array, row: usize, ty: Type) {
     use std::fmt::Write;
     if array.is_null(row) {
@@ -37,8 +37,8 @@ pub fn push_cell(out: &mut String, array: &dyn Array, row: usize, ty: Type) {
     };
 }
 
-/// Calls `visit` with the JSON of a cell; a dynamic array is taken apart into its elements, as lists and sets do. `scratch` is reused.
-/// Nulls are given as nothing.
+/// Calls `visit` with the JSON of a cell; a dynamic array is split into its elements, as in lists and sets. Nulls are passed as `None`.
+/// `scratch` is reused.
 pub fn for_each_part(array: &dyn Array, row: usize, ty: Type, scratch: &mut String, mut visit: impl FnMut(Option<&str>)) {
     if array.is_null(row) && ty != Type::String {
         return visit(None);

@@ -1,5 +1,5 @@
-//! The law of [`Groups`], for all aggregates at once: the rows may be cut anywhere, each piece may be counted by itself, its state may leave in
-//! pieces, and the merged answer is the same. What the answer should be is not known here; only that it does not depend on the cuts.
+//! Property test of [`Groups`] for all aggregates: input may be split anywhere, each part aggregated separately and its state emitted in
+//! pieces, and the merged result is the same. It tests independence of the split only, not the result itself.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ impl Random {
     }
 }
 
-/// Few distinct values, so that equal ones meet; one in six is null.
+/// Few distinct values, so that duplicates occur; one in six is null.
 fn column(ty: Type, rows: usize, random: &mut Random) -> ArrayRef {
     let mut draw = || (random.below(6) > 0).then(|| random.below(7));
     let picks: Vec<Option<usize>> = (0..rows).map(|_| draw()).collect();
@@ -59,7 +59,7 @@ fn column(ty: Type, rows: usize, random: &mut Random) -> ArrayRef {
     }
 }
 
-/// Calls that might be valid: types and constants of their arguments.
+/// Possibly valid calls: types and constants of their arguments.
 fn candidates() -> Vec<Vec<(Type, Option<Value>)>> {
     let three = || (Type::Long, Some(Value::Long(3)));
     let half = || (Type::Real, Some(Value::Real(50.0)));
@@ -82,7 +82,7 @@ fn resolve(function: &AggregateFn, call: &[(Type, Option<Value>)]) -> Option<Typ
     let args: Vec<Arg> = call.iter().map(|(ty, constant)| Arg { ty: *ty, constant: constant.as_ref() }).collect();
     let Signature::Custom(resolve) = function.signature else { panic!("`{}` has another kind of signature", function.name) };
     let resolved = resolve(&args).ok()?;
-    // Only what fits without a cast: casting is the binder's.
+    // Only calls that need no cast: casts are inserted by the binder.
     resolved.args.iter().zip(call).all(|(want, (ty, _))| want == ty).then_some(resolved.returns)
 }
 
@@ -97,7 +97,7 @@ fn together(parts: &[ArrayRef]) -> ArrayRef {
 
 fn same(a: &ArrayRef, b: &ArrayRef) -> bool {
     if let (Some(a), Some(b)) = (a.as_any().downcast_ref::<Float64Array>(), b.as_any().downcast_ref::<Float64Array>()) {
-        // Sums of floats depend on the order in their last digits.
+        // The last digits of floating-point sums depend on the order.
         return a.len() == b.len()
             && a.iter().zip(b).all(|(a, b)| match (a, b) {
                 (Some(a), Some(b)) => a == b || a.is_nan() && b.is_nan() || (a - b).abs() <= 1e-9 * a.abs().max(b.abs()).max(1.0),
@@ -147,7 +147,7 @@ fn cuts_do_not_change_answers() {
                 while from < rows {
                     let length = 1 + random.below(rows - from);
                     let mut piece = fresh();
-                    // A piece may come in two batches, and may not know of all groups after the first.
+                    // A part may arrive in two batches, the first of which may not contain all groups.
                     let cut = random.below(length + 1);
                     for (at, length) in [(from, cut), (from + cut, length - cut)] {
                         let filter = filter.as_ref().map(|filter| filter.slice(at, length));
@@ -158,7 +158,7 @@ fn cuts_do_not_change_answers() {
                     emit_into(piece, known, &mut *merged, total, &fields, &mut random);
                     from += length;
                 }
-                // Every group is known even if no row came.
+                // All groups exist even without rows.
                 merged.update(&slice(&args, 0, 0), &[], filter.as_ref().map(|filter| filter.slice(0, 0)).as_ref(), total);
                 let first = random.below(total + 1);
                 let got = together(&[merged.evaluate(Emit::First(first)), merged.evaluate(Emit::All)]);
@@ -172,7 +172,7 @@ fn cuts_do_not_change_answers() {
     }
 }
 
-/// Hands the state of `piece` to `merged`, the first groups by themselves.
+/// Emits the state of `piece` into `merged`, the first groups separately.
 fn emit_into(
     mut piece: Box<dyn Groups>,
     known: usize,

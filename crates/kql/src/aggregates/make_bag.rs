@@ -1,5 +1,5 @@
-//! `make_bag`, `make_bag_if` — the properties of all bags of the group as one bag. Of equal keys the first stays (recorded from Microsoft's
-//! engine; the reference leaves it open). What is no bag is ignored.
+//! `make_bag`, `make_bag_if` — merges the properties of all bags of the group. The first of equal keys wins (recorded from Microsoft's
+//! engine; unspecified by the reference). Values that are not bags are ignored.
 
 use std::sync::Arc;
 
@@ -70,7 +70,7 @@ struct Bags {
     bytes: usize,
 }
 
-/// Keys as they are quoted, and the text between the braces.
+/// Quoted keys, and the text between the braces.
 #[derive(Clone, Default)]
 struct Bag {
     keys: HashSet<Box<str>>,

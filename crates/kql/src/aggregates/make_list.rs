@@ -1,6 +1,6 @@
-//! `make_list`, `make_list_if`, `make_list_with_nulls` — all values of the group as a dynamic array, in the order in which they come.
+//! `make_list`, `make_list_if`, `make_list_with_nulls` — all values of the group as a dynamic array, in input order.
 //!
-//! Nulls are left out, but not those of dynamic columns; dynamic arrays are joined, one level deep. Both recorded from Microsoft's engine.
+//! Nulls are skipped, except in dynamic columns; dynamic arrays are flattened by one level. Both recorded from Microsoft's engine.
 
 use std::sync::Arc;
 
@@ -15,9 +15,9 @@ use crate::functions::{Arg, PrepareError, Resolved, Signature, SignatureError};
 
 pub static FAMILY: Family = &[&MAKE_LIST, &MAKELIST, &MAKE_LIST_IF, &WITH_NULLS];
 
-/// Where the query gives no size; also the greatest size there is.
+/// Default and maximum size.
 pub const MOST: usize = 1_048_576;
-/// The same for the old names `makelist` and `makeset`.
+/// Default and maximum size of the deprecated `makelist` and `makeset`.
 pub const MOST_OLD: usize = 128;
 
 const MAKE_LIST: AggregateFn = AggregateFn {
@@ -63,7 +63,7 @@ const WITH_NULLS: AggregateFn = AggregateFn {
     ..MAKE_LIST
 };
 
-/// `(value, max size)`, of any type, giving dynamic.
+/// `(value, max size)`, of any type, returning dynamic.
 pub fn resolve(args: &[Arg]) -> Result<Resolved, SignatureError> {
     argument::count(args, 1, 2)?;
     let mut types = vec![args[0].ty];
@@ -71,7 +71,7 @@ pub fn resolve(args: &[Arg]) -> Result<Resolved, SignatureError> {
     Ok(Resolved { args: types, returns: Type::Dynamic })
 }
 
-/// The size that the call gives, or `most`.
+/// The size given by the call, or `most`.
 pub fn limit(start: &Start, most: usize) -> usize {
     match start.constants.get(1).and_then(|constant| constant.as_ref()).and_then(crate::Value::as_i64) {
         Some(size) => usize::try_from(size).unwrap_or(0).min(MOST),
@@ -98,14 +98,14 @@ fn lists(start: &Start, most: usize, nulls: bool) -> Result<Box<dyn Groups>, Pre
 struct Lists {
     ty: Type,
     limit: usize,
-    /// Nulls belong in the list.
+    /// Include nulls.
     nulls: bool,
     lists: Vec<List>,
     bytes: usize,
     scratch: String,
 }
 
-/// Elements with commas between them, and how many there are.
+/// Comma-separated elements, and their number.
 #[derive(Clone, Default)]
 struct List {
     text: String,
@@ -113,7 +113,7 @@ struct List {
 }
 
 impl List {
-    /// The bytes that were added.
+    /// Returns the number of bytes added.
     fn push(&mut self, element: &str) -> usize {
         let before = self.text.len();
         if self.length > 0 {
@@ -178,7 +178,7 @@ impl Groups for Lists {
     }
 
     fn size(&self) -> usize {
-        // Strings grow by doubling.
+        // Accounts for unused capacity of strings, which grow by doubling.
         self.lists.capacity() * size_of::<List>() + 2 * self.bytes
     }
 }

@@ -1,5 +1,5 @@
-//! `make_set`, `make_set_if` — the distinct values of the group as a dynamic array, each where it first came. Nulls are left out; dynamic
-//! arrays are taken apart, one level deep.
+//! `make_set`, `make_set_if` — the distinct values of the group as a dynamic array, in order of first appearance. Nulls are skipped;
+//! dynamic arrays are flattened by one level.
 
 use std::sync::Arc;
 
@@ -54,7 +54,7 @@ fn sets(start: &Start, most: usize) -> Result<Box<dyn Groups>, PrepareError> {
     Ok(Box::new(Sets { ty: start.types[0], limit: limit(start, most), values: Distinct::default(), scratch: String::new() }))
 }
 
-/// Strings are kept as they are, all else as JSON.
+/// Strings are kept raw, other types as JSON.
 struct Sets {
     ty: Type,
     limit: usize,

@@ -1,4 +1,4 @@
-//! `min`, `max` and their `…if` — the least and greatest value; null where there is none. Nulls are ignored.
+//! `min`, `max`, `minif`, `maxif` — the least and greatest value; null if there are none. Nulls are ignored.
 
 use std::cmp::Ordering;
 

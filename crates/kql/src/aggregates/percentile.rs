@@ -1,5 +1,5 @@
-//! `percentile`, `percentilew`, `percentiles_array`, `percentilesw_array` — by the nearest rank: the answer is one of the values. All values
-//! are kept, so the answer is exact where Kusto's own is an estimate. Nulls, and weights below 1, are ignored.
+//! `percentile`, `percentilew`, `percentiles_array`, `percentilesw_array` — by nearest rank: the result is one of the values. All values
+//! are kept, so the result is exact, where Kusto's is an estimate. Nulls, and weights below 1, are ignored.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -72,7 +72,7 @@ const ARRAY_W: AggregateFn = AggregateFn {
     ..PERCENTILEW
 };
 
-/// The value and, where there are two, the weight.
+/// The value and, if there are two arguments, the weight.
 fn resolve_values(args: &[Arg], values: usize) -> Result<Vec<Type>, SignatureError> {
     let mut types = vec![argument::summable(args, 0)?];
     if values == 2 {
@@ -124,7 +124,7 @@ fn resolve_array(args: &[Arg], values: usize) -> Result<Resolved, SignatureError
     Ok(Resolved { args: types, returns: Type::Dynamic })
 }
 
-/// How values lie in the state: `int` as `long`.
+/// Type of values in the state: `int` is stored as `long`.
 fn value_type(ty: Type) -> DataType {
     argument::promoted(ty).arrow()
 }
@@ -170,7 +170,7 @@ fn percentiles(start: &Start, values: usize) -> Result<Box<dyn Groups>, PrepareE
 struct Values<T: ArrowPrimitiveType> {
     ty: Type,
     ranks: Vec<f64>,
-    /// Answer with all ranks as a dynamic array.
+    /// Return all ranks as a dynamic array.
     array: bool,
     weighted: bool,
     groups: Vec<Vec<(T::Native, i64)>>,
@@ -190,7 +190,7 @@ impl<T: ArrowPrimitiveType> Values<T> {
     }
 }
 
-/// The value at each of `ranks`, by the nearest rank.
+/// The value at each of `ranks`, by nearest rank.
 fn at_ranks<N: Copy>(mut values: Vec<(N, i64)>, ranks: &[f64], compare: fn(&N, &N) -> Ordering) -> Vec<Option<N>> {
     values.sort_unstable_by(|a, b| compare(&a.0, &b.0));
     let total: i128 = values.iter().map(|(_, weight)| i128::from(*weight)).sum();
@@ -262,7 +262,7 @@ impl<T: ArrowPrimitiveType> Groups for Values<T> {
             let values = self.typed(answers.into_iter().map(|found| found.into_iter().next().flatten()).collect::<PrimitiveArray<T>>());
             let values: ArrayRef = Arc::new(values);
             return match self.ty {
-                // Each is one of the ints that came in.
+                // Lossless: each is one of the input ints.
                 Type::Int => Arc::new(values.as_primitive::<Int64Type>().unary::<_, Int32Type>(|n| n as i32)),
                 _ => values,
             };

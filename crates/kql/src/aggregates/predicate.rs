@@ -1,4 +1,4 @@
-//! `…if`: any aggregate over the rows for which a predicate is true. Null counts as false.
+//! `…if` variants: any aggregate over the rows for which a predicate is true. Null is false.
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
 use arrow::buffer::BooleanBuffer;
@@ -8,12 +8,12 @@ use super::argument;
 use super::{Emit, Groups, Start};
 use crate::functions::{Arg, PrepareError, Resolved, SignatureError};
 
-/// Rows that count, with their groups.
+/// The included rows, with their groups.
 pub fn selected<'a>(groups: &'a [usize], filter: Option<&'a BooleanArray>) -> impl Iterator<Item = (usize, usize)> + 'a {
     groups.iter().copied().enumerate().filter(move |(row, _)| filter.is_none_or(|f| f.is_valid(*row) && f.value(*row)))
 }
 
-/// Rows that count and where `array` is not null, with their groups.
+/// The included rows where `array` is not null, with their groups.
 pub fn present<'a>(
     array: &'a dyn Array,
     groups: &'a [usize],
@@ -22,7 +22,7 @@ pub fn present<'a>(
     selected(groups, filter).filter(move |(row, _)| array.is_valid(*row))
 }
 
-/// True where both are true; null is false.
+/// True if both are true; null is false.
 fn both(predicate: &BooleanArray, filter: Option<&BooleanArray>) -> BooleanArray {
     let truth = |array: &BooleanArray| -> BooleanBuffer {
         match array.nulls() {
@@ -37,7 +37,7 @@ fn both(predicate: &BooleanArray, filter: Option<&BooleanArray>) -> BooleanArray
     BooleanArray::new(bits, None)
 }
 
-/// The inner aggregate's view of a call whose argument `at` is the predicate.
+/// Arguments of the inner aggregate: without argument `at`, the predicate.
 struct Inner {
     types: Vec<Type>,
     constants: Vec<Option<crate::Value>>,
@@ -61,12 +61,12 @@ impl Inner {
     }
 }
 
-/// The state of the aggregate without its predicate, argument `AT`.
+/// State of the inner aggregate, without the predicate argument `AT`.
 pub fn state<const AT: usize>(start: &Start, inner: fn(&Start) -> Vec<arrow::datatypes::DataType>) -> Vec<arrow::datatypes::DataType> {
     inner(&Inner::new(start, AT).start(start.returns))
 }
 
-/// `inner` over the rows where argument `AT` is true.
+/// Starts `inner` over the rows where argument `AT` is true.
 pub fn start<const AT: usize>(
     start: &Start,
     inner: fn(&Start) -> Result<Box<dyn Groups>, PrepareError>,
@@ -75,10 +75,10 @@ pub fn start<const AT: usize>(
     Ok(Box::new(If { inner, at: AT }))
 }
 
-/// The signature of `inner` with a predicate as argument `AT`.
+/// Signature of `inner` with the predicate as argument `AT`.
 pub fn resolve<const AT: usize>(args: &[Arg], inner: fn(&[Arg]) -> Result<Resolved, SignatureError>) -> Result<Resolved, SignatureError> {
     if args.len() <= AT {
-        // The inner signature knows how many it wants; the predicate is one more.
+        // The inner signature reports its own count, to which the predicate is added.
         return Err(SignatureError::Count { least: AT + 1, most: None });
     }
     argument::exactly(args, AT, Type::Bool)?;
@@ -97,7 +97,7 @@ pub fn resolve<const AT: usize>(args: &[Arg], inner: fn(&[Arg]) -> Result<Resolv
 
 struct If {
     inner: Box<dyn Groups>,
-    /// Which argument is the predicate.
+    /// Index of the predicate argument.
     at: usize,
 }
 

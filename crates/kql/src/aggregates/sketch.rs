@@ -1,23 +1,23 @@
-//! How many distinct values there are, in little memory: HyperLogLog, exact while small.
+//! Approximate distinct counts in bounded memory: HyperLogLog, exact for few values.
 //!
-//! Up to an eighth of the registers' number the hashes themselves are kept, and counted; beyond that the registers, read by Ertl's
-//! estimator ("New cardinality estimation algorithms for HyperLogLog sketches", 2017, algorithm 6), which needs no tables of corrections.
-//! Kusto's accuracies 0 to 4 are 2^12, 2^14, 2^16, 2^17, 2^18 registers (the public reference, "estimation accuracy").
+//! Up to an eighth of the number of registers, hashes are stored and counted exactly; beyond that registers are used, with Ertl's estimator
+//! ("New cardinality estimation algorithms for HyperLogLog sketches", 2017, algorithm 6), which needs no correction tables. Kusto's
+//! accuracies 0 to 4 are 2^12, 2^14, 2^16, 2^17, 2^18 registers (the public reference, "estimation accuracy").
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hashbrown::HashSet;
 use xxhash_rust::xxh64::xxh64;
 
-/// Where no accuracy is given.
+/// The default accuracy.
 pub const ACCURACY: i64 = 1;
 
-/// The binary logarithm of the number of registers at an accuracy.
+/// The binary logarithm of the number of registers for an accuracy.
 pub fn precision(accuracy: i64) -> Option<u8> {
     [12, 14, 16, 17, 18].get(usize::try_from(accuracy).ok()?).copied()
 }
 
-/// The hash under which a value is counted: `bytes` is the same for the same value.
+/// The hash of a value; `bytes` must be equal for equal values.
 pub fn hash(bytes: &[u8]) -> u64 {
     xxh64(bytes, 0)
 }
@@ -43,7 +43,7 @@ impl Sketch {
         matches!(&self.content, Content::Hashes(hashes) if hashes.is_empty())
     }
 
-    /// It has become registers, whose size never changes.
+    /// True once registers are used; their size is fixed.
     pub fn is_full(&self) -> bool {
         matches!(&self.content, Content::Registers(_))
     }
@@ -63,7 +63,7 @@ impl Sketch {
         }
     }
 
-    /// Counts what `other` counted. Of different precisions the lower is kept.
+    /// Merges `other`. The result has the lower precision of the two.
     pub fn merge(&mut self, other: &Sketch) {
         if other.precision < self.precision {
             let mut coarse = other.clone();
@@ -88,7 +88,7 @@ impl Sketch {
                 };
                 let finer = other.precision - self.precision;
                 for (index, rank) in theirs.iter().enumerate().filter(|(_, rank)| **rank > 0) {
-                    // The bits by which the finer sketch tells registers apart are leading bits of the rank here.
+                    // The extra index bits of the finer sketch are leading bits of the rank here.
                     let (at, below) = (index >> finer, index & ((1 << finer) - 1));
                     let rank = if below == 0 { rank + finer } else { finer - below.ilog2() as u8 };
                     registers[at] = registers[at].max(rank);
@@ -98,7 +98,7 @@ impl Sketch {
         }
     }
 
-    /// The number of distinct values: exact while small.
+    /// The number of distinct values; exact for few values.
     pub fn count(&self) -> i64 {
         match &self.content {
             Content::Hashes(hashes) => hashes.len() as i64,
@@ -106,8 +106,8 @@ impl Sketch {
         }
     }
 
-    /// How many values the first of `sets`, the first two, the first three … have in common: exact while all are small, otherwise by
-    /// inclusion and exclusion, which unions of up to sixteen sets can still pay.
+    /// The sizes of the intersections of the first one, two, three … of `sets`: exact while all are small, otherwise by
+    /// inclusion–exclusion, which is affordable for up to sixteen sets.
     pub fn common(sets: &[Sketch]) -> Vec<i64> {
         let hashes: Option<Vec<&HashSet<u64>>> = sets
             .iter()
@@ -129,7 +129,7 @@ impl Sketch {
             }
             None => vec![0i64; sets.len()],
         };
-        // A union whose last set is `n` counts for the first `n` sets and for all that are more.
+        // A union whose last set is `n` contributes to the first `n` sets and to all larger prefixes.
         fn add(sets: &[Sketch], from: usize, union: Option<&Sketch>, sign: i64, counts: &mut [i64]) {
             for (at, set) in sets.iter().enumerate().skip(from) {
                 let mut wider = set.clone();
@@ -140,7 +140,7 @@ impl Sketch {
             }
         }
         add(sets, 0, None, 1, &mut counts);
-        // Errors of the unions add up: no set has fewer than no values, nor more in common than before.
+        // Estimation errors add up, so clamp: counts are not negative and do not increase.
         let mut most = i64::MAX;
         for count in &mut counts {
             *count = (*count).clamp(0, most.max(0));
@@ -149,7 +149,7 @@ impl Sketch {
         counts
     }
 
-    /// Bytes on the heap.
+    /// Heap size in bytes.
     pub fn size(&self) -> usize {
         match &self.content {
             Content::Hashes(hashes) => hashes.capacity() * (size_of::<u64>() + 1),
@@ -157,7 +157,7 @@ impl Sketch {
         }
     }
 
-    /// Precision, a tag, and the content.
+    /// Layout: precision, a tag, the content.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = vec![self.precision];
         match &self.content {
@@ -175,7 +175,7 @@ impl Sketch {
         bytes
     }
 
-    /// What [`Self::to_bytes`] wrote; nothing for anything else.
+    /// Parses the output of [`Self::to_bytes`]; `None` for anything else.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (precision, tag, rest) = (*bytes.first()?, *bytes.get(1)?, bytes.get(2..)?);
         if !(12..=18).contains(&precision) {
@@ -191,12 +191,12 @@ impl Sketch {
         Some(Self { precision, content })
     }
 
-    /// The dynamic value that `hll()` gives: an array of one text.
+    /// The dynamic value returned by `hll()`: an array of one text.
     pub fn to_json(&self) -> String {
         format!("[\"{}\"]", STANDARD.encode(self.to_bytes()))
     }
 
-    /// What [`Self::to_json`] wrote; nothing for anything else.
+    /// Parses the output of [`Self::to_json`]; `None` for anything else.
     pub fn from_json(json: &str) -> Option<Self> {
         let text = json.trim_ascii().strip_prefix("[\"")?.strip_suffix("\"]")?;
         Self::from_bytes(&STANDARD.decode(text).ok()?)
@@ -205,7 +205,7 @@ impl Sketch {
 
 fn raise(registers: &mut [u8], precision: u8, hash: u64) {
     let index = (hash >> (64 - precision)) as usize;
-    // The bit set below the rest ends the run of zeros at 64 - precision.
+    // The bit set below the hash limits the run of zeros to 64 - precision.
     let rank = ((hash << precision) | 1 << (precision - 1)).leading_zeros() as u8 + 1;
     registers[index] = registers[index].max(rank);
 }
@@ -265,7 +265,7 @@ mod tests {
         sketch
     }
 
-    // The bounds are three times the error that the public reference gives for each accuracy.
+    // The bounds are three times the error documented in the public reference for each accuracy.
     #[test]
     fn estimates_are_as_good_as_promised() {
         for (accuracy, error) in [(0, 0.016), (1, 0.008), (2, 0.004), (3, 0.0028), (4, 0.002)] {
@@ -284,7 +284,7 @@ mod tests {
             left.merge(&right);
             assert_eq!(left.count(), of(a.start..b.end, accuracy).count());
         }
-        // A finer sketch folds into the registers that a coarser one would have had.
+        // A finer sketch folds into the registers of a coarser one.
         for n in [10, 100_000] {
             let mut fine = of(0..n, 4);
             fine.merge(&of(0..3, 0));

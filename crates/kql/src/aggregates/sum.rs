@@ -1,4 +1,5 @@
-//! `sum`, `sumif` — nulls are ignored; nothing sums to 0. Long overflow wraps, as in Microsoft's engine; a decimal that does not fit is null.
+//! `sum`, `sumif` — nulls are ignored; the sum of no values is 0. Long overflow wraps, as in Microsoft's engine; decimal overflow gives
+//! null.
 
 use std::sync::Arc;
 
@@ -56,7 +57,7 @@ fn start(start: &Start) -> Result<Box<dyn Groups>, PrepareError> {
     })
 }
 
-/// `int` as `long`, everything else as it is.
+/// Widens `int` to `long`; other 64-bit types are unchanged.
 pub fn widen(array: &ArrayRef) -> Int64Array {
     match array.as_any().downcast_ref::<Int32Array>() {
         Some(ints) => ints.unary(i64::from),
@@ -124,7 +125,7 @@ impl Groups for Reals {
     }
 }
 
-/// `None` once the sum did not fit.
+/// `None` after an overflow.
 struct Decimals {
     sums: Vec<Option<i256>>,
 }
@@ -160,7 +161,7 @@ impl Groups for Decimals {
     }
 }
 
-/// Any summable column as reals: ticks for times.
+/// Any summable column as reals; times as ticks.
 pub fn reals(array: &ArrayRef) -> Float64Array {
     match array.data_type() {
         DataType::Float64 => array.as_primitive::<Float64Type>().clone(),

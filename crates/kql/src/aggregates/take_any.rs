@@ -1,5 +1,6 @@
-//! `take_any(value)`, `take_anyif` — any value of the group; here always the first, so that answers repeat. A value that is not null or empty
-//! is preferred, as the reference promises for a single column. Over several columns it is one record, nulls included: see [`RECORD`].
+//! `take_any(value)`, `take_anyif` — any value of the group; always the first here, so that results are reproducible. A non-null, non-empty
+//! value is preferred, as the reference specifies for a single column. Over several columns it returns one record, nulls included: see
+//! [`RECORD`].
 
 use std::sync::Arc;
 
@@ -27,7 +28,7 @@ const TAKE_ANY: AggregateFn = AggregateFn {
     ..AggregateFn::DEFAULT
 };
 
-/// The old name, whose column is called `any_value`.
+/// Deprecated name; its column is called `any_value`.
 static ANY: AggregateFn = AggregateFn { name: "any", naming: Naming::Prefix("any"), examples: &[], ..TAKE_ANY };
 
 const TAKE_ANYIF: AggregateFn = AggregateFn {
@@ -70,7 +71,7 @@ fn start_record(start: &Start) -> Result<Box<dyn Groups>, PrepareError> {
 struct First {
     value: Cells,
     seen: Vec<bool>,
-    /// Go on looking while the value is null or empty.
+    /// Replace a null or empty value by a later one.
     prefer_full: bool,
 }
 

@@ -1,5 +1,5 @@
-//! `tdigest`, `tdigest_merge` — the intermediate result of `percentiles`, to be merged and read later; see [`super::digest`]. Nulls, and weights
-//! below 1, are ignored.
+//! `tdigest`, `tdigest_merge` — the intermediate state of `percentiles`, which can be stored and merged; see [`super::digest`]. Nulls, and
+//! weights below 1, are ignored.
 
 use std::sync::Arc;
 
@@ -41,7 +41,7 @@ const MERGE: AggregateFn = AggregateFn {
         argument::exactly(args, 0, Type::Dynamic)?;
         Ok(Resolved { args: vec![Type::Dynamic], returns: Type::Dynamic })
     }),
-    // So Microsoft's parser calls it.
+    // The name given by Microsoft's parser.
     naming: Naming::Prefix("merge_tdigests"),
     start: |_| Ok(Box::new(Digests { ty: Type::Long, merging: true, groups: Vec::new(), bytes: 0 })),
     examples: &[(
@@ -65,7 +65,7 @@ fn resolve(args: &[Arg]) -> Result<Resolved, SignatureError> {
 
 struct Digests {
     ty: Type,
-    /// The input is digests.
+    /// The input consists of digests.
     merging: bool,
     groups: Vec<Option<Digest>>,
     bytes: usize,

@@ -1,5 +1,5 @@
-//! `variance`, `stdev`, `covariance`, their `…p` (population) and `…if` — by Welford's update and Chan's merge, which lose no digits to
-//! large means. Of fewer than two values the answer is 0.
+//! `variance`, `stdev`, `covariance`, with their `…p` (population) and `…if` variants — computed by Welford's update and Chan's merge,
+//! which are numerically stable for large means. The result for fewer than two values is 0.
 
 use std::sync::Arc;
 
@@ -162,7 +162,7 @@ fn state() -> Vec<DataType> {
     vec![DataType::Float64; 4]
 }
 
-/// What to make of the number of values and their summed products.
+/// Computes the result from the number of values and the sum of products.
 type Finish = fn(n: f64, products: f64) -> f64;
 
 const SAMPLE: Finish = |n, products| if n > 1.0 { products / (n - 1.0) } else { 0.0 };
@@ -174,7 +174,7 @@ fn moments(finish: Finish) -> Result<Box<dyn Groups>, PrepareError> {
     Ok(Box::new(Moments { finish, groups: Vec::new() }))
 }
 
-/// Count, means of both columns, and the sum of the products of their deviations.
+/// Count, means of both columns, and the sum of products of deviations.
 #[derive(Clone, Copy, Default)]
 struct Moment {
     n: f64,

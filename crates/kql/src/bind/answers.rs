@@ -1,8 +1,8 @@
-//! Functions that are answered while a query is bound, because what they ask is not in the rows: `bin_auto`, `bag_pack_columns`, `assert`,
-//! `iscolumnexists`, `column_names_of`, and those about the cluster. Source of truth: the public KQL reference, one page each.
+//! Functions evaluated at bind time because they do not depend on rows: `bin_auto`, `bag_pack_columns`, `assert`, `iscolumnexists`,
+//! `column_names_of`, and those about the cluster. Source of truth: the public KQL reference, one page each.
 //!
-//! A cluster, its nodes, its shards and its cursors are Kusto's. What is asked of them and has an answer without them is answered
-//! (`extent_id` of a row in no shard is the empty guid); the rest passes a check and is refused with the reason when it is to run.
+//! Functions about a Kusto cluster, its nodes, extents and cursors are evaluated if they have a meaningful value without one (`extent_id`
+//! of a row in no extent is the empty guid); the others pass a check and are rejected with a reason at run time.
 
 use model::Type;
 
@@ -13,7 +13,7 @@ use crate::Value;
 use crate::plan::Expr as Bound;
 use crate::syntax::ast::{Call, ExprKind, Place};
 
-/// Name, type, and why there is no answer.
+/// Name, type, and the reason why there is no value.
 const ELSEWHERE: &[(&str, Type, &str)] = &[
     ("current_cluster_endpoint", Type::String, "asks for the address of a Kusto cluster; this is none"),
     ("current_database", Type::String, "asks for the name of the database; a query is not told it here"),
@@ -31,7 +31,7 @@ const ELSEWHERE: &[(&str, Type, &str)] = &[
 
 const CURSORS: &str = "needs database cursors, which are not kept here; `ingestion_time()` says when a row came";
 
-/// Tables that only a Kusto cluster has: name, and what they would be read from.
+/// Tables that exist only in a Kusto cluster: name, and their source.
 pub(super) const TABLES_ELSEWHERE: &[(&str, &str)] = &[
     ("stored_query_result", "stored query results are not kept here"),
     ("materialized_view", "there are no materialized views here"),
@@ -39,7 +39,7 @@ pub(super) const TABLES_ELSEWHERE: &[(&str, &str)] = &[
 ];
 
 impl Binder<'_> {
-    /// The answer to a call, if it is one of these functions.
+    /// Evaluates a call if it is one of these functions.
     pub(super) fn answered(&mut self, call: &Call, place: &Place, cx: &mut Cx) -> Option<Scalar> {
         let name = call.name.text.as_str();
         Some(match name {
@@ -92,7 +92,7 @@ impl Binder<'_> {
         self.operator("bag_pack", args, &places, place)
     }
 
-    /// True, or an error with the message of the query's author.
+    /// True, or an error with the message given in the query.
     fn assertion(&mut self, call: &Call, place: &Place, cx: &mut Cx) -> Scalar {
         let (args, _) = self.arguments(&call.args, cx);
         let [condition, message] = &args[..] else { return self.wants_so_many("assert", 2, &args, place) };
@@ -105,7 +105,7 @@ impl Binder<'_> {
             (Some(Value::Bool(false) | Value::Null(_)), Some(Value::String(message))) => {
                 self.report(code::ASSERTION, place, format!("`assert` failed with the message: {message}"));
             }
-            // The parameters of a function are known where it is called.
+            // Function parameters are known only at the call.
             _ if self.trials > 0 => {}
             (condition, _) => {
                 let (at, what) = if condition.is_none_or(|value| value.ty() != Type::Bool) { (0, "bool") } else { (1, "string") };
@@ -147,7 +147,7 @@ impl Binder<'_> {
         Scalar::known(Bound::constant(Value::Dynamic(serde_json::Value::from(names).to_string())))
     }
 
-    /// Rows here lie in no shard, which the reference knows of calculated rows.
+    /// Rows here belong to no extent; the reference defines this case for calculated rows.
     fn of_no_shard(&mut self, call: &Call, place: &Place, value: Value) -> Scalar {
         if !call.args.is_empty() {
             self.report(code::ARGUMENT_COUNT, place, format!("`{}` wants 0 arguments, got {}", call.name.text, call.args.len()));

@@ -1,4 +1,4 @@
-//! Calls: functions of the language, aggregates and windows where they are allowed, `let` functions and stored functions.
+//! Calls: built-in functions, aggregates and windows where allowed, `let` functions and stored functions.
 
 use std::rc::Rc;
 
@@ -16,11 +16,11 @@ use crate::plan::{AggregateCall, Expr, ExprKind as Bound, Field};
 use crate::syntax::ast::{self, ExprKind, ParameterType, Place};
 use crate::windows::{self, WindowFn};
 
-/// Levels that a call of a function written in KQL counts for.
+/// Nesting levels counted for a call of a function written in KQL.
 const CALL_DEPTH: usize = 3;
 
-/// Functions that take nothing but a string for their text, by the place of that argument. `strlen`, `tolower`, `substring`, `split` and others
-/// convert it. Recorded for dynamics in four of them; the others are of the same families, and published rules convert what they hand to them.
+/// Functions whose text argument must be a string, with its index. `strlen`, `tolower`, `substring`, `split` and others convert it.
+/// Recorded for dynamics in four of them; the others are in the same families, and published rules convert their arguments.
 const TEXT_ONLY: &[(&str, usize)] = &[
     ("countof", 0),
     ("extract", 2),
@@ -35,7 +35,7 @@ const TEXT_ONLY: &[(&str, usize)] = &[
     ("url_encode", 0),
 ];
 
-/// Functions and operators with constant patterns or formats that may be wrong.
+/// Functions and operators whose constant patterns or formats may be invalid.
 const COMPILED: &[&str] = &[
     "extract",
     "extract_all",
@@ -120,7 +120,7 @@ impl Binder<'_> {
             return self.apply(function, args, &places, place);
         }
         self.unknown_call(call, cx);
-        // What is inside may be wrong too.
+        // Also check the arguments.
         let mut inner = Cx { aggregates: None, windows: None, steps: None, graph: cx.graph.as_deref_mut(), right: cx.right, ..*cx };
         for arg in &call.args {
             if !matches!(arg.kind, ExprKind::Star) && !self.is_table_in(arg, &inner) {
@@ -130,7 +130,8 @@ impl Binder<'_> {
         Self::unknown_scalar()
     }
 
-    /// A call of a scalar function, judged as Kusto's checker does. What it accepts and we cannot run has a type and no plan.
+    /// A call of a scalar function, checked with the rules of Kusto's checker. A call that it accepts and we cannot run gets a type and no
+    /// plan.
     fn judged(&mut self, known: &Known, call: &ast::Call, place: &Place, cx: &mut Cx) -> Scalar {
         let name = call.name.text.as_str();
         let (args, places, seen) = self.seen_arguments(&call.args, cx);
@@ -154,7 +155,7 @@ impl Binder<'_> {
             }
             (Some((_, Fit::Unknown(Some(ty)))), Verdict::Ours) => self.absent(ty, Nature::Any, &seen, place),
             (Some(_), Verdict::Unknown) => Self::unknown_scalar(),
-            // Kusto's checker lets the values of these differ in type, its engine does not (recorded).
+            // For these functions Kusto's checker accepts arguments of different types, its engine does not (recorded).
             (Some((function, Fit::Wrong(error))), _) if matches!(function.name, "iff" | "case" | "coalesce") => {
                 self.report_fit(function.name, &error, &args, &places, place);
                 Self::unknown_scalar()
@@ -172,7 +173,7 @@ impl Binder<'_> {
         }
     }
 
-    /// Refuses values that a function of text does not convert.
+    /// Rejects values that a text function does not convert.
     fn refuses_other(&mut self, name: &str, args: &[Scalar], places: &[Place]) -> bool {
         let Some((_, index)) = TEXT_ONLY.iter().find(|(known, _)| *known == name) else { return false };
         let Some(at) = places.get(*index).filter(|_| args[*index].known && args[*index].ty() != Type::String) else { return false };
@@ -182,7 +183,7 @@ impl Binder<'_> {
         true
     }
 
-    /// Arguments bound, and what a judge sees of them: tables too.
+    /// Binds arguments and describes them for the call check, including tables.
     pub(super) fn seen_arguments(&mut self, args: &[ast::Expr], cx: &mut Cx) -> (Vec<Scalar>, Vec<Place>, Vec<Seen>) {
         let mut values = Vec::with_capacity(args.len());
         let mut seen = Vec::with_capacity(args.len());
@@ -213,7 +214,7 @@ impl Binder<'_> {
         Scalar::known(self.folded(call))
     }
 
-    /// Compiles the constant patterns and formats of a call, as a run does when it starts, so that a check refuses what a run refuses.
+    /// Compiles the constant patterns and formats of a call, as at the start of a run, so that a check rejects what a run rejects.
     fn check_constants(&mut self, call: &Expr, place: &Place) {
         let Bound::Call { function, args } = &call.kind else { return };
         if !self.strict || !COMPILED.contains(&function.name) {
@@ -227,13 +228,13 @@ impl Binder<'_> {
         }
     }
 
-    /// The value of a call that is right and cannot run here: a type, and nothing to compute.
+    /// A valid call that cannot run here: it has a type and no value.
     fn absent(&mut self, ty: Type, nature: Nature, args: &[Seen], place: &Place) -> Scalar {
         self.postpone(code::UNSUPPORTED, place, "this call cannot run here");
         self.opaque(ty, nature, args.iter().all(|arg| arg.fixed))
     }
 
-    /// An aggregate that Kusto has and we have not: judged, and collected under the name of another.
+    /// An aggregate that Kusto has and we do not: checked, and collected under another name.
     fn absent_aggregate(&mut self, known: &Known, call: &ast::Call, place: &Place, cx: &mut Cx) -> Scalar {
         let mut inner = Cx { aggregates: None, windows: None, steps: None, graph: cx.graph.as_deref_mut(), right: cx.right, ..*cx };
         let (args, _) = self.arguments(&call.args, &mut inner);
@@ -246,7 +247,7 @@ impl Binder<'_> {
             Verdict::Unknown => (Type::Dynamic, false),
         };
         let Some(stand_in) = aggregates::find("take_any") else { return Self::unknown_scalar() };
-        // Told apart from other calls by a column of its own.
+        // Distinguished from other calls by a column of its own.
         let own = Expr { kind: Bound::Column(self.fresh()), ty };
         self.collect_aggregate(AggregateCall { function: stand_in, args: vec![own], ty }, known, cx)
     }
@@ -279,13 +280,13 @@ impl Binder<'_> {
     pub(super) fn arguments(&mut self, args: &[ast::Expr], cx: &mut Cx) -> (Vec<Scalar>, Vec<Place>) {
         let mut values = Vec::with_capacity(args.len());
         for arg in args {
-            // The judge says where a star may stand.
+            // The call check decides where `*` is allowed.
             values.push(if self.strict && matches!(arg.kind, ExprKind::Star) { Self::unknown_scalar() } else { self.scalar(arg, cx) });
         }
         (values, args.iter().map(|arg| arg.place.clone()).collect())
     }
 
-    /// A call of `function`, its arguments cast to what it wants.
+    /// A call of `function`, with arguments cast to the parameter types.
     pub(super) fn apply(&mut self, function: &'static ScalarFn, args: Vec<Scalar>, places: &[Place], place: &Place) -> Scalar {
         if !self.count_calls(1, place) {
             return Self::unknown_scalar();
@@ -303,7 +304,7 @@ impl Binder<'_> {
 
     // ---- aggregates and windows
 
-    /// The call of an aggregate that gives one column.
+    /// A call of an aggregate that produces one column.
     fn aggregate(&mut self, aggregate: &'static AggregateFn, call: &ast::Call, place: &Place, cx: &mut Cx) -> Scalar {
         let mut inner = Cx { aggregates: None, windows: None, steps: None, graph: cx.graph.as_deref_mut(), right: cx.right, ..*cx };
         let (args, places) = self.arguments(&call.args, &mut inner);
@@ -339,7 +340,7 @@ impl Binder<'_> {
         }
     }
 
-    /// Notes an aggregate call; gives its column.
+    /// Registers an aggregate call; returns its column.
     pub(super) fn collect_aggregate(&mut self, call: AggregateCall, known: bool, cx: &mut Cx) -> Scalar {
         let Some(collector) = cx.aggregates.as_mut() else { return Self::unknown_scalar() };
         if let Some((_, field)) =
@@ -359,7 +360,7 @@ impl Binder<'_> {
         Scalar { expr, known }
     }
 
-    /// Fits arguments to an aggregate. The flag is false where the type of the answer is not known.
+    /// Matches arguments to an aggregate. The flag is false if the result type is unknown.
     pub(super) fn aggregate_of(
         &mut self,
         aggregate: &'static AggregateFn,
@@ -378,7 +379,7 @@ impl Binder<'_> {
                 Some((AggregateCall { function: aggregate, args, ty: ty.unwrap_or(Type::Dynamic) }, ty.is_some()))
             }
             Fit::Wrong(error) if self.strict => {
-                // The judge has said what is wrong, if anything.
+                // Errors, if any, were reported by the call check.
                 self.postpone_fit(aggregate.name, &error, &args, places, place);
                 let args = args.into_iter().map(|arg| arg.expr).collect();
                 Some((AggregateCall { function: aggregate, args, ty: Type::Dynamic }, true))
@@ -442,7 +443,7 @@ impl Binder<'_> {
         }
     }
 
-    // ---- functions that look at the row's columns
+    // ---- functions of the row's columns
 
     /// `column_ifexists("name", default)`
     fn column_if_exists(&mut self, call: &ast::Call, place: &Place, cx: &mut Cx) -> Scalar {
@@ -466,13 +467,13 @@ impl Binder<'_> {
         }
     }
 
-    /// Is a call of a function that is bound in a way of its own right?
+    /// Checks a call of a function with its own binding rules.
     fn fits_shape(&mut self, call: &ast::Call, cx: &mut Cx) -> bool {
         let (_, _, seen) = self.seen_arguments(&call.args, cx);
         shapes::scalar(&call.name.text).is_none_or(|known| self.judge(&call.name.text, known, &seen, &call.name.place).is_some())
     }
 
-    /// As the checker sees it: of the type of what stands in for the column, whether that is there or not.
+    /// In a check: has the type of the default value, whether the column exists or not.
     fn judged_if_exists(&mut self, call: &ast::Call, place: &Place, cx: &mut Cx) -> Scalar {
         let (args, _, seen) = self.seen_arguments(&call.args, cx);
         let Some(known) = shapes::scalar(&call.name.text) else { return Self::unknown_scalar() };
@@ -502,7 +503,7 @@ impl Binder<'_> {
         }
     }
 
-    /// When the row came into its table; null where that is not known.
+    /// The ingestion time of the row; null if unknown.
     fn ingestion_time(&mut self, cx: &Cx) -> Scalar {
         self.ingestion_wanted = true;
         match cx.fields.iter().find(|field| &*field.name == INGESTION_TIME) {
@@ -511,8 +512,8 @@ impl Binder<'_> {
         }
     }
 
-    /// `pack_all([ignore_null_empty])`: a bag of all columns.
-    /// `*` stands for every column. A sketch is refused: ours has another layout than Kusto's, and its size would mislead who plans by it.
+    /// `pack_all([ignore_null_empty])`: a bag of all columns. `*` means every column. Sketches are rejected: our layout differs from
+    /// Kusto's, so their size would be misleading.
     fn estimate_data_size(&mut self, call: &ast::Call, place: &Place, cx: &mut Cx) -> Scalar {
         let (mut args, mut places) = (Vec::new(), Vec::new());
         for arg in &call.args {
@@ -558,7 +559,7 @@ impl Binder<'_> {
         }
         let mut args = Vec::new();
         if ignore {
-            // A bag of its own for each column, or none where it is empty, all merged.
+            // One bag per column, empty if the value is, all merged.
             let mut bags = vec![Scalar::known(Expr::constant(crate::Value::Dynamic("{}".to_owned())))];
             for field in cx.fields.iter().filter(|field| !field.is_hidden()) {
                 let value = self.column(field);
@@ -595,7 +596,7 @@ impl Binder<'_> {
         let bound = match function {
             Some((Some(function), diagnostics)) if diagnostics.is_empty() => {
                 let env = Env::default();
-                // While it is not known, a function that calls itself is taken for a table.
+                // Before its type is known, a recursive function is assumed to be tabular.
                 let tabular = self.body_is_table(&function, &env);
                 Some(Rc::new(UserFunction { name: name.to_owned(), function, env, tabular, stored: true, use_of: Use::default() }))
             }
@@ -635,7 +636,7 @@ impl Binder<'_> {
         value
     }
 
-    /// A check says what is wrong with a function where that is defined, not where it is called.
+    /// A check reports errors of a function at its definition, not at its calls.
     fn forgive(&mut self, function: &UserFunction, before: usize) {
         if self.strict
             && !function.use_of.is_held()
@@ -645,7 +646,7 @@ impl Binder<'_> {
         }
     }
 
-    /// The table that a call of a function written in KQL gives. `piped` is the table before `invoke`.
+    /// The table returned by a call of a function written in KQL. `piped` is the input of `invoke`.
     pub(super) fn table_user_call(
         &mut self,
         function: &Rc<UserFunction>,
@@ -677,7 +678,7 @@ impl Binder<'_> {
         if !self.count(place) {
             return false;
         }
-        // A call costs more stack than an expression.
+        // A call needs more stack than an expression.
         if self.depth + CALL_DEPTH > super::DEEPEST {
             self.report(code::TOO_DEEP, place, format!("nested more than {} levels deep", super::DEEPEST));
             return false;
@@ -687,7 +688,7 @@ impl Binder<'_> {
                 self.report(code::RECURSION, place, format!("function `{}` calls itself", function.name));
                 return false;
             }
-            // Inside a stored function's text, calls keep the place of the outermost one.
+            // Inside a stored function, calls have the location of the outermost call.
             let at = self.calling.last().map_or_else(|| place.clone(), |(_, at)| at.clone());
             self.calling.push((function.name.clone(), at));
         }
@@ -702,7 +703,7 @@ impl Binder<'_> {
         }
     }
 
-    /// The names inside a function's body: those of its definition, and its parameters.
+    /// The environment of a function's body: that of its definition, plus parameters.
     fn parameters(
         &mut self,
         function: &Rc<UserFunction>,
@@ -730,7 +731,7 @@ impl Binder<'_> {
                     };
                     (index, &**value)
                 }
-                // The first that has none yet: one before may have been given by name.
+                // The first parameter without a value: an earlier one may have been passed by name.
                 _ => ((first..given.len()).find(|index| given[*index].is_none()).unwrap_or(given.len()), arg),
             };
             match given.get_mut(index) {
@@ -781,12 +782,12 @@ impl Binder<'_> {
                     }
                     let value = self.scalar(arg, &mut inner);
                     if self.strict && value.ty() != *ty {
-                        // The checker leaves it to the engine to convert.
+                        // The checker leaves the conversion to the engine.
                         let fixed = self.is_fixed(&value.expr);
                         env = env.with(name, Binding::Scalar(self.opaque(*ty, Nature::Any, fixed)));
                         continue;
                     }
-                    // Published queries hand a datetime to a `timespan`, and the checker has nothing against it.
+                    // Published queries pass a datetime to a `timespan` parameter, and the checker accepts it.
                     let is_time = (value.ty(), *ty) == (Type::Datetime, Type::Timespan);
                     if value.known && !casts::fits(value.ty(), *ty) && !is_time {
                         let message = format!("`{}` wants a {ty} for `{name}`, got a {}", function.name, value.ty());
@@ -836,7 +837,7 @@ impl Binder<'_> {
 }
 
 impl Scalar {
-    /// A value whose type is known though it cannot be computed before a run: there will be no plan.
+    /// A value with a known type that cannot be computed before a run: there will be no plan.
     pub(super) fn unplanned(self, binder: &mut Binder) -> Self {
         binder.postpone(code::RUN, &(0..0), TYPES_UNKNOWN);
         self

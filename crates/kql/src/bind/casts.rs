@@ -1,4 +1,4 @@
-//! Implicit casts and the fitting of arguments to signatures.
+//! Implicit casts, and matching of arguments to signatures.
 
 use model::Type;
 
@@ -9,21 +9,21 @@ use crate::functions::{self, Arg, Overload, Resolved, Signature, SignatureError}
 use crate::plan::Expr;
 use crate::syntax::ast::Place;
 
-/// Constants longer than this stay calls: they would be copied with every expression.
+/// Larger constants are not folded, because they would be copied with every expression.
 const LONGEST_FOLDED: usize = 64 * 1024;
 
-/// What types an unknown argument is tried as.
+/// Types tried for an argument of unknown type.
 const STAND_INS: [Type; 8] = [Type::Dynamic, Type::String, Type::Long, Type::Real, Type::Datetime, Type::Timespan, Type::Bool, Type::Guid];
 
-/// How a call with arguments of partly unknown types comes out.
+/// Result of matching a call whose argument types may be unknown.
 pub(super) enum Fit {
     Exact(Resolved),
-    /// The result's type where it is the same whatever the unknown arguments are.
+    /// The result type, if it does not depend on the unknown arguments.
     Unknown(Option<Type>),
     Wrong(SignatureError),
 }
 
-/// Can a value of type `from` stand where `to` is wanted, by an implicit cast?
+/// True if a value of type `from` can be cast implicitly to `to`.
 pub(crate) fn fits(from: Type, to: Type) -> bool {
     from == to
         || from == Type::Dynamic
@@ -36,7 +36,7 @@ pub(crate) fn fits(from: Type, to: Type) -> bool {
         }
 }
 
-/// Fits `args` to `signature`, as if all types were known.
+/// Matches `args` to `signature`, assuming all types are known.
 pub(crate) fn resolve(signature: &Signature, args: &[Arg]) -> Result<Resolved, SignatureError> {
     match signature {
         Signature::Fixed { args: wanted, required, returns } => {
@@ -68,7 +68,7 @@ fn overload(overloads: &[Overload], args: &[Arg]) -> Result<Resolved, SignatureE
         let counts = overloads.iter().map(|overload| overload.args.len());
         return Err(SignatureError::Count { least: counts.clone().min().unwrap_or(0), most: counts.max() });
     }
-    // The argument that no overload accepts; where each is accepted by some, the first.
+    // The argument that no overload accepts; if each is accepted by some overload, the first.
     let index = (0..args.len()).find(|index| !of_length().any(|overload| fits(args[*index].ty, overload.args[*index].1))).unwrap_or(0);
     let mut wanted: Vec<&str> = Vec::new();
     for overload in of_length() {
@@ -80,7 +80,7 @@ fn overload(overloads: &[Overload], args: &[Arg]) -> Result<Resolved, SignatureE
     Err(SignatureError::Type { index, wants: wanted.join(" or ").into() })
 }
 
-/// Fits `args` to `signature`.
+/// Matches `args` to `signature`.
 pub(super) fn fit(signature: &Signature, args: &[Scalar]) -> Fit {
     let with = |stand_in: Type| {
         let args: Vec<Arg> = args
@@ -108,7 +108,7 @@ pub(super) fn fit(signature: &Signature, args: &[Scalar]) -> Fit {
 }
 
 impl Binder<'_> {
-    /// `value` as a `ty`, by the cast function where it is not one already.
+    /// Converts `value` to `ty`, by a cast function if needed.
     pub(super) fn cast(&mut self, value: Scalar, ty: Type) -> Scalar {
         if value.ty() == ty {
             return value;
@@ -130,7 +130,7 @@ impl Binder<'_> {
         }
     }
 
-    /// A call of the function or operator `name` whose signature is known to fit and to give `returns`.
+    /// A call of the function or operator `name`, whose arguments are known to match, with the result type `returns`.
     pub(super) fn call_as(&mut self, name: &'static str, args: Vec<Scalar>, returns: Type) -> Scalar {
         let known = args.iter().all(|arg| arg.known);
         match functions::find(name) {
@@ -145,7 +145,7 @@ impl Binder<'_> {
         }
     }
 
-    /// The value of a call over constants; anything else as it is.
+    /// Folds a call over constants; returns anything else unchanged.
     pub(super) fn folded(&self, expr: Expr) -> Expr {
         let crate::plan::ExprKind::Call { function, args } = &expr.kind else { return expr };
         if !function.deterministic || !args.iter().all(|arg| arg.as_const().is_some()) {
@@ -157,7 +157,7 @@ impl Binder<'_> {
         }
     }
 
-    /// A call is right and does not fit what we have: there will be no plan, and this is why.
+    /// Records that a valid call does not match our signature: there will be no plan, for this reason.
     pub(super) fn postpone_fit(&mut self, name: &str, error: &SignatureError, args: &[Scalar], places: &[Place], place: &Place) {
         let before = self.diagnostics.len();
         self.report_fit(name, error, args, places, place);
@@ -167,7 +167,7 @@ impl Binder<'_> {
         }
     }
 
-    /// Says why a call does not fit.
+    /// Reports why a call does not match.
     pub(super) fn report_fit(&mut self, name: &str, error: &SignatureError, args: &[Scalar], places: &[Place], place: &Place) {
         match error {
             SignatureError::Count { least, most } => {

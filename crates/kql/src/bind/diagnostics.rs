@@ -1,4 +1,4 @@
-//! Codes of what the binder finds wrong, and how it says so: what, where, and the nearest right name.
+//! Diagnostic codes of the binder, and helpers for messages: what, where, and the nearest valid name.
 
 use model::{Diagnostic, DiagnosticKind};
 
@@ -31,13 +31,13 @@ pub const ASSERTION: &str = "KQL0122";
 pub const SEVERAL_TABLES: &str = "KQL0123";
 pub const ELSEWHERE: &str = "KQL0124";
 
-/// Diagnostics that are kept; nobody reads more.
+/// Maximum number of diagnostics kept.
 const MOST_DIAGNOSTICS: usize = 1000;
 
-/// Diagnostics that say which name is near: looking for it among thousands of columns takes its time.
+/// Maximum number of diagnostics with a suggestion: searching thousands of column names takes time.
 pub(super) const MOST_SUGGESTIONS: usize = 100;
 
-/// Names shown in a help line at most.
+/// Maximum number of names in a help line.
 const SHOWN: usize = 12;
 
 impl Binder<'_> {
@@ -47,7 +47,7 @@ impl Binder<'_> {
 
     pub(super) fn report_with(&mut self, code: &'static str, place: &Place, message: impl Into<String>, help: Option<String>) {
         let mut message = message.into();
-        // Inside a stored function places belong to another text: the call stands for it.
+        // Locations inside a stored function refer to another text, so the call's location is used.
         let place = match self.calling.last() {
             Some((name, at)) => {
                 message = format!("in function `{name}`: {message}");
@@ -58,41 +58,41 @@ impl Binder<'_> {
         if self.diagnostics.len() >= MOST_DIAGNOSTICS {
             return;
         }
-        // A tabular `let` is bound at its definition and at each use: say it once.
+        // A tabular `let` is bound at its definition and at each use: report each error once.
         let again = self.diagnostics.iter().any(|known| known.code == code && known.start == place.start && known.end == place.end);
         if !again {
             self.diagnostics.push(Diagnostic { code, kind: DiagnosticKind::Semantic, message, help, start: place.start, end: place.end });
         }
     }
 
-    /// `what` is KQL, but not what we can do.
+    /// Reports that `what` is valid KQL but not supported.
     pub(super) fn unsupported(&mut self, place: &Place, what: &str) {
         self.report(UNSUPPORTED, place, format!("{what} is not supported here yet"));
     }
 }
 
-/// `did you mean …` for the nearest of `names`, if one is near.
+/// `did you mean …` with the nearest of `names`, if there is a near one.
 pub fn did_you_mean<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> Option<String> {
     let mut nearest = Nearest::to(name);
     names.for_each(|name| nearest.try_name(name));
     nearest.help()
 }
 
-/// How often each letter stands in a name; some letters are thrown together.
+/// Letter counts of a name; some letters share a bucket.
 type Letters = [u8; 32];
 
 fn letters(name: &str) -> Letters {
     let mut counts = [0_u8; 32];
     for byte in name.as_bytes() {
-        // The lower five bits of a letter are those of its other case.
+        // The lower five bits of a letter are the same in both cases.
         let bucket = usize::from(byte & 31);
         counts[bucket] = counts[bucket].saturating_add(1);
     }
     counts
 }
 
-/// Looks for the name that was meant, among thousands if need be: the distance of two names, which is dear, is computed only where their
-/// letters do not already tell that it is too large. Of equally near names the shortest is taken, and of these the first.
+/// Finds the intended name, possibly among thousands: the expensive edit distance is computed only if the letter counts do not already
+/// exceed the limit. Ties are broken by length, then by order.
 pub struct Nearest {
     lower: String,
     is_ascii: bool,
@@ -110,7 +110,7 @@ impl Nearest {
 
     pub fn try_name(&mut self, name: &str) {
         let most = 1 + if name.is_ascii() { name.len() } else { name.chars().count() } / 4;
-        // Each edit changes one letter for another at most. Beyond ASCII a letter is several bytes, and changes case in other ways.
+        // Each edit replaces at most one letter. Outside ASCII a letter is several bytes and case mapping differs.
         if self.is_ascii && name.is_ascii() {
             if name.len().abs_diff(self.lower.len()) > most {
                 return;
@@ -137,7 +137,7 @@ impl Nearest {
     }
 }
 
-/// The columns at hand, for a help line.
+/// The available columns, for a help line.
 pub fn columns_here(fields: &[Field]) -> String {
     let names: Vec<&str> = fields.iter().filter(|field| !field.is_hidden()).map(|field| &*field.name).collect();
     match names.len() {

@@ -1,8 +1,9 @@
-//! Names inside a graph pattern: `x.name`, `e.name` of an edge of variable length, `all`, `any`, `map`, `inner_nodes`, `node_id` and their
-//! kin. Source: the public KQL reference, `graph-match-operator` and the pages of the graph functions; types as Microsoft's parser gives them.
+//! Names inside a graph pattern: `x.name`, `e.name` of a variable-length edge, `all`, `any`, `map`, `inner_nodes`, `node_id` and related
+//! functions. Source: the public KQL reference, `graph-match-operator` and the pages of the graph functions; types as in Microsoft's
+//! parser.
 //!
-//! A property of an edge of variable length outside `all`, `any` and `map` means one value for each edge that was walked: a condition on it
-//! must hold for all of them, and a projection gives them as an array.
+//! Outside `all`, `any` and `map`, a property of a variable-length edge has one value per edge traversed: a condition on it must hold for
+//! all of them, and a projection returns them as an array.
 
 use std::sync::Arc;
 
@@ -16,34 +17,34 @@ use crate::ops::graph::matching::{Lambda, LambdaKind, Over, Property, Read, Subj
 use crate::plan::{Expr, ExprKind as Bound, Field};
 use crate::syntax::ast::{self, ExprKind, Name, Place};
 
-/// What a name of the pattern stands for.
+/// The pattern element that a name refers to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Element {
     Node(usize),
     Edge(usize),
-    /// An edge of variable length.
+    /// A variable-length edge.
     Path(usize),
 }
 
-/// The elements of a pattern, and what expressions have read of them so far.
+/// The elements of a pattern, and the properties read by expressions so far.
 pub(super) struct Elements {
     pub names: Vec<(String, Element)>,
-    /// Properties of edges, and of nodes by their numbers.
+    /// Properties of edges, and of nodes by number.
     pub edges: Vec<Field>,
     pub nodes: Vec<Field>,
     pub open: bool,
     pub reads: Vec<Read>,
     pub lambdas: Vec<Lambda>,
     pub numbers: usize,
-    /// The lambda that is being bound.
+    /// The lambda being bound.
     pub inside: Option<(usize, Over)>,
-    /// The edge of variable length that the expression at hand reads outside lambdas, with the number of the lambda that it will become.
+    /// The variable-length edge that the current expression reads outside lambdas, with the number of the lambda it will become.
     pub spread: Option<(usize, usize)>,
 }
 
 impl Elements {
     pub fn find(&self, name: &str) -> Option<Element> {
-        // Recorded: a node is meant where an edge has the same name.
+        // Recorded: a node takes precedence over an edge of the same name.
         let named = || self.names.iter().filter(|(known, _)| known == name).map(|(_, element)| *element);
         named().find(|element| matches!(element, Element::Node(_))).or_else(|| named().next())
     }
@@ -55,7 +56,7 @@ impl Elements {
 }
 
 impl Binder<'_> {
-    /// What `name` stands for in the pattern, where there is one.
+    /// The pattern element that `name` refers to, if any.
     pub(super) fn element(&self, name: &Name, cx: &Cx) -> Option<Element> {
         cx.graph.as_ref().and_then(|elements| elements.find(&name.text))
     }
@@ -82,7 +83,7 @@ impl Binder<'_> {
         self.property(subject, &field, number, elements)
     }
 
-    /// The element itself: a bag of its properties; of an edge of variable length an array of bags.
+    /// The element itself: a bag of its properties; for a variable-length edge an array of bags.
     pub(super) fn whole_element(&mut self, element: Element, place: &Place, cx: &mut Cx) -> Scalar {
         let Some(elements) = cx.graph.as_deref_mut() else { return Self::unknown_scalar() };
         let subject = match element {
@@ -112,7 +113,7 @@ impl Binder<'_> {
         self.operator("$bag_pack_filled", args, &places, place)
     }
 
-    /// What is read where a name stands alone or before a dot.
+    /// The element read by a name alone or before a dot.
     fn subject(&mut self, element: Element, place: &Place, elements: &mut Elements) -> Option<Subject> {
         let edge = match element {
             Element::Node(node) => return Some(Subject::Node(node)),
@@ -162,7 +163,7 @@ impl Binder<'_> {
         Scalar { expr: Expr { kind: Bound::Column(id), ty: kind.ty() }, known: true }
     }
 
-    /// An expression that read an edge of variable length outside lambdas, as what it means.
+    /// Converts an expression that read a variable-length edge outside lambdas to a lambda of the given kind.
     pub(super) fn spread_over(&mut self, value: Scalar, kind: LambdaKind, elements: &mut Elements) -> Scalar {
         match elements.spread.take() {
             Some((number, edge)) => self.lambda(number, kind, Over::Path(edge), value, elements),
@@ -170,7 +171,7 @@ impl Binder<'_> {
         }
     }
 
-    /// A call of a graph function; nothing where it is none.
+    /// Binds a call of a graph function; `None` if it is not one.
     pub(super) fn graph_call(&mut self, call: &ast::Call, place: &Place, cx: &mut Cx) -> Option<Scalar> {
         let name = call.name.text.as_str();
         let kind = match name {
@@ -206,7 +207,7 @@ impl Binder<'_> {
         let number = elements.numbers;
         let of_node = !matches!(over, Over::Path(_));
         let properties = if of_node { elements.nodes.clone() } else { elements.edges.clone() };
-        // The properties stand in it under their names alone.
+        // Properties are visible by their bare names inside it.
         let mut fields = Vec::with_capacity(properties.len());
         for (at, field) in properties.iter().enumerate() {
             let read = self.property(Subject::Item(number), field, at, elements);
@@ -271,7 +272,7 @@ impl Binder<'_> {
         }
     }
 
-    /// Graphs made of tables have no labels, but the argument must be an element.
+    /// Graphs built from tables have no labels, but the argument must be an element.
     fn labelled(&mut self, call: &ast::Call, place: &Place, cx: &Cx) {
         let right = match &call.args[..] {
             [] => cx.graph.as_ref().is_some_and(|elements| elements.inside.is_some()),
@@ -285,8 +286,8 @@ impl Binder<'_> {
     }
 }
 
-/// The column name of an unnamed expression of the projection; most graph functions have none, also where an aggregate is called so.
-/// Recorded: `labels(a)` is `labels_a`, `map(p, …)` begins with the name of the edge.
+/// The column name of an unnamed expression of the projection; most graph functions have none, even if an aggregate has the same name.
+/// Recorded: `labels(a)` is `labels_a`, `map(p, …)` starts with the name of the edge.
 pub(super) fn column_name(value: &ast::Expr) -> Option<String> {
     match &value.kind {
         ExprKind::Call(call) if matches!(call.name.text.as_str(), "map" | "labels") => {
@@ -302,7 +303,7 @@ pub(super) fn column_name(value: &ast::Expr) -> Option<String> {
     }
 }
 
-/// A placeholder for a property of nodes, under which the binder knows it.
+/// The binder's placeholder column for a node property.
 pub(super) fn node_field(binder: &mut Binder, name: &Arc<str>, ty: Type, known: bool) -> Field {
     let field = Field { id: binder.fresh(), name: name.clone(), ty };
     if !known {

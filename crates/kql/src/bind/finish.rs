@@ -1,4 +1,4 @@
-//! The end of binding: what was found, as a plan or as diagnostics.
+//! The end of binding: builds the plan, or returns the diagnostics.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ impl Binder<'_> {
         let mut diagnostics = syntax;
         let wrong_syntax = diagnostics.iter().any(|diagnostic| !is_tolerated(diagnostic.code));
         let held = self.held.into_iter().filter(|(use_of, _)| !use_of.is_set()).flat_map(|(_, found)| found);
-        // After a syntax error half of what follows would be its echo.
+        // After a syntax error, binding errors are mostly follow-up errors.
         diagnostics.extend(self.diagnostics.into_iter().chain(held).filter(|_| !wrong_syntax));
         let planned = diagnostics.iter().all(|diagnostic| is_tolerated(diagnostic.code)) && self.open.is_none() && !answer.open;
         let more = self.more.into_iter().map(|(name, rel)| (name, visible_only(rel))).collect();
@@ -36,7 +36,7 @@ impl Binder<'_> {
     }
 }
 
-/// The columns that the query asked for. What the order of rows hung on may be gone: it is kept below.
+/// Projects the requested columns. Columns that the row order depends on may be dropped: the order is kept below.
 fn visible_only(rel: Rel) -> Rel {
     if !rel.fields.iter().any(Field::is_hidden) {
         return rel;
@@ -49,7 +49,7 @@ fn visible_only(rel: Rel) -> Rel {
     Rel { op: RelOp::Project { input: Box::new(rel), exprs }, fields, order, serialized }
 }
 
-/// Shared tables that are used once need no sharing.
+/// Inlines shared tables with a single use.
 fn inline_lone_shares(plan: &mut Plan) {
     let mut uses = HashMap::new();
     let mut roots: Vec<&mut Rel> = std::iter::once(&mut plan.root)

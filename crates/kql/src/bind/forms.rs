@@ -1,19 +1,19 @@
-//! Calls that the grammar or the binder understands by itself, because their arguments are no values: what people are told of them. What
-//! they mean is in `calls`, `source` and the parser.
+//! Documentation of calls with special grammar or binding rules, because their arguments are not values. They are bound in `calls`,
+//! `source` and the parser.
 
-/// A call of this kind.
+/// A call with special rules.
 pub struct Form {
     pub name: &'static str,
-    /// With its parameters, as `toscalar(query)`.
+    /// With parameters, for example `toscalar(query)`.
     pub signature: &'static str,
     pub summary: &'static str,
-    /// It gives a table.
+    /// True if it returns a table.
     pub tabular: bool,
-    /// A query and the value of its last row's last cell as `tostring` prints it; run as tests and shown in the reference.
+    /// A query and the value of its last row's last cell as formatted by `tostring`; run as tests and shown in the reference.
     pub examples: &'static [(&'static str, &'static str)],
 }
 
-/// All of them, alphabetical.
+/// All special forms, in alphabetical order.
 pub const FORMS: &[Form] = &[
     Form {
         name: "column_ifexists",

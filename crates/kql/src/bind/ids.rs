@@ -1,4 +1,4 @@
-//! A set of columns: their ids are small numbers, so a bit for each is quicker than hashing.
+//! A set of column ids, which are small, as a bitmap.
 
 use crate::plan::ColumnId;
 
@@ -6,7 +6,7 @@ use crate::plan::ColumnId;
 pub(super) struct ColumnSet(Vec<u64>);
 
 impl ColumnSet {
-    /// False where it was there already.
+    /// Returns false if it was already present.
     pub fn insert(&mut self, ColumnId(id): ColumnId) -> bool {
         let (word, bit) = (id as usize / 64, 1 << (id % 64));
         if word >= self.0.len() {

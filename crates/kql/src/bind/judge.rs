@@ -1,7 +1,7 @@
-//! Whether a call is right, as Kusto's own checker sees it: the forms of [`shapes`] against the arguments.
+//! Checks calls with the rules of Kusto's checker: matches the arguments to the call signatures of [`shapes`].
 //!
-//! The best form is chosen as that checker does: by the number of arguments, then by how many of them fit, then by how well the worst and the
-//! best of them fit. Arguments of unknown type fit everywhere.
+//! The best signature is chosen as in that checker: by the number of arguments, then by how many of them match, then by the quality of the
+//! worst and the best match. Arguments of unknown type match everything.
 
 use model::Type;
 
@@ -12,7 +12,7 @@ use crate::Value;
 use crate::plan::{Expr, ExprKind as Bound};
 use crate::syntax::ast::{self, ExprKind, Place};
 
-/// What is known of the inside of a dynamic.
+/// Known content kind of a dynamic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Nature {
     Any,
@@ -21,7 +21,7 @@ pub(super) enum Nature {
     Single,
 }
 
-/// An argument as the judge sees it.
+/// An argument as seen by the call check.
 pub(super) struct Seen {
     pub ty: Type,
     pub known: bool,
@@ -43,17 +43,17 @@ pub(super) enum Form {
     Other,
 }
 
-/// What a call gives.
+/// The result type of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     Gives(Type, Nature),
-    /// Of a type that hangs on an argument whose type is not known.
+    /// Depends on an argument of unknown type.
     Unknown,
-    /// What our own signature says.
+    /// The result type of our own signature.
     Ours,
 }
 
-/// How well an argument fits, from not at all to exactly.
+/// Match quality, from none to exact.
 type Rank = u8;
 const NONE: Rank = 0;
 const UNKNOWN: Rank = 1;
@@ -68,7 +68,7 @@ const NUMBER: Rank = 10;
 const INTEGER: Rank = 11;
 const EXACT: Rank = 16;
 
-/// Parts of a date, by functions that take one as a literal first.
+/// Date parts, for functions that take one as their first argument.
 const UNITS: &[&str] = &["year", "quarter", "month", "week", "day", "hour", "minute", "second", "millisecond", "microsecond", "nanosecond"];
 const PARTS: &[&str] = &[
     "year",
@@ -93,7 +93,7 @@ pub(super) fn is_orderable(ty: Type) -> bool {
     is_summable(ty) || matches!(ty, Type::String | Type::Bool)
 }
 
-/// Does `from` stand where `to` is wanted, itself or widened?
+/// True if `from` equals `to` or can be widened to it.
 pub(super) fn promotes(from: Type, to: Type) -> bool {
     match to {
         _ if from == to => true,
@@ -105,12 +105,12 @@ pub(super) fn promotes(from: Type, to: Type) -> bool {
     }
 }
 
-/// As [`promotes`]; what is known to be an array or a bag is no text.
+/// Like [`promotes`]; a known array or bag does not match a string.
 fn promoted(arg: &Seen, to: Type) -> bool {
     promotes(arg.ty, to) && (arg.ty != Type::Dynamic || to == Type::Dynamic || matches!(arg.nature, Nature::Any | Nature::Single))
 }
 
-/// The type in which two meet.
+/// The common type of two types.
 pub(super) fn meeting(a: Type, b: Type) -> Option<Type> {
     match () {
         () if a == Type::Dynamic || b == Type::Dynamic => Some(Type::Dynamic),
@@ -130,7 +130,7 @@ pub(super) fn percentile(ty: Type) -> Type {
 }
 
 impl Binder<'_> {
-    /// `arg` and what it was bound to, for the judge.
+    /// Describes `arg` and the value it was bound to for the call check.
     pub(super) fn seen(&self, arg: &ast::Expr, value: &Scalar) -> Seen {
         let form = match unwrapped(arg) {
             ExprKind::Literal(_) | ExprKind::Dynamic(_) => Form::Literal,
@@ -152,7 +152,7 @@ impl Binder<'_> {
         }
     }
 
-    /// Is the value the same for all rows? Parameters of a function are, when it is only looked at.
+    /// True if the value is the same for all rows. Parameters are, while a function is bound without a call.
     pub(super) fn is_fixed(&self, expr: &Expr) -> bool {
         let mut fixed = true;
         expr.walk(&mut |part| match part.kind {
@@ -163,7 +163,7 @@ impl Binder<'_> {
         fixed
     }
 
-    /// What is known of the inside of a dynamic value.
+    /// The content kind of a dynamic value, if known.
     pub(super) fn nature(&self, expr: &Expr) -> Nature {
         match &expr.kind {
             Bound::Column(id) => self.natures.get(id).copied().unwrap_or(Nature::Any),
@@ -185,7 +185,7 @@ impl Binder<'_> {
         }
     }
 
-    /// Judges a call of `name`; says what is wrong with it.
+    /// Checks a call of `name`, and reports errors.
     pub(super) fn judge(&mut self, name: &str, known: &Known, args: &[Seen], place: &Place) -> Option<Verdict> {
         let Some(shape) = choose(&known.shapes, args) else {
             let unknown = args.iter().any(|arg| !arg.known);
@@ -245,7 +245,7 @@ impl Binder<'_> {
             return fits;
         }
         if parameter.least == 0 && arg.text.as_deref() == Some("~") {
-            // Plug-ins take it for "as if left out".
+            // For plug-ins this means "as if omitted".
             return true;
         }
         if arg.known && parameter.kind.rank(arg, common) == NONE {
@@ -283,7 +283,7 @@ impl Binder<'_> {
     }
 }
 
-/// The best form for the arguments; nothing where none takes so many, or several are equally good or bad.
+/// The best signature for the arguments; `None` if none takes this many, or several match equally well.
 fn choose<'s>(shapes: &'s [Shape], args: &[Seen]) -> Option<&'s Shape> {
     if let [only] = shapes {
         return Some(only);
@@ -332,11 +332,11 @@ impl Shape {
         }
         let mut assigned = Vec::with_capacity(count);
         for (at, parameter) in self.parameters.iter().enumerate() {
-            // What follows must still find an argument.
+            // Leave an argument for each required later parameter.
             let later: usize = self.parameters[at + 1..].iter().map(|later| later.least).sum();
             let mut free = count.saturating_sub(assigned.len()).saturating_sub(later).min(parameter.most);
             if at + 1 < self.parameters.len() && self.is_mixed() {
-                // Only its type tells which parameter an argument belongs to.
+                // Only its type decides which parameter an argument belongs to.
                 let fitting = args[assigned.len()..].iter().take(free).take_while(|arg| parameter.accepts(arg)).count();
                 free = fitting.max(parameter.least);
             }
@@ -345,7 +345,7 @@ impl Shape {
         assigned
     }
 
-    /// Does a parameter that stands many times have others behind it?
+    /// True if a repeated parameter is followed by others.
     fn is_mixed(&self) -> bool {
         let many = |parameter: &Parameter| parameter.most > 8;
         self.parameters.split_last().is_some_and(|(_, before)| before.iter().any(many))
@@ -363,7 +363,7 @@ impl Shape {
         self.assigned(args).into_iter().zip(args).map(rank).collect()
     }
 
-    /// The type in which the arguments meet whose parameters want that.
+    /// The common type of the arguments whose parameters require one.
     fn common(&self, args: &[Seen]) -> Option<Type> {
         let mut common: Option<Type> = None;
         let mut dynamic = false;
@@ -481,7 +481,7 @@ impl Kind {
         }
     }
 
-    /// What an argument should be, in words.
+    /// Describes the expected argument.
     fn wants(self, common: Option<Type>) -> &'static str {
         match self {
             Kind::Any | Kind::Scalar => "a value",
@@ -514,12 +514,12 @@ fn unwrapped(expr: &ast::Expr) -> &ExprKind {
     }
 }
 
-/// What an operator gives over operands of these types, as the checker sees it; nothing where it is not defined for them.
+/// The result type of an operator on these operand types, as in the checker; `None` if it is not defined for them.
 pub(super) fn operator(op: &str, operands: &[(Type, Nature)]) -> Option<Type> {
     use Type::{Bool, Datetime, Dynamic, Int, Real, String, Timespan};
     let number = |ty: Type| ty.is_numeric();
     let text = |ty: Type| matches!(ty, String | Dynamic);
-    // An array or a bag is no text.
+    // A known array or bag is not a string.
     let needle = |(ty, nature): (Type, Nature)| ty == String || (ty == Dynamic && matches!(nature, Nature::Any | Nature::Single));
     let long = |ty: Type| if ty == Int { Type::Long } else { ty };
     let whole = |a: Type, b: Type| meeting(a, b).map(long);
@@ -564,7 +564,7 @@ pub(super) fn operator(op: &str, operands: &[(Type, Nature)]) -> Option<Type> {
             _ => false,
         }
         .then_some(Bool),
-        // `has`, `contains`, `=~`, `matches regex` and their kin.
+        // `has`, `contains`, `=~`, `matches regex` and related operators.
         (op, [(a, _), right]) => {
             let whole_word = op.trim_start_matches('!').starts_with("has");
             (text(*a) && if whole_word { needle(*right) } else { text(right.0) }).then_some(Bool)
@@ -574,14 +574,14 @@ pub(super) fn operator(op: &str, operands: &[(Type, Nature)]) -> Option<Type> {
 }
 
 impl Binder<'_> {
-    /// A call of the operator `op`, judged where this is a check.
+    /// Binds the operator `op`, with the checker's rules in a check.
     pub(super) fn judged_operator(&mut self, op: &str, args: Vec<Scalar>, places: &[Place], place: &Place) -> Scalar {
         if !self.strict {
             return self.operator(op, args, places, place);
         }
         let seen: Vec<(Type, Nature)> = args.iter().map(|arg| (arg.ty(), self.nature(&arg.expr))).collect();
         if args.iter().any(|arg| !arg.known) {
-            // Arithmetic is of unknown type then, everything else is not.
+            // Arithmetic on an unknown type has an unknown type; other operators have a fixed one.
             return match op {
                 "+" | "-" | "*" | "/" | "%" | "neg" | "[]" => Self::unknown_scalar(),
                 _ => self.opaque(Type::Bool, Nature::Any, false),
@@ -602,7 +602,7 @@ impl Binder<'_> {
         self.opaque(ty, Nature::Any, fixed)
     }
 
-    /// A value that is right and cannot be computed here: a type and nothing else.
+    /// A valid value that cannot be computed here: it has only a type.
     pub(super) fn opaque(&mut self, ty: Type, nature: Nature, fixed: bool) -> Scalar {
         self.postpone(code::UNSUPPORTED, &(0..0), "part of this is judged only and cannot run here");
         let id = self.fresh();

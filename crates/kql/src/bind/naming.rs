@@ -1,5 +1,5 @@
-//! What a column is called that the query gives no name, and how equal names are told apart.
-//! Source of truth: answers recorded from Microsoft's engine, and column names of its parser over published queries.
+//! Names of unnamed columns, and how duplicate names are made unique. Source of truth: results recorded from Microsoft's engine, and column
+//! names of its parser for published queries.
 
 use hashbrown::{HashMap, HashSet};
 
@@ -8,7 +8,7 @@ use crate::Value;
 use crate::aggregates;
 use crate::syntax::ast::{Call, Expr, ExprKind};
 
-/// The name of an unnamed expression; nothing where only its position names it.
+/// The name of an unnamed expression; `None` if it is named by position.
 pub(super) fn name_of(expr: &Expr) -> Option<String> {
     match &expr.kind {
         ExprKind::Name(name) => Some(name.text.clone()),
@@ -24,14 +24,14 @@ pub(super) fn name_of(expr: &Expr) -> Option<String> {
             ExprKind::Literal(Value::Int(n)) => Some(part_of(object, &n.to_string())),
             _ => Some(format!("{}_{}", name_of(object)?, name_of(index).unwrap_or_default())),
         },
-        // Either is asked once: calls are nested deeply.
+        // Only one branch recurses, because calls are nested deeply.
         ExprKind::Call(call) if is_aggregate(call) => aggregate_name(call),
         ExprKind::Call(call) => scalar_name(call),
         _ => None,
     }
 }
 
-/// `hll_merge(a)` is an aggregate, `hll_merge(a, b)` is none.
+/// `hll_merge(a)` is an aggregate, `hll_merge(a, b)` is not.
 fn is_aggregate(call: &Call) -> bool {
     match shapes::aggregate(&call.name.text) {
         Some(known) => shapes::scalar(&call.name.text).is_none() || known.shapes.iter().any(|shape| shape.takes(call.args.len())),
@@ -39,15 +39,15 @@ fn is_aggregate(call: &Call) -> bool {
     }
 }
 
-/// The name of a part of a dynamic.
+/// The name of a part of a dynamic value.
 fn part_of(object: &Expr, part: &str) -> String {
     name_of(object).map_or_else(|| part.to_owned(), |whole| format!("{whole}_{part}"))
 }
 
-/// The name of a call of a scalar function.
+/// The name of a scalar function call.
 fn scalar_name(call: &Call) -> Option<String> {
     let first = || call.args.first().and_then(name_of);
-    // Recorded, though Microsoft's parser says otherwise.
+    // Recorded, although Microsoft's parser differs.
     if call.name.text == "pow" {
         return None;
     }
@@ -91,21 +91,21 @@ fn aggregate_name(call: &Call) -> Option<String> {
     })
 }
 
-/// Names given so far in one list of columns.
+/// Names used so far in one list of columns.
 #[derive(Default)]
 pub(super) struct Names {
     taken: HashSet<String>,
-    /// Those that the query gives, or that columns bring along.
+    /// Names given by the query or taken from columns.
     declared: HashSet<String>,
-    /// The number that was given last behind each name. No name becomes free again, so none below it needs to be tried.
+    /// The last number used for each name. Names are never released, so lower numbers need not be tried.
     numbers: HashMap<String, u32>,
 }
 
 /// Where the name of a column comes from.
 pub(super) enum Source<'n> {
-    /// The query says it, or the value is a column of that name: it may be there once.
+    /// Given in the query, or the name of a plain column: must be unique.
     Declared(&'n str),
-    /// The expression gives it: a number tells it apart from others.
+    /// Derived from the expression: made unique by a number.
     Derived(String),
     Unnamed,
 }
@@ -115,12 +115,12 @@ impl Names {
         Self { taken: names.map(str::to_owned).collect(), ..Self::default() }
     }
 
-    /// False where the name is taken.
+    /// Returns false if the name is taken.
     pub fn take(&mut self, name: &str) -> bool {
         !self.taken.contains(name) && self.taken.insert(name.to_owned())
     }
 
-    /// The first of `Column1`, `Column2` … that is free: the name of what has none.
+    /// The first free name of `Column1`, `Column2` …, for columns without a name.
     pub fn numbered(&mut self) -> String {
         self.with_number("Column")
     }
@@ -137,7 +137,7 @@ impl Names {
         }
     }
 
-    /// The name of a column, and whether it was declared before.
+    /// The name of a column, and whether it was already declared.
     pub fn named(&mut self, source: Source) -> (String, bool) {
         match source {
             Source::Declared(name) => {
@@ -149,7 +149,7 @@ impl Names {
         }
     }
 
-    /// `name`, or `name1`, `name2` … where it is taken.
+    /// `name`, or `name1`, `name2` … if it is taken.
     pub fn unique(&mut self, name: &str) -> String {
         if self.take(name) {
             return name.to_owned();
@@ -158,7 +158,7 @@ impl Names {
     }
 }
 
-/// A name with `*` in it against a whole name. Case counts.
+/// Matches a name against a pattern with `*`. Case-sensitive.
 pub(super) fn wildcard(pattern: &str, name: &str) -> bool {
     let mut parts = pattern.split('*');
     let first = parts.next().unwrap_or("");
@@ -193,7 +193,8 @@ mod tests {
         }
     }
 
-    /// From: columns and refusals of Microsoft's parser for `project bin(t, 1h), t`, `project t, t` and `summarize count_ = max(x), count()`.
+    /// Source: columns and errors of Microsoft's parser for `project bin(t, 1h), t`, `project t, t` and `summarize count_ = max(x),
+    /// count()`.
     #[test]
     fn a_name_is_declared_once() {
         let mut names = Names::default();

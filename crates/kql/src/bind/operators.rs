@@ -1,4 +1,4 @@
-//! Tabular operators: one family a file, one line here.
+//! Tabular operators: one file per family, one line here.
 
 mod apply;
 mod columns;
@@ -35,7 +35,7 @@ use crate::Value;
 use crate::syntax::ast::{ExprKind, Operator, OperatorKind as Op, Property};
 
 impl Binder<'_> {
-    /// One `| operator` over `input`. `env` grows where the operator gives a name (`as`).
+    /// Binds one `| operator` over `input`. `env` is extended if the operator defines a name (`as`).
     pub(super) fn operator_over(&mut self, operator: &Operator, input: Relation, env: &mut Env) -> Relation {
         self.saw_input(operator.keyword.start, &input);
         let output = self.operator_applied(operator, input, env);
@@ -122,7 +122,7 @@ impl Binder<'_> {
         }
     }
 
-    /// In a check: each option stands once and has one of its values.
+    /// In a check: each option occurs once and has a valid value.
     fn check_options(&mut self, operator: &Op) {
         if !self.strict {
             return;
@@ -163,7 +163,7 @@ impl Binder<'_> {
         }
     }
 
-    /// An operator that begins a query.
+    /// Binds an operator that starts a query.
     pub(super) fn source_operator(&mut self, operator: &Operator, env: &Env) -> Relation {
         let place = &operator.place;
         self.check_options(&operator.kind);
@@ -197,13 +197,13 @@ impl Binder<'_> {
         }
     }
 
-    /// Where window functions stand among rows that have an order.
+    /// Window functions are allowed if the rows have an order.
     fn windows_over(input: &Relation) -> Option<Windows> {
         input.rel.serialized.then(Windows::default)
     }
 }
 
-/// The value of a property before an operator's body, such as `kind=inner`.
+/// The value of a property such as `kind=inner`.
 fn property<'p>(properties: &'p [Property], name: &str) -> Option<&'p Property> {
     properties.iter().find(|property| property.name.text.eq_ignore_ascii_case(name))
 }

@@ -1,6 +1,6 @@
-//! `set name = value`: options of the query. Kusto has them for its cluster; here only those of `bin_auto` have an effect, and values of the
-//! wrong type are refused as Kusto refuses them. Source of truth: the options of Microsoft's parser with their types, and recorded answers (a
-//! timespan may be text: `'0s'`, `'-0s'`; a sign in front of a literal is refused; only a bool may be left out).
+//! `set name = value`: query options. Most Kusto options configure its cluster; here only those of `bin_auto` have an effect, and values of
+//! the wrong type are rejected as by Kusto. Source of truth: the options and types of Microsoft's parser, and recorded results (a timespan
+//! may be text: `'0s'`, `'-0s'`; a sign before a literal is rejected; only a bool may be omitted).
 
 use model::Type;
 
@@ -10,7 +10,7 @@ use crate::Value;
 use crate::syntax::ast::{Expr, ExprKind, Name};
 use crate::value::text;
 
-/// Options and the type of their values.
+/// Options and their value types.
 const OPTIONS: &[(&str, Type)] = &[
     ("best_effort", Type::Bool),
     ("deferpartialqueryfailures", Type::Bool),
@@ -64,7 +64,7 @@ const OPTIONS: &[(&str, Type)] = &[
     ("validate_permissions", Type::Bool),
 ];
 
-/// What `set query_bin_auto_size` and `set query_bin_auto_at` say.
+/// Values of `query_bin_auto_size` and `query_bin_auto_at`.
 #[derive(Clone, Default)]
 pub(super) struct BinAuto {
     pub size: Option<Scalar>,

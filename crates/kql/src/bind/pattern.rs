@@ -1,8 +1,7 @@
-//! `declare pattern`: tables that are asked for with strings, `country("Canada").Alberta`.
+//! `declare pattern`: tables selected by strings, `country("Canada").Alberta`.
 //!
-//! Source: the public KQL reference, `pattern-statement`. The strings are compared as they are: there are no wildcards. A pattern that is
-//! declared without cases has none that fits, and neither has one that is asked for something else: both are refused, with the
-//! references that were not found.
+//! Source: the public KQL reference, `pattern-statement`. Strings are compared exactly, without wildcards. A pattern declared without cases
+//! never matches; a reference without a matching case is an error that lists the unresolved references.
 
 use std::rc::Rc;
 
@@ -11,7 +10,7 @@ use super::{Binder, diagnostics as code};
 use crate::Value;
 use crate::syntax::ast::{self, ExprKind, Function, Name, ParameterType, Place};
 
-/// The pattern that `expr` calls.
+/// The pattern that `expr` calls, if any.
 pub(super) fn pattern_of<'a>(expr: &'a ast::Expr, env: &Env) -> Option<(Rc<DeclaredPattern>, &'a ast::Call)> {
     let ExprKind::Call(call) = &expr.kind else { return None };
     match env.get(&call.name.text) {
@@ -48,7 +47,7 @@ impl Binder<'_> {
         env.with(&pattern.name.text, Binding::Pattern(Rc::new(declared)))
     }
 
-    /// The strings of a case or of a call; nothing, and a diagnostic, where one is no constant string.
+    /// The strings of a case or a call; `None` and a diagnostic if one is not a constant string.
     fn key(&mut self, args: &[ast::Expr], path: Option<&Name>, env: &Env) -> Option<Vec<String>> {
         let mut key = Vec::with_capacity(args.len() + 1);
         for arg in args {

@@ -1,4 +1,4 @@
-//! Building blocks of relations: projections that keep what the order needs, window nodes, shared tables.
+//! Building blocks of relations: projections that preserve the order, window nodes, shared tables.
 
 use std::sync::Arc;
 
@@ -13,14 +13,14 @@ use crate::Value;
 use crate::plan::{ColumnId, Expr, ExprKind, Field, Rel, RelOp};
 use crate::syntax::ast::{self, Name, Place};
 
-/// A column of a projection: its name, and what it is computed by.
+/// An output column: name and expression.
 pub(super) type Output = (Arc<str>, Scalar);
 
-/// The hidden column of a table that tells when a row came in.
+/// Hidden column with the ingestion time of a row.
 pub(super) const INGESTION_TIME: &str = "$IngestionTime";
 
 impl Relation {
-    /// A relation of which nothing is known, after an error or where only a run can tell.
+    /// A relation with unknown columns, after an error or if only a run can determine them.
     pub fn unknown() -> Self {
         Self {
             rel: Rel { op: RelOp::Values { rows: Arc::default() }, fields: Vec::new(), order: Vec::new(), serialized: true },
@@ -36,13 +36,13 @@ impl Relation {
         self.visible().find(|field| &*field.name == name)
     }
 
-    /// The same fields with another operator on top, order and all.
+    /// Adds an operator on top; fields and order are unchanged.
     pub fn wrap(self, op: impl FnOnce(Box<Rel>) -> RelOp) -> Self {
         let (fields, order, serialized) = (self.rel.fields.clone(), self.rel.order.clone(), self.rel.serialized);
         Self { rel: Rel { op: op(Box::new(self.rel)), fields, order, serialized }, open: self.open }
     }
 
-    /// Forgets any order of rows.
+    /// Drops the row order.
     pub fn unordered(mut self) -> Self {
         self.rel.order.clear();
         self.rel.serialized = false;
@@ -82,8 +82,8 @@ impl Binder<'_> {
         Scalar { expr: Expr::column(field), known: !self.unknown.contains(&field.id) }
     }
 
-    /// Columns `outputs` over `input`, in this order. A column passed on keeps its id, the first time it is. Columns that the order of rows
-    /// needs, and when a row came in, stay as hidden fields behind.
+    /// Projects `outputs` over `input`, in this order. The first occurrence of a passed-through column keeps its id. Columns needed for the
+    /// row order, and the ingestion time, are kept as hidden fields.
     pub(super) fn project(&mut self, input: Relation, outputs: Vec<Output>) -> Relation {
         let Relation { rel: input, open } = input;
         let mut there = ColumnSet::default();
@@ -119,8 +119,8 @@ impl Binder<'_> {
         Relation { rel: Rel { op: RelOp::Project { input: Box::new(input), exprs }, fields, order, serialized }, open }
     }
 
-    /// Where the name of the column for `value` comes from. A column that is passed on brings its name along, also through a conversion to
-    /// the type that it has.
+    /// Where the name of the column for `value` comes from. A passed-through column keeps its name, also through a conversion to its own
+    /// type.
     pub(super) fn name_source<'n>(&self, written: Option<&'n Name>, expr: &'n ast::Expr, value: &Scalar) -> Source<'n> {
         if let Some(name) = written {
             return Source::Declared(&name.text);
@@ -137,7 +137,7 @@ impl Binder<'_> {
         name_of(expr).map_or(Source::Unnamed, Source::Derived)
     }
 
-    /// Takes a name for a column; says so where it was declared before.
+    /// Claims a column name; reports an error if it was already declared.
     pub(super) fn take_name(&mut self, names: &mut Names, source: Source, place: &Place) -> String {
         let declared = match source {
             Source::Declared(name) => name,
@@ -155,7 +155,7 @@ impl Binder<'_> {
         input.visible().map(|field| (field.name.clone(), self.column(field))).collect()
     }
 
-    /// Puts the window calls met in expressions over `input` under them, as hidden columns.
+    /// Adds window calls found in expressions over `input` below them, as hidden columns.
     pub(super) fn with_windows(&mut self, mut input: Relation, windows: Windows) -> Relation {
         let mut calls = windows.calls;
         let mut level = 0;
@@ -172,7 +172,7 @@ impl Binder<'_> {
         input
     }
 
-    /// `input` with what has been staged in hidden columns.
+    /// Adds staged subexpressions to `input` as hidden columns.
     pub(super) fn with_staged(&mut self, input: Relation) -> Relation {
         if self.staged.is_empty() {
             return input;
@@ -191,13 +191,13 @@ impl Binder<'_> {
         input.wrap(|input| RelOp::Filter { input, predicate: predicate.expr })
     }
 
-    /// A relation that will be used several times.
+    /// Creates a relation that can be used several times.
     pub(super) fn share(&mut self, relation: Relation) -> SharedTable {
         self.next_shared += 1;
         SharedTable { id: self.next_shared, rel: Arc::new(relation.rel), open: relation.open }
     }
 
-    /// One use of a shared relation, with ids of its own.
+    /// One use of a shared relation, with its own column ids.
     pub(super) fn reuse(&mut self, shared: &SharedTable) -> Relation {
         let mut renamed = Vec::with_capacity(shared.rel.fields.len());
         for field in &shared.rel.fields {
@@ -227,12 +227,12 @@ impl Binder<'_> {
         Relation { rel, open: shared.open }
     }
 
-    /// A null of a type; the null of a string is empty.
+    /// The null of a type; for a string, the empty text.
     pub(super) fn null(ty: Type) -> Expr {
         Expr::constant(if ty == Type::String { Value::String(String::new()) } else { Value::Null(ty) })
     }
 
-    /// What stands for a scalar that could not be bound or whose type is not known.
+    /// Placeholder for a scalar that could not be bound or whose type is unknown.
     pub(super) fn unknown_scalar() -> Scalar {
         Scalar { expr: Self::null(Type::Dynamic), known: false }
     }
@@ -252,7 +252,7 @@ fn if_exists(expr: &ast::Expr) -> Option<&str> {
     }
 }
 
-/// The name of the column that an expression only passes on.
+/// The name of the column that an expression passes through unchanged.
 fn passed_on<'n>(expr: &'n ast::Expr, value: &Scalar) -> Option<&'n str> {
     match &expr.kind {
         ast::ExprKind::Paren(inner) => passed_on(inner, value),

@@ -73,7 +73,7 @@ impl Binder<'_> {
         }
     }
 
-    /// The column or variable that `name` means; columns come first.
+    /// Resolves `name` to a column or a variable; columns take precedence.
     fn name(&mut self, name: &Name, cx: &mut Cx) -> Scalar {
         if let Some(field) = find(cx.fields, &name.text) {
             self.saw_column(&name.place, field);
@@ -129,7 +129,7 @@ impl Binder<'_> {
         Self::unknown_scalar()
     }
 
-    /// Counts the copy of a variable's value: `let`s of `let`s can double it thirty times over.
+    /// Counts the copy of a variable's value against the limit: chained `let`s can double it thirty times.
     fn afford(&mut self, expr: &Expr, place: &Place) -> bool {
         let Extent { depth, calls, .. } = expr.extent();
         if depth > super::DEEPEST_VALUE {
@@ -224,7 +224,7 @@ impl Binder<'_> {
         }
     }
 
-    /// A chain of `and` or of `or`, as a tree of little depth however long the chain.
+    /// Binds a chain of `and` or `or` as a balanced tree.
     fn connective(&mut self, op: &'static str, expr: &ast::Expr, cx: &mut Cx) -> Scalar {
         let mut chain = Vec::new();
         let mut left = expr;
@@ -253,7 +253,7 @@ impl Binder<'_> {
         values.pop().map_or_else(Self::unknown_scalar, |(value, _)| value)
     }
 
-    /// A chain of binary operators, bound from its left end without recursion.
+    /// Binds a chain of binary operators from its left end, without recursion.
     fn binary(&mut self, expr: &ast::Expr, cx: &mut Cx) -> Scalar {
         let mut chain = Vec::new();
         let mut left = expr;
@@ -279,7 +279,7 @@ impl Binder<'_> {
                 self.report_with(code::WRONG_TYPE, place, format!("`{op}` cannot take two dynamics"), Some(help));
                 return Self::unknown_scalar();
             }
-            // Recorded: a dynamic may be searched, but not searched for.
+            // Recorded: a dynamic may be the text searched, but not the search term.
             if other.known && other.ty() == Type::Dynamic && is_search(op) {
                 let help = "`tostring(…)` makes it text".to_owned();
                 self.report_with(code::WRONG_TYPE, &right.place, format!("`{op}` looks for a string, this is a dynamic"), Some(help));
@@ -295,8 +295,8 @@ impl Binder<'_> {
         value
     }
 
-    /// A string beside a value of another type is read as one of that type; a whole number that is known beforehand becomes text instead,
-    /// which is quicker and says the same. Published rules compare so (`ResultType == 0`, `EventID == "4625"`).
+    /// A string compared with another type is parsed as that type; a constant integer is converted to text instead, which is faster and
+    /// equivalent. Published rules rely on this (`ResultType == 0`, `EventID == "4625"`).
     fn comparable(&mut self, left: Scalar, right: Scalar) -> (Scalar, Scalar) {
         let (a, b) = (left.ty(), right.ty());
         let mixed = |text: Type, other: Type| text == Type::String && !matches!(other, Type::String | Type::Dynamic);
@@ -308,7 +308,7 @@ impl Binder<'_> {
         if flipped { (other, text) } else { (text, other) }
     }
 
-    /// `text` and `other` in one type.
+    /// Converts `text` and `other` to one type.
     fn read_as(&mut self, text: Scalar, other: Scalar) -> (Scalar, Scalar) {
         if let (Some(Value::Int(_) | Value::Long(_)), None) = (other.expr.as_const(), text.expr.as_const()) {
             let other = self.call_as("tostring", vec![other], Type::String);
@@ -329,7 +329,7 @@ impl Binder<'_> {
         (self.call_as(reader, vec![text], ty), other)
     }
 
-    /// A side of a comparison. A star stands for all columns there, in a check: which it may be compared with, only they know.
+    /// Binds a side of a comparison. In a check, `*` means all columns, and the columns decide what they can be compared with.
     fn operand(&mut self, expr: &ast::Expr, cx: &mut Cx) -> Scalar {
         if self.strict && matches!(expr.kind, ExprKind::Star) { Self::unknown_scalar() } else { self.scalar(expr, cx) }
     }
@@ -343,7 +343,7 @@ impl Binder<'_> {
             let places = [operand.place.clone(), low.place.clone(), high.place.clone()];
             return self.judged_operator(name, vec![value, from, to], &places, place);
         }
-        // `between (start .. 1d)`: the end lies so much later than the start.
+        // `between (start .. 1d)`: the end is relative to the start.
         if from.known && to.known && from.ty() == Type::Datetime && to.ty() == Type::Timespan {
             to = self.operator("+", vec![from.clone(), to], &[low.place.clone(), high.place.clone()], place);
         }
@@ -351,7 +351,7 @@ impl Binder<'_> {
         self.operator(name, vec![value, from, to], &[operand.place.clone(), low.place.clone(), high.place.clone()], place)
     }
 
-    /// `in`, `has_any` and their kin.
+    /// `in`, `has_any` and related operators.
     fn member_of(&mut self, op: &'static str, left: &ast::Expr, list: &[ast::Expr], place: &Place, cx: &mut Cx) -> Scalar {
         let value = self.scalar(left, cx);
         if self.strict {
@@ -391,7 +391,7 @@ impl Binder<'_> {
         self.operator(op, vec![value, array], &places, place)
     }
 
-    /// Recorded: the first column of a table behind `in` is of the type of the value in front; no other column is looked at.
+    /// Recorded: the first column of a table after `in` must have the type of the value; other columns are ignored.
     fn refuse_members(&mut self, op: &str, value: &Scalar, column: &Field, place: &Place) -> bool {
         let (left, right) = (value.ty(), column.ty);
         let meets = left == right || left == Type::Dynamic || right == Type::Dynamic || left.is_numeric() && right.is_numeric();
@@ -403,7 +403,7 @@ impl Binder<'_> {
         true
     }
 
-    /// What `in` and its kin are over, judged: the left side only; each element must be a value.
+    /// `in` and related operators in a check: each element must be a value; the result depends on the left side only.
     fn judged_member(&mut self, op: &'static str, value: Scalar, list: &[ast::Expr], place: &Place, cx: &mut Cx) -> Scalar {
         for item in list {
             if self.is_table_in(item, cx) {
@@ -421,7 +421,7 @@ impl Binder<'_> {
         self.judged_operator(op, vec![value], &[place.clone()], place)
     }
 
-    /// `x in (a, b)` where all elements are of scalar types: they become the type of `x`, or both become their common number type.
+    /// `x in (a, b)` with elements of scalar types: they are converted to the type of `x`, or all to a common numeric type.
     fn typed_in(&mut self, op: &'static str, mut value: Scalar, items: Vec<(Scalar, Place)>, places: &[Place], place: &Place) -> Scalar {
         let mut target = value.ty();
         if value.known && target == Type::Dynamic {
@@ -450,7 +450,7 @@ impl Binder<'_> {
                 continue;
             }
             if known && item.known && !casts::fits(item.ty(), target) {
-                // Microsoft's parser lets this pass, and what its engine makes of it is not written anywhere.
+                // Microsoft's parser accepts this, and the semantics in its engine are undocumented.
                 self.postpone(code::WRONG_TYPE, &at, format!("`{op}` compares a {target} with a {}", item.ty()));
                 return Scalar { expr: Self::null(Type::Bool), known: true };
             }
@@ -459,7 +459,7 @@ impl Binder<'_> {
         self.operator(op, args, places, place)
     }
 
-    /// Elements and arrays of elements as one dynamic array.
+    /// Concatenates elements and arrays into one dynamic array.
     fn array(&mut self, items: Vec<(Scalar, Place)>, place: &Place) -> Scalar {
         let places: Vec<Place> = items.iter().map(|(_, place)| place.clone()).collect();
         let mut arrays: Vec<Scalar> = Vec::new();
@@ -520,7 +520,7 @@ impl Binder<'_> {
         Scalar::known(Expr { kind: Bound::Subquery(self.subqueries.len() - 1), ty })
     }
 
-    /// A call of an operator or function of ours whose arguments are bound.
+    /// A call of one of our operators or functions with bound arguments.
     pub(super) fn operator(&mut self, name: &str, args: Vec<Scalar>, places: &[Place], place: &Place) -> Scalar {
         match crate::functions::find(name) {
             Some(function) => self.apply(function, args, places, place),
@@ -531,7 +531,7 @@ impl Binder<'_> {
         }
     }
 
-    /// A condition: a bool, or a dynamic taken for one.
+    /// Binds a condition: a bool, or a dynamic converted to bool.
     pub(super) fn condition(&mut self, expr: &ast::Expr, cx: &mut Cx) -> Scalar {
         let value = self.scalar(expr, cx);
         self.as_condition(value, &expr.place)
@@ -549,9 +549,9 @@ impl Binder<'_> {
         }
     }
 
-    /// An expression that must be known before the first row, as a `ty`.
+    /// Binds an expression that must be constant, as a `ty`.
     pub(super) fn constant(&mut self, expr: &ast::Expr, ty: Type, what: &str, env: &super::scope::Env) -> Scalar {
-        // The checker lets columns stand where a number of rows is wanted; no engine can know them.
+        // The checker accepts columns where a row count is expected; no engine can evaluate them.
         let around = if self.strict { self.around.clone() } else { Vec::new() };
         let value = self.scalar(expr, &mut Cx { fields: &around, ..Cx::constant(env) });
         self.constant_as(value, ty, what, &expr.place)
@@ -569,7 +569,7 @@ impl Binder<'_> {
         self.cast(value, ty)
     }
 
-    /// A constant text, known now.
+    /// A constant text.
     pub(super) fn text(&mut self, expr: &ast::Expr, what: &str, env: &super::scope::Env) -> Option<String> {
         // Options are often written as bare words.
         if let ExprKind::Name(name) = &expr.kind
@@ -589,20 +589,20 @@ impl Binder<'_> {
     }
 }
 
-/// The operators that refuse a dynamic as what they look for; published rules hand one to `contains` and `startswith`.
+/// Operators that reject a dynamic as the search term; published rules pass one to `contains` and `startswith`.
 fn is_search(op: &str) -> bool {
     let op = op.trim_start_matches('!').trim_end_matches("_cs");
     op == "has"
 }
 
-/// Does it read the rows of a group that an operator around it makes?
+/// True if it reads the group of an enclosing operator.
 fn reads_group(rel: &Rel) -> bool {
     let mut waiting = vec![rel];
     while let Some(rel) = waiting.pop() {
         match &rel.op {
             RelOp::Group => return true,
             RelOp::Shared { input, .. } => waiting.push(input),
-            // The body reads groups of its own.
+            // The subquery reads its own groups.
             RelOp::Apply { input, .. } => waiting.push(input),
             _ => waiting.extend(rel.inputs()),
         }
@@ -610,7 +610,7 @@ fn reads_group(rel: &Rel) -> bool {
     false
 }
 
-/// The number type that holds both.
+/// The numeric type that can represent both.
 pub(super) fn wider(a: Type, b: Type) -> Type {
     let rank = |ty: Type| match ty {
         Type::Int => 0,

@@ -1,4 +1,4 @@
-//! What names mean at a place: `let` variables, functions and parameters, and the columns of the row at hand.
+//! Scopes: `let` variables, functions and parameters, and the columns of the current row.
 
 use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
@@ -10,8 +10,8 @@ use super::elements::Elements;
 use crate::plan::{AggregateCall, ColumnId, Expr, Field, Rel};
 use crate::syntax::ast;
 
-/// A bound scalar. Where `known` is false its type hangs on something that only a run can tell (an open schema) or on an error that was
-/// reported: nothing more is said about it, and there will be no plan.
+/// A bound scalar. If `known` is false, its type depends on an open schema or on a reported error: no further diagnostics are produced for
+/// it, and there will be no plan.
 #[derive(Clone, Debug)]
 pub(super) struct Scalar {
     pub expr: Expr,
@@ -28,14 +28,14 @@ impl Scalar {
     }
 }
 
-/// A bound table: rows, and whether it may have more columns than those we know.
+/// A bound table, and whether it may have unknown columns.
 #[derive(Clone, Debug)]
 pub(super) struct Relation {
     pub rel: Rel,
     pub open: bool,
 }
 
-/// What a name stands for.
+/// What a name is bound to.
 #[derive(Clone)]
 pub(super) enum Binding {
     Scalar(Scalar),
@@ -45,18 +45,18 @@ pub(super) enum Binding {
     Pattern(Rc<DeclaredPattern>),
 }
 
-/// A `declare pattern`: tables by the strings that they are asked for with.
+/// A `declare pattern`: tables selected by strings.
 pub(super) struct DeclaredPattern {
     pub has_path: bool,
-    /// A case is a function that takes the strings which it stands for.
+    /// A case is a function that takes its strings as arguments.
     pub cases: Vec<(Vec<String>, Rc<UserFunction>)>,
 }
 
-/// A tabular `let`: bound anew at each use, with the names of its definition.
+/// A tabular `let`: bound again at each use, in the environment of its definition.
 pub(super) struct Lazy {
     pub expr: Rc<ast::Expr>,
     pub env: Env,
-    /// Filled at the first use of what is written `materialize(…)`.
+    /// Set on first use if defined by `materialize(…)`.
     pub shared: OnceCell<Rc<SharedTable>>,
     pub use_of: Use,
 }
@@ -67,7 +67,7 @@ impl Lazy {
     }
 }
 
-/// Whether a `let` is used, and whether the errors of its definition wait for that.
+/// Whether a `let` is used, and whether the errors of its definition are held back until then.
 #[derive(Clone, Default)]
 pub(super) struct Use(Rc<(Cell<bool>, Cell<bool>)>);
 
@@ -95,7 +95,7 @@ pub(super) struct UserFunction {
     pub function: ast::Function,
     pub env: Env,
     pub tabular: bool,
-    /// From the workspace: places in its text mean nothing to the reader.
+    /// From the workspace: locations in its text are meaningless to the user.
     pub stored: bool,
     pub use_of: Use,
 }
@@ -107,7 +107,7 @@ pub(super) struct SharedTable {
     pub open: bool,
 }
 
-/// Variables in sight; later ones shadow earlier ones. Cheap to clone, so that functions and tables keep the names of their definition.
+/// Visible variables; later ones shadow earlier ones. Cheap to clone, so that functions and tables capture their definition's environment.
 #[derive(Clone, Default)]
 pub(super) struct Env(Option<Rc<Node>>);
 
@@ -126,7 +126,7 @@ impl Env {
         self.nodes().find(|node| node.name == name).map(|node| &node.binding)
     }
 
-    /// All names in sight, nearest first.
+    /// All visible names, innermost first.
     pub fn names(&self) -> impl Iterator<Item = (&str, &Binding)> {
         self.nodes().map(|node| (node.name.as_str(), &node.binding))
     }
@@ -137,7 +137,7 @@ impl Env {
 }
 
 impl Drop for Node {
-    /// One after the other: a script may have a hundred thousand `let`s.
+    /// Drops the list iteratively: a script may have a hundred thousand `let`s.
     fn drop(&mut self) {
         let mut next = self.parent.0.take();
         while let Some(node) = next {
@@ -149,7 +149,7 @@ impl Drop for Node {
     }
 }
 
-/// Where an expression stands: the names it may use and what kinds of calls are allowed.
+/// Context of an expression: the visible names and the kinds of calls allowed.
 pub(super) struct Cx<'c> {
     pub env: &'c Env,
     pub fields: &'c [Field],
@@ -160,14 +160,14 @@ pub(super) struct Cx<'c> {
     pub steps: Option<&'c mut Steps>,
     /// Elements of a graph pattern, whose properties are read as `element.property`.
     pub graph: Option<&'c mut Elements>,
-    /// Collects aggregate calls, where they are allowed.
+    /// Collects aggregate calls, if they are allowed.
     pub aggregates: Option<&'c mut Aggregates>,
-    /// Collects window calls, where rows have an order.
+    /// Collects window calls, if the rows have an order.
     pub windows: Option<&'c mut Windows>,
 }
 
 impl<'c> Cx<'c> {
-    /// No row: only constants and variables.
+    /// Without a row: only constants and variables.
     pub fn constant(env: &'c Env) -> Self {
         Self { env, fields: &[], open: false, right: None, steps: None, graph: None, aggregates: None, windows: None }
     }
@@ -177,13 +177,13 @@ impl<'c> Cx<'c> {
     }
 }
 
-/// Aggregate calls met while binding, with the column that each gives.
+/// Aggregate calls found while binding, with their columns.
 #[derive(Default)]
 pub(super) struct Aggregates {
     pub calls: Vec<(AggregateCall, Field)>,
 }
 
-/// Window calls met while binding. A call that uses another's answer stands one level above it.
+/// Window calls found while binding. A call that uses the result of another is one level above it.
 #[derive(Default)]
 pub(super) struct Windows {
     pub calls: Vec<WindowCall>,
@@ -196,7 +196,7 @@ pub(super) struct WindowCall {
 }
 
 impl Windows {
-    /// One above the highest window that `args` read.
+    /// One more than the highest window level that `args` read.
     pub fn level(&self, args: &[Expr]) -> usize {
         let mut level = 0;
         for id in args.iter().flat_map(Expr::columns) {
@@ -208,12 +208,12 @@ impl Windows {
     }
 }
 
-/// States of the steps of a `scan` that expressions have read so far.
+/// States of the steps of a `scan` read by expressions so far.
 #[derive(Default)]
 pub(super) struct Steps {
     pub names: Vec<String>,
     /// Fields of a state: those of the input, then the declared ones.
     pub fields: Vec<Field>,
-    /// Step, index of the field, the id by which it is read.
+    /// Step, index of the field, and the column id by which it is read.
     pub used: Vec<(usize, usize, ColumnId)>,
 }

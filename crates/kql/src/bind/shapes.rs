@@ -1,28 +1,29 @@
-//! What the functions of the language take and give, as Kusto's own checker judges a call: how many arguments, of which kinds, the type of the
-//! result, and the name of a column that holds it.
+//! Call signatures of the built-in functions with the rules of Kusto's checker: number and kinds of arguments, result type, and default
+//! column name.
 //!
-//! It says which calls are right; what our kernels can do is said by their [`Signature`](crate::functions::Signature). A call that is right and
-//! that we cannot run passes a check and fails when it runs. Source of truth: verdicts of Microsoft's parser over calls of each function with
-//! every type and count (`tests/kql/calls.js`); the conventions below are ours.
+//! This table decides which calls are valid; [`Signature`](crate::functions::Signature) describes what our kernels support. A valid call
+//! that we cannot run passes a check and fails at run time. Source of truth: results of Microsoft's parser for calls of each function with
+//! every type and count (`tests/kql/calls.js`); the notation below is ours.
 //!
-//! A line is a name, its forms, and how a column is called. A form is `parameters -> result`; forms are separated by `;`. A parameter is a kind
-//! of type with marks behind it:
+//! Each line has a name, its signatures and the default column name. A signature is `parameters -> result`; signatures are separated by
+//! `;`. A parameter is a type class followed by marks:
 //!
 //! | mark | the argument |
 //! |---|---|
-//! | `!` | is known before the first row |
+//! | `!` | is constant |
 //! | `=` | is a literal, or the name of one |
-//! | `@`, `@0` | is a column, `@0` one of the table given first |
-//! | `*`, `?*` | is a star, or may be one |
+//! | `@`, `@0` | is a column; `@0` of the first table argument |
+//! | `*`, `?*` | is `*`, or may be |
 //! | `#` | is an aggregate |
-//! | `?` | may be left out |
-//! | `{1,64}` | stands so many times |
+//! | `?` | is optional |
+//! | `{1,64}` | is repeated this many times |
 //!
-//! A result is a type, or: `array` and `bag`, a dynamic of that nature; `arg0` that of the first argument, `widest` and `common` where the arguments meet, `promoted` where sums of the first
-//! argument go, `percentile` where its percentiles go, `typed` the type that `typeof(…)` names, `ours` what our own signature says.
+//! A result is a type, or: `array` and `bag`, a dynamic of that kind; `arg0`, the type of the first argument; `widest` and `common`, the
+//! common type of the arguments; `promoted`, the type of sums of the first argument; `percentile`, the type of its percentiles; `typed`,
+//! the type given by `typeof(…)`; `ours`, the result of our own signature.
 //!
-//! The column of a call is called: `first`, as its first argument; `only`, the same where there is but one; `x_`, so and its first argument;
-//! `=x`, so; nothing, by its place.
+//! Default column names: `first`, the name of the first argument; `only`, the same if it is the only argument; `x_`, this prefix and the
+//! name of the first argument; `=x`, this name; nothing, named by position.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -548,7 +549,7 @@ const PLUGINS: &[(&str, &str, &str)] = &[
     ("sql_request", "string, string, bag?, bag? -> ours", ""),
 ];
 
-/// How a call is judged.
+/// A call signature.
 pub(super) struct Shape {
     pub parameters: Vec<Parameter>,
     pub returns: Returns,
@@ -592,7 +593,7 @@ pub(super) enum Rule {
     Constant,
     Literal,
     Column,
-    /// A column of the table given first.
+    /// A column of the first table argument.
     ColumnOfTable,
     Star,
     StarAllowed,
@@ -613,7 +614,7 @@ pub(super) enum Returns {
     Ours,
 }
 
-/// How the column of a call without a name is called.
+/// Default name of the column of an unnamed call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Naming {
     Place,
@@ -692,7 +693,7 @@ fn form(text: &str) -> Option<Shape> {
     Some(Shape { parameters, returns })
 }
 
-/// At the commas that stand outside braces.
+/// Splits at commas outside braces.
 fn split(text: &str) -> Vec<&str> {
     let mut parts = Vec::new();
     let (mut start, mut inside) = (0, false);
@@ -766,7 +767,7 @@ fn parameter(text: &str) -> Option<Parameter> {
     Some(Parameter { kind, rule, least, most })
 }
 
-/// One type, as the slice that [`Kind::Types`] wants.
+/// One type as a slice, for [`Kind::Types`].
 fn single(ty: Type) -> &'static [Type] {
     let at = Type::ALL.iter().position(|known| *known == ty).unwrap_or(0);
     &Type::ALL[at..=at]

@@ -1,4 +1,4 @@
-//! Where rows come from: tables, `let` tables, functions, pipes, literal tables.
+//! Row sources: tables, `let` tables, functions, pipes, literal tables.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ impl Binder<'_> {
         if !self.enter(&expr.place) {
             return Relation::unknown();
         }
-        // What an operator around has staged is not for the operators within.
+        // Staged subexpressions of an outer operator do not belong to inner ones.
         let staged = std::mem::take(&mut self.staged);
         let bound = if self.count(&expr.place) { self.table_inner(expr, env) } else { Relation::unknown() };
         self.staged = staged;
@@ -96,7 +96,7 @@ impl Binder<'_> {
             } else {
                 input = self.operator_over(operator, input, env);
             }
-            // Tables together may have more columns than a query computes.
+            // A union may have more columns than a query may compute.
             use ast::OperatorKind as Op;
             let joins =
                 matches!(operator.kind, Op::Join { .. } | Op::Lookup { .. } | Op::Union { .. } | Op::Search { .. } | Op::Find { .. });
@@ -106,7 +106,7 @@ impl Binder<'_> {
                 return Relation::unknown();
             }
         }
-        // With what stands in `let`s a pipe may be longer than it looks.
+        // With `let`s expanded, a pipe may be longer than its text.
         if let (Some(last), true) = (operators.last(), input.rel.height() > HIGHEST * 2) {
             self.report(code::TOO_LARGE, &last.place, format!("with its `let`s the query comes to more than {} steps", HIGHEST * 2));
             return Relation::unknown();
@@ -114,8 +114,8 @@ impl Binder<'_> {
         input
     }
 
-    /// An operator in a check. What follows an open table is open too: a name that nobody knows may still be one of its columns. Which columns
-    /// there are is known all the same, once an operator has named them.
+    /// Binds an operator in a check. The output of an open table is open too, so an unknown name may be one of its columns. Columns named
+    /// by an operator are known nevertheless.
     fn judged_step(&mut self, operator: &Operator, input: Relation, env: &mut Env) -> Relation {
         let outer = std::mem::replace(&mut self.around, input.visible().cloned().collect());
         let outer_open = std::mem::replace(&mut self.around_open, input.open);
@@ -151,7 +151,7 @@ impl Binder<'_> {
         answer
     }
 
-    /// Are the columns of an open table those that a reader is told?
+    /// True if all columns of an open table that are shown to users are known.
     pub(super) fn is_listed(&self, relation: &Relation) -> bool {
         relation.open && relation.visible().next().is_some() && relation.visible().all(|field| self.listed.contains(&field.id))
     }
@@ -235,13 +235,13 @@ impl Binder<'_> {
         Relation { rel, open: false }
     }
 
-    /// A table whose columns only the place it lives in knows.
+    /// A table whose columns are known only at its source.
     fn open_table(&mut self, place: &Place, why: String) -> Relation {
         self.postpone(code::UNKNOWN_TABLE, place, why);
         Relation::unknown()
     }
 
-    /// A normalising parser that is not installed: its columns are not known, except what every table has.
+    /// An ASIM parser that is not installed: only the columns common to all tables are known.
     fn asim(&mut self, name: &str, place: &Place) -> Relation {
         let mut open = self.open_table(place, format!("the parser `{name}` is not here"));
         for (name, ty) in [("TimeGenerated", Type::Datetime), ("Type", Type::String)] {
@@ -251,7 +251,7 @@ impl Binder<'_> {
         open
     }
 
-    /// A call that gives a table. `piped` is the table before `invoke`.
+    /// A call that returns a table. `piped` is the input of `invoke`.
     pub(super) fn table_call(&mut self, call: &ast::Call, piped: Option<Relation>, place: &Place, cx: &mut Cx) -> Relation {
         let name = call.name.text.as_str();
         let function = match cx.env.get(name) {
@@ -336,11 +336,11 @@ impl Binder<'_> {
         }
     }
 
-    /// `workspace("x").T`, `arg("").resources`: other places.
+    /// `workspace("x").T`, `arg("").resources`: tables of other sources.
     fn elsewhere(&mut self, object: &ast::Expr, name: &Name, place: &Place, env: &Env) -> Relation {
         match root_call(object) {
             Some(root @ ("workspace" | "database" | "cluster" | "app" | "resource" | "arg" | "adx")) => {
-                // The schema of the same name here is the best guess while checking; rows would come from elsewhere.
+                // In a check, the schema of the local table of the same name is used; at run time rows would come from elsewhere.
                 let (what, instead) = match root {
                     "database" | "cluster" | "adx" => {
                         ("another cluster or database", "bring its rows into a table here, or drop the prefix")
@@ -368,7 +368,7 @@ impl Binder<'_> {
         }
     }
 
-    /// `externaldata (a:long) [address, …] with (…)`: read where the operator allows it, refused otherwise.
+    /// `externaldata (a:long) [address, …] with (…)`: read if enabled, rejected otherwise.
     fn external_data(
         &mut self,
         columns: &[(Name, Type)],
@@ -399,7 +399,7 @@ impl Binder<'_> {
                     wanted.ignore_first_record = flag.is_some_and(|flag| ["true", "all"].iter().any(|yes| flag.eq_ignore_ascii_case(yes)));
                 }
                 "ingestionmapping" => wanted.mapping = self.text(value, "the mapping", env),
-                // Names of stored mappings, encodings and the like: what is not understood must not be passed over in a run.
+                // Names of stored mappings, encodings and similar: unsupported options must not be ignored at run time.
                 _ => known = false,
             }
         }
@@ -427,7 +427,7 @@ impl Binder<'_> {
         }
     }
 
-    /// `datatable (a:long) [ … ]`: literals only, as Kusto asks.
+    /// `datatable (a:long) [ … ]`: only literals, as required by Kusto.
     fn data_table(&mut self, columns: &[(Name, Type)], values: &[ast::Expr], env: &Env) -> Relation {
         let mut names = super::naming::Names::default();
         for (name, _) in columns {
@@ -462,7 +462,7 @@ impl Binder<'_> {
             return null();
         }
         if value.ty() != ty && value.ty() == Type::String {
-            // Kusto reads texts as what the column wants.
+            // Kusto parses strings as the column type.
             let reader = match ty {
                 Type::Dynamic => {
                     return match value.expr.as_const().and_then(Value::as_str) {
@@ -497,9 +497,9 @@ impl Binder<'_> {
         }
     }
 
-    // ---- what is a table?
+    // ---- is it a table?
 
-    /// As [`Binder::is_table`], where columns are in sight too.
+    /// Like [`Binder::is_table`], if columns are visible too.
     pub(super) fn is_table_in(&mut self, expr: &ast::Expr, cx: &Cx) -> bool {
         match &expr.kind {
             ExprKind::Name(name) if super::scalar::find(cx.fields, &name.text).is_some() => false,
@@ -546,7 +546,7 @@ impl Binder<'_> {
     }
 }
 
-/// The function called at the left end of `f(…).a.b`.
+/// The leftmost function called in `f(…).a.b`.
 fn root_call(expr: &ast::Expr) -> Option<&str> {
     let mut expr = expr;
     loop {
@@ -558,13 +558,13 @@ fn root_call(expr: &ast::Expr) -> Option<&str> {
     }
 }
 
-/// Names of the normalising parsers that Microsoft ships with every workspace (`_Im_Dns`, `imAuthentication`, `vimDnsEmpty`).
+/// Names of the ASIM parsers that Microsoft ships with every workspace (`_Im_Dns`, `imAuthentication`, `vimDnsEmpty`).
 fn is_asim(name: &str) -> bool {
     let then_upper = |prefix: &str| name.strip_prefix(prefix).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_uppercase()));
     name.starts_with("_Im_") || name.starts_with("_ASim_") || then_upper("im") || then_upper("vim") || then_upper("ASim")
 }
 
-/// Literals, negative ones too.
+/// True for literals, including negative ones.
 fn is_literal(expr: &ast::Expr) -> bool {
     match &expr.kind {
         ExprKind::Literal(_) | ExprKind::Dynamic(_) | ExprKind::Error => true,

@@ -1,10 +1,10 @@
-//! Functions that give several columns, taken apart: `extend (slope, fit) = series_fit_line(y)` names the first of them, and one without
-//! names gives them all.
+//! Expands functions with several result columns: `extend (slope, fit) = series_fit_line(y)` names the first ones; without names all are
+//! added.
 //!
-//! Each has a twin whose result is one dynamic, computed once in a hidden column below; a column is a part of that, in the column's own type. A
-//! twin called `$…` can be written in no query, and passes for not deterministic so that no optimizer computes it anew for each part. Source
-//! of truth: the public KQL reference, one page each (`series-stats-function`, `array-sort-asc-function` …), and the columns that Microsoft's
-//! parser gives them: their order, their types, their names.
+//! Each has an internal function that returns one dynamic, computed once in a hidden column below; each column extracts a part of it, with
+//! its own type. Internal functions named `$…` cannot be called in a query, and are marked as non-deterministic so that the optimizer does
+//! not evaluate them per part. Source of truth: the public KQL reference, one page each (`series-stats-function`, `array-sort-asc-function`
+//! …), and the columns in Microsoft's parser: order, types, names.
 
 use model::Type;
 
@@ -18,13 +18,13 @@ use crate::syntax::ast::{Call, Expr, ExprKind, Name};
 
 struct Several {
     name: &'static str,
-    /// The function whose bag has the columns.
+    /// The internal function that returns a bag with the columns.
     twin: &'static str,
-    /// In the order of the columns. `right_slope` is the part `slope` of the part `right`.
+    /// In column order. `right_slope` is the part `slope` of the part `right`.
     parts: &'static [(&'static str, Type)],
 }
 
-/// A twin all of whose parts are series.
+/// An internal function whose parts are all series.
 const fn of_series(name: &'static str, twin: &'static str, parts: &'static [(&'static str, Type)]) -> Several {
     Several { name, twin, parts }
 }
@@ -109,25 +109,25 @@ fn several(name: &str) -> Option<&'static Several> {
     SEVERAL.iter().find(|several| several.name == name)
 }
 
-/// The functions that give several columns.
+/// The functions with several result columns.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
     SEVERAL.iter().map(|several| several.name)
 }
 
-/// A computed column before it has its final name.
+/// A computed column before its final name is chosen.
 pub(super) struct Part<'a> {
-    /// As the query says.
+    /// The name given in the query.
     pub written: Option<&'a Name>,
-    /// Where the query says nothing, and more than its place names it.
+    /// The default name, unless it is named by position.
     pub name: Option<String>,
-    /// One of the columns of a function that gives several.
+    /// True for a column of a function with several result columns.
     pub several: bool,
     pub value: Scalar,
 }
 
 impl Binder<'_> {
-    /// The columns that an expression of `extend`, `project` or `print` gives: one, but for the functions that give several. Of those, names
-    /// that the query writes choose the first ones.
+    /// The columns of an expression of `extend`, `project` or `print`: one, except for functions with several result columns. For those,
+    /// names in the query select the first ones.
     pub(super) fn parts<'a>(&mut self, written: &'a [Name], expr: &Expr, cx: &mut Cx) -> Vec<Part<'a>> {
         let call = match &expr.kind {
             ExprKind::Paren(inner) => return self.parts(written, inner, cx),
@@ -150,7 +150,7 @@ impl Binder<'_> {
                 several.parts.iter().map(|(part, ty)| (Value::String((*part).to_owned()), *ty, format!("{name}_{of}_{part}"))).collect()
             }
             None => {
-                // The last argument may say where nulls go.
+                // The last argument may specify where nulls go.
                 let arrays = args.len() - usize::from(args.last().is_some_and(|last| last.ty() == Type::Bool));
                 let part = |(at, arg): (usize, &Expr)| {
                     let of = name_of(arg).unwrap_or_else(|| format!("array{at}"));
@@ -196,7 +196,7 @@ impl Binder<'_> {
         parts.into_iter().take(wanted).enumerate().map(take).collect()
     }
 
-    /// The columns of a function that gives several, as the checker sees them: all of them, the first ones under the names that are written.
+    /// The columns of a function with several results, as in the checker: all of them, the first ones with the given names.
     fn judged_parts<'a>(&mut self, written: &'a [Name], call: &Call, expr: &Expr, cx: &mut Cx) -> Vec<Part<'a>> {
         let name = call.name.text.as_str();
         let (_, _, seen) = self.seen_arguments(&call.args, cx);

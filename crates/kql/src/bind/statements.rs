@@ -1,4 +1,4 @@
-//! Statements: `let`, `declare query_parameters`, `set`; the last query is the answer.
+//! Statements: `let`, `declare query_parameters`, `set`; the last query is the result.
 
 use std::rc::Rc;
 
@@ -9,7 +9,7 @@ use crate::plan::{Expr, ExprKind as Bound};
 use crate::syntax::ast::{self, ExprKind, Function, LetValue, Name, OperatorKind, ParameterType, Script, StatementKind};
 
 impl Binder<'_> {
-    /// The answer of a whole text.
+    /// Binds a whole text.
     pub(super) fn script(&mut self, script: &Script) -> Relation {
         let (env, last) = self.statements(script, Env::default());
         self.last_operator = last.and_then(last_operator).map(|operator| operator.place.clone());
@@ -39,7 +39,7 @@ impl Binder<'_> {
         }
     }
 
-    /// Names that the statements give, and the last query.
+    /// Binds the statements; returns the environment and the last query.
     pub(super) fn statements<'a>(&mut self, script: &'a Script, mut env: Env) -> (Env, Option<&'a ast::Expr>) {
         let mut last = None;
         let mut given = super::naming::Names::default();
@@ -76,7 +76,7 @@ impl Binder<'_> {
         (env, last)
     }
 
-    /// `… | graph-to-table nodes as N, edges as E;` names tables for what follows.
+    /// `… | graph-to-table nodes as N, edges as E;` defines tables for later statements.
     fn named_tables(&mut self, query: &ast::Expr, env: Env) -> Env {
         let ExprKind::Pipe { source, operators } = &query.kind else { return env };
         let Some(OperatorKind::GraphToTable(tables)) = operators.last().map(|operator| &operator.kind) else { return env };
@@ -91,7 +91,7 @@ impl Binder<'_> {
     }
 
     fn let_value(&mut self, name: &Name, value: &ast::Expr, env: Env) -> Env {
-        // `let f = g;` where `g` is a function: another name for it.
+        // `let f = g;` where `g` is a function defines an alias.
         if let ExprKind::Name(other) = &value.kind
             && let Some(binding @ Binding::Function(_)) = env.get(&other.text)
         {
@@ -110,8 +110,8 @@ impl Binder<'_> {
         self.define(name, Binding::Scalar(bound), env)
     }
 
-    /// A missing table is an error of the `let` that reads it only if that is never used: where it is, the use reports it, unless a
-    /// `union isfuzzy=true` tolerates it.
+    /// A missing table is an error of the `let` that reads it only if the `let` is never used; otherwise the use reports it, unless `union
+    /// isfuzzy=true` tolerates it.
     fn hold_missing(&mut self, before: usize, use_of: &Use) {
         if self.diagnostics[before..].iter().any(|found| found.code == code::UNKNOWN_TABLE) {
             use_of.hold();
@@ -180,7 +180,7 @@ impl Binder<'_> {
         self.define(&parameter.name, Binding::Scalar(value), env)
     }
 
-    /// Parameters of which nothing but the name and the type is known.
+    /// Parameters with known names and types but no values.
     fn opaque_parameters(&mut self, function: &Function, env: &Env) -> Env {
         let mut env = env.clone();
         for parameter in &function.parameters {
@@ -194,9 +194,9 @@ impl Binder<'_> {
                 }
                 ParameterType::Table(columns) => {
                     let mut relation = Relation::unknown();
-                    // What the declaration promises is what an editor can offer.
+                    // Editors offer the declared columns.
                     if self.strict || self.trace.is_some() {
-                        // `(*)` has no columns that the body may count on.
+                        // `(*)` has no columns that the body may rely on.
                         relation.rel.fields = columns.iter().flatten().map(|(name, ty)| self.typed(&name.text, *ty)).collect();
                         relation.open = !self.strict;
                         self.saw_table(&parameter.name, &relation);
@@ -210,7 +210,7 @@ impl Binder<'_> {
         env
     }
 
-    /// Does the body of a function give a table?
+    /// True if the body of a function returns a table.
     pub(super) fn body_is_table(&mut self, function: &Function, env: &Env) -> bool {
         if !self.enter(&function.place) {
             return true;
@@ -249,19 +249,19 @@ impl Binder<'_> {
     }
 }
 
-/// `graph-to-table` of nodes and edges, where it is the last thing a query does.
+/// Finds a final `graph-to-table` of nodes and edges.
 fn two_tables(query: &ast::Expr) -> Option<&ast::Place> {
     let ExprKind::Pipe { operators, .. } = &query.kind else { return None };
     let last = operators.last()?;
     matches!(&last.kind, OperatorKind::GraphToTable(tables) if tables.len() > 1).then_some(&last.keyword)
 }
 
-/// A lone name that nothing has: a table was meant.
+/// True for a single unresolved name, which is assumed to be a table.
 fn is_unknown_name(query: &ast::Expr, env: &Env) -> bool {
     matches!(&query.kind, ExprKind::Name(name) if env.get(&name.text).is_none())
 }
 
-/// Where it is no table: is it an expression that could only be a scalar?
+/// True if an expression that is not a table can only be a scalar.
 fn is_plainly_scalar(expr: &ast::Expr) -> bool {
     match &expr.kind {
         ExprKind::Paren(inner) => is_plainly_scalar(inner),

@@ -1,6 +1,6 @@
-//! Stored functions, parsed once: queries of a workspace call the same parsers again and again.
+//! Cache of parsed stored functions: queries of a workspace call the same parsers repeatedly.
 //!
-//! The cache is by content, so that a function that was changed is another entry and nothing has to be thrown away when it is.
+//! The cache is keyed by content, so a changed function is a new entry and no invalidation is needed.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -9,12 +9,12 @@ use model::{Diagnostic, StoredFunction};
 
 use crate::syntax::ast;
 
-/// Bytes of texts that are kept; when there are more, all go.
+/// Maximum total size of cached texts; beyond it the cache is cleared.
 const MAX_BYTES: usize = 16 << 20;
 
 /// A stored function's text, parsed.
 pub(super) struct ParsedFunction {
-    /// Nothing where the text is no function.
+    /// `None` if the text is not a function.
     pub function: Option<ast::Function>,
     pub diagnostics: Vec<Diagnostic>,
 }
@@ -25,7 +25,7 @@ struct Cache {
     bytes: usize,
 }
 
-/// Parses the function, or finds it parsed.
+/// Parses the function, or returns it from the cache.
 pub(super) fn parse(stored: &StoredFunction) -> Arc<ParsedFunction> {
     static CACHE: OnceLock<Mutex<Cache>> = OnceLock::new();
     let cache = || CACHE.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,8 +1,8 @@
-//! What binding saw on its way, for editors: the columns before and behind each operator, the types of expressions, what `let`s are, and
-//! which column a name meant. Noted only where somebody asks; a run does without.
+//! Binding results for editors: the columns before and after each operator, the types of expressions, the meaning of `let`s and the columns
+//! that names refer to. Recorded only on request, not when a query is run.
 //!
-//! A `let` is bound at its definition and at each use: the last binding, which knows most, stays. Places are those of the text that was
-//! parsed; nothing is noted within stored functions, whose places belong to another text.
+//! A `let` is bound at its definition and at each use: the last binding, which has the most information, is kept. Locations are those of
+//! the parsed text; nothing is recorded inside stored functions, whose locations refer to another text.
 
 use std::collections::HashMap;
 
@@ -13,39 +13,39 @@ use super::scope::{Binding, Relation, Scalar, UserFunction};
 use crate::plan::{ColumnId, Field};
 use crate::syntax::ast::{Name, ParameterType, Place};
 
-/// A column as far as it is known.
+/// A column, as far as known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TracedColumn {
     pub id: ColumnId,
     pub name: String,
-    /// Nothing where only a run can tell.
+    /// `None` if known only at run time.
     pub ty: Option<Type>,
 }
 
-/// Columns, and whether there may be more.
+/// Columns, and whether there may be others.
 #[derive(Clone, Debug, Default)]
 pub struct Columns {
     pub columns: Vec<TracedColumn>,
     pub open: bool,
 }
 
-/// What was there before and behind an operator.
+/// Columns before and after an operator.
 #[derive(Clone, Debug, Default)]
 pub struct Step {
     pub input: Columns,
-    /// The other table of a `join` or `lookup`.
+    /// The second input of a `join` or `lookup`.
     pub right: Option<Columns>,
     pub output: Columns,
-    /// The rows before it have an order: window functions may stand here.
+    /// True if the input is ordered, so that window functions are allowed.
     pub serialized: bool,
 }
 
-/// What a `let`, a parameter or `as` gives a name to.
+/// What a `let`, a parameter or `as` names.
 #[derive(Clone, Debug)]
 pub enum Meaning {
     Scalar(Option<Type>),
     Table(Columns),
-    /// As declared: `(a: long, T: (*))`, and whether it gives a table.
+    /// The declared parameters, `(a: long, T: (*))`, and whether it returns a table.
     Function {
         parameters: String,
         tabular: bool,
@@ -54,18 +54,18 @@ pub enum Meaning {
 
 #[derive(Debug, Default)]
 pub struct Trace {
-    /// By where the operator's keyword begins.
+    /// Keyed by the start of the operator's keyword.
     pub steps: HashMap<usize, Step>,
-    /// By the place of the expression; nothing where the type is not known.
+    /// Keyed by the span of the expression; `None` if the type is unknown.
     pub types: HashMap<(usize, usize), Option<Type>>,
-    /// By where the name stands that is given.
+    /// Keyed by the position of the defined name.
     pub definitions: HashMap<usize, Meaning>,
-    /// Which columns names mean, by where they begin.
+    /// The columns a name refers to, keyed by its start.
     pub columns: HashMap<usize, Vec<TracedColumn>>,
 }
 
 impl Binder<'_> {
-    /// Whether something is to be noted now.
+    /// The trace, if recording is active.
     fn traced(&mut self) -> Option<&mut Trace> {
         self.trace.as_deref_mut().filter(|_| self.calling.is_empty())
     }
@@ -117,7 +117,7 @@ impl Binder<'_> {
             let column = self.traced_column(field);
             if let Some(trace) = self.traced() {
                 let known = trace.columns.entry(place.start).or_default();
-                // The two sides of a join have a column of that name each; a second binding of the same text has others.
+                // Both sides of a join have a column of that name; a second binding of the same text adds others.
                 if known.len() > 1 {
                     known.clear();
                 }
@@ -133,7 +133,7 @@ impl Binder<'_> {
         let meaning = match binding {
             Binding::Scalar(value) => Meaning::Scalar(value.known.then(|| value.ty())),
             Binding::Function(function) => Meaning::Function { parameters: declared(function), tabular: function.tabular },
-            // Whoever bound it has told of its columns.
+            // The columns were recorded where the table was bound.
             Binding::Table(_) | Binding::Pattern(_) => return,
             Binding::Shared(shared) => {
                 let columns = shared.rel.fields.iter().filter(|field| !field.is_hidden()).map(|field| self.traced_column(field)).collect();
@@ -155,7 +155,7 @@ impl Binder<'_> {
     }
 }
 
-/// The parameters of a function as people write them.
+/// The declared parameters of a function, as text.
 fn declared(function: &UserFunction) -> String {
     let parameters = function.function.parameters.iter().map(|parameter| match &parameter.ty {
         ParameterType::Scalar(ty) => format!("{}: {}", parameter.name.text, ty.name()),

@@ -1,4 +1,4 @@
-//! The scanner: finds where values begin and end, without building anything. Every function takes any text and never panics.
+//! The scanner: finds the start and end of values without allocating. Every function accepts any text and never panics.
 
 use memchr::memchr2;
 
@@ -11,7 +11,7 @@ pub(super) fn skip_space(bytes: &[u8], mut at: usize) -> usize {
     at
 }
 
-/// The place after the string that opens at `at`.
+/// The position after the string that starts at `at`.
 pub(super) fn skip_string(bytes: &[u8], at: usize) -> Option<usize> {
     let mut next = at + 1;
     loop {
@@ -23,7 +23,7 @@ pub(super) fn skip_string(bytes: &[u8], at: usize) -> Option<usize> {
     }
 }
 
-/// The place after the value that begins at `at`. Brackets are counted, not matched.
+/// The position after the value that starts at `at`. Brackets are counted, not matched.
 pub fn skip_value(bytes: &[u8], at: usize) -> Option<usize> {
     match bytes.get(at)? {
         b'"' => skip_string(bytes, at),
@@ -56,14 +56,14 @@ pub fn skip_value(bytes: &[u8], at: usize) -> Option<usize> {
     }
 }
 
-/// The elements of an array, each as the part of the text it is.
+/// The elements of an array, as slices of the text.
 #[derive(Clone)]
 pub struct Elements<'a> {
     json: &'a str,
     at: usize,
 }
 
-/// The elements of `json`, or nothing where it is no array.
+/// The elements of `json`; `None` if it is not an array.
 pub fn elements(json: &str) -> Option<Elements<'_>> {
     let open = skip_space(json.as_bytes(), 0);
     (json.as_bytes().get(open) == Some(&b'[')).then_some(Elements { json, at: open + 1 })
@@ -85,14 +85,14 @@ impl<'a> Iterator for Elements<'a> {
     }
 }
 
-/// The properties of a bag: key with its quotes, value.
+/// The properties of a bag: quoted key, value.
 #[derive(Clone)]
 pub struct Entries<'a> {
     json: &'a str,
     at: usize,
 }
 
-/// The properties of `json`, or nothing where it is no bag.
+/// The properties of `json`; `None` if it is not a bag.
 pub fn entries(json: &str) -> Option<Entries<'_>> {
     let open = skip_space(json.as_bytes(), 0);
     (json.as_bytes().get(open) == Some(&b'{')).then_some(Entries { json, at: open + 1 })
@@ -120,7 +120,7 @@ impl<'a> Iterator for Entries<'a> {
     }
 }
 
-/// The value of property `key`, `null` included; nothing where there is none.
+/// The value of property `key`, possibly `null`; `None` if it is absent.
 pub fn property<'a>(json: &'a str, key: &str) -> Option<&'a str> {
     entries(json)?.find(|(quoted, _)| key_is(quoted, key)).map(|(_, value)| value)
 }
@@ -141,7 +141,7 @@ pub fn index(json: &str, index: i64) -> Option<&str> {
     all.nth(count.checked_sub(back)?)
 }
 
-/// Copies the value at `at` in its compact, checked form and returns the place after it.
+/// Appends the value at `at`, validated and in compact form; returns the position after it.
 pub(super) fn normalize_value(json: &str, at: usize, depth: usize, out: &mut String) -> Option<usize> {
     let bytes = json.as_bytes();
     if depth > MAX_DEPTH {
@@ -151,7 +151,7 @@ pub(super) fn normalize_value(json: &str, at: usize, depth: usize, out: &mut Str
         b'"' => {
             let end = skip_string(bytes, at)?;
             let quoted = json.get(at..end)?;
-            // Control characters are no JSON, but logs hold them.
+            // Control characters are invalid in JSON strings, but logs contain them.
             if quoted.bytes().any(|b| b == b'\\' || b < 0x20) {
                 push_string(out, &unquote(quoted));
             } else {
@@ -242,7 +242,7 @@ mod tests {
 
     #[test]
     fn any_text_is_survived() {
-        // Every prefix and every single broken byte of a document: no panic, no endless loop.
+        // Every prefix and every single-byte corruption of a document: no panic, no endless loop.
         let json = r#"{"a":[1,{"b":"c\\"},"é"],"d":-1.5e3}"#;
         for end in 0..json.len() {
             if let Some(prefix) = json.get(..end) {

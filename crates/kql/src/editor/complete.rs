@@ -1,5 +1,5 @@
-//! What could stand at a place. The grammar says which kinds of things it would take there, binding says which columns and variables are in
-//! sight, and the tables of the language give the rest.
+//! Completion. The parser determines the kinds of items expected at a position, the binder the visible columns and variables, and the
+//! language tables provide the rest.
 
 use model::{Timestamp, Type};
 
@@ -19,27 +19,27 @@ use crate::syntax::parser::{SOURCE_OPERATORS, tabular_operators, text_operators}
 use crate::syntax::{Want, parse_wanting};
 use crate::{aggregates, windows};
 
-/// What may be put at a place.
+/// Completion items at a position.
 #[derive(Clone, Debug, Default)]
 pub struct Completions {
-    /// What an item replaces: the word that has been begun, up to the place.
+    /// The span that an item replaces: the partial word before the position.
     pub replaces: Place,
-    /// The best first.
+    /// Best match first.
     pub items: Vec<Item>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Item {
-    /// As shown.
+    /// The displayed text.
     pub label: String,
     pub kind: ItemKind,
     /// A type or a signature.
     pub detail: String,
     /// Markdown; may be empty.
     pub documentation: String,
-    /// As written in the text.
+    /// The text to insert.
     pub insert: String,
-    /// Arguments in parentheses follow.
+    /// True if arguments in parentheses follow.
     pub call: bool,
 }
 
@@ -52,19 +52,19 @@ pub enum ItemKind {
     Aggregate,
     Window,
     Plugin,
-    /// Behind `|`.
+    /// A tabular operator, after `|`.
     Operator,
     Keyword,
-    /// In front of `=`.
+    /// An option name, before `=`.
     Option,
     Value,
     Type,
 }
 
-/// Tables that are offered at most: some workspaces have thousands.
+/// Maximum number of tables offered: some workspaces have thousands.
 const TABLES: usize = 2000;
 
-/// What could stand at `offset`.
+/// Completions at `offset`.
 pub fn complete(text: &str, offset: usize, schema: &dyn Schema, now: Timestamp) -> Completions {
     let offset = boundary(text, offset);
     let prefix = &text[..offset];
@@ -73,7 +73,7 @@ pub fn complete(text: &str, offset: usize, schema: &dyn Schema, now: Timestamp) 
     }
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let word = prefix.trim_end_matches(is_word);
-    // A name of an operator has hyphens, a negated one begins with `!`, a side of a join with `$`.
+    // Operator names contain hyphens, negated ones start with `!`, sides of a join with `$`.
     let hyphened = prefix.trim_end_matches(|c| is_word(c) || c == '-');
     let mut start = match word.chars().next_back() {
         Some('!' | '$') => word.len() - 1,
@@ -101,7 +101,7 @@ pub fn complete(text: &str, offset: usize, schema: &dyn Schema, now: Timestamp) 
     Completions { replaces: start..offset, items: ranked(offered.items, typed) }
 }
 
-/// Those that begin with what was typed first, then those that hold it; each kind in the order in which it was offered.
+/// Items starting with the typed text first, then those containing it; each group in its original order.
 fn ranked(items: Vec<(u32, Item)>, typed: &str) -> Vec<Item> {
     let typed = typed.to_ascii_lowercase();
     let mut kept: Vec<(u32, u32, Item)> = items
@@ -129,7 +129,7 @@ fn ranked(items: Vec<(u32, Item)>, typed: &str) -> Vec<Item> {
 }
 
 struct Offered<'a> {
-    /// The text in front of the word that is being written.
+    /// The text before the partial word.
     head: &'a str,
     schema: &'a dyn Schema,
     trace: &'a Trace,
@@ -235,13 +235,13 @@ impl<'a> Offered<'a> {
         self.before.operator_of(|start| self.trace.steps.contains_key(&start))
     }
 
-    /// What binding saw at the operator that the place is in.
+    /// The trace of the operator at the position.
     fn step(&self) -> Option<&'a Step> {
         let trace: &'a Trace = self.trace;
         self.operator_start().and_then(|start| trace.steps.get(&start))
     }
 
-    /// The name of the operator that the place is in.
+    /// The name of the operator at the position.
     fn keyword(&self) -> &'static str {
         let at = self.operator_start().unwrap_or_else(|| self.before.tokens.first().map_or(0, |token| token.start));
         let rest = &self.head[at.min(self.head.len())..];
@@ -256,8 +256,7 @@ impl<'a> Offered<'a> {
         }
     }
 
-    /// Behind `$left.`, `$right.` or the name of a `scan` step: columns; behind any other `.`: nothing that is known. True where a member is
-    /// wanted.
+    /// After `$left.`, `$right.` or the name of a `scan` step: columns; after any other `.`: nothing. Returns true if a member is expected.
     fn member(&mut self) -> bool {
         let [.., object, dot] = &self.before.tokens[..] else { return false };
         if dot.kind != TokenKind::Sign(".") || dot.end != self.head.len() || object.kind != TokenKind::Word {
@@ -300,7 +299,7 @@ impl<'a> Offered<'a> {
         }
     }
 
-    /// `let`s and parameters in sight: tables, or values and functions of values.
+    /// Visible `let`s and parameters: tables, or values and scalar functions.
     fn variables(&mut self, rank: u32, tables: bool) {
         for index in self.names.in_sight.iter().rev().copied() {
             let Some(definition) = self.names.definitions.get(index) else { continue };
@@ -323,7 +322,7 @@ impl<'a> Offered<'a> {
 
     fn expression(&mut self, step: Option<&Step>, wants: &[Want]) {
         if let Some(right) = step.and_then(|step| step.right.as_ref()) {
-            // A key of a join: what both sides have comes first.
+            // A join key: columns of both sides come first.
             let left = step.map(|step| step.input.clone()).unwrap_or_default();
             let both = left.columns.iter().filter(|column| right.columns.iter().any(|other| other.name == column.name)).cloned().collect();
             self.columns(Some(&Columns { columns: both, open: false }), 0);
@@ -352,10 +351,10 @@ impl<'a> Offered<'a> {
         }
     }
 
-    /// Operators between two values, as far as they take what stands before.
+    /// Binary operators that accept the preceding operand.
     fn binary(&mut self) {
         let Some(end) = self.before.tokens.last().map(|token| token.end) else { return };
-        // All expressions that end here: of `a == 1`, the number and the comparison.
+        // All expressions that end here: for `a == 1`, the number and the comparison.
         let types: Vec<Option<Type>> = self.trace.types.iter().filter(|((_, to), _)| *to == end).map(|(_, ty)| *ty).collect();
         for operator in text_operators() {
             if types.iter().any(|ty| ty.is_none_or(|ty| takes(operator, ty))) {
@@ -368,7 +367,7 @@ impl<'a> Offered<'a> {
     }
 }
 
-/// Whether `ty operator …` can be meant.
+/// True if `ty operator …` is meaningful.
 fn takes(operator: &str, ty: Type) -> bool {
     let Some(function) = functions::find(operator) else { return false };
     let types: &[Type] = match operator {
@@ -381,7 +380,7 @@ fn takes(operator: &str, ty: Type) -> bool {
     casts::resolve(&function.signature, &args).is_ok() && (!textual || matches!(ty, Type::String | Type::Dynamic))
 }
 
-/// The columns of a table in one line.
+/// The columns of a table on one line.
 fn described(columns: &Columns) -> String {
     const SHOWN: usize = 6;
     let names: Vec<&str> = columns.columns.iter().take(SHOWN).map(|column| column.name.as_str()).collect();

@@ -1,35 +1,34 @@
-//! Where in the text a place is: inside a word, a string or a comment, in which operator, in which calls.
+//! The lexical context of a position: inside a word, string or comment, and the enclosing operator and calls.
 
 use crate::syntax::lexer::{Token, TokenKind, lex};
 
-/// An opening bracket that is not closed before the place.
+/// An opening bracket that is not closed before the position.
 #[derive(Clone, Copy, Debug)]
 pub struct Open {
     /// Index of its token.
     pub token: usize,
-    /// Commas behind it, outside inner brackets.
+    /// Commas after it, outside inner brackets.
     pub commas: usize,
 }
 
-/// What stands in front of a place.
+/// The context before a position.
 pub struct Before {
     pub tokens: Vec<Token>,
-    /// Where the keyword of the operator begins that the place is in; nothing in front of the first `|`.
+    /// Start of the enclosing operator's keyword; `None` before the first `|`.
     pub operator: Option<usize>,
-    /// Brackets around the place within that operator, the innermost first.
+    /// Enclosing brackets within that operator, innermost first.
     pub open: Vec<Open>,
 }
 
 impl Before {
-    /// The operator that the place is in, among those whose keywords are `known` to begin: the first one of a pipe in parentheses has no
-    /// bar in front.
+    /// The enclosing operator, given where operators are `known` to start: the first operator of a parenthesised pipe has no bar before it.
     pub fn operator_of(&self, known: impl Fn(usize) -> bool) -> Option<usize> {
         let first = |open: &Open| self.tokens.get(open.token + 1).map(|token| token.start).filter(|start| known(*start));
         self.open.iter().find_map(first).or(self.operator)
     }
 }
 
-/// The tokens of `text`, which ends at the place, and what they are inside of.
+/// The tokens of `text`, which ends at the position, and their context.
 pub fn before(text: &str) -> Before {
     let mut tokens = lex(text).0;
     tokens.retain(|token| token.kind != TokenKind::End);
@@ -56,7 +55,7 @@ pub fn before(text: &str) -> Before {
     Before { tokens, operator, open }
 }
 
-/// True where the end of `text` is inside a string, a typed literal or a comment, in which nothing is completed.
+/// True if the end of `text` is inside a string, a typed literal or a comment, where nothing is completed.
 pub fn is_opaque(text: &str) -> bool {
     let (tokens, wrong) = lex(text);
     let last = tokens.iter().rev().find(|token| token.kind != TokenKind::End);
@@ -64,7 +63,7 @@ pub fn is_opaque(text: &str) -> bool {
     if gap.rsplit('\n').next().is_some_and(|line| line.contains("//")) {
         return true;
     }
-    // A string or literal that the end of the text closes, because nothing else does.
+    // A string or literal terminated only by the end of the text.
     last.is_some_and(|last| {
         matches!(last.kind, TokenKind::String | TokenKind::Typed)
             && last.end == text.len()
@@ -72,7 +71,7 @@ pub fn is_opaque(text: &str) -> bool {
     })
 }
 
-/// The token that `offset` is in or right behind, words preferred.
+/// The token that contains or ends at `offset`; words are preferred.
 pub fn token_at(text: &str, offset: usize) -> Option<Token> {
     let (tokens, _) = lex(text);
     let touching = || tokens.iter().filter(|token| token.kind != TokenKind::End && token.start <= offset && offset <= token.end);

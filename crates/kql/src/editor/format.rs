@@ -1,15 +1,15 @@
-//! How a text looks when it is tidy: one step of a pipe a line, one space where there is any, four columns a level. Line breaks within a step
-//! stay where they were, and so do comments; what is already tidy stays as it is.
+//! Formatter: one pipe step per line, single spaces, four columns of indentation per level. Line breaks within a step and comments are
+//! kept; formatted text is unchanged.
 //!
-//! Only white space changes: the tokens are the same before and after, which is checked each time. White space that could matter (in
-//! front of a parenthesis, around `-`, `*` and `.`) is never put in or taken out.
+//! Only white space changes: the tokens before and after are compared each time. White space that could be significant (before a
+//! parenthesis, around `-`, `*` and `.`) is neither added nor removed.
 
 use crate::syntax::keywords;
 use crate::syntax::lexer::{Token, TokenKind, lex};
 
 const INDENT: usize = 4;
 
-/// The tidy text; nothing where a string or literal is not closed or a character means nothing.
+/// The formatted text; `None` if a string or literal is unterminated or a character is invalid.
 pub fn format(text: &str) -> Option<String> {
     let (tokens, wrong) = lex(text);
     if !wrong.is_empty() {
@@ -19,7 +19,7 @@ pub fn format(text: &str) -> Option<String> {
     let tidy =
         Layout { text, piped: piped(&tokens), tokens: &tokens, out: String::with_capacity(text.len()), frames: vec![Frame::TOP], line: 0 }
             .run();
-    // A belt to the braces: what is not the same text to the lexer is not given out.
+    // Safety check: never return a text that lexes differently.
     let (after, wrong) = lex(&tidy);
     let after = after.iter().filter(|token| token.kind != TokenKind::End);
     let same = after.clone().count() == tokens.len()
@@ -27,14 +27,14 @@ pub fn format(text: &str) -> Option<String> {
     (wrong.is_empty() && same).then_some(tidy)
 }
 
-/// A bracket that is open.
+/// An open bracket.
 #[derive(Clone, Copy)]
 struct Frame {
-    /// Steps of a pipe or statements stand in it, each on lines of its own.
+    /// It contains pipe steps or statements, each on its own line.
     pipes: bool,
-    /// Columns in front of lines that begin in it.
+    /// Indentation of lines that start in it.
     indent: usize,
-    /// A step or statement has begun: further lines of it go in by one level more.
+    /// A step or statement has started: its continuation lines are indented by one more level.
     begun: bool,
 }
 
@@ -42,7 +42,7 @@ impl Frame {
     const TOP: Frame = Frame { pipes: true, indent: 0, begun: false };
 }
 
-/// For each opening bracket, whether a pipe or statements stand right in it.
+/// For each opening bracket, whether it directly contains a pipe or statements.
 fn piped(tokens: &[Token]) -> Vec<bool> {
     let mut found = vec![false; tokens.len()];
     let mut open: Vec<usize> = Vec::new();
@@ -70,7 +70,7 @@ struct Layout<'t> {
     piped: Vec<bool>,
     out: String,
     frames: Vec<Frame>,
-    /// Columns in front of the line that is being written.
+    /// Indentation of the current line.
     line: usize,
 }
 
@@ -125,12 +125,12 @@ impl Layout<'_> {
         }
     }
 
-    /// White space and comments in front of token `index`.
+    /// Writes white space and comments before token `index`.
     fn gap(&mut self, index: usize, start: usize, end: usize) {
         let gap = &self.text[start..end];
         let first = index == 0;
         let forced = !first && self.breaks(index);
-        // A bar takes its operator along.
+        // A bar stays on the line of its operator.
         let joined = !first && self.sign(index - 1) == "|" && !gap.contains("//");
         let broken = (forced || gap.contains('\n')) && !joined;
         if let Some(comment) = gap.find("//") {
@@ -182,7 +182,7 @@ impl Layout<'_> {
         }
     }
 
-    /// Comments stand as the line below them does.
+    /// Comments are indented like the following line.
     fn new_line_for_comment(&mut self, index: usize) {
         let indent = self.indent(index);
         self.out.push('\n');
@@ -212,7 +212,7 @@ impl Layout<'_> {
         self.line = indent;
     }
 
-    /// Whether token `index` begins a line whatever was there.
+    /// True if token `index` always starts a line.
     fn breaks(&self, index: usize) -> bool {
         let frame = self.frame();
         match (self.sign(index - 1), self.sign(index)) {
@@ -224,13 +224,13 @@ impl Layout<'_> {
         }
     }
 
-    /// Whether a space stands in front of token `index`, on the same line.
+    /// True if a space precedes token `index` on the same line.
     fn spaced(&self, index: usize, gap: bool) -> bool {
         let (before, here) = (self.sign(index - 1), self.sign(index));
         match (before, here) {
             (_, "," | ";" | ")" | "]") | ("(" | "[", _) | (_, ":") => false,
             ("|" | "," | ";", _) => true,
-            // Arrows of graphs are made of these.
+            // These may be parts of graph arrows.
             ("-", ">") | ("<", "-") | ("-", "-") => gap,
             (_, "==" | "!=" | "=~" | "!~" | "<>" | "<=" | ">=" | "=>" | "<" | ">")
             | ("==" | "!=" | "=~" | "!~" | "<>" | "<=" | ">=" | "=>", _) => true,
@@ -241,12 +241,12 @@ impl Layout<'_> {
         }
     }
 
-    /// `>` and `<` of `-->` and `<--`.
+    /// The `>` and `<` of `-->` and `<--`.
     fn arrow(&self, index: usize) -> bool {
         index > 0 && self.sign(index - 1) == "-" || self.sign(index + 1) == "-"
     }
 
-    /// Words that cannot be names in front of `=` are options: `kind=inner`.
+    /// Words before `=` that cannot be names are options: `kind=inner`.
     fn is_option(&self, index: usize) -> bool {
         self.tokens.get(index).is_some_and(|token| {
             let hint = index > 1 && self.sign(index - 1) == ".";
@@ -254,7 +254,7 @@ impl Layout<'_> {
         })
     }
 
-    /// What stands behind the last token.
+    /// Writes what follows the last token.
     fn rest(&mut self, end: usize) {
         let gap = &self.text[end..];
         if let Some(comment) = gap.find("//") {

@@ -1,4 +1,4 @@
-//! Which colour each part of a text has. By its tokens alone, so that a line that is being typed is painted at once.
+//! Syntax highlighting by tokens alone, so that it is immediate while typing.
 
 use super::reference;
 use crate::syntax::ast::Place;
@@ -15,11 +15,11 @@ pub enum Paint {
     Keyword,
     Function,
     Sign,
-    /// What means nothing.
+    /// An invalid character.
     Wrong,
 }
 
-/// The parts that have a colour, in order. Names have none.
+/// The highlighted spans, in order. Names have none.
 pub fn highlight(text: &str) -> Vec<(Place, Paint)> {
     let (tokens, _) = lex(text);
     let mut parts = Vec::with_capacity(tokens.len());
@@ -40,7 +40,7 @@ pub fn highlight(text: &str) -> Vec<(Place, Paint)> {
                 let behind_bar = index > 0 && slice(index - 1) == "|";
                 let hyphened = index > 0 && slice(index - 1) == "-" && tokens[index - 1].end == token.start;
                 let spelled = || {
-                    // `project-away`: its parts are one name.
+                    // The parts of `project-away` are one name.
                     let from = text[..token.start].trim_end_matches(|c: char| c.is_ascii_alphanumeric() || c == '-').len();
                     let to = token.end
                         + text[token.end..].find(|c: char| !(c.is_ascii_alphanumeric() || c == '-')).unwrap_or(text.len() - token.end);

@@ -1,4 +1,4 @@
-//! What the thing at a place is: a column and its type, a table and its columns, a `let`, a function, an operator, a type.
+//! Hover: a column and its type, a table and its columns, a `let`, a function, an operator, a type.
 
 use std::fmt::Write;
 
@@ -14,17 +14,17 @@ use crate::syntax::ast::Place;
 use crate::syntax::charts::CHARTS;
 use crate::syntax::lexer::TokenKind;
 
-/// What is told of a place.
+/// Hover information.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hover {
     pub place: Place,
     pub markdown: String,
 }
 
-/// Columns of a table that are shown.
+/// Maximum number of table columns shown.
 const SHOWN: usize = 60;
 
-/// What stands at `offset`; nothing where nothing is known of it.
+/// Hover information at `offset`, if any.
 pub fn hover(text: &str, offset: usize, schema: &dyn Schema, now: Timestamp) -> Option<Hover> {
     let offset = boundary(text, offset);
     let token = context::token_at(text, offset)?;
@@ -92,7 +92,7 @@ pub fn hover(text: &str, offset: usize, schema: &dyn Schema, now: Timestamp) -> 
     Type::parse(word).filter(|ty| ty.name() == word).map(|ty| Hover { place, markdown: code(ty.name(), "type") })
 }
 
-/// What a name means that the text does not give: a table, a stored function, a function of the language.
+/// Describes a name not defined in the text: a table, a stored function, a built-in function.
 fn outside(name: &str, schema: &dyn Schema) -> Option<String> {
     if let Some(columns) = schema.table(name) {
         return Some(table(name, "table", columns.iter().map(|column| (column.name.as_str(), Some(column.ty))), false));
@@ -103,13 +103,13 @@ fn outside(name: &str, schema: &dyn Schema) -> Option<String> {
     reference::callable(name).map(reference::Entry::markdown)
 }
 
-/// The tabular operator whose keyword is at `start`, one of several words included.
+/// The tabular operator whose keyword is at `start`, possibly of several words.
 fn operator_at(text: &str, start: usize) -> Option<(Place, String)> {
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     let from = text[..start].trim_end_matches(is_word).len();
     let to = start + text[start..].find(|c: char| !is_word(c)).unwrap_or(text.len() - start);
     let before = text[..from].trim_end();
-    // Behind a bar, at the beginning of the text or of what is in brackets.
+    // After a bar, or at the start of the text or of brackets.
     if !(before.is_empty() || before.ends_with(['|', '(', ';', '{', '='])) {
         return None;
     }

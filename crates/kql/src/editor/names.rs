@@ -1,7 +1,7 @@
-//! Which names a text gives and where it uses them: `let`s, functions, parameters, `as`, and columns that operators make.
+//! Names defined and used in a text: `let`s, functions, parameters, `as`, and columns created by operators.
 //!
-//! Variables follow the text alone: a name means the nearest definition in front of it. A column of that name hides it, which only binding
-//! knows.
+//! Variables are resolved lexically: a name refers to the nearest preceding definition. A column of the same name takes precedence, which
+//! only binding knows.
 
 use std::collections::HashSet;
 
@@ -15,7 +15,7 @@ use crate::syntax::ast::{
 };
 use crate::syntax::parse;
 
-/// What gives a name.
+/// The kind of a definition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SymbolKind {
     Value,
@@ -27,14 +27,14 @@ pub enum SymbolKind {
     As,
 }
 
-/// A name that the text gives, for outlines.
+/// A named definition, for outlines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Symbol {
     pub name: String,
     pub kind: SymbolKind,
-    /// The name.
+    /// Span of the name.
     pub place: Place,
-    /// The whole of what gives it.
+    /// Span of the whole definition.
     pub whole: Place,
 }
 
@@ -42,17 +42,17 @@ pub struct Symbol {
 #[derive(Clone, Debug)]
 pub struct Use {
     pub name: Name,
-    /// The definition in front of it; nothing where the text has none.
+    /// The preceding definition; `None` if there is none in the text.
     pub definition: Option<usize>,
-    /// It may mean a column, which comes first.
+    /// True if it may refer to a column, which takes precedence.
     pub scalar: bool,
 }
 
-/// A column that an operator makes.
+/// A column created by an operator.
 #[derive(Clone, Debug)]
 pub struct Made {
     pub name: Name,
-    /// Where the keyword of the operator begins that makes it, and of the one behind that.
+    /// Start of the keyword of the operator that creates it, and of the next operator.
     pub by: Option<usize>,
     pub next: Option<usize>,
 }
@@ -62,14 +62,14 @@ pub struct Names {
     pub definitions: Vec<Symbol>,
     pub uses: Vec<Use>,
     pub made: Vec<Made>,
-    /// Definitions in sight where the text ends.
+    /// Definitions visible at the end of the text.
     pub in_sight: Vec<usize>,
     operator: Option<usize>,
     next: Option<usize>,
 }
 
 impl Names {
-    /// All names of a script. `end` is where the text ends, white space aside: what is in sight there is noted.
+    /// All names of a script. `end` is the end of the text without trailing white space: the definitions visible there are recorded.
     pub fn of(script: &Script, end: usize) -> Self {
         let mut names = Self::default();
         names.script(script, &mut Vec::new(), end);
@@ -78,7 +78,7 @@ impl Names {
 
     fn script(&mut self, script: &Script, env: &mut Vec<usize>, end: usize) {
         for statement in &script.statements {
-            // Definitions of a statement before the last do not reach into it when the text ends here.
+            // Earlier statements' local definitions are not visible in the last one.
             self.in_sight.clone_from(env);
             match &statement.kind {
                 StatementKind::Let { name, value } => {
@@ -160,7 +160,7 @@ impl Names {
         }
     }
 
-    /// An expression in which tables and values may stand. `as` names reach to the end of its pipe.
+    /// An expression that may contain tables and values. `as` names are visible to the end of its pipe.
     fn query(&mut self, expr: &Expr, env: &mut Vec<usize>, end: usize) {
         let depth = env.len();
         self.expr(expr, env, false, end);
@@ -182,7 +182,7 @@ impl Names {
         self.used(&call.name, env, false);
         for arg in &call.args {
             match &arg.kind {
-                // The name of a parameter, which belongs to whatever is called.
+                // A parameter name, which belongs to the called function.
                 ExprKind::Named { value, .. } => self.expr(value, env, true, end),
                 _ => self.expr(arg, env, true, end),
             }
@@ -194,7 +194,7 @@ impl Names {
             ExprKind::Name(name) => self.used(name, env, scalar),
             ExprKind::Call(call) => self.call(call, env, end),
             ExprKind::Member { object, name } => {
-                // The sides of a join: the member is a column.
+                // A side of a join: the member is a column.
                 if let ExprKind::Name(side) = &object.kind
                     && side.text.starts_with('$')
                 {
@@ -269,7 +269,7 @@ impl Names {
         }
     }
 
-    /// A further table of an operator.
+    /// An additional input table of an operator.
     fn side(&mut self, table: &Expr, env: &mut Vec<usize>, end: usize) {
         let (operator, next) = (self.operator, self.next);
         self.expr(table, env, false, end);
@@ -360,7 +360,7 @@ impl Names {
             Op::MvApply { properties, items, limit, body, .. } => {
                 self.properties(properties);
                 for item in items {
-                    // Seen by the first operator of the body.
+                    // Set by the first operator of the body.
                     let (by, next) = (self.operator.take(), self.next);
                     self.next = body.operators.first().map(|operator| operator.keyword.start);
                     item.name.iter().for_each(|name| self.made(name));
@@ -494,7 +494,7 @@ impl Names {
     }
 }
 
-/// What can only be a table, by its form.
+/// True if an expression can only be a table, syntactically.
 fn is_table(expr: &Expr) -> bool {
     match &expr.kind {
         ExprKind::Paren(inner) => is_table(inner),
@@ -513,16 +513,16 @@ pub fn symbols(text: &str) -> Vec<Symbol> {
     Names::of(&parsed.script, text.len() + 1).definitions
 }
 
-/// What a name in the text means.
+/// What a name in the text refers to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     /// A definition, by its index.
     Variable(usize),
-    /// A column that the text makes, by where the name is given.
+    /// A column created in the text, by the position of its name.
     Column(Place),
 }
 
-/// Names and what binding saw of them.
+/// Names with their binding trace.
 pub struct Resolved {
     pub names: Names,
     pub trace: Trace,
@@ -535,7 +535,7 @@ impl Resolved {
         Self { names: Names::of(&parsed.script, text.len() + 1), trace }
     }
 
-    /// The definition or use at `offset`: its name, and what it means.
+    /// The name at `offset`, and what it refers to.
     pub fn at(&self, offset: usize) -> Option<(Name, Option<Target>)> {
         let inside = |place: &Place| place.start <= offset && offset <= place.end;
         if let Some(index) = self.names.definitions.iter().position(|definition| inside(&definition.place)) {
@@ -561,7 +561,7 @@ impl Resolved {
         Some((found.name.clone(), made.map(|made| Target::Column(made.name.place.clone()))))
     }
 
-    /// The ids of a column that an operator makes: as it comes out of it, or goes into the next one.
+    /// The ids of a column created by an operator: in its output, or in the input of the next operator.
     pub fn ids_made(&self, made: &Made) -> Vec<crate::plan::ColumnId> {
         let steps = &self.trace.steps;
         let out = made.by.and_then(|by| steps.get(&by)).map(|step| &step.output);
@@ -570,7 +570,7 @@ impl Resolved {
         columns.filter(|column| column.name == made.name.text).map(|column| column.id).collect()
     }
 
-    /// The ids under which the column that `name` means goes through the pipe.
+    /// All ids of the column that `name` refers to, along the pipe.
     pub fn group(&self, name: &Name) -> Vec<crate::plan::ColumnId> {
         let mut group: Vec<crate::plan::ColumnId> =
             self.trace.columns.get(&name.place.start).into_iter().flatten().map(|column| column.id).collect();
@@ -581,7 +581,7 @@ impl Resolved {
         group
     }
 
-    /// Follows a column through operators that pass it on under another id.
+    /// Follows a column through operators that pass it on with a new id.
     fn grow(&self, group: &mut Vec<crate::plan::ColumnId>, name: &str) {
         let remade: HashSet<usize> = self.names.made.iter().filter(|made| made.name.text == name).filter_map(|made| made.by).collect();
         loop {
@@ -607,7 +607,7 @@ impl Resolved {
     }
 }
 
-/// Where the name at `offset` is given: a `let`, a parameter, `as`, or the operator that makes a column.
+/// Where the name at `offset` is defined: a `let`, a parameter, `as`, or the operator that creates the column.
 pub fn definition(text: &str, offset: usize, schema: &dyn Schema, now: Timestamp) -> Option<Place> {
     let resolved = Resolved::of(text, schema, now);
     match resolved.at(super::boundary(text, offset))?.1? {

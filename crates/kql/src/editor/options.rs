@@ -1,10 +1,10 @@
-//! Values that an option of an operator may have. Those of which binding has a table are read from it.
+//! Values of operator options, taken from the binder's tables where available.
 
 use crate::bind::operators::{join, mv_expand};
 
 const TRUTH: &[&str] = &["true", "false"];
 
-/// The values of `option` of `operator`; empty where it may be anything.
+/// The values of `option` of `operator`; empty if unrestricted.
 pub fn values(operator: &str, option: &str) -> Vec<&'static str> {
     let fixed: &[&str] = match (operator, option) {
         ("join", "kind") => return join::KINDS.iter().map(|(name, _)| *name).collect(),

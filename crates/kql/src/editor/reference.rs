@@ -1,5 +1,5 @@
-//! What people are told of functions, aggregates, window functions, plug-ins and operators: read from their tables, for hover, completion,
-//! signature help and the reference page.
+//! Documentation of functions, aggregates, window functions, plug-ins and operators, generated from their tables, for hover, completion,
+//! signature help and the reference.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -14,7 +14,7 @@ use crate::ops::plugins::{self, Plugin, Shape};
 use crate::syntax::parser::{OperatorDef, tabular_operators, text_operators};
 use crate::windows::{self, WindowFn};
 
-/// One thing of the language.
+/// A documented language element.
 #[derive(Clone, Copy)]
 pub enum Entry {
     Function(&'static ScalarFn),
@@ -22,30 +22,30 @@ pub enum Entry {
     Window(&'static WindowFn),
     Plugin(&'static Plugin),
     Form(&'static Form),
-    /// An operator behind `|`.
+    /// A tabular operator, after `|`.
     Operator(&'static OperatorDef),
 }
 
-/// A parameter as people see it.
+/// A documented parameter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parameter {
     pub name: String,
-    /// A type, or in words what is wanted; empty where anything goes.
+    /// A type or a description; empty if any value is allowed.
     pub ty: String,
     pub optional: bool,
 }
 
-/// One way to call something.
+/// A call signature.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Call {
     pub parameters: Vec<Parameter>,
-    /// The last parameter may come again.
+    /// True if the last parameter may be repeated.
     pub repeats: bool,
     pub returns: Option<Type>,
 }
 
 impl Call {
-    /// The parameter that argument `index` is for.
+    /// The parameter for argument `index`.
     pub fn parameter(&self, index: usize) -> Option<usize> {
         match self.parameters.len() {
             0 => None,
@@ -54,7 +54,7 @@ impl Call {
         }
     }
 
-    /// `strlen(source: string): long`, and where each parameter stands in it.
+    /// The label `strlen(source: string): long`, and the span of each parameter in it.
     pub fn label(&self, name: &str) -> (String, Vec<(usize, usize)>) {
         let mut label = format!("{name}(");
         let mut places = Vec::with_capacity(self.parameters.len());
@@ -122,7 +122,7 @@ impl Entry {
         }
     }
 
-    /// A text and its answer: of a function an expression and its value, of the others a query and the last cell of its last row.
+    /// Examples with results: for a function an expression and its value, otherwise a query and the last cell of its last row.
     pub fn examples(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Entry::Function(function) => function.examples,
@@ -134,7 +134,7 @@ impl Entry {
         }
     }
 
-    /// Ways to call it; none for what is no call.
+    /// Call signatures; empty if it is not a call.
     pub fn calls(self) -> Vec<Call> {
         match self {
             Entry::Function(function) if is_operator(function) => Vec::new(),
@@ -146,7 +146,7 @@ impl Entry {
         }
     }
 
-    /// How it is written, one line a way.
+    /// The syntax, one line per signature.
     pub fn signatures(self) -> Vec<String> {
         match self {
             Entry::Form(form) => vec![form.signature.to_owned()],
@@ -180,14 +180,14 @@ fn written_operator(name: &str) -> String {
     }
 }
 
-/// Whether this is written between its operands.
+/// True if it is written as an operator between its operands.
 pub fn is_operator(function: &ScalarFn) -> bool {
     !function.name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         || function.name == "neg"
         || text_operators().any(|operator| operator == function.name)
 }
 
-/// All that may be called as a function of values, with the names under which it may be.
+/// All scalar functions callable by name, including aliases.
 pub fn scalar_functions() -> impl Iterator<Item = &'static ScalarFn> {
     functions::all().filter(|function| !is_operator(function) && !function.summary.is_empty())
 }
@@ -204,7 +204,7 @@ pub fn all() -> impl Iterator<Item = Entry> {
         .chain(tabular_operators().map(Entry::Operator))
 }
 
-/// The first way to write an entry and all that is told of it, made once: completion shows hundreds at each key.
+/// The first signature and the Markdown of an entry, cached: completion shows hundreds on each keystroke.
 pub fn card(entry: Entry) -> (&'static str, &'static str) {
     type Cards = HashMap<(&'static str, &'static str), (String, String)>;
     static CARDS: LazyLock<Cards> = LazyLock::new(|| {
@@ -214,7 +214,7 @@ pub fn card(entry: Entry) -> (&'static str, &'static str) {
     CARDS.get(&(entry.kind(), entry.name())).map_or(("", ""), |(signature, told)| (signature.as_str(), told.as_str()))
 }
 
-/// What may be called as `name(…)` in an expression.
+/// The element callable as `name(…)` in an expression.
 pub fn callable(name: &str) -> Option<Entry> {
     functions::find(name)
         .filter(|function| !is_operator(function))
@@ -257,11 +257,10 @@ fn calls(signature: &Signature, names: &[&str]) -> Vec<Call> {
     }
 }
 
-/// Arguments that a probe tries at most.
+/// Maximum number of arguments to try.
 const PROBED: usize = 8;
 
-/// The form of a signature that only a function knows, found by asking it: how many arguments it takes, and what it says it wants where
-/// one has the wrong type.
+/// Derives the signature of a custom resolver by probing it: how many arguments it accepts, and which types it expects.
 fn probed(resolve: fn(&[Arg]) -> Result<functions::Resolved, SignatureError>, names: &[&str]) -> Call {
     let ask = |types: &[Type]| {
         let args: Vec<Arg> = types.iter().map(|ty| Arg { ty: *ty, constant: None }).collect();
@@ -276,7 +275,7 @@ fn probed(resolve: fn(&[Arg]) -> Result<functions::Resolved, SignatureError>, na
     let mut types = vec![Type::Dynamic; least];
     let mut wants = vec![String::new(); shown];
     let mut returns = None;
-    // Each round settles one argument, or ends.
+    // Each round determines one argument, or ends.
     for _ in 0..=least * 2 {
         match ask(&types) {
             Ok(resolved) => {
@@ -306,7 +305,7 @@ fn probed(resolve: fn(&[Arg]) -> Result<functions::Resolved, SignatureError>, na
             Err(_) => break,
         }
     }
-    // The answer's type is told only where it is always the same.
+    // The result type is shown only if it is always the same.
     let constant = returns.filter(|returns| {
         Type::ALL.iter().all(|ty| ask(&vec![*ty; least]).map_or(true, |resolved| resolved.returns == *returns)) && least > 0
     });
@@ -320,14 +319,14 @@ fn probed(resolve: fn(&[Arg]) -> Result<functions::Resolved, SignatureError>, na
     Call { parameters: (0..shown).map(parameter).collect(), repeats, returns: constant }
 }
 
-/// The least and the greatest number of arguments.
+/// The minimum and maximum number of arguments.
 fn bounds(ask: &dyn Fn(&[Type]) -> Result<functions::Resolved, SignatureError>) -> (usize, Option<usize>) {
     for n in 0..=PROBED {
         if let Err(SignatureError::Count { least, most }) = ask(&vec![Type::Dynamic; n]) {
             return (least, most);
         }
     }
-    // It takes whatever it is given.
+    // It accepts any arguments.
     (0, None)
 }
 

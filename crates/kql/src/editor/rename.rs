@@ -1,8 +1,7 @@
-//! Another name for a `let`, a parameter, an `as` or a column that the query makes.
+//! Rename of a `let`, a parameter, an `as` or a column created in the query.
 //!
-//! Where a name is used is worked out from the text and from what binding saw; whether that is all of it is then proved: the query is bound
-//! with a name nobody else has in its place, and must come to the very same plan, and so must the query with the new name. Otherwise the
-//! rename is refused, with the reason.
+//! Occurrences are determined from the text and the binding trace, and then verified: the query with a unique name substituted, and the
+//! query with the new name, must both bind to the same plan. Otherwise the rename is rejected with a reason.
 
 use model::{DiagnosticKind, Timestamp};
 
@@ -12,14 +11,14 @@ use crate::bind::{Bound, Schema, bind};
 use crate::syntax::ast::Place;
 use crate::syntax::parse;
 
-/// Replaces what stands at `place`.
+/// Replaces the text at `place`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edit {
     pub place: Place,
     pub text: String,
 }
 
-/// Why a name stays as it is.
+/// Why a rename is rejected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RenameError {
     #[error("there is no name here that the query gives: tables, their columns and functions of the language keep theirs")]
@@ -38,17 +37,17 @@ pub enum RenameError {
     Taken(String),
 }
 
-/// A name that nobody writes, for the proof.
+/// A name that does not occur in practice, for verification.
 const PROBE: &str = "renamed_9d1c6f2e";
 
-/// The name at `offset`, where it can be renamed.
+/// The name at `offset`, if it can be renamed.
 pub fn renameable(text: &str, offset: usize, schema: &dyn Schema, now: Timestamp) -> Option<Place> {
     let resolved = Resolved::of(text, schema, now);
     let (name, target) = resolved.at(boundary(text, offset))?;
     target.map(|_| name.place)
 }
 
-/// What changes when the name at `offset` becomes `new`, in the order of the places.
+/// The edits that rename the name at `offset` to `new`, in source order.
 pub fn rename(text: &str, offset: usize, new: &str, schema: &dyn Schema, now: Timestamp) -> Result<Vec<Edit>, RenameError> {
     if new.is_empty() {
         return Err(RenameError::Empty);
@@ -90,7 +89,7 @@ fn variable(resolved: &Resolved, index: usize) -> Vec<Place> {
     sorted(places)
 }
 
-/// Where the column is made and used, by its ids.
+/// Where the column is created and used, by its ids.
 fn column(resolved: &Resolved, name: &crate::syntax::ast::Name) -> Vec<Place> {
     let group = resolved.group(name);
     let columns = &resolved.trace.columns;
@@ -102,7 +101,7 @@ fn column(resolved: &Resolved, name: &crate::syntax::ast::Name) -> Vec<Place> {
     sorted(used.map(|used| used.name.place.clone()).chain(made.map(|made| made.name.place.clone())).collect())
 }
 
-/// Every name of that spelling that is no variable.
+/// Every equal name that is not a variable.
 fn everywhere(resolved: &Resolved, old: &str) -> Vec<Place> {
     let uses = resolved.names.uses.iter().filter(|used| used.scalar && used.definition.is_none() && used.name.text == old);
     let made = resolved.names.made.iter().filter(|made| made.name.text == old);
@@ -122,7 +121,7 @@ struct Proof<'a> {
 }
 
 impl Proof<'_> {
-    /// The query with `new` at `places`.
+    /// Binds the query with `new` substituted at `places`.
     fn bound(&self, places: &[Place], new: &str) -> Bound {
         let mut text = String::with_capacity(self.text.len() + places.len() * new.len());
         let mut at = 0;
@@ -135,21 +134,21 @@ impl Proof<'_> {
         bind(&parse(&text), self.schema, self.now)
     }
 
-    /// Whether a name that is to be new stands in the text already.
+    /// True if the new name already occurs in the text.
     fn mentions(&self, new: &str) -> bool {
         let (tokens, _) = crate::syntax::lexer::lex(self.text);
         tokens.iter().any(|token| &self.text[token.start..token.end] == new)
     }
 }
 
-/// Whether two queries are the same but for one name, which nothing else in the second holds.
+/// True if two queries are equal except for one name, which is unique in the second.
 fn same(first: &Bound, name: &str, second: &Bound, unique: &str) -> bool {
     match (&first.plan, &second.plan) {
         (Some(first), Some(second)) => {
             let name = name.escape_debug().to_string();
             format!("{first:?}") == format!("{second:?}").replace(unique, &name)
         }
-        // There is nothing to run: what is wrong with it must stay the same.
+        // Neither has a plan: their diagnostics must be equal.
         (None, None) => verdict(first) == verdict(second),
         _ => false,
     }

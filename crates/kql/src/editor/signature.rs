@@ -1,4 +1,4 @@
-//! What the call around a place wants, and which argument the place is in.
+//! Signature help: the enclosing call and the current argument.
 
 use model::{Timestamp, Type};
 
@@ -13,19 +13,19 @@ use crate::syntax::ast::ParameterType;
 use crate::syntax::lexer::TokenKind;
 use crate::syntax::parse;
 
-/// Ways to write a call, and where in it the place is.
+/// The signatures of a call, and the current argument.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignatureHelp {
     pub name: String,
     pub summary: String,
     pub calls: Vec<Call>,
-    /// The way that fits the number of arguments so far.
+    /// The signature that matches the number of arguments so far.
     pub active: usize,
-    /// The parameter of that way; nothing behind the last.
+    /// The current parameter of that signature; `None` after the last.
     pub parameter: Option<usize>,
 }
 
-/// What the innermost call around `offset` wants.
+/// Signature help for the innermost call around `offset`.
 pub fn signature_help(text: &str, offset: usize, schema: &dyn Schema, now: Timestamp) -> Option<SignatureHelp> {
     let prefix = &text[..boundary(text, offset)];
     let before = context::before(prefix);
@@ -57,7 +57,7 @@ pub fn signature_help(text: &str, offset: usize, schema: &dyn Schema, now: Times
         }
         let fits = |call: &Call| call.repeats || call.parameters.len() > open.commas;
         let active = calls.iter().position(fits).unwrap_or(0);
-        // An argument may be given by its name.
+        // An argument may be passed by name.
         let named = argument_name(prefix, &before, open);
         let by_name = named.and_then(|named| calls[active].parameters.iter().position(|parameter| parameter.name == named));
         let parameter = by_name.or_else(|| calls[active].parameter(open.commas));
@@ -65,7 +65,7 @@ pub fn signature_help(text: &str, offset: usize, schema: &dyn Schema, now: Times
     })
 }
 
-/// `name` of the argument that the place is in, written `name = …`.
+/// The `name` of the current argument if it is written `name = …`.
 fn argument_name<'t>(prefix: &'t str, before: &context::Before, open: &context::Open) -> Option<&'t str> {
     let mut depth = 0usize;
     let mut first = open.token + 1;
@@ -81,7 +81,7 @@ fn argument_name<'t>(prefix: &'t str, before: &context::Before, open: &context::
     (name.kind == TokenKind::Word && sign.kind == TokenKind::Sign("=")).then(|| &prefix[name.start..name.end])
 }
 
-/// A function that the text or the workspace declares.
+/// A function declared in the text or the workspace.
 fn declared(prefix: &str, name: &str, schema: &dyn Schema, now: Timestamp) -> Option<Call> {
     let parsed = parse(prefix);
     let names = Names::of(&parsed.script, prefix.trim_end().len());
@@ -97,7 +97,7 @@ fn declared(prefix: &str, name: &str, schema: &dyn Schema, now: Timestamp) -> Op
     Some(from_text(&format!("({})", stored.parameters)))
 }
 
-/// Parameters as declared: `(a: long, T: (*), b: string = "x")`.
+/// Parses declared parameters: `(a: long, T: (*), b: string = "x")`.
 fn from_text(parameters: &str) -> Call {
     let text = format!("let f = {parameters} {{ print 1 }};");
     let parsed = parse(&text);

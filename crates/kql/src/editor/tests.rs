@@ -1,1 +1,1 @@
-//! Small questions with answers by hand; published queries are in `tests/it/editor.rs`.
+//! Small hand-written cases; published queries are tested in `tests/it/editor.rs`.

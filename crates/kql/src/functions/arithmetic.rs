@@ -1,7 +1,7 @@
-//! `+ - * / %` and the unary minus, over numbers, dates and lengths of time.
+//! `+ - * / %` and the unary minus, over numbers, datetimes and timespans.
 //!
-//! Recorded from Microsoft's engine: whole numbers give `long` and wrap on overflow; division cuts towards zero and by zero is null (for
-//! reals infinity or NaN); a remainder is never negative. Dates outside years 1 to 9999 are null.
+//! Recorded from Microsoft's engine: integers give `long` and wrap on overflow; division truncates towards zero, and division by zero is
+//! null (for reals infinity or NaN); a remainder is never negative. Datetimes outside years 1 to 9999 are null.
 
 use arrow::array::ArrayRef;
 use model::{Timestamp, Type};
@@ -110,7 +110,7 @@ fn resolve(op: Op, args: &[Arg]) -> Result<Resolved, SignatureError> {
         (Datetime, Op::Remainder, Timespan) => (Datetime, Timespan, Timespan),
         (Dynamic, Op::Add | Op::Subtract, Timespan) | (Timespan, Op::Add | Op::Subtract, Dynamic) => (Timespan, Timespan, Timespan),
         (Dynamic, Op::Subtract, Datetime) | (Datetime, Op::Subtract, Dynamic) => (Datetime, Datetime, Timespan),
-        // The checker lets this pass, running it does not: see `compile`.
+        // The checker accepts this, a run does not: see `compile`.
         (Dynamic, _, Dynamic) => (Dynamic, Dynamic, Dynamic),
         (Dynamic, _, number) | (number, _, Dynamic) if number.is_numeric() => {
             let ty = whole(number);
@@ -127,7 +127,7 @@ fn resolve(op: Op, args: &[Arg]) -> Result<Resolved, SignatureError> {
     Ok(Resolved { args: vec![x, y], returns })
 }
 
-/// Two ints give a long.
+/// Integer results are long.
 fn whole(ty: Type) -> Type {
     if ty == Type::Int { Type::Long } else { ty }
 }

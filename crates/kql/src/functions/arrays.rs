@@ -1,5 +1,5 @@
-//! Arrays: length, order, parts, places. Elements are copied as the text they are. What is no array gives null (recorded).
-//! Source of truth: the public KQL reference, one page each, and recorded answers.
+//! Arrays: length, sorting, slicing, element access. Elements are copied as text. A value that is not an array gives null (recorded).
+//! Source of truth: the public KQL reference, one page each, and recorded results.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -35,7 +35,7 @@ pub static FAMILY: Family = &[
     &RANGE,
 ];
 
-/// `range` and `repeat` give at most so many elements.
+/// Maximum number of elements returned by `range` and `repeat`.
 const MOST_ELEMENTS: i64 = 1_048_576;
 
 /// Appends an array of elements.
@@ -51,7 +51,7 @@ pub(super) fn push_array<'a>(out: &mut String, elements: impl IntoIterator<Item 
 }
 
 fn collect(json: Option<&str>) -> Option<Vec<&str>> {
-    // An element has a letter and a comma at least, and a place among the collected.
+    // An element takes at least two bytes including its comma, and a slice in memory.
     let json = json?;
     if !watch::build(json.len() / 2 * size_of::<&str>()) {
         return None;
@@ -92,7 +92,7 @@ static ARRAY_CONCAT: ScalarFn = ScalarFn {
     ..ScalarFn::DEFAULT
 };
 
-/// At least so many arguments, all dynamic.
+/// At least `least` arguments, all dynamic.
 pub(super) fn dynamics(args: &[Arg], least: usize) -> Result<Resolved, SignatureError> {
     count(args, least, None)?;
     match args.iter().position(|arg| arg.ty != Type::Dynamic) {
@@ -285,7 +285,7 @@ shift!(
     ("array_shift_right(dynamic([1,2,3]), 1, -1)", "[-1,1,2]")
 );
 
-/// Argument `index` at `row` as JSON.
+/// Argument `index` at `row`, as JSON.
 pub(super) fn json_at(args: &Args, index: usize, row: usize, ty: Type) -> String {
     let column = &args.arrays[index];
     let mut json = String::new();
@@ -377,7 +377,7 @@ static ARRAY_IFF: ScalarFn = ScalarFn {
                 let condition = collect(condition.opt(row))?;
                 let (yes, no) = (json_at(args, 1, row, types[1]), json_at(args, 2, row, types[2]));
                 let (yes_list, no_list) = (collect(Some(&yes)), collect(Some(&no)));
-                // A single value serves for every element.
+                // A scalar is used for every element.
                 let single = |value: &str, list: &Option<Vec<&str>>| if list.is_some() { 0 } else { value.len() };
                 if !watch::build(single(&yes, &yes_list).max(single(&no, &no_list)).saturating_mul(condition.len())) {
                     return None;
@@ -431,7 +431,7 @@ sorting!(
     &[(r#"array_sort_desc(dynamic(["John","Paul","Jane"]))"#, r#"["Paul","John","Jane"]"#)]
 );
 
-/// Arrays, and whether nulls come last.
+/// Arrays, and optionally whether nulls come last.
 fn sort_signature(args: &[Arg]) -> Result<Resolved, SignatureError> {
     count(args, 1, None)?;
     let last = args.len() - 1;
@@ -440,8 +440,8 @@ fn sort_signature(args: &[Arg]) -> Result<Resolved, SignatureError> {
     Ok(Resolved { args: types.collect(), returns: Type::Dynamic })
 }
 
-/// Sorts the first array, and orders the others as it. Several are given as an array of arrays, of which the binder makes columns; one that
-/// is not as long as the first is null.
+/// Sorts the first array, and applies its order to the others. Several results are returned as an array of arrays, from which the binder
+/// makes columns; an array whose length differs from the first is null.
 fn sorter(prepare: &Prepare, descending: bool) -> Result<Box<dyn Kernel>, PrepareError> {
     let flag = usize::from(prepare.types.last() == Some(&Type::Bool));
     let arrays = prepare.types.len() - flag;
@@ -534,7 +534,7 @@ static STRCAT_ARRAY: ScalarFn = ScalarFn {
                 if delimiter.get(row).len() > 1 && !watch::build(delimiter.get(row).len().saturating_mul(json.len() / 2)) {
                     return;
                 }
-                // Recorded: a single value counts as an array of one.
+                // Recorded: a scalar is treated as an array of one element.
                 if matches!(dynamic::kind(json), Kind::Bool(_) | Kind::Long(_) | Kind::Real(_) | Kind::String) {
                     out.push_str(dynamic::text(json, &mut scratch));
                 }
@@ -629,16 +629,16 @@ static REPEAT: ScalarFn = ScalarFn {
     ..ScalarFn::DEFAULT
 };
 
-/// Asks for the memory of elements that are made one by one.
+/// Reserves memory for elements that are created one by one.
 #[derive(Default)]
 struct Asking(usize);
 
 impl Asking {
-    /// Elements between two looks, and bytes of one while it waits to be written.
+    /// Elements between two checks, and estimated bytes of a pending element.
     const MANY: usize = 4096;
     const ELEMENT: usize = 64;
 
-    /// False where there is no memory for one more, or the query is stopped.
+    /// Returns false if memory is exhausted or the query is cancelled.
     fn more(&mut self) -> bool {
         self.0 += 1;
         !self.0.is_multiple_of(Self::MANY) || watch::build(Self::MANY * Self::ELEMENT) && !watch::stopped()

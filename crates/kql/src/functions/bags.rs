@@ -23,7 +23,7 @@ pub static FAMILY: Family = &[
     &DYNAMIC_TO_JSON,
 ];
 
-/// Writes a bag property by property.
+/// Writes a bag one property at a time.
 pub(super) struct Bag<'a> {
     out: &'a mut String,
     empty: bool,
@@ -35,14 +35,14 @@ impl<'a> Bag<'a> {
         Self { out, empty: true }
     }
 
-    /// `key` is a text; `value` is JSON.
+    /// Adds a property; `value` is JSON.
     pub fn put(&mut self, key: &str, value: &str) {
         let mut quoted = String::new();
         push_string(&mut quoted, key);
         self.put_quoted(&quoted, value);
     }
 
-    /// `value` is a text.
+    /// Adds a property; `value` is text.
     pub fn put_text(&mut self, key: &str, value: &str) {
         let mut quoted = String::new();
         push_string(&mut quoted, value);
@@ -100,7 +100,7 @@ static BAG_PACK: ScalarFn = ScalarFn {
     ..ScalarFn::DEFAULT
 };
 
-/// A node or an edge of a graph as one value.
+/// A node or an edge of a graph as a bag.
 static BAG_PACK_FILLED: ScalarFn = ScalarFn {
     name: "$bag_pack_filled",
     summary: "As `bag_pack`, without nulls and empty strings",
@@ -318,7 +318,7 @@ static BAG_ZIP: ScalarFn = ScalarFn {
         Ok(kernel(|args| {
             let (keys, values) = (args.texts(0), args.texts(1));
             args.map_json(|row, out| {
-                // Recorded: values that are no array are none at all.
+                // Recorded: values that are not an array are treated as an empty array.
                 let (keys, mut values) = (elements(keys.opt(row)?)?, elements(values.opt(row).unwrap_or("[]")).into_iter().flatten());
                 let mut bag = Bag::new(out);
                 for key in keys {

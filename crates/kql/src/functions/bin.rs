@@ -1,5 +1,5 @@
-//! `bin` (and `floor`), `bin_at`: rounding down to a multiple of a size.
-//! Source of truth: the public KQL reference, `bin-function`, `bin-at-function`; recorded: a size that is null, zero or negative is null.
+//! `bin` (and `floor`), `bin_at`: rounding down to a multiple of a size. Source of truth: the public KQL reference, `bin-function`,
+//! `bin-at-function`; recorded: a null, zero or negative size gives null.
 
 use std::sync::Arc;
 
@@ -131,7 +131,7 @@ fn floor(value: i64, size: i64, point: i64, ty: Type) -> Option<i64> {
     if ty == Type::Datetime { Timestamp::from_ticks(floor).map(Timestamp::ticks) } else { Some(floor) }
 }
 
-/// Bins of one size from zero on. Rows often come in the order of time: what lies in the bin of the row before is not divided.
+/// Bins of a fixed size, aligned to zero. Rows are often in time order, so a value in the previous row's bin needs no division.
 fn bins(array: &Int64Array, size: i64, ty: Type) -> ArrayRef {
     let (mut from, mut until) = (1, 0);
     let mut bin = |value: i64| {

@@ -1,5 +1,5 @@
-//! Whole numbers as bits: `binary_and`, `binary_or`, `binary_xor`, `binary_not`, shifts, `bitset_count_ones`, `tohex`.
-//! Source of truth: the public KQL reference, one page each.
+//! Bitwise operations on integers: `binary_and`, `binary_or`, `binary_xor`, `binary_not`, shifts, `bitset_count_ones`, `tohex`. Source of
+//! truth: the public KQL reference, one page each.
 
 use model::Type;
 

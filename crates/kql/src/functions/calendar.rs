@@ -1,7 +1,7 @@
-//! Dates: `now`, `ago`, starts and ends of days, weeks, months and years, parts, differences, sums.
+//! Datetime functions: `now`, `ago`, starts and ends of days, weeks, months and years, parts, differences, sums.
 //!
-//! Source of truth: the public KQL reference, one page each, and recorded answers. A week begins on Sunday; weeks of the year are ISO
-//! 8601's. What leaves the years 1 to 9999 is null, except that the end of a period may be the last instant there is.
+//! Source of truth: the public KQL reference, one page each, and recorded results. Weeks start on Sunday; week numbers follow ISO 8601.
+//! Results outside years 1 to 9999 are null, except that the end of a period may be the last representable instant.
 
 use model::{
     Civil, MAX_DATETIME_TICKS, TICKS_PER_DAY, TICKS_PER_HOUR, TICKS_PER_MICROSECOND, TICKS_PER_MILLISECOND, TICKS_PER_MINUTE,
@@ -75,7 +75,7 @@ enum Period {
     Year,
 }
 
-/// First tick of the period that is `offset` periods after the one of `ticks`.
+/// First tick of the period `offset` periods after the one that contains `ticks`.
 fn start(period: Period, ticks: i64, offset: i64) -> Option<i64> {
     let days = ticks.div_euclid(TICKS_PER_DAY);
     let day = match period {
@@ -92,7 +92,7 @@ fn start(period: Period, ticks: i64, offset: i64) -> Option<i64> {
     day.checked_mul(TICKS_PER_DAY)
 }
 
-/// Years that may be computed with; one more than there are, for the end of the last.
+/// Checks the range of years for computations, which includes 10000 for the end of the last year.
 fn bounded(year: i64) -> Option<i64> {
     (0..=10_000).contains(&year).then_some(year)
 }
@@ -208,7 +208,7 @@ enum Unit {
 }
 
 impl Unit {
-    /// A unit of `datetime_add` and `datetime_diff`.
+    /// Parses a unit of `datetime_add` and `datetime_diff`.
     fn parse(name: &str) -> Option<Unit> {
         Some(match name.to_ascii_lowercase().as_str() {
             "year" => Unit::Year,
@@ -226,7 +226,7 @@ impl Unit {
         })
     }
 
-    /// A part of a date: those of [`Unit::parse`], the week and the day by their places in the year.
+    /// Parses a date part: the units of [`Unit::parse`], plus week and day of the year.
     fn parse_part(name: &str) -> Option<Unit> {
         match name.to_ascii_lowercase().as_str() {
             "week_of_year" => Some(Unit::Week),
@@ -235,7 +235,7 @@ impl Unit {
         }
     }
 
-    /// Ticks of a unit of fixed length.
+    /// Length in ticks, for units of fixed length.
     fn ticks(self) -> Option<i64> {
         Some(match self {
             Unit::Week => 7 * TICKS_PER_DAY,
@@ -249,7 +249,7 @@ impl Unit {
         })
     }
 
-    /// That part of a date.
+    /// The value of this part of a date.
     fn of(self, ticks: i64) -> i32 {
         let Civil { year, month, day, time } = Timestamp::clamp_ticks(ticks).civil();
         let days = ticks.div_euclid(TICKS_PER_DAY);
@@ -271,14 +271,14 @@ impl Unit {
     }
 }
 
-/// The week whose Thursday is in the same year.
+/// The ISO week number: a week belongs to the year of its Thursday.
 fn iso_week(days: i64) -> i64 {
     let thursday = days - days.rem_euclid(7) + 3;
     let year = civil_from_days(thursday).0;
     (thursday - days_from_civil(year, 1, 1)) / 7 + 1
 }
 
-/// The unit that the constant argument `index` names.
+/// The unit named by the constant argument `index`.
 fn unit(prepare: &Prepare, index: usize, parse: fn(&str) -> Option<Unit>) -> Result<Option<Unit>, PrepareError> {
     match prepare.constants.get(index).and_then(Option::as_ref).and_then(Value::as_str) {
         Some(name) => match parse(name) {
@@ -366,7 +366,7 @@ static DATETIME_DIFF: ScalarFn = ScalarFn {
     ..ScalarFn::DEFAULT
 };
 
-/// Weeks are a `real` (recorded), everything else a `long`.
+/// Weeks give a `real` (recorded), other units a `long`.
 fn resolve_diff(args: &[Arg]) -> Result<Resolved, SignatureError> {
     count(args, 3, Some(3))?;
     if args[0].ty != Type::String {
@@ -403,7 +403,7 @@ const _: () = assert!(MAX_DATETIME_TICKS < i64::MAX / 2);
 mod tests {
     use super::*;
 
-    // ISO 8601's own rule, by the answers recorded from Microsoft's engine.
+    // The ISO 8601 rule, confirmed by results recorded from Microsoft's engine.
     #[test]
     fn weeks_are_iso_weeks() {
         for (date, week) in

@@ -1,5 +1,5 @@
-//! `$cast` — the implicit conversion that the binder inserts; the type it gives is that of its expression. It converts as `tolong`,
-//! `tostring` … do.
+//! `$cast` — an implicit conversion inserted by the binder; its result type is that of the expression. Converts like `tolong`, `tostring`
+//! and so on.
 
 use model::Type;
 
@@ -22,7 +22,7 @@ static CAST: ScalarFn = ScalarFn {
     ..ScalarFn::DEFAULT
 };
 
-/// The binder builds the call with its type; this only counts.
+/// The binder builds the call with its type; only the number of arguments is checked here.
 fn resolve(args: &[Arg]) -> Result<Resolved, SignatureError> {
     match args {
         [arg] => Ok(Resolved { args: vec![arg.ty], returns: arg.ty }),
@@ -36,8 +36,8 @@ pub fn wider(a: Type, b: Type) -> Option<Type> {
     Some(if rank(a)? >= rank(b)? { a } else { b })
 }
 
-/// The type in which values of several types meet (the branches of `iff`, the elements of `in`): the widest number, or the one type that
-/// is not `dynamic`.
+/// The common type of several values (the branches of `iff`, the elements of `in`): the widest numeric type, or the only type that is not
+/// `dynamic`.
 pub fn common(types: impl IntoIterator<Item = Type>) -> Option<Type> {
     types.into_iter().map(Some).reduce(|a, b| match (a?, b?) {
         (a, b) if a == b => Some(a),

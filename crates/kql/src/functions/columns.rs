@@ -1,5 +1,5 @@
-//! Reading arguments row by row and writing answers: what kernels are made of. A reader answers the same entry for every row where the
-//! argument is one value for all rows.
+//! Row-wise readers of arguments and writers of results, used by kernels. For a scalar argument a reader returns the same entry for every
+//! row.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ impl Column {
         }
     }
 
-    /// `row & mask` is the entry that belongs to `row`.
+    /// `row & mask` is the index of the entry for `row`.
     fn mask(&self) -> usize {
         match self {
             Column::Array(_) => usize::MAX,
@@ -28,7 +28,7 @@ impl Column {
         }
     }
 
-    /// The one value for all rows, if it is one.
+    /// The single value, if the argument is a scalar.
     pub fn is_scalar(&self) -> bool {
         matches!(self, Column::Scalar(_))
     }
@@ -54,7 +54,7 @@ impl<'a> Texts<'a> {
     }
 }
 
-/// Entries of a number, `datetime` or `timespan` argument.
+/// Entries of a numeric, `datetime` or `timespan` argument.
 #[derive(Clone, Copy)]
 pub struct Numbers<'a, T: ArrowPrimitiveType> {
     array: &'a PrimitiveArray<T>,
@@ -88,7 +88,7 @@ impl Args<'_> {
         Texts { array: column.inner().as_string_view(), mask: column.mask() }
     }
 
-    /// `long`, `datetime`, `timespan`.
+    /// For `long`, `datetime` and `timespan`.
     pub fn longs(&self, index: usize) -> Numbers<'_, Int64Type> {
         self.numbers(index)
     }
@@ -115,7 +115,7 @@ impl Args<'_> {
         Bools { array: column.inner().as_boolean(), mask: column.mask() }
     }
 
-    /// One entry a row, of the answers of `f`.
+    /// Collects the results of `f`, one entry per row.
     pub fn map_bools(&self, f: impl FnMut(usize) -> Option<bool>) -> ArrayRef {
         Arc::new(BooleanArray::from_iter(self.each(f)))
     }
@@ -132,9 +132,9 @@ impl Args<'_> {
         Arc::new(Float64Array::from_iter(self.each(f)))
     }
 
-    /// The answers of `f`; nulls once the query has been stopped.
+    /// Yields the results of `f`; nulls once the query has been cancelled.
     fn each<T>(&self, mut f: impl FnMut(usize) -> Option<T>) -> impl Iterator<Item = Option<T>> {
-        // Where a row is a long text, one of them takes as long as thousands of numbers.
+        // Processing one long text takes as long as thousands of numbers, so check more often.
         let often = self.heaviest() > LONG_TEXT;
         let mut stopped = false;
         (0..self.rows).map(move |row| {
@@ -153,7 +153,7 @@ impl Args<'_> {
         }
     }
 
-    /// Strings: `f` writes each row's answer into the empty scratch text it gets.
+    /// Strings: `f` writes each row's result to an empty buffer.
     pub fn map_texts(&self, mut f: impl FnMut(usize, &mut String)) -> ArrayRef {
         let mut out = Building::new(self);
         let mut scratch = String::new();
@@ -167,7 +167,7 @@ impl Args<'_> {
         out.finish()
     }
 
-    /// Strings that are part of an argument.
+    /// Strings that are slices of an argument.
     pub fn map_slices<'a>(&self, mut f: impl FnMut(usize) -> &'a str) -> ArrayRef {
         let mut out = Building::new(self);
         for row in 0..self.rows {
@@ -177,7 +177,7 @@ impl Args<'_> {
         out.finish()
     }
 
-    /// Dynamic values: `f` writes JSON; `None` (and what was written) is null.
+    /// Dynamic values: `f` writes JSON; on `None` the written text is discarded and the result is null.
     pub fn map_json(&self, mut f: impl FnMut(usize, &mut String) -> Option<()>) -> ArrayRef {
         let mut out = Building::new(self);
         let mut scratch = String::new();
@@ -189,12 +189,12 @@ impl Args<'_> {
         out.finish()
     }
 
-    /// At least the bytes of the longest texts that one row may have as arguments, all together.
+    /// An upper bound of the total bytes of text arguments of a single row.
     fn heaviest(&self) -> usize {
         self.arrays.iter().map(longest).sum()
     }
 
-    /// Bytes of the texts that `row` has as arguments.
+    /// Total bytes of the text arguments of `row`.
     fn weight(&self, row: usize) -> usize {
         let weight = |column: &Column| {
             let length = |texts: &StringViewArray| texts.views().get(row & column.mask()).map_or(0, |view| *view as u32 as usize);
@@ -204,26 +204,26 @@ impl Args<'_> {
     }
 }
 
-/// No less than the length of the longest text of a column, without looking at each where it is plain that none is long.
+/// An upper bound of the longest text of a column, without checking each text if none can be long.
 fn longest(column: &Column) -> usize {
     let Some(texts) = column.inner().as_string_view_opt() else { return 0 };
     let buffered: usize = texts.data_buffers().iter().map(|buffer| buffer.len()).sum();
     if buffered <= LONG_TEXT { buffered } else { texts.lengths().max().unwrap_or(0) as usize }
 }
 
-/// Texts from which on a single row is worth asking for.
+/// Rows with more text than this reserve memory individually.
 const LONG_TEXT: usize = 256 << 10;
 
-/// Bytes of one value; Arrow cannot lay out much longer ones.
+/// Maximum bytes of a value; Arrow does not support much longer ones.
 const LONGEST_VALUE: usize = 1 << 30;
 
-/// Texts being built: asks for their memory before, and notices when the query is stopped.
+/// Buffers text results: reserves memory in advance, and checks for cancellation.
 struct Building<'a> {
     args: &'a Args<'a>,
     out: StringViewBuilder,
-    /// Rows may be so heavy that each is asked for.
+    /// Rows may be so large that memory is reserved for each.
     heavy: bool,
-    /// Bytes written and not yet asked for.
+    /// Bytes written and not yet reserved.
     pending: usize,
     over: bool,
 }
@@ -234,13 +234,13 @@ impl<'a> Building<'a> {
         Self { args, out: StringViewBuilder::with_capacity(args.rows), heavy, pending: 0, over: false }
     }
 
-    /// False once the rest is of no use to anybody.
+    /// Returns false if the remaining results are not needed.
     fn goes_on(&mut self, row: usize) -> bool {
         if !self.over && (self.heavy || row % 64 == 63) {
             self.over = watch::stopped();
         }
         if !self.over && self.heavy {
-            // What functions give is no longer than what they are given, quoted; those that give more ask for themselves.
+            // Results are usually no longer than the quoted arguments; functions with longer results reserve memory themselves.
             self.ask(self.args.weight(row));
         }
         !self.over

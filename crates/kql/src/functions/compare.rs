@@ -1,7 +1,7 @@
 //! `== != < <= > >= between !between`.
 //!
-//! Kusto's nulls are not SQL's: `null == null` is null, `null == x` is false, `null != x` is true; orderings with a null are null (the
-//! public reference, page `null-values`). NaN equals nothing, itself included.
+//! Kusto's null semantics differ from SQL: `null == null` is null, `null == x` is false, `null != x` is true; orderings with a null are
+//! null (the public reference, page `null-values`). NaN equals nothing, not even itself.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -92,7 +92,7 @@ impl Op {
         }
     }
 
-    /// With `a`, `b` telling which sides are null.
+    /// The result for nulls; `a` and `b` tell which sides are null.
     fn of_nulls(self, a: bool, b: bool) -> Option<bool> {
         match self {
             Op::Equal if a != b => Some(false),
@@ -112,7 +112,7 @@ fn two<'a, 'b>(args: &'a [Arg<'b>]) -> Result<(&'a Arg<'b>, &'a Arg<'b>), Signat
 fn resolve_equality(args: &[Arg]) -> Result<Resolved, SignatureError> {
     let (a, b) = two(args)?;
     let types = meet(a.ty, b.ty).or(match (a.ty, b.ty) {
-        // The checker lets these pass, running them does not: see `compile`.
+        // The checker accepts these, a run does not: see `compile`.
         (Type::String, _) | (_, Type::String) => Some((a.ty, b.ty)),
         (Type::Bool, number) | (number, Type::Bool) if number.is_numeric() => Some((number, number)),
         _ => None,
@@ -132,7 +132,7 @@ fn resolve_order(args: &[Arg]) -> Result<Resolved, SignatureError> {
     Ok(Resolved { args: vec![x, y], returns: Type::Bool })
 }
 
-/// The types in which two sides are compared. A dynamic side against a whole number stays dynamic: its number may have a fraction.
+/// The types to which both sides are converted. A dynamic compared with an integer stays dynamic, because its number may have a fraction.
 fn meet(a: Type, b: Type) -> Option<(Type, Type)> {
     match (a, b) {
         _ if a == b => Some((a, b)),
@@ -162,7 +162,7 @@ fn resolve_between(args: &[Arg]) -> Result<Resolved, SignatureError> {
 fn compile(op: Op, prepare: &Prepare) -> Result<Box<dyn Kernel>, PrepareError> {
     let [a, b] = prepare.types else { return Err(PrepareError::Unsupported) };
     let compare = match (*a, *b) {
-        // Recorded: Microsoft's engine refuses it too.
+        // Recorded: Microsoft's engine rejects it too.
         (Type::Dynamic, Type::Dynamic) if prepare.constants.iter().all(Option::is_none) => {
             let text = "cannot compare two dynamic values; convert them, for example with `tostring()`";
             return Err(PrepareError::Constant(text.to_owned()));
@@ -198,10 +198,10 @@ fn compile(op: Op, prepare: &Prepare) -> Result<Box<dyn Kernel>, PrepareError> {
     }))
 }
 
-/// Null left, null right, and which is less; the ordering is nothing where there is none (NaN, text against a number).
+/// Null left, null right, and the ordering, which is `None` if the values are not comparable (NaN, text with a number).
 type Order = Box<dyn Fn(usize) -> Option<(bool, bool, Option<Ordering>)>>;
 
-/// By Arrow's comparisons, where no side holds a null.
+/// Uses Arrow's comparison kernels if neither side has nulls.
 fn native(op: Op, args: &Args) -> Option<ArrayRef> {
     let sides: Vec<Box<dyn Datum>> = args.arrays[..2]
         .iter()
@@ -225,7 +225,7 @@ fn native(op: Op, args: &Args) -> Option<ArrayRef> {
         Op::GreaterOrEqual => cmp::gt_eq(a, b),
     }
     .ok()?;
-    // Two constants give one entry.
+    // Two constants give a single entry.
     let answer: ArrayRef = Arc::new(answer);
     Some(if answer.len() == args.rows { answer } else { crate::eval::repeat(&answer, args.rows) })
 }
@@ -289,7 +289,7 @@ fn dynamic_to_long(json: Option<&str>, n: Option<i64>) -> Option<Ordering> {
     }
 }
 
-/// Two dynamic values: numbers and strings have an order, everything else is only equal or not.
+/// Compares two dynamics: numbers and strings are ordered, other values are only equal or not.
 fn dynamics(a: &str, b: &str) -> Option<Ordering> {
     match (dynamic::kind(a), dynamic::kind(b)) {
         (Kind::Long(x), Kind::Long(y)) => Some(x.cmp(&y)),

@@ -1,6 +1,5 @@
-//! `iff`, `case`, `coalesce`, `max_of`, `min_of`, and the questions about nulls and emptiness.
-//! Source of truth: the public KQL reference, one page each, and recorded answers (`iff(null, …)` takes the second branch; `max_of`
-//! ignores nulls).
+//! `iff`, `case`, `coalesce`, `max_of`, `min_of`, and the predicates for null and empty values. Source of truth: the public KQL reference,
+//! one page each, and recorded results (`iff(null, …)` takes the second branch; `max_of` ignores nulls).
 
 use std::sync::Arc;
 
@@ -46,8 +45,8 @@ static CASE: ScalarFn = ScalarFn {
     ..ScalarFn::DEFAULT
 };
 
-/// The common type of the values of `iff`, `case` and `coalesce`. Recorded: int and long meet in long, a dynamic takes the type of the others;
-/// everything else is refused.
+/// The common type of the values of `iff`, `case` and `coalesce`. Recorded: int and long give long, a dynamic is converted to the type of
+/// the others; everything else is rejected.
 fn chosen(types: impl Iterator<Item = Type>) -> Option<Type> {
     types.map(Some).reduce(|a, b| match (a?, b?) {
         (a, b) if a == b => Some(a),
@@ -57,7 +56,7 @@ fn chosen(types: impl Iterator<Item = Type>) -> Option<Type> {
     })?
 }
 
-/// The first argument whose type does not fit those before it.
+/// The first argument whose type is incompatible with the previous ones.
 fn odd_one<'a>(values: impl Iterator<Item = (usize, &'a Arg<'a>)> + Clone) -> SignatureError {
     let types: Vec<(usize, Type)> = values.map(|(index, arg)| (index, arg.ty)).collect();
     let odd = (1..types.len()).find(|end| chosen(types[..=*end].iter().map(|(_, ty)| *ty)).is_none()).unwrap_or(0);
@@ -68,7 +67,7 @@ fn odd_one<'a>(values: impl Iterator<Item = (usize, &'a Arg<'a>)> + Clone) -> Si
     }
 }
 
-/// Conditions at even places but the last, values elsewhere.
+/// Conditions are at even indices except the last, values elsewhere.
 fn branches(args: &[Arg]) -> Result<Resolved, SignatureError> {
     let last = args.len() - 1;
     let is_condition = |index: usize| index % 2 == 0 && index != last;
@@ -87,7 +86,7 @@ fn datum(column: &Column) -> Box<dyn Datum> {
     }
 }
 
-/// Rows of `yes` where `mask` is true, of `no` elsewhere.
+/// Selects `yes` where `mask` is true, `no` elsewhere.
 fn pick(mask: &BooleanArray, yes: &Column, no: &Column) -> Column {
     match zip(mask, datum(yes).as_ref(), datum(no).as_ref()) {
         Ok(array) => Column::Array(array),
@@ -127,7 +126,7 @@ static COALESCE: ScalarFn = ScalarFn {
     parameters: &["value1", "value2"],
     signature: Signature::Custom(|args| {
         count(args, 2, None)?;
-        // Recorded: with a dynamic among them the answer is one.
+        // Recorded: the result is dynamic if any argument is.
         let ty = match args.iter().any(|arg| arg.ty == Type::Dynamic) {
             true => Type::Dynamic,
             false => chosen(args.iter().map(|arg| arg.ty)).ok_or_else(|| odd_one(args.iter().enumerate()))?,
@@ -220,7 +219,7 @@ fn extreme(args: &Args, ty: Type, better: std::cmp::Ordering) -> ArrayRef {
     cells.finish()
 }
 
-/// Defines a question about an argument of any type.
+/// Defines a predicate on an argument of any type.
 macro_rules! question {
     ($name:ident, $call:literal, $aliases:expr, $summary:literal, $examples:expr, $native:expr, $ask:expr) => {
         static $name: ScalarFn = ScalarFn {
@@ -303,7 +302,7 @@ macro_rules! real_question {
                 Ok(kernel(|args| {
                     let number = args.reals(0);
                     let ask: fn(f64) -> bool = $ask;
-                    // A null is no number: neither NaN nor infinite nor finite (recorded).
+                    // A null is neither NaN nor infinite nor finite (recorded).
                     args.map_bools(|row| Some(number.get(row).is_some_and(ask)))
                 }))
             },

@@ -1,5 +1,5 @@
 //! `tostring`, `toint`, `tolong`, `toreal`, `todecimal`, `tobool`, `todatetime`, `totimespan`, `toguid`, `parse_json`, `gettype`.
-//! How each type is converted: [`crate::value::cast`]. Source of truth: the public KQL reference, one page each, and recorded answers.
+//! Conversions are implemented in [`crate::value::cast`]. Source of truth: the public KQL reference, one page each, and recorded results.
 
 use model::Type;
 
@@ -111,7 +111,7 @@ static PARSE_JSON: ScalarFn = ScalarFn {
     ..ScalarFn::DEFAULT
 };
 
-/// The checker wants a string or a dynamic value; running takes anything.
+/// The checker requires a string or a dynamic; a run accepts any type.
 fn resolve_json(args: &[Arg]) -> Result<Resolved, SignatureError> {
     count(args, 1, Some(1))?;
     as_is(args, Type::Dynamic)

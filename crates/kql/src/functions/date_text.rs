@@ -1,7 +1,7 @@
 //! `format_datetime`, `format_timespan`, `make_datetime`, `make_timespan`, `unixtime_*_todatetime`.
 //!
-//! Source of truth: the public KQL reference, one page each, and recorded answers: a run of one letter is read as the longest specifiers
-//! there are (`dddd` is `dd` twice), and a pattern with anything else in it is refused.
+//! Source of truth: the public KQL reference, one page each, and recorded results: a run of one letter is split into the longest valid
+//! specifiers (`dddd` is `dd` twice), and a pattern with any other letter is rejected.
 
 use model::{Civil, TICKS_PER_DAY, TICKS_PER_HOUR, TICKS_PER_MINUTE, TICKS_PER_SECOND, Timestamp, Type, UNIX_EPOCH_TICKS};
 
@@ -58,7 +58,7 @@ static FORMAT_TIMESPAN: ScalarFn = ScalarFn {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Piece {
     Text(char),
-    /// A specifier: its letter and how often it stands.
+    /// A specifier: its letter and repeat count.
     Field(char, usize),
 }
 
@@ -111,11 +111,11 @@ fn formatter(
     }))
 }
 
-/// Digits of a fraction of a second; capital letters leave trailing zeros out.
+/// Writes the digits of a fraction of a second; capital letters omit trailing zeros.
 fn put_fraction(letter: char, digits: usize, ticks: i64, out: &mut String) {
     let text = format!("{:07}", ticks % TICKS_PER_SECOND);
     let text = &text[..digits.min(7)];
-    // Recorded: a fraction that is nothing but zeros leaves nothing, any other stays whole.
+    // Recorded: a fraction of only zeros is omitted, any other is written in full.
     if letter == 'f' || text.bytes().any(|b| b != b'0') {
         out.push_str(if letter == 'F' { text.trim_end_matches('0') } else { text });
     }
@@ -239,7 +239,7 @@ static MAKE_TIMESPAN: ScalarFn = ScalarFn {
     ..ScalarFn::DEFAULT
 };
 
-/// Whole numbers, but the last of all of them (seconds) is a real; one argument alone is converted.
+/// Integers, except that the last of all arguments (seconds) is real; a single argument is converted.
 fn make(args: &[Arg], most: usize, returns: Type) -> Result<Resolved, SignatureError> {
     count(args, 1, Some(most))?;
     if args.len() == 1 {
@@ -271,7 +271,7 @@ macro_rules! unix {
             }),
             examples: &[$example],
             prepare: |prepare| {
-                // Ticks are 10 to a microsecond; `PER` units make a second.
+                // There are 10 ticks per microsecond and `PER` units per second.
                 const PER: i128 = $per;
                 let real = prepare.types[0] == Type::Real;
                 Ok(kernel(move |args| {

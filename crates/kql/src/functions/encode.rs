@@ -1,5 +1,5 @@
-//! Encodings: base64, URL escapes, compressed base64, code points. What cannot be decoded is null or empty.
-//! Source of truth: the public KQL reference, one page each.
+//! Encodings: base64, URL escapes, compressed base64, code points. Invalid input gives null or an empty string. Source of truth: the public
+//! KQL reference, one page each.
 
 use std::io::Read;
 
@@ -32,15 +32,15 @@ pub static FAMILY: Family = &[
     &IS_UTF8,
 ];
 
-/// A decompressed text may have at most so many bytes.
+/// Maximum size of a decompressed text in bytes.
 const MOST_BYTES: u64 = 64 << 20;
 
-/// The padding must be there, as in the reference's examples.
+/// Padding is required, as in the reference's examples.
 fn decode(text: &str) -> Option<Vec<u8>> {
     STANDARD.decode(text.trim()).ok()
 }
 
-/// Text to text: what cannot be done is empty.
+/// A text-to-text function: invalid input gives an empty string.
 macro_rules! of_text {
     ($name:ident, $call:literal, $aliases:expr, $summary:literal, $examples:expr, $compute:expr) => {
         static $name: ScalarFn = ScalarFn {
@@ -188,7 +188,7 @@ fn escape(text: &str, space: &str, out: &mut String) {
     }
 }
 
-/// Percent escapes and `+`; what is no escape stays.
+/// Decodes percent escapes and `+`; invalid escapes are kept.
 pub(super) fn unescape(text: &str, out: &mut String) {
     if !text.contains(['%', '+']) {
         return out.push_str(text);

@@ -1,5 +1,6 @@
-//! `extract`, `extract_all`, `replace_regex` (and the old `replace`), `replace_string`, `replace_strings`, `trim`, `trim_start`, `trim_end`,
-//! `regex_quote`. Source of truth: the public KQL reference, one page each; recorded answers (trimming takes one match a side).
+//! `extract`, `extract_all`, `replace_regex` (and the deprecated `replace`), `replace_string`, `replace_strings`, `trim`, `trim_start`,
+//! `trim_end`, `regex_quote`. Source of truth: the public KQL reference, one page each; recorded results (trimming removes one match per
+//! side).
 
 use std::borrow::Cow;
 
@@ -62,7 +63,7 @@ static EXTRACT: ScalarFn = ScalarFn {
     ..ScalarFn::DEFAULT
 };
 
-/// Group `group` of the first match; group 0 needs no captures, which is quicker.
+/// Group `group` of the first match; group 0 needs no captures, which is faster.
 fn capture<'a>(regex: &Regex, group: usize, source: &'a str) -> Option<&'a str> {
     if group == 0 {
         return regex.find(source).map(|found| found.as_str());
@@ -88,7 +89,7 @@ static EXTRACT_ALL: ScalarFn = ScalarFn {
     ..ScalarFn::DEFAULT
 };
 
-/// Capturing groups that `extract_all` takes at most (recorded).
+/// Maximum number of capturing groups of `extract_all` (recorded).
 const MOST_GROUPS: usize = 16;
 
 fn extract_all(prepare: &Prepare) -> Result<Box<dyn Kernel>, PrepareError> {
@@ -113,7 +114,7 @@ fn extract_all(prepare: &Prepare) -> Result<Box<dyn Kernel>, PrepareError> {
                     None => Vec::new(),
                     Some(list) => dynamic::elements(list?)?.filter_map(|group| group_number(regex, group)).collect(),
                 };
-                // Recorded: where none of the groups asked for is there, all count.
+                // Recorded: if none of the requested groups exists, all groups are returned.
                 if groups.is_empty() {
                     groups.extend(1..regex.captures_len());
                 }
@@ -238,15 +239,15 @@ fn replacing(prepare: &Prepare, source: usize, lookup: usize, rewrite: usize) ->
     }))
 }
 
-/// Asks for the memory of a text that is written piece by piece.
+/// Reserves memory for a text that is written incrementally.
 #[derive(Default)]
 struct Growth(usize);
 
 impl Growth {
-    /// Bytes between two looks.
+    /// Bytes between two checks.
     const STEP: usize = 256 << 10;
 
-    /// False where the text may not become longer than the `length` it has, or the query is stopped.
+    /// Returns false if a text of this `length` may not grow further, or the query is cancelled.
     fn goes_on(&mut self, length: usize) -> bool {
         if length < self.0 + Self::STEP {
             return true;
@@ -262,7 +263,7 @@ enum Part {
     Group(usize),
 }
 
-/// Reads `\1` and `\\`; a `$` has no meaning.
+/// Parses `\1` and `\\`; `$` is literal.
 fn template(rewrite: &str) -> Vec<Part> {
     let mut parts = Vec::new();
     let mut text = String::new();
@@ -326,7 +327,7 @@ static REPLACE_STRINGS: ScalarFn = ScalarFn {
     summary: "Replaces each of several texts by the replacement at the same place; what matched once is left alone by those that follow",
     parameters: &["text", "lookups", "rewrites"],
     signature: Signature::Custom(|args| text_then(args, &[Type::Dynamic, Type::Dynamic], 3, Type::String)),
-    // The reference.
+    // From the reference.
     examples: &[
         (r#"replace_strings("A magic trick", dynamic(["trick", "magic"]), dynamic(["card", "good"]))"#, "A good card"),
         (r#"replace_strings("a cat and a dog", dynamic(["cat", "dog"]), dynamic(["dog", "pigeon"]))"#, "a dog and a pigeon"),
@@ -339,10 +340,10 @@ static REPLACE_STRINGS: ScalarFn = ScalarFn {
             args.map_texts(|row, out| {
                 let source = source.get(row);
                 let rewrites = rewrites.get(row);
-                // One replacement serves for all texts.
+                // A single replacement is used for all texts.
                 let single = dynamic::elements(rewrites).is_none().then(|| dynamic::unquote(rewrites));
                 let mut rewrites = dynamic::elements(rewrites).into_iter().flatten();
-                // Parts of the source in order, each with what stands for it once it has matched.
+                // Parts of the source in order, each with its replacement once it has matched.
                 let mut parts: Vec<(&str, Option<Cow<str>>)> = vec![(source, None)];
                 let (mut growth, mut grown) = (Growth::default(), 0);
                 for lookup in dynamic::elements(lookups.get(row)).into_iter().flatten() {
@@ -371,7 +372,7 @@ static REPLACE_STRINGS: ScalarFn = ScalarFn {
                                 return;
                             }
                             cut.push((&part[last..at], None));
-                            // What is no text replaces nothing, but the match stands.
+                            // A replacement that is not a string leaves the match unchanged.
                             cut.push((found, Some(rewrite.clone().unwrap_or(Cow::Borrowed(found)))));
                             last = at + found.len();
                         }

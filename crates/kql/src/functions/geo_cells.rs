@@ -1,7 +1,7 @@
-//! Grids over the Earth: S2 cells (`geo_*_s2cell*`) and H3 cells (`geo_*_h3cell*`).
+//! Geospatial grids: S2 cells (`geo_*_s2cell*`) and H3 cells (`geo_*_h3cell*`).
 //!
-//! Source of truth: the public KQL reference, one page each. S2 is `s2rst`, H3 is `h3o`. A token that is no cell, a level that there is not
-//! and a place out of range give null, or `""` where the answer is a string.
+//! Source of truth: the public KQL reference, one page each. S2 is implemented by `s2rst`, H3 by `h3o`. Invalid tokens, levels and
+//! coordinates give null, or `""` for a string result.
 
 use h3o::{CellIndex, LatLng as H3Place, Resolution};
 use model::Type;
@@ -33,13 +33,13 @@ pub static FAMILY: Family = &[
     &POLYGON_H3,
 ];
 
-/// S2's level unless told.
+/// Default S2 level.
 const S2_LEVEL: i64 = 11;
-/// H3's resolution unless told.
+/// Default H3 resolution.
 const H3_RESOLUTION: i64 = 6;
-/// Levels between an H3 cell and its children.
+/// Maximum number of levels between an H3 cell and its children.
 const MOST_GENERATIONS: u8 = 5;
-/// Rings around an H3 cell.
+/// Maximum number of rings around an H3 cell.
 const MOST_RINGS: i64 = 142;
 
 fn level(number: Option<i64>) -> Option<Level> {
@@ -58,7 +58,7 @@ fn h3_cell(token: &str) -> Option<CellIndex> {
     token.parse().ok()
 }
 
-/// Tokens, which need no escapes, as a JSON array.
+/// Writes tokens, which need no escapes, as a JSON array.
 fn push_tokens(out: &mut String, tokens: impl IntoIterator<Item = String>) {
     out.push('[');
     for (at, token) in tokens.into_iter().enumerate() {
@@ -151,7 +151,7 @@ static S2_NEIGHBORS: ScalarFn = ScalarFn {
             args.map_json(|row, out| {
                 let cell = s2_cell(tokens.get(row))?;
                 let around = cell.all_neighbors(cell.level())?;
-                // In the order of the reference's example. At a corner of the cube two of the eight are one.
+                // In the order of the reference's example. At a corner of the cube two of the eight neighbours are the same.
                 let mut ordered: Vec<CellId> = Vec::with_capacity(around.len());
                 for at in [7, 0, 1, 2, 3, 5, 4, 6] {
                     ordered.extend(around.get(at).filter(|cell| !ordered.contains(cell)));
@@ -196,7 +196,7 @@ static LINE_S2: ScalarFn = ScalarFn {
     ..ScalarFn::DEFAULT
 };
 
-/// Steradians of everything within a radius, in metres, of a point.
+/// Area in steradians of a disc with this radius in metres.
 fn disc(radius: f64) -> f64 {
     std::f64::consts::TAU * (1.0 - angle(radius).radians().clamp(0.0, std::f64::consts::PI).cos())
 }
@@ -292,10 +292,10 @@ static H3_POLYGON: ScalarFn = ScalarFn {
     ..ScalarFn::DEFAULT
 };
 
-/// The rings around a cell, the cell itself first; each in the order in which H3 walks it.
+/// The rings around a cell, starting with the cell itself; each in H3's order.
 fn rings(cell: CellIndex, most: u32) -> Vec<Vec<CellIndex>> {
     let mut rings = vec![Vec::new(); most as usize + 1];
-    // Around a pentagon the walk fails, and the cells are found in another order.
+    // Around a pentagon the fast algorithm fails, and a slower one returns the cells in another order.
     let walked: Option<Vec<(CellIndex, u32)>> = cell.grid_disk_distances_fast(most).collect();
     for (cell, distance) in walked.unwrap_or_else(|| cell.grid_disk_distances_safe(most).collect()) {
         if let Some(ring) = rings.get_mut(distance as usize) {
@@ -359,7 +359,7 @@ static H3_RINGS: ScalarFn = ScalarFn {
     ..ScalarFn::DEFAULT
 };
 
-/// The resolution in argument 1, or the one that is `step` away from the cell's.
+/// The resolution in argument 1, or the one `step` away from the cell's.
 fn related(args: &Args, row: usize, cell: CellIndex, step: i64) -> Option<Resolution> {
     resolution(long_or(args, 1, row, i64::from(u8::from(cell.resolution())) + step))
 }
@@ -429,7 +429,7 @@ static H3_LEVEL: ScalarFn = ScalarFn {
     ..ScalarFn::DEFAULT
 };
 
-/// A polygon as area and as it is drawn on the map.
+/// A polygon, as an area on the sphere and as drawn on the map.
 struct Drawn {
     polygon: Polygon,
     rings: Vec<Vec<Ring>>,

@@ -1,7 +1,7 @@
-//! Lines on the Earth: their length, centroid, nearest point, points along them, and what makes other lines and areas of them.
+//! Geospatial lines: length, centroid, closest point, interpolation, and conversions to other lines and areas.
 //!
-//! Source of truth: the public KQL reference, one page each (`geo-line-*`, `geo-closest-point-on-line`, `geo-distance-point-to-line`).
-//! A line is a GeoJSON `LineString` or `MultiLineString`; what several lines share counts once.
+//! Source of truth: the public KQL reference, one page each (`geo-line-*`, `geo-closest-point-on-line`, `geo-distance-point-to-line`). A
+//! line is a GeoJSON `LineString` or `MultiLineString`; segments shared by several lines count once.
 
 use model::Type;
 use s2rst::s2::polyline::Polyline;
@@ -159,7 +159,7 @@ static DENSIFY: ScalarFn = ScalarFn {
             prepare,
             0,
             |json| {
-                // A line that is none on the sphere is none here either.
+                // A line that is invalid on the sphere is rejected here too.
                 read::lines(json)?;
                 read::line_coordinates(json)
             },
@@ -176,15 +176,15 @@ static DENSIFY: ScalarFn = ScalarFn {
     ..ScalarFn::DEFAULT
 };
 
-/// Nothing where it is out of range.
+/// `None` if out of range.
 pub(super) fn densify_tolerance(tolerance: f64) -> Option<f64> {
     (densify::LEAST_TOLERANCE..=densify::MOST_TOLERANCE).contains(&tolerance).then_some(tolerance)
 }
 
-/// Metres, for simplification, unless told.
+/// Default simplification tolerance in metres.
 pub(super) const SIMPLIFY_TOLERANCE: f64 = 10.0;
 
-/// Nothing where it is out of range.
+/// `None` if out of range.
 pub(super) fn simplify_tolerance(tolerance: f64) -> Option<f64> {
     (0.0..=overlay::MOST_TOLERANCE).contains(&tolerance).then_some(tolerance)
 }

@@ -1,6 +1,6 @@
-//! What shapes have in common and what they make together: `geo_intersects_*`, `geo_intersection_*`, `geo_union_*_array`.
+//! Intersections and unions of shapes: `geo_intersects_*`, `geo_intersection_*`, `geo_union_*_array`.
 //!
-//! Source of truth: the public KQL reference, one page each. Shapes are closed sets here: two that touch intersect in a point.
+//! Source of truth: the public KQL reference, one page each. Shapes are closed sets: two that touch intersect in a point.
 
 use model::Type;
 use s2rst::s2::Polygon;

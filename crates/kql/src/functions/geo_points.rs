@@ -1,7 +1,7 @@
-//! Points on the Earth: `geo_distance_2points`, `geo_azimuth`, `geo_angle`, `geo_point_in_circle`, `geo_point_buffer`, and `geo_from_wkt`.
+//! Geospatial points: `geo_distance_2points`, `geo_azimuth`, `geo_angle`, `geo_point_in_circle`, `geo_point_buffer`, and `geo_from_wkt`.
 //!
-//! Source of truth: the public KQL reference, one page each. Distances are on a sphere of 6 371 010 m, in metres, or on the WGS84
-//! ellipsoid where that is asked for. Longitudes lie in [-180, 180], latitudes in [-90, 90]; anything else is null.
+//! Source of truth: the public KQL reference, one page each. Distances are in metres, on a sphere of radius 6 371 010 m, or on the WGS84
+//! ellipsoid if requested. Longitudes must be in [-180, 180], latitudes in [-90, 90]; anything else gives null.
 
 use model::Type;
 
@@ -12,7 +12,7 @@ use crate::geo::{Position, buffer, nearest, turn, wkt, write};
 
 pub static FAMILY: Family = &[&DISTANCE, &AZIMUTH, &ANGLE, &IN_CIRCLE, &BUFFER, &FROM_WKT];
 
-/// The point in arguments `index` and the next.
+/// The point in arguments `index` and `index + 1`.
 pub(super) fn place(args: &Args, index: usize, row: usize) -> Option<Position> {
     Position::new(args.reals(index).get(row)?, args.reals(index + 1).get(row)?)
 }

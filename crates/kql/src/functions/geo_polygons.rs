@@ -1,7 +1,8 @@
-//! Polygons on the Earth: what lies in them, their area, perimeter, centroid, nearest point, and what makes other polygons of them.
+//! Geospatial polygons: containment, area, perimeter, centroid, closest point, and conversions to other polygons.
 //!
 //! Source of truth: the public KQL reference, one page each (`geo-polygon-*`, `geo-point-in-polygon`, `geo-closest-point-on-polygon`,
-//! `geo-distance-point-to-polygon`, `geo-simplify-polygons-array`). A polygon is a GeoJSON `Polygon` or the union that a `MultiPolygon` is.
+//! `geo-distance-point-to-polygon`, `geo-simplify-polygons-array`). A polygon is a GeoJSON `Polygon`, or the union of the parts of a
+//! `MultiPolygon`.
 
 use model::Type;
 use s2rst::s2::Region;
@@ -147,7 +148,7 @@ static DENSIFY: ScalarFn = ScalarFn {
         (r#"geo_polygon_densify(dynamic({"type":"Polygon","coordinates":[[[10,10],[11,10],[11,11],[10,10]]]}), 0)"#, ""),
     ],
     prepare: |prepare| {
-        // Rings that cross on the sphere may well not do so on the map: each is looked at by itself.
+        // Rings that cross on the sphere may not cross on the map, so each representation is validated separately.
         shapes::json(
             prepare,
             0,

@@ -1,6 +1,6 @@
 //! Geohashes: `geo_point_to_geohash`, `geo_geohash_to_central_point`, `geo_geohash_to_polygon`, `geo_geohash_neighbors`.
 //!
-//! Source of truth: the public KQL reference, one page each. A geohash has 1 to 18 characters; anything else is null.
+//! Source of truth: the public KQL reference, one page each. A geohash has 1 to 18 characters; anything else gives null.
 
 use model::Type;
 
@@ -14,7 +14,7 @@ pub static FAMILY: Family = &[&TO_GEOHASH, &CENTRAL_POINT, &TO_POLYGON, &NEIGHBO
 
 const ALPHABET: &[u8; 32] = b"0123456789bcdefghjkmnpqrstuvwxyz";
 
-/// Most characters of a geohash.
+/// Maximum length of a geohash.
 const FINEST: usize = 18;
 
 fn geohash(point: Position, characters: usize) -> String {
@@ -148,7 +148,7 @@ static NEIGHBORS: ScalarFn = ScalarFn {
                         continue;
                     }
                     let mut lng = (west + east) / 2.0 + x * width;
-                    // Over the antimeridian.
+                    // Wrap around the antimeridian.
                     lng -= 360.0 * ((lng + 180.0) / 360.0).floor();
                     around.push(format!("\"{}\"", geohash(Position { lng, lat }, hash.len())));
                 }

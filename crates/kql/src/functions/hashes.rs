@@ -1,7 +1,7 @@
-//! Hashes: `hash` and `hash_xxhash64`, `hash_combine`, `hash_many`, `hash_sha256`, `hash_sha1`, `hash_md5`.
-//! Source of truth: the public KQL reference, one page each; the digests are of the value as `tostring` prints it, `hash` of a text is xxHash64
-//! of its bytes. How Kusto combines hashes is not published, and its reference warns of keeping the results: here each is hashed with what the
-//! ones before it came to as the seed, so that the order matters.
+//! Hashes: `hash` and `hash_xxhash64`, `hash_combine`, `hash_many`, `hash_sha256`, `hash_sha1`, `hash_md5`. Source of truth: the public KQL
+//! reference, one page each; digests are computed over the value as formatted by `tostring`, `hash` of a text is xxHash64 of its bytes. How
+//! Kusto combines hashes is unpublished, and its reference warns against storing the results: here each value is hashed with the previous
+//! result as the seed, so that the order matters.
 
 use md5::Md5;
 use model::Type;
@@ -15,7 +15,7 @@ use crate::Value;
 
 pub static FAMILY: Family = &[&HASH, &COMBINE, &MANY, &SHA256, &SHA1, &MD5];
 
-/// What `hash` gives for a value.
+/// The result of `hash` for a value.
 pub(crate) fn hash_of(value: &Value) -> i64 {
     let hash = match value {
         Value::Bool(b) => xxh64(&[u8::from(*b)], 0),
@@ -94,7 +94,7 @@ static MANY: ScalarFn = ScalarFn {
         count(args, 1, None)?;
         as_is(args, Type::Long)
     }),
-    // The reference: both pages print the same answer.
+    // From the reference: both pages show the same result.
     examples: &[(r#"hash_many("Hello", "World") == hash_combine(hash("Hello"), hash("World"))"#, "True")],
     prepare: |prepare| {
         let types = prepare.types.to_vec();

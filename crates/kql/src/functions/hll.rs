@@ -1,4 +1,5 @@
-//! `dcount_hll(hll)`, `hll_merge(hll, hll, …)`, `hll_isvalid(hll)` — reading and joining what the aggregate `hll` gives. See [`crate::aggregates::sketch`].
+//! `dcount_hll(hll)`, `hll_merge(hll, hll, …)`, `hll_isvalid(hll)` — read and merge results of the aggregate `hll`. See
+//! [`crate::aggregates::sketch`].
 
 use std::sync::Arc;
 

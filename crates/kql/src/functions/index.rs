@@ -1,5 +1,5 @@
-//! `[]` — a property or element of a dynamic value: `d.a`, `d["a"]`, `d[0]`, `d[-1]`. Takes any number of keys, so that a path is one
-//! call over one scan of the text. What is not there is null.
+//! `[]` — a property or element of a dynamic value: `d.a`, `d["a"]`, `d[0]`, `d[-1]`. Takes any number of keys, so that a path is one call
+//! with one scan of the text. A missing property or element is null.
 
 use std::sync::Arc;
 
@@ -45,7 +45,7 @@ fn resolve(args: &[Arg]) -> Result<Resolved, SignatureError> {
 enum Key {
     Name(String),
     At(i64),
-    /// An argument that differs from row to row.
+    /// A non-constant argument.
     Arg(usize, Type),
 }
 
@@ -77,7 +77,7 @@ fn compile(prepare: &Prepare) -> Result<Box<dyn Kernel>, PrepareError> {
     let mut path = Vec::new();
     for (index, constant) in prepare.constants.iter().enumerate().skip(1) {
         path.push(match constant {
-            // A null key finds nothing: an index no array has.
+            // A null key finds nothing; represented by an index that no array has.
             Some(value) => Key::constant(value).unwrap_or(Key::At(i64::MIN)),
             None => Key::Arg(index, prepare.types[index]),
         });
@@ -97,7 +97,7 @@ fn compile(prepare: &Prepare) -> Result<Box<dyn Kernel>, PrepareError> {
     }))
 }
 
-/// The part of argument `index` that `find` picks, or null; parts share the memory of what they are part of.
+/// The slice of argument `index` selected by `find`, or null; slices share the argument's buffers.
 pub(super) fn slices<'a>(args: &'a Args, index: usize, mut find: impl FnMut(&'a str, usize) -> Option<&'a str>) -> ArrayRef {
     let column = &args.arrays[index];
     let Column::Array(array) = column else {
@@ -118,7 +118,7 @@ pub(super) fn slices<'a>(args: &'a Args, index: usize, mut find: impl FnMut(&'a 
         let whole = views.value(row);
         match find(whole, row) {
             None | Some("null") => out.append_null(),
-            // A short text lies in its view; a long one in a block, at a place the view tells.
+            // A short text is inlined in its view; a long one is in a buffer, at the offset given in the view.
             Some(part) if part.len() > 12 => {
                 let view = arrow::array::ByteView::from(views.views()[row]);
                 let offset = part.as_ptr() as usize - whole.as_ptr() as usize;

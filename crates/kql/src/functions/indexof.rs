@@ -1,5 +1,5 @@
-//! `indexof`, `indexof_regex`, `countof`, `has_any_index`, `translate`: places and counts of one text in another. Positions count code points.
-//! Source of truth: the public KQL reference, one page each; recorded answers (looking for nothing is null).
+//! `indexof`, `indexof_regex`, `countof`, `has_any_index`, `translate`: search and count occurrences of text. Positions count code points.
+//! Source of truth: the public KQL reference, one page each; recorded results (searching for an empty text gives null).
 
 use model::Type;
 
@@ -34,7 +34,7 @@ static INDEX_OF: ScalarFn = ScalarFn {
                 }
                 let source = source.get(row);
                 let mut window = window(args, source, row)?;
-                // Each further occurrence is looked for from behind the last, within the same length (documented example).
+                // Each further occurrence is searched after the previous one, within the same length (documented example).
                 loop {
                     let Some(at) = window.text.find(lookup) else { return Some(-1) };
                     let place = window.offset + window.text[..at].chars().count() as i64;
@@ -88,14 +88,14 @@ fn resolve(args: &[Arg]) -> Result<Resolved, SignatureError> {
 /// The part of a text that is searched.
 struct Window<'a> {
     text: &'a str,
-    /// Code points before it.
+    /// Number of code points before it.
     offset: i64,
     length: i64,
     occurrence: i64,
 }
 
 impl<'a> Window<'a> {
-    /// From a code point on, of a length or (-1) to the end.
+    /// Starts at a code point, with a length or (-1) to the end.
     fn new(source: &'a str, start: i64, length: i64, occurrence: i64) -> Self {
         let place = |count: i64| source.char_indices().nth(usize::try_from(count).unwrap_or(usize::MAX)).map_or(source.len(), |(at, _)| at);
         let from = place(start);
@@ -126,7 +126,7 @@ static COUNT_OF: ScalarFn = ScalarFn {
     ],
     prepare: |prepare| {
         let kind = prepare.constants.get(2).map(|kind| kind.as_ref().and_then(Value::as_str) == Some("regex"));
-        // A text that is searched as it is need be no pattern.
+        // A plain search text need not be a valid regex.
         let pattern = if kind == Some(true) { Pattern::new(prepare, 1)? } else { Pattern::Open };
         Ok(kernel(move |args| {
             let (source, search) = (args.texts(0), args.texts(1));

@@ -1,5 +1,5 @@
-//! IPv4 addresses: as numbers, compared, in ranges, formatted, and found in text. An address may carry a prefix length (`10.1.2.3/24`).
-//! Source of truth: the public KQL reference, one page each. What is no address gives null.
+//! IPv4 addresses: parsing, comparison, range checks, formatting, and search in text. An address may carry a prefix length (`10.1.2.3/24`).
+//! Source of truth: the public KQL reference, one page each. Anything that is not an address gives null.
 
 use model::Type;
 
@@ -27,7 +27,7 @@ pub static FAMILY: Family = &[
     &HAS_ANY_PREFIX,
 ];
 
-/// An address and the length of its prefix, 32 where it has none.
+/// An address and its prefix length, 32 by default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Address {
     pub bits: u32,
@@ -58,7 +58,7 @@ impl Address {
     }
 }
 
-/// At most three digits, and a number of at most `most`.
+/// Parses at most three digits with a value of at most `most`.
 fn small(digits: &str, most: u32) -> Option<u32> {
     let sane = (1..=3).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
     sane.then(|| digits.parse().ok())?.filter(|n| *n <= most)
@@ -115,7 +115,7 @@ static PARSE_IPV4_MASK: ScalarFn = ScalarFn {
     ..ScalarFn::DEFAULT
 };
 
-/// Both addresses, cut to the shortest of all prefixes.
+/// Both addresses, masked with the shortest of all prefixes.
 fn both(args: &Args, row: usize) -> Option<(u32, u32)> {
     let (a, b) = (Address::parse(args.texts(0).get(row))?, Address::parse(args.texts(1).get(row))?);
     let prefix = a.prefix.min(b.prefix).min(prefix_at(args, 2, row)?);
@@ -161,7 +161,7 @@ static IS_IN_RANGE: ScalarFn = ScalarFn {
     ..ScalarFn::DEFAULT
 };
 
-/// A text, then texts or one array of texts.
+/// A text, followed by texts or one array of texts.
 pub(super) fn text_and_list(args: &[Arg], returns: Type) -> Result<Resolved, SignatureError> {
     count(args, 2, None)?;
     if let Some(index) = args.iter().position(|arg| !matches!(arg.ty, Type::String | Type::Dynamic)) {
@@ -171,7 +171,7 @@ pub(super) fn text_and_list(args: &[Arg], returns: Type) -> Result<Resolved, Sig
     Ok(Resolved { args: std::iter::once(Type::String).chain(list).collect(), returns })
 }
 
-/// The texts of a list argument's value.
+/// The texts of a list argument.
 pub(super) fn list_of(value: &Value) -> Vec<String> {
     match value {
         Value::Dynamic(json) => match elements(json) {
@@ -183,10 +183,10 @@ pub(super) fn list_of(value: &Value) -> Vec<String> {
     }
 }
 
-/// A compiled list: what is constant is read once.
+/// A compiled list: constants are parsed once.
 pub(super) struct List<T> {
     fixed: Vec<T>,
-    /// Arguments that are not, and their types.
+    /// Non-constant arguments, with their types.
     open: Vec<(usize, Type)>,
     read: fn(&str) -> Option<T>,
 }
@@ -358,11 +358,11 @@ static RANGE_TO_CIDR: ScalarFn = ScalarFn {
     ..ScalarFn::DEFAULT
 };
 
-/// The addresses that stand in a text, set off by anything but letters, digits and dots.
+/// The addresses in a text, delimited by characters other than letters, digits and dots.
 fn found(source: &str) -> impl Iterator<Item = (u32, &str)> {
     let free = |c: char| !(super::terms::is_term(c) || c == '.');
     source.split(free).filter_map(|word| {
-        // A full stop may end the sentence.
+        // Strip a trailing full stop.
         let word = word.trim_end_matches('.');
         Address::parse(word).map(|ip| (ip.bits, word))
     })
@@ -422,7 +422,7 @@ static HAS_ANY_PREFIX: ScalarFn = ScalarFn {
 };
 
 fn any_prefix(prepare: &super::Prepare) -> Result<Box<dyn super::Kernel>, super::PrepareError> {
-    // A prefix ends with a dot, or is a whole address.
+    // A prefix ends with a dot or is a complete address.
     let list = List::new(prepare, |text| (text.ends_with('.') || Address::parse(text).is_some()).then(|| text.to_owned()));
     Ok(kernel(move |args| {
         let source = args.texts(0);

@@ -1,6 +1,6 @@
 //! IPv6 addresses, and IPv4 addresses as IPv6: `parse_ipv6`, `parse_ipv6_mask`, `ipv6_compare`, `ipv6_is_match`, `ipv6_is_in_range`,
-//! `ipv6_is_in_any_range`. Source of truth: the public KQL reference, one page each: an IPv4 address is `::ffff:a.b.c.d`, its prefix length
-//! 96 more.
+//! `ipv6_is_in_any_range`. Source of truth: the public KQL reference, one page each: an IPv4 address is `::ffff:a.b.c.d`, and its prefix
+//! length is increased by 96.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -18,18 +18,18 @@ struct Address {
     prefix: u32,
 }
 
-/// `::ffff:0:0`
+/// The prefix `::ffff:0:0`.
 const MAPPED: u128 = 0xffff << 32;
 
 impl Address {
-    /// As it is compared: `::192.168.1.1` is the same address as `192.168.1.1`.
+    /// Parses for comparison: `::192.168.1.1` is the same address as `192.168.1.1`.
     fn parse(text: &str) -> Option<Address> {
         let address = Address::parse_plain(text)?;
         let dotted = text.contains('.') && address.bits >> 32 == 0;
         Some(Address { bits: if dotted { address.bits | MAPPED } else { address.bits }, ..address })
     }
 
-    /// As it is printed: `::192.168.1.1` stays what it says (recorded).
+    /// Parses for formatting: `::192.168.1.1` is kept as it is (recorded).
     fn parse_plain(text: &str) -> Option<Address> {
         let text = text.trim();
         let (address, prefix) = match text.split_once('/') {
@@ -71,7 +71,7 @@ fn prefix_at(args: &Args, index: usize, row: usize) -> Option<u32> {
     u32::try_from(args.longs(index).get(row)?).ok().filter(|prefix| *prefix <= 128)
 }
 
-/// All eight groups in full.
+/// Writes all eight groups in full.
 fn push(bits: u128, out: &mut String) {
     let groups: Vec<String> = Ipv6Addr::from(bits).segments().iter().map(|group| format!("{group:04x}")).collect();
     out.push_str(&groups.join(":"));

@@ -1,5 +1,5 @@
-//! `extract_json(path, text [, type])`, and JSON paths: `$.a.b[0]['c d']`, from the end with negative indices.
-//! Source of truth: the public KQL reference, `extract-json-function`, `jsonpath`. A path is a scan; `*` is not supported there either.
+//! `extract_json(path, text [, type])`, and JSON paths: `$.a.b[0]['c d']`; negative indices count from the end. Source of truth: the public
+//! KQL reference, `extract-json-function`, `jsonpath`. `*` is not supported, as in Kusto.
 
 use model::Type;
 
@@ -45,7 +45,7 @@ static EXTRACT_JSON: ScalarFn = ScalarFn {
                     None => Path::parse(path.get(row)).and_then(|path| path.find(text)),
                 };
                 let value = match found {
-                    // A dynamic value goes through the reader: the text is anyone's.
+                    // Dynamic results are normalised, because the input is arbitrary text.
                     Some(json) if returns == Type::Dynamic => dynamic::parse(json).map_or(Value::Null(returns), Value::Dynamic),
                     Some(json) => cast::from_dynamic(json, returns),
                     None => Value::null(returns),
@@ -111,7 +111,7 @@ impl Path {
         })
     }
 
-    /// The names, where the path has nothing else.
+    /// The names, if the path consists only of names.
     pub fn names(&self) -> Option<Vec<String>> {
         let name = |step: &Step| match step {
             Step::Name(name) => Some(name.clone()),

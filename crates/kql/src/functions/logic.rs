@@ -36,7 +36,7 @@ static NOT: ScalarFn = ScalarFn {
     name: "not",
     summary: "Turns true and false around; null stays null",
     parameters: &["value"],
-    // Recorded: a whole number is taken for a bool.
+    // Recorded: an integer is converted to bool.
     signature: Signature::Custom(|args| {
         count(args, 1, Some(1))?;
         match args[0].ty {

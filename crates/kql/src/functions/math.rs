@@ -1,5 +1,5 @@
-//! Arithmetic functions of numbers: `abs`, `round`, `ceiling`, `sign`, powers, logarithms, trigonometry, `pi`, `rand`, `new_guid`.
-//! Source of truth: the public KQL reference, one page each; recorded: the logarithm of a negative number is null, its root is NaN.
+//! Numeric functions: `abs`, `round`, `ceiling`, `sign`, powers, logarithms, trigonometry, `pi`, `rand`, `new_guid`. Source of truth: the
+//! public KQL reference, one page each; recorded: the logarithm of a negative number is null, its root is NaN.
 
 use model::Type;
 
@@ -52,7 +52,7 @@ of_real!(COT, "cot", "The cotangent", ("round(cot(1), 6)", "0.642093"), |x| Some
 of_real!(DEGREES, "degrees", "Radians as degrees", ("degrees(pi())", "180.0"), |x| Some(x * 180.0 / std::f64::consts::PI));
 of_real!(RADIANS, "radians", "Degrees as radians", ("radians(180) == pi()", "True"), |x| Some(x / 180.0 * std::f64::consts::PI));
 
-/// One number; whole numbers as `long` where `widens`, as they are otherwise.
+/// One number; integers are converted to `long` if `widens`, otherwise unchanged.
 fn number(args: &[Arg], widens: bool) -> Result<Resolved, SignatureError> {
     count(args, 1, Some(1))?;
     let ty = match args[0].ty {
@@ -107,7 +107,7 @@ static ROUND: ScalarFn = ScalarFn {
                     let digits = if args.len() > 1 { args.longs(1).get(row)?.clamp(-300, 300) as i32 } else { 0 };
                     let (x, power) = (x.get(row)?, 10f64.powi(digits.abs()));
                     let rounded = if digits >= 0 { (x * power).round() / power } else { (x / power).round() * power };
-                    // Too large to have such digits.
+                    // Too large to have digits at this precision.
                     Some(if rounded.is_finite() { rounded } else { x })
                 })
             }),
@@ -154,7 +154,7 @@ static CEILING: ScalarFn = ScalarFn {
         Ok(match prepare.returns {
             Type::Real => kernel(|args| {
                 let x = args.reals(0);
-                // Without the sign that `ceil` leaves on zero.
+                // Adding zero removes the sign that `ceil` may leave on zero.
                 args.map_reals(|row| x.get(row).map(|x| x.ceil() + 0.0))
             }),
             Type::Decimal => kernel(|args| {
@@ -215,7 +215,7 @@ static PI: ScalarFn = ScalarFn {
 /// 64 random bits.
 fn random() -> u64 {
     let bits = uuid::Uuid::new_v4().as_u128();
-    // The version and variant bits of a guid are not random: both halves together are.
+    // The version and variant bits of a guid are fixed, but the combination of both halves is random.
     (bits as u64).rotate_left(17) ^ (bits >> 64) as u64
 }
 

@@ -1,5 +1,5 @@
-//! `in`, `!in`, `in~`, `!in~`, `has_any`, `has_all`: a value against a list. An element of type `dynamic` is an array of elements, as a
-//! tabular right side becomes.
+//! `in`, `!in`, `in~`, `!in~`, `has_any`, `has_all`: membership in a list. An element of type `dynamic` is an array of elements, as for a
+//! tabular right side.
 
 use arrow::array::AsArray;
 use hashbrown::HashSet;
@@ -58,7 +58,7 @@ fn resolve(args: &[Arg]) -> Result<Resolved, SignatureError> {
     let plain = elements.iter().map(|arg| arg.ty).filter(|ty| *ty != Type::Dynamic);
     let ty = match common(std::iter::once(value.ty).chain(plain.clone())) {
         Some(ty) => ty,
-        // As with `==`, what cannot be compared directly is read as the value's type.
+        // As with `==`, types that are not directly comparable are converted to the value's type.
         None => match plain.clone().find(|ty| *ty != value.ty) {
             Some(other) if value.ty == Type::String || other == Type::String => value.ty,
             _ => return Err(SignatureError::Type { index: 1, wants: value.ty.name().into() }),
@@ -79,7 +79,7 @@ fn resolve_texts(args: &[Arg]) -> Result<Resolved, SignatureError> {
     Ok(Resolved { args: std::iter::once(Type::String).chain(elements.iter().map(wants)).collect(), returns: Type::Bool })
 }
 
-/// The elements of one argument, in type `ty`: itself, or those of the array it is.
+/// The elements of one argument, converted to `ty`: the value itself, or those of an array.
 fn expand(value: &Value, ty: Type, out: &mut Vec<Value>) {
     match value {
         Value::Dynamic(json) => match dynamic::elements(json) {
@@ -91,7 +91,7 @@ fn expand(value: &Value, ty: Type, out: &mut Vec<Value>) {
     }
 }
 
-/// The elements that are known now, and the arguments that are not.
+/// The constant elements, and the non-constant arguments.
 fn split(prepare: &Prepare, ty: Type) -> (Vec<Value>, Vec<usize>) {
     let (mut known, mut open) = (Vec::new(), Vec::new());
     for (index, constant) in prepare.constants.iter().enumerate().skip(1) {

@@ -1,5 +1,5 @@
-//! Texts taken apart: `parse_url`, `parse_urlquery`, `parse_path`, `parse_csv`, `parse_version`, `parse_command_line`.
-//! Source of truth: the public KQL reference, one page each.
+//! Text parsers: `parse_url`, `parse_urlquery`, `parse_path`, `parse_csv`, `parse_version`, `parse_command_line`. Source of truth: the
+//! public KQL reference, one page each.
 
 use std::collections::BTreeMap;
 
@@ -42,11 +42,11 @@ static PARSE_URL: ScalarFn = ScalarFn {
                     Some(after) => after.split_at(after.find('/').unwrap_or(after.len())),
                     None => ("", rest),
                 };
-                // Recorded: a name without a password stays part of the host, and a lone `/` is no path.
+                // Recorded: a user name without a password stays part of the host, and a lone `/` is not a path.
                 let (user, host) = authority.rsplit_once('@').filter(|(user, _)| user.contains(':')).unwrap_or(("", authority));
                 let (username, password) = user.split_once(':').unwrap_or((user, ""));
                 let path = if path == "/" && !url.contains(['?', '#']) { "" } else { path };
-                // A colon in brackets belongs to an IPv6 address.
+                // A colon in brackets is part of an IPv6 address.
                 let (host, port) = match host.rfind(':') {
                     Some(at) if !host[at..].contains(']') => (&host[..at], &host[at + 1..]),
                     _ => (host, ""),
@@ -69,8 +69,7 @@ static PARSE_URL: ScalarFn = ScalarFn {
     ..ScalarFn::DEFAULT
 };
 
-/// Appends the parameters as a bag, in the order of their keys. Recorded: the values of a key that comes several times are an array, a key
-/// without a value is left out.
+/// Appends the parameters as a bag, sorted by key. Recorded: repeated keys give an array of values, a key without a value is omitted.
 fn push_query(query: &str, out: &mut String) -> Option<()> {
     let mut pairs: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
@@ -147,7 +146,7 @@ static PARSE_PATH: ScalarFn = ScalarFn {
             args.map_json(|row, out| {
                 let path = path.get(row);
                 let (scheme, rest) = path.split_once("://").unwrap_or(("", path));
-                // Scheme, if it is one: letters only.
+                // A scheme must be alphanumeric.
                 let (scheme, rest) = if scheme.bytes().all(|b| b.is_ascii_alphanumeric()) { (scheme, rest) } else { ("", path) };
                 let separator = |c| c == '/' || c == '\\';
                 let (directory, name) = match rest.rfind(separator) {
@@ -156,7 +155,7 @@ static PARSE_PATH: ScalarFn = ScalarFn {
                 };
                 let (name, stream) = name.split_once(':').unwrap_or((name, ""));
                 let bytes = rest.as_bytes();
-                // Recorded: the separator belongs to the root.
+                // Recorded: the separator is part of the root.
                 let root = match bytes {
                     [drive, b':', b'/' | b'\\', ..] if drive.is_ascii_alphabetic() => &rest[..3],
                     [drive, b':', ..] if drive.is_ascii_alphabetic() => &rest[..2],
@@ -201,7 +200,7 @@ static PARSE_CSV: ScalarFn = ScalarFn {
     ..ScalarFn::DEFAULT
 };
 
-/// The fields up to the end of the first line; a quoted field may hold commas, line ends and doubled quotes.
+/// Parses the fields of the first record; a quoted field may contain commas, line ends and doubled quotes.
 fn record(text: &str) -> Vec<String> {
     let mut fields = vec![String::new()];
     let mut chars = text.chars().peekable();
@@ -278,7 +277,7 @@ static PARSE_COMMAND_LINE: ScalarFn = ScalarFn {
     ..ScalarFn::DEFAULT
 };
 
-/// As `CommandLineToArgvW` splits: backslashes count only before a quote, where two make one and an odd one escapes the quote.
+/// Splits like `CommandLineToArgvW`: backslashes are special only before a quote, where two make one and an odd one escapes the quote.
 fn windows_arguments(line: &str) -> Vec<String> {
     let mut arguments = Vec::new();
     let mut current: Option<String> = None;

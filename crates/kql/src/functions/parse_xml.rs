@@ -1,6 +1,6 @@
-//! `parse_xml(text)`: XML as a bag. An attribute becomes `@name`, text beside attributes or children `#text`, children of one name an array;
-//! an element with nothing but text is that text, an empty one null. What is no XML is null.
-//! Source of truth: the public KQL reference, `parse-xml-function`; the form is that of Json.NET.
+//! `parse_xml(text)`: converts XML to a bag. An attribute becomes `@name`, text beside attributes or children becomes `#text`, repeated
+//! children become an array; an element with only text is that text, an empty one is null. Invalid XML gives null. Source of truth: the
+//! public KQL reference, `parse-xml-function`; the format is that of Json.NET.
 
 use model::Type;
 use quick_xml::Reader;
@@ -32,7 +32,7 @@ static PARSE_XML: ScalarFn = ScalarFn {
     ..ScalarFn::DEFAULT
 };
 
-/// An element that is being read: its name, its properties so far, its text.
+/// An element being read: its name, properties so far, and text.
 struct Element {
     name: String,
     properties: Vec<(String, Vec<String>)>,
@@ -87,14 +87,14 @@ impl Element {
     }
 }
 
-/// Recorded: a text that is a whole number is one in the bag.
+/// Recorded: text that is an integer becomes a number in the bag.
 fn is_whole(text: &str) -> bool {
     text.parse::<i64>().is_ok_and(|number| number.to_string() == text)
 }
 
 fn convert(source: &str, out: &mut String) -> Option<()> {
     let mut reader = Reader::from_str(source.trim_start_matches('\u{feff}').trim());
-    // What surrounds the root gathers in an element without a name.
+    // A nameless element collects the root and its surroundings.
     let mut open = vec![Element { name: String::new(), properties: Vec::new(), text: String::new() }];
     loop {
         match reader.read_event().ok()? {

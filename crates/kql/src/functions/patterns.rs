@@ -1,4 +1,4 @@
-//! Regular expressions: compiled once where the pattern is constant, otherwise kept for the patterns met last.
+//! Regular expressions: compiled once if the pattern is constant, otherwise cached for recent patterns.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -8,23 +8,23 @@ use regex::{Regex, RegexBuilder};
 use super::{Prepare, PrepareError};
 use crate::Value;
 
-/// Bytes a compiled pattern may take, and the cache of its search.
+/// Maximum bytes of a compiled pattern, and of its search cache.
 const SIZE_LIMIT: usize = 10 << 20;
 const CACHE: usize = 16;
-/// Characters of a pattern that a message shows.
+/// Maximum characters of a pattern in a message.
 const SHOWN: usize = 80;
 
 /// A pattern argument.
 pub enum Pattern {
     Fixed(Regex),
-    /// Differs from row to row.
+    /// Not constant.
     Open,
 }
 
-/// Compiles `pattern`; the message says what is wrong with it.
+/// Compiles `pattern`; the error message says what is wrong with it.
 ///
-/// A bracket inside a class and a brace that counts nothing are themselves, as published patterns have them (`[[]`, `\w+{.*}`): they are
-/// escaped where the pattern could not be read otherwise.
+/// A `[` inside a class and a `{` that starts no repetition are literal, as in published patterns (`[[]`, `\w+{.*}`): they are escaped if
+/// the pattern does not compile otherwise.
 pub fn build(pattern: &str) -> Result<Regex, String> {
     let compile = |pattern: &str| RegexBuilder::new(pattern).size_limit(SIZE_LIMIT).dfa_size_limit(SIZE_LIMIT).build();
     let compiled = match compile(pattern) {
@@ -53,7 +53,7 @@ fn shown(pattern: &str) -> Cow<'_, str> {
     }
 }
 
-/// `pattern` with a backslash before brackets inside classes, and before braces that are no count.
+/// Escapes `[` inside classes, and `{` that starts no repetition.
 fn plain_brackets(pattern: &str) -> String {
     let mut out = String::with_capacity(pattern.len() + 8);
     let mut class = false;
@@ -65,7 +65,7 @@ fn plain_brackets(pattern: &str) -> String {
                 out.push(c);
                 if let Some((_, escaped)) = chars.next() {
                     out.push(escaped);
-                    // `\x{41}`, `\p{L}`: the braces belong to the escape.
+                    // `\x{41}`, `\p{L}`: the braces are part of the escape.
                     if matches!(escaped, 'x' | 'u' | 'U' | 'p' | 'P') && chars.peek().is_some_and(|(_, next)| *next == '{') {
                         for (_, inner) in chars.by_ref() {
                             out.push(inner);
@@ -88,7 +88,7 @@ fn plain_brackets(pattern: &str) -> String {
             '[' if !class => {
                 class = true;
                 out.push(c);
-                // A bracket that closes right behind the opening one is a member.
+                // A `]` directly after the opening bracket is a member.
                 if chars.peek().is_some_and(|(_, next)| *next == '^') {
                     chars.next();
                     out.push('^');
@@ -124,7 +124,7 @@ impl Pattern {
         }
     }
 
-    /// As [`Self::new`], where `wrap` makes the pattern out of the text.
+    /// Like [`Self::new`], with the pattern transformed by `wrap`.
     pub fn wrapped(prepare: &Prepare, index: usize, wrap: fn(&str) -> String) -> Result<Self, PrepareError> {
         match prepare.constants.get(index).and_then(Option::as_ref).and_then(Value::as_str) {
             Some(text) => {
@@ -135,7 +135,7 @@ impl Pattern {
         }
     }
 
-    /// Calls `f` with the pattern of a row, whose text is `text`; nothing where it is no pattern.
+    /// Calls `f` with the pattern for a row, whose text is `text`; `None` if it is invalid.
     pub fn with<R>(&self, text: &str, f: impl FnOnce(&Regex) -> R) -> Option<R> {
         thread_local! {
             static RECENT: RefCell<Vec<(String, Option<Regex>)>> = const { RefCell::new(Vec::new()) };
@@ -175,7 +175,7 @@ mod tests {
         assert!(message.contains("no regular expression") && message.chars().count() < 200, "{message}");
     }
 
-    /// From: patterns of published rules that .NET and RE2 read.
+    /// Source: patterns of published rules that .NET and RE2 accept.
     #[test]
     fn brackets_that_mean_nothing_are_themselves() {
         for (pattern, text, matches) in [

@@ -1,6 +1,7 @@
-//! `punycode_from_string`, `punycode_to_string`, `punycode_domain_to_string`, `punycode_domain_from_string`: texts beyond ASCII as names of hosts.
-//! Source of truth: RFC 3492, and the public KQL reference, one page each. The names are the reference's: `punycode_from_string` encodes,
-//! `punycode_domain_from_string` decodes. Nothing is folded or normalised, as its examples show. What cannot be done is empty.
+//! `punycode_from_string`, `punycode_to_string`, `punycode_domain_to_string`, `punycode_domain_from_string`: conversion of non-ASCII text
+//! to host names and back. Source of truth: RFC 3492, and the public KQL reference, one page each. The names are the reference's:
+//! `punycode_from_string` encodes, `punycode_domain_from_string` decodes. No case folding or normalisation is applied, as in its examples.
+//! Invalid input gives an empty string.
 
 use model::Type;
 
@@ -9,7 +10,7 @@ use super::{Family, ScalarFn, kernel};
 
 pub static FAMILY: Family = &[&ENCODE, &DECODE, &ENCODE_DOMAIN, &DECODE_DOMAIN];
 
-/// What a label in this encoding begins with in a domain name.
+/// Prefix of an encoded label in a domain name.
 const PREFIX: &str = "xn--";
 
 macro_rules! of_text {
@@ -54,7 +55,7 @@ of_text!(
     "The domain name with all labels beyond ASCII in punycode",
     &[(r#"punycode_domain_to_string("Riðill｡Skáldskaparmál｡org")"#, "xn--Riill-jta.xn--Skldskaparml-dbbj.org")],
     |domain| {
-        // RFC 3490: these stand for a full stop, too.
+        // RFC 3490: these characters are also label separators.
         let labels = domain.split(['.', '\u{3002}', '\u{ff0e}', '\u{ff61}']).map(|label| match label.is_ascii() {
             true => Some(label.to_owned()),
             false => Some(format!("{PREFIX}{}", idna::punycode::encode_str(label)?)),

@@ -1,5 +1,5 @@
-//! Series, that is arrays of numbers, element by element: `series_add` … `series_not_equals`, `series_sin` …, fills, and sums over them.
-//! Source of truth: the public KQL reference, one page each. An element that is no number counts as null.
+//! Element-wise operations on series (arrays of numbers): `series_add` … `series_not_equals`, `series_sin` …, fills, and aggregates. Source
+//! of truth: the public KQL reference, one page each. An element that is not a number is treated as null.
 
 use model::Type;
 
@@ -45,9 +45,9 @@ pub static FAMILY: Family = &[
     &STATS_DYNAMIC,
 ];
 
-/// The numbers of a series; nothing where it is no array.
+/// The numbers of a series; `None` if it is not an array.
 pub(super) fn numbers(json: &str) -> Option<Vec<Option<f64>>> {
-    // An element has a letter and a comma at least.
+    // An element takes at least two bytes including its comma.
     if !watch::build(json.len() / 2 * size_of::<Option<f64>>()) {
         return None;
     }
@@ -64,7 +64,7 @@ fn number(element: &str) -> Option<f64> {
     }
 }
 
-/// Appends numbers as an array; what is missing or not finite is null.
+/// Appends numbers as an array; missing and non-finite ones as null.
 pub(super) fn push_numbers(out: &mut String, numbers: impl IntoIterator<Item = Option<f64>>) {
     out.push('[');
     for (at, number) in numbers.into_iter().enumerate() {
@@ -79,7 +79,7 @@ pub(super) fn push_numbers(out: &mut String, numbers: impl IntoIterator<Item = O
     out.push(']');
 }
 
-/// Two series, or a series and a number that serves for every element.
+/// Two series, or a series and a number used for every element.
 fn two(args: &[Arg], returns: Type) -> Result<Resolved, SignatureError> {
     count(args, 2, Some(2))?;
     if let Some(index) = args.iter().position(|arg| arg.ty != Type::Dynamic && !arg.ty.is_numeric()) {
@@ -88,7 +88,7 @@ fn two(args: &[Arg], returns: Type) -> Result<Resolved, SignatureError> {
     Ok(Resolved { args: args.iter().map(|arg| if arg.ty == Type::Dynamic { Type::Dynamic } else { Type::Real }).collect(), returns })
 }
 
-/// The element pairs of both arguments; as many as the longer has.
+/// The element pairs of both arguments; the longer determines their number.
 fn pairs(args: &Args, types: &[Type], row: usize) -> Option<Vec<(Option<f64>, Option<f64>)>> {
     let side = |index: usize| -> Option<Result<Vec<Option<f64>>, Option<f64>>> {
         Some(match types[index] {
@@ -297,7 +297,7 @@ of_one!(
     f64::ceil
 );
 
-/// Elements as texts, and which of them are missing: null, or equal to a placeholder.
+/// Elements as text, and which of them are missing: null, or equal to a placeholder.
 fn with_gaps<'a>(args: &Args, json: &'a str, placeholder: Option<usize>, types: &[Type], row: usize) -> Option<Vec<(&'a str, bool)>> {
     let placeholder = placeholder.map(|index| super::arrays::json_at(args, index, row, types[index]));
     Some(
@@ -403,7 +403,7 @@ static FILL_LINEAR: ScalarFn = ScalarFn {
     examples: &[
         ("series_fill_linear(dynamic([null,1.0,null,3.0,null]))", "[1.0,1.0,2.0,3.0,3.0]"),
         ("series_fill_linear(dynamic([null,1]), double(null), false)", "[null,1]"),
-        // The reference: whole numbers stay whole.
+        // From the reference: integers stay integers.
         ("series_fill_linear(dynamic([null,111,null,36,41,null,null,16]))", "[111,111,73,36,41,32,24,16]"),
         ("series_fill_linear(dynamic([null,null]))", "[0.0,0.0]"),
         ("series_fill_linear(dynamic([null,null]), double(null), true, 3.14)", "[3.14,3.14]"),
@@ -436,7 +436,7 @@ static FILL_LINEAR: ScalarFn = ScalarFn {
                     push_numbers(out, filled);
                     return Some(());
                 }
-                // Elements that are there stay as they are, however great.
+                // Existing elements are unchanged, even if a real cannot represent them.
                 let texts: Vec<String> = filled
                     .zip(&all)
                     .map(|(x, (element, missing))| match (missing, x) {
@@ -453,7 +453,7 @@ static FILL_LINEAR: ScalarFn = ScalarFn {
     ..ScalarFn::DEFAULT
 };
 
-/// All numbers of a series; nothing where one is missing.
+/// All numbers of a series; `None` if one is missing.
 pub(super) fn complete(json: Option<&str>) -> Option<Vec<f64>> {
     numbers(json?)?.into_iter().collect()
 }
@@ -513,7 +513,7 @@ static DOT_PRODUCT: ScalarFn = ScalarFn {
     ],
     prepare: |prepare| {
         let types = prepare.types.to_vec();
-        // Elements that are no numbers, and those beyond the end of the shorter series, count for nothing.
+        // Elements that are not numbers, and those beyond the end of the shorter series, are ignored.
         Ok(kernel(move |args| {
             args.map_reals(|row| {
                 let pairs = pairs(args, &types, row)?;
@@ -558,7 +558,7 @@ static COSINE_SIMILARITY: ScalarFn = ScalarFn {
     prepare: |_| {
         Ok(kernel(|args| {
             args.map_reals(|row| {
-                // The longer series is cut to the length of the shorter; what is no number counts for nothing.
+                // The longer series is truncated; elements that are not numbers are ignored.
                 let (a, b) = (numbers(args.texts(0).opt(row)?)?, numbers(args.texts(1).opt(row)?)?);
                 let (a, b): (Vec<f64>, Vec<f64>) = a.into_iter().zip(b).filter_map(|(a, b)| a.zip(b)).unzip();
                 let length =

@@ -1,12 +1,12 @@
-//! `series_decompose`, `series_decompose_anomalies`, `series_decompose_forecast`, `series_outliers`, `series_seasonal`: what of a series is
-//! season, what trend, what neither; and which elements are then out of the ordinary.
+//! `series_decompose`, `series_decompose_anomalies`, `series_decompose_forecast`, `series_outliers`, `series_seasonal`: decomposition of a
+//! series into seasonal, trend and residual components, and anomaly detection.
 //!
-//! Source of truth: the public KQL reference, one page each (order of the steps, defaults, what each component is), and for the scores the
-//! answers of Kusto's authors: percentiles are interpolated, and a score is the distance beyond the percentile in units of the distance
-//! between both percentiles, scaled so that 1.5 means for a normal distribution what it means with the quartiles (stackoverflow.com/q/75264555,
-//! with an answer of the engine in full; github.com/microsoft/Kusto-Query-Language/issues/136).
+//! Source of truth: the public KQL reference, one page each (order of the steps, defaults, components), and for the scores statements by
+//! Kusto's authors: percentiles are interpolated, and a score is the distance beyond the percentile in units of the distance between both
+//! percentiles, scaled so that for a normal distribution 1.5 has the same meaning as with quartiles (stackoverflow.com/q/75264555, with a
+//! complete result of the engine; github.com/microsoft/Kusto-Query-Language/issues/136).
 //!
-//! Elements that are missing count for nothing and are no anomalies.
+//! Missing elements are ignored and are never anomalies.
 
 use model::Type;
 
@@ -20,11 +20,11 @@ use crate::Value;
 pub static FAMILY: Family = &[&DECOMPOSE, &ANOMALIES, &FORECAST, &FORECAST_PARTS, &OUTLIERS, &SEASONAL];
 
 const SEASONALITY_THRESHOLD: f64 = 0.6;
-/// That of `series_seasonal`.
+/// Threshold of `series_seasonal`.
 const SEASONAL_THRESHOLD: f64 = 0.7;
 const ANOMALY_THRESHOLD: f64 = 1.5;
 
-/// `$…`: the binder makes columns of the bag, see `bind::spread`.
+/// `$…`: the binder makes columns from the bag, see `bind::spread`.
 static DECOMPOSE: ScalarFn = ScalarFn {
     name: "$series_decompose",
     summary: "The baseline of a series, its season, its trend, and what is left, as a bag of series",
@@ -47,7 +47,7 @@ static DECOMPOSE: ScalarFn = ScalarFn {
     ..ScalarFn::DEFAULT
 };
 
-/// As `$series_decompose`, told how many points are to be forecast.
+/// Like `$series_decompose`, with the number of points to forecast.
 static FORECAST_PARTS: ScalarFn = ScalarFn {
     name: "$series_decompose_forecast",
     summary: "The forecast of the last points of a series, with its season, its trend, and what is left, as a bag of series",
@@ -151,7 +151,7 @@ static OUTLIERS: ScalarFn = ScalarFn {
     summary: "How far each element of a series is out of the ordinary, by Tukey's test: above 1.5 it is much more, below -1.5 much less",
     signature: Signature::Custom(outliers_signature),
     examples: &[
-        // An answer of Microsoft's engine, see the head of this file.
+        // A result of Microsoft's engine, see the head of this file.
         ("series_outliers(dynamic([-3,2.4,15,3.9,5,6,4.5,5.2,3,4,5,16,7,5,5,4]))[11]", "1.6702443406674186"),
         (r#"series_outliers(dynamic([1,2,3,4,10]), "tukey")"#, "[-0.5,0.0,0.0,0.0,3.0]"),
     ],
@@ -211,7 +211,7 @@ static SEASONAL: ScalarFn = ScalarFn {
     examples: &[
         ("series_seasonal(dynamic([1,3,5,1,3,5,2,4,6]), 3)", "[1.0,3.0,5.0,1.0,3.0,5.0,1.0,3.0,5.0]"),
         ("series_seasonal(dynamic([1,3,5,2,4,6]), 3)", "[1.5,3.5,5.5,1.5,3.5,5.5]"),
-        // Both from the reference: a period of 5 is found, and none.
+        // Both from the reference: a period of 5 is detected, and none.
         (
             "series_seasonal(dynamic([8,12,14,12,10,10,12,14,12,10,10,12,14,12,10,10,12,14,12,10]))",
             "[10.0,12.0,14.0,12.0,10.0,10.0,12.0,14.0,12.0,10.0,10.0,12.0,14.0,12.0,10.0,10.0,12.0,14.0,12.0,10.0]",
@@ -237,7 +237,7 @@ static SEASONAL: ScalarFn = ScalarFn {
 const TRENDS: &[&str] = &["avg", "linefit", "none"];
 const METHODS: &[&str] = &["ctukey", "tukey"];
 
-/// Refuses a constant argument that is none of these words.
+/// Rejects a constant argument other than these words.
 fn check(prepare: &Prepare, index: usize, words: &[&str]) -> Result<(), PrepareError> {
     match prepare.constants.get(index) {
         Some(Some(Value::String(word))) if !words.contains(&word.as_str()) => {
@@ -270,13 +270,13 @@ enum Trend {
     None,
 }
 
-/// What is to be taken apart, and how.
+/// What to decompose, and how.
 struct Request {
     series: Vec<Option<f64>>,
-    /// Above zero; nothing where there is no season.
+    /// Greater than zero; `None` if there is no season.
     period: Option<usize>,
     trend: Trend,
-    /// So many elements at the end are not learnt from; fewer than there are.
+    /// Number of elements at the end excluded from training; less than the total.
     test_points: usize,
 }
 
@@ -288,7 +288,7 @@ struct Parts {
 }
 
 impl Request {
-    /// `places` are those of the arguments period, trend, number of test points, and threshold of the score of a period.
+    /// `places` are the indices of the arguments period, trend, number of test points, and seasonality threshold.
     fn read(args: &Args, row: usize, places: [usize; 4]) -> Option<Self> {
         let [period, trend, test_points, threshold] = places;
         let series = numbers(args.texts(0).opt(row)?)?;
@@ -341,12 +341,12 @@ impl Request {
     }
 }
 
-/// The greatest absolute value: what rounding errors are measured by.
+/// The greatest absolute value, used as the scale of rounding errors.
 fn size(series: &[Option<f64>]) -> f64 {
     series.iter().flatten().fold(0.0f64, |size, x| size.max(x.abs()))
 }
 
-/// The period asked for: a number of elements, -1 for one that is looked for, anything else for none.
+/// The requested period: a number of elements, -1 for detection, any other value for none.
 fn period_of(series: &[Option<f64>], period: i64, threshold: f64) -> Option<usize> {
     match period {
         -1 => detect(series, 0.0, series.len() as f64).first().filter(|(_, score)| *score >= threshold).map(|(period, _)| *period),
@@ -354,7 +354,7 @@ fn period_of(series: &[Option<f64>], period: i64, threshold: f64) -> Option<usiz
     }
 }
 
-/// The medians of all elements as far into their period, `length` of them.
+/// The medians of all elements at the same position of their period, repeated to `length`.
 fn season(series: &[Option<f64>], period: usize, length: usize) -> Vec<Option<f64>> {
     let mut phase: Vec<f64> = Vec::new();
     let medians: Vec<Option<f64>> = (0..period.min(series.len()))
@@ -364,7 +364,7 @@ fn season(series: &[Option<f64>], period: usize, length: usize) -> Vec<Option<f6
             median(&mut phase)
         })
         .collect();
-    // A period longer than what is learnt from says nothing of the places beyond.
+    // With a period longer than the training data, later positions have no median.
     (0..length).map(|at| medians.get(at % period).copied().flatten()).collect()
 }
 
@@ -380,7 +380,7 @@ fn mean(numbers: impl Iterator<Item = f64>) -> f64 {
     if count > 0.0 { sum / count } else { 0.0 }
 }
 
-/// Intercept and slope of the straight line that fits best.
+/// Intercept and slope of the least-squares line.
 fn line(points: &[(f64, f64)]) -> (f64, f64) {
     let (mean_x, mean_y) = (mean(points.iter().map(|(x, _)| *x)), mean(points.iter().map(|(_, y)| *y)));
     let (sxx, sxy) = points.iter().fold((0.0, 0.0), |(sxx, sxy), (x, y)| (sxx + (x - mean_x).powi(2), sxy + (x - mean_x) * (y - mean_y)));
@@ -388,7 +388,7 @@ fn line(points: &[(f64, f64)]) -> (f64, f64) {
     (mean_y - slope * mean_x, slope)
 }
 
-/// The percentiles between which everything is in order.
+/// The percentiles that bound normal values.
 #[derive(Clone, Copy, PartialEq)]
 struct Fences {
     low: f64,
@@ -407,8 +407,9 @@ impl Fences {
         }
     }
 
-    /// How far each element is beyond the percentiles of the first `learnt` of them. `size` is that of the numbers the series came from:
-    /// differences that rounding makes of them are none, so that a constant series has no anomalies and one with a single spike has one.
+    /// The distance of each element beyond the percentiles of the first `learnt` elements. `size` is the scale of the original series:
+    /// smaller differences are rounding errors and are ignored, so that a constant series has no anomalies and one with a single spike has
+    /// one.
     fn scores(self, series: &[Option<f64>], learnt: usize, size: f64) -> Vec<f64> {
         let mut known: Vec<f64> = series.iter().take(learnt).flatten().copied().collect();
         known.sort_unstable_by(f64::total_cmp);
@@ -426,8 +427,8 @@ impl Fences {
         series.iter().map(score).collect()
     }
 
-    /// What a distance in units of the distance between the percentiles is multiplied with, below and above: where an element of a normal
-    /// distribution would have 1.5 by the quartiles it has 1.5 by these percentiles.
+    /// Factors for distances in units of the distance between the percentiles, below and above: chosen so that an element of a normal
+    /// distribution that scores 1.5 by the quartiles also scores 1.5 by these percentiles.
     fn factors(self) -> (f64, f64) {
         if self == Self::QUARTILES {
             return (1.0, 1.0);
@@ -447,7 +448,7 @@ fn percentile(sorted: &[f64], p: f64) -> Option<f64> {
     Some(below + (above - below) * rank.fract())
 }
 
-/// The quantile of the standard normal distribution at a percentile. Kusto's own are approximations; the two that an answer of its engine shows
+/// The quantile of the standard normal distribution at a percentile. Kusto uses approximations; the two visible in a result of its engine
 /// (their ratio, to 16 digits) are taken from there, the others are exact to nine digits (Acklam's rational approximation).
 fn quantile(percentile: f64) -> f64 {
     match percentile {
@@ -507,7 +508,7 @@ mod tests {
         }
     }
 
-    // An answer of Microsoft's engine: stackoverflow.com/q/75264555.
+    // A result of Microsoft's engine: stackoverflow.com/q/75264555.
     #[test]
     fn scores_are_those_of_the_engine() {
         let series = [-3.0, 2.4, 15.0, 3.9, 5.0, 6.0, 4.5, 5.2, 3.0, 4.0, 5.0, 16.0, 7.0, 5.0, 5.0, 4.0].map(Some);

@@ -1,8 +1,8 @@
-//! `series_fft`, `series_ifft`: a series as the frequencies it is made of, and back. Also the transform itself, which the search for periods uses.
-//! Source of truth: the public KQL reference, one page each; the numbers are those of `numpy.fft.fft` and `numpy.fft.ifft`.
+//! `series_fft`, `series_ifft`: the discrete Fourier transform of a series and its inverse. The transform is also used for period
+//! detection. Source of truth: the public KQL reference, one page each; results match `numpy.fft.fft` and `numpy.fft.ifft`.
 //!
-//! Lengths that are powers of two are transformed by Cooley and Tukey's method, all others by Bluestein's, which needs three transforms of a
-//! power of two. So the cost is n·log n for every n.
+//! Lengths that are powers of two use the Cooley–Tukey algorithm, all others Bluestein's, which needs three transforms of a power of two;
+//! the cost is O(n log n) for every n.
 
 use std::f64::consts::PI;
 
@@ -16,7 +16,7 @@ use crate::watch::Turns;
 
 pub static FAMILY: Family = &[&FFT, &IFFT];
 
-/// `$…`: the binder makes the columns `real` and `imag` of the bag, see `bind::spread`.
+/// `$…`: the binder makes the columns `real` and `imag` from the bag, see `bind::spread`.
 static FFT: ScalarFn = ScalarFn {
     name: "$series_fft",
     summary: "The frequencies of a series of complex numbers, as a bag of their real and their imaginary parts",
@@ -47,7 +47,7 @@ fn both(args: &Args, row: usize, inverse: bool, out: &mut String) -> Option<()> 
     let mut bag = Bag::new(out);
     for (key, part) in [("real", &re), ("imag", &im)] {
         let mut list = String::new();
-        // No negative zeros.
+        // Avoid negative zeros.
         push_numbers(&mut list, part.iter().map(|x| Some(x + 0.0)));
         bag.put(key, &list);
     }
@@ -71,7 +71,7 @@ pub(super) fn transform(re: &mut [f64], im: &mut [f64], inverse: bool) {
     }
 }
 
-/// Without the scaling of the inverse.
+/// Does not scale the inverse.
 fn radix2(re: &mut [f64], im: &mut [f64], inverse: bool) {
     let n = re.len();
     let shift = usize::BITS - n.trailing_zeros();
@@ -85,7 +85,7 @@ fn radix2(re: &mut [f64], im: &mut [f64], inverse: bool) {
     let sign = if inverse { 1.0 } else { -1.0 };
     let roots: Vec<(f64, f64)> = (0..n / 2)
         .map(|k| match 4 * k {
-            // Quarters of the circle, exactly.
+            // Quarter turns are exact.
             0 => (1.0, 0.0),
             quarter if quarter == n => (0.0, sign),
             _ => {
@@ -114,14 +114,14 @@ fn radix2(re: &mut [f64], im: &mut [f64], inverse: bool) {
     }
 }
 
-/// A transform of any length as a convolution with a chirp. Without the scaling of the inverse.
+/// A transform of any length as a convolution with a chirp. Does not scale the inverse.
 fn bluestein(re: &mut [f64], im: &mut [f64], inverse: bool) {
     let n = re.len();
     let m = (2 * n - 1).next_power_of_two();
     let sign = if inverse { 1.0 } else { -1.0 };
     let chirp: Vec<(f64, f64)> = (0..n)
         .map(|k| {
-            // k² modulo 2n keeps the angle small, and so exact.
+            // k² modulo 2n keeps the angle small and therefore exact.
             let turns = (k as u128 * k as u128 % (2 * n as u128)) as f64;
             let (sin, cos) = (PI * turns / n as f64).sin_cos();
             (cos, sign * sin)
@@ -150,7 +150,7 @@ fn bluestein(re: &mut [f64], im: &mut [f64], inverse: bool) {
 mod tests {
     use super::transform;
 
-    /// The definition, term by term.
+    /// The definition, computed directly.
     fn slow(re: &[f64], im: &[f64]) -> (Vec<f64>, Vec<f64>) {
         let n = re.len();
         let sum = |k: usize| {

@@ -1,6 +1,6 @@
-//! `series_fit_line_dynamic`, `series_fit_2lines_dynamic`, `series_fit_poly`, and the filters `series_fir` and `series_iir`.
-//! Source of truth: the public KQL reference, one page each. Variances are those of samples, as its example of `series_fit_line` shows; the
-//! place of a second line is the index of its first element, and a line's places count from its first element.
+//! `series_fit_line_dynamic`, `series_fit_2lines_dynamic`, `series_fit_poly`, and the filters `series_fir` and `series_iir`. Source of
+//! truth: the public KQL reference, one page each. Variances are sample variances, as in the example of `series_fit_line`; the split of two
+//! lines is the index of the second line's first element, and x-coordinates of each line start at its first element.
 
 use std::ops::Range;
 
@@ -97,12 +97,12 @@ fn put_list(bag: &mut Bag, key: &str, list: impl Iterator<Item = f64>) {
     bag.put(key, &text);
 }
 
-/// A straight line through a part of a series whose elements are counted from 0 there, as `series_fit_line` of that part gives it.
+/// A line fitted to a part of a series, with x-coordinates starting at 0, as `series_fit_line` of that part returns it.
 struct Fit {
     count: f64,
     slope: f64,
     interception: f64,
-    /// Sums of squares: off the mean, and off the line.
+    /// Sums of squared deviations: from the mean, and from the line.
     total: f64,
     residual: f64,
 }
@@ -125,7 +125,7 @@ impl Fit {
     }
 }
 
-/// What a line through some elements needs, computed with their means taken out.
+/// Centred sums for fitting a line.
 #[derive(Clone, Copy, Default)]
 struct Sums {
     count: f64,
@@ -137,7 +137,7 @@ struct Sums {
 }
 
 impl Sums {
-    /// Of the elements in `range`, whose places count from its start.
+    /// Of the elements in `range`, with x-coordinates relative to its start.
     fn of(series: &[Option<f64>], range: Range<usize>) -> Self {
         let mut sums = Sums::default();
         for (at, y) in series.get(range).unwrap_or_default().iter().enumerate() {
@@ -148,7 +148,7 @@ impl Sums {
         sums
     }
 
-    /// Welford's way: no sum of squares is the difference of two great ones.
+    /// Welford's update, which avoids differences of large sums of squares.
     fn add(&mut self, x: f64, y: f64) {
         self.count += 1.0;
         let (dx, dy) = (x - self.mean_x, y - self.mean_y);
@@ -165,21 +165,21 @@ impl Sums {
         }
         let slope = if self.sxx > 0.0 { self.sxy / self.sxx } else { 0.0 };
         let residual = (self.syy - slope * self.sxy).max(0.0);
-        // What rounding leaves of nothing is nothing.
+        // Residuals within rounding error are zero.
         let residual = if residual <= 1e-14 * self.syy { 0.0 } else { residual };
         Some(Fit { count: self.count, slope, interception: self.mean_y - slope * self.mean_x, total: self.syy, residual })
     }
 
-    /// The line with places counted from `shift` on.
+    /// The line with x-coordinates relative to `shift`.
     fn shifted(&self, shift: f64) -> Option<Fit> {
         self.fit().map(|fit| Fit { interception: fit.interception + fit.slope * shift, ..fit })
     }
 }
 
-/// Where a second line begins, the line before and the line from there on: at least two elements each, and the least residual of all.
+/// The start of the second line, and both lines: at least two elements each, with minimal total residual.
 fn two_lines(series: &[Option<f64>]) -> Option<(usize, Fit, Fit)> {
     let n = series.len();
-    // Both sides grow from their ends, so that every split costs the same.
+    // Sums are accumulated from both ends, so that each split takes constant time.
     let mut lefts = vec![Sums::default(); n + 1];
     for (at, y) in series.iter().enumerate() {
         lefts[at + 1] = lefts[at];
@@ -198,7 +198,7 @@ fn two_lines(series: &[Option<f64>]) -> Option<(usize, Fit, Fit)> {
             continue;
         }
         let residual = a.residual + b.residual;
-        // Of equals the first split is kept.
+        // The first of equal splits wins.
         if best.as_ref().is_none_or(|(_, least, _)| residual <= *least) {
             best = Some((split, residual, right));
         }
@@ -207,7 +207,7 @@ fn two_lines(series: &[Option<f64>]) -> Option<(usize, Fit, Fit)> {
     Some((split, lefts[split].fit()?, right.shifted(split as f64)?))
 }
 
-/// `$…`: the binder makes columns of the bag, see `bind::spread`.
+/// `$…`: the binder makes columns from the bag, see `bind::spread`.
 static FIT_POLY: ScalarFn = ScalarFn {
     name: "$series_fit_poly",
     summary: "The polynomial that fits a series best, as a bag: r-square, coefficients, variance, residual variance, the curve",
@@ -254,19 +254,19 @@ static FIT_POLY: ScalarFn = ScalarFn {
     ..ScalarFn::DEFAULT
 };
 
-/// Polynomials of a higher degree are refused: no real numbers hold their powers.
+/// Maximum degree of a polynomial; reals cannot represent higher powers accurately.
 const MOST_DEGREE: i64 = 32;
 
-/// A polynomial in t = (x - centre) / scale, which is from -1 to 1 where the points are: there its powers are told apart best.
+/// A polynomial in t = (x - centre) / scale, which ranges from -1 to 1 over the points, for numerical stability.
 struct Polynomial {
     centre: f64,
     scale: f64,
-    /// From the constant upwards.
+    /// From the constant term upwards.
     terms: Vec<f64>,
 }
 
 impl Polynomial {
-    /// By least squares; nothing where fewer different places are known than it has terms.
+    /// Least-squares fit; `None` if there are fewer distinct x-coordinates than terms.
     fn fit(points: &[(f64, f64)], degree: usize) -> Option<Self> {
         let columns = degree + 1;
         if points.len() < columns {
@@ -275,7 +275,7 @@ impl Polynomial {
         let (low, high) = points.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), (x, _)| (low.min(*x), high.max(*x)));
         let centre = (low + high) / 2.0;
         let scale = if high > low { (high - low) / 2.0 } else { 1.0 };
-        // Rows of powers with the value behind them, reduced to a triangle by Householder's reflections.
+        // Rows of powers and values, reduced to triangular form by Householder reflections.
         let width = columns + 1;
         let mut matrix: Vec<f64> = Vec::with_capacity(points.len() * width);
         for (x, y) in points {
@@ -323,7 +323,7 @@ impl Polynomial {
         self.terms.iter().rev().fold(0.0, |sum, term| sum * t + term)
     }
 
-    /// Of the powers of x, from the highest down.
+    /// Coefficients of the powers of x, highest first.
     fn coefficients(&self) -> Vec<f64> {
         // Horner's scheme with polynomials: multiply by (x - centre) / scale, add the next term.
         let mut powers = vec![0.0; self.terms.len()];
@@ -339,7 +339,7 @@ impl Polynomial {
     }
 }
 
-/// Weights from which on a filter looks at each element whether the query is stopped.
+/// Longer filters check for cancellation at each element.
 const LONG_FILTER: usize = 1024;
 
 static FIR: ScalarFn = ScalarFn {
@@ -363,13 +363,14 @@ static FIR: ScalarFn = ScalarFn {
                 let (series, filter) = (numbers(series.opt(row)?)?, numbers(filter.opt(row)?)?);
                 let mut weights: Vec<f64> = filter.into_iter().collect::<Option<_>>()?;
                 let sum: f64 = weights.iter().sum();
-                // A filter with negative weights is left as it is; to ask that it be normalised gives null. So says the reference.
+                // A filter with negative weights is not normalised by default; normalising it explicitly gives null. Documented in the
+                // reference.
                 let positive = weights.iter().all(|weight| *weight >= 0.0);
                 let normalize = if args.len() > 2 { args.bools(2).get(row)? } else { positive };
                 if normalize && !positive {
                     return None;
                 }
-                // One whose sum is zero cannot be normalised.
+                // A filter whose sum is zero cannot be normalised.
                 if normalize && sum != 0.0 {
                     weights.iter_mut().for_each(|weight| *weight /= sum);
                 }
@@ -379,10 +380,10 @@ static FIR: ScalarFn = ScalarFn {
                     if (weights.len() > LONG_FILTER || at % LONG_FILTER == 0) && watch::stopped() {
                         return None;
                     }
-                    // Beyond the ends lie zeros.
+                    // Elements beyond the ends are zero.
                     let (last, first) = (at + ahead, (at + ahead).saturating_sub(weights.len() - 1));
                     let elements = series.get(first..=last.min(series.len() - 1)).unwrap_or_default();
-                    // Weights from the last element back.
+                    // Weights from the last element backwards.
                     let skipped = last - last.min(series.len() - 1);
                     Some(
                         elements
@@ -424,7 +425,7 @@ static IIR: ScalarFn = ScalarFn {
                     if (above.len() + below.len() > LONG_FILTER || at % LONG_FILTER == 0) && watch::stopped() {
                         return None;
                     }
-                    // Before the start lie zeros.
+                    // Elements before the start are zero.
                     let back = |weights: &[f64], from: usize, of: &dyn Fn(usize) -> f64| -> f64 {
                         weights
                             .iter()
@@ -450,7 +451,7 @@ static IIR: ScalarFn = ScalarFn {
 mod tests {
     use super::*;
 
-    // numpy.polyfit(x, y, 3) and its curve.
+    // Expected: numpy.polyfit(x, y, 3) and its curve.
     #[test]
     fn polynomials_are_those_of_least_squares() {
         let points: Vec<(f64, f64)> = (0..20).map(|t| (t as f64 * 0.5, ((t * 7919) % 101) as f64)).collect();
@@ -460,7 +461,7 @@ mod tests {
         }
         assert!(Polynomial::fit(&points[..3], 3).is_none());
         assert!(Polynomial::fit(&[(1.0, 2.0), (1.0, 3.0), (1.0, 4.0)], 1).is_none());
-        // Exact where there is something exact: 2x³ - x + 5.
+        // An exact polynomial: 2x³ - x + 5.
         let exact: Vec<(f64, f64)> = (1..9).map(|x| f64::from(x)).map(|x| (x, 2.0 * x.powi(3) - x + 5.0)).collect();
         for (got, want) in Polynomial::fit(&exact, 3).unwrap().coefficients().iter().zip([2.0, 0.0, -1.0, 5.0]) {
             assert!((got - want).abs() < 1e-9, "{got} for {want}");

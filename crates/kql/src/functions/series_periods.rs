@@ -1,11 +1,12 @@
-//! `series_periods_detect`, `series_periods_validate`: how far a series repeats itself. The search is also that of `series_decompose`.
+//! `series_periods_detect`, `series_periods_validate`: period detection, also used by `series_decompose`.
 //!
-//! The public KQL reference defines what a score is for (0 to 1, a period from 4 elements to half the series, harmonics not told) and not how
-//! it is computed. Here a score is the autocorrelation of the series at the period or at twice the period, whichever is less: a pattern that
-//! holds once by chance seldom holds twice. That gives what the reference prints: 0.84 for a period of 14 and 0 for one of 10 in the example of
-//! `series_periods_validate`, `[14, 0]` in that of `series_periods_detect`, periods of 6, 5 and none in that of `series_seasonal`.
+//! The public KQL reference specifies the properties of a score (0 to 1, a period from 4 elements to half the series, harmonics not
+//! reported) but not its computation. Here a score is the autocorrelation of the series at the period or at twice the period, whichever is
+//! less, because a pattern that repeats once by chance rarely repeats twice. This reproduces the results in the reference: 0.84 for a
+//! period of 14 and 0 for one of 10 in the example of `series_periods_validate`, `[14, 0]` in that of `series_periods_detect`, periods of
+//! 6, 5 and none in that of `series_seasonal`.
 //!
-//! A trend hides periods, so a straight line that explains a good part of the series is taken out before.
+//! A trend hides periods, so a fitted line that explains a significant part of the variance is subtracted first.
 
 use model::Type;
 
@@ -17,17 +18,17 @@ use super::{Family, Resolved, ScalarFn, Signature, kernel};
 
 pub static FAMILY: Family = &[&DETECT, &VALIDATE];
 
-/// No shorter period is looked for.
+/// Minimum period.
 const SHORTEST: usize = 4;
-/// `series_periods_validate` takes at most so many periods (the reference).
+/// Maximum number of periods of `series_periods_validate` (the reference).
 const MOST_VALIDATED: usize = 16;
-/// `series_periods_detect` gives at most so many.
+/// Maximum number of periods returned by `series_periods_detect`.
 const MOST_DETECTED: i64 = 1024;
-/// A straight line is taken out that explains at least this part of the variance.
+/// A fitted line is subtracted if it explains at least this fraction of the variance.
 const TREND: f64 = 0.15;
-/// A multiple of a period is told only where its score is better by more than this.
+/// A multiple of a period is reported only if its score is higher by more than this.
 const HARMONIC: f64 = 0.05;
-/// From this length on the autocorrelation is computed by Fourier transforms.
+/// Longer series use Fourier transforms for the autocorrelation.
 const LONG: usize = 512;
 
 static DETECT: ScalarFn = ScalarFn {
@@ -117,7 +118,7 @@ pub(super) fn detect(series: &[Option<f64>], least: f64, most: f64) -> Vec<(usiz
 
 /// The autocorrelation of a series.
 struct Correlation {
-    /// At each lag; empty for a series that does not vary.
+    /// One value per lag; empty for a constant series.
     at: Vec<f64>,
 }
 
@@ -134,14 +135,14 @@ impl Correlation {
         let (stt, stx, sxx) = known.iter().fold((0.0, 0.0, 0.0), |(stt, stx, sxx), (t, x)| {
             (stt + (t - mean_t).powi(2), stx + (t - mean_t) * (x - mean), sxx + (x - mean).powi(2))
         });
-        // What is left of a constant by rounding is no variation.
+        // Variation within rounding error is treated as none.
         let size = known.iter().fold(0.0f64, |size, (_, x)| size.max(x.abs()));
         let varies = |sum: f64| sum > count * (1e-10 * size).powi(2);
         if !varies(sxx) || stt == 0.0 {
             return none;
         }
         let slope = if stx * stx >= TREND * stt * sxx { stx / stt } else { 0.0 };
-        // What is missing is as it would be on average.
+        // Missing elements are replaced by the mean.
         let off: Vec<f64> = series.iter().enumerate().map(|(t, x)| x.map_or(0.0, |x| x - mean - slope * (t as f64 - mean_t))).collect();
         let sums = products(&off);
         let Some(variance) = sums.first().filter(|sum| varies(**sum)).map(|sum| sum / n as f64) else { return none };
@@ -159,10 +160,10 @@ impl Correlation {
         }
     }
 
-    /// Lags at which the autocorrelation is greater than at all others within a fifth of them.
+    /// Lags whose autocorrelation exceeds that of all others within a fifth of the lag.
     fn peaks(&self) -> Vec<usize> {
         let at = &self.at;
-        // The nearest lags before and behind that are not less; found with a stack of those that may still be.
+        // The nearest lags on either side that are not less, computed with a monotonic stack.
         let (mut before, mut behind) = (vec![0usize; at.len()], vec![at.len(); at.len()]);
         let mut stack: Vec<usize> = Vec::new();
         for lag in 1..at.len() {
@@ -178,7 +179,7 @@ impl Correlation {
     }
 }
 
-/// At each lag the sum of the products of elements that far apart.
+/// For each lag, the sum of products of elements that far apart.
 fn products(series: &[f64]) -> Vec<f64> {
     let n = series.len();
     if n < LONG {
@@ -196,7 +197,7 @@ fn products(series: &[f64]) -> Vec<f64> {
     re
 }
 
-/// The sum of the products of as many elements as both have. In four sums, none of which waits for another.
+/// The dot product over the common length, in four independent sums.
 fn dot(a: &[f64], b: &[f64]) -> f64 {
     let n = a.len().min(b.len());
     let (a, b) = (&a[..n], &b[..n]);
@@ -224,7 +225,7 @@ mod tests {
         numbers.iter().copied().map(Some).collect()
     }
 
-    // The reference, `series-seasonal-function`: which periods are found, at the threshold of 0.7 that it names.
+    // From the reference, `series-seasonal-function`: detected periods at its threshold of 0.7.
     #[test]
     fn periods_of_the_reference_are_found() {
         let first = [2, 5, 3, 4, 3, 2, 1, 2, 3, 4, 3, 2, 1, 2, 3, 4, 3, 2, 1, 2, 3, 4, 3, 2, 1].map(f64::from);

@@ -1,5 +1,5 @@
-//! Sets: `set_union`, `set_intersect`, `set_difference`, `set_has_element`, `set_equals`, `jaccard_index`. Elements are the same where they
-//! are of the same kind and value (recorded: `2` is not `"2"`). Order is that of first appearance.
+//! Sets: `set_union`, `set_intersect`, `set_difference`, `set_has_element`, `set_equals`, `jaccard_index`. Elements are equal if they have
+//! the same kind and value (recorded: `2` is not `"2"`). Order is that of first appearance.
 
 use hashbrown::HashSet;
 use model::Type;
@@ -11,7 +11,7 @@ use crate::dynamic::{self, elements};
 
 pub static FAMILY: Family = &[&SET_UNION, &SET_INTERSECT, &SET_DIFFERENCE, &SET_HAS_ELEMENT, &SET_EQUALS, &JACCARD_INDEX];
 
-/// A text that is the same for elements that are the same.
+/// A text that is equal for equal elements.
 fn key(element: &str) -> String {
     let mut key = String::new();
     match dynamic::kind(element) {

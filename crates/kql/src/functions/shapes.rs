@@ -1,11 +1,11 @@
-//! Shapes among the arguments of the `geo_*` functions: read once where they are the same in all rows, and otherwise again only where the
-//! text differs from the row before (a table crossed with one of polygons comes so).
+//! Shape arguments of the `geo_*` functions: parsed once if constant, otherwise only if the text differs from that of the previous row
+//! (which is effective for cross joins with a table of polygons).
 
 use super::columns::Texts;
 use super::{Args, Kernel, Prepare, PrepareError, kernel};
 use crate::Value;
 
-/// Argument `index` as what `read` makes of it.
+/// Argument `index`, parsed by `read`.
 pub struct Shape<T> {
     index: usize,
     read: fn(&str) -> Option<T>,
@@ -21,7 +21,7 @@ impl<T> Shape<T> {
         Shape { index, read, constant }
     }
 
-    /// For the rows of one batch.
+    /// A reader for the rows of one batch.
     pub fn rows<'a>(&'a self, args: &'a Args) -> Rows<'a, T> {
         Rows { shape: self, texts: args.texts(self.index), last: None }
     }
@@ -34,7 +34,7 @@ pub struct Rows<'a, T> {
 }
 
 impl<T> Rows<'_, T> {
-    /// The shape at `row`; nothing where it is not valid.
+    /// The shape at `row`; `None` if it is invalid.
     pub fn at(&mut self, row: usize) -> Option<&T> {
         if let Some(constant) = &self.shape.constant {
             return constant.as_ref();
@@ -49,7 +49,7 @@ impl<T> Rows<'_, T> {
 
 type Made = Result<Box<dyn Kernel>, PrepareError>;
 
-/// A number for each row of which argument `index` is a shape.
+/// A real per row, computed from the shape in argument `index`.
 pub fn reals<T: Send + Sync + 'static>(
     prepare: &Prepare,
     index: usize,
@@ -63,7 +63,7 @@ pub fn reals<T: Send + Sync + 'static>(
     }))
 }
 
-/// A truth for each row of which argument `index` is a shape.
+/// A bool per row, computed from the shape in argument `index`.
 pub fn bools<T: Send + Sync + 'static>(
     prepare: &Prepare,
     index: usize,
@@ -77,7 +77,7 @@ pub fn bools<T: Send + Sync + 'static>(
     }))
 }
 
-/// Another shape, written behind what is there, for each row of which argument `index` is one.
+/// A JSON value per row, computed from the shape in argument `index` and appended to the buffer.
 pub fn json<T: Send + Sync + 'static>(
     prepare: &Prepare,
     index: usize,
@@ -91,7 +91,7 @@ pub fn json<T: Send + Sync + 'static>(
     }))
 }
 
-/// A number that may be left out; nothing where it is null.
+/// An optional number; `None` if it is null.
 pub fn real_or(args: &Args, index: usize, row: usize, otherwise: f64) -> Option<f64> {
     if args.len() > index { args.reals(index).get(row) } else { Some(otherwise) }
 }
@@ -100,7 +100,7 @@ pub fn long_or(args: &Args, index: usize, row: usize, otherwise: i64) -> Option<
     if args.len() > index { args.longs(index).get(row) } else { Some(otherwise) }
 }
 
-/// A flag that may be left out.
+/// An optional flag.
 pub fn flag(args: &Args, index: usize, row: usize) -> Option<bool> {
     if args.len() > index { args.bools(index).get(row) } else { Some(false) }
 }

@@ -1,31 +1,31 @@
-//! Finds the few texts of a column that may hold some words, by searching the column's buffers as a whole.
+//! Text prefilter: finds the few texts of a column that may contain some words by searching the column's buffers.
 //!
-//! A text column lies in a few large buffers, text after text. Where words are rare, one search over a buffer, many bytes at a time, is far
-//! quicker than one call a text; only where something is found is the text itself looked at. The words are ASCII; case is folded block by
-//! block, in memory that stays in the processor's cache.
+//! A text column consists of a few large buffers of consecutive texts. If the words are rare, one vectorised search over a buffer is much
+//! faster than one call per text; a text is examined only if a word was found in it. The words are ASCII; case folding is done block by
+//! block, in memory that stays in the CPU cache.
 
 use aho_corasick::packed::{Config, MatchKind, Searcher};
 use arrow::array::{Array, ArrayRef, BooleanArray, BooleanBufferBuilder, StringViewArray};
 use memchr::memmem;
 use std::sync::Arc;
 
-/// Bytes that are folded and searched at a time.
+/// Bytes folded and searched at a time.
 const BLOCK: usize = 16 * 1024;
 
-/// Texts of up to so many bytes lie in the view itself.
+/// Texts of up to this many bytes are stored inline in the view.
 const INLINE: usize = 12;
 
 pub(super) struct Sieve {
     finder: Finder,
     cased: bool,
-    /// Bytes of the longest word and the shortest.
+    /// Bytes of the longest and the shortest word.
     longest: usize,
     shortest: usize,
 }
 
 enum Finder {
     One(memmem::Finder<'static>),
-    /// Vectors over several words at once; which instructions there are is found out at run time.
+    /// Vectorised search for several words; the instruction set is detected at run time.
     Few(Box<Searcher>),
 }
 
@@ -39,7 +39,7 @@ impl Finder {
 }
 
 impl Sieve {
-    /// Nothing where the words cannot be sought this way: too many, not ASCII, empty.
+    /// `None` if the words are not supported: too many, not ASCII, or empty.
     pub(super) fn new(words: &[&str], cased: bool) -> Option<Self> {
         if words.is_empty() || words.iter().any(|word| word.is_empty() || !word.is_ascii()) {
             return None;
@@ -56,7 +56,7 @@ impl Sieve {
         Some(Self { finder, cased, longest, shortest })
     }
 
-    /// For each text whether `holds` is true of it; `holds` must be false where none of the words is.
+    /// Evaluates `holds` for each text; `holds` must be false for texts without any of the words.
     pub(super) fn rows(&self, array: &StringViewArray, holds: impl Fn(&str) -> bool) -> ArrayRef {
         let rows = array.len();
         let mut found = BooleanBufferBuilder::new(rows);
@@ -73,7 +73,7 @@ impl Sieve {
                 next += 1;
                 continue;
             }
-            // A run of texts one after the other in one buffer.
+            // A run of consecutive texts in one buffer.
             let first = next;
             let (mut end, mut used) = (start, 0);
             while next < rows {
@@ -110,7 +110,8 @@ impl Sieve {
         Arc::new(BooleanArray::new(found.finish(), None))
     }
 
-    /// Calls `look` for each row whose text a word was found in. `bytes` lie at `start` of the buffer and hold the rows `first..until`.
+    /// Calls `look` for each row in whose text a word was found. `bytes` start at `start` of the buffer and contain the rows
+    /// `first..until`.
     #[allow(clippy::too_many_arguments)]
     fn run(
         &self,
@@ -123,7 +124,7 @@ impl Sieve {
         mut look: impl FnMut(usize),
     ) {
         let mut row = first;
-        // Where the block at hand begins and ends, and from where on it has not been searched.
+        // Bounds of the current block, and the start of the unsearched part.
         let (mut block, mut folded) = (0, 0);
         let mut from = 0;
         while from + self.shortest <= bytes.len() {
@@ -141,13 +142,13 @@ impl Sieve {
                 if folded == bytes.len() {
                     return;
                 }
-                // A word may lie across the edge.
+                // A word may span two blocks.
                 from = (folded + 1).saturating_sub(self.longest).max(from + 1);
                 folded = 0;
                 continue;
             };
             let at = start + from + at;
-            // The first row that ends behind the place.
+            // The first row that ends after the position.
             while row < until {
                 let (length, _, offset) = place(views[row]);
                 if length > INLINE && offset + length > at {
@@ -160,7 +161,7 @@ impl Sieve {
             }
             let (length, _, offset) = place(views[row]);
             if at < offset {
-                // Between texts.
+                // The position is between texts.
                 from = offset - start;
                 continue;
             }
@@ -170,7 +171,7 @@ impl Sieve {
     }
 }
 
-/// Length, buffer and place within it; only the length means something where the text is short.
+/// Length, buffer and offset; only the length is meaningful if the text is inline.
 fn place(view: u128) -> (usize, usize, usize) {
     (view as u32 as usize, (view >> 64) as u32 as usize, (view >> 96) as u32 as usize)
 }
@@ -181,7 +182,7 @@ mod tests {
     use arrow::array::AsArray;
     use arrow::compute::take;
 
-    /// Expected: what looking at each text by itself finds.
+    /// Expected: the result of examining each text.
     #[test]
     fn the_sieve_finds_what_looking_at_each_text_finds() {
         let texts: Vec<String> = (0..4000u32)

@@ -1,5 +1,5 @@
-//! Special functions of statistics: `gamma`, `loggamma`, `erf`, `erfc`, `beta_cdf`, `beta_inv`, `beta_pdf`, `welch_test`.
-//! Source of truth: the public KQL reference, one page each. Computed by Lanczos' approximation and continued fractions, to about 13 digits.
+//! Statistical functions: `gamma`, `loggamma`, `erf`, `erfc`, `beta_cdf`, `beta_inv`, `beta_pdf`, `welch_test`. Source of truth: the public
+//! KQL reference, one page each. Computed by Lanczos' approximation and continued fractions, to about 13 digits.
 
 use model::Type;
 
@@ -48,7 +48,7 @@ fn erf(x: f64) -> f64 {
     if x.abs() > 2.5 {
         return 1f64.copysign(x) - erfc(x.abs()).copysign(x);
     }
-    // Its Taylor series.
+    // Taylor series.
     let (mut term, mut sum, mut n) = (x, x, 0.0);
     while term.abs() > 1e-17 * sum.abs() && n < 200.0 {
         n += 1.0;
@@ -62,7 +62,7 @@ fn erfc(x: f64) -> f64 {
     if x < 2.5 {
         return 1.0 - erf(x);
     }
-    // A continued fraction, from its end.
+    // A continued fraction, evaluated from its end.
     let fraction = (1..120).rev().fold(0.0, |below, k| f64::from(k) / 2.0 / (x + below));
     (-x * x).exp() / std::f64::consts::PI.sqrt() / (x + fraction)
 }

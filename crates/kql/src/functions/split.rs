@@ -1,5 +1,5 @@
-//! `split(source, delimiter [, index])`. Source of truth: the public KQL reference, `split-function`; with an index the answer is an array
-//! of that one part (recorded).
+//! `split(source, delimiter [, index])`. Source of truth: the public KQL reference, `split-function`; with an index the result is an array
+//! of that single part (recorded).
 
 use model::Type;
 
@@ -27,7 +27,7 @@ static SPLIT: ScalarFn = ScalarFn {
             args.map_json(|row, out| {
                 let (source, delimiter) = (source.get(row), delimiter.get(row));
                 let mut parts = source.split(delimiter);
-                // Without a delimiter there is one part.
+                // Without a delimiter there is a single part.
                 let mut whole = std::iter::once(source);
                 let parts: &mut dyn Iterator<Item = &str> = if delimiter.is_empty() { &mut whole } else { &mut parts };
                 out.push('[');

@@ -1,5 +1,5 @@
-//! `strcat`, `strcat_delim`, `strrep`, `strcmp`, `reverse`, `tolower`, `toupper`, `string_size`, `substring`: building and cutting text.
-//! Source of truth: the public KQL reference, one page each, and recorded answers. Positions count code points.
+//! `strcat`, `strcat_delim`, `strrep`, `strcmp`, `reverse`, `tolower`, `toupper`, `string_size`, `substring`: string construction and
+//! substrings. Source of truth: the public KQL reference, one page each, and recorded results. Positions count code points.
 
 use model::Type;
 
@@ -9,7 +9,7 @@ use crate::watch;
 
 pub static FAMILY: Family = &[&STRCAT, &STRCAT_DELIM, &STRREP, &STRCMP, &REVERSE, &TO_LOWER, &TO_UPPER, &STRING_SIZE, &SUBSTRING];
 
-/// `strrep` repeats at most so often.
+/// Maximum number of repetitions of `strrep`.
 const MOST_REPEATS: i64 = 1024;
 
 static STRCAT: ScalarFn = ScalarFn {
@@ -148,7 +148,7 @@ static TO_UPPER: ScalarFn = ScalarFn {
     ..ScalarFn::DEFAULT
 };
 
-/// One character for one: `ß` stays.
+/// One-to-one case mapping: `ß` is unchanged.
 fn upper(c: char) -> char {
     let mut upper = c.to_uppercase();
     match (upper.next(), upper.next()) {
@@ -193,7 +193,7 @@ static SUBSTRING: ScalarFn = ScalarFn {
                     (Some(start), Some(length)) => length.get(row).map_or("", |length| cut(source, start, length)),
                     (Some(start), None) => cut(source, start, i64::MAX),
                     (None, Some(_)) => "",
-                    // Recorded: without a length a null position is the beginning.
+                    // Recorded: without a length, a null position is the start.
                     (None, None) => source,
                 }
             })

@@ -1,5 +1,5 @@
-//! `percentile_tdigest`, `percentiles_array_tdigest`, `rank_tdigest`, `percentrank_tdigest`, `merge_tdigest`, `tdigest_isvalid` — reading and joining
-//! what the aggregate `tdigest` gives. See [`crate::aggregates::digest`]. Source of truth: the public KQL reference, one page each.
+//! `percentile_tdigest`, `percentiles_array_tdigest`, `rank_tdigest`, `percentrank_tdigest`, `merge_tdigest`, `tdigest_isvalid` — read and
+//! merge results of the aggregate `tdigest`. See [`crate::aggregates::digest`]. Source of truth: the public KQL reference, one page each.
 
 use model::Type;
 
@@ -51,7 +51,7 @@ static PERCENTILES: ScalarFn = ScalarFn {
         let list = args[1].ty == Type::Dynamic;
         let mut types = vec![Type::Dynamic];
         for (index, arg) in args.iter().enumerate().skip(1) {
-            // A type may follow an array of percentages, and a single percentage.
+            // A type may follow an array of percentages or a single percentage.
             if index == 2 && args.len() == 3 && arg.ty == Type::String {
                 type_argument(arg, index)?;
                 types.push(Type::String);
@@ -177,7 +177,7 @@ static IS_VALID: ScalarFn = ScalarFn {
     ..ScalarFn::DEFAULT
 };
 
-/// A digest, and behind it, if anything, a percentage.
+/// A digest, optionally followed by a percentage.
 fn leading(args: &[Arg]) -> Result<(), SignatureError> {
     if args[0].ty != Type::Dynamic {
         return Err(wants(0, "what `tdigest` gives"));

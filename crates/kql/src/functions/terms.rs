@@ -1,12 +1,13 @@
-//! Finding text in text as Kusto's string operators do: with or without case, anywhere, at an end, or as a *term*.
+//! Substring search with the semantics of Kusto's string operators: with or without case, anywhere, at an end, or as a *term*.
 //!
-//! A term is a maximal run of letters and digits of any script; `_` separates (recorded). A needle that itself holds separators must begin
-//! and end at the edge of a term. Without case, characters compare by their simple lower case, one to one: `ß` is not `ss` (recorded).
+//! A term is a maximal run of letters and digits of any script; `_` is a separator (recorded). A needle that contains separators must start
+//! and end at term boundaries. Without case, characters are compared by their simple lower case, one to one: `ß` does not equal `ss`
+//! (recorded).
 
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind, MatchKind};
 use memchr::{memchr, memchr2, memmem};
 
-/// How a needle must lie in the text.
+/// The required position of a needle in the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
     Equal,
@@ -22,20 +23,20 @@ pub enum Rule {
 pub struct Needle {
     rule: Rule,
     cased: bool,
-    /// As given, or folded where case does not count.
+    /// As given, or folded if case is ignored.
     text: String,
     finder: Finder,
 }
 
 enum Finder {
     Exact(memmem::Finder<'static>),
-    /// ASCII, any case: where the rarest byte stands, in both cases.
+    /// ASCII, case-insensitive: the position of the rarest byte, in both cases.
     Ascii {
         at: usize,
         lower: u8,
         upper: u8,
     },
-    /// Folds the text first.
+    /// The text is folded first.
     Folded(memmem::Finder<'static>),
 }
 
@@ -80,7 +81,7 @@ pub fn is_term(c: char) -> bool {
     c.is_ascii_alphanumeric() || !c.is_ascii() && c.is_alphanumeric()
 }
 
-/// How often a byte stands in logs, roughly: the lower the rarer.
+/// Approximate frequency of a byte in logs.
 fn commonness(byte: u8) -> u8 {
     match byte.to_ascii_lowercase() {
         b'e' | b' ' | b't' | b'a' => 9,
@@ -126,7 +127,7 @@ impl Needle {
         }
     }
 
-    /// `find` gives the next place of the needle from a place on.
+    /// `find` returns the next occurrence of the needle at or after a position.
     fn search(&self, hay: &str, find: &dyn Fn(&str, usize) -> Option<usize>) -> bool {
         let needle = self.text.as_str();
         let same = |part: Option<&[u8]>| match part {
@@ -176,7 +177,7 @@ fn find_ascii(hay: &[u8], from: usize, needle: &[u8], at: usize, lower: u8, uppe
     }
 }
 
-/// True where no term runs over the place `at` from before. A needle that begins with a separator is at an edge by itself.
+/// True if no term spans the position `at`. A needle that starts with a separator is always at a boundary.
 fn edge_before(hay: &str, at: usize) -> bool {
     let (Some(before), Some(after)) = (hay.get(..at), hay.get(at..)) else { return false };
     !(before.chars().next_back().is_some_and(is_term) && after.chars().next().is_some_and(is_term))
@@ -186,9 +187,9 @@ fn edge_after(hay: &str, at: usize) -> bool {
     edge_before(hay, at)
 }
 
-/// Many needles at once: `has_any`.
+/// Several needles at once: `has_any`.
 pub struct Needles {
-    /// All that are ASCII, and at least three of them; otherwise they are in `rest`.
+    /// All ASCII needles, if there are at least three; otherwise they are in `rest`.
     automaton: Option<AhoCorasick>,
     rest: Vec<Needle>,
 }
@@ -229,7 +230,7 @@ mod tests {
         Needle::new(needle, Rule::Has, false).matches(hay)
     }
 
-    // Expected answers: recorded from Microsoft's engine, and the reference's page on string operators.
+    // Expected results: recorded from Microsoft's engine, and from the reference's page on string operators.
     #[test]
     fn terms_are_maximal_runs() {
         assert!(!has("foobar", "bar"));

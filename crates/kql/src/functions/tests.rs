@@ -1,4 +1,4 @@
-//! Every example of every function, run; and the laws that all kernels keep.
+//! Runs every example of every function, and tests invariants of all kernels.
 
 use std::sync::Arc;
 
@@ -97,7 +97,7 @@ fn names_are_unique() {
     assert_eq!(names.len(), count);
 }
 
-/// The outermost call of an example: its function's name and its arguments.
+/// The outermost call of an example: function name and arguments.
 fn outermost(expr: &ast::Expr) -> Option<(String, Vec<&ast::Expr>)> {
     match &expr.kind {
         ast::ExprKind::Call(call) => Some((call.name.text.clone(), call.args.iter().collect())),
@@ -110,7 +110,7 @@ fn outermost(expr: &ast::Expr) -> Option<(String, Vec<&ast::Expr>)> {
     }
 }
 
-/// The name and the values of the arguments of the outermost call in `text`.
+/// Name and argument values of the outermost call in `text`.
 fn call(text: &str) -> Option<(String, Vec<Value>)> {
     let query = format!("print v = {text}");
     let parsed = crate::syntax::parse(&query);
@@ -127,8 +127,8 @@ fn call(text: &str) -> Option<(String, Vec<Value>)> {
     Some((name, values.collect::<Option<_>>()?))
 }
 
-/// Laws of every kernel: an argument that is one value for all rows and one that has the same entry in every row give the same answers,
-/// prepared with or without knowing them, in batches of one row and of several; and nulls anywhere do no harm.
+/// Invariants of every kernel: a scalar argument and a constant column give equal results, prepared with or without the constants, in
+/// batches of one row and of several; and nulls are handled anywhere.
 #[test]
 fn constants_and_columns_agree() {
     let mut compared = 0;

@@ -1,5 +1,5 @@
-//! The string operators that look for one text in another: `=~`, `has`, `contains`, `startswith` … with their `!` and `_cs` forms.
-//! Source of truth: the public KQL reference, `datatypes-string-operators`; what a term is, [`super::terms`].
+//! Text search operators: `=~`, `has`, `contains`, `startswith` … with their `!` and `_cs` variants. Source of truth: the public KQL
+//! reference, `datatypes-string-operators`; terms are defined in [`super::terms`].
 
 use arrow::array::AsArray;
 use model::Type;
@@ -52,7 +52,7 @@ text_operators! {
     NOT_ENDS_WITH_CS "!endswith_cs" EndsWith true true "As `!endswith`, with case" (r#""Fabrikam" !endswith_cs "Kam""#, "True");
 }
 
-/// Two strings, or dynamic values that are read as strings.
+/// Two strings, or dynamic values converted to strings.
 pub(super) fn two_texts(args: &[Arg]) -> Result<Resolved, SignatureError> {
     if args.len() != 2 {
         return Err(SignatureError::Count { least: 2, most: Some(2) });

@@ -1,4 +1,4 @@
-//! `parse_cef_dictionary`, `geo_location`: functions that exist in transformations only, and in no other query.
+//! `parse_cef_dictionary`, `geo_location`: functions available only in transformations.
 //!
 //! Source: learn.microsoft.com/azure/azure-monitor/data-collection/data-collection-transformations-kql, "Special functions".
 
@@ -9,15 +9,15 @@ use super::signatures::all;
 use super::{Family, ScalarFn, kernel};
 use crate::dynamic::push_string;
 
-/// All of them. They are not in the table of functions, because other queries do not know them.
+/// All of them. They are not in the general function table.
 pub static ALL: Family = &[&PARSE_CEF_DICTIONARY, &GEO_LOCATION];
 
-/// The function of that name.
+/// Finds a function by name.
 pub fn find(name: &str) -> Option<&'static ScalarFn> {
     ALL.iter().copied().find(|function| function.name == name)
 }
 
-/// Names of the header's fields. The page names `Extension` only; these are the terms of the format's own specification.
+/// Names of the header fields. The page mentions only `Extension`; these are the terms of the CEF specification.
 const HEADER: [&str; cef::FIELDS] = ["Version", "DeviceVendor", "DeviceProduct", "DeviceVersion", "DeviceEventClassId", "Name", "Severity"];
 
 static PARSE_CEF_DICTIONARY: ScalarFn = ScalarFn {
@@ -41,7 +41,7 @@ static PARSE_CEF_DICTIONARY: ScalarFn = ScalarFn {
     ..ScalarFn::DEFAULT
 };
 
-/// The header where there is one, and the extension: of a text without `CEF:` all of it.
+/// Writes the header, if present, and the extension; a text without `CEF:` is all extension.
 fn dictionary(text: &str, out: &mut String) -> Option<()> {
     let start = text.find("CEF:");
     let (header, extension) = match start {

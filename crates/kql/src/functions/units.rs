@@ -1,6 +1,6 @@
 //! `convert_length`, `convert_mass`, `convert_speed`, `convert_temperature`, `convert_volume`, `convert_angle`, `convert_energy`,
-//! `convert_force`. Source of truth: the public KQL reference, one page each, for the names; the units' own definitions for the factors. A
-//! unit that is not known gives null.
+//! `convert_force`. Source of truth: the public KQL reference, one page each, for the names; the definitions of the units for the factors.
+//! An unknown unit gives null.
 
 use model::Type;
 
@@ -9,7 +9,7 @@ use super::{Family, ScalarFn, kernel};
 
 pub static FAMILY: Family = &[&LENGTH, &MASS, &SPEED, &TEMPERATURE, &VOLUME, &ANGLE, &ENERGY, &FORCE];
 
-/// A unit: its name, how many of the base unit it is, and where its zero lies in the base unit.
+/// A unit: its name, its size in the base unit, and its zero point in the base unit.
 type Unit = (&'static str, f64, f64);
 
 const LENGTHS: &[Unit] = &[

@@ -1,6 +1,6 @@
-//! `datetime_utc_to_local`, `datetime_local_to_utc`, `datetime_list_timezones`: instants and the clocks on walls, by the IANA database.
-//! Source of truth: the public KQL reference, one page each. A local time that a change of clocks skips is read by the clock after the change,
-//! as its example shows; of one that comes twice, the earlier is meant.
+//! `datetime_utc_to_local`, `datetime_local_to_utc`, `datetime_list_timezones`: conversion between UTC and local time with the IANA
+//! database. Source of truth: the public KQL reference, one page each. A local time skipped by a clock change is interpreted with the
+//! offset after the change, as in its example; for an ambiguous one the earlier instant is used.
 
 use chrono::{DateTime, Offset, TimeDelta, TimeZone};
 use chrono_tz::{TZ_VARIANTS, Tz};
@@ -39,7 +39,7 @@ static LOCAL_TO_UTC: ScalarFn = ScalarFn {
         shift(prepare, |zone, ticks| {
             let local = DateTime::from_timestamp((ticks - UNIX_EPOCH_TICKS).div_euclid(TICKS_PER_SECOND), 0)?.naive_utc();
             let offset = zone.offset_from_local_datetime(&local).earliest().or_else(|| {
-                // No clock is set ahead by more than a day, so this is after the change.
+                // No clock change exceeds a day, so this is after it.
                 zone.offset_from_local_datetime(&local.checked_add_signed(TimeDelta::days(1))?).earliest()
             });
             Some(-i64::from(offset?.fix().local_minus_utc()))
@@ -48,7 +48,7 @@ static LOCAL_TO_UTC: ScalarFn = ScalarFn {
     ..ScalarFn::DEFAULT
 };
 
-/// Moves dates by the seconds that `offset` finds.
+/// Shifts datetimes by the seconds returned by `offset`.
 fn shift(prepare: &Prepare, offset: fn(Tz, i64) -> Option<i64>) -> Result<Box<dyn Kernel>, PrepareError> {
     let fixed = match prepare.constants[1].as_ref().and_then(Value::as_str) {
         Some(name) => Some(

@@ -1,4 +1,4 @@
-//! Shapes made wider by a radius: `geo_point_buffer`, `geo_line_buffer`, `geo_polygon_buffer`.
+//! Buffers around shapes: `geo_point_buffer`, `geo_line_buffer`, `geo_polygon_buffer`.
 
 use s2rst::s2::buffer_operation::{BufferOptions, MIN_ERROR_FRACTION, S2BufferOperation};
 use s2rst::s2::builder::polygon_layer::S2PolygonLayer;
@@ -6,10 +6,10 @@ use s2rst::s2::{Point, Polygon};
 
 use super::{Lines, angle};
 
-/// Metres by which a buffer may differ from the ideal one, unless told.
+/// Default deviation from the ideal buffer, in metres.
 pub const TOLERANCE: f64 = 10.0;
 
-/// Metres.
+/// In metres.
 const LEAST_RADIUS: f64 = 1e-6;
 
 pub enum Core<'a> {
@@ -18,15 +18,15 @@ pub enum Core<'a> {
     Polygon(&'a Polygon),
 }
 
-/// Everything within `radius` metres, to `tolerance` metres. Nothing for a radius or tolerance that is not positive, or a tolerance of
-/// less than a millionth of the radius.
+/// All points within `radius` metres, to `tolerance` metres. `None` if the radius or tolerance is not positive, or the tolerance is less
+/// than a millionth of the radius.
 pub fn buffer(core: Core, radius: f64, tolerance: Option<f64>) -> Option<Polygon> {
-    // Farther than half around is everywhere.
+    // More than half the circumference covers the sphere.
     let widest = std::f64::consts::PI * super::EARTH_RADIUS;
     if !(radius > 0.0 && radius < widest && tolerance.is_none_or(|tolerance| tolerance > 0.0)) {
         return None;
     }
-    // S2 is not made for radii below what its coordinates can tell apart.
+    // S2 does not support radii below the resolution of its coordinates.
     let radius = radius.max(LEAST_RADIUS);
     let fraction = tolerance.unwrap_or(TOLERANCE) / radius;
     if tolerance.is_some() && fraction < MIN_ERROR_FRACTION {

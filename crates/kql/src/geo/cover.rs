@@ -9,10 +9,10 @@ use s2rst::s2::{Cell, CellId, Face, Level, Point, Region};
 
 use super::angle;
 
-/// Cells in one covering; more are none, as the reference says.
+/// Maximum cells of a covering; larger ones are null, as in the reference.
 pub const MOST_CELLS: usize = 65_536;
 
-/// The longest edge of lines or rings, in radians: what a shape is long at least, however often it doubles back.
+/// The longest edge of lines or rings, in radians: a lower bound of the extent of a shape.
 pub fn longest_edge<'a>(chains: impl IntoIterator<Item = &'a [Point]>, closed: bool) -> f64 {
     let of_chain = |chain: &[Point]| {
         let edges = chain.windows(2).map(|edge| (edge[0], edge[1]));
@@ -22,8 +22,8 @@ pub fn longest_edge<'a>(chains: impl IntoIterator<Item = &'a [Point]>, closed: b
     chains.into_iter().map(of_chain).fold(0.0, f64::max)
 }
 
-/// The cells of `level` that touch the shapes or what lies within `radius` metres of them, in the order of their ids. `least` is the area
-/// (in steradians) and `length` the length (in radians) that they cover at least: what would certainly be too many is not tried.
+/// The cells of `level` that intersect the shapes or their buffer of `radius` metres, ordered by id. `area` (in steradians) and `length`
+/// (in radians) are lower bounds of what is covered, used to reject coverings that would be too large.
 pub fn cover(index: &ShapeIndex, level: Level, radius: f64, area: f64, length: f64) -> Option<Vec<CellId>> {
     if !(radius >= 0.0 && radius.is_finite()) {
         return None;
@@ -42,9 +42,9 @@ pub fn cover(index: &ShapeIndex, level: Level, radius: f64, area: f64, length: f
     Some(cells)
 }
 
-/// The cells of `level` that touch `region`. What lies wholly inside is not looked at again; nothing where there are too many.
+/// The cells of `level` that intersect `region`. Cells contained in it are not tested further; `None` if there are too many.
 fn descend(region: &dyn Region, level: Level, cells: &mut Vec<CellId>) -> Option<()> {
-    // Faces and, below them, the children still to come; the next is last.
+    // A stack of faces and, below them, children to visit.
     let mut waiting: Vec<CellId> = (0..6u8).rev().filter_map(|face| Face::try_from(face).ok()).map(CellId::from_face).collect();
     while let Some(id) = waiting.pop() {
         let cell = Cell::from_cell_id(id);

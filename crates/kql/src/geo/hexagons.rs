@@ -1,8 +1,7 @@
-//! Polygons filled with H3 cells: those whose centres lie inside, as H3's own `polygonToCells` has it, with edges that are straight on
-//! the map.
+//! Fills polygons with the H3 cells whose centres are inside, like H3's `polygonToCells`, with edges that are straight on the map.
 //!
-//! The cells along every ring are visited first, and from each that lies inside its neighbours: a group of cells inside always has one
-//! at the ring.
+//! The cells along every ring are visited first, then the neighbours of each cell that is inside: every connected group of inside cells
+//! touches a ring.
 
 use h3o::{CellIndex, LatLng, Resolution};
 use hashbrown::HashSet;
@@ -10,16 +9,16 @@ use hashbrown::HashSet;
 use super::read::Ring;
 use super::{EARTH_RADIUS, Position};
 
-/// Cells of one polygon; more are none, as the reference says.
+/// Maximum cells of one polygon; larger ones are null, as in the reference.
 pub const MOST_CELLS: usize = 61_680;
 
-/// Places along the rings that are looked at: where there are more, there are too many cells.
+/// Maximum sample points along the rings: more would imply too many cells.
 const MOST_PLACES: f64 = 16.0 * MOST_CELLS as f64;
 
-/// Cells of `resolution` whose centres are inside one of the polygons, in the order of their numbers. `area` is that of the polygons in
-/// square metres: what would certainly be too many is not tried.
+/// Cells of `resolution` whose centres are inside one of the polygons, ordered by index. `area` is that of the polygons in square metres,
+/// used to reject polygons with too many cells.
 pub fn fill(polygons: &[Vec<Ring>], resolution: Resolution, area: f64) -> Option<Vec<CellIndex>> {
-    // Cells differ in size by less than this.
+    // Cell areas differ by less than this factor.
     if area / resolution.area_m2() > 2.0 * MOST_CELLS as f64 {
         return None;
     }
@@ -61,13 +60,13 @@ pub fn fill(polygons: &[Vec<Ring>], resolution: Resolution, area: f64) -> Option
     Some(inside)
 }
 
-/// Metres that an edge is long at most.
+/// An upper bound of the length of an edge, in metres.
 fn length(a: Position, b: Position) -> f64 {
     let widest = if a.lat.signum() == b.lat.signum() { a.lat.abs().min(b.lat.abs()).to_radians().cos() } else { 1.0 };
     (b.lat - a.lat).to_radians().hypot((b.lng - a.lng).to_radians() * widest) * EARTH_RADIUS
 }
 
-/// A polygon on the map. One that crosses the antimeridian lies beyond it with all that is west.
+/// A polygon on the map. If it crosses the antimeridian, its western longitudes are shifted beyond it.
 struct Flat {
     rings: Vec<Ring>,
     crosses: bool,
@@ -87,7 +86,7 @@ impl Flat {
         self.rings.iter().flat_map(|ring| ring.windows(2).map(|edge| (edge[0], edge[1])))
     }
 
-    /// Whether a ray from the place crosses the rings an odd number of times.
+    /// True if a ray from the position crosses the rings an odd number of times.
     fn holds(&self, place: Position) -> bool {
         let place = shifted(place, self.crosses);
         let crossed = |(a, b): &(Position, Position)| {

@@ -1,4 +1,4 @@
-//! The nearest places of lines and polygons.
+//! Closest points on lines and polygons.
 
 use std::ops::ControlFlow;
 
@@ -12,7 +12,7 @@ use s2rst::s2::{LatLng, Point, Polygon, Region};
 
 use super::{Lines, Position, angle, metres};
 
-/// Lines with an index over their edges.
+/// Lines with an edge index.
 pub struct LineIndex(ShapeIndex);
 
 impl LineIndex {
@@ -46,17 +46,17 @@ fn nearest_edge(index: &ShapeIndex, point: Point) -> Option<Point> {
     Some(project(point, edge.v0, edge.v1))
 }
 
-/// The nearest place of the polygon's boundary; nothing where the polygon holds the point.
+/// The closest point on the polygon's boundary; `None` if the polygon contains the point.
 pub fn nearest_boundary(polygon: &Polygon, point: Point) -> Option<Point> {
     (!polygon.contains_point(&point)).then(|| nearest_edge(polygon.shape_index(), point))?
 }
 
-/// Metres; zero inside.
+/// In metres; zero inside.
 pub fn distance_to_polygon(polygon: &Polygon, point: Point) -> f64 {
     nearest_boundary(polygon, point).map_or(0.0, |nearest| metres(point.distance(nearest)))
 }
 
-/// Numbers of the shapes that lie within `radius` metres of a point, in their order.
+/// Indices of the shapes within `radius` metres of a point, ascending.
 pub fn shapes_within(index: &ShapeIndex, point: Point, radius: f64) -> Vec<usize> {
     let limit = ChordAngle::from_angle(angle(radius));
     let mut options = Options::default();
@@ -75,12 +75,12 @@ fn place(point: Point) -> (f64, f64) {
     (place.lat.degrees(), place.lng.degrees())
 }
 
-/// Metres between two places on the WGS84 ellipsoid.
+/// Distance on the WGS84 ellipsoid, in metres.
 pub fn spheroid_distance(a: Position, b: Position) -> f64 {
     Geodesic::wgs84().inverse(a.lat, a.lng, b.lat, b.lng)
 }
 
-/// The part of a line, from 0 to 1, that lies before the place nearest to `point`.
+/// The fraction of a line, from 0 to 1, before the point closest to `point`.
 pub fn locate(line: &[Point], point: Point) -> f64 {
     let (mut before, mut best) = (0.0, (f64::INFINITY, 0.0));
     for edge in line.windows(2) {
@@ -94,11 +94,11 @@ pub fn locate(line: &[Point], point: Point) -> f64 {
     if before > 0.0 { (best.1 / before).clamp(0.0, 1.0) } else { 0.0 }
 }
 
-/// As [`locate`], with edges that are geodesics on the ellipsoid. The nearest place of an edge is searched for: the distance along it has
-/// one minimum.
+/// Like [`locate`], with edges that are geodesics on the ellipsoid. The closest point of an edge is found by search: the distance along it
+/// has one minimum.
 pub fn locate_on_spheroid(line: &[Point], point: Point) -> f64 {
     const GOLDEN: f64 = 0.618_033_988_749_894_9;
-    // Each step leaves this part of the edge; after these, distances no longer tell places apart.
+    // The fraction of the interval kept by each step; after this many steps, distances are indistinguishable.
     const STEPS: usize = 48;
     let earth = Geodesic::wgs84();
     let (lat, lng) = place(point);

@@ -1,7 +1,7 @@
-//! Intersections, unions and simplification, by S2's builder.
+//! Intersections, unions and simplification, using S2's builder.
 //!
-//! An intersection is of closed sets: polygons contain their edges and vertices and lines their ends, so that two polygons which touch
-//! in a corner meet in a point. What lies inside of a shape of a higher dimension is not said again.
+//! Intersections are of closed sets: polygons contain their edges and vertices and lines their ends, so that two polygons that touch at a
+//! corner intersect in a point. A part contained in a part of higher dimension is not repeated.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -23,10 +23,10 @@ use s2rst::s2::{Point, Polygon};
 
 use super::{Lines, angle};
 
-/// Metres within which S2 can snap: 70 degrees.
+/// Maximum S2 snap radius in metres: 70 degrees.
 pub const MOST_TOLERANCE: f64 = 70.0 * std::f64::consts::PI / 180.0 * super::EARTH_RADIUS;
 
-/// What an intersection leaves, by dimension.
+/// The result of an intersection, by dimension.
 #[derive(Debug, Default)]
 pub struct Remains {
     pub points: Vec<Point>,
@@ -34,7 +34,7 @@ pub struct Remains {
     pub polygon: Polygon,
 }
 
-/// A layer that its maker keeps a hand on: the normalizer takes its layers and does not give them back.
+/// A layer that can be read afterwards: the normalizer takes ownership of its layers and does not return them.
 #[derive(Debug)]
 struct Shared<L>(Rc<RefCell<L>>);
 
@@ -68,7 +68,7 @@ fn of_polygon(polygon: &Polygon) -> ShapeIndex {
     index
 }
 
-/// A shape made ready to be intersected.
+/// A shape prepared for intersection.
 pub trait Operand {
     fn index(&self) -> ShapeIndex;
 }
@@ -98,7 +98,7 @@ pub fn intersects(a: &dyn Operand, b: &dyn Operand) -> bool {
     S2BooleanOperation::intersects(&mut a.index(), &mut b.index(), closed())
 }
 
-/// Nothing where S2 finds no answer.
+/// `None` if S2 fails.
 pub fn intersection(a: &dyn Operand, b: &dyn Operand) -> Option<Remains> {
     let points =
         Rc::new(RefCell::new(S2PointVectorLayer::with_options(point_vector_layer::Options { duplicate_edges: DuplicateEdges::Merge })));
@@ -114,7 +114,7 @@ pub fn intersection(a: &dyn Operand, b: &dyn Operand) -> Option<Remains> {
     Some(Remains { points, lines: lines.iter().map(|line| line.vertices_vec().clone()).collect(), polygon })
 }
 
-/// Lines come out once, whichever way and however often they were drawn.
+/// Duplicate lines, in either direction, are output once.
 fn line_layer() -> S2PolylineVectorLayer {
     S2PolylineVectorLayer::with_options(polyline_vector_layer::Options {
         edge_type: EdgeType::Undirected,
@@ -123,7 +123,7 @@ fn line_layer() -> S2PolylineVectorLayer {
     })
 }
 
-/// The layers of a builder, as what they are.
+/// Downcasts the layers of a builder.
 fn outputs<L: 'static>(layers: Vec<Box<dyn Layer>>) -> impl Iterator<Item = L> {
     layers.into_iter().filter_map(|layer| layer.into_any().downcast::<L>().ok()).map(|layer| *layer)
 }
@@ -143,7 +143,7 @@ pub fn unite_lines(all: &[Lines]) -> Option<Vec<Vec<Point>>> {
     rebuild(all, builder::Options { split_crossing_edges: true, ..builder::Options::default() })
 }
 
-/// Chains of edges replaced by longer ones that stay within `tolerance` metres.
+/// Options that replace chains of edges by longer ones within `tolerance` metres.
 fn simplifying(tolerance: f64) -> builder::Options {
     let mut options = builder::Options::new(Box::new(IdentitySnapFunction::new(angle(tolerance))));
     options.simplify_edge_chains = true;
@@ -154,7 +154,7 @@ pub fn simplify_lines(lines: &Lines, tolerance: f64) -> Option<Vec<Vec<Point>>> 
     rebuild(std::slice::from_ref(lines), simplifying(tolerance))
 }
 
-/// All polygons simplified at once, so that what they share stays shared. Those that vanish are left out.
+/// Simplifies all polygons together, so that shared boundaries stay shared. Polygons that vanish are dropped.
 pub fn simplify_polygons(polygons: &[Polygon], tolerance: f64) -> Option<Vec<Polygon>> {
     let mut builder = S2Builder::new(simplifying(tolerance));
     for polygon in polygons {

@@ -1,7 +1,7 @@
-//! GeoJSON read, and what is not a valid shape refused.
+//! Parses GeoJSON and rejects invalid shapes.
 //!
-//! A line has at least two entries (equal neighbours count as one). A ring is closed, has three distinct vertices at least and none
-//! twice; rings of a polygon may touch in vertices and may not cross. The polygons of a `MultiPolygon` may overlap: what counts is
+//! A line has at least two entries (equal adjacent ones count as one). A ring is closed, with at least three distinct vertices and no
+//! vertex twice; rings of a polygon may touch at vertices and must not cross. The polygons of a `MultiPolygon` may overlap; the shape is
 //! their union.
 
 use s2rst::s2::{Loop, Point, Polygon};
@@ -9,10 +9,10 @@ use s2rst::s2::{Loop, Point, Polygon};
 use super::{Lines, Position};
 use crate::dynamic::{elements, property, unquote};
 
-/// A line or polygon as written, before it is put on the sphere.
+/// A line or polygon as given, before projection to the sphere.
 pub struct Coordinates<T> {
     pub parts: Vec<T>,
-    /// Whether it was a `Multi…`.
+    /// True for a `Multi…` type.
     pub multi: bool,
 }
 
@@ -47,7 +47,7 @@ fn positions(json: &str) -> Option<Ring> {
     elements(json)?.map(position).collect()
 }
 
-/// `[longitude, latitude]`; a height behind them is passed over.
+/// `[longitude, latitude]`; an altitude is ignored.
 fn position(json: &str) -> Option<Position> {
     let mut numbers = elements(json)?.map(|number| number.trim_ascii().parse::<f64>().ok());
     Position::new(numbers.next()??, numbers.next()??)
@@ -57,7 +57,7 @@ pub fn lines(json: &str) -> Option<Lines> {
     line_coordinates(json)?.parts.iter().map(|line| chain(line)).collect::<Option<Vec<_>>>().map(Lines)
 }
 
-/// A single line; nothing for several.
+/// A single line; `None` for several.
 pub fn line(json: &str) -> Option<Vec<Point>> {
     let mut lines = lines(json)?.0;
     if lines.len() == 1 { lines.pop() } else { None }
@@ -71,12 +71,12 @@ fn chain(line: &[Position]) -> Option<Vec<Point>> {
     proper.then_some(points)
 }
 
-/// Whether there is one shortest way between the points.
+/// True if there is a unique shortest path between the points.
 fn shorter(a: Point, b: Point) -> bool {
     a != b && !a.approx_eq(Point(-b.0))
 }
 
-/// The vertices of a ring on the sphere, the first not repeated.
+/// The vertices of a ring on the sphere, without the repeated last one.
 fn ring(ring: &[Position]) -> Option<Vec<Point>> {
     if ring.len() < 4 || ring.first() != ring.last() {
         return None;
@@ -89,7 +89,7 @@ fn ring(ring: &[Position]) -> Option<Vec<Point>> {
     (edges && distinct).then_some(points)
 }
 
-/// Whether the rings of a polygon could bound one, looked at one by one.
+/// True if each ring by itself is a valid ring of a polygon.
 pub fn has_proper_rings(rings: &[Ring]) -> bool {
     rings.iter().all(|positions| ring(positions).is_some())
 }
@@ -97,7 +97,7 @@ pub fn has_proper_rings(rings: &[Ring]) -> bool {
 fn one_polygon(rings: &[Ring]) -> Option<Polygon> {
     let loops = rings.iter().map(|positions| {
         let mut bound = Loop::new(ring(positions)?);
-        // The smaller side is meant, whichever way the ring runs.
+        // A ring bounds the smaller side, regardless of its orientation.
         bound.normalize();
         Some(bound)
     });
@@ -105,7 +105,7 @@ fn one_polygon(rings: &[Ring]) -> Option<Polygon> {
     polygon.find_validation_error().is_none().then_some(polygon)
 }
 
-/// The polygons of a shape, each by itself.
+/// The individual polygons of a shape.
 pub fn polygons(json: &str) -> Option<Vec<Polygon>> {
     polygon_coordinates(json)?.parts.iter().map(|rings| one_polygon(rings)).collect()
 }

@@ -1,11 +1,11 @@
-//! Well-known text read as GeoJSON: points, lines, polygons, several of them, and collections, in two dimensions.
+//! Converts well-known text to GeoJSON: points, lines, polygons, their multi-types, and collections, in two dimensions.
 
 use super::write::position;
 
-/// Collections in collections; deeper ones are refused.
+/// Maximum nesting of collections.
 const DEEPEST: usize = 32;
 
-/// Nothing where the text is no shape.
+/// `None` if the text is not a valid shape.
 pub fn to_geojson(text: &str) -> Option<String> {
     let mut reader = Reader { rest: text, out: String::new() };
     reader.shape(0)?;
@@ -39,7 +39,7 @@ impl Reader<'_> {
 
     fn shape(&mut self, depth: usize) -> Option<()> {
         let word = self.take(|byte| byte.is_ascii_alphabetic()).to_ascii_uppercase();
-        // Levels of lists around the coordinates, and how many coordinates there are at least in the innermost.
+        // Nesting of lists around the coordinates, and the minimum number of coordinates in the innermost.
         let (ty, levels, least) = match word.as_str() {
             "POINT" => ("Point", 0, 1),
             "MULTIPOINT" => ("MultiPoint", 1, 1),
@@ -66,7 +66,7 @@ impl Reader<'_> {
             }
             ("MultiPoint", _) => {
                 self.out.push('[');
-                // With or without brackets around each.
+                // Each may be parenthesised or not.
                 self.list(|reader| match reader.eat('(') {
                     Some(()) => reader.coordinates().and_then(|()| reader.eat(')')),
                     None => reader.coordinates(),
@@ -86,7 +86,7 @@ impl Reader<'_> {
         (levels > 1 || count >= least).then_some(())
     }
 
-    /// Items between brackets with commas in between; how many there are.
+    /// Parses parenthesised, comma-separated items; returns their number.
     fn list(&mut self, item: impl Fn(&mut Self) -> Option<()>) -> Option<usize> {
         self.eat('(')?;
         let mut count = 1;

@@ -1,11 +1,11 @@
-//! Shapes as GeoJSON. Rings of shells run counterclockwise and those of holes clockwise, and each ends where it begins.
+//! Writes shapes as GeoJSON. Rings of shells run counterclockwise and those of holes clockwise, and each is closed.
 
 use s2rst::s2::{LatLng, Point, Polygon};
 
 use super::{Lines, Position};
 use crate::dynamic::push_real;
 
-/// Whole numbers stand without a point, as in the reference's answers.
+/// Integers are written without a decimal point, as in the reference's results.
 pub fn number(out: &mut String, x: f64) {
     if x.fract() == 0.0 && x.abs() < 1e6 {
         out.push_str(&(x as i64).to_string());
@@ -38,7 +38,7 @@ fn list<T>(out: &mut String, items: impl IntoIterator<Item = T>, mut write: impl
     out.push(']');
 }
 
-/// `{"type":…,"coordinates":…}` around what `coordinates` writes.
+/// Writes `{"type":…,"coordinates":…}`; `coordinates` writes the inner value.
 fn shape(out: &mut String, ty: &str, coordinates: impl FnOnce(&mut String)) {
     out.push_str("{\"type\":\"");
     out.push_str(ty);
@@ -71,7 +71,7 @@ pub fn lines(out: &mut String, lines: &[Vec<Point>]) {
     }
 }
 
-/// Lines as they were written.
+/// Lines with their original coordinates.
 pub fn line_positions(out: &mut String, lines: &[Vec<Position>], multi: bool) {
     let line = |out: &mut String, line: &Vec<Position>| list(out, line, |out, at| position(out, at.lng, at.lat));
     match lines {
@@ -80,7 +80,7 @@ pub fn line_positions(out: &mut String, lines: &[Vec<Position>], multi: bool) {
     }
 }
 
-/// Polygons as they were written.
+/// Polygons with their original coordinates.
 pub fn polygon_positions(out: &mut String, polygons: &[Vec<Vec<Position>>], multi: bool) {
     let ring = |out: &mut String, ring: &Vec<Position>| list(out, ring, |out, at| position(out, at.lng, at.lat));
     let polygon = |out: &mut String, rings: &Vec<Vec<Position>>| list(out, rings, ring);
@@ -106,13 +106,13 @@ fn shells(polygons: &[Polygon]) -> Vec<Vec<Vec<Point>>> {
     for polygon in polygons {
         for (index, bound) in polygon.loops().iter().enumerate() {
             let count = bound.num_vertices();
-            // A ring of one vertex is S2's way of saying all or nothing.
+            // S2 represents the empty and the full polygon by a ring of one vertex.
             if count < 3 {
                 continue;
             }
             let mut vertices: Vec<Point> = (0..count).map(|at| bound.oriented_vertex(at)).collect();
             vertices.push(bound.oriented_vertex(0));
-            // A hole follows its shell; what lies between them is deeper in the nesting.
+            // A hole follows its shell; loops in between are nested deeper.
             match shells.last_mut() {
                 Some(shell) if bound.is_hole() && index > 0 => shell.push(vertices),
                 _ => shells.push(vec![vertices]),
@@ -122,7 +122,7 @@ fn shells(polygons: &[Polygon]) -> Vec<Vec<Vec<Point>>> {
     shells
 }
 
-/// A `Polygon` for one shell, a `MultiPolygon` for several; nothing where there is no area, or no bound to it.
+/// A `Polygon` for one shell, a `MultiPolygon` for several; `None` if the area is empty or the whole sphere.
 pub fn polygons(out: &mut String, polygons: &[Polygon]) -> Option<()> {
     let ring = |out: &mut String, ring: &Vec<Point>| list(out, ring, |out, point| vertex(out, *point));
     let shell = |out: &mut String, rings: &Vec<Vec<Point>>| list(out, rings, ring);
@@ -134,7 +134,7 @@ pub fn polygons(out: &mut String, polygons: &[Polygon]) -> Option<()> {
     Some(())
 }
 
-/// Whatever an intersection left: one shape where it is all of a kind, otherwise a `GeometryCollection`, empty where nothing is left.
+/// The result of an intersection: one shape if all parts are of one kind, otherwise a `GeometryCollection`, which may be empty.
 pub fn geometry(out: &mut String, remains: &super::overlay::Remains) {
     let mut shapes = Vec::new();
     let mut add = |write: &dyn Fn(&mut String)| {
@@ -164,7 +164,7 @@ pub fn geometry(out: &mut String, remains: &super::overlay::Remains) {
     }
 }
 
-/// Lines of a union, nothing where there are none.
+/// Lines of a union; `None` if there are none.
 pub fn united_lines(out: &mut String, all: &Lines) -> Option<()> {
     (!all.0.is_empty()).then(|| lines(out, &all.0))
 }

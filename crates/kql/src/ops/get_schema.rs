@@ -1,4 +1,4 @@
-//! `getschema` — the columns of the input as rows. The binder knows them all: it puts these rows in a `Values`.
+//! `getschema` — the columns of the input as rows. All are known to the binder, which emits them as `Values`.
 
 use model::Type;
 
@@ -9,7 +9,7 @@ use crate::plan::Field;
 pub const COLUMNS: [(&str, Type); 4] =
     [("ColumnName", Type::String), ("ColumnOrdinal", Type::Long), ("DataType", Type::String), ("ColumnType", Type::String)];
 
-/// One row a field.
+/// One row per field.
 pub fn rows(fields: &[Field]) -> Vec<Vec<Value>> {
     fields
         .iter()
@@ -25,7 +25,7 @@ pub fn rows(fields: &[Field]) -> Vec<Vec<Value>> {
         .collect()
 }
 
-/// The .NET type behind a KQL type, as `getschema` and the v1 API print it.
+/// The .NET type of a KQL type, as shown by `getschema` and the v1 API.
 pub fn data_type(ty: Type) -> &'static str {
     match ty {
         Type::Bool => "System.SByte",

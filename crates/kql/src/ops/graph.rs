@@ -1,16 +1,16 @@
-//! Graphs: `make-graph`, `graph-match`, `graph-shortest-paths`, `graph-mark-components`, `graph-to-table`. Source: the public KQL reference,
-//! the pages of these operators; names and types of columns as Microsoft's parser gives them.
+//! Graphs: `make-graph`, `graph-match`, `graph-shortest-paths`, `graph-mark-components`, `graph-to-table`. Source: the public KQL
+//! reference, the pages of these operators; names and types of columns as in Microsoft's parser.
 //!
-//! A graph is never a relation of its own at run time: what `make-graph` says ([`GraphSource`]) travels with the operator that asks the
-//! graph something ([`Work`]), and that operator reads the edges (input 0) and the tables of nodes (the inputs after it), builds the graph
-//! ([`build::Graph`]) and answers. With `partitioned-by` it does so for one part after the other.
+//! A graph is not a relation at run time: the definition by `make-graph` ([`GraphSource`]) is part of the operator that queries the graph
+//! ([`Work`]). That operator reads the edges (input 0) and the node tables (the other inputs), builds the graph ([`build::Graph`]) and
+//! computes the result. With `partitioned-by` it does so for each partition in turn.
 //!
 //! | file | what |
 //! |---|---|
 //! | [`build`] | rows → numbered nodes, edges between them, neighbours |
 //! | [`components`] | `graph-mark-components` |
-//! | [`matching`] | patterns, conditions and projections over what a walk finds |
-//! | [`walk`] | `graph-match`: all ways to lay a pattern over a graph |
+//! | [`matching`] | patterns, conditions and projections over matches |
+//! | [`walk`] | `graph-match`: all matches of a pattern in a graph |
 //! | [`shortest`] | `graph-shortest-paths` |
 
 use std::collections::VecDeque;
@@ -36,23 +36,23 @@ pub mod walk;
 use build::Graph;
 use matching::{Match, MatchJob};
 
-/// What `make-graph` says, and the marks that were set since.
+/// The definition of a graph by `make-graph`, and marks added since.
 #[derive(Clone, Debug)]
 pub struct GraphSource {
-    /// Columns of input 0 with the ids of the nodes that an edge joins.
+    /// Columns of input 0 with the node ids at both ends of an edge.
     pub source: Field,
     pub target: Field,
-    /// The properties of edges: columns of input 0.
+    /// Properties of edges: columns of input 0.
     pub edges: Vec<Field>,
-    /// The column with the node's id in each table of nodes; table `i` is input `i + 1`.
+    /// The id column of each node table; table `i` is input `i + 1`.
     pub keys: Vec<Field>,
-    /// The properties of nodes.
+    /// Properties of nodes.
     pub nodes: Vec<NodeProperty>,
-    /// The column of each input that tells which graph its rows belong to.
+    /// The partition column of each input.
     pub partition: Vec<Field>,
 }
 
-/// A property that every node has.
+/// A property of nodes.
 #[derive(Clone, Debug)]
 pub struct NodeProperty {
     pub name: Arc<str>,
@@ -62,16 +62,16 @@ pub struct NodeProperty {
 
 #[derive(Clone, Debug)]
 pub enum NodeFrom {
-    /// Columns of tables of nodes, with the number of the table: the first that has a value gives it.
+    /// Columns of node tables, with the table's number: the first non-null value is used.
     Tables(Vec<(usize, Field)>),
-    /// The node's id, by `with_node_id`.
+    /// The node's id, from `with_node_id`.
     Id,
     /// The number of the node's component.
     Component { strong: bool },
 }
 
 impl GraphSource {
-    /// Is a property the id of nodes of some table? Those that are in no table have it too.
+    /// True if a property is the id column of some node table; nodes in no table have it too.
     fn is_key(&self, property: &NodeProperty) -> bool {
         match &property.from {
             NodeFrom::Tables(columns) => columns.iter().any(|(table, field)| self.keys.get(*table).is_some_and(|key| key.id == field.id)),
@@ -81,20 +81,20 @@ impl GraphSource {
     }
 }
 
-/// What is asked of the graph.
+/// The operation on the graph.
 #[derive(Clone, Debug)]
 pub enum Work {
-    /// Nothing yet: a graph in the making, which no plan may end with.
+    /// None yet: a graph under construction, which must not be the end of a plan.
     Make,
-    /// `graph-to-table nodes`: the hash of the id, where it is wanted, then the properties.
+    /// `graph-to-table nodes`: the hash of the id, if requested, then the properties.
     Nodes { hash: Option<ColumnId>, columns: Vec<ColumnId> },
-    /// `graph-to-table edges`: the hashes of both ids, where they are wanted, then the properties.
+    /// `graph-to-table edges`: the hashes of both ids, if requested, then the properties.
     Edges { source: Option<ColumnId>, target: Option<ColumnId>, columns: Vec<ColumnId> },
     /// `graph-match` and `graph-shortest-paths`.
     Match(Arc<Match>),
 }
 
-/// A graph and what is asked of it.
+/// A graph and an operation on it.
 #[derive(Clone, Debug)]
 pub struct GraphOp {
     pub graph: GraphSource,
@@ -191,7 +191,7 @@ impl TableOp for GraphOp {
     }
 }
 
-/// The rows of an input: only the columns that are read.
+/// The rows of an input, restricted to the columns that are read.
 struct Gathered {
     fields: Vec<Field>,
     batches: Vec<Vec<ArrayRef>>,
@@ -199,7 +199,7 @@ struct Gathered {
     bytes: usize,
 }
 
-/// All rows of an input, or those of one part.
+/// All rows of an input, or those of one partition.
 #[derive(Clone)]
 pub struct Columns {
     fields: Arc<Vec<Field>>,
@@ -247,9 +247,9 @@ impl Columns {
     }
 }
 
-/// Answers a question about one graph, a piece at a time.
+/// Processes one graph incrementally.
 trait Job: Send {
-    /// Works for a while; true when there is nothing more to do.
+    /// Does some work; returns true when finished.
     fn step(&mut self, out: &mut Vec<RecordBatch>) -> Result<bool, EvalError>;
 
     fn size(&self) -> usize;
@@ -260,13 +260,13 @@ struct Running {
     matcher: Option<Arc<matching::Matcher>>,
     layout: Arc<Layout>,
     inputs: Vec<Gathered>,
-    /// The inputs of the graphs that are still to come; nothing while rows are read.
+    /// Inputs of the remaining graphs; `None` while rows are read.
     parts: Option<VecDeque<Vec<Columns>>>,
     job: Option<Box<dyn Job>>,
 }
 
 impl Running {
-    /// One set of inputs for each graph.
+    /// One set of inputs per graph.
     fn split(&mut self) -> Result<VecDeque<Vec<Columns>>, EvalError> {
         let inputs = self.inputs.iter_mut().map(Gathered::finish).collect::<Result<Vec<_>, _>>()?;
         let partition = &self.op.graph.partition;
@@ -325,7 +325,7 @@ impl Running {
     }
 }
 
-/// A table that is ready.
+/// A completed table.
 struct Table {
     own: Vec<ArrayRef>,
     rows: usize,

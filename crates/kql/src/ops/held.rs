@@ -1,5 +1,5 @@
-//! What batches really hold. Arrow's arrays share their buffers: a thousand slices of one batch hold that batch once, and one row that a
-//! filter left behind may hold a megabyte of text. Counting each array by itself is wrong in both directions, and the memory limit with it.
+//! Memory accounting of batches. Arrow arrays share buffers: a thousand slices of one batch hold that batch once, and a single row left by
+//! a filter may keep a megabyte of text alive. Summing array sizes is wrong in both cases.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 
-/// Bytes of the buffers behind all arrays added, each buffer once. Whoever counts must keep the arrays, or the count grows stale.
+/// Total bytes of the buffers of all arrays added, each buffer counted once. The arrays must be kept alive while counted.
 #[derive(Default)]
 pub struct Held {
     seen: HashSet<usize>,
@@ -18,7 +18,7 @@ pub struct Held {
 }
 
 impl Held {
-    /// Adds the buffers of a batch; gives the bytes that were new.
+    /// Adds the buffers of a batch; returns the bytes that were new.
     pub fn add(&mut self, batch: &RecordBatch) -> usize {
         let before = self.bytes;
         batch.columns().iter().for_each(|column| self.add_array(column));
@@ -44,7 +44,7 @@ impl Held {
     }
 }
 
-/// Bytes of the values of a batch, whatever larger buffers they lie in.
+/// Bytes of the values of a batch, excluding unused parts of shared buffers.
 pub fn size_of_rows(batch: &RecordBatch) -> usize {
     batch.columns().iter().map(|column| size_of_values(column)).sum()
 }
@@ -57,7 +57,7 @@ pub fn size_of_values(array: &ArrayRef) -> usize {
     }
 }
 
-/// The same rows in buffers of their own, no larger than they must be.
+/// Copies the rows to their own, minimal buffers.
 pub fn compact(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     let columns = batch.columns().iter().map(copy).collect::<Result<_, _>>()?;
@@ -67,12 +67,12 @@ pub fn compact(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
 fn copy(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
     match array.data_type() {
         DataType::Utf8View => Ok(Arc::new(array.as_string_view().gc())),
-        // One array alone would be handed back as it is.
+        // `concat` of a single array would return it unchanged.
         ty => concat(&[array.as_ref(), new_empty_array(ty).as_ref()]),
     }
 }
 
-/// The batch itself, or a compact copy where it holds much more than its rows need.
+/// Returns the batch, or a compact copy if it holds much more memory than its rows need.
 pub fn compacted(batch: RecordBatch) -> Result<RecordBatch, ArrowError> {
     let mut held = Held::default();
     held.add(&batch);

@@ -1,4 +1,4 @@
-//! Numbers for distinct rows of key columns, in the order in which they first came.
+//! Numbers distinct rows of key columns in order of first appearance.
 
 use arrow::array::ArrayRef;
 use arrow::row::{OwnedRow, RowConverter, SortField};
@@ -9,7 +9,7 @@ use super::EvalError;
 use super::layout::run;
 
 pub struct Keys {
-    /// `None` where there are no key columns: all rows are one group.
+    /// `None` if there are no key columns: all rows form one group.
     converter: Option<RowConverter>,
     numbers: HashMap<OwnedRow, usize>,
     rows: Vec<OwnedRow>,
@@ -44,7 +44,7 @@ impl Keys {
         Ok(groups)
     }
 
-    /// How many groups there are; without key columns one.
+    /// Number of groups; one if there are no key columns.
     pub fn len(&self) -> usize {
         if self.converter.is_some() { self.rows.len() } else { 1 }
     }

@@ -1,5 +1,5 @@
-//! How an operator's output batches are put together: columns passed on, and columns of its own, found by id.
-//! The engine may have pruned columns that nobody reads: they are left out.
+//! Builds an operator's output batches from passed-through columns and its own columns, found by id. Columns pruned by the engine are
+//! omitted.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::{EvalError, Evaluator, Runtime};
 use crate::Value;
 use crate::plan::{ColumnId, Expr, Field};
 
-/// Batches are cut at about so many rows.
+/// Approximate number of rows per batch.
 pub const BATCH_ROWS: usize = 8192;
 
 pub struct Layout {
@@ -38,8 +38,8 @@ impl Layout {
         Ok(Self { schema: schema(outputs), sources: outputs.iter().map(source).collect::<Result<_, _>>()? })
     }
 
-    /// A batch of `rows` rows: passed columns of `input` (their rows `picked`, or all), and `own` columns. Own columns that are not wanted
-    /// may be anything.
+    /// A batch of `rows` rows: passed-through columns of `input` (rows `picked`, or all), and `own` columns. Unused own columns may have
+    /// any content.
     pub fn batch(
         &self,
         input: &RecordBatch,
@@ -67,22 +67,22 @@ pub fn schema(fields: &[Field]) -> SchemaRef {
     Arc::new(Schema::new(fields.iter().map(|field| ArrowField::new(field.id.to_string(), field.ty.arrow(), true)).collect::<Vec<_>>()))
 }
 
-/// A batch that may have no columns.
+/// Builds a batch, which may have no columns.
 pub fn build(schema: SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch, EvalError> {
     RecordBatch::try_new_with_options(schema, columns, &RecordBatchOptions::new().with_row_count(Some(rows))).map_err(run)
 }
 
-/// An Arrow error as ours; they mean a mistake of ours, not of the data.
+/// Converts an Arrow error, which indicates a bug rather than bad data.
 pub fn run(error: arrow::error::ArrowError) -> EvalError {
     EvalError::Run(error.to_string())
 }
 
-/// The value of an expression that must not depend on rows.
+/// The value of a constant expression.
 pub fn constant(expr: &Expr, runtime: &Runtime) -> Result<Value, EvalError> {
     Evaluator::new(expr, &[], runtime)?.constant().ok_or_else(|| EvalError::Run("a constant is needed here".to_owned()))
 }
 
-/// A constant number of rows; null and negative are 0.
+/// A constant row count; null and negative values are 0.
 pub fn constant_count(expr: &Expr, runtime: &Runtime) -> Result<usize, EvalError> {
     Ok(constant(expr, runtime)?.as_i64().map_or(0, |n| usize::try_from(n).unwrap_or(0)))
 }
@@ -92,7 +92,7 @@ pub fn compile<'a>(exprs: impl IntoIterator<Item = &'a Expr>, inputs: &[Field], 
     exprs.into_iter().map(|expr| Evaluator::new(expr, inputs, runtime)).collect()
 }
 
-/// One column an expression.
+/// One column per expression.
 pub fn evaluate(evaluators: &[Evaluator], batch: &RecordBatch) -> Result<Vec<ArrayRef>, EvalError> {
     evaluators.iter().map(|evaluator| evaluator.eval(batch)).collect()
 }

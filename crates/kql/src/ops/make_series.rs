@@ -1,7 +1,7 @@
 //! `make-series` — arrays of aggregated values along an axis. Source: the public KQL reference, `make-series-operator`.
 //!
-//! The axis is cut in steps from `from` (`bin_at`), or at multiples of the step where there is no `from` (`bin`). Rows outside of the axis are
-//! left out before grouping; a series has a value for each step, the default where it has no row.
+//! The axis is divided into steps aligned to `from` (`bin_at`), or to multiples of the step without `from` (`bin`). Rows outside the axis
+//! are dropped before grouping; a series has a value for each step, which is the default if it has no rows.
 
 use std::sync::Arc;
 
@@ -19,9 +19,9 @@ use crate::plan::{AggregateCall, ColumnId, Expr, Field};
 use crate::value::cast;
 use crate::{Value, dynamic};
 
-/// Kusto's own limit on the length of a series.
+/// Kusto's limit on the length of a series.
 const MOST_STEPS: i64 = 1 << 20;
-/// Series of all groups together.
+/// Maximum number of values in all series together.
 const MOST_VALUES: i64 = 1 << 26;
 
 /// A bound `make-series`. Outputs are the columns named here, in any order.
@@ -30,14 +30,14 @@ pub struct MakeSeries {
     pub aggregates: Vec<SeriesAggregate>,
     /// Datetime, timespan or a number.
     pub axis: Expr,
-    /// The dynamic column with the axis' values.
+    /// The dynamic column with the axis values.
     pub axis_id: ColumnId,
-    /// Where the axis begins and ends, constant, of the axis' type. Where one is absent, each series begins or ends with its own rows.
+    /// Constant bounds of the axis, of the axis type. If one is absent, each series starts or ends with its own rows.
     pub from: Option<Expr>,
     pub to: Option<Expr>,
-    /// Constant; a timespan for datetimes, otherwise of the axis' type.
+    /// Constant; a timespan for datetimes, otherwise of the axis type.
     pub step: Expr,
-    /// Written as `in range(from, to, step)`: steps are multiples of `step`, and `to` belongs to the axis.
+    /// Written as `in range(from, to, step)`: steps are multiples of `step`, and `to` is included.
     pub in_range: bool,
     /// `kind=nonempty`: without rows and without `by` there is one series of defaults.
     pub nonempty: bool,
@@ -47,7 +47,7 @@ pub struct MakeSeries {
 #[derive(Clone, Debug)]
 pub struct SeriesAggregate {
     pub call: AggregateCall,
-    /// What stands where there is no row: `default =`, otherwise 0.
+    /// The value of a step without rows: `default =`, otherwise 0.
     pub default: Option<Value>,
     /// A dynamic column.
     pub id: ColumnId,
@@ -98,7 +98,7 @@ impl TableOp for MakeSeries {
     }
 }
 
-/// One aggregate, over all steps of all series.
+/// One aggregate over all steps of all series.
 struct Column {
     args: Vec<Evaluator>,
     groups: Box<dyn Groups>,
@@ -118,7 +118,7 @@ impl Column {
             .map_err(|error| EvalError::Prepare { function: call.function.name, message: error.to_string() })?;
         let default = aggregate.default.clone().unwrap_or(Value::Long(0));
         let mut json = String::new();
-        // A number takes the aggregate's own type, so that an average's default of 0 is `0.0`; a null stays one.
+        // A number is converted to the aggregate's type, so that the default 0 of an average is `0.0`; a null is kept.
         let default = if default.is_null() || default.ty() == call.ty { default } else { default.cast(call.ty) };
         dynamic::push_value(&mut json, &default);
         Ok(Self { args, groups, ty: call.ty, default: json })
@@ -132,7 +132,7 @@ struct Running {
     along: Evaluator,
     axis: Axis,
     columns: Vec<Column>,
-    /// Series and step → the aggregates' group.
+    /// Series and step → group of the aggregates.
     slots: HashMap<(usize, i64), usize>,
     nonempty: bool,
 }
@@ -181,7 +181,7 @@ impl OpState for Running {
                 )));
             }
         }
-        // An axis without steps gives no series.
+        // An axis without steps produces no series.
         let series: Vec<usize> = (0..count).filter(|series| ranges[*series].0 < ranges[*series].1).collect();
         count = series.len();
         if count == 0 {
@@ -225,16 +225,16 @@ fn array(steps: std::ops::Range<i64>, mut push: impl FnMut(&mut String, i64)) ->
     json
 }
 
-/// The axis, cut in numbered steps.
+/// The axis, divided into numbered steps.
 struct Axis {
     ty: Type,
     scale: Scale,
-    /// The first step and the one behind the last, where they are given.
+    /// The first step and the one after the last, if given.
     first: Option<i64>,
     behind: Option<i64>,
 }
 
-/// Where step 0 begins and how long a step is.
+/// Start of step 0 and length of a step.
 enum Scale {
     Whole { origin: i64, step: i64 },
     Real { origin: f64, step: f64 },
@@ -250,12 +250,12 @@ impl Axis {
                 let whole = |value: &Value| value.as_i64().or_else(|| value.cast(Type::Long).as_i64());
                 let step = whole(&step).filter(|step| *step > 0).ok_or_else(|| bad("the step must be greater than 0"))?;
                 let (from, to) = (from.as_ref().and_then(whole), to.as_ref().and_then(whole));
-                // `in range` counts from zero like `bin`, otherwise steps begin at `from`.
+                // `in range` is aligned to zero like `bin`; otherwise steps start at `from`.
                 let origin = if in_range { 0 } else { from.unwrap_or(0) };
                 let floor = |at: i64| i128::from(at).wrapping_sub(origin.into()).div_euclid(step.into());
                 let narrow = |step: i128| i64::try_from(step).unwrap_or(if step < 0 { i64::MIN / 4 } else { i64::MAX / 4 });
                 let first = from.map(|from| narrow(floor(from)));
-                // The step in which `to` lies counts where `to` belongs to the axis or is not its first instant.
+                // The step that contains `to` is included if `to` is inclusive or not the step's first value.
                 let behind = to.map(|to| narrow(if in_range { floor(to) + 1 } else { -floor_neg(to, origin, step) }));
                 Ok(Self { ty, scale: Scale::Whole { origin, step }, first, behind })
             }
@@ -275,7 +275,7 @@ impl Axis {
         }
     }
 
-    /// The step of each entry; nothing for nulls and outside of the axis.
+    /// The step of each entry; `None` for nulls and outside the axis.
     fn steps(&self, along: &ArrayRef) -> Vec<Option<i64>> {
         let inside = |step: i64| self.first.is_none_or(|first| step >= first) && self.behind.is_none_or(|behind| step < behind);
         match &self.scale {
@@ -293,13 +293,13 @@ impl Axis {
         }
     }
 
-    /// The first step of a series and the one behind its last, given the steps that have rows.
+    /// The first step of a series and the one after its last, given the steps with rows.
     fn range(&self, rows: Option<(i64, i64)>) -> (i64, i64) {
         let (least, most) = rows.unwrap_or((0, -1));
         (self.first.unwrap_or(least), self.behind.unwrap_or(most + 1))
     }
 
-    /// Appends where a step begins.
+    /// Appends the start of a step.
     fn push(&self, json: &mut String, step: i64) {
         let value = match &self.scale {
             Scale::Whole { origin, step: length } => {

@@ -1,5 +1,5 @@
-//! The operator under `basket`, `autocluster`, `diffpatterns` and `diffpatterns_text`: it hands the rows to [`super::patterns`] and the
-//! plug-in's own function makes the answer of them.
+//! The operator for `basket`, `autocluster`, `diffpatterns` and `diffpatterns_text`: passes the rows to [`super::patterns`], and the
+//! plug-in's function computes the result.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,31 +15,31 @@ use super::{EvalError, Evaluator, OpState, Runtime, TableOp};
 use crate::plan::{ColumnId, Expr, Field};
 use crate::value::cast;
 
-/// Makes the columns of the operator, all equally long.
+/// Computes the operator's columns, all of equal length.
 pub type Answer = dyn Fn(&Transactions) -> Result<Vec<ArrayRef>, EvalError> + Send + Sync;
 
 #[derive(Clone)]
 pub struct Mining {
     pub name: &'static str,
-    /// The columns whose values make patterns; a single text where [`Mining::words`] says so.
+    /// The columns whose values form patterns; a single text if [`Mining::words`] is set.
     pub dimensions: Vec<Expr>,
-    /// A number: for how many rows a row stands.
+    /// A number: how many rows a row represents.
     pub weight: Option<Expr>,
     pub split: Split,
-    /// The first so many words of the text are the columns.
+    /// Use the first this many words of the text as columns.
     pub words: Option<usize>,
-    /// The share of either set that a value must have to count.
+    /// Minimum share of a value in either set.
     pub least: f64,
     pub own: Vec<ColumnId>,
     pub answer: Arc<Answer>,
 }
 
-/// What tells the two sets apart.
+/// How rows are divided into two sets.
 #[derive(Clone, Debug)]
 pub enum Split {
-    /// There is one set.
+    /// A single set.
     None,
-    /// The text of the expression is the first or the second; other rows are left out.
+    /// The first or second text selects the set; other rows are dropped.
     Values(Expr, String, String),
     /// True is the first set, anything else the second.
     Condition(Expr),
@@ -112,7 +112,7 @@ struct Running {
 }
 
 impl Running {
-    /// What each row adds to the two sets.
+    /// The weights each row adds to the two sets.
     fn weights(&self, batch: &RecordBatch) -> Result<Vec<Weights>, EvalError> {
         let rows = batch.num_rows();
         let mut weights = vec![1.0; rows];
@@ -177,13 +177,13 @@ impl OpState for Running {
     }
 }
 
-/// Most rows and most columns fixed first, as the tables printed in the reference are sorted; then those that say the same with less.
+/// Sorts by rows and number of fixed columns, descending, like the tables in the reference; ties put shorter patterns first.
 pub fn sort_by_size(patterns: &mut [Pattern]) {
     let size = |pattern: &Pattern| pattern.weights[0] * pattern.fixed() as f64;
     patterns.sort_by(|a, b| size(b).total_cmp(&size(a)).then_with(|| b.items.cmp(&a.items)));
 }
 
-/// The numbers of segments.
+/// A column of segment numbers.
 pub fn numbers(count: usize) -> ArrayRef {
     Arc::new(Int64Array::from_iter_values(0..count as i64))
 }
@@ -193,13 +193,13 @@ pub fn counts(patterns: &[Pattern], side: usize) -> ArrayRef {
     Arc::new(Int64Array::from_iter_values(patterns.iter().map(|pattern| pattern.weights[side].round() as i64)))
 }
 
-/// Numbers with so many digits behind the point.
+/// Numbers rounded to `digits` decimal places.
 pub fn rounded(numbers: impl Iterator<Item = f64>, digits: i32) -> ArrayRef {
     let scale = 10f64.powi(digits);
     Arc::new(Float64Array::from_iter_values(numbers.map(|number| (number * scale).round() / scale)))
 }
 
-/// The percentage of the weight that a part is; of nothing it is 0.
+/// The percentage of `part` in `whole`; 0 if `whole` is 0.
 pub fn percent(part: f64, whole: f64) -> f64 {
     if whole > 0.0 { 100.0 * part / whole } else { 0.0 }
 }

@@ -1,7 +1,7 @@
 //! `mv-expand` — one row for each element of an array or property of a bag. Source: the public KQL reference, `mv-expand-operator`.
 //!
-//! A null stands for one row with a null, an empty array or bag for none, and what is neither array nor bag for itself. Several columns are
-//! expanded side by side, and there are as many rows as the longest has.
+//! A null gives one row with a null, an empty array or bag gives none, and a scalar gives one row. Several columns are expanded in
+//! parallel; the longest determines the number of rows.
 
 use std::sync::Arc;
 
@@ -16,15 +16,15 @@ use crate::dynamic::{self, Kind};
 use crate::plan::{ColumnId, Expr, Field};
 use crate::value::cells::Cells;
 
-/// A bound `mv-expand`. All other output fields are passed on.
+/// A bound `mv-expand`. All other output fields are passed through.
 #[derive(Clone, Debug)]
 pub struct MvExpand {
-    /// Expanded side by side; the shorter are filled with null.
+    /// Expanded in parallel; shorter ones are padded with null.
     pub items: Vec<MvItem>,
     pub kind: MvKind,
-    /// The column of `with_itemindex`, a long from 0.
+    /// The column of `with_itemindex`, a long starting at 0.
     pub index: Option<ColumnId>,
-    /// At most so many rows for each input row; a long.
+    /// Maximum number of rows per input row; a long.
     pub limit: Option<Expr>,
 }
 
@@ -34,14 +34,14 @@ pub struct MvItem {
     pub expr: Expr,
     /// The new column, of type `ty`.
     pub id: ColumnId,
-    /// `dynamic`, or what `to typeof()` says.
+    /// `dynamic`, or the type given by `to typeof()`.
     pub ty: Type,
 }
 
-/// What a bag expands to.
+/// How a bag is expanded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum MvKind {
-    /// Bags of one property.
+    /// Bags with one property.
     #[default]
     Bag,
     /// Arrays of name and value.
@@ -126,7 +126,7 @@ impl OpState for Running {
     }
 }
 
-/// The next output batch.
+/// The output batch under construction.
 struct Pending {
     picked: Vec<u32>,
     index: Vec<i64>,
@@ -179,7 +179,7 @@ impl Expansion<'_> {
         }
     }
 
-    /// The next value in type `ty`; null behind the last.
+    /// The next value, converted to `ty`; null after the last.
     fn next(&mut self, kind: MvKind, ty: Type, scratch: &mut String) -> Value {
         match self {
             Expansion::Null => Value::null(ty),
@@ -202,8 +202,8 @@ impl Expansion<'_> {
     }
 }
 
-/// A dynamic as `to typeof(ty)` takes it: without parsing, so that the text `"1"` is no long, nor `"1.00:00:00"` a
-/// timespan (recorded). Dates and guids are texts in JSON.
+/// Converts a dynamic like `to typeof(ty)`: strings are not parsed, so `"1"` is not a long and `"1.00:00:00"` is not a timespan (recorded).
+/// Datetimes and guids are strings in JSON.
 fn conform(json: &str, ty: Type) -> Value {
     let kind = dynamic::kind(json);
     match (kind, ty) {
@@ -211,7 +211,7 @@ fn conform(json: &str, ty: Type) -> Value {
         (_, Type::Dynamic) => Value::Dynamic(json.to_owned()),
         (_, Type::String) => Value::String(dynamic::to_text(json)),
         (Kind::Bool(b), Type::Bool) => Value::Bool(b),
-        (Kind::Long(n), Type::Bool) => Value::Bool(n != 0), // recorded; a real is none
+        (Kind::Long(n), Type::Bool) => Value::Bool(n != 0), // recorded; a real is not converted
         (Kind::Long(_) | Kind::Real(_), Type::Int | Type::Long | Type::Real | Type::Decimal) => Value::Dynamic(json.to_owned()).cast(ty),
         (Kind::String, Type::Datetime | Type::Guid | Type::Decimal) => Value::String(dynamic::unquote(json).into_owned()).cast(ty),
         _ => Value::null(ty),

@@ -1,9 +1,9 @@
-//! `parse` and `parse-where` — columns out of a text by a pattern. Source: the public KQL reference, `parse-operator`.
+//! `parse` and `parse-where` — extract columns from text with a pattern. Source: the public KQL reference, `parse-operator`.
 //!
-//! *Simple* and *relaxed* patterns must fit the whole text: each text of the pattern is looked for behind the one before, and what stands
-//! between them is a column's value. In *simple*, one value that is not of its column's type fails the row; in *relaxed* it is null alone.
-//! A *regex* pattern may fit anywhere; columns are greedy (recorded from Microsoft's engine), numbers take digits only. A row that fails keeps
-//! its place with nulls in all columns (`""` for strings), or goes away in `parse-where`.
+//! *Simple* and *relaxed* patterns must match the whole text: each literal of the pattern is searched after the previous one, and the text
+//! in between is a column's value. In *simple* mode a value of the wrong type fails the row; in *relaxed* mode only that value is null. A
+//! *regex* pattern may match anywhere; columns are greedy (recorded from Microsoft's engine), numbers match digits only. A row that fails
+//! has nulls in all columns (`""` for strings), or is dropped by `parse-where`.
 
 use arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
 use arrow::record_batch::RecordBatch;
@@ -17,13 +17,13 @@ use crate::plan::{ColumnId, Expr, Field};
 use crate::value::cells::Cells;
 use crate::value::text;
 
-/// A bound `parse`. All other output fields are passed on.
+/// A bound `parse`. All other output fields are passed through.
 #[derive(Clone, Debug)]
 pub struct Parse {
     /// A string.
     pub source: Expr,
     pub kind: ParseKind,
-    /// No `string` column stands directly before another column or a star.
+    /// A `string` column is never directly followed by another column or a star.
     pub parts: Vec<ParsePart>,
     /// `parse-where`: rows that do not match are dropped.
     pub filter: bool,
@@ -43,7 +43,7 @@ pub enum ParseKind {
 pub enum ParsePart {
     Star,
     Text(String),
-    /// A new column of type `ty` (`string` where the query gives none).
+    /// A new column of type `ty` (default `string`).
     Column {
         id: ColumnId,
         ty: Type,
@@ -149,12 +149,12 @@ impl OpState for Running {
     }
 }
 
-/// Appends one value a column. Nothing where the text does not fit the pattern.
+/// Appends one value per column. `None` if the text does not match the pattern.
 fn match_texts(parts: &[ParsePart], relaxed: bool, text: &str, values: &mut Vec<Value>) -> Option<()> {
     let mut rest = text;
-    // The next text of the pattern may stand anywhere from here on.
+    // The next literal may occur anywhere from here.
     let mut skip = false;
-    // The column whose value ends where the next text of the pattern begins.
+    // The column whose value ends at the next literal.
     let mut open: Option<Type> = None;
     for (at, part) in parts.iter().enumerate() {
         match part {
@@ -178,12 +178,12 @@ fn match_texts(parts: &[ParsePart], relaxed: bool, text: &str, values: &mut Vec<
                 let found = match (skip || open.is_some(), last) {
                     (false, true) => (rest == needle).then_some(0)?,
                     (false, false) => rest.starts_with(needle.as_str()).then_some(0)?,
-                    // The pattern ends with the text.
+                    // The pattern ends at the end of the text.
                     (true, true) => rest.strip_suffix(needle.as_str())?.len(),
                     (true, false) => memchr::memmem::find(rest.as_bytes(), needle.as_bytes())?,
                 };
                 if let Some(ty) = open.take() {
-                    // A star before the column leaves nothing to skip: the column begins at once.
+                    // After a star, the column starts at once.
                     push(&rest[..found], ty, relaxed, values)?;
                 }
                 rest = &rest[found + needle.len()..];
@@ -198,7 +198,7 @@ fn match_texts(parts: &[ParsePart], relaxed: bool, text: &str, values: &mut Vec<
     (skip || rest.is_empty()).then_some(())
 }
 
-/// Appends the value; fails where a strict pattern has a text that is not of the type.
+/// Appends the value; `None` if it has the wrong type in strict mode.
 fn push(text: &str, ty: Type, relaxed: bool, values: &mut Vec<Value>) -> Option<()> {
     let value = text::parse(text, ty);
     if value.is_null() && !relaxed {
@@ -208,7 +208,7 @@ fn push(text: &str, ty: Type, relaxed: bool, values: &mut Vec<Value>) -> Option<
     Some(())
 }
 
-/// What a number takes of a text where nothing says where it ends; other types take all.
+/// Splits off the prefix that a number consumes if no literal follows; other types consume everything.
 fn take_prefix(text: &str, ty: Type) -> (&str, &str) {
     if !ty.is_numeric() {
         return (text, "");
@@ -223,7 +223,7 @@ fn take_prefix(text: &str, ty: Type) -> (&str, &str) {
     text.split_at(end)
 }
 
-/// The pattern as one regular expression; columns are the groups `c0`, `c1`, …, so that groups of the query's own do not shift them.
+/// Converts the pattern to a regular expression; columns are the named groups `c0`, `c1`, …, so that groups in the query do not shift them.
 fn regex(parts: &[ParsePart], flags: &str) -> Result<Regex, EvalError> {
     let mut pattern = String::new();
     if !flags.is_empty() {
@@ -232,10 +232,10 @@ fn regex(parts: &[ParsePart], flags: &str) -> Result<Regex, EvalError> {
     let mut columns = 0;
     for part in parts {
         match part {
-            // Recorded: a skip is as short as can be where columns are long, and the other way round under `U`.
+            // Recorded: skips are lazy if columns are greedy, and vice versa under `U`.
             ParsePart::Star => pattern.push_str(".*?"),
             ParsePart::Text(text) => {
-                // Recorded: a text that is not a regular expression is matched literally.
+                // Recorded: text that is not a valid regular expression is matched literally.
                 let text = if Regex::new(text).is_ok() { text.clone() } else { regex::escape(text) };
                 pattern.push_str(&format!("(?:{text})"));
             }

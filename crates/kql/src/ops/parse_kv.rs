@@ -1,6 +1,6 @@
-//! `parse-kv` — columns out of a text of keys and values. Source: the public KQL reference, `parse-kv-operator`.
+//! `parse-kv` — extract columns from key–value text. Source: the public KQL reference, `parse-kv-operator`.
 //!
-//! The first value of a key counts. White space around keys and values does not. A value that is not of its column's type is null.
+//! The first value of a key is used. White space around keys and values is trimmed. A value of the wrong type is null.
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::record_batch::RecordBatch;
@@ -14,7 +14,7 @@ use crate::plan::{ColumnId, Expr, Field};
 use crate::value::cells::Cells;
 use crate::value::text;
 
-/// A bound `parse-kv`. All other output fields are passed on.
+/// A bound `parse-kv`. All other output fields are passed through.
 #[derive(Clone, Debug)]
 pub struct ParseKv {
     /// A string.
@@ -30,16 +30,16 @@ pub struct KvColumn {
     pub ty: Type,
 }
 
-/// How keys and values are told apart.
+/// How keys and values are separated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KvForm {
     Delimited {
-        /// Both absent: whatever is neither letter nor digit delimits.
+        /// If both are absent, every non-alphanumeric character is a delimiter.
         delimiters: Option<Delimiters>,
-        /// Opening and closing quotes; one character of `quote=` is both.
+        /// Opening and closing quotes; a single character in `quote=` is both.
         quotes: Vec<(char, char)>,
         escapes: Vec<char>,
-        /// A value without quotes ends only where the next known key begins.
+        /// An unquoted value extends to the next known key.
         greedy: bool,
     },
     /// `regex=`: the first group is the key, the second the value.
@@ -146,7 +146,7 @@ impl OpState for Running {
     }
 }
 
-/// Reads pairs from one text. Keys begin where a pair may begin: at the start and behind a pair delimiter.
+/// Reads pairs from one text. A key starts at the beginning and after a pair delimiter.
 struct Reader<'a> {
     text: &'a str,
     at: usize,
@@ -171,7 +171,7 @@ impl Reader<'_> {
     fn read_delimited(&mut self, delimiters: &Delimiters, known: &dyn Fn(&str) -> bool, take: &mut dyn FnMut(&str, &str)) {
         let (pair, kv) = (delimiters.pair.as_str(), delimiters.kv.as_str());
         while self.at < self.text.len() {
-            // The key: up to the next delimiter between key and value, unless the pair ends before.
+            // The key extends to the next key–value delimiter, unless the pair ends first.
             let key = match self.quoted() {
                 Some(key) => key,
                 None => {
@@ -184,7 +184,7 @@ impl Reader<'_> {
             };
             self.skip_space(pair);
             if !self.skip(kv) {
-                // No value: on to the next pair.
+                // No value: skip to the next pair.
                 match find(self.rest(), pair) {
                     Some(end) => self.at += end + pair.len(),
                     None => return,
@@ -209,7 +209,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Without delimiters: a word followed by one delimiter and a word or quoted text is a pair.
+    /// Without delimiters: a word, a delimiter, and a word or quoted text form a pair.
     fn read_words(&mut self, known: &dyn Fn(&str) -> bool, take: &mut dyn FnMut(&str, &str)) {
         while self.at < self.text.len() {
             let key = match self.quoted() {
@@ -223,7 +223,7 @@ impl Reader<'_> {
             if !known(&key) {
                 continue;
             }
-            // What parts a key from its value is one character that is no white space, with white space around it.
+            // Key and value are separated by one non-space character, possibly surrounded by white space.
             self.skip_space("");
             let Some(delimiter) = self.rest().chars().next().filter(|c| !c.is_alphanumeric()) else { continue };
             if self.quotes.iter().any(|(open, close)| *open == delimiter || *close == delimiter) {
@@ -267,7 +267,7 @@ impl Reader<'_> {
         }
     }
 
-    /// A quoted text at this place, white space before it skipped, without its quotes and escapes.
+    /// Parses a quoted text at this position, after white space; returns it unquoted and unescaped.
     fn quoted(&mut self) -> Option<String> {
         let before = self.rest().len() - self.rest().trim_start().len();
         let rest = &self.rest()[before..];
@@ -291,12 +291,12 @@ impl Reader<'_> {
     }
 }
 
-/// Where `needle` begins; an empty one is never found.
+/// The position of `needle`; an empty one is never found.
 fn find(text: &str, needle: &str) -> Option<usize> {
     if needle.is_empty() { None } else { text.find(needle) }
 }
 
-/// The place of the pair delimiter behind which the next known key stands with its delimiter.
+/// The position of the next pair delimiter that is followed by a known key and its delimiter.
 fn next_pair(text: &str, pair: &str, kv: &str, known: &dyn Fn(&str) -> bool) -> Option<usize> {
     let mut from = 0;
     loop {

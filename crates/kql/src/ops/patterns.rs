@@ -1,12 +1,12 @@
-//! Patterns that many rows share: what `basket`, `autocluster` and `diffpatterns` are made of.
+//! Frequent pattern mining for `basket`, `autocluster` and `diffpatterns`.
 //!
-//! A pattern fixes the values of some columns and leaves the others open. Rows come in as numbers, one dictionary a column; at the end only
-//! the values that a pattern may need are kept, rows that agree in them become one, and each value has a bit for every row left. A pattern
-//! is *closed* when no further column has one value in all of its rows: the plug-ins tell of closed patterns only, as the tables printed in
-//! the public KQL reference (`basket-plugin`) do, for the others say the same with fewer words.
+//! A pattern fixes the values of some columns and leaves the others open. Rows are dictionary-encoded per column; at the end only values
+//! that may occur in a pattern are kept, rows that agree in them are merged, and each value has a bitmap of the remaining rows. A pattern
+//! is *closed* if no further column has the same value in all of its rows: the plug-ins report only closed patterns, like the tables in the
+//! public KQL reference (`basket-plugin`), because the others are redundant.
 //!
-//! Cost: four bytes a cell and sixteen a row while rows come in. Distinct values cost a few bytes each, for a value is kept as such only
-//! once it is frequent so far: whatever is frequent in the end is so when it is seen last.
+//! Cost: four bytes per cell and sixteen per row while rows are read. A distinct value costs a few bytes and is stored only once its count
+//! is frequent so far: any value that is frequent in the end is frequent at its last occurrence.
 
 use arrow::array::ArrayRef;
 use arrow::row::{RowConverter, SortField};
@@ -18,41 +18,41 @@ use super::EvalError;
 use super::layout::run;
 use crate::Value;
 
-/// Weights of rows in the two sets that are compared; where there is one set it is the first.
+/// Weights of rows in the two sets being compared; a single set is the first.
 pub type Weights = [f64; 2];
 
-/// The code of a cell that has no value: a text that has no word at this place.
+/// Code of an absent cell: the text has no word at this position.
 const NOTHING: u32 = u32::MAX;
 
-/// Words of bits that a search may touch: some seconds.
+/// Maximum bitmap words a search may touch, which takes some seconds.
 const MOST_WORK: u64 = 8_000_000_000;
 
-/// Patterns that a search may find.
+/// Maximum number of patterns a search may find.
 const MOST_PATTERNS: usize = 50_000;
 
-/// Bits of all values together: 256 MiB.
+/// Maximum bits of all bitmaps: 256 MiB.
 const MOST_BITS: usize = 1 << 31;
 
-/// Values of one column in a pattern.
+/// Maximum number of values of one column in patterns.
 const MOST_ITEMS: usize = u16::MAX as usize - 1;
 
-/// Rows as they come in.
+/// Rows while being read.
 pub struct Rows {
     columns: Vec<Dictionary>,
-    /// Of every cell, row after row.
+    /// Codes of all cells, row by row.
     codes: Vec<u32>,
     weights: Vec<Weights>,
-    /// How many words each row has, where the columns are words.
+    /// Number of words per row, if the columns are words.
     lengths: Vec<u8>,
     total: Weights,
-    /// The share of either set that a value must have to count.
+    /// Minimum share of a value in either set.
     least: f64,
     bytes: usize,
 }
 
 struct Dictionary {
     ty: Type,
-    /// Nothing where the words of a text are the values.
+    /// `None` if the values are the words of a text.
     converter: Option<RowConverter>,
     codes: HashMap<u64, u32>,
     weights: Vec<Weights>,
@@ -60,7 +60,7 @@ struct Dictionary {
 }
 
 impl Rows {
-    /// Rows of columns of these types.
+    /// Rows with columns of these types.
     pub fn new(types: &[Type], least: f64) -> Result<Self, EvalError> {
         let column = |ty: &Type| Ok((*ty, Some(RowConverter::new(vec![SortField::new(ty.arrow())]).map_err(run)?)));
         Ok(Self::of(types.iter().map(column).collect::<Result<Vec<_>, EvalError>>()?, least))
@@ -77,12 +77,12 @@ impl Rows {
         Self { columns, codes: Vec::new(), weights: Vec::new(), lengths: Vec::new(), total: [0.0; 2], least, bytes: 0 }
     }
 
-    /// Bytes held, and as many again for what becomes of them in the end.
+    /// Bytes held, doubled to account for the final conversion.
     pub fn size(&self) -> usize {
         2 * (self.bytes + self.codes.capacity() * size_of::<u32>() + self.weights.capacity() * size_of::<Weights>())
     }
 
-    /// Adds the rows of `columns` whose weight is above zero.
+    /// Adds the rows of `columns` with a positive weight.
     pub fn add(&mut self, columns: &[ArrayRef], weights: &[Weights]) -> Result<(), EvalError> {
         let converted = self.columns.iter().zip(columns).map(|(dictionary, column)| match &dictionary.converter {
             Some(converter) => converter.convert_columns(std::slice::from_ref(column)).map_err(run),
@@ -101,7 +101,7 @@ impl Rows {
         Ok(())
     }
 
-    /// Adds a row of words: as many as there are columns, further ones are left out.
+    /// Adds a row of words; words beyond the number of columns are ignored.
     pub fn add_words<'t>(&mut self, words: impl Iterator<Item = &'t str>, weight: Weights) {
         self.begin(weight);
         let mut words = words;
@@ -122,7 +122,7 @@ impl Rows {
         self.total = plus(self.total, weight);
     }
 
-    /// The rows with only the values that count.
+    /// The rows reduced to frequent values.
     pub fn finish(self) -> Result<Transactions, EvalError> {
         let width = self.columns.len();
         let mut values = Vec::with_capacity(width);
@@ -130,7 +130,7 @@ impl Rows {
         for mut dictionary in self.columns {
             let counts = |code: &u32| is_share(dictionary.weights[*code as usize], self.total, self.least);
             let mut kept: Vec<(u32, Value)> = dictionary.values.drain().filter(|(code, _)| counts(code)).collect();
-            // The same numbers whatever the order of the rows was.
+            // Numbers values independently of the order of rows.
             kept.sort_by_cached_key(|(_, value)| (value.is_null(), value.to_text()));
             kept.truncate(MOST_ITEMS);
             items.push(kept.iter().enumerate().map(|(item, (code, _))| (*code, item as u16 + 1)).collect());
@@ -172,25 +172,25 @@ fn plus(a: Weights, b: Weights) -> Weights {
     [a[0] + b[0], a[1] + b[1]]
 }
 
-/// Is it at least this share of either set?
+/// True if `part` is at least this share of either set.
 pub fn is_share(part: Weights, whole: Weights, least: f64) -> bool {
-    // A share that is exactly the least one must not be lost to rounding.
+    // Avoids losing a share that equals the minimum to rounding.
     (0..2).any(|side| whole[side] > 0.0 && part[side] >= least * whole[side] * (1.0 - 1e-12))
 }
 
-/// Distinct rows of the values that count.
+/// Distinct rows of frequent values.
 pub struct Transactions {
-    /// The values of each column; a pattern names them by number, from 1.
+    /// The values of each column; a pattern refers to them by number, starting at 1.
     pub values: Vec<Vec<Value>>,
     pub total: Weights,
     weights: Vec<Weights>,
     lengths: Vec<u8>,
     rows: Vec<Box<[u16]>>,
-    /// Of each column and value, the rows that have it.
+    /// For each column and value, a bitmap of its rows.
     bits: Vec<Vec<Box<[u64]>>>,
 }
 
-/// Of each column the number of a value, or 0 where the column is open.
+/// For each column the number of a value, or 0 if the column is open.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pattern {
     pub items: Box<[u16]>,
@@ -198,12 +198,12 @@ pub struct Pattern {
 }
 
 impl Pattern {
-    /// How many columns it fixes.
+    /// Number of fixed columns.
     pub fn fixed(&self) -> usize {
         fixed(&self.items)
     }
 
-    /// True where one of the two says all that the other says.
+    /// True if one of the two patterns contains the other.
     pub fn is_comparable(&self, other: &Pattern) -> bool {
         let within = |a: &Pattern, b: &Pattern| a.items.iter().zip(&b.items).all(|(a, b)| *a == 0 || a == b);
         within(self, other) || within(other, self)
@@ -214,7 +214,7 @@ fn fixed(items: &[u16]) -> usize {
     items.iter().filter(|item| **item > 0).count()
 }
 
-/// Counts what a search costs.
+/// Limits the cost of a search.
 struct Budget(u64);
 
 impl Budget {
@@ -284,7 +284,7 @@ impl Transactions {
 
     /// Fixes every column that has one value in all of `rows`.
     fn close(&self, items: &mut [u16], rows: &[u64]) {
-        // What all rows share, the first of them has.
+        // A value common to all rows is that of the first row.
         let Some((index, word)) = rows.iter().enumerate().find(|(_, word)| **word != 0) else { return };
         let first = &self.rows[index * 64 + word.trailing_zeros() as usize];
         for (column, item) in items.iter_mut().enumerate() {
@@ -295,8 +295,8 @@ impl Transactions {
         }
     }
 
-    /// All closed patterns whose weight `counts`, which must hold for every more general pattern too, and that at most `most` columns and
-    /// what follows from them make. Without the pattern that fixes nothing.
+    /// All closed patterns accepted by `counts`, which must be monotonic (true for every more general pattern), and that are generated by
+    /// at most `most` columns. Excludes the empty pattern.
     pub fn closed(&self, most: usize, counts: &dyn Fn(Weights) -> bool) -> Result<Vec<Pattern>, EvalError> {
         let mut budget = Budget(MOST_WORK);
         let width = self.values.len();
@@ -340,8 +340,8 @@ impl Transactions {
         Ok(found)
     }
 
-    /// From each of `seeds` rows, the pattern of the best score on the way from nothing fixed to all fixed: the column is fixed next that
-    /// keeps most rows. Rows that stand for many come first as seeds; the rest is spread evenly.
+    /// For each of `seeds` rows, the pattern with the best score on the path from no fixed column to all fixed, fixing next the column that
+    /// keeps most rows. The heaviest rows are the first seeds; the rest is spread evenly.
     pub fn expand(&self, seeds: usize, score: &dyn Fn(&Pattern) -> f64) -> Result<Vec<Pattern>, EvalError> {
         let mut budget = Budget(MOST_WORK);
         let width = self.values.len();
@@ -391,7 +391,7 @@ impl Transactions {
         first.iter().copied().chain((0..spread).map(|n| rest[n * rest.len() / spread])).collect()
     }
 
-    /// Of `patterns`, in this order, those of which more than half of the weight is in no pattern before.
+    /// The `patterns`, in this order, for which more than half of the weight is not covered by earlier ones.
     pub fn apart(&self, patterns: Vec<Pattern>) -> Vec<Pattern> {
         let mut covered = vec![0u64; self.rows.len().div_ceil(64)];
         let mut kept: Vec<Pattern> = Vec::new();
@@ -406,7 +406,7 @@ impl Transactions {
         kept
     }
 
-    /// How many words the longest row of a pattern has.
+    /// Number of words of the longest row of a pattern.
     pub fn longest(&self, pattern: &Pattern) -> usize {
         let rows = self.matching(&pattern.items);
         let there = |row: &usize| rows[row / 64] & (1 << (row % 64)) != 0;
@@ -427,7 +427,7 @@ impl Transactions {
 mod tests {
     use super::*;
 
-    /// Numbers that look random, the same each time.
+    /// Deterministic pseudo-random numbers.
     fn draws(seed: u64) -> impl FnMut(u64) -> u64 {
         let mut state = seed;
         move |below| {
@@ -445,7 +445,7 @@ mod tests {
         rows.finish().unwrap()
     }
 
-    /// The definition, tried on every pattern there could be.
+    /// The definition, applied to every possible pattern.
     fn all_closed(table: &[Vec<u64>], least: f64, values: u64) -> Vec<(Vec<Option<u64>>, f64)> {
         let width = table[0].len();
         let mut found = Vec::new();

@@ -1,7 +1,7 @@
-//! The table of plug-ins, called by `evaluate`. One that is not exact is not here: the binder then says that it is unknown.
+//! The table of plug-ins, called by `evaluate`. Plug-ins without an exact implementation are absent; the binder reports them as unknown.
 //!
 //! A plug-in is one file with a `pub static PLUGIN: Plugin` and one line in [`register!`](model::register) below. The binder binds the
-//! arguments as [`Plugin::args`] asks, runs the input first where [`Plugin::needs_rows`] says so (the output columns of `pivot` depend on
+//! arguments according to [`Plugin::args`], runs the input first if [`Plugin::needs_rows`] is set (the output columns of `pivot` depend on
 //! the rows), and calls [`Plugin::bind`].
 
 use std::fmt;
@@ -17,15 +17,15 @@ pub struct Plugin {
     pub name: &'static str,
     pub summary: &'static str,
     pub args: &'static [PluginArg],
-    /// How many arguments must be there.
+    /// Number of required arguments.
     pub required: usize,
-    /// The last argument may be repeated. Named arguments whose name is no parameter's (`return_unmatched = true`, `step1 = (…)`) count as
-    /// repetitions, too.
+    /// The last parameter may be repeated. Named arguments that match no parameter (`return_unmatched = true`, `step1 = (…)`) also count as
+    /// repetitions.
     pub repeats: bool,
-    /// The output columns depend on the rows: `Call::rows` must be given, unless the query declares the columns (`: (a:long)`) .
+    /// The output columns depend on the rows: `Call::rows` is required, unless the query declares the columns (`: (a:long)`) .
     pub needs_rows: bool,
     pub bind: fn(Call) -> Result<Bound, PluginError>,
-    /// A query and the value of its last row's last cell as `tostring` prints it; run as tests and shown in the reference.
+    /// A query and the value of its last row's last cell as formatted by `tostring`; run as tests and shown in the reference.
     pub examples: &'static [(&'static str, &'static str)],
 }
 
@@ -35,7 +35,7 @@ impl fmt::Debug for Plugin {
     }
 }
 
-/// A parameter; an argument may be given by this name (`columnsConflict = "keep_source"`) and then stands at the parameter's place.
+/// A parameter; an argument may be passed by this name (`columnsConflict = "keep_source"`).
 #[derive(Debug)]
 pub struct PluginArg {
     pub name: &'static str,
@@ -52,22 +52,22 @@ pub enum Shape {
     Aggregate,
     /// A table: the second input of the operator.
     Table,
-    /// A column of the table argument before it, or a constant.
+    /// A column of the preceding table argument, or a constant.
     TableColumn,
     /// An expression, or a table: the second input of the operator.
     ExprOrTable,
 }
 
-/// An argument as bound.
+/// A bound argument.
 #[derive(Debug)]
 pub enum Argument {
-    /// Also for `TableColumn`. `name` is the one given (`name = …`), otherwise the column's, otherwise empty.
+    /// Also used for `TableColumn`. `name` is the given name (`name = …`), otherwise the column's, otherwise empty.
     Expr {
         expr: Expr,
         name: String,
     },
     Const(Value),
-    /// `name` as the result column of `summarize` would be called.
+    /// `name` is the default column name in `summarize`.
     Aggregate {
         call: AggregateCall,
         name: String,
@@ -76,45 +76,45 @@ pub enum Argument {
 }
 
 pub struct Call<'a> {
-    /// By position; `None` where it was left out.
+    /// By position; `None` if omitted.
     pub args: &'a [Option<Argument>],
     pub input: &'a [Field],
     /// The rows of the input, columns named by id.
     pub rows: Option<&'a [RecordBatch]>,
-    /// The columns that the query declares behind `:`.
+    /// The columns declared in the query after `:`.
     pub schema: Option<&'a [(String, Type)]>,
     /// `: (*, a:long)`: the input's columns come first.
     pub schema_star: bool,
-    /// Gives a new id.
+    /// Creates a new column id.
     pub fresh: &'a mut dyn FnMut() -> ColumnId,
     pub runtime: Runtime,
 }
 
 impl<'a> Call<'a> {
-    /// Argument `index`, where it is there.
+    /// Argument `index`, if present.
     pub fn arg(&self, index: usize) -> Option<&'a Argument> {
         self.args.get(index).and_then(|arg| arg.as_ref())
     }
 }
 
-/// What a call comes to: an operator and the columns that it gives.
+/// A bound call: an operator and its output columns.
 #[derive(Debug)]
 pub struct Bound {
     pub op: Box<dyn TableOp>,
     pub fields: Vec<Field>,
 }
 
-/// Why a call does not fit; the binder adds the name and the place.
+/// Why a call does not match; the binder adds the name and the location.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PluginError {
-    /// About argument `index`.
+    /// An error in argument `index`.
     #[error("argument {}: {message}", index + 1)]
     Argument { index: usize, message: String },
     #[error("{0}")]
     Columns(String),
 }
 
-/// The plug-in called `name`.
+/// Finds the plug-in `name`.
 pub fn find(name: &str) -> Option<&'static Plugin> {
     PLUGINS.iter().copied().find(|plugin| plugin.name == name)
 }

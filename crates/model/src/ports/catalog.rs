@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::query::StoredFunction;
 use crate::{Column, Span, TableName, TableSchema, Timestamp};
 
-/// Why the catalog did not change.
+/// Why the catalog was not changed.
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
     #[error("`{name}` is no table name: letters, digits and `_`, starting with a letter, at most 63")]
@@ -29,7 +29,7 @@ pub enum CatalogError {
     Write(#[source] std::io::Error),
 }
 
-/// Rows have arrived in a table.
+/// Rows were ingested into a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Arrival {
     pub table: TableName,
@@ -37,23 +37,23 @@ pub struct Arrival {
     pub ingested: Timestamp,
 }
 
-/// How much a table holds.
+/// Size of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableSize {
     pub name: TableName,
     pub rows: u64,
-    /// Of its files, and of its rows in memory.
+    /// Files and in-memory rows.
     pub bytes: u64,
     pub files: u64,
-    /// First and last `TimeGenerated`; nothing where there is none.
+    /// First and last `TimeGenerated`; `None` in an empty table.
     pub oldest: Option<Timestamp>,
     pub newest: Option<Timestamp>,
 }
 
-/// A query that the workspace keeps; with an alias it is a function that any query may call.
+/// A saved query; one with an alias is a function that queries can call.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SavedSearch {
-    /// Of the resource; ignores case.
+    /// Resource name, case-insensitive.
     pub name: String,
     pub category: String,
     pub display_name: String,
@@ -68,12 +68,12 @@ pub struct SavedSearch {
     pub tags: Vec<(String, String)>,
 }
 
-/// The tables of the workspace: names, columns, retention; the searches saved in it; and a bell that rings when rows arrive.
+/// The tables of the workspace: names, columns, retention; its saved searches; and notifications of ingested rows.
 #[async_trait]
 pub trait Catalog: Send + Sync {
     fn table(&self, name: &str) -> Option<Arc<TableSchema>>;
 
-    /// Grows with every change of tables, columns and saved searches, so that what was computed from them is known to be old.
+    /// Increases with every change of tables, columns and saved searches, to invalidate cached results.
     fn version(&self) -> u64 {
         0
     }
@@ -81,15 +81,15 @@ pub trait Catalog: Send + Sync {
     /// All tables, by name.
     fn tables(&self) -> Vec<Arc<TableSchema>>;
 
-    /// How much each table holds now, by name.
+    /// Current size of each table, by name.
     fn table_sizes(&self) -> Vec<TableSize> {
         Vec::new()
     }
 
-    /// Creates the table or adds the columns it lacks. Durable when it returns.
+    /// Creates the table or adds missing columns. Durable on return.
     async fn define(&self, name: &TableName, columns: Vec<Column>) -> Result<Arc<TableSchema>, CatalogError>;
 
-    /// Removes a custom table with its rows.
+    /// Deletes a custom table with its rows.
     async fn drop_table(&self, name: &TableName) -> Result<(), CatalogError>;
 
     async fn set_retention(&self, name: &TableName, retention: Option<Span>) -> Result<(), CatalogError>;
@@ -101,28 +101,28 @@ pub trait Catalog: Send + Sync {
         Vec::new()
     }
 
-    /// The function that queries call by this name.
+    /// The function with this alias.
     fn function(&self, name: &str) -> Option<StoredFunction> {
         let saved = self.saved_searches().into_iter().find(|search| search.function_alias == name)?;
         let (parameters, body) = (saved.function_parameters.clone(), saved.query.clone());
         Some(StoredFunction { name: name.to_owned(), parameters, body })
     }
 
-    /// Saves a search or replaces the one of its name. Durable when it returns.
+    /// Creates or replaces a saved search. Durable on return.
     async fn save_search(&self, search: SavedSearch) -> Result<(), CatalogError> {
         let _ = search;
         Err(CatalogError::NoSearches)
     }
 
-    /// False where there was none of this name.
+    /// Returns false if there was none.
     async fn remove_search(&self, name: &str) -> Result<bool, CatalogError> {
         let _ = name;
         Err(CatalogError::NoSearches)
     }
 
-    /// One item per append and table, from now on. A slow listener misses items but always sees the newest of each table.
+    /// One item per append and table, from now on. A slow subscriber misses items, but always gets the newest of each table.
     fn arrivals(&self) -> BoxStream<'static, Arrival>;
 
-    /// No append acknowledged from now on will get an `$IngestionTime` at or below this instant: windows that end here are complete.
+    /// No later append gets an `$IngestionTime` at or below this instant, so windows that end here are complete.
     fn complete_until(&self) -> Timestamp;
 }

@@ -2,14 +2,14 @@ use async_trait::async_trait;
 
 use crate::ByteSize;
 
-/// Reads what `externaldata` names, where the operator has allowed it. An engine without this port reaches no file and no address.
+/// Reads the locations of `externaldata` allowed by the operator. An engine without this port has no external access.
 #[async_trait]
 pub trait ExternalData: Send + Sync {
-    /// The bytes at a location as the query writes it: a path, `file://…` or `https://…`.
+    /// The content at a location as written in the query: a path, `file://…` or `https://…`.
     async fn read(&self, location: &str, most: ByteSize) -> Result<Vec<u8>, ExternalError>;
 }
 
-/// Why something outside was not read.
+/// Why external data was not read.
 #[derive(Debug, thiserror::Error)]
 pub enum ExternalError {
     #[error("`{0}` is in none of the places that the operator allows `externaldata` to read")]

@@ -1,34 +1,34 @@
-//! Calls to other people's HTTP services: webhooks, pagers, vendors.
+//! Outbound HTTP: webhooks, pagers, vendor APIs.
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::Span;
 
-/// A request, whole.
+/// An HTTP request.
 #[derive(Clone, Debug)]
 pub struct HttpRequest {
     pub method: http::Method,
     pub url: String,
     pub headers: http::HeaderMap,
     pub body: Bytes,
-    /// From the start of connecting to the last byte of the answer.
+    /// From connecting to the last byte of the response.
     pub timeout: Span,
-    /// Where the request may go.
+    /// Allowed destinations.
     pub reach: Reach,
 }
 
-/// Where a request may go. Redirects are never followed; a name is resolved once and the address that was judged is the one called.
+/// Allowed destinations. Redirects are never followed; a name is resolved once, and the checked address is the one used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Reach {
-    /// Public addresses only: neither loopback, private, link-local, carrier-grade, multicast nor reserved ones, however written.
+    /// Public addresses only: not loopback, private, link-local, carrier-grade NAT, multicast or reserved, in any notation.
     #[default]
     Public,
-    /// Wherever the operator pointed: the address stands in the configuration, and the configuration allows it.
+    /// Any destination: the address comes from the configuration, which allows it.
     Anywhere,
 }
 
-/// An answer, whole; at most [`HttpResponse::MAX_BODY`] bytes are read of it.
+/// An HTTP response; at most [`HttpResponse::MAX_BODY`] bytes of the body are read.
 #[derive(Clone, Debug)]
 pub struct HttpResponse {
     pub status: u16,
@@ -37,21 +37,21 @@ pub struct HttpResponse {
 }
 
 impl HttpResponse {
-    /// What follows is dropped: answers to notifications are short.
+    /// The rest of the body is dropped: responses to notifications are short.
     pub const MAX_BODY: usize = 256 * 1024;
 
     pub fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
     }
 
-    /// Seconds that `Retry-After` asks for, where it is a number.
+    /// `Retry-After` in seconds, if it is a number.
     pub fn retry_after(&self) -> Option<Span> {
         let seconds = self.headers.get(http::header::RETRY_AFTER)?.to_str().ok()?.trim().parse::<u32>().ok()?;
         Some(Span::seconds(i64::from(seconds)))
     }
 }
 
-/// Why there is no answer.
+/// Why there is no response.
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
     #[error("`{url}` is no address of a web service: {reason}")]
@@ -75,13 +75,13 @@ pub enum HttpError {
 }
 
 impl HttpError {
-    /// Whether the other side may have acted on the request although we have no answer.
+    /// Whether the receiver may have processed the request.
     pub fn may_have_arrived(&self) -> bool {
         matches!(self, HttpError::Timeout { .. } | HttpError::Broken { .. })
     }
 }
 
-/// The one way out over HTTP.
+/// Port for all outbound HTTP.
 #[async_trait]
 pub trait Http: Send + Sync {
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse, HttpError>;

@@ -13,60 +13,60 @@ pub struct Window {
     pub until: Timestamp,
 }
 
-/// A table that exists for one query only, such as `source` in a transform or a watchlist.
+/// A table that exists for one query only, such as `source` in a transform, or a watchlist.
 #[derive(Clone, Debug)]
 pub struct InlineTable {
     pub schema: TableSchema,
     pub batches: Vec<RecordBatch>,
 }
 
-/// A named piece of KQL that queries may call: a parser or a saved function.
+/// A named KQL function: a parser or a saved function.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredFunction {
     pub name: String,
-    /// As declared, without parentheses: `disabled:bool=false, T:(*)`. Empty when it takes none.
+    /// As declared, without parentheses: `disabled:bool=false, T:(*)`. Empty if it has none.
     pub parameters: String,
     pub body: String,
 }
 
-/// What a query sees.
+/// The data visible to a query.
 #[derive(Clone, Debug, Default)]
 pub struct Scope {
-    /// What `now()` answers; the engine's clock where not given.
+    /// Value of `now()`; the engine's clock if `None`.
     pub now: Option<Timestamp>,
-    /// Only rows with `TimeGenerated` inside (the API's `timespan`).
+    /// Only rows whose `TimeGenerated` is within (the API's `timespan`).
     pub window: Option<Window>,
-    /// Only rows stored inside: `from < $IngestionTime <= until`, so that the windows of a rule tile.
+    /// Only rows ingested within: `from < $IngestionTime <= until`, so that the windows of a rule tile.
     pub ingested: Option<Window>,
-    /// Tables that hide those of the workspace.
+    /// Tables that shadow those of the workspace.
     pub tables: Vec<Arc<InlineTable>>,
     pub functions: Vec<Arc<StoredFunction>>,
-    /// Do not look into the workspace at all (transforms, files).
+    /// Do not access the workspace (transforms, files).
     pub inline_only: bool,
 }
 
-/// When a query must stop. Each limit has an error of its own; those not given are the engine's.
+/// Limits of a query. Each has its own error; unset ones are the engine's.
 #[derive(Clone, Debug, Default)]
 pub struct Limits {
     /// At most the engine's own.
     pub time: Option<Span>,
-    /// Of the answer.
+    /// Result rows.
     pub rows: Option<usize>,
-    /// Of the answer's values.
+    /// Size of the result's values.
     pub bytes: Option<ByteSize>,
-    /// While it runs.
+    /// Memory during execution.
     pub memory: Option<ByteSize>,
 }
 
-/// Whose threads a query runs on: one class never takes those of another.
+/// Thread pool of a query: each class has its own threads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum QueryClass {
-    /// People and scripts that wait for the answer.
+    /// Users and scripts that wait for the result.
     #[default]
     Interactive,
-    /// Analytics rules, heartbeats and what else runs by itself.
+    /// Analytics rules, heartbeats and other background queries.
     Rule,
-    /// Transforms of data collection rules: a sender waits.
+    /// Transforms of data collection rules, for which a sender waits.
     Transform,
 }
 
@@ -76,7 +76,7 @@ pub struct Query {
     pub scope: Scope,
     pub limits: Limits,
     pub class: QueryClass,
-    /// Who asks: queries of one caller wait for each other before they make others wait. Empty where that is not known.
+    /// The caller: concurrent queries of one caller are queued before those of others. Empty if unknown.
     pub caller: String,
     pub cancel: CancellationToken,
 }
@@ -104,24 +104,24 @@ impl Query {
     }
 }
 
-/// What a `render` operator asked for, as written: the visualization and its properties.
+/// The options of a `render` operator, as written: the visualization and its properties.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Render {
     pub visualization: String,
     pub properties: Vec<(String, String)>,
 }
 
-/// A whole answer. Batches have one field a column, in order, with [`crate::Type::arrow`].
+/// A complete result. Batches have one field per column, in order, with [`crate::Type::arrow`].
 #[derive(Clone, Debug, Default)]
 pub struct Answer {
     pub columns: Vec<Column>,
     pub batches: Vec<RecordBatch>,
     pub render: Option<Render>,
-    /// What the query calls this table, where it gives several and names it.
+    /// The table's name in the query, if it has several named ones.
     pub name: Option<String>,
-    /// The other tables of `fork`, `facet` and `preview`, in order.
+    /// Additional tables of `fork`, `facet` and `preview`, in order.
     pub more: Vec<AnswerTable>,
-    /// Why rows are missing, when they are: a limit was met after the first rows, or what holds them cannot be read.
+    /// Why the result is partial, if it is: a limit was reached after the first rows, or data cannot be read.
     pub partial: Option<QueryError>,
     pub stats: QueryStats,
 }
@@ -132,7 +132,7 @@ impl Answer {
     }
 }
 
-/// A further table of an answer.
+/// An additional table of a result.
 #[derive(Clone, Debug)]
 pub struct AnswerTable {
     pub name: String,
@@ -148,15 +148,15 @@ pub struct QueryStats {
     pub peak_memory: u64,
 }
 
-/// What is wrong with a text of KQL, and where.
+/// An error in a KQL text, with its position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
     /// `KQL0031`.
     pub code: &'static str,
     pub kind: DiagnosticKind,
-    /// What is wrong, in one sentence.
+    /// The problem in one sentence.
     pub message: String,
-    /// What to do: the nearest right name, the columns here.
+    /// How to fix it: the most similar name, the available columns.
     pub help: Option<String>,
     /// Byte offsets into the text, half-open.
     pub start: usize,
@@ -169,10 +169,10 @@ pub enum DiagnosticKind {
     Semantic,
 }
 
-/// Why there is no answer.
+/// Why a query failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum QueryError {
-    /// The text is wrong; all that was found, in order.
+    /// The text is invalid; all diagnostics, in order.
     #[error("{}", .0.first().map_or("the query is wrong", |first| first.message.as_str()))]
     Wrong(Vec<Diagnostic>),
     #[error("the query was stopped after {0}, its limit of time")]
@@ -185,26 +185,26 @@ pub enum QueryError {
     Memory(ByteSize),
     #[error("all running queries together need more than {0} of memory, their limit")]
     SharedMemory(ByteSize),
-    /// Parsing, binding and planning together.
+    /// Time limit of parsing, binding and planning together.
     #[error("the query was not planned after {0}, the limit of planning: it is too complex")]
     Planning(Span),
-    /// Ask again later.
+    /// Retry later.
     #[error("{0} queries are waiting already, the limit of the queue")]
     Busy(usize),
     #[error("the query needs more than {0} of disk for what memory cannot hold, the limit of all queries together")]
     Disk(ByteSize),
-    /// Of a partial answer: what holds these rows cannot be read.
+    /// For a partial result: the files of these rows cannot be read.
     #[error("{}{}", .0.first().map_or_else(String::new, ToString::to_string), and_more(.0.len()))]
     Missing(Vec<crate::MissingRows>),
     #[error("the query was cancelled")]
     Cancelled,
-    /// It was running when the process ended, twice.
+    /// It was running twice when the process died.
     #[error("this query ended the service before, and is not run until {0}")]
     EndedProcess(Timestamp),
-    /// Something that KQL allows only while it runs, such as an argument that turned out to be out of range.
+    /// A run-time error, such as an argument out of range.
     #[error("{0}")]
     Run(String),
-    /// A defect of ours.
+    /// A bug.
     #[error("the engine broke: {0}")]
     Internal(String),
 }
@@ -213,15 +213,15 @@ fn and_more(files: usize) -> String {
     if files > 1 { format!("; {} more files of the tables read cannot be read", files - 1) } else { String::new() }
 }
 
-/// Runs KQL. The stages hold this, never the engine itself.
+/// Runs KQL. Other crates depend on this port, not on the engine.
 #[async_trait]
 pub trait QueryEngine: Send + Sync {
-    /// Runs the query to its end and collects the answer.
+    /// Runs the query to completion and collects the result.
     async fn query(&self, query: Query) -> Result<Answer, QueryError>;
 
-    /// Binds the text without running it: the columns it would answer, or what is wrong. `None` where the schema is open.
+    /// Binds the text without running it: returns its columns or the errors. `None` if the schema depends on data.
     async fn check(&self, query: &Query) -> Result<Option<Vec<Column>>, QueryError>;
 
-    /// The tables of the workspace that the query reads, for waking rules when rows arrive.
+    /// The tables that the query reads, for running rules when rows arrive.
     async fn tables_read(&self, query: &Query) -> Result<Vec<crate::TableName>, QueryError>;
 }

@@ -1,4 +1,4 @@
-//! Secrets by reference: what stands in configuration is where a secret lies, not the secret.
+//! Secrets by reference: configuration contains the location of a secret, not the secret.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,7 @@ impl SecretRef {
         Self(reference.into())
     }
 
-    /// Kind and place, or none where this is no reference.
+    /// Kind and location; `None` if this is not a reference.
     pub fn parts(&self) -> Option<(SecretKind, &str)> {
         let (kind, place) = self.0.split_once(':')?;
         let kind = match kind {
@@ -28,7 +28,7 @@ impl SecretRef {
     }
 }
 
-/// A secret written where a reference belongs must not be printed.
+/// Not printed: a user may have written the secret itself instead of a reference.
 impl std::fmt::Debug for SecretRef {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(if self.parts().is_some() { &self.0 } else { "***" })
@@ -42,7 +42,7 @@ pub enum SecretKind {
     Exec,
 }
 
-/// Why a secret was not found. Never holds the secret.
+/// Why a secret was not found. Never contains the secret.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     #[error("a secret stands here by reference: write `env:NAME`, `file:/path` or `exec:command`, not the secret itself")]
@@ -59,7 +59,7 @@ pub enum SecretError {
     Empty(String),
 }
 
-/// Looks secrets up.
+/// Resolves secret references.
 pub trait Secrets: Send + Sync {
     fn resolve(&self, reference: &SecretRef) -> Result<Secret<String>, SecretError>;
 }

@@ -1,8 +1,8 @@
-//! E-mail over SMTP: STARTTLS or TLS, with a password where the server wants one.
+//! E-mail over SMTP with STARTTLS or TLS, and password authentication if configured.
 //!
-//! SMTP has no idempotency key (RFC 5321). What we can do is done: the `Message-ID` follows from the message's key, so that mail readers
-//! and many servers drop a second copy; and the moment from which a lost answer is ambiguous is known exactly: it begins when the content
-//! goes out after `DATA`. Whatever breaks before was certainly not sent.
+//! SMTP has no idempotency key (RFC 5321). Instead the `Message-ID` is derived from the message's key, so that mail readers and many
+//! servers drop duplicates; and failures are classified by phase: before the content is sent after `DATA`, the mail was certainly not sent,
+//! and from then on a lost response is ambiguous.
 
 mod compose;
 mod html;
@@ -185,11 +185,11 @@ impl Channel for Email {
             Ok(prepared) => prepared.map_err(|error| before_content(&error, &message.address))?,
             Err(_) => return Err(late()),
         };
-        // From here on the server may have the mail whatever we hear of it.
+        // From here on the server may have accepted the mail even if its response is lost.
         let sent = tokio::time::timeout(self.timeout, connection.message(&content)).await;
         match sent {
             Ok(Ok(_)) => {
-                // The mail is taken; a goodbye that fails changes nothing, and must not take long.
+                // The mail is accepted; a failed QUIT does not matter, and must not take long.
                 let _ = tokio::time::timeout(Duration::from_secs(2), connection.quit()).await;
                 Ok(Receipt { provider_id: Some(id), delivered: false })
             }
@@ -202,7 +202,7 @@ impl Channel for Email {
 }
 
 impl Email {
-    /// Connects, signs in and names sender and recipient, up to the server's wish for the content.
+    /// Connects, authenticates and sends the envelope, up to the point where the server accepts the content.
     async fn prepare(&self, envelope: &Envelope) -> Result<AsyncSmtpConnection, lettre::transport::smtp::Error> {
         let implicit = self.tls.clone().filter(|_| self.security == Security::Tls);
         let mut connection =
@@ -224,7 +224,7 @@ impl Email {
     }
 }
 
-/// 5xx says that the same attempt will fail again (RFC 5321 4.2.1); everything else before the content may pass.
+/// 5xx is permanent (RFC 5321 4.2.1); any other failure before the content may be temporary.
 fn before_content(error: &lettre::transport::smtp::Error, address: &str) -> SendError {
     let reason = describe(error, address);
     if error.is_permanent() { SendError::Refused { reason } } else { SendError::Later { reason, after: None } }
@@ -241,7 +241,7 @@ fn after_content(error: &lettre::transport::smtp::Error, address: &str) -> SendE
     }
 }
 
-/// The error and its causes in one line, without the recipient's address, which servers like to repeat.
+/// The error and its causes in one line, without the recipient's address, which servers often echo.
 fn describe(error: &(dyn std::error::Error + 'static), address: &str) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -1,9 +1,9 @@
-//! ntfy, hosted or your own.
+//! ntfy, hosted or self-hosted.
 //!
 //! Wire: <https://docs.ntfy.sh/publish/#publish-as-json>, read 2026-11: JSON to the server's root; priority 1 to 5; at most three action
-//! buttons; a message beyond 4,096 bytes would become an attachment, so it is cut. A topic's name is all that protects it on a server
-//! without accounts, so an address is a secret. Buttons are of kind `view`: they open the page that asks before it acts; `http` buttons
-//! would act at a touch in a pocket. ntfy has no key for repeats.
+//! buttons; a message beyond 4,096 bytes would become an attachment, so it is truncated. On a server without accounts the topic name is the
+//! only protection, so an address is a secret. Buttons are of kind `view`: they open the confirmation page; `http` buttons would act on an
+//! accidental touch. ntfy has no idempotency key.
 
 use std::sync::Arc;
 
@@ -44,7 +44,7 @@ pub struct Settings {
     pub internal_hosts: Vec<String>,
 }
 
-/// Server (an origin) and topic of an address.
+/// Splits an address into server (an origin) and topic.
 fn place(address: &str, server: &str) -> Result<(String, String), String> {
     let (server, topic) = if address.contains(':') {
         let target = guard::target(address).map_err(|error| error.to_string())?;
@@ -95,7 +95,7 @@ impl Channel for Ntfy {
 
 fn body(message: &Message, topic: &str) -> Value {
     let (priority, tag) = urgency(message);
-    // The three that matter at night come first; the title opens the page.
+    // The three most important actions; the title opens the page.
     let actions: Vec<Value> = message
         .links
         .named()
@@ -118,7 +118,7 @@ fn body(message: &Message, topic: &str) -> Value {
     body
 }
 
-/// ntfy's priority (5 rings through "do not disturb" where the phone allows it) and the emoji's name.
+/// ntfy's priority (5 overrides "do not disturb" if the phone allows it) and emoji tag.
 fn urgency(message: &Message) -> (u8, &'static str) {
     match (message.kind, message.incident.as_ref().map(|incident| incident.severity)) {
         (MessageKind::Page, Some(Severity::High) | None) => (5, "rotating_light"),

@@ -1,9 +1,9 @@
 //! Opsgenie, through its Alert API.
 //!
-//! Wire: <https://docs.opsgenie.com/docs/alert-api>, read 2026-11: requests are taken with 202 and a `requestId` and done later; `alias` (at
-//! most 512 characters) names the open alert, so a repeat counts up there instead of paging again. Limits: message 130, description
-//! 15,000, 20 tags of 50, details 8,000 characters in all. Atlassian sells Opsgenie no more (since 2025-06-04) and ends it on
-//! 2027-04-05: this channel is for the way out, and Jira Service Management's alerts keep the same API.
+//! Wire: <https://docs.opsgenie.com/docs/alert-api>, read 2026-11: requests are accepted with 202 and a `requestId` and processed
+//! asynchronously; `alias` (at most 512 characters) identifies the open alert, so a repeat increments its count instead of paging again.
+//! Limits: message 130, description 15,000, 20 tags of 50, details 8,000 characters in all. Atlassian stopped selling Opsgenie on
+//! 2025-06-04 and shuts it down on 2027-04-05: this channel is for migration, and Jira Service Management keeps the same alert API.
 
 use std::sync::Arc;
 
@@ -44,7 +44,7 @@ pub struct Settings {
     pub internal_hosts: Vec<String>,
 }
 
-/// Who is alerted, as the API names them.
+/// The responder in the API's format.
 fn responder(address: &str) -> Result<Value, String> {
     match address.split_once(':') {
         Some((_, "")) => Err("the name is missing".to_owned()),

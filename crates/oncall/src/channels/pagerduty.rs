@@ -1,9 +1,9 @@
 //! PagerDuty, through Events API v2.
 //!
 //! Wire: `POST /v2/enqueue` (<https://developer.pagerduty.com/docs/events-api-v2-overview>, PagerDuty/api-schema `reference/events-v2`),
-//! read 2026-11: 202 when it is taken; 400 for what cannot be; 429 and 5xx to try later. `dedup_key` (at most 255 characters) names the
-//! incident: a repeated trigger joins the open alert, so repeats are harmless. A page triggers, an acknowledgement acknowledges, a close
-//! resolves; mentions and shifts are no events and are refused. Summary: at most 1,024 characters; event: at most 512 KB.
+//! read 2026-11: 202 when accepted; 400 when invalid; 429 and 5xx to retry. `dedup_key` (at most 255 characters) identifies the incident: a
+//! repeated trigger is merged into the open alert, so repeats are harmless. A page triggers, an acknowledgement acknowledges, a close
+//! resolves; mentions and shifts have no event type and are rejected. Summary: at most 1,024 characters; event: at most 512 KB.
 
 use std::sync::Arc;
 
@@ -68,7 +68,7 @@ impl Channel for PagerDuty {
     }
 }
 
-/// 512 KB is the limit; far less is what people read.
+/// The limit is 512 KB; people read far less.
 const MAX_BYTES: usize = 256 * 1024;
 
 fn action(message: &Message) -> Result<&'static str, SendError> {
@@ -82,7 +82,7 @@ fn action(message: &Message) -> Result<&'static str, SendError> {
 
 fn event(message: &Message, action: &str) -> Value {
     let incident = message.incident.as_ref();
-    // A page without an incident (a heartbeat that fell silent) is an alert of its own.
+    // A page without an incident (a missed heartbeat) is an alert of its own.
     let dedup_key = incident.map_or_else(|| message.key.to_string(), |incident| shorten(&incident.dedup_key, 255));
     let mut event = json!({ "routing_key": message.address, "event_action": action, "dedup_key": dedup_key });
     if action != "trigger" {

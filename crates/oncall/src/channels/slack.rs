@@ -1,11 +1,11 @@
-//! Slack, through an incoming webhook; Mattermost and Rocket.Chat take the same form.
+//! Slack, over an incoming webhook; Mattermost and Rocket.Chat accept the same format.
 //!
 //! Wire: <https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks>, Block Kit's reference for limits (header 150
-//! characters, section 3,000, ten fields of 2,000, button text 75, URL 3,000), read 2026-11. Text from alerts is escaped (`&`, `<`, `>`), so it
-//! can neither mention (`<!channel>`) nor link, and `verbatim` keeps Slack from making links of what looks like one. Links are buttons and
-//! unfurling is off: what Slack fetches to show a preview would count as a page that was seen.
+//! characters, section 3,000, ten fields of 2,000, button text 75, URL 3,000), read 2026-11. Text from alerts is escaped (`&`, `<`, `>`),
+//! so it cannot mention (`<!channel>`) or link, and `verbatim` disables automatic links. Links are buttons and unfurling is off: fetching a
+//! link preview would mark the page as seen.
 //!
-//! Slack has no key for repeats. It answers 200 `ok`, 4xx with one word for what is wrong, 429 with `Retry-After`.
+//! Slack has no idempotency key. It responds with 200 `ok`, 4xx with an error word, 429 with `Retry-After`.
 
 use std::sync::Arc;
 
@@ -106,7 +106,7 @@ fn body(message: &Message) -> Value {
         blocks.push(json!({ "type": "actions", "elements": buttons }));
     }
     json!({
-        // For notifications and readers that know no blocks.
+        // For notifications and clients that do not support blocks.
         "text": escape(some(&message.subject), 3000),
         "blocks": blocks,
         "unfurl_links": false,
@@ -118,12 +118,12 @@ fn text(text: &str, most: usize) -> Value {
     json!({ "type": "mrkdwn", "text": escape(some(text), most), "verbatim": true })
 }
 
-/// Slack refuses empty texts.
+/// Slack rejects empty texts.
 fn some(text: &str) -> &str {
     if text.trim().is_empty() { "-" } else { text }
 }
 
-/// Escaped, and at most `most` characters afterwards; never cut inside an entity.
+/// Escapes and truncates to `most` characters, never within an entity.
 fn escape(text: &str, most: usize) -> String {
     let mut escaped = String::with_capacity(text.len());
     let mut used = 0;
@@ -148,7 +148,7 @@ fn escape(text: &str, most: usize) -> String {
 mod tests {
     use super::*;
 
-    /// Truth: docs.slack.dev/messaging/formatting-message-text, "Escaping text": these three characters and no others.
+    /// Source: docs.slack.dev/messaging/formatting-message-text, "Escaping text": these three characters and no others.
     #[test]
     fn text_cannot_mention_or_link() {
         assert_eq!(

@@ -39,8 +39,8 @@ impl Channel for Sms {
     }
 }
 
-/// One message's text: typographic characters become those of the GSM alphabet (3GPP TS 23.038), because a single one outside of it more than
-/// halves what fits into a segment; what cannot be shown is left out.
+/// The text of a message: typographic characters are mapped to the GSM alphabet (3GPP TS 23.038), because a single other character more
+/// than halves the capacity of a segment; unsupported characters are dropped.
 fn text(short: &str) -> String {
     let mut text = String::new();
     for c in short.trim().chars() {
@@ -81,7 +81,7 @@ mod tests {
         assert_eq!(text("a\u{0}b\u{1b}c"), "abc");
     }
 
-    /// What is asked is what Twilio's documentation of the resource shows.
+    /// The expected request is from Twilio's documentation of the resource.
     #[tokio::test]
     async fn a_text_message_is_one_signed_in_form() {
         let recorder = Arc::new(Recorder { requests: Mutex::default(), status: 201, body: r#"{"sid": "SM123", "status": "queued"}"# });
@@ -94,7 +94,7 @@ mod tests {
         assert_eq!(receipt, Receipt { provider_id: Some("SM123".to_owned()), delivered: false });
         let requests = recorder.requests.lock().unwrap();
         assert_eq!(requests[0].url, "https://api.twilio.com/2010-04-01/Accounts/AC1/Messages.json");
-        // base64 of `AC1:12345`, as coreutils' base64 writes it.
+        // base64 of `AC1:12345`, computed with coreutils.
         assert_eq!(requests[0].headers["authorization"], "Basic QUMxOjEyMzQ1");
         let callback = format!("https://soc.example.org/x/api/v1/oncall/inbound/status?page={}", message.key);
         let expected = [("To", "+4790000001"), ("From", "+4759440000"), ("Body", "High: password leaked"), ("StatusCallback", &callback)];

@@ -2,10 +2,10 @@
 //!
 //! Wire: a message with one Adaptive Card of version 1.5, the newest that Teams shows
 //! (<https://learn.microsoft.com/microsoftteams/platform/webhooks-and-connectors/how-to/add-incoming-webhook>, adaptivecards.io's schema),
-//! read 2026-11. A message may have 28 KB. Office 365 connectors (`webhook.office.com`) are retired and refused by name. Text blocks of
-//! cards read Markdown, so text from alerts stands in rich text blocks, which do not: an alert cannot show a link of its own making.
+//! read 2026-11. Messages are limited to 28 KB. Office 365 connectors (`webhook.office.com`) are retired and rejected with a specific
+//! error. Text blocks of cards render Markdown, so text from alerts is in rich text blocks, which do not: an alert cannot inject a link.
 //!
-//! The workflow answers 202 when it has started; there is no key for repeats.
+//! The workflow responds with 202 when started; there is no idempotency key.
 
 use std::sync::Arc;
 
@@ -67,11 +67,11 @@ impl Channel for Teams {
     }
 }
 
-/// Teams' limit for a message, with room for what the workflow adds.
+/// Teams' limit for a message, less what the workflow adds.
 const MAX_BYTES: usize = 24 * 1024;
 
 fn body(message: &Message) -> Value {
-    // JSON may write a byte as six (`\u001b`): shrink until it fits instead of guessing.
+    // JSON may encode a byte as six (`\u001b`), so shrink until it fits.
     let mut texts = 8 * 1024;
     loop {
         let body = body_of(message, texts);

@@ -1,7 +1,7 @@
-//! What SMS and voice share: the account at a provider that speaks Twilio's REST API (2010-04-01), and what its answers mean.
+//! Shared by SMS and voice: the account at a provider with Twilio's REST API (2010-04-01), and the interpretation of its responses.
 //!
 //! The API has no idempotency key for creating messages or calls (the `I-Twilio-Idempotency-Token` header of its documentation is one that
-//! Twilio sends with *its* requests to us), so a lost answer is ambiguous.
+//! Twilio sends with *its* requests to us), so a lost response is ambiguous.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::channel::{Ports, Receipt, SendError, SettingsError};
 
-/// Twilio takes 1600 characters in one request; ours end after three segments of plain text or five of any other.
+/// Twilio accepts 1600 characters per request; we limit messages to about three segments of GSM text or five of any other.
 pub(crate) const MAX_SMS: usize = 320;
 
 /// An account at Twilio or at a provider that speaks its API.
@@ -79,7 +79,7 @@ impl Account {
         Ok(Self { ports: ports.clone(), sid, authorization, from, base, public, reach, timeout })
     }
 
-    /// Where news and answers about a page come to; none where the provider cannot reach us.
+    /// Callback URL for receipts and answers to a page; `None` if the provider cannot reach us.
     pub fn callback(&self, what: &str, page: Uuid) -> Option<String> {
         let mut url = self.public.clone()?;
         let path = format!("{}/api/v1/oncall/inbound/{what}", url.path().trim_end_matches('/'));
@@ -120,8 +120,8 @@ fn web_address(field: &str, text: &str) -> Result<Url, SettingsError> {
         .ok_or_else(|| SettingsError::Field { field: field.to_owned(), reason: format!("`{text}` is no web address") })
 }
 
-/// What an answer of the API means. 429 and 503 say that the request was not worked on (RFC 6585 4, RFC 9110 15.6.4); after any other 5xx the
-/// message may be on its way.
+/// Interprets a response of the API. 429 and 503 mean that the request was not processed (RFC 6585 4, RFC 9110 15.6.4); after any other 5xx
+/// the message may have been sent.
 fn judge(status: u16, after: Option<Span>, body: &[u8]) -> Result<Receipt, SendError> {
     #[derive(Deserialize)]
     struct Created {
@@ -134,7 +134,7 @@ fn judge(status: u16, after: Option<Span>, body: &[u8]) -> Result<Receipt, SendE
         message: String,
     }
     if (200..300).contains(&status) {
-        // Taken even where the body is not what we know: without its name we only miss later news.
+        // Accepted even if the body is not as expected: without the id we only miss later receipts.
         let provider_id = serde_json::from_slice::<Created>(body).ok().map(|created| created.sid).filter(|sid| is_sid(sid));
         return Ok(Receipt { provider_id, delivered: false });
     }
@@ -149,7 +149,7 @@ fn judge(status: u16, after: Option<Span>, body: &[u8]) -> Result<Receipt, SendE
     })
 }
 
-/// The provider's names for messages and calls.
+/// Whether the text is a provider id of a message or call.
 fn is_sid(sid: &str) -> bool {
     !sid.is_empty() && sid.len() <= 64 && sid.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
 }
@@ -178,7 +178,7 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// Answers every request with the same, and keeps what was asked.
+    /// Returns the same response to every request, and records requests.
     pub(crate) struct Recorder {
         pub requests: Mutex<Vec<HttpRequest>>,
         pub status: u16,
@@ -232,7 +232,7 @@ pub(super) mod tests {
         }
     }
 
-    /// The body is the one that Twilio's documentation shows for a refused number.
+    /// The body is from Twilio's documentation of a rejected number.
     #[test]
     fn answers_mean_what_their_status_says() {
         let refusal = br#"{"code": 21211, "message": "The 'To' number is not a valid phone number.", "more_info": "https://www.twilio.com/docs/errors/21211", "status": 400}"#;

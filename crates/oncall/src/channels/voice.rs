@@ -1,7 +1,7 @@
-//! Calls through Twilio's `Calls` resource (<https://www.twilio.com/docs/voice/api/call-resource#create-a-call-resource>).
+//! Voice calls through Twilio's `Calls` resource (<https://www.twilio.com/docs/voice/api/call-resource#create-a-call-resource>).
 //!
-//! What is said stands in the request itself (`Twiml`), so that a call works while nobody can reach us; pressed digits come to our signed
-//! callback, where [`crate::inbound::phone`] reads them.
+//! The spoken text is in the request itself (`Twiml`), so that a call works even if the service is unreachable; pressed digits are posted
+//! to our signed callback, which [`crate::inbound::phone`] parses.
 
 use async_trait::async_trait;
 use schemars::schema_for;

@@ -1,10 +1,10 @@
 //! Web Push: a notification in the recipient's browser or installed web app, through the browser's own push service.
 //!
-//! Truth: RFC 8030 (`TTL`, `Urgency`, `Topic`, 404 and 410), RFC 8291 (encryption: the push service carries what it cannot read), RFC 8292
-//! (VAPID: who sends, signed per push service). An address is the JSON of a browser's `PushSubscription`. A push service takes at least
-//! 4,096 bytes of ciphertext (RFC 8030 §7.2), so texts are cut until the message fits. `Topic` is the incident: news replace
-//! what is still waiting for a phone that is off. What was delivered cannot be replaced from here, hence not `idempotent`; the
-//! payload's `tag` lets the service worker show a repeat in the same place.
+//! Specification: RFC 8030 (`TTL`, `Urgency`, `Topic`, 404 and 410), RFC 8291 (end-to-end encryption), RFC 8292 (VAPID: sender
+//! identification, signed per push service). An address is the JSON of a browser's `PushSubscription`. A push service accepts at least
+//! 4,096 bytes of ciphertext (RFC 8030 §7.2), so texts are truncated until the message fits. `Topic` is the incident: a newer message
+//! replaces one still queued for an offline device. A delivered one cannot be replaced, hence not `idempotent`; with the payload's `tag`
+//! the service worker replaces the notification of a repeat.
 
 use std::sync::Arc;
 
@@ -34,7 +34,8 @@ pub static CHANNEL: ChannelType = ChannelType {
     name: "web_push",
     summary: "A notification in the browser or the installed web app",
     address: r#"{"endpoint":"https://…","keys":{"p256dh":"…","auth":"…"}}"#,
-    // The endpoint is a capability, but only this service's key can use it (RFC 8292 §4): it may stand in the directory.
+    // The endpoint is a capability URL, but only this service's key can use it (RFC 8292 §4): it may be stored in the directory in plain
+    // text.
     secret_address: false,
     idempotent: false,
     settings: || schemars::schema_for!(Settings),
@@ -63,12 +64,12 @@ fn one_hour() -> Span {
     Span::HOUR
 }
 
-/// A new private key, as settings take it.
+/// Generates a private key in the format of the settings.
 pub fn generate_vapid_key() -> String {
     URL_SAFE_NO_PAD.encode(SecretKey::random(&mut OsRng).to_bytes())
 }
 
-/// What a browser needs as `applicationServerKey` for the private key `key`; none where that is no key.
+/// The `applicationServerKey` of a private key for the browser; `None` if `key` is invalid.
 pub fn vapid_public_key(key: &str) -> Option<String> {
     Some(public_text(&read_key(key)?))
 }
@@ -82,7 +83,7 @@ fn public_text(key: &SecretKey) -> String {
     URL_SAFE_NO_PAD.encode(key.public_key().to_encoded_point(false).as_bytes())
 }
 
-/// Base64 of either alphabet, padded or not: browsers and tools differ.
+/// Decodes base64 of either alphabet, padded or not: browsers and tools differ.
 fn decode(text: &str) -> Option<Vec<u8>> {
     let text: String = text
         .trim()
@@ -101,7 +102,7 @@ fn decode(text: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(text).ok()
 }
 
-/// What `PushSubscription.toJSON()` gives.
+/// The format of `PushSubscription.toJSON()`.
 struct Subscription {
     endpoint: String,
     /// Scheme, host and port of the push service.
@@ -153,7 +154,7 @@ impl WebPush {
         let no_key = || wrong("key", "it is no private key on P-256 in URL-safe base64");
         let key = read_key(secret.reveal()).ok_or_else(no_key)?;
         let der = key.to_pkcs8_der().map_err(|_| no_key())?;
-        // RFC 8292 §2.1; Apple's push service refuses anything else.
+        // RFC 8292 §2.1; Apple's push service rejects anything else.
         if !settings.contact.starts_with("mailto:") && !settings.contact.starts_with("https:") {
             return Err(wrong("contact", "write `mailto:` and an address, or `https:` and a page"));
         }
@@ -168,7 +169,7 @@ impl WebPush {
         })
     }
 
-    /// `Authorization` for one push service. Valid for 12 hours: services refuse more than 24, and clocks differ.
+    /// `Authorization` for one push service. Valid for 12 hours: services reject more than 24, and this leaves room for clock skew.
     fn authorization(&self, origin: &str) -> Result<String, SendError> {
         #[derive(Serialize)]
         struct Claims<'a> {
@@ -179,7 +180,7 @@ impl WebPush {
         let claims = Claims { aud: origin, exp: self.clock.now().unix_seconds() + 12 * 3600, sub: &self.contact };
         let token = jsonwebtoken::encode(&Header::new(Algorithm::ES256), &claims, &self.signer)
             .map_err(|error| post::refused(format!("it cannot be signed: {error}")))?;
-        // RFC 9110 §5.6.1 allows a space after the comma; not every verifier does.
+        // RFC 9110 §5.6.1 allows a space after the comma, but some verifiers do not.
         Ok(format!("vapid t={token},k={}", self.public))
     }
 }
@@ -201,7 +202,7 @@ impl Channel for WebPush {
         headers.insert("topic", text(topic(message))?);
         let receiver = Receiver { name: "the push service", knows_repeats: false };
         let answer = match self.http.send(request).await {
-            // RFC 8030 §7.3: it expired or was revoked, and no retry brings it back.
+            // RFC 8030 §7.3: the subscription expired or was revoked; a retry cannot succeed.
             Ok(answer) if matches!(answer.status, 404 | 410) => {
                 return Err(post::refused("the subscription is gone: the browser must subscribe again"));
             }
@@ -212,7 +213,7 @@ impl Channel for WebPush {
     }
 }
 
-/// Ciphertext of 4,096 bytes holds a header of 86 (RFC 8188 §2.1 with a key of 65), a tag of 16 and a delimiter.
+/// Ciphertext of 4,096 bytes includes a header of 86 (RFC 8188 §2.1 with a key of 65), a tag of 16 and a delimiter.
 const MAX_PLAIN: usize = 4096 - 86 - 16 - 1;
 
 fn payload(message: &Message) -> Vec<u8> {
@@ -227,7 +228,7 @@ fn payload(message: &Message) -> Vec<u8> {
         }
         texts /= 2;
     }
-    // Links of unusual length: better a page without buttons than none.
+    // For links of unusual length, drop the buttons.
     json!({ "version": 1, "tag": message.key.to_string(), "title": shorten_bytes(&message.subject, 300), "body": "" })
         .to_string()
         .into_bytes()
@@ -244,7 +245,7 @@ fn payload_of(message: &Message, texts: usize) -> Value {
     json!({
         "version": 1,
         "kind": message.kind,
-        // The page's: a repeat takes the place of the first.
+        // The same tag as the page, so that the notification is replaced.
         "tag": message.key.to_string(),
         "title": shorten_bytes(&message.subject, texts.min(300)),
         "body": shorten_bytes(&message.long, texts),
@@ -255,7 +256,7 @@ fn payload_of(message: &Message, texts: usize) -> Value {
     })
 }
 
-/// RFC 8030 §5.3: `high` wakes a phone that saves its battery.
+/// RFC 8030 §5.3: `high` wakes a device in battery saver mode.
 fn urgency(message: &Message) -> &'static str {
     match (message.kind, message.incident.as_ref().map(|incident| incident.severity)) {
         (MessageKind::Page, Some(Severity::High | Severity::Medium) | None) | (MessageKind::Test, _) => "high",
@@ -264,7 +265,7 @@ fn urgency(message: &Message) -> &'static str {
     }
 }
 
-/// RFC 8030 §5.4: at most 32 characters of URL-safe base64, which the 32 hexadecimal digits of a UUID are.
+/// RFC 8030 §5.4: at most 32 characters of URL-safe base64, which includes the 32 hexadecimal digits of a UUID.
 fn topic(message: &Message) -> String {
     let id = match message.kind {
         MessageKind::Page | MessageKind::Acknowledged | MessageKind::Closed => {
@@ -279,7 +280,7 @@ fn topic(message: &Message) -> String {
 mod tests {
     use super::*;
 
-    /// The keys of RFC 8291 §5 (appendix A): private and public belong together.
+    /// The keys of RFC 8291 §5 (appendix A): a matching private and public key.
     #[test]
     fn keys_are_read_in_each_form() {
         let private = "q1dXpw3UpT5VOmu_cf_v6ih07Aems3njxI-JWgLcM94";

@@ -1,12 +1,12 @@
-//! A signed POST of JSON to whatever the operator runs.
+//! A signed POST of JSON to a receiver of the operator.
 //!
 //! The body is [`Payload`], version 1; its schema is in the reference. Its first five fields are the ones that Apprise's `json://` sends
-//! (apprise 2.2.0, `plugins/custom_json.py`: `version`, `title`, `message`, `attachments`, `type`), so what reads Apprise's JSON reads
-//! ours; an Apprise API server takes it at `/notify/KEY?:message=body`. Everything of ours stands under `bartizan`.
+//! (apprise 2.2.0, `plugins/custom_json.py`: `version`, `title`, `message`, `attachments`, `type`), so receivers of Apprise's JSON can
+//! parse ours; an Apprise API server accepts it at `/notify/KEY?:message=body`. Our own fields are under `bartizan`.
 //!
-//! Signed twice with one secret: `Bartizan-Signature: t=SECONDS,v1=HEX` over `SECONDS.BODY`, the scheme that Stripe made common, and
-//! `webhook-id`, `webhook-timestamp`, `webhook-signature: v1,BASE64` over `ID.SECONDS.BODY` (standardwebhooks.com), which has ready-made
-//! verifiers in most languages. `Idempotency-Key` is the page's key and the same at each attempt.
+//! Signed twice with one secret: `Bartizan-Signature: t=SECONDS,v1=HEX` over `SECONDS.BODY`, Stripe's scheme, and `webhook-id`,
+//! `webhook-timestamp`, `webhook-signature: v1,BASE64` over `ID.SECONDS.BODY` (standardwebhooks.com), which has verifier libraries in most
+//! languages. `Idempotency-Key` is the page's key and the same at each attempt.
 
 use std::sync::Arc;
 
@@ -195,13 +195,13 @@ fn mood(message: &Message) -> Mood {
     }
 }
 
-/// Receivers set limits; of the common ones, Express's 100 KB is the lowest.
+/// Receivers have limits; the lowest of the common ones is Express's 100 KB.
 const MAX_BYTES: usize = 96 * 1024;
 
 struct Webhook {
     http: Arc<dyn Http>,
     clock: Arc<dyn Clock>,
-    /// The present secret first.
+    /// The current secret first.
     keys: Vec<Secret<Vec<u8>>>,
     honours_key: bool,
     internal_hosts: Vec<String>,
@@ -227,7 +227,7 @@ impl Webhook {
     }
 }
 
-/// The bytes of a secret. Standard Webhooks asks for 24 to 64 of them.
+/// The bytes of a secret. Standard Webhooks requires 24 to 64 of them.
 fn key_of(secret: &str) -> Result<Secret<Vec<u8>>, &'static str> {
     let bytes = match secret.strip_prefix("whsec_") {
         Some(encoded) => BASE64.decode(encoded).map_err(|_| "what follows `whsec_` is no base64")?,
@@ -240,7 +240,7 @@ fn key_of(secret: &str) -> Result<Secret<Vec<u8>>, &'static str> {
 }
 
 fn mac(key: &Secret<Vec<u8>>, parts: &[&[u8]]) -> Vec<u8> {
-    // HMAC takes keys of any length (RFC 2104 §3), so there is no error to meet; an empty answer would verify nowhere.
+    // HMAC accepts keys of any length (RFC 2104 §3), so this cannot fail; an empty signature would not verify.
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key.reveal()) else { return Vec::new() };
     for part in parts {
         mac.update(part);
@@ -260,9 +260,9 @@ fn signatures(keys: &[Secret<Vec<u8>>], id: &str, seconds: &str, body: &[u8]) ->
 impl Channel for Webhook {
     async fn send(&self, message: &Message) -> Result<Receipt, SendError> {
         let reach = post::reach(&message.address, &self.internal_hosts)?;
-        // Every field serialises: names are text and numbers are whole, so there is no error to meet.
+        // All fields are text and integers, so serialisation cannot fail.
         let body = post::fitting(message, MAX_BYTES, |message| serde_json::to_value(Payload::of(message)).unwrap_or_default());
-        // When this attempt is made, not when the page was: receivers refuse old timestamps as replays.
+        // The time of this attempt, not of the page: receivers reject old timestamps as replays.
         let seconds = self.clock.now().unix_seconds().to_string();
         let key = message.key.to_string();
         let (ours, standard) = signatures(&self.keys, &key, &seconds, &body);
@@ -290,7 +290,7 @@ impl Channel for Webhook {
 mod tests {
     use super::*;
 
-    /// Truth: RFC 4231 test case 2 for the code; its data is our `SECONDS.BODY` cut at the dot.
+    /// Source: RFC 4231 test case 2 for the code; its data is our `SECONDS.BODY` split at the dot.
     #[test]
     fn the_code_is_hmac_sha256() {
         let key = Secret::new(b"Jefe".to_vec());
@@ -298,7 +298,7 @@ mod tests {
         assert_eq!(hex::encode(code), "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
     }
 
-    /// Truth: the example in the reference implementation's tests (standardwebhooks: secret, id, time and payload below).
+    /// Source: the example in the reference implementation's tests (standardwebhooks: secret, id, time and payload below).
     #[test]
     fn the_standard_signature_is_the_reference_one() {
         let key = key_of("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();

@@ -1,4 +1,4 @@
-//! Which incidents reach whom.
+//! Alert policies: which incidents page whom.
 
 use model::{Severity, Span};
 use schemars::JsonSchema;

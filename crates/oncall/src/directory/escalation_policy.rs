@@ -1,4 +1,4 @@
-//! Whom to reach, in which order, how long to wait for an answer.
+//! Escalation policies: whom to notify in which order, and how long to wait for an answer.
 
 use std::fmt;
 use std::str::FromStr;
@@ -49,13 +49,13 @@ pub struct Step {
     pub targets: Vec<Target>,
 }
 
-/// Somebody or something to reach, written `user:ann`, `schedule:weekdays` or `contact:ann/mobile`.
+/// A target, written `user:ann`, `schedule:weekdays` or `contact:ann/mobile`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Target {
     User(String),
-    /// Everybody who is on call on it when the step is taken.
+    /// Everyone who is on call on the schedule when the step is taken.
     Schedule(String),
-    /// One contact of a user, whatever their rules say. A chat room is a contact of a user that stands for a team.
+    /// One contact of a user, regardless of their rules. A chat room is a contact of a user that represents a team.
     Contact {
         user: String,
         contact: String,

@@ -1,4 +1,4 @@
-//! Things that must be heard of regularly: silence pages.
+//! Heartbeats: monitored systems that must report regularly; a missed one causes a page.
 
 use model::{Severity, Span};
 use schemars::JsonSchema;
@@ -26,7 +26,7 @@ pub struct Heartbeat {
 }
 
 impl Heartbeat {
-    /// The longest silence that means nothing.
+    /// The longest silence that is tolerated.
     pub fn patience(&self) -> Span {
         Span(self.every.ticks().saturating_add(self.grace.ticks().max(0)))
     }

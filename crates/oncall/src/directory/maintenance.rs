@@ -1,4 +1,4 @@
-//! Times in which incidents are expected and nobody is reached for them.
+//! Maintenance windows, in which matching incidents do not page.
 
 use jiff::tz::TimeZone;
 use schemars::JsonSchema;
@@ -25,8 +25,8 @@ pub struct MaintenanceWindow {
 }
 
 impl MaintenanceWindow {
-    /// The zone of its times without an offset: its own, that of all schedules, or UTC where there is no schedule. None: it is not known, or the
-    /// schedules have several.
+    /// The zone of times without an offset: its own, the one shared by all schedules, or UTC without schedules. `None` if unknown, or if
+    /// the schedules have different zones.
     pub fn zone(&self, directory: &Directory) -> Option<TimeZone> {
         if let Some(name) = &self.time_zone {
             return model::time_zone(name);

@@ -1,4 +1,4 @@
-//! Who stands in for whom. A swap is two overrides; one that was asked for and not taken yet changes nothing.
+//! Overrides of schedules. A swap is two overrides; a requested override has no effect until it is taken.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

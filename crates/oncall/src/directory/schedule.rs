@@ -1,7 +1,6 @@
-//! Who is on call when: layers of rotations, later ones on top, and temporary shifts on top of all of them.
+//! Schedules: layers of rotations, later layers on top, and temporary schedules on top of all of them.
 //!
-//! Times without an offset are wall-clock times of the schedule's zone; what they mean on days when clocks change is said in
-//! [`crate::schedule`].
+//! Times without an offset are wall-clock times in the schedule's zone; for DST changes see [`crate::schedule`].
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! People who can be reached.
+//! Users and their contacts.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What is due: steps, rounds, the fallback; and what the incident's own changes mean for its escalation.
+//! Due steps, rounds and the fallback; and the effects of incident changes on the escalation.
 
 use model::{IncidentStatus, Span, Timestamp};
 use uuid::Uuid;
@@ -11,13 +11,13 @@ use super::{
 use crate::directory::Target;
 use crate::message::MessageKind;
 
-/// Everything that is to be done for an incident now, whether its escalation exists yet (`escalation` is its newest) or not.
+/// All effects for an incident now. `escalation` is its newest escalation, if any.
 pub fn follow(scene: &Scene, escalation: Option<&Escalation>, now: Timestamp) -> Vec<Effect> {
     let open = scene.view.incident.status != IncidentStatus::Closed;
     match escalation {
         None if open => start(scene, 0, now),
         None => Vec::new(),
-        // It was seen closed and is open: somebody, or an alert, opened it again. What was answered before counts no more.
+        // It was closed and is open again: a user or an alert reopened it. Earlier answers no longer count.
         Some(last) if !last.is_open() && last.seen == IncidentStatus::Closed && open => {
             let generation = last.generation.saturating_add(1);
             let mut effects = triggered(scene, &who_changed(scene.view), now);
@@ -45,14 +45,14 @@ fn start(scene: &Scene, generation: u32, now: Timestamp) -> Vec<Effect> {
     run.effects
 }
 
-/// What is to be done for an escalation that began: nothing, when asked again after that was done.
+/// Effects for an escalation that has begun. Empty once they were applied.
 pub fn advance(scene: &Scene, escalation: &Escalation, now: Timestamp) -> Vec<Effect> {
     let mut run = Run::new(scene, escalation, now);
     run.look();
     run.finish(escalation)
 }
 
-/// All alerts that were answered wait for an answer again.
+/// Resets all answered alerts, so that they need an answer again.
 pub(super) fn triggered(scene: &Scene, by: &str, now: Timestamp) -> Vec<Effect> {
     let subjects = scene.view.subjects();
     let answered = subjects.iter().filter(|id| responses::state_of(scene.responses, **id) > ResponseState::Triggered);
@@ -64,15 +64,15 @@ pub(super) fn triggered(scene: &Scene, by: &str, now: Timestamp) -> Vec<Effect> 
         .collect()
 }
 
-/// One look at one escalation.
+/// One evaluation of one escalation.
 pub(super) struct Run<'a> {
     pub scene: &'a Scene<'a>,
     pub now: Timestamp,
     pub state: Escalation,
     pub effects: Vec<Effect>,
-    /// What was answered, with what this look adds.
+    /// Answers, including those added by this evaluation.
     pub responses: Vec<AlertResponse>,
-    /// Pages that this look adds: storms count them too.
+    /// Pages added by this evaluation, which count towards rate limits.
     added: Vec<Page>,
 }
 
@@ -136,7 +136,7 @@ impl<'a> Run<'a> {
                     self.unanswer("expiry");
                     self.restart("the acknowledgement expired");
                 } else {
-                    // A clock that was set back must not make it last longer.
+                    // A clock that was set back must not extend it.
                     let longest = self.state.plan.acknowledgement_expires.map(|after| self.now + after);
                     if self.state.next > longest {
                         self.state.next = longest;
@@ -165,7 +165,7 @@ impl<'a> Run<'a> {
         self.scene.view.subjects().iter().any(|id| !self.state.subjects.contains(id))
     }
 
-    /// What was answered is not yet what the incident is: it is said again, so that a crash between the two loses nothing.
+    /// The incident does not reflect the answers yet: request the change again, in case a crash lost it.
     fn repeat_change(&mut self) {
         let change = responses::incident_change(&self.responses, &self.scene.view.incident);
         let taken_by = self.state.taken_by.clone();
@@ -194,9 +194,9 @@ impl<'a> Run<'a> {
     }
 
     fn begin_again(&mut self) {
-        // What it was held back for, or what joined, is news even to whoever works on the incident.
+        // Alerts that joined, or the end of maintenance, page even if the incident is being worked on.
         let begun = decide(self.scene, self.state.generation, false, self.now);
-        // The waits of one that was held back count from the end of what held it.
+        // Waits of a held escalation count from the end of the hold.
         let wait = begun.escalation.plan.steps.first().map(|step| step.after).unwrap_or_default();
         let next = begun.escalation.next.map(|next| match begun.escalation.status {
             EscalationStatus::Running => next.max(self.now + wait),
@@ -211,7 +211,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// From the first step, in a round that never was.
+    /// Restarts from the first step in a new round.
     pub fn restart(&mut self, because: &str) {
         if self.state.policy.is_empty() {
             self.begin_again();
@@ -267,7 +267,7 @@ impl<'a> Run<'a> {
         self.note(format!("{by} closed it"));
     }
 
-    /// Follows what became of the escalation that speaks for this one.
+    /// Follows the state of the escalation it was merged into.
     fn grouped(&mut self, into: Uuid) {
         let leader = self.scene.others.iter().find(|other| other.id == into);
         let answer = leader.and_then(|leader| match &leader.status {
@@ -293,9 +293,9 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The oldest of those that were spoken for speaks for the rest.
+    /// The oldest of the merged escalations takes over.
     fn take_over(&mut self, into: Uuid) {
-        // Another of the group may have done so already.
+        // Another of the group may have taken over already.
         let speaks = |other: &&Escalation| {
             other.group == self.state.group && matches!(other.status, EscalationStatus::Running | EscalationStatus::Held { .. })
         };
@@ -316,7 +316,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Takes what is due.
+    /// Takes due steps.
     pub fn steps(&mut self) {
         let mut taken = 0;
         while self.state.status == EscalationStatus::Running {
@@ -325,7 +325,7 @@ impl<'a> Run<'a> {
             if next > self.now + wait {
                 self.state.next = Some(self.now + wait);
             }
-            // Each step and round is taken at most once a look; the bound is for policies that nobody checked.
+            // Each step and round is taken at most once per evaluation; the limit is for unvalidated policies.
             if self.state.next.is_none_or(|next| next > self.now) || taken > 10_000 {
                 break;
             }
@@ -335,7 +335,7 @@ impl<'a> Run<'a> {
         self.replan();
     }
 
-    /// How long the wait for what comes next is by the policy.
+    /// The policy's wait before the next step.
     fn wait(&self) -> Span {
         let plan = &self.state.plan;
         plan.steps.get(self.state.step).map_or_else(|| plan.round_wait(), |step| step.after.max(Span::ZERO))
@@ -354,9 +354,9 @@ impl<'a> Run<'a> {
             let ends = self.state.reached.map_or(self.now, |at| (at + plan.round_wait()).max(self.now));
             self.state.next = Some(match plan.steps.get(self.state.step) {
                 Some(next) if reached => self.now + next.after.max(Span::ZERO),
-                // A gap costs no time …
+                // A step without recipients costs no time …
                 Some(_) => self.now,
-                // … but those who were reached in this round have theirs.
+                // … but users notified in this round get their full wait.
                 None => ends,
             });
         } else if self.state.round.saturating_sub(self.state.first_round) < plan.repeat {
@@ -379,7 +379,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Plans the pages of one step; whether there are any.
+    /// Plans the pages of one step; returns whether there are any.
     fn reach(&mut self, targets: &[Target], step: usize) -> bool {
         let (reached, notes) = targets::reached(self.scene, targets, self.state.severity, self.now);
         notes.into_iter().for_each(|note| self.note(note));
@@ -387,7 +387,7 @@ impl<'a> Run<'a> {
         for reach in reached {
             let key = format!("page {} {step} {}\u{1f}{}\u{1f}{}", self.state.round, reach.user, reach.contact_name, reach.nth);
             let due = self.now + reach.after;
-            // What this very look drops neither counts nor tells of others.
+            // Pages dropped by this evaluation do not count and are not bundled into.
             let dropped =
                 |page: &&Page| self.effects.iter().any(|effect| matches!(effect, Effect::Drop { page: id, .. } if *id == page.id));
             let others = || self.scene.recent.iter().chain(self.scene.pages).chain(&self.added).filter(|page| !dropped(page));
@@ -424,12 +424,12 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Nothing that waits is sent; what others told within it is told by the first of them.
+    /// Drops waiting pages; incidents bundled into them are passed on to the first of them.
     pub fn drop_planned(&mut self, because: &str) {
         self.drop_where(because, |_| true);
     }
 
-    /// As [`Self::drop_planned`], for pages of which `which` holds.
+    /// As [`Self::drop_planned`], for matching pages.
     pub fn drop_where(&mut self, because: &str, which: impl Fn(&Page) -> bool) {
         let goes = |page: &Page| {
             page.kind == MessageKind::Page
@@ -451,7 +451,7 @@ impl<'a> Run<'a> {
         self.effects.extend(effects);
     }
 
-    /// A clock that was set back must not silence planned pages for longer than their rules say.
+    /// A clock that was set back must not delay planned pages beyond their rules.
     fn replan(&mut self) {
         if self.state.status != EscalationStatus::Running {
             return;
@@ -467,7 +467,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Tells those who were paged, once, that they need not answer. Machines hear of every change, people of the first; phones do not ring.
+    /// Notifies paged users once that no answer is needed. Machine channels receive every change, people only the first; phones are not
+    /// called.
     pub fn tell(&mut self, kind: MessageKind, by: &str) {
         let mut told: Vec<(&str, &str)> = Vec::new();
         let heard = |page: &Page| {
@@ -508,7 +509,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Whether this contact was told in this run that somebody answered.
+    /// Whether this contact was already notified of an answer in this run.
     fn told(&self, page: &Page) -> bool {
         self.scene.pages.iter().any(|known| {
             matches!(known.kind, MessageKind::Acknowledged | MessageKind::Closed)

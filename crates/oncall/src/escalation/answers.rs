@@ -1,4 +1,4 @@
-//! What an answer changes: responses for the alerts it speaks of, the escalation, pages that need not be sent, the incident.
+//! Effects of an answer: responses for its alerts, the escalation's state, dropped pages, and the incident's change.
 
 use model::{IncidentStatus, Timestamp};
 use uuid::Uuid;
@@ -7,20 +7,20 @@ use super::advance::Run;
 use super::{AlertResponse, Effect, Escalation, EscalationStatus, IncidentChange, PageStatus, ResponseState, Scene, responses};
 use crate::answer::{Action, AnswerError};
 
-/// An answer by somebody whom the directory knows.
+/// An answer of a user in the directory.
 #[derive(Clone, Copy, Debug)]
 pub struct Reply<'a> {
     pub user: &'a str,
     pub action: &'a Action,
-    /// The alerts it speaks of: those of the page that was answered. Empty: all that the incident holds.
+    /// The alerts it applies to: those of the answered page. Empty for all alerts of the incident.
     pub alerts: &'a [Uuid],
-    /// The page that was answered, where it was one.
+    /// The answered page, if any.
     pub page: Option<Uuid>,
 }
 
-/// What is to be done because of an answer. Nothing: it had been said before.
+/// Effects of an answer. Empty if it changes nothing.
 ///
-/// Remarks and `Seen` change nothing here. Fails with [`AnswerError::Closed`] when there is nothing left to answer, and with
+/// Comments and `Seen` have no effects here. Fails with [`AnswerError::Closed`] if nothing is left to answer, and with
 /// [`AnswerError::NoStep`].
 pub fn answer(scene: &Scene, escalation: &Escalation, reply: &Reply, now: Timestamp) -> Result<Vec<Effect>, AnswerError> {
     let mut run = Run::new(scene, escalation, now);
@@ -43,7 +43,7 @@ pub fn answer(scene: &Scene, escalation: &Escalation, reply: &Reply, now: Timest
         }
         Action::Escalate { step } => run.escalate(reply, *step)?,
     }
-    // One page that told of several incidents is answered for all of them.
+    // An answer to a bundled page applies to all its incidents.
     if !run.effects.is_empty()
         && let Some(page) = reply.page
     {
@@ -77,7 +77,7 @@ impl Run<'_> {
         self.conclude(reply, owner);
     }
 
-    /// What all answers together mean now.
+    /// The combined result of all answers.
     fn conclude(&mut self, reply: &Reply, owner: Option<String>) {
         let subjects = self.scene.view.subjects();
         let least = responses::least(&self.responses, &subjects);
@@ -102,7 +102,7 @@ impl Run<'_> {
                     self.acknowledged(reply.user);
                 }
             }
-            // Alerts joined after the page that was answered: nobody looked at them yet.
+            // Alerts joined after the answered page and have not been looked at.
             ResponseState::Triggered => {
                 self.restart("the answer speaks of a part of the alerts");
                 self.steps();
@@ -110,7 +110,7 @@ impl Run<'_> {
         }
     }
 
-    /// To the next step, or to the one named, now. Whoever escalates is not paged further by what was planned.
+    /// Goes to the next step, or to the given one, now. Planned pages to the escalating user are dropped.
     fn escalate(&mut self, reply: &Reply, step: Option<u32>) -> Result<(), AnswerError> {
         let steps = self.state.plan.steps.len();
         let chosen = match step {
@@ -125,7 +125,7 @@ impl Run<'_> {
         let because = format!("{} escalated", reply.user);
         self.drop_where(&because, |page| page.user == reply.user);
         self.note(because);
-        // A step that was taken before is taken again only in a round that never was.
+        // An earlier step is repeated in a new round.
         if !running || target < self.state.step {
             self.state.round += 1;
             self.state.first_round = self.state.round;

@@ -1,4 +1,4 @@
-//! How an escalation begins: which alert policy decides, whether planned work or a mute keeps it silent, and what it is one page with.
+//! Start of an escalation: selects the alert policy, applies maintenance and muting, and groups incidents.
 
 use jiff::tz::TimeZone;
 use model::{IncidentStatus, Severity, Timestamp};
@@ -8,25 +8,25 @@ use super::{AlertResponse, Escalation, EscalationStatus, IncidentView, ResponseS
 use crate::conditions;
 use crate::directory::{AlertPolicy, Directory, EscalationPolicy};
 
-/// What was decided when an incident opened.
+/// Result of the decision when an incident opens.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Begun {
     pub escalation: Escalation,
-    /// The incident is to have this severity.
+    /// The severity to set.
     pub severity: Option<Severity>,
     /// One sentence for the log.
     pub because: String,
 }
 
-/// Decides what happens for an incident that opened, or opened again for the `generation`th time. Takes no step yet.
+/// Decides how to escalate an incident that opened, or reopened for the `generation`th time. Takes no step yet.
 pub fn begin(scene: &Scene, generation: u32, now: Timestamp) -> Begun {
-    // Alerts reopen an incident as Active, which says nothing of anybody who works on it now; a person who reopens it as Active does.
+    // Alerts reopen an incident as Active, which does not mean that it is worked on; a user who reopens it as Active does.
     let incident = &scene.view.incident;
     let reopened_by_alert = generation > 0 && incident.modified_by.via == "task";
     decide(scene, generation, incident.status == IncidentStatus::Active && !reopened_by_alert, now)
 }
 
-/// As [`begin`]; `taken`: somebody works on it already, so that nobody need be reached.
+/// As [`begin`]; with `taken`, the incident is already being worked on, so that no page is needed.
 pub(super) fn decide(scene: &Scene, generation: u32, taken: bool, now: Timestamp) -> Begun {
     let incident = &scene.view.incident;
     let policy = policy_for(scene.directory, scene.view);
@@ -74,7 +74,7 @@ pub(super) fn decide(scene: &Scene, generation: u32, taken: bool, now: Timestamp
     Begun { escalation, severity: chosen.filter(|severity| *severity != incident.severity), because }
 }
 
-/// Runs, waits for the end of planned work, joins a group, or finds that somebody works on it already, and then says so.
+/// Sets the initial state: running, held by maintenance, grouped, or already acknowledged.
 fn start(scene: &Scene, policy: Option<&AlertPolicy>, escalation: &mut Escalation, taken: bool, now: Timestamp) -> Option<String> {
     let incident = &scene.view.incident;
     if taken {
@@ -95,7 +95,7 @@ fn start(scene: &Scene, policy: Option<&AlertPolicy>, escalation: &mut Escalatio
         escalation.status = EscalationStatus::Grouped { into: leader };
         return Some("the same as an incident that pages already".to_owned());
     }
-    // The first step counts from when the incident opened, so that a service that starts late does not make it later still.
+    // The first step counts from the opening of the incident, so that a service that starts late does not delay it further.
     let opened = if escalation.generation == 0 { incident.created.min(now) } else { now };
     let wait = escalation.plan.steps.first().map(|step| step.after).unwrap_or_default();
     escalation.next = Some(opened + wait);
@@ -123,11 +123,11 @@ fn plan<'a>(directory: &'a Directory, policy: Option<(&'a str, &'a AlertPolicy)>
     }
 }
 
-/// Until when planned work keeps an incident silent, and which. Of several windows the one that ends last.
+/// The maintenance window that holds an incident, and until when. Of several, the one that ends last.
 pub(super) fn held(directory: &Directory, view: &IncidentView, now: Timestamp) -> Option<(Timestamp, String)> {
     let windows = directory.maintenance_windows.iter();
     let open = windows.filter_map(|(name, window)| {
-        // A window that was checked has a zone.
+        // A validated window has a zone.
         let zone = window.zone(directory).unwrap_or(TimeZone::UTC);
         let (from, to) = (window.from.instant(&zone), window.to.instant(&zone));
         (from <= now && now < to && conditions::all_hold(&window.when, view)).then_some((to, name, window))
@@ -141,7 +141,7 @@ pub(super) fn held(directory: &Directory, view: &IncidentView, now: Timestamp) -
     })
 }
 
-/// What incidents of one group share. None: it is grouped with nothing.
+/// The grouping key. `None` if the incident is not grouped.
 fn group_of(name: &str, policy: &AlertPolicy, view: &IncidentView) -> Option<String> {
     policy.group_for?;
     if policy.group_by.is_empty() {
@@ -154,11 +154,11 @@ fn group_of(name: &str, policy: &AlertPolicy, view: &IncidentView) -> Option<Str
         values.dedup();
         parts.push(values.join("\u{1e}"));
     }
-    // Incidents that have none of the fields have nothing in common.
+    // Incidents without any of the fields are not grouped.
     parts.iter().skip(1).any(|part| !part.is_empty()).then(|| parts.join("\u{1f}"))
 }
 
-/// The escalation to join: the oldest of the group that nobody answered yet and that is at least as severe.
+/// The escalation to join: the oldest unanswered one of the group with at least the same severity.
 fn leader(others: &[Escalation], group: &str, policy: &AlertPolicy, severity: Severity, now: Timestamp) -> Option<Uuid> {
     let within = policy.group_for?;
     let candidates = others.iter().filter(|other| {
@@ -171,14 +171,14 @@ fn leader(others: &[Escalation], group: &str, policy: &AlertPolicy, severity: Se
     candidates.min_by_key(|other| (other.began, other.id)).map(|leader| leader.id)
 }
 
-/// Whoever changed the incident last, as people know them: its owner, else the author of the change.
+/// Display name of the user who last changed the incident: its owner, or else the author of the change.
 pub(super) fn who_changed(view: &IncidentView) -> String {
     let owner = &view.incident.owner;
     let named = [&owner.assigned_to, &owner.user_principal_name, &owner.email].into_iter().flatten().find(|name| !name.is_empty());
     named.unwrap_or(&view.incident.modified_by.name).clone()
 }
 
-/// The answers that make all of `subjects` that are below `state` be there.
+/// Responses that raise all `subjects` to at least `state`.
 pub(super) fn raise(subjects: &[Uuid], responses: &[AlertResponse], state: ResponseState, by: &str, now: Timestamp) -> Vec<AlertResponse> {
     let below = subjects.iter().filter(|subject| super::responses::state_of(responses, **subject) < state);
     below.map(|subject| AlertResponse { alert: *subject, state, by: by.to_owned(), at: now, classification: None, comment: None }).collect()

@@ -1,22 +1,22 @@
-//! From answers for alerts to the state of their incident (S2-05, S2-13): never on a part, never downwards.
+//! Derives the incident's state from answers for its alerts (S2-05, S2-13): only when all are answered, and never lowered.
 
 use model::{Incident, IncidentStatus};
 use uuid::Uuid;
 
 use super::{AlertResponse, IncidentChange, ResponseState};
 
-/// What was answered for `subject`; nothing yet is [`ResponseState::Triggered`].
+/// The state of `subject`; [`ResponseState::Triggered`] without an answer.
 pub(super) fn state_of(responses: &[AlertResponse], subject: Uuid) -> ResponseState {
     responses.iter().rev().find(|response| response.alert == subject).map(|response| response.state).unwrap_or_default()
 }
 
-/// The least that was answered for any of `subjects`.
+/// The lowest state of all `subjects`.
 pub(super) fn least(responses: &[AlertResponse], subjects: &[Uuid]) -> ResponseState {
     subjects.iter().map(|subject| state_of(responses, *subject)).min().unwrap_or_default()
 }
 
-/// What answers for its alerts make of an incident: Active, with its owner, once all alerts are acknowledged or resolved; Closed once all
-/// are resolved. Nothing as long as one alert has no answer, and nothing that would take back what is.
+/// The change of an incident that follows from answers for its alerts: Active, with an owner, once all are acknowledged or resolved; Closed
+/// once all are resolved. `None` while any alert is unanswered, or if the change would lower the status.
 pub fn incident_change(responses: &[AlertResponse], incident: &Incident) -> Option<IncidentChange> {
     let own = [incident.id];
     let subjects = if incident.alert_ids.is_empty() { &own[..] } else { &incident.alert_ids };

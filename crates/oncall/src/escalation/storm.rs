@@ -1,7 +1,7 @@
-//! Storms: more pages than a person can read become one that counts them.
+//! Rate limits: excess pages to a contact are bundled into one that counts them.
 //!
-//! Several windows at once, as GoAlert has them (its engine/message/ratelimit.go): a short one against bursts, longer ones against a
-//! night of them. Incidents of High severity always go out at once; they count, but are never held.
+//! Several windows apply at once, as in GoAlert (its engine/message/ratelimit.go): a short one for bursts, longer ones for sustained load.
+//! Incidents of High severity are always sent at once; they count, but are never held.
 
 use model::{Severity, Span, Timestamp};
 use uuid::Uuid;
@@ -9,15 +9,15 @@ use uuid::Uuid;
 use super::{Page, PageStatus};
 use crate::message::MessageKind;
 
-/// What a channel means to whoever is at its other end.
+/// Class of a channel, which determines its limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChannelClass {
-    /// Rings. Good news does not ring.
+    /// Telephone calls. Not used for acknowledgements.
     Voice,
     Sms,
-    /// Read when somebody looks: mail, chat, push.
+    /// Read asynchronously: mail, chat, push.
     Screen,
-    /// Read by another system, which groups for itself and must hear of every change.
+    /// Received by another system, which does its own grouping and needs every change.
     Machine,
 }
 
@@ -32,7 +32,7 @@ const fn limit(pages: usize, minutes: i64) -> Limit {
     Limit { pages, window: Span(minutes * model::TICKS_PER_MINUTE) }
 }
 
-/// The class of a channel, by its name.
+/// The class of a channel by name.
 pub fn class(channel: &str) -> ChannelClass {
     match channel {
         "voice" => ChannelClass::Voice,
@@ -42,7 +42,7 @@ pub fn class(channel: &str) -> ChannelClass {
     }
 }
 
-/// How many pages one contact gets on channels of this class.
+/// Limits for pages to one contact on channels of this class.
 pub fn limits(class: ChannelClass) -> &'static [Limit] {
     const VOICE: &[Limit] = &[limit(3, 15), limit(8, 60), limit(15, 180)];
     const SMS: &[Limit] = &[limit(5, 15), limit(12, 60), limit(20, 180)];
@@ -55,7 +55,7 @@ pub fn limits(class: ChannelClass) -> &'static [Limit] {
     }
 }
 
-/// What becomes of `page` among the other pages to its contact.
+/// Applies the limits to `page`, given the other pages to its contact.
 pub(super) fn admit<'a>(page: &mut Page, severity: Severity, others: impl Iterator<Item = &'a Page>) {
     if page.kind != MessageKind::Page || severity >= Severity::High {
         return;
@@ -72,7 +72,7 @@ pub(super) fn admit<'a>(page: &mut Page, severity: Severity, others: impl Iterat
     let mut times: Vec<Timestamp> = to_them.iter().filter_map(|other| goes_out(other)).filter(|at| *at <= page.due).collect();
     times.sort_unstable_by(|a, b| b.cmp(a));
     let free = limits.iter().filter_map(|limit| {
-        // The oldest of the newest `pages`: when it leaves the window there is room again.
+        // The oldest of the newest `pages`: once it leaves the window, another page is allowed.
         let blocking = *times.get(limit.pages.checked_sub(1)?)?;
         (blocking + limit.window > page.due).then_some(blocking + limit.window)
     });
@@ -83,7 +83,7 @@ pub(super) fn admit<'a>(page: &mut Page, severity: Severity, others: impl Iterat
     };
 }
 
-/// When a page goes out or went out; none where it does not.
+/// When a page is or was sent; `None` if it is not.
 fn goes_out(page: &Page) -> Option<Timestamp> {
     match &page.status {
         PageStatus::Planned { not_before } => Some(*not_before),
@@ -93,13 +93,13 @@ fn goes_out(page: &Page) -> Option<Timestamp> {
     }
 }
 
-/// Waits for room, so that others may be told within it. A page that is tried again after a failure is not such a one.
+/// Whether a page is held by the limits, so that others can be bundled into it. A page that waits for a retry is not.
 fn is_holding(page: &Page) -> bool {
     page.attempts == 0 && matches!(page.status, PageStatus::Planned { not_before } if not_before > page.due)
 }
 
-/// Digits by which a reply names a page: the same for all contacts of a person within an escalation, and unlike those of other pages to the
-/// same address.
+/// A reply code for a page: the same for all contacts of a user within an escalation, and distinct from those of other pages to the same
+/// address.
 pub(super) fn reply_code<'a>(escalation: Uuid, user: &str, address: &str, others: impl Iterator<Item = &'a Page>) -> String {
     let seed = Uuid::new_v5(&escalation, user.as_bytes()).as_u128();
     let taken: std::collections::HashSet<&str> =

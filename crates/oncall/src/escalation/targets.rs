@@ -1,4 +1,4 @@
-//! Whom a step reaches, by which contacts, and when: targets are resolved at the moment the step is taken.
+//! Resolves the targets of a step to users and contacts when the step is taken.
 
 use std::collections::BTreeMap;
 
@@ -8,22 +8,22 @@ use super::{Holder, Scene};
 use crate::directory::{Contact, Directory, Target};
 use crate::schedule;
 
-/// One contact of somebody, to be tried `after` the step.
+/// A contact to notify `after` the step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Reach {
     pub user: String,
     pub contact_name: String,
     pub contact: Contact,
     pub after: Span,
-    /// Counts from 0: how often the same contact is tried within the step.
+    /// Index of repeated attempts for the same contact within the step, from 0.
     pub nth: usize,
     pub because: String,
 }
 
-/// Everybody that `targets` reach at `now`, each contact once a time; and what stood in the way.
+/// All contacts that `targets` resolve to at `now`, each once per time; and problems encountered.
 pub(super) fn reached(scene: &Scene, targets: &[Target], severity: Severity, now: Timestamp) -> (Vec<Reach>, Vec<String>) {
     let mut notes = Vec::new();
-    // By person, contact and time, so that whoever is a target twice is reached once.
+    // Keyed by user, contact and time, so that a user who is a target twice is notified once.
     let mut found: BTreeMap<(String, String, Span), String> = BTreeMap::new();
     for target in targets {
         match target {
@@ -48,7 +48,7 @@ pub(super) fn reached(scene: &Scene, targets: &[Target], severity: Severity, now
             }
         }
     }
-    // A contact that a step names outright is reached once, at once: their rules would only repeat it.
+    // A contact that is a target itself is notified once, immediately: the user's rules would only repeat it.
     let outright: Vec<_> = targets
         .iter()
         .filter_map(|target| match target {
@@ -104,7 +104,7 @@ fn by_rules(
     }
 }
 
-/// Who is on call by the schedules and overrides of a directory.
+/// Who is on call according to the directory's schedules and overrides.
 pub fn on_call(directory: &Directory, name: &str, at: Timestamp) -> Result<Vec<Holder>, String> {
     let Some(schedule) = directory.schedules.get(name) else { return Err("there is no such schedule".to_owned()) };
     let duty = schedule::who(schedule, name, &directory.overrides, at).map_err(|error| model::chain(&error))?;

@@ -1,28 +1,28 @@
-//! Wrong reply codes, so that none is found by trying, and whom that costs what.
+//! Limits on wrong reply codes, to prevent guessing.
 //!
-//! A code has four digits. Whoever guesses is slowed down by where they come from: the network address that a mail came from, the number of a
-//! text message. Both a sender's address and a number can be forged, so wrong codes in somebody's name cost that person little: after a few
-//! they cannot close by code alone, and only after many is no code taken. The address of a page's mail, its links and calls work always.
+//! A code has four digits. Guessing is limited per origin: the network address of a mail, or the number of a text message. Sender addresses
+//! and numbers can be forged, so wrong codes in a user's name have little effect on that user: after a few they cannot close with a code
+//! alone, and only after many are codes rejected. Reply addresses of mails, links and calls always work.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use model::{Span, Timestamp};
 
-/// Wrong codes of an hour from one network address, after which it is not listened to.
+/// Wrong codes per hour from one network address before it is ignored.
 pub const OF_SOURCE: usize = 5;
-/// Wrong codes of an hour in one name, after which a code alone closes nothing.
+/// Wrong codes per hour in one name before a code alone can no longer close.
 pub const BEFORE_CARE: usize = 5;
-/// Wrong codes of an hour in one name, after which no code is taken: the chance to find one of 9,000 stays below 1 in 180.
+/// Wrong codes per hour in one name before codes are rejected: the chance to guess one of 9,000 stays below 1 in 180.
 pub const OF_NAME: usize = 50;
-/// Names and addresses that are remembered; more are as good as an attack, and the oldest make room.
+/// Maximum names and addresses tracked; beyond it the oldest are evicted.
 const REMEMBERED: usize = 10_000;
 
 /// Wrong codes of the last hour, by network address and by name.
 #[derive(Debug, Default)]
 pub struct Attempts(Mutex<HashMap<String, Vec<Timestamp>>>);
 
-/// How far an answer by code may go.
+/// What an answer by code may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Allowed {
     All,
@@ -32,7 +32,7 @@ pub enum Allowed {
 }
 
 impl Attempts {
-    /// How far a code in `name` (a mail address, a number) may go that comes from `source`, where that is known.
+    /// What a code may do that claims to come from `name` (an email address, a number) and comes from `source`, if known.
     pub fn allowed(&self, name: &str, source: Option<&str>, now: Timestamp) -> Allowed {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut count = |key: String| {
@@ -49,7 +49,7 @@ impl Attempts {
         }
     }
 
-    /// A code was wrong.
+    /// Records a wrong code.
     pub fn note(&self, name: &str, source: Option<&str>, now: Timestamp) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for key in source.map(from).into_iter().chain([named(name)]) {

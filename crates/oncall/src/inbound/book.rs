@@ -1,4 +1,4 @@
-//! [`Book`] over the store.
+//! [`Book`] implemented by the store.
 
 use async_trait::async_trait;
 use model::Clock;
@@ -10,7 +10,7 @@ use super::{Book, News, SentTo};
 use crate::directory::User;
 use crate::escalation::Page;
 
-/// Pages and users as the store holds them.
+/// Looks up pages and users in the store.
 pub struct StoreBook {
     store: Store,
     clock: Arc<dyn Clock>,

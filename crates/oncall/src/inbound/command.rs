@@ -1,13 +1,13 @@
-//! The words of an answer: `ack`, `take`, `escalate [n]`, `close [fp|tp|bp] [comment]`; anything else is a comment.
+//! Parser for answers: `ack`, `take`, `escalate [n]`, `close [fp|tp|bp] [comment]`; anything else is a comment.
 //!
-//! The first word decides, so that what an answer does can be told by looking at it. Where it is the page's code ([`coded`]), the code alone
-//! acknowledges, a verb or its letter follows, and other words become a comment.
+//! The first word decides, so that the effect of an answer is obvious. If it is the page's code ([`coded`]), the code alone acknowledges; a
+//! verb or its letter may follow, and other words become a comment.
 
 use model::Classification;
 
 use crate::answer::Action;
 
-/// What a text says to do, in order. Empty where it says nothing.
+/// Actions of a text, in order. Empty if there are none.
 pub fn actions(text: &str) -> Vec<Action> {
     let text = text.trim();
     let (first, rest) = word(text);
@@ -39,18 +39,18 @@ pub fn actions(text: &str) -> Vec<Action> {
     actions
 }
 
-/// An answer that names its page by a code: `4821`, `4821 T`, `ack 4821`.
+/// An answer with a page's code: `4821`, `4821 T`, `ack 4821`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Coded {
     pub code: String,
     /// At least one.
     pub actions: Vec<Action>,
-    /// Nothing but the code and a verb: it cannot be a sentence that happens to begin with a number.
+    /// Only a code and a verb, so that it cannot be a sentence that happens to begin with a number.
     pub bare: bool,
 }
 
-/// Reads an answer that begins with a code, or with a verb and a code. Digits and spaces of every script, a letter right behind the code, signs
-/// after it and a quoted message are read as people and their telephones write them.
+/// Parses an answer that begins with a code, or with a verb and a code. Tolerates digits and spaces of all scripts, a letter right after
+/// the code, trailing symbols and a quoted message.
 pub fn coded(text: &str) -> Option<Coded> {
     let text = normalized(text);
     let (first, rest) = word(&text);
@@ -64,7 +64,7 @@ pub fn coded(text: &str) -> Option<Coded> {
     Some(after_code(code, &format!("{first} {after}")))
 }
 
-/// The code that a word is or begins with, and the verb's letters behind it: `4821`, `4821t`.
+/// Splits a word into code and verb letters: `4821`, `4821t`.
 fn code_of(word: &str) -> Option<(&str, &str)> {
     let end = word.find(|c: char| !c.is_ascii_digit()).unwrap_or(word.len());
     let (code, behind) = word.split_at(end);
@@ -80,36 +80,36 @@ fn after_code(code: &str, rest: &str) -> Coded {
         Some(Verb::Take) => (format!("take {after}"), after.is_empty()),
         Some(Verb::Escalate) => (format!("escalate {after}"), step(after).1.trim().is_empty()),
         Some(Verb::Close) => (format!("close {after}"), after.is_empty() || classification(word(after).0).is_some()),
-        // Signs without words, such as a thumb: it was read.
+        // Symbols without words, such as a thumbs-up: treat as acknowledged.
         None if !rest.contains(char::is_alphanumeric) && !rest.contains(REFUSING) => (String::from("ack"), true),
         None => (rest.clone(), false),
     };
     Coded { code: code.to_owned(), actions: actions(&full), bare }
 }
 
-/// Signs by which people say no.
+/// Emoji that mean no.
 const REFUSING: [char; 6] = ['👎', '❌', '🚫', '⛔', '✖', '🛑'];
 
-/// What stands behind a code, without the message that the telephone quoted: ours ends in `Reply CODE to acknowledge`.
+/// The text after a code, without the message quoted by the phone: ours ends in `Reply CODE to acknowledge`.
 fn unquoted(rest: &str, code: &str) -> String {
     let rest = super::reply::written(rest);
     let lower = rest.to_lowercase();
     if !lower.contains(&format!("reply {code} to acknowledge")) {
         return rest;
     }
-    // All that is not a verb belongs to the quote.
+    // Everything that is not a verb is part of the quote.
     let (first, _) = word(&rest);
     if by_letter(first).is_some() { first.to_owned() } else { String::new() }
 }
 
-/// Text with plain digits and spaces, without marks that are not seen.
+/// Normalises digits and spaces and removes invisible characters.
 fn normalized(text: &str) -> String {
     let plain = |c: char| match c {
-        // The fullwidth forms of printable ASCII (Unicode, block FF00).
+        // The fullwidth forms of printable ASCII (Unicode block FF00).
         '\u{ff01}'..='\u{ff5e}' => char::from_u32(c as u32 - 0xfee0),
         '\n' | '\r' | '\t' => Some(c),
         c if c.is_whitespace() => Some(' '),
-        // Zero-width characters, marks of direction, what turns digits into keycaps and signs into pictures.
+        // Zero-width characters, directional marks, and emoji modifiers (keycap, presentation).
         '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{fe00}'..='\u{fe0f}' | '\u{20e3}' => {
             None
         }
@@ -118,14 +118,14 @@ fn normalized(text: &str) -> String {
     text.chars().filter_map(plain).collect()
 }
 
-/// The ASCII digit of a decimal digit of another script that telephones' keyboards write.
+/// The ASCII digit of a decimal digit in another script that phone keyboards produce.
 fn digit(c: char) -> Option<char> {
-    // Arabic-Indic, its Persian and Urdu forms, Devanagari, Bengali, Thai.
+    // Arabic-Indic, Extended Arabic-Indic (Persian, Urdu), Devanagari, Bengali, Thai.
     let zero = [0x0660, 0x06f0, 0x0966, 0x09e6, 0x0e50].into_iter().find(|zero| (*zero..*zero + 10).contains(&(c as u32)))?;
     char::from_digit(c as u32 - zero, 10)
 }
 
-/// The verb that a word or, in answers that name a code, a letter is.
+/// The verb of a word or, in answers with a code, of a letter.
 pub(super) fn by_letter(word: &str) -> Option<Verb> {
     match word.to_ascii_lowercase().as_str() {
         "a" | "ok" => Some(Verb::Acknowledge),
@@ -136,7 +136,7 @@ pub(super) fn by_letter(word: &str) -> Option<Verb> {
     }
 }
 
-/// What an answer asks for.
+/// The command of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verb {
     Acknowledge,
@@ -155,7 +155,7 @@ pub(super) fn verb(word: &str) -> Option<Verb> {
     }
 }
 
-/// Reads a classification as people write it.
+/// Parses a classification as users write it.
 pub(super) fn classification(word: &str) -> Option<Classification> {
     match word.to_ascii_lowercase().as_str() {
         "tp" | "truepositive" => Some(Classification::TruePositive),
@@ -166,7 +166,7 @@ pub(super) fn classification(word: &str) -> Option<Classification> {
     }
 }
 
-/// The first word without the punctuation around it, and what follows.
+/// Splits off the first word without surrounding punctuation.
 pub(super) fn word(text: &str) -> (&str, &str) {
     let text = text.trim_start();
     let end = text.find(char::is_whitespace).unwrap_or(text.len());
@@ -199,7 +199,7 @@ fn step(rest: &str) -> (Option<u32>, &str) {
     (None, rest)
 }
 
-/// At most this much of an answer becomes a comment: what Sentinel takes (30,000 characters) is far more than anybody writes by hand.
+/// Maximum length of a comment taken from an answer. Sentinel allows 30,000 characters, far more than users type.
 const MAX_COMMENT: usize = 4000;
 
 fn said(text: &str) -> Option<String> {
@@ -219,7 +219,7 @@ mod tests {
         Action::Close { classification, comment: comment.map(str::to_owned) }
     }
 
-    /// The grammar of the module's first line.
+    /// The grammar in the module documentation.
     #[test]
     fn the_first_word_decides() {
         for (text, expected) in [
@@ -248,7 +248,7 @@ mod tests {
         }
     }
 
-    /// Telephones and mail readers, each as it writes; the first forms are those of our own messages.
+    /// Formats of phones and mail readers; the first ones are those our messages suggest.
     #[test]
     fn a_code_is_read_as_people_type_it() {
         for (text, action, bare) in [

@@ -1,4 +1,4 @@
-//! Where a telephone provider's requests arrive, after HTTP: who may send them, what they answer, what is said back.
+//! Processes requests of telephone providers after HTTP: authentication, answers, replies.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,20 +25,20 @@ pub struct Inbox {
 
 struct Account {
     token: Secret<String>,
-    /// How the provider knows us, without a slash at the end.
+    /// Our base URL as known to the provider, without trailing slash.
     base: String,
 }
 
-/// A request, as much of it as matters here.
+/// The relevant parts of a request.
 pub struct Request<'r> {
-    /// Path and query string, as they were sent.
+    /// Path and query string, as sent.
     pub path: &'r str,
     /// The header `X-Twilio-Signature`.
     pub signature: &'r str,
     pub form: &'r Form,
 }
 
-/// Why a request is not answered.
+/// Why a request is rejected.
 #[derive(Debug, thiserror::Error)]
 pub enum PhoneError {
     #[error("the request is not signed by an account that is set up here, for the address that it was sent to")]
@@ -50,8 +50,8 @@ pub enum PhoneError {
 }
 
 impl Inbox {
-    /// Takes the accounts from the settings of the channels `sms` and `voice`. One without an address of ours gets no requests; nor does one
-    /// whose settings are wrong, of which its channel tells.
+    /// Takes the accounts from the settings of the channels `sms` and `voice`. Skips accounts without our public URL and those with invalid
+    /// settings, which the channel itself reports.
     pub fn new(
         channels: &BTreeMap<String, Value>,
         public_url: Option<&str>,
@@ -71,7 +71,7 @@ impl Inbox {
         if signed { Ok(()) } else { Err(PhoneError::Unsigned) }
     }
 
-    /// A text message; gives the TwiML of the reply. Strangers get none: they may be anybody.
+    /// Handles a text message; returns the TwiML of the reply. Unknown senders get no reply.
     pub async fn sms(&self, request: &Request<'_>) -> Result<String, PhoneError> {
         self.check(request)?;
         let inbound = phone::sms(request.form);
@@ -105,7 +105,7 @@ impl Inbox {
         })
     }
 
-    /// A digit pressed in a call; gives the TwiML of what is said then.
+    /// Handles a digit pressed in a call; returns the TwiML to be spoken.
     pub async fn voice(&self, request: &Request<'_>, page: Uuid) -> Result<String, PhoneError> {
         self.check(request)?;
         let Some(answer) = phone::voice(request.form, page) else { return Ok(phone::say("That digit means nothing here. Goodbye.")) };
@@ -117,7 +117,7 @@ impl Inbox {
         }))
     }
 
-    /// What became of a message or call.
+    /// Handles a delivery receipt.
     pub async fn status(&self, request: &Request<'_>, page: Uuid) -> Result<(), PhoneError> {
         self.check(request)?;
         match phone::status(request.form) {
@@ -130,7 +130,7 @@ impl Inbox {
         let now = self.clock.now();
         let by_code = |answer: &Answer| matches!(answer.subject, Subject::ReplyCode { .. });
         let closes = answers.iter().any(|answer| matches!(answer.action, Action::Close { .. }));
-        // A number can be forged, so wrong codes in its name must not keep its owner from acknowledging.
+        // Numbers can be forged, so wrong codes from a number must not prevent its owner from acknowledging.
         match self.attempts.allowed(sender, None, now) {
             Allowed::Nothing if answers.iter().any(by_code) => {
                 return Ok("Too many wrong codes came from this number; use a link, or try again in an hour.".to_owned());
@@ -163,7 +163,7 @@ fn account(settings: Value, public_url: Option<&str>, secrets: &dyn Secrets) -> 
     Some(Account { token: secrets.resolve(&settings.auth_token).ok()?, base })
 }
 
-/// What the person is told of an answer that changed nothing; ours to report is what they cannot help.
+/// The reply for a rejected answer; internal errors are returned for logging instead.
 fn said(error: AnswerError) -> Result<String, PhoneError> {
     match error {
         AnswerError::Store(cause) => Err(PhoneError::Store(cause)),

@@ -1,14 +1,14 @@
-//! An answering mail: from whom it is, which page it answers, what it says, and what of that is proven.
+//! Parses reply mails: sender, page, content, and how well the sender is authenticated.
 //!
-//! `From` is written by the sender, so it proves nothing by itself. What does, from the surest:
+//! `From` is written by the sender and proves nothing. Authentication, from strongest:
 //!
-//! 1. The token in the address that the mail was sent to, or in the `Message-ID` that it answers: only who got the page's mail has it
-//!    ([`crate::links::ReplyToken`]). It may do anything.
-//! 2. The page's code with a sender that the operator's mail server authenticated (`Authentication-Results`, RFC 8601): anything.
-//! 3. The page's code alone: it may acknowledge, take, escalate and comment, but not close; wrong ones are counted ([`super::Attempts`]).
+//! 1. The token in the recipient address or in the `Message-ID` replied to: only the recipient of the page's mail has it
+//!    ([`crate::links::ReplyToken`]). Any action is allowed.
+//! 2. The page's code from a sender authenticated by the operator's mail server (`Authentication-Results`, RFC 8601): any action.
+//! 3. The page's code alone: acknowledge, take, escalate and comment, but not close; wrong codes are counted ([`super::Attempts`]).
 //!
-//! Never an answer (RFC 3834 2, 5.2): mail without a sender, absence notes, delivery reports, anything that says it was sent automatically or to
-//! a list. Such mail is taken and dropped; refusing it would make the other side write once more.
+//! Ignored (RFC 3834 2, 5.2): mail without a sender, absence notes, delivery reports, and anything automatic or from a list. Such mail is
+//! accepted and dropped; rejecting it would trigger another mail.
 
 mod judge;
 
@@ -26,34 +26,34 @@ use crate::links::ReplyToken;
 
 pub use judge::{Judge, Outcome};
 
-/// What SMTP said before the content.
+/// The SMTP envelope.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Envelope {
-    /// Empty: `<>`, which is who sends reports about mail.
+    /// Empty for `<>`, the sender of delivery reports.
     pub from: String,
     pub to: Vec<String>,
-    /// Who connected. None: it is not known.
+    /// The connected peer. `None` if unknown.
     pub peer: Option<IpAddr>,
 }
 
-/// What the operator says about the way that mail comes.
+/// The operator's configuration of trusted mail servers.
 #[derive(Clone, Debug, Default)]
 pub struct Trust {
-    /// How the operator's mail server names itself in `Authentication-Results`. With it, mail that it did not authenticate is refused.
+    /// The id of the operator's mail server in `Authentication-Results`. If set, mail that it did not authenticate is rejected.
     pub authserv_id: Option<String>,
-    /// Mail servers in front of us, whose first `Received` line says where a mail came from. Loopback always is.
+    /// Mail relays in front of us, whose first `Received` line gives the origin of a mail. Loopback is always one.
     pub relays: Vec<IpAddr>,
 }
 
-/// What a mail is.
+/// Result of parsing a mail.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reading {
     Reply(Reply),
-    /// No answer, and nobody to tell so.
+    /// Drop silently.
     Ignore {
         because: &'static str,
     },
-    /// Its sender is told why.
+    /// Reject with a reason.
     Refuse {
         reason: String,
     },
@@ -62,23 +62,23 @@ pub enum Reading {
 /// An answer by mail.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reply {
-    /// Whom it claims to come from, in lower case.
+    /// The claimed sender, in lower case.
     pub sender: String,
-    /// The operator's mail server says that it comes from the sender's domain.
+    /// The operator's mail server authenticated the sender's domain.
     pub authenticated: bool,
-    /// The network address it came from, where it is known.
+    /// The network address of origin, if known.
     pub source: Option<String>,
     /// Not verified yet.
     pub token: Option<ReplyToken>,
     /// The code in the address, the subject or the quoted mail.
     pub code: Option<String>,
-    /// What was typed, where it begins with a code.
+    /// The typed text, if it begins with a code.
     pub coded: Option<Coded>,
-    /// What was typed, where it is not the page's code that it begins with. At least one.
+    /// Actions of the typed text, if it does not begin with the page's code. At least one.
     pub actions: Vec<Action>,
 }
 
-/// Reads a mail. Never fails: what cannot be read is refused with the reason. May take a second for a large one.
+/// Parses a mail. Never fails: an unreadable one is rejected with the reason. May take a second for a large mail.
 pub fn read(envelope: &Envelope, raw: &[u8], trust: &Trust) -> Reading {
     let Some(mail) = MessageParser::default().parse(raw) else {
         return Reading::Refuse { reason: "this is no mail that can be read".to_owned() };
@@ -115,22 +115,22 @@ pub fn read(envelope: &Envelope, raw: &[u8], trust: &Trust) -> Reading {
     Reading::Reply(Reply { sender, authenticated, source, token, code, coded, actions })
 }
 
-/// The network address that a mail came from: who connected, or what the first `Received` line says where that is a mail server in front of us.
+/// The network address of origin: the peer, or the first `Received` line if the peer is a relay in front of us.
 fn source(envelope: &Envelope, mail: &mail_parser::Message<'_>, trust: &Trust) -> Option<String> {
     let peer = envelope.peer?;
     let address = match peer.is_loopback() || trust.relays.contains(&peer) {
-        // The newest line stands first (RFC 5321 4.4): it is the relay's own.
+        // The newest line comes first (RFC 5321 4.4): it is the relay's own.
         true => mail.received_all().next()?.from_ip()?,
         false => peer,
     };
     Some(address.to_string())
 }
 
-/// Whether the newest `Authentication-Results` of the operator's mail server vouches for the sender's domain (RFC 8601).
+/// Whether the newest `Authentication-Results` of the operator's mail server confirms the sender's domain (RFC 8601).
 fn is_authenticated(mail: &mail_parser::Message<'_>, authserv_id: &str, sender: &str) -> bool {
     let Some((_, domain)) = sender.rsplit_once('@') else { return false };
     let results = mail.headers_raw().filter(|(name, _)| name.eq_ignore_ascii_case("Authentication-Results"));
-    // Others' results may stand below, and who sends may write what they like: only the first of our own server counts.
+    // Results of others may follow, and senders can forge them: only the first of our own server counts.
     let ours = results.filter_map(|(_, value)| {
         let plain = COMMENT.replace_all(value, " ");
         let (id, rest) = plain.split_once(';')?;
@@ -144,7 +144,7 @@ fn is_authenticated(mail: &mail_parser::Message<'_>, authserv_id: &str, sender: 
             let found = result.split_whitespace().find_map(|word| word.strip_prefix(property)?.strip_prefix('='));
             found.map(|value| value.trim_matches('"').rsplit('@').next().unwrap_or_default().to_owned())
         };
-        // The domain itself or one above it, as DMARC's relaxed alignment has it, but never a bare top level.
+        // The domain itself or a parent, as in DMARC's relaxed alignment, but never a bare top-level domain.
         let fits = |found: Option<String>| {
             found.is_some_and(|found| {
                 let above = domain.strip_suffix(found.as_str()).is_some_and(|rest| rest.ends_with('.'));
@@ -184,7 +184,7 @@ fn automatic(envelope: &Envelope, mail: &mail_parser::Message<'_>) -> Option<&'s
     {
         return Some("it is an automatic or a list's mail");
     }
-    // Exchange marks what it sends by itself so; people's mail asks for other values.
+    // Exchange marks automatic mail this way; mail from people has other values.
     if value("X-Auto-Response-Suppress").is_some_and(|value| value.split(',').any(|part| part.trim() == "all")) {
         return Some("it was sent automatically");
     }
@@ -220,7 +220,7 @@ fn answered_page(envelope: &Envelope, mail: &mail_parser::Message<'_>) -> (Optio
     };
     let token = tags().find_map(ReplyToken::parse).or_else(|| named(mail.in_reply_to())).or_else(|| named(mail.references()));
     let code = tags()
-        // Earlier versions wrote the code and the page's id, which proves nothing more.
+        // Earlier versions wrote the code and the page's id, which does not authenticate.
         .map(|tag| tag.split_once('-').map_or(tag, |(code, _)| code))
         .find(|tag| is_code(tag))
         .map(str::to_owned)
@@ -232,18 +232,18 @@ fn is_code(text: &str) -> bool {
     (4..=8).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit())
 }
 
-/// A subject that is nothing but the code, or has it in brackets or after `code`.
+/// A subject that consists of the code, or has it in brackets or after `code`.
 static SUBJECT_CODE: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"(?i)^(?:\w{1,4}:\s*)*(?:code\s+|\[)?([0-9]{4,8})\]?\s*$").expect("the pattern is ours"));
 
-/// As our mails write it at their end.
+/// The line at the end of our mails.
 static QUOTED_CODE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\bReply code ([0-9]{4,8})\b").expect("the pattern is ours"));
 
 fn code_in_quote(mail: &mail_parser::Message<'_>) -> Option<String> {
     QUOTED_CODE.captures(&mail.body_text(0)?).map(|found| found[1].to_owned())
 }
 
-/// What the sender typed, from the text part or, where there is none, from HTML.
+/// The text typed by the sender, from the text part or, without one, from HTML.
 fn typed(mail: &mail_parser::Message<'_>) -> String {
     let plain = mail.text_bodies().find(|part| !part.is_text_html()).and_then(|part| part.text_contents());
     if let Some(plain) = plain {
@@ -292,7 +292,7 @@ mod tests {
         assert_eq!(found.token, Some(token()));
         assert_eq!(found.actions, [Action::Acknowledge]);
         assert_eq!(found.source.as_deref(), Some("192.0.2.1"));
-        // A server that writes local parts in capitals changes nothing.
+        // A server that upper-cases local parts must not break it.
         assert_eq!(reply(&tagged().to_uppercase(), "From: ann@example.org\n\nack\n").token, Some(token()));
     }
 
@@ -305,7 +305,7 @@ mod tests {
         assert_eq!(reply("oncall@soc.example.org", &raw).token, Some(token()));
     }
 
-    /// A page's id is shown to everyone who may read: it proves nothing.
+    /// A page's id is visible to every reader, so it does not authenticate.
     #[test]
     fn a_page_id_is_no_token() {
         let id = uuid::Uuid::from_u128(7).simple();
@@ -326,7 +326,7 @@ mod tests {
             let found = reply(to, raw);
             assert_eq!((found.token, found.code.as_deref()), (None, Some("4821")), "{raw}");
         }
-        // What the message promises: `Reply 4430 to acknowledge, 4430 T to take`.
+        // As our messages suggest: `Reply 4430 to acknowledge, 4430 T to take`.
         for (text, action) in [("4430", Action::Acknowledge), ("4430 T", Action::Take), ("4430t\n\n-- \nAnn", Action::Take)] {
             let found = reply("oncall@soc.example.org", &format!("From: ann@example.org\nSubject: Re: x\n\n{text}\n"));
             assert_eq!(found.coded.map(|coded| (coded.code, coded.actions)), Some(("4430".to_owned(), vec![action])), "{text}");
@@ -335,7 +335,7 @@ mod tests {
         assert!(matches!(found, Reading::Refuse { .. }), "a number in a sentence is no code: {found:?}");
     }
 
-    /// RFC 8601: results of the operator's own server count, and only its newest.
+    /// RFC 8601: only results of the operator's own server count, and only its newest.
     #[test]
     fn a_sender_is_authenticated_by_the_operators_server_alone() {
         let trust = Trust { authserv_id: Some("mx.example.org".to_owned()), ..Trust::default() };
@@ -381,7 +381,7 @@ mod tests {
         assert_eq!(source("192.0.2.9", &[]).as_deref(), Some("192.0.2.9"), "a stranger's lines say nothing");
     }
 
-    /// The forms of RFC 3834 5, RFC 3462 and what Exchange, Gmail and vacation(1) send.
+    /// The forms of RFC 3834 5, RFC 3462, and those sent by Exchange, Gmail and vacation(1).
     #[test]
     fn automatic_mail_is_never_an_answer() {
         let to = tagged();
@@ -427,7 +427,7 @@ mod tests {
         assert_eq!(comment.as_deref(), Some("blåbær"));
     }
 
-    /// Bytes that are no mail at all, from a generator with a fixed beginning.
+    /// Arbitrary bytes from a seeded generator.
     #[test]
     fn any_bytes_are_read_without_a_panic() {
         let mut state = 1u64;

@@ -1,7 +1,7 @@
-//! What a provider that speaks Twilio's API posts to us, and what it is answered: text messages, pressed digits, delivery news.
+//! Webhooks of providers with Twilio's API and their responses: text messages, pressed digits, delivery receipts.
 //!
 //! Every request is signed (`X-Twilio-Signature`, <https://www.twilio.com/docs/usage/security#validating-requests>): HMAC-SHA1 with the
-//! account's token over the address that the provider called and the form's fields. One that is not is nobody's answer.
+//! account's token over the requested URL and the form fields. Unsigned requests are rejected.
 
 use std::fmt::Write;
 
@@ -16,10 +16,10 @@ use super::command::{self, Verb};
 use crate::answer::{Action, Answer, Subject, Via};
 use crate::channels::MAX_SMS;
 
-/// A posted form, in the order of the request.
+/// Form fields, in request order.
 pub type Form = [(String, String)];
 
-/// The fields of a form body.
+/// Parses a form body.
 pub fn form(body: &[u8]) -> Vec<(String, String)> {
     url::form_urlencoded::parse(body).into_owned().collect()
 }
@@ -28,9 +28,9 @@ fn field<'a>(form: &'a Form, name: &str) -> &'a str {
     form.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.trim())
 }
 
-/// Whether `signature` was made with `token` for this address, as the provider knows it, and this form.
+/// Whether `signature` was made with `token` for this URL, as known to the provider, and this form.
 ///
-/// Providers differ in whether a port that goes without saying is said; both are accepted, as their own libraries do.
+/// Providers differ in whether they include the default port; both forms are accepted, as in their own libraries.
 pub fn verify(token: &str, url: &str, form: &Form, signature: &str) -> bool {
     let Ok(given) = STANDARD.decode(signature.trim()) else { return false };
     let mut fields: Vec<(&str, &str)> = form.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
@@ -47,7 +47,7 @@ pub fn verify(token: &str, url: &str, form: &Form, signature: &str) -> bool {
     })
 }
 
-/// The address as it stands, with its scheme's port, and without.
+/// The URL as it is, with its default port, and without.
 fn spellings(text: &str) -> Vec<String> {
     let mut all = vec![text.to_owned()];
     let Some((scheme, rest)) = text.split_once("://") else { return all };
@@ -66,35 +66,35 @@ fn spellings(text: &str) -> Vec<String> {
     all
 }
 
-/// What a text message is.
+/// A parsed text message.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Inbound {
-    /// In order; the first decides what the sender is told.
+    /// In order; the result of the first determines the reply.
     Answers(Vec<Answer>),
-    /// It closes, and names no page: [`NEEDS_CODE`] is the reply.
+    /// Closes without naming a page: the reply is [`NEEDS_CODE`].
     NeedsCode,
-    /// It asks for help, or cannot be understood: [`HELP`] is the reply.
+    /// Asks for help or is not understood: the reply is [`HELP`].
     Help,
-    /// The sender's number takes no more messages from ours: the provider refuses them from now on.
+    /// The number opted out: the provider rejects our messages to it from now on.
     OptedOut { address: String },
-    /// And takes them again.
+    /// The number opted in again.
     OptedIn { address: String },
-    /// Nothing to do and nothing to say.
+    /// No action and no reply.
     Nothing,
 }
 
-/// The reply to what is not understood.
+/// Reply to a message that is not understood.
 pub const HELP: &str = "Reply with the page's code: 4821 acknowledges, 4821 T takes, 4821 E escalates, 4821 C FP closes. Other words after the code \
 become a comment.";
 
-/// The reply to what would close and names no page.
+/// Reply to a closing message without a code.
 pub const NEEDS_CODE: &str = "Closing needs the page's code: 4821 C FP closes as a false positive.";
 
-/// The words by which providers stop and start a number's messages (Twilio's default keywords).
+/// Keywords with which providers stop and start messages to a number (Twilio's defaults).
 const STOP: [&str; 8] = ["stop", "stopall", "unsubscribe", "cancel", "end", "quit", "revoke", "optout"];
 const START: [&str; 3] = ["start", "yes", "unstop"];
 
-/// Reads a text message: `4821`, `4821 t`, `ack 4821`, `ack`, `stop`. A code without a verb acknowledges.
+/// Parses a text message: `4821`, `4821 t`, `ack 4821`, `ack`, `stop`. A code without a verb acknowledges.
 pub fn sms(form: &Form) -> Inbound {
     let address = field(form, "From").to_owned();
     if address.is_empty() {
@@ -115,7 +115,7 @@ pub fn sms(form: &Form) -> Inbound {
             let (first, rest) = command::word(body);
             let full = match command::by_letter(first) {
                 None => return Inbound::Help,
-                // A number may be forged: what closes needs the code that went to the telephone.
+                // Numbers can be forged: closing requires the code that was sent to the phone.
                 Some(Verb::Close) => return Inbound::NeedsCode,
                 Some(Verb::Escalate) => format!("escalate {rest}"),
                 Some(Verb::Acknowledge) => format!("ack {rest}"),
@@ -128,7 +128,7 @@ pub fn sms(form: &Form) -> Inbound {
     Inbound::Answers(actions.into_iter().map(answer).collect())
 }
 
-/// What pressing a digit in a call means; none: that digit means nothing.
+/// The action of a digit pressed in a call; `None` if it has none.
 pub fn voice(form: &Form, page: Uuid) -> Option<Answer> {
     let action = match field(form, "Digits") {
         "4" => Action::Acknowledge,
@@ -140,10 +140,10 @@ pub fn voice(form: &Form, page: Uuid) -> Option<Answer> {
     Some(Answer { subject: Subject::Page(page), action, user: None, via: Via::Voice, from })
 }
 
-/// What a status callback says became of a message or call; none: it is still on its way.
+/// The receipt in a status callback; `None` while the message or call is in transit.
 ///
-/// The words are those of Twilio's `MessageStatus` and `CallStatus`. A call that nobody took is a failure; one that was taken reached
-/// *something*, perhaps an answering machine, so that it counts as delivered and never as answered.
+/// Values are Twilio's `MessageStatus` and `CallStatus`. An unanswered call is a failure; an answered one reached *something*, perhaps
+/// voicemail, so it counts as delivered but never as acknowledged.
 pub fn status(form: &Form) -> Option<News> {
     let (message, call) = (field(form, "MessageStatus"), field(form, "CallStatus"));
     let status = if message.is_empty() { call } else { message };
@@ -160,7 +160,7 @@ pub fn status(form: &Form) -> Option<News> {
 
 const XML: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>";
 
-/// What a call says. With an address for digits it is said up to three times, and a digit ends it.
+/// The TwiML of a call. With a callback for digits, the text is repeated up to three times until a digit is pressed.
 pub(crate) fn call(text: &str, digits: Option<&str>) -> String {
     let words = escape(&speakable(text));
     let mut twiml = format!("{XML}<Response>");
@@ -184,7 +184,7 @@ pub(crate) fn call(text: &str, digits: Option<&str>) -> String {
     twiml
 }
 
-/// Text without what is not said aloud and would only grow when escaped: the parameter takes 4000 characters.
+/// Removes characters that are not spoken and would grow when escaped: the parameter is limited to 4000 characters.
 fn speakable(text: &str) -> String {
     let mut words = String::new();
     for c in text.chars().take(MAX_SMS) {
@@ -198,12 +198,12 @@ fn speakable(text: &str) -> String {
     words.chars().take(MAX_SMS).collect::<String>().trim().trim_end_matches('.').to_owned()
 }
 
-/// The end of a call, after a digit.
+/// TwiML that ends a call after a digit.
 pub fn say(text: &str) -> String {
     format!("{XML}<Response><Say>{}</Say><Hangup/></Response>", escape(text))
 }
 
-/// The reply to a text message; empty text: none.
+/// TwiML of a reply to a text message; no message for an empty text.
 pub fn message(text: &str) -> String {
     if text.is_empty() {
         return format!("{XML}<Response/>");
@@ -212,7 +212,7 @@ pub fn message(text: &str) -> String {
     format!("{XML}<Response><Message>{}</Message></Response>", escape(&text))
 }
 
-/// Text for XML 1.0: characters that it has no form for are left out.
+/// Escapes text for XML 1.0 and drops characters that it cannot represent.
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
@@ -353,7 +353,7 @@ mod tests {
         assert_eq!(message(""), format!("{XML}<Response/>"));
         let dialled = call("</Say><Dial>+1", Some("https://x/?a=1&b=2"));
         assert!(!dialled.contains("<Dial>") && dialled.contains("?a=1&amp;b=2"), "{dialled}");
-        // The longest text with a long address stays below the parameter's documented 4000 characters.
+        // The longest text with a long URL stays below the parameter's documented 4000 characters.
         for filler in ["x", "&", "'", "\""] {
             let longest = call(&filler.repeat(5000), Some(&format!("https://{}.example.org/?page={}", "y".repeat(60), Uuid::nil())));
             assert!(longest.chars().count() < 4000, "{filler}: {}", longest.len());

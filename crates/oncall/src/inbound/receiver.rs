@@ -1,10 +1,10 @@
-//! A small, strict SMTP receiver (RFC 5321) for answers by mail: for our domains only, without forwarding anything anywhere.
+//! A minimal, strict SMTP server (RFC 5321) for reply mails: accepts configured domains only and never relays.
 //!
-//! It stands behind a mail server on the same machine, or takes mail from the network when the operator opens it. What it says after the
-//! content is final: `250` leaves only after the answer is stored, `4xx` makes the sender's server try again, `5xx` makes it tell the sender.
+//! It runs behind a mail server on the same machine, or on the network if so configured. Its reply after the content is final: `250` only
+//! after the answer is stored, `4xx` for a retry by the sending server, `5xx` for a bounce.
 //!
-//! Against those who mean harm: lines, sizes, recipients, mails per connection, connections and time are limited; only CRLF ends a line, so
-//! that no mail hides in another one ("SMTP smuggling"); what was sent before TLS is forgotten with it (RFC 3207 4.2, 6).
+//! Against abuse, lines, sizes, recipients, mails per connection, connections and time are limited; only CRLF ends a line, to prevent SMTP
+//! smuggling; input received before TLS is discarded (RFC 3207 4.2, 6).
 
 mod dialogue;
 mod lines;
@@ -61,14 +61,14 @@ fn one_mebibyte() -> usize {
     1024 * 1024
 }
 
-/// At once; the next one is asked to come back later.
+/// Maximum concurrent connections; further clients are told to retry later.
 const MAX_CONNECTIONS: usize = 64;
-/// Between two lines. RFC 5321 4.5.3.2 would wait five minutes; senders on this machine or next door need seconds.
+/// Timeout between two lines. RFC 5321 4.5.3.2 recommends five minutes; local senders need seconds.
 const IDLE: Duration = Duration::from_secs(60);
-/// From hello to goodbye, whatever happens.
+/// Maximum duration of a session.
 const SESSION: Duration = Duration::from_secs(300);
 
-/// The receiver, ready to take connections.
+/// The bound receiver.
 pub struct Receiver {
     listener: TcpListener,
     shared: Arc<Shared>,
@@ -86,7 +86,7 @@ struct Shared {
 }
 
 impl Receiver {
-    /// Binds; with `tls` it offers STARTTLS.
+    /// Binds the socket; offers STARTTLS if `tls` is given.
     pub async fn bind(
         settings: Settings,
         tls: Option<Arc<rustls::ServerConfig>>,
@@ -106,7 +106,7 @@ impl Receiver {
         self.listener.local_addr()
     }
 
-    /// Takes connections until it is stopped. Mail whose content is in is still worked on: its sender has no other answer.
+    /// Accepts connections until stopped. A mail whose content has arrived is still processed: its sender needs the reply.
     pub async fn run(self, stop: CancellationToken) {
         let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let mut connections = tokio::task::JoinSet::new();
@@ -117,7 +117,7 @@ impl Receiver {
                 accepted = self.listener.accept() => match accepted {
                     Ok(accepted) => accepted,
                     Err(error) => {
-                        // Out of file handles, most likely: others will free some.
+                        // Most likely out of file descriptors: wait until some are free.
                         tracing::warn!(error = &error as &dyn std::error::Error, "a mail connection was not accepted");
                         tokio::time::sleep(Duration::from_millis(100)).await;
                         continue;
@@ -166,7 +166,7 @@ async fn connection(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>, _r
     }
 }
 
-/// Speaks until goodbye, or until the client wants TLS: then the bare stream comes back.
+/// Runs the session until QUIT. If the client requests TLS, returns the raw stream.
 async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     dialogue: &mut Dialogue,
@@ -204,7 +204,7 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         match said.next {
             Next::Command => {}
             Next::Close => return Ok(None),
-            // Whatever the client sent along in the clear is no part of what it says under TLS.
+            // Plain-text input after STARTTLS must not be processed as part of the TLS session.
             Next::Tls => return Ok(lines.into_inner_if_drained()),
             Next::Content => {
                 let wait = deadline.min(Instant::now() + 2 * IDLE);
@@ -216,7 +216,7 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
                     Ok(content) => content?,
                 };
                 let said = judge(content, dialogue, shared, peer).await;
-                // The sender must hear what became of it even where the session's time is over.
+                // The sender must receive the result even if the session has timed out.
                 say(&mut lines, &said, Instant::now() + IDLE).await?;
                 if said.next == Next::Close {
                     return Ok(None);
@@ -242,7 +242,7 @@ async fn judge(content: Content, dialogue: &mut Dialogue, shared: &Arc<Shared>, 
         Content::Ended => return Said::closing("the mail was cut off"),
     };
     let envelope = mail::Envelope { peer: Some(peer), ..dialogue.take_envelope() };
-    // A mail of many parts and lines takes a while to read, during which other connections go on.
+    // Parsing a large mail takes a while, so it runs on a blocking thread.
     let (reader, content) = (shared.clone(), raw);
     let reading = tokio::task::spawn_blocking(move || mail::read(&envelope, &content, &reader.trust)).await;
     let reading = reading.unwrap_or_else(|_| Reading::Refuse { reason: "this is no mail that can be read".to_owned() });

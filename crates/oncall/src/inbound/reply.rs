@@ -1,6 +1,6 @@
-//! What somebody wrote in an answering mail, without what their mail reader added: quoted text, its introduction, signatures.
+//! Extracts the typed text of a reply mail, without quoted text, its introduction and signatures.
 //!
-//! Forms, and where they are documented:
+//! Supported formats and their sources:
 //! - `>` before quoted lines: RFC 3676 4.5. `-- ` before a signature: RFC 3676 4.3.
 //! - `On …, … wrote:` before a quote (Gmail, Apple Mail, Thunderbird), in the words of each language: Thunderbird's strings
 //!   `mailnews.reply_header_authorwrotesingle` and `mailnews.reply_header_ondateauthorwrote`; Gmail wraps the line at 78 characters.
@@ -13,7 +13,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-/// What stands above the quoted text; where nothing does, what stands below it (Thunderbird's default is to write there).
+/// The text above the quote; if there is none, the text below it (Thunderbird's default).
 pub fn written(text: &str) -> String {
     let text = text.replace("\r\n", "\n").replace(['\u{a0}', '\u{202f}'], " ").replace(['\u{feff}', '\u{200b}'], "");
     let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
@@ -32,12 +32,12 @@ pub fn written(text: &str) -> String {
     below[..end].join("\n").trim().to_owned()
 }
 
-/// HTML up to where the quoted mail begins. Where nothing stands before it, all of it.
+/// HTML up to the quoted mail. If nothing precedes it, all of it.
 pub fn above_quote(html: &str) -> &str {
     let lower = html.to_ascii_lowercase();
     let cut = HTML_QUOTES.iter().filter_map(|mark| lower.find(mark)).min();
     let Some(cut) = cut else { return html };
-    // Most marks stand inside of their tag.
+    // Most markers are inside a tag.
     let start = if html[cut..].starts_with('<') { cut } else { html[..cut].rfind('<').unwrap_or(cut) };
     &html[..start]
 }
@@ -63,7 +63,7 @@ fn ends_here(lines: &[&str], at: usize) -> bool {
         || is_header_block(&lines[at..])
 }
 
-/// An introduction may be wrapped over up to three lines, but no empty one: that would be typed text before it.
+/// An introduction may be wrapped over up to three lines without an empty one, which would mean typed text before it.
 fn is_introduction(lines: &[&str]) -> bool {
     let mut joined = String::new();
     for line in lines.iter().take(3).map(|line| line.trim()).take_while(|line| !line.is_empty() && line.len() < 500) {
@@ -79,14 +79,14 @@ fn is_introduction(lines: &[&str]) -> bool {
 }
 
 fn is_signature(raw: &str, line: &str) -> bool {
-    // Line ends were trimmed already, and many mail readers send `--` without its space.
+    // Lines are trimmed, and many mail readers send `--` without the space.
     raw == "--" || raw == "\u{2014}" || DEVICE.is_match(line)
 }
 
-/// `-----Original Message-----` in any language; a line of underscores, as Outlook draws above its block.
+/// `-----Original Message-----` in any language, or a line of underscores as Outlook writes above its block.
 static DIVIDER: LazyLock<Regex> = LazyLock::new(|| compile(r"^(-{3,}\s*[\p{L} '’\-]{3,60}\s*-{3,}|_{20,})$"));
 
-/// `On Mon, Nov 20, 2026 at 9:00 AM Ann <ann@example.org> wrote:` and what other languages make of it.
+/// `On Mon, Nov 20, 2026 at 9:00 AM Ann <ann@example.org> wrote:` and its translations.
 static INTRODUCTION: LazyLock<Regex> = LazyLock::new(|| {
     compile(concat!(
         r"(?i)^(",
@@ -107,7 +107,7 @@ static DEVICE: LazyLock<Regex> = LazyLock::new(|| {
     ))
 });
 
-/// The labels of Outlook's block: English, Norwegian and Danish, Swedish, German, French, Dutch, Spanish.
+/// Labels of Outlook's block: English, Norwegian and Danish, Swedish, German, French, Dutch, Spanish.
 static FROM: LazyLock<Regex> = LazyLock::new(|| compile(r"(?i)^\*?(from|fra|från|von|de|van)\s*:\*?\s*\S"));
 static NEXT: LazyLock<Regex> = LazyLock::new(|| {
     compile(
@@ -128,7 +128,7 @@ fn compile(pattern: &str) -> Regex {
 mod tests {
     use super::*;
 
-    /// Each form as the mail reader named writes it; what is expected is what its user typed.
+    /// Formats of the named mail readers; the expected text is what the user typed.
     #[test]
     fn what_was_typed_is_found_in_every_form() {
         for (reader, text, typed) in [

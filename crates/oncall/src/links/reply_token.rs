@@ -1,7 +1,7 @@
-//! What the address and the `Message-ID` of a page's mail carry, so that only who got the mail can answer it.
+//! Reply tokens in the reply address and `Message-ID` of a page's mail, which authenticate its recipient.
 //!
-//! A token is `base32(page id ‖ mac)`, 42 characters that mail systems may write in either case, the mac being the first 10 bytes of an
-//! HMAC-SHA-256 over the page and the address that it went to. It is one of 2^80, so that it is not found by trying.
+//! A token is `base32(page id ‖ mac)`, 42 case-insensitive characters, the mac being the first 10 bytes of an HMAC-SHA-256 over the page
+//! and the recipient address: 80 bits, which cannot be guessed.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use hmac::Mac;
@@ -12,12 +12,12 @@ use super::Signer;
 /// Bytes of the mac: 80 bits, so that the token fits into the local part of an address (RFC 5321 4.5.3.1.1: 64 characters).
 const MAC: usize = 10;
 const BYTES: usize = 16 + MAC;
-/// Characters of a token: five bits each.
+/// Characters of a token, five bits each.
 const LENGTH: usize = (BYTES * 8).div_ceil(5);
 /// RFC 4648 6, in lower case.
 const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
-/// A token as it was read; whether it is ours, [`Signer::is_reply_token`] says.
+/// A parsed token, not yet verified; see [`Signer::is_reply_token`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReplyToken {
     pub page: Uuid,
@@ -41,7 +41,7 @@ impl ReplyToken {
             }
         }
         let page = Uuid::from_slice(bytes.get(..16)?).ok()?;
-        // The last character has two bits that say nothing.
+        // The last character has two unused bits.
         (bits == 0).then_some(Self { page, mac: bytes.get(16..)?.try_into().ok()? })
     }
 
@@ -64,14 +64,14 @@ impl ReplyToken {
 }
 
 impl Signer {
-    /// The token of a page that goes to `address`.
+    /// The token of a page sent to `address`.
     pub fn reply_token(&self, page: Uuid, address: &str) -> ReplyToken {
         let mut mac = [0; MAC];
         mac.copy_from_slice(&self.reply_mac(page, address)[..MAC]);
         ReplyToken { page, mac }
     }
 
-    /// Whether the token was made for its page and this address.
+    /// Whether the token is valid for its page and this address.
     pub fn is_reply_token(&self, token: &ReplyToken, address: &str) -> bool {
         verify_slices_are_equal(&self.reply_mac(token.page, address)[..MAC], &token.mac).is_ok()
     }

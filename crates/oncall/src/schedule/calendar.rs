@@ -1,8 +1,7 @@
-//! An iCalendar feed of who is on call, for the calendars people already look at (S2-16).
+//! An iCalendar feed of who is on call, for calendar applications (S2-16).
 //!
-//! Wire: RFC 5545. Times are UTC instants, so a reader needs no `VTIMEZONE` and no rule of ours; lines end in CRLF and fold at 75
-//! octets (§3.1). A `UID` follows from schedule, user and beginning: the same shift keeps it from one fetch to the next, however the
-//! fetched window moves, or a calendar would show it twice.
+//! Wire: RFC 5545. Times are UTC instants, so readers need no `VTIMEZONE`; lines end in CRLF and fold at 75 octets (§3.1). A `UID` is
+//! derived from schedule, user and start: a shift keeps it when the fetched window moves, so that calendars do not show it twice.
 
 use model::Timestamp;
 use uuid::Uuid;
@@ -10,19 +9,19 @@ use uuid::Uuid;
 use super::{Overrides, ScheduleError, Shift, whole_shifts};
 use crate::directory::{Directory, Schedule};
 
-/// Distinguishes our names from all others in version 5 UUIDs.
+/// UUID namespace for version 5 UUIDs.
 const NAMESPACE: Uuid = Uuid::from_u128(0x6d1f_3c0e_5a56_5f0a_9a53_0b1f_8a2e_7c41);
 /// RFC 5545 §3.1, without the line break.
 const LINE_OCTETS: usize = 75;
 
-/// The shifts of one schedule, whole.
+/// The complete shifts of one schedule.
 #[derive(Clone, Debug)]
 pub struct Turns<'a> {
     pub schedule: &'a str,
     pub shifts: Vec<Shift>,
 }
 
-/// A feed of everybody's turns in a schedule between `from` and `to`. `stamp` is when the schedule last changed, or now.
+/// A feed of all shifts in a schedule between `from` and `to`. `stamp` is when the schedule last changed, or now.
 pub fn calendar_of_schedule(
     schedule: &Schedule,
     name: &str,
@@ -35,8 +34,8 @@ pub fn calendar_of_schedule(
     Ok(calendar(&format!("On call: {name}"), &[Turns { schedule: name, shifts }], stamp))
 }
 
-/// A feed of one user's turns in all schedules between `from` and `to`. A schedule that has no answer is left out: one mistake must not
-/// empty the calendars of those who have nothing to do with it.
+/// A feed of one user's shifts in all schedules between `from` and `to`. An invalid schedule is skipped, so that it does not affect users
+/// of other schedules.
 pub fn calendar_of_user(directory: &Directory, user: &str, from: Timestamp, to: Timestamp, stamp: Timestamp) -> String {
     let mut turns = Vec::new();
     for (name, schedule) in &directory.schedules {
@@ -55,7 +54,7 @@ pub fn calendar(title: &str, turns: &[Turns<'_>], stamp: Timestamp) -> String {
     feed.line("PRODID", "-//Bartizan//On call//EN");
     feed.line("CALSCALE", "GREGORIAN");
     feed.line("METHOD", "PUBLISH");
-    // RFC 7986 and the older name that Outlook and Google read.
+    // RFC 7986, and the older name that Outlook and Google use.
     feed.line("NAME", &escape(title));
     feed.line("X-WR-CALNAME", &escape(title));
     feed.line("REFRESH-INTERVAL;VALUE=DURATION", "PT1H");
@@ -69,7 +68,7 @@ pub fn calendar(title: &str, turns: &[Turns<'_>], stamp: Timestamp) -> String {
             feed.line("DTEND", &utc(shift.to));
             feed.line("SUMMARY", &escape(&format!("{} on call: {schedule}", shift.user)));
             feed.line("DESCRIPTION", &escape(&shift.because));
-            // On call is not busy: it must not refuse people's meetings.
+            // Being on call does not block meetings.
             feed.line("TRANSP", "TRANSPARENT");
             feed.line("END", "VEVENT");
         }
@@ -89,7 +88,7 @@ fn utc(at: Timestamp) -> String {
     text.chars().take_while(|c| *c != '.').filter(|c| !matches!(c, '-' | ':')).chain(['Z']).collect()
 }
 
-/// A TEXT value, §3.3.11. Control characters have no place in one.
+/// A TEXT value, §3.3.11. Control characters are not allowed.
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
@@ -124,7 +123,7 @@ impl Feed {
 mod tests {
     use super::*;
 
-    // Expected: RFC 5545 §3.1 and §3.3.11. Whole feeds are read by another implementation in tests/oncall/rotations.py.
+    // Expected: RFC 5545 §3.1 and §3.3.11. Complete feeds are parsed by another implementation in tests/oncall/rotations.py.
     #[test]
     fn long_lines_fold_between_characters_and_unfold_to_what_they_were() {
         let shift = Shift {

@@ -1,4 +1,4 @@
-//! What can be wrong with a schedule: the field, its value, and what to write instead. Nothing here needs to know the users.
+//! Validation of schedules: field, value, and how to fix it. Independent of the users.
 
 use std::fmt::Display;
 
@@ -10,25 +10,25 @@ use crate::directory::{Every, Hours, Override, Rotation, Schedule};
 use crate::when::PlanTime;
 
 pub const MAX_LAYERS: usize = 100;
-/// In one rotation, counting those who are on call together one by one.
+/// Maximum users of a rotation, counting users of a shared turn individually.
 pub const MAX_USERS: usize = 1000;
-/// Of one turn, in its unit.
+/// Maximum length of a turn, in its unit.
 pub const MAX_LENGTH: u32 = 1000;
-/// In one layer.
+/// Maximum hours entries of a layer.
 pub const MAX_HOURS: usize = 100;
 pub const MAX_TEMPORARY: usize = 1000;
-/// In one temporary schedule.
+/// Maximum shifts of a temporary schedule.
 pub const MAX_FIXED_SHIFTS: usize = 1000;
-/// In one answer.
+/// Maximum shifts in a result.
 pub const MAX_SHIFTS: usize = 500_000;
-/// Pieces of shifts that one answer looks at, layers, temporary schedules and overrides together: about half a second.
+/// Maximum shift pieces processed for a result, over layers, temporary schedules and overrides: about half a second.
 pub const MAX_WORK: usize = 20_000_000;
-/// One question asks about at most so many years.
+/// Maximum years of a queried range.
 pub const MAX_YEARS: i64 = 100;
-/// Schedules speak of these years: before 1970 zones were not agreed upon, and near the year 9999 calendars end.
+/// Supported years: time zones before 1970 are not standardised, and calendar arithmetic ends near the year 9999.
 pub const YEARS: std::ops::RangeInclusive<i16> = 1970..=2999;
 
-/// Why a schedule, or a question about one, has no answer.
+/// Why a schedule, or a query about one, is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ScheduleError {
     #[error("`time_zone` is missing")]
@@ -64,7 +64,7 @@ pub enum ScheduleError {
 }
 
 impl ScheduleError {
-    /// The field, from the top of the schedule or override: `layers[0].rotation.users`. Empty when the question is at fault.
+    /// The field, relative to the schedule or override: `layers[0].rotation.users`. Empty if the query is invalid.
     pub fn path(&self) -> &str {
         match self {
             Self::NoZone | Self::UnknownZone { .. } => "time_zone",
@@ -82,7 +82,7 @@ impl ScheduleError {
         }
     }
 
-    /// What to do about it.
+    /// How to fix it.
     pub fn help(&self) -> String {
         match self {
             Self::UnknownZone { similar: Some(similar), .. } => format!("did you mean `{similar}`?"),
@@ -102,7 +102,7 @@ impl ScheduleError {
     }
 }
 
-/// Everything that is wrong with a schedule. What passes has an answer at any time.
+/// All problems of a schedule. Without problems it can be evaluated at any time.
 pub fn check(schedule: &Schedule) -> Vec<ScheduleError> {
     let name = &schedule.time_zone;
     let zone = model::time_zone(name);
@@ -138,7 +138,7 @@ pub fn check(schedule: &Schedule) -> Vec<ScheduleError> {
     wrong.found
 }
 
-/// Everything that is wrong with an override; `zone` is its schedule's.
+/// All problems of an override; `zone` is its schedule's.
 pub fn check_override(change: &Override, zone: &TimeZone) -> Vec<ScheduleError> {
     let mut wrong = Wrong { found: Vec::new(), zone: zone.clone() };
     if !change.from.is_before(change.to, zone) {
@@ -159,7 +159,7 @@ pub fn check_override(change: &Override, zone: &TimeZone) -> Vec<ScheduleError> 
 
 struct Wrong {
     found: Vec<ScheduleError>,
-    /// In which wall-clock times are compared with instants.
+    /// Zone in which wall-clock times are compared with instants.
     zone: TimeZone,
 }
 
@@ -258,7 +258,7 @@ mod tests {
 
     const SOUND: &str = "time_zone: Europe/Oslo\nlayers: [{rotation: {every: week, start: 2026-01-05T08:00, users: [ann, [bo, cy]]}}]\n";
 
-    // Expected: the documented limits and the words a person needs at 03:00.
+    // Expected: the documented limits and the messages.
     #[test]
     fn a_sound_schedule_has_no_problems() {
         assert_eq!(problems(SOUND), []);

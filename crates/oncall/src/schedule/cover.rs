@@ -1,5 +1,5 @@
-//! Who covers a stretch of time: layers, later ones over earlier ones; temporary schedules over layers; overrides over everything, in
-//! the order in which they begin. Each piece remembers where it came from.
+//! Combines layers (later ones over earlier ones), temporary schedules (over layers) and overrides (over everything, in order of start).
+//! Each piece records its origin.
 
 use jiff::tz::TimeZone;
 
@@ -9,7 +9,7 @@ use super::interval::{Interval, outside, union, within};
 use super::rotation::Turns;
 use crate::directory::{Layer, Override, Schedule};
 
-/// One person on call for one reason.
+/// One user on call for one reason.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Piece<'a> {
     pub time: Interval,
@@ -18,7 +18,7 @@ pub(super) struct Piece<'a> {
     pub stand_in: Option<StandIn<'a>>,
 }
 
-/// What put somebody on call before anybody stood in. Equal origins are on call together because somebody wrote so.
+/// What put a user on call before any override. Pieces with equal origins are intentionally on call together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
     Turn { layer: usize, n: i64 },
@@ -26,7 +26,7 @@ pub(super) enum Origin {
     Added,
 }
 
-/// The last override that made this somebody's.
+/// The last override that assigned this piece.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct StandIn<'a> {
     pub name: &'a str,
@@ -52,8 +52,7 @@ impl Piece<'_> {
     }
 }
 
-/// All pieces within `window`, cut at its ends, in order of beginning and user. `overrides` are this schedule's, in the order in which
-/// they apply.
+/// All pieces within `window`, clipped, in order of start and user. `overrides` are this schedule's, in order of application.
 pub(super) fn cover<'a>(
     zone: &TimeZone,
     schedule: &'a Schedule,
@@ -100,7 +99,7 @@ pub(super) fn cover<'a>(
     Ok(on)
 }
 
-/// Counts the pieces that are looked at.
+/// Counts processed pieces.
 struct Work(usize);
 
 impl Work {
@@ -138,7 +137,7 @@ fn layer_cover<'a>(
     Ok(pieces)
 }
 
-/// Takes everybody off call where `set` covers.
+/// Removes pieces within `set`.
 fn hide(on: &mut Vec<Piece<'_>>, set: &[Interval]) {
     if set.is_empty() {
         return;
@@ -167,7 +166,7 @@ fn apply<'a>(on: &mut Vec<Piece<'a>>, name: &'a str, change: &'a Override, span:
         freed.push(Piece { time: span, user: "", origin: Origin::Added, stand_in: None });
     }
     if let Some(added) = &change.add {
-        // Who is on call already is not on call twice.
+        // A user who is already on call is not added twice.
         let already = times_of(on, added);
         let stand_in = Some(StandIn { name, for_user: change.remove.as_deref() });
         for piece in freed {

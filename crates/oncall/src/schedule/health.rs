@@ -1,7 +1,7 @@
-//! How good a schedule is: what `oncall check` prints.
+//! Schedule quality, for `oncall check`.
 //!
-//! Quality is the mean of coverage and balance (as Grafana OnCall scores it), in percent. Balance is the mean over all pairs of people
-//! of the smaller share over the larger; from 95 % it counts as even, since no calendar divides exactly.
+//! Quality is the mean of coverage and balance (as in Grafana OnCall), in percent. Balance is the mean over all pairs of users of the
+//! smaller share divided by the larger; from 95 % it counts as even, since calendars do not divide exactly.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ use super::interval::{Interval, outside, union, within};
 use super::{Overrides, Plan, ScheduleError, hours};
 use crate::directory::{Hours, Schedule, User, Weekday};
 
-/// Wall-clock hours that cost sleep.
+/// Night hours, local time.
 const NIGHT: (i8, i8) = (22, 7);
 /// Balance from which the shares count as even, in percent.
 const EVEN: f64 = 95.0;
@@ -92,7 +92,8 @@ pub struct Rest {
     pub to: Timestamp,
 }
 
-/// Looks at the time from `from` to `to` alone: whose turn comes later has no share. `people` are the directory's users, for their zones.
+/// Evaluates the range from `from` to `to` only: users with later shifts have no share. `people` are the directory's users, for their
+/// zones.
 pub fn health(
     schedule: &Schedule,
     name: &str,
@@ -115,7 +116,7 @@ pub fn health(
     let clock = |hour| jiff::civil::time(hour, 0, 0, 0);
     let night = [Hours { days: Vec::new(), from: clock(NIGHT.0), to: clock(NIGHT.1) }];
     let weekend = [Hours { days: vec![Weekday::Saturday, Weekday::Sunday], from: clock(0), to: clock(0) }];
-    // A night is a night where one sleeps: for those who follow the sun it is not the schedule's. One pair of sets for each zone.
+    // Nights are counted in each user's zone, which in follow-the-sun schedules differs from the schedule's. One pair of sets per zone.
     let mut by_zone: BTreeMap<&str, (Vec<Interval>, Vec<Interval>)> = BTreeMap::new();
     let zone_of = |user: &str| people.get(user).and_then(|user| user.time_zone.as_deref()).unwrap_or(&schedule.time_zone);
     for user in pieces.iter().map(|piece| piece.user).collect::<BTreeSet<_>>() {
@@ -168,7 +169,7 @@ fn total(times: impl Iterator<Item = Interval>) -> Span {
     Span(times.map(|time| (time.to - time.from).0).sum())
 }
 
-/// To a hundredth of a per cent, since it is for reading.
+/// Rounded to a hundredth of a percent.
 fn percent(part: f64, whole: f64) -> f64 {
     if whole > 0.0 { (part / whole * 10_000.0).round() / 100.0 } else { 0.0 }
 }
@@ -189,9 +190,9 @@ fn balance(shares: &[Share]) -> f64 {
     if score >= EVEN { 100.0 } else { score }
 }
 
-/// Sweeps over beginnings and ends; between two of them the people are the same.
+/// Sweep line over starts and ends; between two of them the set of users is constant.
 fn doubled(pieces: &[Piece<'_>]) -> Vec<Doubled> {
-    // Ends sort before beginnings at the same instant.
+    // Ends sort before starts at the same instant.
     let mut edges: Vec<(Timestamp, bool, usize)> =
         pieces.iter().enumerate().flat_map(|(n, piece)| [(piece.time.from, true, n), (piece.time.to, false, n)]).collect();
     edges.sort_unstable();

@@ -1,5 +1,4 @@
-//! Weekly hours in wall-clock time. A window that begins late ends the next day; on days when clocks change it is as much longer or
-//! shorter as the clocks say.
+//! Weekly hours in wall-clock time. A window that starts late ends the next day; on days with a DST change its length differs accordingly.
 
 use jiff::Span;
 use jiff::civil::{Date, DateTime};
@@ -10,12 +9,12 @@ use super::interval::{Interval, union};
 use super::zone;
 use crate::directory::{Hours, Weekday};
 
-/// The windows that meet `within`, joined into a set. They are not cut at its ends.
+/// The windows that overlap `within`, joined into a set and not clipped.
 pub(super) fn windows(zone: &TimeZone, hours: &[Hours], within: Interval) -> Result<Vec<Interval>, ScheduleError> {
     if within.is_empty() {
         return Ok(Vec::new());
     }
-    // A window reaches into the next day, and a missing day (a change of side of the date line) puts another in between.
+    // A window extends into the next day, and a skipped day (a change of the date line) adds another.
     let first = shifted(zone::wall_clock(zone, within.from).date(), -3);
     let last = shifted(zone::wall_clock(zone, within.to).date(), 1);
     let mut found = Vec::new();
@@ -40,7 +39,7 @@ pub(super) fn windows(zone: &TimeZone, hours: &[Hours], within: Interval) -> Res
     Ok(set)
 }
 
-/// Stops at the first and last day there is.
+/// Saturates at the first and last date.
 fn shifted(day: Date, days: i64) -> Date {
     day.saturating_add(Span::new().days(days))
 }
@@ -76,7 +75,7 @@ mod tests {
         windows.iter().map(|w| (zone::wall_clock(&zone, w.from).to_string(), (w.to - w.from).0 / model::TICKS_PER_MINUTE)).collect()
     }
 
-    // Expected: minutes by hand; Oslo loses 02:00–03:00 on 2026-03-29 and has it twice on 2026-10-25.
+    // Expected: computed by hand; Oslo skips 02:00–03:00 on 2026-03-29 and repeats it on 2026-10-25.
     #[test]
     fn a_night_is_an_hour_shorter_in_spring_and_longer_in_autumn() {
         let night = [hours(&[Weekday::Saturday], "22:00", "06:00")];

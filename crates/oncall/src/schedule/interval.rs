@@ -17,7 +17,7 @@ impl Interval {
         self.from >= self.to
     }
 
-    /// An empty interval meets nothing, wherever it lies.
+    /// An empty interval overlaps nothing.
     pub fn meets(self, other: Interval) -> bool {
         !self.intersect(other).is_empty()
     }
@@ -41,13 +41,13 @@ pub(super) fn union(intervals: impl IntoIterator<Item = Interval>) -> Vec<Interv
     set
 }
 
-/// What of `interval` the set covers.
+/// The parts of `interval` within the set.
 pub(super) fn within(interval: Interval, set: &[Interval]) -> impl Iterator<Item = Interval> {
     let first = set.partition_point(|member| member.to <= interval.from);
     set[first..].iter().take_while(move |member| member.from < interval.to).map(move |member| interval.intersect(*member))
 }
 
-/// What of `interval` the set leaves.
+/// The parts of `interval` outside the set.
 pub(super) fn outside(interval: Interval, set: &[Interval]) -> Vec<Interval> {
     let mut rest = Vec::new();
     let mut from = interval.from;

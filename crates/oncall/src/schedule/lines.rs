@@ -1,4 +1,4 @@
-//! Questions and answers in bulk, one JSON object a line: how another implementation is compared with this one.
+//! Batch interface with one JSON object per line, for comparison with other implementations.
 //!
 //! ```text
 //! {"id": 1, "schedule": {…}, "overrides": [{…}], "at": ["2026-03-29T00:30:00Z"], "window": ["2026-03-01T00:00:00Z", "2026-04-01T00:00:00Z"]}
@@ -17,7 +17,7 @@ use crate::directory::{Override, Schedule};
 struct Question {
     #[serde(default)]
     id: Value,
-    /// What the overrides call the schedule.
+    /// The schedule's name in the overrides.
     #[serde(default)]
     name: String,
     schedule: Schedule,
@@ -25,10 +25,10 @@ struct Question {
     overrides: Vec<Override>,
     #[serde(default)]
     at: Vec<Timestamp>,
-    /// Asks for all shifts between the two as well.
+    /// Also return all shifts in this range.
     #[serde(default)]
     window: Option<[Timestamp; 2]>,
-    /// Asks for the window's iCalendar feed as well.
+    /// Also return the range's iCalendar feed.
     #[serde(default)]
     calendar: bool,
 }
@@ -46,7 +46,7 @@ struct Answer {
     error: Option<String>,
 }
 
-/// Answers one line. A line that cannot be read is answered with an `error`, as a schedule with a mistake is.
+/// Handles one line. An invalid line or schedule results in an `error`.
 pub fn answer_line(line: &str) -> String {
     let answer = match serde_json::from_str::<Question>(line) {
         Err(error) => Answer { error: Some(error.to_string()), ..Answer::default() },
@@ -58,13 +58,13 @@ pub fn answer_line(line: &str) -> String {
             }
         }
     };
-    // Only texts and lists of them: it has no way not to be JSON.
+    // Only strings and lists of them, so serialisation cannot fail.
     serde_json::to_string(&answer).unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"))
 }
 
 fn answer(question: Question) -> Result<Answer, ScheduleError> {
     let Question { id: _, name, schedule, overrides, at, window, calendar } = question;
-    // Without names of their own, those that begin together apply in the order of the list.
+    // Unnamed overrides with equal start apply in the order of the list.
     let overrides: Overrides = overrides.into_iter().enumerate().map(|(n, change)| (format!("{n:06}"), change)).collect();
     let mut on_call = Vec::with_capacity(at.len());
     for at in at {

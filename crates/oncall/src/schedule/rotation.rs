@@ -1,5 +1,5 @@
-//! The turns of a rotation in closed form: the n-th hand-over is computed from `start` alone, so a rotation neither drifts nor takes
-//! longer to answer for the further it has run.
+//! The turns of a rotation in closed form: the n-th hand-over is computed from `start` alone, so a rotation does not drift and its cost
+//! does not grow with time.
 
 use jiff::Span;
 use jiff::civil::DateTime;
@@ -11,11 +11,11 @@ use super::interval::Interval;
 use super::zone;
 use crate::directory::{Every, Rotation};
 
-/// A rotation with its zone applied.
+/// A rotation with its zone.
 pub(super) struct Turns<'z, 'a> {
     zone: &'z TimeZone,
     rotation: &'a Rotation,
-    /// What the clocks show at `start`.
+    /// Wall-clock time of `start`.
     first: DateTime,
     start: Timestamp,
     end: Timestamp,
@@ -27,7 +27,7 @@ impl<'z, 'a> Turns<'z, 'a> {
         Self { zone, rotation, first: rotation.start.wall(zone), start: rotation.start.instant(zone), end }
     }
 
-    /// When turn `n`, counted from 0, begins.
+    /// Start of turn `n`, from 0.
     fn begins(&self, n: i64) -> Timestamp {
         let length = i64::from(self.rotation.length);
         let units = n.saturating_mul(length);
@@ -41,7 +41,7 @@ impl<'z, 'a> Turns<'z, 'a> {
         let later = match self.rotation.every {
             Every::Hour | Every::Day => Span::new().try_days(units),
             Every::Week => Span::new().try_days(units.saturating_mul(7)),
-            // jiff keeps the day of the month, or takes the last there is; counted from `start` each time, the 31st comes back.
+            // jiff clamps the day of the month; since it is computed from `start` each time, the 31st comes back.
             Every::Month => Span::new().try_months(units),
         };
         match later.and_then(|span| start.date().checked_add(span)) {
@@ -50,7 +50,7 @@ impl<'z, 'a> Turns<'z, 'a> {
         }
     }
 
-    /// A turn that began at or before `at`, and close to it.
+    /// The number of a turn that starts at or shortly before `at`.
     fn near(&self, at: Timestamp) -> i64 {
         if at <= self.start {
             return 0;
@@ -61,14 +61,14 @@ impl<'z, 'a> Turns<'z, 'a> {
         let units = match self.rotation.every {
             Every::Hour => (at.ticks() - self.start.ticks()) / TICKS_PER_HOUR,
             Every::Month => months(now) - months(start) - 1,
-            // Two days earlier than the calendar says: where a zone changed sides of the date line, a whole day is missing.
+            // Two days less than the calendar difference: a zone that crossed the date line skips a whole day.
             Every::Day => days_between(start, now) - 2,
             Every::Week => (days_between(start, now) - 2).div_euclid(7),
         };
         units.div_euclid(length).max(0)
     }
 
-    /// The turns that meet `window`, in order, whole, each with its number.
+    /// The turns that overlap `window`, in order, not clipped, each with its number.
     pub fn within(&self, window: Interval) -> impl Iterator<Item = (i64, Interval)> {
         let mut n = self.near(window.from);
         let mut from = self.begins(n);
@@ -87,7 +87,7 @@ impl<'z, 'a> Turns<'z, 'a> {
         })
     }
 
-    /// Who has turn `n`.
+    /// The users of turn `n`.
     pub fn users(&self, n: i64) -> &'a [String] {
         let entries = &self.rotation.users;
         match n.checked_rem_euclid(entries.len() as i64) {
@@ -152,7 +152,7 @@ mod tests {
         assert_eq!(begins("Europe/Oslo", Every::Hour, 24, "2026-10-24T12:00", 1..2), ["2026-10-25T11:00:00"]);
     }
 
-    // Expected: Samoa had no 2011-12-30, so that day's hand-over falls on the next one's, and its turn is empty.
+    // Expected: Samoa skipped 2011-12-30, so that day's hand-over coincides with the next one's, and its turn is empty.
     #[test]
     fn a_day_that_a_zone_skipped_is_nobodys_turn() {
         let zone = model::time_zone("Pacific/Apia").unwrap();
@@ -165,7 +165,7 @@ mod tests {
         assert_eq!(turns.within(one(2)).map(|(n, _)| n).collect::<Vec<_>>(), [2]);
     }
 
-    // Expected: the last instant there is has no successor; nothing may overflow on the way to it.
+    // Expected: no overflow at the last representable instant.
     #[test]
     fn the_end_of_time_is_an_end() {
         let zone = model::time_zone("Pacific/Kiritimati").unwrap();

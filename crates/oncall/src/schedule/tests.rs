@@ -1,5 +1,5 @@
-//! Schedules as people write them; expected answers are worked out by hand from the calendar beside each test. The bulk comparison with
-//! another implementation is tests/oncall/rotations.py.
+//! Typical schedules; expected results are computed by hand from the calendar next to each test. The bulk comparison with another
+//! implementation is tests/oncall/rotations.py.
 
 use testkit::Random;
 
@@ -36,7 +36,7 @@ schedule:
   - {name: primary, rotation: {every: week, start: 2026-03-16T08:00, users: [ann, bo]}}
 ";
 
-// Oslo is UTC+1 until 2026-03-29T01:00Z, then UTC+2: the hand-over stays at 08:00 on the wall.
+// Oslo is UTC+1 until 2026-03-29T01:00Z, then UTC+2: the hand-over stays at 08:00 local time.
 #[test]
 fn a_weekly_hand_over_keeps_its_wall_clock_time() {
     assert_eq!(
@@ -121,7 +121,7 @@ overrides:
     );
 }
 
-// Whoever stands in can be stood in for, and who is on call already is not on call twice.
+// A substitute can be substituted, and a user who is already on call is not added twice.
 #[test]
 fn overrides_apply_in_the_order_in_which_they_begin() {
     let yaml = WEEKLY.to_owned()
@@ -156,7 +156,7 @@ fn who_says_until_when_and_why() {
     assert_eq!(who(&schedule, "s", &overrides, Timestamp::MIN).unwrap(), []);
 }
 
-// A hundred layers of hourly turns under one of 83 years: many shifts must not keep the one question from its answer.
+// A hundred layers of hourly turns under one of 83 years: many shifts must not make `who` fail.
 #[test]
 fn who_has_an_answer_whatever_the_size() {
     let rotation = |every, length| Rotation {
@@ -268,7 +268,7 @@ fn a_line_that_cannot_be_read_is_answered() {
     assert_eq!(answer_line(line), r#"{"id":"x","on_call":[["ann"],[]]}"#);
 }
 
-/// A schedule with everything in it, and overrides.
+/// A random schedule with all features, and overrides.
 fn random(random: &mut Random) -> (Schedule, Overrides) {
     const ZONES: [&str; 6] =
         ["Europe/Oslo", "America/New_York", "Australia/Lord_Howe", "America/Sao_Paulo", "Asia/Kolkata", "Africa/Casablanca"];
@@ -319,7 +319,7 @@ fn random(random: &mut Random) -> (Schedule, Overrides) {
     (schedule, overrides)
 }
 
-// Properties of the definition: one answer whichever way it is asked, nobody twice at once, cuts at the window alone.
+// Properties: `who` and `shifts` agree, no user twice at once, and windows only clip.
 #[test]
 fn who_and_shifts_agree_at_every_edge() {
     for seed in 0..400 {
@@ -354,7 +354,7 @@ fn who_and_shifts_agree_at_every_edge() {
     }
 }
 
-/// RFC 3339 5.6: an offset says which instant is meant, whatever the schedule's zone; Oslo is at +02:00 in June.
+/// RFC 3339 5.6: an offset determines the instant, independent of the schedule's zone; Oslo is UTC+02:00 in June.
 #[test]
 fn offsets_are_honoured_in_starts_ends_shifts_and_overrides() {
     let yaml = |start: &str| {
@@ -367,7 +367,7 @@ fn offsets_are_honoured_in_starts_ends_shifts_and_overrides() {
             "{start}"
         );
     }
-    // The hand-overs that follow keep what Oslo's clocks show: 10:00, which is 09:00 UTC from 25 October on.
+    // Later hand-overs keep Oslo's wall-clock time of 10:00, which is 09:00 UTC from 25 October on.
     assert_eq!(told(&yaml("2026-10-24T08:00Z"), "2026-10-25T00:00:00Z", "2026-10-26")[1..], ["10-25T09:00 10-26T00:00 bo (layer 1)"]);
     let yaml = "
 schedule:
@@ -403,7 +403,7 @@ overrides:
     assert!(error.to_string().contains("in the schedule's zone"), "{error}");
 }
 
-/// Sydney's night (UTC+11 in January) is Oslo's afternoon: who follows the sun sleeps at home.
+/// Sydney's night (UTC+11 in January) is Oslo's afternoon; nights count in the user's zone.
 #[test]
 fn nights_and_weekends_are_counted_where_a_person_is() {
     let yaml = "

@@ -1,5 +1,4 @@
-//! Pages that will not arrive, by the channel's word or by the provider's receipt: what comes next for the person, or the next step, comes at
-//! once.
+//! Pages that will not arrive, according to the channel or a receipt: the user's next page, or the next step, is brought forward.
 
 use model::Timestamp;
 use store::{Change, StoreError};
@@ -11,8 +10,8 @@ use crate::ledger;
 use crate::message::MessageKind;
 use crate::records;
 
-/// Writes down what a provider says became of a page, and lets what comes next come at once where it will not arrive. News that come late or
-/// twice change nothing.
+/// Records a delivery receipt, and brings the next page or step forward if the page will not arrive. Late or repeated receipts change
+/// nothing.
 pub(crate) async fn receive(change: &mut Change, id: Uuid, news: &News, now: Timestamp) -> Result<(), StoreError> {
     let Some(row) = change.page(id).await? else { return Ok(()) };
     let page = records::page(row)?;
@@ -25,12 +24,11 @@ pub(crate) async fn receive(change: &mut Change, id: Uuid, news: &News, now: Tim
     Ok(())
 }
 
-/// What a page is after news of it; none: they change nothing. What was seen stays seen, and what failed was said to have failed by the same
-/// provider.
+/// The page after a receipt; `None` if unchanged. A seen page stays seen, and a failure reported by the provider stays final.
 fn after_news(page: &Page, news: &News, now: Timestamp) -> Option<Page> {
     let provider_id = match &page.status {
         PageStatus::Sent { provider_id, .. } => provider_id.clone(),
-        // The news of a message whose answer was lost settle the doubt; they may even overtake the answer.
+        // A receipt resolves the doubt of a lost response; it may even arrive before the response.
         PageStatus::Doubtful { .. } | PageStatus::Claimed { .. } => None,
         _ => return None,
     };
@@ -49,7 +47,7 @@ pub(super) fn will_not_arrive(status: &PageStatus) -> bool {
     matches!(status, PageStatus::Failed { .. } | PageStatus::Doubtful { .. })
 }
 
-/// A page will not arrive: the person's next one comes now; where nobody of the step is left to hear of it, the next step does.
+/// A page will not arrive: the user's next page is sent now; if no page of the step is left, the next step is taken.
 pub(super) async fn hurry(change: &mut Change, lost: &Page, now: Timestamp) -> Result<(), StoreError> {
     if lost.kind != MessageKind::Page || lost.escalation.is_nil() {
         return Ok(());
@@ -66,7 +64,7 @@ pub(super) async fn hurry(change: &mut Change, lost: &Page, now: Timestamp) -> R
             let rows = change.escalations_of(lost.incident).await?;
             let Some(row) = rows.into_iter().find(|row| row.id == lost.escalation) else { return Ok(()) };
             let mut escalation = records::escalation(row)?;
-            // Only while the step that failed is the last one taken.
+            // Only while the failed step is the last one taken.
             let current = escalation.status == EscalationStatus::Running
                 && escalation.round == lost.round
                 && escalation.step == lost.step + 1
@@ -81,7 +79,7 @@ pub(super) async fn hurry(change: &mut Change, lost: &Page, now: Timestamp) -> R
     Ok(())
 }
 
-/// What comes at once because a page will not arrive.
+/// What is brought forward because a page will not arrive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Next {
     Page(Uuid),
@@ -95,7 +93,7 @@ fn comes_next(lost: &Page, pages: &[Page]) -> Next {
         .filter(|page| page.kind == MessageKind::Page && (page.round, page.step) == (lost.round, lost.step) && page.id != lost.id)
         .collect();
     let theirs = step.iter().filter(|page| page.user == lost.user);
-    // Whoever was reached another way needs no hurry.
+    // A user who was reached otherwise does not need it.
     let waiting = |page: &&&Page| matches!(page.status, PageStatus::Planned { .. }) && page.attempts == 0;
     let reached =
         |page: &&Page| !matches!(page.status, PageStatus::Planned { .. } | PageStatus::Dropped { .. }) && !will_not_arrive(&page.status);
@@ -143,7 +141,7 @@ mod tests {
             assert_eq!(of(settled.clone(), &News::Delivered), None);
             assert_eq!(of(settled, &failed), None);
         }
-        // News that overtake the answer to the request, or settle a doubt.
+        // Receipts that arrive before the response, or resolve a doubt.
         for open in [PageStatus::Claimed { at: at(0) }, PageStatus::Doubtful { at: at(0), reason: String::new() }] {
             assert!(matches!(of(open, &failed), Some(PageStatus::Failed { .. })));
         }

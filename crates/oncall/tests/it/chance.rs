@@ -1,6 +1,6 @@
-//! A thousand random policies (TRIALS=10000 for more), answers, changes elsewhere, stops of the process and jumps of the clock, against what must always hold.
+//! Property tests: a thousand random policies (TRIALS=10000 for more), answers, external changes, process stops and clock jumps.
 //!
-//! The expected answers are the predicates of `oncall::invariants` and those below; nothing is compared with what the code said before.
+//! Checked against the invariants in `oncall::invariants` and those below, independent of earlier output.
 
 use std::collections::HashMap;
 
@@ -66,7 +66,7 @@ fn directory(random: &mut Random) -> Directory {
 }
 
 fn view(number: i64, severity: Severity, at: Timestamp) -> IncidentView {
-    // A story tells the world what an incident looks like; the rest of its fields does not matter here.
+    // The remaining fields of the incident do not matter here.
     let id = Uuid::from_u128(1000 + number as u128);
     let task = serde_json::json!({ "name": "t", "via": "task" });
     let incident = serde_json::json!({
@@ -84,7 +84,7 @@ fn alert(n: u128, at: Timestamp) -> model::Alert {
     .unwrap()
 }
 
-/// What must hold beyond the invariants of one escalation.
+/// Invariants across escalations.
 fn judge(world: &World) -> Result<(), String> {
     if let Some(what) = world.violation() {
         return Err(what);
@@ -120,7 +120,7 @@ fn judge(world: &World) -> Result<(), String> {
 
 fn trial(seed: u64) -> Result<usize, String> {
     let mut random = Random::new(seed);
-    // Whoever holds the rota changes by the hour, and every fourth hour nobody does.
+    // The on-call user changes by the hour, and every fourth hour has none.
     let lookup = |_: &Directory, _: &str, at: Timestamp| {
         let name = PEOPLE.get((at.ticks() / Span::HOUR.ticks()) as usize % 4);
         Ok(name.map(|name| Holder { user: (*name).to_owned(), because: "turn".to_owned() }).into_iter().collect())
@@ -161,7 +161,7 @@ fn trial(seed: u64) -> Result<usize, String> {
                 return Err("asked twice, it sends twice".to_owned());
             }
             judge(&world).map_err(|why| format!("turn {turn}: {why}"))?;
-            // Clocks that were set back delay nothing by more than its own wait (at most 20 minutes between steps, 12 within rules).
+            // A clock that was set back delays a page by at most its own wait (at most 20 minutes between steps, 12 within rules).
             let limit = world.now + minutes(20);
             for case in world.cases.values() {
                 let Some(escalation) = &case.escalation else { continue };
@@ -171,7 +171,7 @@ fn trial(seed: u64) -> Result<usize, String> {
             }
         }
     }
-    // A day of silence ends every escalation that nobody answered.
+    // After a day of inactivity every unanswered escalation has ended.
     world.running = true;
     world.settle();
     let end = world.now + Span::DAY;

@@ -1,6 +1,6 @@
-//! What our mail channel makes of everything that a server can say or do, one moment after the other.
+//! The mail channel's results for all server behaviours in every phase.
 //!
-//! The expected outcome is that of RFC 5321 4.2.1 (4yz and 5yz) and of what is known at that moment: nothing is sent before the content.
+//! Expected outcomes: RFC 5321 4.2.1 (4yz and 5yz), and nothing is sent before the content.
 
 use oncall::channel::{Channel, SendError};
 use serde_json::json;
@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 
 use crate::fakes::{World, message};
 
-/// What the server answers to greeting, EHLO, MAIL, RCPT, DATA and the content. Empty: it hangs up. `wait`: it says nothing more.
+/// Server replies to the greeting, EHLO, MAIL, RCPT, DATA and the content. Empty: disconnect. `wait`: no reply.
 type Script = [&'static str; 6];
 
 const GOOD: Script = ["220 hi", "250 hi", "250 ok", "250 ok", "354 go", "250 taken"];
@@ -78,7 +78,7 @@ async fn every_moment_has_its_outcome() {
 
 #[tokio::test]
 async fn a_server_that_is_not_there_may_be_there_later() {
-    // Bound and dropped: nobody listens there now.
+    // Bound and dropped, so the port is closed.
     let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
     let channel =
         channel(json!({ "host": "127.0.0.1", "port": port, "security": "none", "from": "oncall@example.org", "timeout": "PT1S" }));

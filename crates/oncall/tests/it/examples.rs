@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-/// The examples are right in every respect that can be checked.
+/// The examples pass all checks.
 #[test]
 fn the_examples_are_right() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/oncall");
@@ -20,7 +20,7 @@ fn the_examples_are_right() {
         let on = oncall::schedule::who(&directory.schedules[schedule], schedule, &directory.overrides, at(time)).unwrap();
         on.into_iter().map(|duty| duty.user).collect::<Vec<_>>()
     };
-    // What the comments in the examples promise. Oslo is at +01:00 in December; 21 December 2026 begins one of Ann's weeks.
+    // As stated in the comments of the examples. Oslo is UTC+01:00 in December; 21 December 2026 begins one of Ann's weeks.
     assert_eq!(who("oslo", "2026-12-21T12:00:00Z"), ["ann"]);
     assert_eq!(who("oslo", "2026-12-22T12:00:00Z"), ["bo"], "the dentist");
     assert_eq!(who("oslo", "2026-12-25T18:59:59Z"), ["ann"], "Christmas, by hand");

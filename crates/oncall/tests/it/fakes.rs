@@ -1,4 +1,4 @@
-//! Stand-ins for the ports.
+//! Fake ports.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -43,14 +43,14 @@ impl Clock for World {
 }
 
 impl Secrets for World {
-    /// The secret is the reference's own place: `env:geheim` is `geheim`.
+    /// The secret is the reference's own path: `env:geheim` is `geheim`.
     fn resolve(&self, reference: &SecretRef) -> Result<Secret<String>, SecretError> {
         let (_, place) = reference.parts().ok_or(SecretError::NotAReference)?;
         Ok(Secret::new(place.to_owned()))
     }
 }
 
-/// Keeps answers; fails while it is told to.
+/// Stores answers; fails on request.
 #[derive(Default)]
 pub struct Kept {
     pub answers: Mutex<Vec<Answer>>,
@@ -83,7 +83,7 @@ impl Answers for Kept {
     }
 }
 
-/// Knows one page and who holds which address.
+/// Has one page and the users of addresses.
 pub struct OnePage(pub HashMap<String, SentTo>);
 
 pub const PAGE: Uuid = Uuid::from_u128(0x1234_5678_9abc_def0_1234_5678_9abc_def0);
@@ -119,12 +119,12 @@ impl Book for OnePage {
     }
 }
 
-/// The key of links and reply addresses in these tests.
+/// The signing key of links and reply addresses in these tests.
 pub fn signer() -> Signer {
     Signer::new(Secret::new(vec![7; 32]))
 }
 
-/// What the address of the page's mail carries.
+/// The token in the reply address of the page's mail.
 pub fn token() -> String {
     signer().reply_token(PAGE, "ann@example.org").write()
 }

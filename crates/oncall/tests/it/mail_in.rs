@@ -1,4 +1,4 @@
-//! Answers by mail, over a socket.
+//! Answers by mail over a socket.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -89,7 +89,7 @@ async fn an_answer_is_kept_before_it_is_confirmed() {
         assert_eq!((&answers[0].subject, &answers[0].action, answers[0].via), (&Subject::Page(PAGE), &Action::Acknowledge, Via::Email));
         assert_eq!((answers[0].user.as_deref(), answers[0].from.as_deref()), (Some("ann"), Some("ann@example.org")));
     }
-    // A store that cannot keep it makes the sender's server try again.
+    // A store failure makes the sending server retry.
     *kept.fail.lock().unwrap() = true;
     assert_eq!(client.mail("ann@example.org", &tagged(), ACK).await.0, 451);
     *kept.fail.lock().unwrap() = false;
@@ -110,14 +110,14 @@ async fn only_who_was_paged_answers() {
     assert_eq!(client.mail("ann@example.org", "oncall@example.net", ACK).await.0, 550, "not our domain");
     assert_eq!(client.mail("ann@example.org", "oncall@soc.example.org", ACK).await.0, 550, "no page is named");
     assert!(kept.answers.lock().unwrap().is_empty());
-    // Absence notes and reports are taken and dropped.
+    // Absence notes and reports are accepted and dropped.
     let away = format!("Auto-Submitted: auto-replied\r\n{ACK}");
     assert_eq!(client.mail("ann@example.org", &tagged(), &away).await.0, 250);
     assert_eq!(client.mail("", &tagged(), ACK).await.0, 250);
     assert!(kept.answers.lock().unwrap().is_empty());
 }
 
-/// What the messages promise: `Reply 4821 to acknowledge, 4821 T to take`.
+/// As our messages suggest: `Reply 4821 to acknowledge, 4821 T to take`.
 #[tokio::test]
 async fn a_code_from_the_message_acknowledges_and_takes() {
     let kept = Arc::new(Kept::default());
@@ -147,7 +147,7 @@ async fn a_code_from_the_message_acknowledges_and_takes() {
     }
 }
 
-/// `From` is what the sender writes, and a page's id is shown to everyone who may read: together they close nothing.
+/// `From` is unauthenticated, and a page's id is visible to every reader: together they do not close.
 #[tokio::test]
 async fn a_forged_sender_closes_nothing() {
     let kept = Arc::new(Kept::default());
@@ -199,7 +199,7 @@ async fn codes_are_not_found_by_trying_and_their_owner_is_not_locked_out() {
 async fn clients_that_stall_keep_nobody_waiting() {
     let kept = Arc::new(Kept::default());
     let (address, _stop, _done) = start(kept.clone()).await;
-    // Twenty that stop in the middle of a command, and twenty in the middle of a mail.
+    // Twenty clients that stall within a command, and twenty within a mail.
     let mut stalled = Vec::new();
     for n in 0..40 {
         let mut client = Client::connect(address).await;
@@ -218,7 +218,7 @@ async fn clients_that_stall_keep_nobody_waiting() {
     assert_eq!(answered.unwrap().0, 250);
 }
 
-/// More clients than there is room for: the next one is told to come back, and there is room again when they have gone.
+/// More clients than allowed: the next one is told to retry, and is accepted once the others have gone.
 #[tokio::test]
 async fn room_is_limited_and_comes_back() {
     let (address, _stop, _done) = start(Arc::default()).await;

@@ -1,4 +1,4 @@
-//! What only the assembled parts can show.
+//! Integration tests.
 
 mod chance;
 mod email;

@@ -1,4 +1,4 @@
-//! Both directions of mail for outside peers: `tests/oncall/mail.py` runs these with servers and clients of others. Alone they do
+//! Mail in both directions for external peers: `tests/oncall/mail.py` runs these with third-party servers and clients. On their own they do
 //! nothing.
 
 use std::sync::Arc;
@@ -22,7 +22,8 @@ async fn mail_goes_out() {
     }
 }
 
-/// `BARTIZAN_MAIL_IN`: a PEM file with certificate and key. Takes mail until its standard input ends; prints where, and then each answer.
+/// `BARTIZAN_MAIL_IN`: a PEM file with certificate and key. Accepts mail until standard input ends; prints the address, and then each
+/// answer.
 #[tokio::test]
 async fn mail_comes_in() {
     let Ok(pem) = std::env::var("BARTIZAN_MAIL_IN") else {

@@ -1,6 +1,6 @@
-//! From an incident to a page and back, over a real store: with a provider that honours keys, one that does not, and one that is slow.
+//! From an incident to a page and back, with a real store and providers that honour keys, do not, or are slow.
 //!
-//! Time stands still until a test moves it; what is sent is what the fake channels were given.
+//! The clock is manual; fake channels record what is sent.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -34,7 +34,7 @@ alert_policies:
   all: { escalation_policy: night }
 ";
 
-/// A clock that is moved by hand; sleeping waits for it to get there.
+/// A manual clock; sleeping waits until it is advanced.
 struct HandClock(tokio::sync::watch::Sender<Timestamp>);
 
 impl HandClock {
@@ -60,7 +60,7 @@ impl Clock for HandClock {
     }
 }
 
-/// Notes what is read; every secret is a web address.
+/// Records resolved references; every secret is a URL.
 #[derive(Default)]
 struct Reads(Mutex<Vec<String>>);
 
@@ -71,18 +71,18 @@ impl Secrets for Reads {
     }
 }
 
-/// The way to a fake provider.
+/// A channel to a fake provider.
 struct Line(Arc<Fake>);
 
-/// What a fake provider does with the next messages.
+/// Results of a fake provider for the next messages.
 type Script = Arc<Mutex<Vec<Result<Receipt, SendError>>>>;
 
-/// A provider that writes down what reaches it; with a key, a message that it knows reaches nobody again.
+/// A provider that records messages; with an idempotency key, repeats are not delivered again.
 struct Fake {
     idempotent: bool,
     got: tokio::sync::watch::Sender<Vec<Message>>,
     script: Script,
-    /// An address at which nothing ever answers.
+    /// An address that never responds.
     stuck: Option<String>,
 }
 
@@ -148,14 +148,14 @@ struct World {
     reads: Arc<Reads>,
 }
 
-/// On call that runs; stopping it is dropping everything it knew but the store.
+/// A running on-call service; stopping it discards everything but the store.
 struct Running {
     on_call: Arc<OnCall>,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Running {
-    /// As kill -9 would.
+    /// Like `kill -9`.
     async fn kill(self) {
         self.task.abort();
         let _ = self.task.await;
@@ -211,7 +211,7 @@ impl World {
         Running { on_call, task }
     }
 
-    /// An incident as correlation would write it.
+    /// An incident as written by correlation.
     async fn open(&self, number: i64, severity: &str) -> Uuid {
         let id = Uuid::new_v4();
         let now = self.clock.now();
@@ -239,7 +239,7 @@ impl World {
         records::pages(self.store.pages().list(&filter, 100).await.unwrap()).unwrap()
     }
 
-    /// Waits until the store says what is wanted. Looks at each change; a test that waits for what never comes fails.
+    /// Waits until the store reaches the wanted state, checking at each change; fails after a timeout.
     async fn until<T>(&self, what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
         let mut bells = [self.store.listen(store::Topic::Pages), self.store.listen(store::Topic::Incidents)];
         let wait = async {
@@ -248,7 +248,7 @@ impl World {
                     return found;
                 }
                 let [a, b] = &mut bells;
-                // Notes of the sender ring no bell.
+                // The sender's own notes send no notification.
                 let again = tokio::time::sleep(Duration::from_millis(5));
                 tokio::select! { _ = a.changed() => {}, _ = b.changed() => {}, () = again => {} }
             }
@@ -279,12 +279,12 @@ async fn an_incident_pages_climbs_and_is_answered_once() {
     assert_eq!((got.len(), got[0].address.as_str(), got[0].kind), (1, "+4790000001", MessageKind::Page));
     assert!(got[0].links.acknowledge.as_deref().unwrap().starts_with("https://soc.example.org/oncall/answer/"));
     assert_eq!(got[0].reply_code.as_deref(), Some(page.reply_code.as_str()));
-    // Nobody answers: her second rule after 5 minutes, the next step after 15.
+    // No answer: her second rule after 5 minutes, the next step after 15.
     world.clock.forward(Span(5 * Span::MINUTE.ticks()));
     world.until("mail", async || (world.mail.got.borrow().len() == 1).then_some(())).await;
     world.clock.forward(Span(10 * Span::MINUTE.ticks()));
     world.sent(incident, "bo").await;
-    // By reply code; then again, and by the page itself: nothing more happens.
+    // By reply code; repeating it, also by the page itself, changes nothing.
     let subject = Subject::ReplyCode { code: page.reply_code.clone(), address: page.address.clone() };
     let first = running.on_call.answers.answer(answer(subject.clone(), Action::Take, None)).await.unwrap();
     assert!(first.changed && first.number == 1, "{first:?}");
@@ -324,11 +324,11 @@ async fn closing_elsewhere_stops_paging() {
     assert!(world.sms.got.borrow().iter().all(|message| message.kind != MessageKind::Page || message.user == "ann"));
 }
 
-/// The brief's three moments: before the claim, between claim and send, between send and record.
+/// A crash at each of three points: before the claim, between claim and send, between send and record.
 #[tokio::test]
 async fn a_page_that_was_claimed_when_the_service_died_is_sent_again_under_its_key() {
     for (keys, on_doubt, reached) in [(true, OnDoubt::Hold, 1), (false, OnDoubt::SendAgain, 2), (false, OnDoubt::Hold, 1)] {
-        // Ann's phone never answers: the page stays claimed, and the provider has it.
+        // Ann's phone never responds: the page stays claimed, and the provider has it.
         let world = World::new(keys, Some("+4790000001"), on_doubt).await;
         let running = world.start().await;
         let incident = world.open(1, "High").await;
@@ -355,7 +355,7 @@ async fn a_page_that_was_claimed_when_the_service_died_is_sent_again_under_its_k
         assert_eq!(got, reached, "keys {keys}, {on_doubt:?}");
         assert_eq!(page.troubles[0].doubtful, !keys, "a doubt is shown exactly where there is one");
         if on_doubt == OnDoubt::Hold && !keys {
-            // It may never have come: her next rule comes at once.
+            // It may not have been delivered: her next rule applies at once.
             world.until("mail", async || (world.mail.got.borrow().len() == 1).then_some(())).await;
         }
         running.kill().await;
@@ -368,12 +368,12 @@ async fn a_refused_page_brings_the_next_at_once_and_a_stuck_one_delays_nobody() 
     world.sms.script.lock().unwrap().push(Err(SendError::Refused { reason: "no such number".to_owned() }));
     let running = world.start().await;
     let incident = world.open(1, "High").await;
-    // No time passes: her mail is due in five minutes, and comes now because her phone refused.
+    // Without advancing the clock: her mail is due in five minutes, but sent now because her phone failed.
     world.until("mail", async || (world.mail.got.borrow().len() == 1).then_some(())).await;
     let pages = world.pages(incident).await;
     let failed = pages.iter().find(|page| page.channel == "sms").unwrap();
     assert!(matches!(&failed.status, PageStatus::Failed { reason, .. } if reason == "no such number"), "{failed:?}");
-    // Bo's provider hangs on his address; Ann's lane goes on.
+    // Bo's provider hangs on his address; Ann's lane continues.
     let escalate = answer(Subject::IncidentNumber(1), Action::Escalate { step: None }, Some("ann"));
     running.on_call.answers.answer(escalate).await.unwrap();
     world.until("bo's hangs", async || world.sms.got.borrow().iter().any(|message| message.user == "bo").then_some(())).await;
@@ -382,14 +382,14 @@ async fn a_refused_page_brings_the_next_at_once_and_a_stuck_one_delays_nobody() 
     running.kill().await;
 }
 
-/// As Twilio's documentation says: HMAC-SHA1 with the account's token, which is what [`Reads`] reads.
+/// As in Twilio's documentation: HMAC-SHA1 with the account's token, which is what [`Reads`] returns.
 fn sign(text: &str) -> String {
     let mut mac = <hmac::Hmac<sha1::Sha1> as hmac::Mac>::new_from_slice(b"https://hooks.example.org/page").unwrap();
     hmac::Mac::update(&mut mac, text.as_bytes());
     base64::Engine::encode(&base64::prelude::BASE64_STANDARD, hmac::Mac::finalize(mac).into_bytes())
 }
 
-/// What the provider says became of a page, as it posts it.
+/// Posts a provider's delivery receipt for a page.
 async fn receipt(running: &Running, page: Uuid, status: &str) {
     let path = format!("/api/v1/oncall/inbound/status?page={page}");
     let form = [("MessageStatus".to_owned(), status.to_owned())];
@@ -397,7 +397,7 @@ async fn receipt(running: &Running, page: Uuid, status: &str) {
     running.on_call.inbox.status(&Request { path: &path, signature: &signature, form: &form }, page).await.unwrap();
 }
 
-/// The service that runs, not a stand-in: a text message that the provider could not deliver brings her next rule without waiting.
+/// With the real service: an undelivered text message triggers her next rule at once.
 #[tokio::test]
 async fn a_receipt_of_failure_brings_the_next_rule_at_once() {
     let world = World::new(true, None, OnDoubt::SendAgain).await;
@@ -412,7 +412,7 @@ async fn a_receipt_of_failure_brings_the_next_rule_at_once() {
     running.kill().await;
 }
 
-/// `STOP` and `OPTOUT` stop text messages, and the person's next rule comes at once instead; `START` takes it back.
+/// `STOP` and `OPTOUT` stop text messages, and the user's next rule applies at once; `START` reverts it.
 #[tokio::test]
 async fn who_says_stop_gets_no_more_text_messages() {
     let world = World::new(true, None, OnDoubt::SendAgain).await;
@@ -437,7 +437,7 @@ async fn who_says_stop_gets_no_more_text_messages() {
     running.kill().await;
 }
 
-/// A link or a code says nothing of what happened after it was used.
+/// A link or code does not apply to events after its use.
 #[tokio::test]
 async fn a_used_close_link_does_not_close_a_reopened_incident() {
     let world = World::new(true, None, OnDoubt::SendAgain).await;
@@ -459,7 +459,7 @@ async fn a_used_close_link_does_not_close_a_reopened_incident() {
     assert_eq!(closed.status, IncidentStatus::Closed);
     let person = Actor { via: "SecurityInsights".to_owned(), ..Actor::task("Eve") };
     world.put(&Incident { status: IncidentStatus::New, etag: Uuid::new_v4(), modified_by: person, closed: None, ..closed }).await;
-    // Before anything of on call has looked at it, and after.
+    // Both before and after on-call has processed it.
     for _ in 0..2 {
         for action in [Action::Close { classification: None, comment: None }, Action::Acknowledge, Action::Take] {
             let again = on_call.answers.answer(answer(Subject::Page(page.id), action, Some("ann"))).await;
@@ -473,7 +473,7 @@ async fn a_used_close_link_does_not_close_a_reopened_incident() {
     }
 }
 
-/// Reply codes are drawn: whoever may read incidents cannot compute them.
+/// Reply codes are random and cannot be computed from data in incidents.
 #[tokio::test]
 async fn reply_codes_do_not_follow_from_ids() {
     let world = World::new(true, None, OnDoubt::SendAgain).await;
@@ -482,7 +482,7 @@ async fn reply_codes_do_not_follow_from_ids() {
     for number in 1..=3 {
         let incident = world.open(number, "High").await;
         let page = world.sent(incident, "ann").await;
-        // What earlier versions made of the ids.
+        // As earlier versions derived them from ids.
         let seed = Uuid::new_v5(&page.escalation, b"ann").as_u128();
         predicted += usize::from(page.reply_code == (1000 + seed % 9000).to_string());
         let pages = world.pages(incident).await;
@@ -533,12 +533,12 @@ async fn a_directory_is_applied_whole_or_not_at_all() {
     assert_eq!(changes.iter().map(|change| change.name.as_str()).collect::<Vec<_>>(), ["cy"]);
     assert!(objects.apply(&more, false, &actor).await.unwrap().is_empty(), "applying twice changes nothing");
     assert_eq!(objects.directory().await.unwrap().users.len(), 3);
-    // What others need is not deleted; what is deleted leaves an entry.
+    // Referenced objects cannot be deleted; deletion writes an audit entry.
     assert!(objects.delete("users", "ann", None, &actor).await.is_err());
     assert!(objects.delete("users", "cy", None, &actor).await.unwrap());
     let trail = world.store.audit().of("on-call object", "users/cy").await.unwrap();
     assert_eq!(trail.iter().map(|entry| entry.action.as_str()).collect::<Vec<_>>(), ["created", "deleted"]);
-    // An etag that is not the present one changes nothing.
+    // A stale etag changes nothing.
     let (_, created) =
         objects.put("users", "cy", json!({ "name": "Cy", "contacts": { "m": { "sms": "+4790000003" } } }), None, &actor).await.unwrap();
     assert!(created);
@@ -548,7 +548,7 @@ async fn a_directory_is_applied_whole_or_not_at_all() {
     running.kill().await;
 }
 
-/// A contact that an earlier version stored, or that was written into the store otherwise, is no way to run a command either.
+/// A reference stored by an earlier version, or written to the store otherwise, cannot run a command.
 #[tokio::test]
 async fn a_reference_that_the_operator_did_not_write_is_not_read() {
     let world = World::new(true, None, OnDoubt::Hold).await;

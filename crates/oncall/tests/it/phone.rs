@@ -1,6 +1,6 @@
-//! A telephone provider's requests, from the signed form to the answer and what is said back.
+//! A telephone provider's requests, from the signed form to the answer and the reply.
 //!
-//! The signatures are made here after Twilio's documentation: HMAC-SHA1 over the address and the sorted fields.
+//! Signatures are computed here as in Twilio's documentation: HMAC-SHA1 over the URL and the sorted fields.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -62,7 +62,7 @@ async fn a_text_message_is_answered_in_words() {
     for _ in 0..4 {
         sms(&inbox, NUMBER, "0000").await;
     }
-    // Five wrong codes in her name keep her from closing by text, not from acknowledging.
+    // Five wrong codes in her name prevent closing by text, but not acknowledging.
     assert!(sms(&inbox, NUMBER, "4821").await.contains("Acknowledged: incident 12."));
     assert!(sms(&inbox, NUMBER, "4821 c fp").await.contains("cannot close for an hour"));
     for _ in 5..50 {
@@ -72,7 +72,7 @@ async fn a_text_message_is_answered_in_words() {
     assert_eq!(kept.answers.lock().unwrap().len(), 2);
 }
 
-/// A number may be forged: what closes names the page by the code that went to the telephone.
+/// Numbers can be forged: closing requires the code that was sent to the phone.
 #[tokio::test]
 async fn a_text_message_closes_with_a_code_only() {
     let kept = Arc::new(Kept::default());

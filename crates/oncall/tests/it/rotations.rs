@@ -1,4 +1,4 @@
-//! Answers a file of questions and leaves the answers beside it: tests/oncall/rotations.py writes the one and judges the other.
+//! Answers a file of queries and writes the results next to it, for tests/oncall/rotations.py.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! All stories of cases/oncall, as told there.
+//! All stories of cases/oncall.
 
 use std::path::Path;
 

@@ -1,6 +1,5 @@
-//! What the channels over HTTP put on the wire, and how they read answers. The requests themselves are judged from outside: with
-//! `BARTIZAN_WIRE` naming a file, [`requests_for_the_judges_outside`] writes them there and `tests/oncall/wire.py` reads them with the
-//! vendors' own libraries.
+//! Requests of the HTTP channels and how they interpret responses. Requests are also validated externally: with `BARTIZAN_WIRE` naming a
+//! file, [`requests_for_the_judges_outside`] writes them there and `tests/oncall/wire.py` parses them with the vendors' own libraries.
 
 use std::collections::VecDeque;
 use std::io::Write as _;
@@ -21,7 +20,7 @@ use uuid::Uuid;
 const KINDS: [MessageKind; 5] =
     [MessageKind::Page, MessageKind::Acknowledged, MessageKind::Closed, MessageKind::Mention, MessageKind::Test];
 
-/// Remembers requests and gives the answers in turn, then 200.
+/// Records requests and returns the given responses in turn, then 200.
 #[derive(Default)]
 struct Recorder {
     seen: Mutex<Vec<HttpRequest>>,
@@ -50,7 +49,7 @@ fn answer(status: u16, body: &str) -> HttpResponse {
     HttpResponse { status, headers: Default::default(), body: body.to_owned().into() }
 }
 
-/// Stands still at the present: verifiers outside refuse old signatures.
+/// Fixed at the current time: external verifiers reject old signatures.
 struct Now(Timestamp);
 
 #[async_trait]
@@ -68,11 +67,11 @@ impl Clock for Now {
 
 struct Known;
 
-/// The secret of Standard Webhooks' own examples.
+/// The secret of the Standard Webhooks examples.
 const WEBHOOK_SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-/// RFC 8291 §5, the application server's key; its public half stands there too.
+/// RFC 8291 §5, the application server's key, with its public half.
 const VAPID_KEY: &str = "yfWPiYE-n46HLnH0KqZOF1fJJU3MYrct3AELtAQ-oRw";
-/// RFC 8291 §5, the browser's half; its private key is known to the judge outside.
+/// RFC 8291 §5, the browser's half; the external verifier has its private key.
 const SUBSCRIPTION: &str = r#"{"endpoint":"https://push.example.net:8443/push/JzLQ3raZJfFBR0aqvOMsLrt54w4rJUsV","expirationTime":null,
   "keys":{"p256dh":"BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4","auth":"BTBZMqHH6r4Tts7J_aSIgg"}}"#;
 
@@ -150,7 +149,7 @@ fn incident() -> IncidentFacts {
     }
 }
 
-/// As much and as bad as a rule can write: control characters (six bytes each in JSON), markup, four-byte characters.
+/// Worst-case text from a rule: control characters (six bytes each in JSON), markup, four-byte characters.
 fn hostile(kind: MessageKind, address: &str) -> Message {
     let much = "\u{1}".repeat(20_000) + &"\u{1}<&>\"\\😀\u{202e}`*_[x](http://evil)\r\n".repeat(2000);
     let mut message = message(kind, address);
@@ -175,7 +174,7 @@ fn body(request: &HttpRequest) -> Value {
     serde_json::from_slice(&request.body).unwrap()
 }
 
-/// What the judges outside read: a line for each channel, kind of message and content.
+/// Input of the external verifiers: a line for each channel, kind of message and content.
 #[tokio::test]
 async fn requests_for_the_judges_outside() {
     let Ok(path) = std::env::var("BARTIZAN_WIRE") else {
@@ -203,7 +202,7 @@ async fn requests_for_the_judges_outside() {
     writeln!(file, "{}", json!({ "schema": channels::webhook_schema() })).unwrap();
 }
 
-/// Receivers read the published file: it is what we send, or this fails. To publish a change: `BARTIZAN_PUBLISH=1`.
+/// The published schema matches the code. To publish a change: `BARTIZAN_PUBLISH=1`.
 #[test]
 fn the_published_schema_of_a_webhook_is_the_real_one() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/webhook.schema.json");
@@ -238,7 +237,7 @@ async fn every_kind_goes_out_once_to_a_public_place_or_is_refused_with_a_reason(
     }
 }
 
-/// Limits are the vendors', as named in each channel's module.
+/// Limits are the vendors', as cited in each channel's module.
 #[tokio::test]
 async fn limits_hold_for_whatever_a_rule_writes() {
     for (name, settings, address) in setups() {
@@ -389,14 +388,14 @@ fn settings_are_refused_by_field() {
     }
 }
 
-/// The judge outside knows only addresses that Python's `ipaddress` calls global; whatever we call public must be one.
+/// The external check accepts only addresses that Python's `ipaddress` calls global; every address we call public must be one.
 #[test]
 fn what_we_call_public_is_global_elsewhere_too() {
     let mut random = testkit::Random::new(6890);
     let mut addresses = Vec::new();
     while addresses.len() < 40_000 {
         let word = random.word();
-        // Half anywhere, half near the edges of blocks, where mistakes live.
+        // Half anywhere, half near the boundaries of blocks, where bugs are likely.
         let v4 = if word & 1 == 0 { (word >> 32) as u32 } else { ((word >> 40) as u32) << 20 };
         addresses.push(std::net::IpAddr::from(v4.to_be_bytes()));
         let high = [0x2001_0000u64, 0x2002_0000, 0x2000_0000, 0x3fff_0000, 0x0064_ff9b, 0xfc00_0000, 0xfe80_0000, 0][(word & 7) as usize];

@@ -1,4 +1,4 @@
-//! What becomes of records.
+//! Tests of the ingest path.
 
 use std::sync::atomic::Ordering;
 
@@ -14,7 +14,7 @@ async fn a_stream_feeds_its_flows_in_one_append() {
     assert_eq!((ingested.rows, ingested.dead), (4, 1));
     assert_eq!(world.appends.lock().unwrap().len(), 1);
     assert_eq!(world.rows("T_CL", &["n", "Who", "Raw"]), ["1|ann|{\"a\":[1]}", "1|ann|{\"a\":[1]}", "0|bob|", "||"]);
-    // Noon, in ticks since year 1: the arrival stands in for the missing time.
+    // Noon, in ticks since year 1: the arrival replaces the missing time.
     let noon = model::Timestamp::parse_iso("2026-03-01T12:00:00Z").unwrap().ticks().to_string();
     assert!(world.rows("T_CL", &["TimeGenerated"]).iter().all(|time| *time == noon));
     let letters = world.rows("DCRLogErrors", &["Record_CF", "Message", "InputStreamId", "ClientRequestId", "_ResourceId"]);
@@ -25,7 +25,7 @@ async fn a_stream_feeds_its_flows_in_one_append() {
     assert_eq!(letters, [format!("7|the record is no JSON object|{tail}"), format!("{note}|{tail}")]);
 }
 
-/// github.com/elizaOS/eliza/pull/18079: half a surrogate pair, in a value and in a key.
+/// github.com/elizaOS/eliza/pull/18079: an unpaired surrogate in a value and in a key.
 #[tokio::test]
 async fn halves_of_surrogate_pairs_are_replaced() {
     let (world, pipeline) = pipeline(&[("source", "Custom-T_CL")]);
@@ -36,7 +36,7 @@ async fn halves_of_surrogate_pairs_are_replaced() {
     assert_eq!(rows, [r#"|a\u{fffd}|{"\ufffd":"\ufffd","ok":"\ud83d\ude00"}"#.replace(r"\u{fffd}", "\u{fffd}"), "2||".to_owned()]);
 }
 
-/// learn.microsoft.com/azure/data-explorer/ingest-invalid-data, and for the time what Log Analytics does with rows that have none.
+/// learn.microsoft.com/azure/data-explorer/ingest-invalid-data; rows without a time follow Log Analytics.
 #[tokio::test]
 async fn a_time_that_does_not_fit_is_the_arrival() {
     let (world, pipeline) = pipeline(&[("source", "Custom-T_CL")]);
@@ -73,11 +73,11 @@ async fn what_would_become_large_is_refused_before_it_is_decoded() {
         IngestError::Body(error) => error,
         other => panic!("{other}"),
     };
-    // 4 MB of numbers would be two million dead letters; three bytes a record a hundred times their size in columns.
+    // Without limits, 4 MB of numbers would be two million dead letters, and three-byte records would expand a hundredfold.
     assert_eq!(refused(format!("[{}1]", "1,".repeat(1_999_999))).await, BodyError::TooManyStrays);
     assert_eq!(refused(format!("[{}{{}}]", "{},".repeat(pipeline::MAX_RECORDS))).await, BodyError::TooManyRecords);
     assert!(world.appends.lock().unwrap().is_empty());
-    // As many strays as there may be: each has its letter, the record beside them is stored.
+    // At the limit of non-object elements: each becomes a dead letter, and the valid record is stored.
     let ingested = pipeline.ingest(upload(&format!("[{}{{\"n\": 1}}]", "1,".repeat(pipeline::MAX_STRAYS)))).await.unwrap();
     assert_eq!((ingested.rows, ingested.dead), (1, pipeline::MAX_STRAYS));
 }

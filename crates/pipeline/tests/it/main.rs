@@ -1,4 +1,4 @@
-//! Uploads through a pipeline whose engine, tables and clock are in memory.
+//! Integration tests of the pipeline with an in-memory engine, workspace and clock.
 
 mod ingest;
 mod world;

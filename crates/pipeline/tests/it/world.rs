@@ -1,4 +1,4 @@
-//! The ports a pipeline stands on, in memory.
+//! In-memory implementations of the pipeline's ports.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 pub const RULE: &str = "dcr-00000000000000000000000000000001";
 
-/// Tables that remember what was appended; an engine that knows three transforms; a clock that stands.
+/// Tables that record appends, an engine that knows three transforms, and a fixed clock.
 #[derive(Default)]
 pub struct World {
     pub appends: Mutex<Vec<Append>>,
@@ -26,7 +26,7 @@ pub struct World {
 }
 
 impl World {
-    /// The rows of a table, over all appends, as one text a row: the named columns joined by `|`.
+    /// The rows of a table over all appends, one string per row: the named columns joined by `|`.
     pub fn rows(&self, table: &str, columns: &[&str]) -> Vec<String> {
         let appends = self.appends.lock().unwrap();
         let parts = appends.iter().flat_map(|append| &append.rows).filter(|rows| rows.table.as_str() == table);
@@ -166,7 +166,7 @@ impl QueryEngine for World {
     }
 }
 
-/// A rule with one stream and these flows (transform, output).
+/// A rule with one stream and the given flows (transform, output).
 pub fn rule(flows: &[(&str, &str)]) -> Rule {
     let flow = |(transform, output): &(&str, &str)| json!({"streams": ["Custom-S"], "destinations": ["la"], "transformKql": transform, "outputStream": output});
     let properties = json!({

@@ -1,4 +1,4 @@
-//! `GET /api/v1/health` — what is wrong, what it costs, and what to do.
+//! `GET /api/v1/health` — active health conditions with their impact and remedy.
 
 use http::Method;
 use model::ConditionSeverity;

@@ -1,4 +1,4 @@
-//! `GET /healthz` — ready to serve, and how well.
+//! `GET /healthz` — health status of the service.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ pub static ENDPOINT: Endpoint = Endpoint {
     run: |cx, _| Box::pin(async { Ok(answer(&cx.health, ConditionSeverity::Broken)) }),
 };
 
-/// The text; 503 where a condition is at least as bad as `limit`.
+/// The response text; the status is 503 if any condition is at least as severe as `limit`.
 pub(super) fn answer(health: &HealthRegister, limit: ConditionSeverity) -> Reply {
     let mut reply = Reply::text(text(health));
     if health.worst().is_some_and(|worst| worst >= limit) {
@@ -30,7 +30,7 @@ pub(super) fn answer(health: &HealthRegister, limit: ConditionSeverity) -> Reply
     reply
 }
 
-/// One word, then a line for each kind of condition, with its summary where anyone may read that. The rest is for those who have a token.
+/// The overall status, then a line for each kind of condition, with its summary if that is public. Details require a token.
 fn text(health: &HealthRegister) -> String {
     let mut text = match health.worst() {
         None | Some(ConditionSeverity::Notice) => "ok\n".to_owned(),

@@ -1,7 +1,7 @@
-//! What the endpoints of the query editor share: the workspace's tables as the language sees them, requests and places. Places are in UTF-16
-//! units from the beginning of the text, as JavaScript counts.
+//! Shared by the query editor's endpoints: the workspace catalog, request types and positions. Positions are in UTF-16 units from the start
+//! of the text, as in JavaScript.
 //!
-//! Binding needs room on the stack and time in which nothing else runs: it has a thread that may block.
+//! Binding is CPU-bound and needs a large stack, so it runs on a blocking thread.
 
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ pub struct TextAt {
 }
 
 impl TextAt {
-    /// The cursor in bytes.
+    /// The cursor position in bytes.
     pub fn offset(&self) -> usize {
         byte_offset(&self.query, self.position)
     }
@@ -56,7 +56,7 @@ impl Range {
     }
 }
 
-/// The longest text that is looked at; a query is rarely a hundredth of it.
+/// Maximum length of a query text, in bytes. Typical queries are a hundredth of it.
 const LONGEST: usize = 1 << 20;
 
 /// The tables and functions of the workspace.
@@ -80,7 +80,7 @@ impl Schema for Names {
     }
 }
 
-/// A request about a text.
+/// A request about a query text.
 pub trait About: serde::de::DeserializeOwned + Send + 'static {
     fn text(&self) -> &str;
 }
@@ -97,7 +97,7 @@ impl About for TextAt {
     }
 }
 
-/// Reads a request and answers it where blocking is allowed.
+/// Parses the request and computes the response on a blocking thread.
 pub async fn answer<R: About, A: Send + 'static>(cx: &Context, mut call: Call, work: fn(R, &Names, Timestamp) -> A) -> Result<A, ApiError> {
     let request: R = call.json().await?;
     if request.text().len() > LONGEST {

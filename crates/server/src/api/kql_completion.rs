@@ -1,4 +1,4 @@
-//! `POST /api/v1/kql/completion` — what could stand at the cursor.
+//! `POST /api/v1/kql/completion` — completion items at the cursor.
 
 use http::Method;
 use kql::editor::{self, ItemKind};
@@ -40,7 +40,7 @@ pub static ENDPOINT: Endpoint = Endpoint {
     },
 };
 
-/// Items of one answer: who wants more types another letter.
+/// Maximum number of items in a response. Users narrow the list by typing more.
 const MOST: usize = 500;
 
 #[derive(Serialize, JsonSchema)]

@@ -1,4 +1,4 @@
-//! `POST /api/v1/kql/diagnostics` — what is wrong with a query, and the columns that it would answer.
+//! `POST /api/v1/kql/diagnostics` — errors and warnings of a query, and its result columns.
 
 use http::Method;
 use kql::check::check;

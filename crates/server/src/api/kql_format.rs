@@ -1,4 +1,4 @@
-//! `POST /api/v1/kql/format` — a query, laid out one step a line.
+//! `POST /api/v1/kql/format` — a query, formatted with one operator per line.
 
 use http::Method;
 use kql::editor;

@@ -1,4 +1,4 @@
-//! `POST /api/v1/kql/hover` — what the thing under the cursor is.
+//! `POST /api/v1/kql/hover` — documentation of the symbol under the cursor.
 
 use http::Method;
 use kql::editor;

@@ -1,4 +1,4 @@
-//! `GET /api/v1/kql/schema` — tables and columns, for editors that complete by themselves.
+//! `GET /api/v1/kql/schema` — tables and columns, for editors with their own completion.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! `POST /api/v1/kql/signature` — what the call around the cursor wants.
+//! `POST /api/v1/kql/signature` — parameters of the call around the cursor.
 
 use http::Method;
 use kql::check::utf16_offset;

@@ -1,4 +1,4 @@
-//! `GET /metrics` — counters and histograms in Prometheus' text format.
+//! `GET /metrics` — metrics in Prometheus' text format.
 
 use http::{HeaderValue, Method, StatusCode};
 

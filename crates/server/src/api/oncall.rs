@@ -1,4 +1,4 @@
-//! `/api/v1/oncall`: who is on call, what was sent, and answers; and below `/oncall` what works with a signed address alone.
+//! `/api/v1/oncall`: schedules, pages and answers; and below `/oncall` the routes that are authorised by a signed URL.
 
 mod answers;
 mod calendars;

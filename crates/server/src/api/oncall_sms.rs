@@ -1,4 +1,4 @@
-//! `POST /api/v1/oncall/inbound/sms` — somebody answered a text message.
+//! `POST /api/v1/oncall/inbound/sms` — reply to a text message.
 
 use http::Method;
 

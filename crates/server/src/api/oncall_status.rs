@@ -1,4 +1,4 @@
-//! `POST /api/v1/oncall/inbound/status` — what became of a text message or call.
+//! `POST /api/v1/oncall/inbound/status` — delivery status of a text message or call.
 
 use http::Method;
 

@@ -1,4 +1,4 @@
-//! `POST /api/v1/oncall/inbound/voice` — somebody pressed a digit in a call.
+//! `POST /api/v1/oncall/inbound/voice` — digit pressed during a call.
 
 use http::Method;
 

@@ -1,4 +1,4 @@
-//! What the routes for a telephone provider share: its request as it signed it, and TwiML as the answer.
+//! Shared by the telephone provider's routes: the request with its signature, and TwiML responses.
 
 use http::{HeaderValue, StatusCode};
 use oncall::inbound::{PhoneError, Request};
@@ -12,7 +12,7 @@ use crate::reply::Reply;
 pub(super) const SIGNED: Role =
     Role::Open("the telephone provider signs every request with the account's token; one that is not signed is refused before it is read");
 
-/// A request, taken out of its call.
+/// A webhook request, detached from its call.
 pub(super) struct Posted {
     path: String,
     signature: String,
@@ -24,7 +24,7 @@ impl Posted {
         let form = call.form().await?.pairs;
         let mut path = call.path.clone();
         if !call.query.pairs.is_empty() {
-            // What we gave the provider is a page's id; it is written the same way again.
+            // The query we gave to the provider is a page id, so encoding it again yields the signed text.
             path += &format!("?{}", url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&call.query.pairs).finish());
         }
         Ok(Self { path, signature: call.header("x-twilio-signature").unwrap_or_default().to_owned(), form })
@@ -35,7 +35,7 @@ impl Posted {
     }
 }
 
-/// The page that the address names.
+/// The page id in the URL.
 pub(super) fn page(call: &Call) -> Result<Uuid, ApiError> {
     let page = call.query.pairs.iter().find(|(name, _)| name == "page").and_then(|(_, page)| page.parse().ok());
     page.ok_or_else(|| ApiError::bad_request("InvalidQueryParameter", "The query string must name a page: `page=…`."))

@@ -1,4 +1,4 @@
-//! `GET /readyz` — ready: 200 while data is taken and questions are answered.
+//! `GET /readyz` — readiness: 200 while ingestion and queries work.
 
 use http::Method;
 use model::ConditionSeverity;

@@ -1,4 +1,4 @@
-//! `GET /api/v1/rules` — analytics rules at work: when each ran and runs next, what is wrong with it, and which file it came from.
+//! `GET /api/v1/rules` — state of the analytics rules: last and next run, problems, and source file.
 
 use std::collections::HashMap;
 
@@ -109,7 +109,7 @@ async fn list(cx: &Context, _: Call) -> Result<Reply, ApiError> {
     Reply::json(Rules { rules, broken_files: broken.map(Problem::from).collect() })
 }
 
-/// Where the file lies is the operator's business.
+/// The directory of the file is not disclosed.
 fn file_name(file: &str) -> &str {
     file.rsplit('/').next().unwrap_or(file)
 }

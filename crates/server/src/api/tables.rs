@@ -1,4 +1,4 @@
-//! `GET /api/v1/tables` — how much each table holds.
+//! `GET /api/v1/tables` — size of each table.
 
 use http::Method;
 use model::Timestamp;

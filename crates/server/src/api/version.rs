@@ -1,4 +1,4 @@
-//! `GET /api/v1/version` — what is running.
+//! `GET /api/v1/version` — the running version.
 
 use http::Method;
 use schemars::JsonSchema;

@@ -1,4 +1,4 @@
-//! The first start: tenant, subscription, workspace and one application with rights on everything come into being; later starts find them.
+//! First start: creates the tenant, subscription, workspace and one application with full rights. Later starts load them.
 
 use std::path::{Path, PathBuf};
 
@@ -14,20 +14,20 @@ use crate::context::Cloud;
 use crate::rights::{Grant, METRICS_PUBLISHER, OWNER};
 use crate::tls::{ServerCertificate, TlsError, TlsFiles};
 
-/// Names the certificate always covers.
+/// Names that the certificate always covers.
 pub const LOCAL_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
-/// Under which names the server is reached, and with whose certificate.
+/// The server's names and certificate.
 #[derive(Clone, Debug, Default)]
 pub struct Reached {
-    /// Names beside the local ones, the one for links first.
+    /// Names besides the local ones; the first is used in links.
     pub names: Vec<HostName>,
-    /// An operator's certificate.
+    /// The operator's certificate.
     pub tls: Option<TlsFiles>,
 }
 
 impl Reached {
-    /// The given names, then the local ones.
+    /// The configured names, followed by the local ones.
     fn all_names(&self) -> Vec<HostName> {
         let local = LOCAL_NAMES.iter().map(|name| HostName { host: (*name).to_owned(), port: None });
         let mut names = self.names.clone();
@@ -40,7 +40,7 @@ impl Reached {
     }
 }
 
-/// Why the embedded cloud could not come into being.
+/// Why the embedded cloud could not be created.
 #[derive(Debug, thiserror::Error)]
 pub enum BootstrapError {
     #[error("cannot set up TLS")]
@@ -59,7 +59,7 @@ pub enum BootstrapError {
     },
 }
 
-/// What the service serves with, and what `connect.json` tells its owner.
+/// The created or loaded state, including the content of `connect.json`.
 pub struct Bootstrapped {
     pub identity: Identity,
     pub certificate: std::sync::Arc<ServerCertificate>,
@@ -73,11 +73,11 @@ pub struct Bootstrapped {
     pub admin_password: Secret<String>,
 }
 
-/// Opens the embedded cloud in the data directory `folder`, making what is missing.
+/// Opens the embedded cloud in the data directory `folder` and creates what is missing.
 ///
-/// `reached` says under which further names and with whose certificate. Only hashes of secrets are in the store; the first application's
-/// secret and the administrator's password are read back from the `connect.json` of the start before. Where that is lost, or shows
-/// another secret, a new one is made and the lost one stops working.
+/// `reached` gives additional names and the certificate. The store has only hashes of secrets; the first application's secret and the
+/// administrator's password are read back from the existing `connect.json`. If that file is missing or its secret does not match, a new
+/// secret is generated and the old one is revoked.
 pub async fn bootstrap(folder: &Path, store: &Store, reached: &Reached, now: Timestamp) -> Result<Bootstrapped, BootstrapError> {
     let names = reached.all_names();
     let hosts: Vec<String> = names.iter().map(|name| name.host.clone()).collect();
@@ -86,7 +86,7 @@ pub async fn bootstrap(folder: &Path, store: &Store, reached: &Reached, now: Tim
 
     let mut change = store.begin().await?;
     let guid = || Uuid::new_v4().to_string();
-    // Where the store is new though `connect.json` is not, clients go on with the names they know.
+    // If the store is new but `connect.json` exists, keep its ids, so that clients continue to work.
     let known = |id: &Option<String>| id.clone().filter(|id| Uuid::parse_str(id).is_ok()).unwrap_or_else(guid);
     let tenant_id = change.keep_cloud_name("tenant_id", &known(&previous.tenant_id)).await?;
     let cloud = Cloud {
@@ -117,7 +117,7 @@ pub async fn bootstrap(folder: &Path, store: &Store, reached: &Reached, now: Tim
     })
 }
 
-/// The role assignments in the store, as authorisation wants them.
+/// Role assignments from the store, in the form authorisation uses.
 pub async fn grants(store: &Store) -> Result<Vec<Grant>, StoreError> {
     let assignments = store.role_assignments().list().await?;
     Ok(assignments
@@ -126,7 +126,7 @@ pub async fn grants(store: &Store) -> Result<Vec<Grant>, StoreError> {
         .collect())
 }
 
-/// Makes the first application with its two roles, or finds it; answers its secret.
+/// Creates or loads the first application with its two roles; returns its secret.
 async fn first_app(
     change: &mut Change,
     app_id: &str,
@@ -173,10 +173,10 @@ async fn first_app(
     Ok(secret)
 }
 
-/// Names the secret that `connect.json` shows, so that it can be replaced without touching others.
+/// Marks the secret shown in `connect.json`, so that it can be replaced without affecting others.
 const FIRST_SECRET: &str = "connect.json";
 
-/// A shorter one in `connect.json` is not one that the service made.
+/// Minimum length of a generated secret; a shorter one in `connect.json` was not generated by the service.
 const SHORTEST_SECRET: usize = 32;
 
 async fn admin_password(change: &mut Change, known: Option<Secret<String>>) -> Result<Secret<String>, BootstrapError> {
@@ -192,7 +192,7 @@ async fn admin_password(change: &mut Change, known: Option<Secret<String>>) -> R
     }
 }
 
-/// Signatures of the Data Collector API are made with this key itself, so it cannot be kept as a hash.
+/// Kept in plain text: signatures of the Data Collector API are computed with the key itself.
 fn workspace_key(path: &Path) -> Result<Secret<String>, BootstrapError> {
     let failed = |cause| BootstrapError::File { path: path.to_owned(), cause };
     match std::fs::read_to_string(path) {
@@ -208,7 +208,7 @@ fn workspace_key(path: &Path) -> Result<Secret<String>, BootstrapError> {
     }
 }
 
-/// The names and secrets in the `connect.json` of the start before.
+/// Ids and secrets from the existing `connect.json`.
 #[derive(Default, serde::Deserialize)]
 struct Previous {
     tenant_id: Option<String>,
@@ -220,7 +220,7 @@ struct Previous {
 }
 
 impl Previous {
-    /// A missing or broken file means that they are lost, which is no error: new ones are made.
+    /// A missing or invalid file is not an error: new values are generated.
     fn read(path: &Path) -> Self {
         std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
     }
@@ -247,7 +247,7 @@ mod tests {
         assert_eq!((second.tenant_id, second.client_id.clone()), (first.tenant_id, first.client_id));
         assert_eq!(store.role_assignments().list().await.unwrap().len(), 2);
 
-        // Without the file the secret is replaced: the old one no longer proves anything.
+        // Without the file the secret is replaced and the old one revoked.
         std::fs::remove_file(folder.path().join("connect.json")).unwrap();
         let third = bootstrap(folder.path(), &store, &Reached::default(), now).await.unwrap();
         let app = store.app_registrations().get(&third.client_id).await.unwrap().unwrap();

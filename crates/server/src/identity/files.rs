@@ -1,14 +1,14 @@
-//! Files that only their owner may read: keys and the file that tells clients how to connect.
+//! Files readable by their owner only: keys and `connect.json`.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
-/// Writes a whole file with mode 0600, synced, and renames it over `path`: readers see the old or the new, never half, never with
-/// looser rights in between. Creates the folder with mode 0700.
+/// Atomically replaces `path` with a file of mode 0600: written to a temporary file, synced, renamed. Readers never see a partial file, and
+/// permissions are never wider in between. Creates the folder with mode 0700.
 ///
-/// The new file has a name that nobody can guess and is created exclusively: a link or file put in its way is never followed or written to.
+/// The temporary file has a random name and is created exclusively, so that an existing link or file is never followed or overwritten.
 pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
@@ -37,7 +37,7 @@ mod tests {
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
 
-    /// A link at a name that could be guessed was followed, and the secrets written to where it pointed.
+    /// Regression test: a symlink at a predictable name was followed, and secrets were written to its target.
     #[test]
     fn a_link_in_the_way_is_not_followed() {
         let folder = tempfile::tempdir().unwrap();

@@ -1,6 +1,6 @@
-//! The keys that sign access tokens: RSA 2048, one PEM file each under `keys/`. The newest signs, all verify, all are published.
+//! Keys that sign access tokens: RSA 2048, one PEM file each under `keys/`. The newest key signs; all are published and verify.
 //!
-//! They survive restarts, so a token stays good when the service comes back. Rotation is one more file.
+//! Keys survive restarts, and so do tokens. To rotate, add a file.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -52,7 +52,7 @@ struct SigningKey {
 }
 
 impl SigningKeys {
-    /// The keys in `folder`; makes the first one where there is none.
+    /// Loads the keys in `folder`; creates the first one if there is none.
     pub fn open(folder: &Path) -> Result<Self, KeyError> {
         let mut paths = list(folder).map_err(|cause| KeyError::Folder { folder: folder.to_owned(), cause })?;
         if paths.is_empty() {
@@ -67,7 +67,7 @@ impl SigningKeys {
         Ok(Self { keys })
     }
 
-    /// The id of the key that signs, and the key.
+    /// The signing key and its id.
     pub fn signing(&self) -> Option<(&str, &EncodingKey)> {
         self.keys.last().map(|key| (key.id.as_str(), &key.signs))
     }
@@ -76,7 +76,7 @@ impl SigningKeys {
         self.keys.iter().find(|key| key.id == id).map(|key| &key.verifies)
     }
 
-    /// The public halves as a JSON Web Key Set.
+    /// The public keys as a JSON Web Key Set.
     pub fn jwks(&self, issuer: &str) -> Value {
         let keys: Vec<Value> = self
             .keys

@@ -1,15 +1,15 @@
-//! The names under which this server is reached. Links, issuers and the audiences of assertions are made of these and of nothing that a
-//! request says: a `Host` header that names another host or port is answered with the first name.
+//! The names of this server. Links, issuers and the audiences of assertions use these names only, never request data: for a `Host` header
+//! with another host or port, the canonical name is used.
 
 use std::net::IpAddr;
 use std::sync::OnceLock;
 
 use http::uri::Authority;
 
-/// The default port of https, which origins leave out.
+/// The default HTTPS port, which origins omit.
 const HTTPS: u16 = 443;
 
-/// A host name or address, with a port where it differs from the one listened on.
+/// A host name or address, with a port if it differs from the listening port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostName {
     /// Lower case; an IPv6 address without brackets.
@@ -17,13 +17,13 @@ pub struct HostName {
     pub port: Option<u16>,
 }
 
-/// Why a text is not a name of this server.
+/// Why a text is not a valid server name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is no host name or address; write for example `soc.example.org`, `192.0.2.7` or `soc.example.org:443`")]
 pub struct HostNameError(String);
 
 impl HostName {
-    /// Reads `host`, `host:port`, an address, or `[address]:port`.
+    /// Parses `host`, `host:port`, an address, or `[address]:port`.
     pub fn parse(text: &str) -> Result<Self, HostNameError> {
         let wrong = || HostNameError(text.to_owned());
         if let Ok(address) = text.trim_matches(['[', ']']).parse::<IpAddr>() {
@@ -31,7 +31,7 @@ impl HostName {
         }
         let authority: Authority = text.parse().map_err(|_| wrong())?;
         let host = authority.host().trim_matches(['[', ']']).to_ascii_lowercase();
-        // A port that is no number is no port at all to `Authority`.
+        // `Authority` ignores a port that is not a number.
         let rest = &text[authority.host().len().min(text.len())..];
         if host.is_empty() || text.contains('@') || rest.is_empty() != authority.port_u16().is_none() {
             return Err(wrong());
@@ -53,11 +53,11 @@ impl HostName {
     }
 }
 
-/// All names of this server, the one for links first.
+/// All names of this server; the first is canonical.
 #[derive(Debug, Default)]
 pub struct Origins {
     names: Vec<HostName>,
-    /// The port listened on, once there is one.
+    /// The listening port, once known.
     port: OnceLock<u16>,
 }
 
@@ -66,18 +66,18 @@ impl Origins {
         Self { names, port: OnceLock::new() }
     }
 
-    /// Names without a port mean this one from now on. Said once.
+    /// Sets the port of names without one. Called once.
     pub fn listening_on(&self, port: u16) {
         let _ = self.port.set(port);
     }
 
-    /// What links start with for a client that calls us by a name that is not ours.
+    /// The origin for links if the client used an unknown name.
     pub fn canonical(&self) -> String {
         let port = |name: &HostName| name.port.or(self.port.get().copied()).unwrap_or(HTTPS);
         self.names.first().map_or_else(|| "https://localhost".to_owned(), |name| name.origin(port(name)))
     }
 
-    /// The origin for a `Host` header, if host and port are ours.
+    /// The origin for a `Host` header, if host and port are this server's.
     pub fn of_host(&self, host: &str) -> Option<String> {
         let wanted = HostName::parse(host).ok()?;
         let port = wanted.port.unwrap_or(HTTPS);
@@ -89,7 +89,7 @@ impl Origins {
         self.names.iter().any(|name| name.host == wanted.host && known(name)).then(|| wanted.origin(port))
     }
 
-    /// Every origin there is, the canonical one first.
+    /// All origins, the canonical one first.
     pub fn all(&self) -> Vec<String> {
         let port = |name: &HostName| name.port.or(self.port.get().copied()).unwrap_or(HTTPS);
         self.names.iter().map(|name| name.origin(port(name))).collect()

@@ -1,7 +1,7 @@
-//! Client secrets at rest: never the secret, only what proves it.
+//! Client secrets at rest: only hashes are stored.
 //!
-//! A secret we made has 256 random bits: a salted SHA-256 is enough, and checking it costs microseconds. A secret that a person chose
-//! gets Argon2id, which is slow on purpose.
+//! Generated secrets have 256 random bits: a salted SHA-256 suffices and takes microseconds to check. User-chosen secrets use Argon2id,
+//! which is slow by design.
 
 use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
@@ -13,7 +13,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use model::Secret;
 use sha2::{Digest, Sha256};
 
-/// What is stored of a secret: `sha256$salt$hash` or a PHC string of Argon2.
+/// Stored form of a secret: `sha256$salt$hash` or a PHC string of Argon2.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SecretHash(String);
 
@@ -23,21 +23,21 @@ impl std::fmt::Debug for SecretHash {
     }
 }
 
-/// The system gave no random numbers, or a hash could not be computed.
+/// The system's random generator or the hash function failed.
 #[derive(Debug, thiserror::Error)]
 #[error("a secret cannot be made or hashed: the system gives no random numbers or no memory")]
 pub struct SecretError;
 
-/// A new secret with 256 random bits, in characters that survive forms, shells and URLs.
+/// Generates a secret with 256 random bits, in characters that are safe in forms, shells and URLs.
 pub fn generate_secret() -> Result<Secret<String>, SecretError> {
     let mut bytes = [0u8; 32];
     rand::fill(&mut bytes).map_err(|_| SecretError)?;
-    // A fixed marker, as Azure's `8Q~` and GitHub's `ghp_`: scanners for leaked secrets need something to look for.
+    // A fixed prefix, like Azure's `8Q~` and GitHub's `ghp_`, so that secret scanners can recognise it.
     Ok(Secret::new(format!("btz~{}", BASE64_URL_SAFE_NO_PAD.encode(bytes))))
 }
 
 impl SecretHash {
-    /// For a secret from [`generate_secret`].
+    /// Hashes a secret from [`generate_secret`].
     pub fn of_generated(secret: &Secret<String>) -> Result<Self, SecretError> {
         let mut salt = [0u8; 16];
         rand::fill(&mut salt).map_err(|_| SecretError)?;
@@ -45,7 +45,7 @@ impl SecretHash {
         Ok(Self(format!("sha256${}${}", BASE64_URL_SAFE_NO_PAD.encode(salt), BASE64_URL_SAFE_NO_PAD.encode(hash))))
     }
 
-    /// For a secret that a person chose. Takes tens of milliseconds and 19 MiB.
+    /// Hashes a user-chosen secret. Takes tens of milliseconds and 19 MiB.
     pub fn of_chosen(secret: &Secret<String>) -> Result<Self, SecretError> {
         let hash = Argon2::default().hash_password(secret.reveal().as_bytes()).map_err(|_| SecretError)?;
         Ok(Self(hash.to_string()))
@@ -64,7 +64,7 @@ impl SecretHash {
         !self.0.starts_with("sha256$")
     }
 
-    /// Whether `secret` is the one, in a time that does not depend on where they differ.
+    /// Whether `secret` matches, compared in constant time.
     pub fn proves(&self, secret: &str) -> bool {
         if let Some(rest) = self.0.strip_prefix("sha256$") {
             let Some((salt, hash)) = rest.split_once('$') else { return false };

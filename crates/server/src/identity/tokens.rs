@@ -1,6 +1,6 @@
-//! Access tokens: JSON Web Tokens signed with RS256, made here and accepted only from here.
+//! Access tokens: JSON Web Tokens signed with RS256, issued and accepted by this server only.
 //!
-//! The algorithm is pinned: whatever a token's header says, only RS256 with one of our keys is ever tried (RFC 8725 §3.1).
+//! The algorithm is pinned: only RS256 with one of our keys is accepted, regardless of the token's header (RFC 8725 §3.1).
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -12,13 +12,13 @@ use uuid::Uuid;
 use super::{Identity, Principal, TOKEN_LIFETIME};
 use crate::dialect::normal_audience;
 
-/// A token may start this much in the future: clocks jump back.
+/// Tolerated clock skew of `nbf`.
 const SKEW: Span = Span(5 * 60 * 10_000_000);
 
-/// Longest token looked at; ours have under 1 500 bytes.
+/// Maximum length of a token; ours are below 1,500 bytes.
 const MAX_TOKEN: usize = 16 << 10;
 
-/// What a token says. The names are those of Entra's v2.0 tokens, with v1.0's `appid` beside `azp`.
+/// Claims of a token, named as in Entra's v2.0 tokens, with v1.0's `appid` besides `azp`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Claims {
     pub aud: String,
@@ -36,7 +36,7 @@ pub struct Claims {
     pub ver: String,
 }
 
-/// Why a bearer token is not accepted.
+/// Why a bearer token is rejected.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
     #[error("The access token is no JSON Web Token of three parts.")]
@@ -66,7 +66,7 @@ struct LooseHeader {
 }
 
 impl Identity {
-    /// A token for the application to show to `audience`.
+    /// Issues a token to the application for `audience`.
     pub fn issue(
         &self,
         app_id: &str,
@@ -96,15 +96,15 @@ impl Identity {
         jsonwebtoken::encode(&header, &claims, key)
     }
 
-    /// The issuer named in tokens and in the OpenID configuration. Clients compare it with the authority they were given, so it has the
-    /// host they used, if that is one of ours.
+    /// The issuer in tokens and in the OpenID configuration. Clients compare it with their configured authority, so it uses the host of the
+    /// request if that is one of ours.
     pub fn issuer(&self, origin: &str) -> String {
         let tenant = &self.tenant_id;
         let origin = if self.origins.is_own_origin(origin) { origin.to_owned() } else { self.origins.canonical() };
         format!("{origin}/{tenant}/v2.0")
     }
 
-    /// Who shows the token, if it is ours, for one of `audiences` (or for this server itself), and in time.
+    /// The principal of a token that we issued, that is valid at `now` and meant for one of `audiences` or this server itself.
     pub fn check(&self, token: &str, audiences: &[&str], now: Timestamp) -> Result<Principal, TokenError> {
         let header = loose_header(token)?;
         match header.alg.as_deref() {
@@ -116,7 +116,7 @@ impl Identity {
         let kid = header.kid.unwrap_or_default();
         let key = self.keys.verifying(&kid).ok_or_else(|| TokenError::UnknownKey(printable(&kid)))?;
         let mut rules = Validation::new(Algorithm::RS256);
-        // Times, audience and issuer are compared below: with our clock, and with an error of its own each.
+        // Times, audience and issuer are checked below, with our clock and with specific errors.
         rules.required_spec_claims.clear();
         (rules.validate_exp, rules.validate_nbf, rules.validate_aud) = (false, false, false);
         let claims = jsonwebtoken::decode::<Claims>(token, key, &rules).map_err(|error| match error.kind() {
@@ -126,7 +126,7 @@ impl Identity {
         self.judge(claims.claims, audiences, now)
     }
 
-    /// The part of [`Self::check`] that looks at what a properly signed token says.
+    /// Validates the claims of a correctly signed token; part of [`Self::check`].
     fn judge(&self, claims: Claims, audiences: &[&str], now: Timestamp) -> Result<Principal, TokenError> {
         let issuer_path = format!("/{}/v2.0", self.tenant_id);
         let ours =
@@ -170,7 +170,7 @@ fn instant(unix_seconds: i64) -> Timestamp {
     })
 }
 
-/// What a stranger wrote, short and without control characters.
+/// Untrusted text, truncated and without control characters.
 fn printable(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(120).collect()
 }
@@ -223,12 +223,12 @@ mod tests {
             let none = BASE64_URL_SAFE_NO_PAD.encode(format!(r#"{{"alg":"{alg}","typ":"JWT"}}"#));
             assert_eq!(check(&format!("{none}.{payload}.")), TokenError::Unsigned);
         }
-        // The classic confusion: HS256 with the public key as the shared secret (RFC 8725 §2.1).
+        // Algorithm confusion: HS256 with the public key as the shared secret (RFC 8725 §2.1).
         let kid = ours.keys.signing().unwrap().0;
         let confused = Header { kid: Some(kid.to_owned()), ..Header::new(Algorithm::HS256) };
         let forged = jsonwebtoken::encode(&confused, &serde_json::json!({}), &EncodingKey::from_secret(b"public key")).unwrap();
         assert_eq!(check(&forged), TokenError::Algorithm("HS256".into()));
-        // A changed payload, a foreign key, and rubbish.
+        // A changed payload, a foreign key, and malformed tokens.
         let mut claims: Claims = serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap();
         claims.oid = "somebody else".into();
         let changed = BASE64_URL_SAFE_NO_PAD.encode(serde_json::to_vec(&claims).unwrap());

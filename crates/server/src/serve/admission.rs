@@ -1,9 +1,9 @@
 //! Connection limits, in total and per peer address, and which connection is closed when one is reached.
 //!
-//! A new connection is always accepted. At a limit the least valuable connection is closed: first those that have sent nothing for a while (they
-//! cost an attacker least), then those whose client has not authenticated, oldest first (an honest client needs them for milliseconds, an
-//! attacker holds them as long as it can), then idle ones. Where all work for authenticated clients, the new one is
-//! answered 503, for which some places are reserved; beyond those it is closed at once.
+//! A new connection is always accepted. At a limit the least valuable connection is closed: first those that have sent nothing for a while
+//! (they cost an attacker the least), then those whose client has not authenticated, oldest first (an honest client needs them for
+//! milliseconds, an attacker holds them as long as it can), then idle ones. If all connections belong to authenticated clients, the new one
+//! receives 503, for which some slots are reserved; beyond those it is closed at once.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -14,17 +14,20 @@ use tokio::time::Instant;
 
 use super::session::{Deadlines, IDLE, Peer, Session, Worth};
 
-/// Connections beyond the limits that are open at the same time only to be told so.
+/// Connections above the limits that are kept open only to send 503.
 const REFUSALS: usize = 32;
 
-/// How many connections there may be.
+/// A peer with more than this part of all connections has a large share.
+const LARGE_SHARE: usize = 8;
+
+/// Connection limits.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     pub total: usize,
     pub per_peer: usize,
 }
 
-/// All connections.
+/// Registry of all connections.
 #[derive(Debug)]
 pub struct Admission {
     limits: Limits,
@@ -34,26 +37,26 @@ pub struct Admission {
 #[derive(Debug, Default)]
 struct Table {
     next: u64,
-    /// In the order in which they were accepted.
+    /// In order of acceptance.
     sessions: BTreeMap<u64, Arc<Session>>,
     refusals: usize,
 }
 
-/// What to do with a new connection.
+/// Decision on a new connection.
 #[derive(Debug)]
 pub enum Verdict {
     Serve(Ticket),
-    /// Answer every request with 503.
+    /// Respond to every request with 503.
     Refuse(Ticket),
     Close,
 }
 
-/// A place among the connections, given back when dropped.
+/// A connection slot, released on drop.
 #[derive(Debug)]
 pub struct Ticket {
     admission: Arc<Admission>,
     pub session: Arc<Session>,
-    /// None for a place among the refusals.
+    /// `None` for one of the slots for refusals.
     id: Option<u64>,
 }
 
@@ -73,7 +76,7 @@ impl Admission {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Finds a place for a connection from `address`, closing a less worthy one where needed.
+    /// Finds a slot for a connection from `address`, closing a less valuable one if necessary.
     pub fn admit(self: &Arc<Self>, address: SocketAddr, now: Instant) -> Verdict {
         let session = Session::new(address, now);
         let mut table = self.table();
@@ -94,12 +97,12 @@ impl Admission {
         Verdict::Close
     }
 
-    /// Closes one connection that is not worth keeping, for a process that has no file descriptors left.
+    /// Closes one low-value connection when the process has no file descriptors left.
     pub fn shed(&self) {
         self.table().make_room(None);
     }
 
-    /// Closes every connection whose client took too long.
+    /// Closes every connection past a deadline.
     pub fn sweep(&self, now: Instant, deadlines: &Deadlines) {
         let overdue: Vec<(Arc<Session>, &'static str)> = {
             let table = self.table();
@@ -118,9 +121,11 @@ impl Admission {
 }
 
 impl Table {
-    /// Closes the connection worth least, of this peer or of all; false if all of them work for proven clients.
+    /// Closes the least valuable connection of this peer or of all; returns false if all belong to authenticated clients.
     ///
-    /// Among all, the peer with most connections pays first. Cost: one pass over the connections, only when a limit is reached.
+    /// New connections go last, so that a client has time for its handshake and its token. Among all, the peer with most connections is
+    /// affected first as long as it has a large share of them: with small shares an honest client behind the address of a slow one would
+    /// lose to many addresses with one connection each. Cost: one pass over the connections, only when a limit is reached.
     fn make_room(&mut self, of: Option<Peer>) -> bool {
         let mut counts: HashMap<Peer, usize> = HashMap::new();
         for session in self.sessions.values() {
@@ -130,10 +135,14 @@ impl Table {
             .sessions
             .iter()
             .filter(|(_, session)| of.is_none_or(|peer| session.peer == peer))
-            .map(|(id, session)| (session.worth(), usize::MAX - counts.get(&session.peer).copied().unwrap_or(0), *id))
-            .filter(|(worth, _, _)| *worth != Worth::Working)
+            .map(|(id, session)| {
+                let count = counts.get(&session.peer).copied().unwrap_or(0);
+                let share = if count > self.sessions.len() / LARGE_SHARE { usize::MAX - count } else { usize::MAX };
+                (session.worth(), session.is_new(), share, *id)
+            })
+            .filter(|(worth, _, _, _)| *worth != Worth::Working)
             .min();
-        let Some((_, _, id)) = victim else { return false };
+        let Some((_, _, _, id)) = victim else { return false };
         if let Some(session) = self.sessions.remove(&id) {
             metrics::counter!("bartizan_http_connections_cut_total", "reason" => "room for others").increment(1);
             session.cut.cancel();
@@ -173,11 +182,11 @@ mod tests {
         worker.prove();
         let _running = worker.begin();
         let strangers = [served(from(1)), served(from(1))];
-        // A fourth of one peer: its oldest stranger goes, the worker stays.
+        // A fourth connection of one peer: its oldest unauthenticated one is closed, the authenticated one stays.
         let fourth = served(from(1));
         assert!(strangers[0].cut.is_cancelled() && !strangers[1].cut.is_cancelled() && !worker.cut.is_cancelled());
         let other = served(from(2));
-        // All places are taken: the peer with most of them pays, although the other's stranger is as worthless.
+        // All slots are taken: the peer with the most connections loses one, although the other also has an unauthenticated one.
         let third_peer = served(from(3));
         assert!(strangers[1].cut.is_cancelled() && !other.cut.is_cancelled() && !fourth.cut.is_cancelled());
         drop((fourth, other, third_peer, strangers));
@@ -187,20 +196,32 @@ mod tests {
     #[test]
     fn a_newcomer_outlives_slow_clients() {
         let admission = Admission::new(Limits { total: 3, per_peer: 3 });
-        // Accepted in the future: however slow the machine is, all are young.
+        // Accepted in the future, so that all count as young on a slow machine.
         let arrive = || served(admission.admit(([192, 0, 2, 1], 1).into(), Instant::now() + Duration::from_secs(60)));
-        // Three that finished their handshake and then stop in a request.
+        // Three connections that finish the handshake and then stall within a request.
         let slow: Vec<Ticket> = (0..3).map(|_| arrive()).collect();
         for ticket in &slow {
             ticket.received();
             ticket.handshake_done(true);
         }
         let _requests: Vec<_> = slow.iter().map(|ticket| ticket.begin()).collect();
-        // One that has just connected is not what makes room for the next ones, although it has sent nothing yet.
+        // A new connection is not closed in favour of the next ones, although it has sent nothing yet.
         let newcomer = arrive();
         let others = [arrive(), arrive()];
         assert!(slow.iter().all(|ticket| ticket.cut.is_cancelled()) && !newcomer.cut.is_cancelled());
         drop(others);
+    }
+
+    #[test]
+    fn a_client_that_shares_its_address_with_a_slow_one_keeps_its_place() {
+        let admission = Admission::new(Limits { total: 64, per_peer: 64 });
+        let from = |a: u8, b: u8| served(admission.admit(([127, a, 0, b], 1).into(), Instant::now()));
+        let _strangers: Vec<Ticket> = (0..60).map(|n| from(1, n)).collect();
+        let _slow: Vec<Ticket> = (0..4).map(|_| from(0, 1)).collect();
+        let honest = from(0, 1);
+        // Each of these closes the oldest of all, not the newest of the address with five.
+        let _more: Vec<Ticket> = (60..100).map(|n| from(1, n)).collect();
+        assert!(!honest.cut.is_cancelled());
     }
 
     #[test]
@@ -215,7 +236,7 @@ mod tests {
         assert!(matches!(from(2), Verdict::Close));
         drop(told);
         drop(running);
-        // Idle now: the next connection gets its place.
+        // Now idle: the next connection replaces it.
         served(from(2));
         assert!(worker.cut.is_cancelled());
     }

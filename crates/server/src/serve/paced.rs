@@ -1,7 +1,7 @@
-//! An answer's body in pieces, so that a client that takes nothing of it is noticed.
+//! A response body in chunks, so that a client that reads nothing is detected.
 //!
-//! HTTP/2 hands a whole body to its flow control at once; whether the client ever opens its window would not be seen from here. In pieces,
-//! the next one is asked for when the one before has found room.
+//! hyper's HTTP/2 flow control accepts a whole body at once and does not report whether the client opens its window. With chunks, the next
+//! one is requested only after the previous one was sent.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -14,10 +14,10 @@ use hyper::body::{Body, Frame, SizeHint};
 
 use super::session::{Answering, Running, Session};
 
-/// Bytes of one piece.
+/// Chunk size in bytes.
 const PIECE: usize = 64 << 10;
 
-/// Tells the session how the client takes the answer, and that the request is over once it is dropped.
+/// Reports progress of the response to the session, and the end of the request when dropped.
 pub struct Paced {
     whole: Full<Bytes>,
     rest: Bytes,

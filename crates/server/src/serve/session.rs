@@ -1,7 +1,7 @@
 //! State of one connection: its phase, since when, and whether its client has authenticated.
 //!
-//! Everything a client may take its time with has a deadline here, whichever protocol it speaks: the handshake, a request's header, silence,
-//! and taking an answer. The deadlines are judged by [`Session::overdue`], a pure function of the state and the time.
+//! Every wait for the client has a deadline, in every protocol: handshake, request header, idle time and reading a response.
+//! [`Session::overdue`] evaluates them as a pure function of the state and the time.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,26 +11,29 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// How long a client may take over what.
+/// Time limits for a client.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadlines {
     pub handshake: Duration,
     pub header: Duration,
-    /// Silence of a client that has not authenticated.
+    /// Idle time of a client that has not authenticated.
     pub idle_unproven: Duration,
     pub idle: Duration,
-    /// Taking no byte of an answer.
+    /// Time without progress in reading a response.
     pub write: Duration,
 }
 
-/// A connection without a byte for this long is one that an honest client has no use for. Younger ones are not told apart: their first bytes may
-/// be on the way, and closing them would keep newcomers out while slow clients stay.
+/// A connection without any byte for this long is of no use to an honest client. Younger ones are not judged: their first bytes may be in
+/// transit, and closing them would keep new clients out in favour of slow ones.
 const SILENCE: Duration = Duration::from_millis(100);
 
-/// Reason reported for connections that were merely idle.
+/// A connection younger than this is closed for another one only where all are: an honest client gets its token in that time.
+const NEW: Duration = Duration::from_millis(500);
+
+/// Reason for closing connections that were merely idle.
 pub const IDLE: &str = "idle";
 
-/// Whose connections are counted together: an IPv4 address, or the /64 that one IPv6 host usually has to itself.
+/// Connections are counted per IPv4 address, or per /64, which one IPv6 host usually has to itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Peer(IpAddr);
 
@@ -57,9 +60,9 @@ enum Phase {
     Handshake,
     /// Between requests.
     Idle,
-    /// Bytes of a request's header have arrived (HTTP/1.1 only: HTTP/2 has frames of its own between requests).
+    /// Part of a request header has arrived (HTTP/1.1 only; HTTP/2 has frames between requests).
     Header,
-    /// Requests are being worked on or answered.
+    /// Requests are being processed or answered.
     Busy,
 }
 
@@ -71,19 +74,19 @@ struct State {
     /// Whether the client has ever sent a byte.
     heard: bool,
     running: usize,
-    /// Answers that the client has not taken whole yet, each with the time of its last progress.
+    /// Responses that are not fully sent yet, each with the time of its last progress.
     answers: Vec<(u64, Instant)>,
     next_answer: u64,
 }
 
-/// What may happen to a connection when room is needed; the smallest goes first.
+/// Priority when a connection must be closed; the smallest goes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Worth {
-    /// Has sent nothing for [`SILENCE`]: it costs its client nothing either.
+    /// Has sent nothing for [`SILENCE`]: it costs the client nothing.
     Silent,
     Unproven,
     Idle,
-    /// Works for a client that proved itself: never closed for others.
+    /// In use by an authenticated client: never closed for others.
     Working,
 }
 
@@ -92,12 +95,12 @@ pub enum Worth {
 pub struct Session {
     pub peer: Peer,
     accepted: Instant,
-    /// Ends the connection at once.
+    /// Closes the connection at once.
     pub cut: CancellationToken,
-    /// Ends it as its protocol says: HTTP/2 clients are told.
+    /// Closes it gracefully: HTTP/2 clients receive GOAWAY.
     pub retire: CancellationToken,
     proven: AtomicBool,
-    /// Whether unread bytes may be on their way when the connection is closed.
+    /// Whether unread bytes may be in transit when the connection is closed.
     pub linger: AtomicBool,
     state: Mutex<State>,
 }
@@ -121,7 +124,7 @@ impl Session {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The client showed a token that is good.
+    /// The client presented a valid token.
     pub fn prove(&self) {
         self.proven.store(true, Ordering::Relaxed);
     }
@@ -144,7 +147,7 @@ impl Session {
         }
     }
 
-    /// A request is worked on until the guard is dropped.
+    /// Marks a request as in progress until the guard is dropped.
     pub fn begin(self: &Arc<Self>) -> Running {
         let mut state = self.state();
         state.running += 1;
@@ -153,7 +156,7 @@ impl Session {
         Running(Arc::clone(self))
     }
 
-    /// An answer begins to be taken; see [`Answering`].
+    /// Marks a response as being sent; see [`Answering`].
     pub fn answering(self: &Arc<Self>) -> Answering {
         let mut state = self.state();
         let id = state.next_answer;
@@ -163,7 +166,7 @@ impl Session {
         Answering { session: Arc::clone(self), id }
     }
 
-    /// Why the connection must end now, if it must; [`IDLE`] where it may end politely.
+    /// Why the connection must be closed now, if so; [`IDLE`] if it may close gracefully.
     pub fn overdue(&self, now: Instant, deadlines: &Deadlines) -> Option<&'static str> {
         let state = self.state();
         let idle = if self.is_proven() { deadlines.idle } else { deadlines.idle_unproven };
@@ -179,6 +182,10 @@ impl Session {
         (now.saturating_duration_since(state.since) > limit).then_some(why)
     }
 
+    pub fn is_new(&self) -> bool {
+        self.accepted.elapsed() < NEW
+    }
+
     pub fn worth(&self) -> Worth {
         let state = self.state();
         match (self.is_proven(), state.running) {
@@ -190,7 +197,7 @@ impl Session {
     }
 }
 
-/// A request in progress, until its answer has been taken.
+/// A request in progress, until its response has been sent.
 #[derive(Debug)]
 pub struct Running(Arc<Session>);
 
@@ -204,7 +211,7 @@ impl Drop for Running {
     }
 }
 
-/// An answer that is being taken, until dropped.
+/// A response being sent, until dropped.
 #[derive(Debug)]
 pub struct Answering {
     session: Arc<Session>,
@@ -212,7 +219,7 @@ pub struct Answering {
 }
 
 impl Answering {
-    /// The client took some of it.
+    /// The client read part of it.
     pub fn progress(&self) {
         let now = Instant::now();
         if let Some((_, last)) = self.session.state().answers.iter_mut().find(|(id, _)| *id == self.id) {

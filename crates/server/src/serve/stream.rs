@@ -1,5 +1,4 @@
-//! The bytes of a connection, with what a server must notice about them: that a peer sends, that it takes nothing for too long, and that
-//! it still sends while the connection is being closed.
+//! A connection's byte stream that reports received bytes, enforces the write timeout, and drains input while closing.
 
 use std::io;
 use std::pin::Pin;
@@ -13,13 +12,13 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::session::Session;
 
-/// How long a closed connection still reads what its client had on the way: closed at once, the system would answer those bytes with a
-/// reset, which throws away what the client has not read yet (RFC 9112 §9.6).
+/// How long a closed connection continues to read input in transit: if closed at once, the system would answer those bytes with a reset,
+/// which discards what the client has not read yet (RFC 9112 §9.6).
 const LINGER_TIME: Duration = Duration::from_secs(5);
-/// Most bytes of it.
+/// Maximum number of bytes drained.
 const LINGER_BYTES: u64 = 64 << 20;
 
-/// Wraps a stream; a write that makes no progress for `patience` fails with [`io::ErrorKind::TimedOut`].
+/// Wraps a stream; a write without progress for `patience` fails with [`io::ErrorKind::TimedOut`].
 pub struct Guarded<S> {
     inner: S,
     session: Arc<Session>,
@@ -31,7 +30,7 @@ pub struct Guarded<S> {
 
 enum Closing {
     No,
-    /// Our half is closed; so many bytes were read since.
+    /// Our half is closed; number of bytes drained since.
     Lingering(u64),
     Done,
 }
@@ -41,7 +40,7 @@ impl<S> Guarded<S> {
         Self { inner, session, patience, timer: Box::pin(sleep(patience)), waiting: false, closing: Closing::No }
     }
 
-    /// Watches the outcome of one attempt to write.
+    /// Tracks progress of writes.
     fn watch<T>(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if outcome.is_ready() {
             self.waiting = false;
@@ -90,7 +89,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
         self.watch(cx, outcome)
     }
 
-    /// Closes our half; where the client is known to be sending still, reads on until it ends, within bounds.
+    /// Closes our half; if the client is known to be still sending, drains its input within limits.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if matches!(self.closing, Closing::No) {
             let outcome = Pin::new(&mut self.inner).poll_shutdown(cx);
@@ -130,7 +129,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_peer_that_takes_nothing_is_given_up() {
-        // A pipe of 4 bytes whose other end is held and never read.
+        // A pipe of 4 bytes whose other end is never read.
         let (near, _far) = tokio::io::duplex(4);
         let error = Guarded::new(near, session(), Duration::from_millis(20)).write_all(&[0; 64]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
@@ -142,7 +141,7 @@ mod tests {
         let session = session();
         session.linger.store(true, Ordering::Release);
         let closing = tokio::spawn(async move { Guarded::new(near, session, Duration::from_secs(5)).shutdown().await });
-        // Far more than the pipe holds: it is read although the near half is closed.
+        // Far more than the pipe's capacity: it is read although the near half is closed.
         far.write_all(&[7; 4096]).await.unwrap();
         drop(far);
         closing.await.unwrap().unwrap();

@@ -1,9 +1,9 @@
-//! What is left of a request's body when its answer is ready.
+//! Drains the unread rest of a request body once the response is ready.
 //!
-//! A client that writes before it reads must see the answer: closing or resetting the connection under it would throw the answer away
-//! (RFC 9112 §9.6, RFC 9113 §8.1). So the answer goes out at once and the rest of the body is read and dropped behind it, within bounds of
-//! bytes and time (nginx's lingering close has those of time). Within them the connection stays good for the next request. Beyond them HTTP/2
-//! resets the stream with NO_ERROR, and HTTP/1.1 closes its half of the connection and lingers (see [`super::stream`]).
+//! A client that writes before it reads must see the response: closing or resetting the connection would discard it (RFC 9112 §9.6, RFC
+//! 9113 §8.1). So the response is sent at once and the rest of the body is read and dropped, within limits on bytes and time (as nginx's
+//! lingering close). Within the limits the connection stays usable for the next request. Beyond them HTTP/2 resets the stream with
+//! NO_ERROR, and HTTP/1.1 closes its half of the connection and lingers (see [`super::stream`]).
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,14 +17,14 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 
 use super::session::Session;
 
-/// Most bytes of an unread body that are read and dropped.
+/// Maximum bytes drained of an unread body.
 pub const TAIL_BYTES: u64 = 128 << 20;
-/// Longest time for it (nginx: `lingering_time`).
+/// Maximum time for draining (nginx: `lingering_time`).
 pub const TAIL_TIME: Duration = Duration::from_secs(30);
-/// Longest silence within it (nginx: `lingering_timeout`).
+/// Maximum idle time while draining (nginx: `lingering_timeout`).
 pub const TAIL_SILENCE: Duration = Duration::from_secs(5);
 
-/// A body whose unread rest is read behind the answer.
+/// A body whose unread rest is drained after the response.
 pub struct Tail {
     inner: Option<Incoming>,
     is_over: bool,
@@ -33,7 +33,7 @@ pub struct Tail {
 }
 
 impl Tail {
-    /// The body, and a flag that is set once the body was dropped before its end.
+    /// The body, and a flag that is set if the body is dropped before its end.
     pub fn new(inner: Incoming, session: Arc<Session>) -> (Self, Arc<AtomicBool>) {
         let unread = Arc::new(AtomicBool::new(false));
         (Self { inner: Some(inner), is_over: false, unread: Arc::clone(&unread), session }, unread)
@@ -66,7 +66,7 @@ impl Drop for Tail {
     fn drop(&mut self) {
         let Some(inner) = self.inner.take().filter(|inner| !self.is_over && !inner.is_end_stream()) else { return };
         self.unread.store(true, Ordering::Release);
-        // Without a runtime the connection is gone, too.
+        // Without a runtime the connection is closed as well.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(read_on(inner, Arc::clone(&self.session)));
         }

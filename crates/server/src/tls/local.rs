@@ -1,4 +1,4 @@
-//! Our own certificate authority, made at the first start, and the certificate that it signs. Files that are not ours are left alone.
+//! Our own certificate authority, created at the first start, and its leaf certificate. Foreign files are never modified.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,11 +18,11 @@ use super::read::{AUTHORITY, Facts};
 use crate::identity::write_private;
 
 const CA_LIFETIME: Span = Span(3_650 * 864_000_000_000);
-/// Apple and browsers refuse more than 398 days.
+/// Apple and browsers reject more than 398 days.
 pub const LEAF_LIFETIME: Span = Span(397 * 864_000_000_000);
 pub const RENEW_BEFORE: Span = Span(30 * 864_000_000_000);
 
-/// Where our files are. Names that an operator's files have in the folder are not used for ours.
+/// Paths of our files. Names used by an operator's files in the folder are avoided.
 #[derive(Clone, Debug)]
 pub struct Files {
     folder: PathBuf,
@@ -37,7 +37,7 @@ impl Files {
         Ok(Self { folder: folder.to_owned(), ca, leaf })
     }
 
-    /// The certificate that an operator put under the name of ours.
+    /// A certificate that an operator stored under the name of ours.
     pub fn foreign(&self) -> Option<TlsFiles> {
         let ca = (self.ca != "ca").then(|| self.folder.join("ca.pem"));
         (self.leaf != "server").then(|| TlsFiles { cert: self.folder.join("server.pem"), key: self.folder.join("server.key"), ca })
@@ -47,7 +47,7 @@ impl Files {
         self.folder.join(format!("{}.pem", self.ca))
     }
 
-    /// Certificate and key for `names`, made or renewed where needed.
+    /// Certificate and key for `names`, created or renewed as needed.
     pub fn ensure(&self, names: &[String], now: Timestamp) -> Result<CertifiedKey, TlsError> {
         let path = |name: &str, end: &str| self.folder.join(format!("{name}.{end}"));
         let (ca_path, leaf_path) = (path(self.ca, "pem"), path(self.leaf, "pem"));
@@ -91,7 +91,7 @@ impl Files {
             params.distinguished_name.push(DnType::CommonName, names.first().map_or("localhost", String::as_str));
             params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
             params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-            // Python 3.13 verifies strictly: the authority's key identifier must be there (RFC 5280 §4.2.1.1).
+            // Python 3.13 verifies strictly and requires the authority key identifier (RFC 5280 §4.2.1.1).
             params.use_authority_key_identifier_extension = true;
             let issuer = Issuer::from_ca_cert_pem(&ca.pem, &ca.key)?;
             let certificate = params.signed_by(&key, &issuer)?;
@@ -101,11 +101,11 @@ impl Files {
         self.save(self.leaf, certificate.pem(), certificate.der().clone(), key)
     }
 
-    /// The key is written first: a crash in between leaves a key without a certificate, and the next start makes both anew.
+    /// The key is written first: a crash in between leaves a key without a certificate, and the next start recreates both.
     fn save(&self, name: &str, pem: String, der: CertificateDer<'static>, key: KeyPair) -> Result<Pair, TlsError> {
         let path = |end: &str| self.folder.join(format!("{name}.{end}"));
         let write = |path: PathBuf, text: &str| write_private(&path, text.as_bytes()).map_err(|cause| TlsError::File { path, cause });
-        // An old certificate must not be seen with the new key.
+        // The old certificate must never be paired with the new key.
         match std::fs::remove_file(path("pem")) {
             Err(cause) if cause.kind() != io::ErrorKind::NotFound => return Err(TlsError::File { path: path("pem"), cause }),
             _ => {}
@@ -116,7 +116,7 @@ impl Files {
     }
 }
 
-/// Whether there is a certificate that no authority of ours signed.
+/// Whether a certificate exists that our authority did not sign.
 fn is_foreign(path: &Path) -> Result<bool, TlsError> {
     match read(path)? {
         None => Ok(false),
@@ -150,7 +150,7 @@ fn load(certificate_path: &Path, key_path: &Path) -> Result<Option<Pair>, TlsErr
     Ok(Some(Pair { certificate, pem, key }))
 }
 
-/// From yesterday, because clocks differ, to the end of the life.
+/// Validity from yesterday, to tolerate clock skew.
 fn lifetime(mut params: CertificateParams, now: Timestamp, life: Span) -> CertificateParams {
     let day = |at: Timestamp| {
         let civil = at.civil();
@@ -161,7 +161,7 @@ fn lifetime(mut params: CertificateParams, now: Timestamp, life: Span) -> Certif
     params
 }
 
-/// Whether the certificate is far from its end, was signed by the authority, and covers all names.
+/// Whether the certificate is not near expiry, was signed by the authority, and covers all names.
 fn is_good(leaf: &Pair, ca: &Pair, names: &[String], now: Timestamp, path: &Path) -> Result<bool, TlsError> {
     let (facts, authority) = (Facts::of(&leaf.certificate, path)?, Facts::of(&ca.certificate, path)?);
     let is_signed = authority.subject_key.is_some() && authority.subject_key == facts.issuer_key;

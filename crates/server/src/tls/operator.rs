@@ -17,7 +17,7 @@ use serde::Deserialize;
 use super::TlsError;
 use super::read::Facts;
 
-/// Where systems keep the authorities that they trust (Debian, Red Hat, Alpine).
+/// System CA bundles (Debian, Red Hat, Alpine).
 const SYSTEM_BUNDLES: [&str; 3] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
 
 /// A certificate that the operator makes and renews. Changed files are read within 10 seconds, or at once on SIGHUP.
@@ -34,7 +34,7 @@ pub struct TlsFiles {
     pub ca: Option<PathBuf>,
 }
 
-/// What tells that a file is another one: its time, size and number.
+/// Identifies a file version: modification time, size and inode.
 type Stamp = Option<(SystemTime, u64, u64)>;
 
 fn stamp(path: &Path) -> Stamp {
@@ -48,14 +48,14 @@ pub struct Operator {
     files: TlsFiles,
     key: Arc<CertifiedKey>,
     facts: Facts,
-    /// Whether the chain ends in an authority that signed itself.
+    /// Whether the chain ends in a self-signed authority.
     has_root: bool,
     stamps: (Stamp, Stamp),
 }
 
 impl Operator {
     pub fn load(files: &TlsFiles) -> Result<Self, TlsError> {
-        // Before reading: a change in between is seen as one the next time.
+        // Taken before reading, so that a change in between is detected next time.
         let stamps = (stamp(&files.cert), stamp(&files.key));
         let read = |path: &Path| std::fs::read(path).map_err(|cause: io::Error| TlsError::File { path: path.to_owned(), cause });
         let unreadable = |path: &Path| TlsError::Content { path: path.to_owned() };
@@ -84,7 +84,7 @@ impl Operator {
         Arc::clone(&self.key)
     }
 
-    /// Whether the files are others than those that were read.
+    /// Whether the files changed since they were read.
     pub fn is_changed(&self) -> bool {
         (stamp(&self.files.cert), stamp(&self.files.key)) != self.stamps
     }
@@ -101,7 +101,7 @@ impl Operator {
         self.facts.names.iter().any(|name| name.parse::<IpAddr>().is_ok())
     }
 
-    /// The file with the authority that clients are to trust.
+    /// The CA file that clients should trust.
     pub fn trusted(&self) -> Option<PathBuf> {
         let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         if let Some(ca) = &self.files.ca {
@@ -113,7 +113,7 @@ impl Operator {
         SYSTEM_BUNDLES.iter().map(PathBuf::from).find(|path| path.exists())
     }
 
-    /// Says what clients will complain of. It is used all the same: the operator may be about to renew it.
+    /// Logs what clients will reject. The certificate is used anyway, since the operator may be about to renew it.
     pub fn complain(&self, names: &[String], now: Timestamp) {
         let path = self.files.cert.display();
         if now < self.facts.from || now > self.facts.until {
@@ -127,7 +127,7 @@ impl Operator {
     }
 }
 
-/// Names that our own certificate serves beside the operator's.
+/// Local names, which our own certificate serves besides the operator's.
 fn is_local(name: &str) -> bool {
     name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }

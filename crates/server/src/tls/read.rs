@@ -1,4 +1,4 @@
-//! What a certificate says.
+//! Parses certificates.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -10,21 +10,21 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::TlsError;
 
-/// The common name of authorities that we made: what is not issued by it is the operator's.
+/// The common name of our authorities: a certificate from another issuer is the operator's.
 pub const AUTHORITY: &str = "Bartizan local certificate authority";
 
-/// The parts of a certificate that matter here.
+/// The relevant fields of a certificate.
 #[derive(Clone, Debug)]
 pub struct Facts {
     pub from: Timestamp,
     pub until: Timestamp,
-    /// Host names and addresses it is for, lower case.
+    /// Host names and addresses, lower case.
     pub names: Vec<String>,
-    /// Key identifiers of itself and of its issuer.
+    /// Subject and authority key identifiers.
     pub subject_key: Option<Vec<u8>>,
     pub issuer_key: Option<Vec<u8>>,
     pub is_self_issued: bool,
-    /// Whether an authority of ours signed it, or it is one.
+    /// Whether it is one of our authorities or signed by one.
     pub is_ours: bool,
 }
 
@@ -65,7 +65,7 @@ impl Facts {
         })
     }
 
-    /// Whether the certificate is for `name`, a host name or an address. A star matches one whole first label (RFC 6125 §6.4.3).
+    /// Whether the certificate is valid for `name`, a host name or an address. A wildcard matches one whole first label (RFC 6125 §6.4.3).
     pub fn covers(&self, name: &str) -> bool {
         let name = name.trim_end_matches('.').to_ascii_lowercase();
         let is_address = name.parse::<IpAddr>().is_ok();

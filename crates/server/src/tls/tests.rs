@@ -19,12 +19,12 @@ fn read(folder: &Path, name: &str) -> Vec<u8> {
     std::fs::read(folder.join(name)).unwrap()
 }
 
-/// What a client gets that wants `name`.
+/// The certificate served for SNI `name`.
 fn shown(certificate: &ServerCertificate, name: Option<&str>) -> Vec<u8> {
     certificate.current.read().unwrap().choose(name, &certificate.names).cert[0].to_vec()
 }
 
-/// A self-signed certificate that is not ours, written to `cert` and `key`; gives its DER.
+/// Writes a self-signed certificate that is not ours to `cert` and `key`; returns its DER.
 fn foreign(cert: &Path, key: &Path, names: &[&str]) -> Vec<u8> {
     let pair = KeyPair::generate().unwrap();
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
@@ -41,7 +41,7 @@ fn certificates_are_kept_until_they_near_their_end() {
     let (ca, leaf) = (read(folder.path(), "ca.pem"), read(folder.path(), "server.pem"));
     open(folder.path(), &names(), now() + Span::DAY);
     assert_eq!((read(folder.path(), "ca.pem"), read(folder.path(), "server.pem")), (ca.clone(), leaf.clone()));
-    // A month before its end the leaf is renewed; the authority stays, so clients notice nothing.
+    // A month before expiry the leaf is renewed; the authority stays, so clients notice nothing.
     let late = open(folder.path(), &names(), now() + LEAF_LIFETIME - RENEW_BEFORE + Span::DAY);
     assert_eq!(read(folder.path(), "ca.pem"), ca);
     assert_ne!(read(folder.path(), "server.pem"), leaf);
@@ -83,13 +83,13 @@ fn an_operators_certificate_serves_its_names_and_ours_the_local_ones() {
     for name in [Some("soc.example.org"), Some("SOC.example.org"), Some("a.lab.example.org"), Some("unknown.example")] {
         assert_eq!(shown(&certificate, name), theirs, "{name:?}");
     }
-    // It is for no address, so a client that asks for one can only be served by ours.
+    // The foreign certificate covers no address, so a client that connects to one gets ours.
     for name in [Some("localhost"), None] {
         assert_ne!(shown(&certificate, name), theirs, "{name:?}");
     }
     assert!(!certificate.current.read().unwrap().operator.as_ref().unwrap().covers("b.a.lab.example.org"));
     assert_eq!(certificate.ca_path(), cert, "the chain ends in what signed itself");
-    // Renewed by the operator's tools: seen without a restart. A half-written pair keeps the old one.
+    // Renewed by the operator's tools: picked up without a restart. A half-written pair keeps the old one.
     std::fs::write(&key, KeyPair::generate().unwrap().serialize_pem()).unwrap();
     assert!(matches!(certificate.reload(now()), Err(TlsError::OtherKey { .. })));
     certificate.keep_fresh(now());
@@ -107,7 +107,7 @@ fn files_that_are_not_ours_are_never_written() {
     let theirs = foreign(&path("server.pem"), &path("server.key"), &["soc.example.org"]);
     foreign(&path("ca.pem"), &path("unused.key"), &["an authority"]);
     let before = ["server.pem", "server.key", "ca.pem"].map(|name| read(folder.path(), name));
-    // Neither a name that it lacks nor its end is a reason to touch it.
+    // Neither a missing name nor expiry makes us overwrite it.
     for at in [now(), now() + Span(20_000 * Span::DAY.ticks())] {
         let certificate = open(folder.path(), &[vec!["other.example".to_owned()], names()].concat(), at);
         assert_eq!(shown(&certificate, Some("soc.example.org")), theirs);

@@ -1,8 +1,7 @@
-//! Microsoft Graph, v1.0 and beta: applications and their service principals, so that a connector's registration is made as in the
-//! cloud (S0-06, S0-13).
+//! Microsoft Graph, v1.0 and beta: applications and their service principals, so that connectors are registered as in Azure (S0-06, S0-13).
 //!
-//! Wire: the public reference of Graph's `application`, `servicePrincipal` and `passwordCredential`. Ids: an application has an object id
-//! of its own (`id`) besides `appId`; role assignments name the object id of its service principal.
+//! Wire: the public reference of Graph's `application`, `servicePrincipal` and `passwordCredential`. Ids: an application has its own object
+//! id (`id`) besides `appId`; role assignments use the object id of its service principal.
 
 mod applications;
 mod service_principals;

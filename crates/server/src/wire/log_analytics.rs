@@ -1,6 +1,7 @@
-//! The Log Analytics query API: KQL in, tables out.
+//! The Log Analytics query API: runs KQL and returns tables.
 //!
-//! Wire: learn.microsoft.com/azure/azure-monitor/logs/api/overview; every path is served with and without `/v1`, because stock SDKs differ.
+//! Wire: learn.microsoft.com/azure/azure-monitor/logs/api/overview; every path is available with and without `/v1`, because stock SDKs
+//! differ.
 
 mod encode;
 mod failure;

@@ -1,7 +1,7 @@
-//! Azure Resource Manager, as far as an embedded cloud with one subscription, one resource group and one workspace has resources.
+//! Azure Resource Manager for an embedded cloud with one subscription, one resource group and one workspace.
 //!
-//! Any api-version is taken; answers are supersets. Names ignore case and keep the case in which they were created. Errors are the
-//! resource manager's `CloudError`.
+//! Any api-version is accepted; responses are supersets. Names are case-insensitive and keep the case of their creation. Errors have the
+//! resource manager's `CloudError` format.
 
 mod data_collection_rule_checks;
 mod data_collection_rules;
@@ -53,7 +53,7 @@ pub static ENDPOINTS: &[&Endpoint] = &[
     &role_assignments::DELETE,
 ];
 
-/// Entries of a page.
+/// Page size.
 const PAGE: usize = 100;
 
 /// One page of `all`, with an absolute link to the next.
@@ -90,7 +90,7 @@ fn page<T: Serialize>(call: &Call, all: &[T]) -> Result<Reply, ApiError> {
     Reply::json(body)
 }
 
-/// The `properties` of a resource as a client sends it.
+/// The `properties` of a resource in a request body.
 fn properties(body: &Value) -> Result<&serde_json::Map<String, Value>, ApiError> {
     body.get("properties").and_then(Value::as_object).ok_or_else(|| {
         ApiError::bad_request("InvalidRequestContent", "The resource must be a JSON object with an object 'properties'.")

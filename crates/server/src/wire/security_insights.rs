@@ -1,7 +1,7 @@
 //! `Microsoft.SecurityInsights`, the resource provider of Microsoft Sentinel, for any api-version.
 //!
-//! Wire: the 2025-09-01 specification and what the stock SDKs send. The etag is in the body; putting replaces; links to further pages
-//! are absolute. One file a resource, one line a route.
+//! Wire: the 2025-09-01 specification and the requests of the stock SDKs. The etag is in the body; PUT replaces; next links are absolute.
+//! One file per resource, one line per route.
 
 mod alert_rule_checks;
 mod alert_rule_templates;

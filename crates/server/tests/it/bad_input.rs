@@ -1,4 +1,4 @@
-//! Bad input: each kind its own clear error, while others are served.
+//! Bad input: each kind has its own clear error, and other requests are still served.
 
 use std::io::Write;
 
@@ -22,24 +22,24 @@ async fn hostile_bodies_are_refused_by_name_and_the_next_one_is_served() {
     let house = House::new().await;
     let path = rule(&house).await;
 
-    // 20 MB on the wire: Azure's own text, with the length that was sent.
+    // 20 MB on the wire: Azure's exact message with the length sent.
     let (status, body) = upload(&house, &path, vec![b' '; 20 << 20], false).await;
     assert_eq!((status, body["error"]["code"].as_str()), (413, Some("ContentLengthLimitExceeded")), "{body}");
     assert_eq!(body["error"]["message"], "Maximum allowed content length: 1048576 bytes (1 MB). Provided content length: 20971520 bytes.");
 
-    // The same without a length announced.
+    // The same without `Content-Length`.
     let pieces = futures::stream::iter((0..40).map(|_| Ok::<_, std::io::Error>(vec![b' '; 64 << 10])));
     let chunked =
         house.call(MONITOR, Method::POST, &format!("{path}?api-version=2023-01-01")).await.body(reqwest::Body::wrap_stream(pieces));
     assert_eq!(answer(chunked.header("content-type", "application/json")).await.0, 413);
 
-    // A gzip bomb: 256 MB of blanks in some 250 KB, in 256 members (RFC 1952 §2.2).
+    // A gzip bomb: 256 MB of blanks in about 250 KB, in 256 members (RFC 1952 §2.2).
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     encoder.write_all(&vec![b' '; 1 << 20]).unwrap();
     let (status, body) = upload(&house, &path, encoder.finish().unwrap().repeat(256), true).await;
     assert_eq!((status, body["error"]["code"].as_str()), (413, Some("DecompressedContentLimitExceeded")), "{body}");
 
-    // 1,000 levels of JSON, something that is no gzip, and no JSON at all.
+    // 1,000 levels of JSON, invalid gzip, and invalid JSON.
     let deep = [b"[".repeat(1000), b"]".repeat(1000)].concat();
     assert_eq!(upload(&house, &path, deep, false).await.1["error"]["code"], "JsonTooDeep");
     assert_eq!(upload(&house, &path, b"[]".to_vec(), true).await.1["error"]["code"], "InvalidContentEncoding");

@@ -1,4 +1,4 @@
-//! Bearer tokens: each way of being wrong has its own answer, and the service goes on.
+//! Bearer tokens: each kind of invalid token has its own response, and the service continues.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -22,7 +22,7 @@ async fn every_wrong_token_has_its_own_answer() {
     let (message, signature) = good.rsplit_once('.').unwrap();
     let (_, payload) = message.split_once('.').unwrap();
     let none = format!("{}.{payload}.", BASE64_URL_SAFE_NO_PAD.encode(r#"{"alg":"none","typ":"JWT"}"#));
-    // Another first character: still base64, no longer the signature.
+    // A changed first character: still base64, but an invalid signature.
     let forged = format!("{message}.{}{}", if signature.starts_with('A') { 'B' } else { 'A' }, &signature[1..]);
     let cases = [
         (house.token(MONITOR).await, "InvalidAuthenticationTokenAudience", "meant for 'https://monitor.azure.com'"),
@@ -47,13 +47,13 @@ async fn every_wrong_token_has_its_own_answer() {
 async fn audiences_are_those_of_the_dialect_and_our_own() {
     let house = House::new().await;
     let query = format!("/v1/workspaces/{}/query?query=T", house.boot.cloud.workspace_id);
-    // WIRE §0: some stock clients ask for a token for the endpoint they were given.
+    // WIRE §0: some stock clients request a token for the endpoint they were given.
     let own = house.base.clone();
     for (audience, path, status) in [
         (LOGS, query.as_str(), 200),
         ("https://api.loganalytics.azure.com", &query, 200),
         (&own, &query, 200),
-        // WIRE §4: Log Analytics answers 403, not 401, to a token for somebody else.
+        // WIRE §4: Log Analytics responds with 403, not 401, to a token for another audience.
         (ARM, &query, 403),
         ("https://management.core.windows.net/", "/subscriptions?api-version=2022-12-01", 200),
         (&own, "/subscriptions?api-version=2022-12-01", 200),

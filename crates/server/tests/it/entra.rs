@@ -1,4 +1,4 @@
-//! The token endpoints, as stock clients call them. Expected shapes and numbers: WIRE §1 and Entra's reference of error codes.
+//! The token endpoints, as called by stock clients. Expected formats and numbers: WIRE §1 and Entra's reference of error codes.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -84,7 +84,7 @@ async fn discovery_leads_back_to_the_host_that_was_asked() {
         let base = format!("https://{host}:{}", house.address.port());
         let (_, configuration) = answer(house.http.get(format!("{base}/{tenant}{version}/.well-known/openid-configuration"))).await;
         assert_eq!(configuration["token_endpoint"], format!("{base}/{tenant}/oauth2{version}/token"));
-        // What is announced is there: RFC 6749 §4.1.2.1 for what it answers where people cannot sign in.
+        // The announced endpoint exists: RFC 6749 §4.1.2.1 for its response without interactive sign-in.
         let authorize = format!("{}?response_type=code&client_id=x", configuration["authorization_endpoint"].as_str().unwrap());
         let (status, refused) = answer(house.http.get(authorize)).await;
         assert_eq!((status.as_u16(), &refused["error"]), (400, &json!("unsupported_response_type")));

@@ -1,4 +1,4 @@
-//! Health: what is wrong is named to anyone, explained to readers, and decides the status of the two probes.
+//! Health: conditions are public, their details are for readers, and they determine the status of both probes.
 
 use model::{Condition, ConditionSeverity};
 use reqwest::Method;

@@ -1,4 +1,4 @@
-//! Links, issuers and audiences are made of the server's own names, whatever a request calls it.
+//! Links, issuers and audiences use the server's own names, not those of the request.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -34,7 +34,7 @@ async fn a_foreign_host_header_changes_no_link() {
     let page = house.call(ARM, Method::GET, &format!("{path}?api-version=2022-04-01&$top=1")).await.header("host", "evil.example");
     let (_, page) = answer(page).await;
     assert!(page["nextLink"].as_str().unwrap().starts_with(&house.base), "{page}");
-    // The issuer of a token asked for under a foreign name is ours, and the token is good.
+    // A token requested under a foreign host name has our issuer and is valid.
     let form = [
         ("grant_type", "client_credentials"),
         ("client_id", house.boot.client_id.as_str()),
@@ -47,7 +47,7 @@ async fn a_foreign_host_header_changes_no_link() {
     assert_eq!(answer(query.bearer_auth(token["access_token"].as_str().unwrap())).await.0, 200);
 }
 
-/// Sends a request whose path no client would let through as it is.
+/// Sends a request whose path an HTTP client library would normalise.
 async fn raw(house: &House, method: &str, path: &str, token: &str, body: &Value) -> (u16, Value) {
     let mut stream = connect(house, "localhost", b"http/1.1").await.unwrap();
     let body = body.to_string();
@@ -90,7 +90,7 @@ async fn a_scope_is_what_it_says() {
     }
     let other = format!("/subscriptions/{}{}", uuid::Uuid::nil(), tail(90));
     assert_eq!(raw(&house, "PUT", &other, &token, &role).await.0, 404);
-    // Case, doubled slashes and escapes of letters are spellings of the same scope, and stored as one.
+    // Case, double slashes and escaped letters are spellings of the same scope and stored as one.
     let spellings =
         [group.clone(), group.to_ascii_uppercase(), group.replace('/', "//"), group.replace("resourceGroups", "resource%47roups")];
     for (n, scope) in spellings.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! A running server on a free port, with a clock that is moved by hand and canned engine, catalog and pipeline.
+//! A running server on a free port, with a manual clock and canned engine, catalog and pipeline.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -22,7 +22,7 @@ pub const MONITOR: &str = "https://monitor.azure.com";
 pub const ARM: &str = "https://management.azure.com";
 pub const LOGS: &str = "https://api.loganalytics.io";
 
-/// The hour at which every house starts.
+/// Initial time of the manual clock.
 pub fn noon() -> Timestamp {
     Timestamp::parse_iso("2026-11-20T12:00:00Z").unwrap()
 }
@@ -43,7 +43,7 @@ pub struct House {
     pub served: tokio::task::JoinHandle<Result<(), server::TlsError>>,
 }
 
-/// What the first start answered, without the parts the server keeps.
+/// The result of the first start, without the parts the server owns.
 pub struct Booted {
     pub tenant: String,
     pub client_id: String,
@@ -62,7 +62,7 @@ impl House {
         let store = Store::open(&folder.path().join("state.db")).await.unwrap();
         let clock = Arc::new(HandClock(AtomicI64::new(noon().ticks())));
         let Bootstrapped { identity, certificate, cloud, tenant_id, client_id, client_secret, .. } =
-            // The HTTP client judges the certificate by the real clock.
+            // The HTTP client validates the certificate with the real clock.
             bootstrap(folder.path(), &store, &Reached::default(), Timestamp::from_system(std::time::SystemTime::now())).await.unwrap();
         let object_id = store.app_registrations().get(&client_id).await.unwrap().unwrap().object_id;
         let engine = Arc::new(Canned::default());
@@ -104,7 +104,7 @@ impl House {
         Self { _folder: folder, address, base, http, boot, clock, engine, pipeline, oncall, health, ca_pem, stop, served }
     }
 
-    /// Asks the token endpoint as a stock client does.
+    /// Requests a token as a stock client does.
     pub async fn token(&self, audience: &str) -> String {
         let form = [
             ("grant_type", "client_credentials"),
@@ -131,7 +131,7 @@ impl House {
     }
 }
 
-/// Status and body; a body that is no JSON is a JSON string.
+/// Status and body; a body that is not JSON becomes a JSON string.
 pub async fn answer(request: RequestBuilder) -> (StatusCode, Value) {
     let response = request.send().await.unwrap();
     let status = response.status();
@@ -162,7 +162,7 @@ impl Clock for HandClock {
     }
 }
 
-/// An engine that knows four queries and remembers what it was asked.
+/// An engine that answers four queries and records requests.
 #[derive(Default)]
 pub struct Canned {
     pub asked: Mutex<Vec<Query>>,
@@ -195,7 +195,7 @@ impl QueryEngine for Canned {
         let whole = Answer { columns, batches: vec![batch], ..Answer::default() };
         match query.kql.as_str() {
             "never" => {
-                // Cancelled by its token, or dropped together with the request: both count.
+                // Cancelled by its token, or dropped with the request: both count.
                 struct Gone(Arc<AtomicBool>);
                 impl Drop for Gone {
                     fn drop(&mut self) {
@@ -296,7 +296,7 @@ impl Catalog for Tables {
     }
 }
 
-/// A pipeline that keeps what it is given.
+/// A pipeline that records uploads.
 pub struct Pipe {
     store: Store,
     group: String,

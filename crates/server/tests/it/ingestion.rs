@@ -1,4 +1,4 @@
-//! Logs Ingestion as stock clients use it. Statuses, codes and texts: WIRE §2.
+//! Logs Ingestion as used by stock clients. Statuses, codes and texts: WIRE §2.
 
 use std::io::Write;
 use std::sync::atomic::Ordering;
@@ -9,7 +9,7 @@ use store::{AppRegistration, ClientSecret};
 
 use crate::house::{ARM, House, MONITOR, answer};
 
-/// Creates a table and a rule; answers the path to upload to.
+/// Creates a table and a rule; returns the upload path.
 pub async fn rule(house: &House) -> String {
     let table = format!("{}/tables/T_CL?api-version=2022-10-01", house.workspace());
     let body = json!({ "properties": { "schema": { "name": "T_CL", "columns": [{ "name": "TimeGenerated", "type": "datetime" }, { "name": "Number", "type": "int" }] } } });
@@ -36,7 +36,7 @@ pub fn gzip(bytes: &[u8]) -> Vec<u8> {
 async fn batches_are_acknowledged_with_an_empty_204() {
     let house = House::new().await;
     let path = rule(&house).await;
-    // JavaScript writes the parameter's name with an escape; Vector's health check sends an empty array.
+    // JavaScript escapes the parameter's name; Vector's health check sends an empty array.
     let mut correlations = Vec::new();
     for (query, body, id) in [("?api%2Dversion=2023-01-01", "[{\"a\":1}]", "one"), ("?api-version=2021-11-01-preview", "[]", "two")] {
         let request = house.call(MONITOR, Method::POST, &format!("{path}{query}")).await;
@@ -55,7 +55,7 @@ async fn batches_are_acknowledged_with_an_empty_204() {
     }
     let uploads = house.pipeline.uploads.lock().unwrap();
     assert_eq!((&uploads[0].body[..], uploads[0].stream.as_str()), (&b"[{\"a\":1}]"[..], "Custom-T_CL"));
-    // What the sender reads in the reply is what its dead letters carry.
+    // The id in the response equals the one in dead letters.
     assert_eq!(uploads.iter().map(|upload| upload.correlation_id.to_string()).collect::<Vec<_>>(), correlations);
     assert!(uploads[0].key.is_some() && uploads[0].key != uploads[1].key);
 }
@@ -124,7 +124,7 @@ async fn only_publishers_of_the_rule_may_send() {
         "{message}"
     );
 
-    // The role, given at the rule through the resource manager, counts at once; taken away, it is gone.
+    // A role assigned at the rule through the resource manager takes effect at once, and so does its removal.
     let assignment = format!(
         "{}/providers/Microsoft.Insights/dataCollectionRules/R/providers/Microsoft.Authorization/roleAssignments/{}?api-version=2022-04-01",
         house.group(),

@@ -1,4 +1,4 @@
-//! What the portal's query editor asks. Places are in UTF-16 units, as JavaScript counts: `'😀'.length` is 2.
+//! Endpoints of the portal's query editor. Positions are in UTF-16 units, as in JavaScript: `'😀'.length` is 2.
 
 use reqwest::Method;
 use serde_json::{Value, json};

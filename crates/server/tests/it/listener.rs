@@ -1,4 +1,4 @@
-//! The listener: who may talk how long, and how it ends.
+//! The listener: time limits for clients, and shutdown.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use tokio_rustls::client::TlsStream;
 
 use crate::house::{House, LOGS};
 
-/// A TLS connection that trusts our authority and nobody else, under the given name.
+/// A TLS connection with the given server name that trusts our authority only.
 pub async fn connect(house: &House, name: &str, alpn: &[u8]) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(&house.ca_pem).unwrap()).unwrap();
@@ -56,7 +56,7 @@ async fn the_certificate_covers_the_local_names_only() {
 async fn slow_clients_are_cut_off() {
     let house = House::with(quick()).await;
     let patience = Duration::from_secs(20);
-    // Nothing at all instead of a handshake, half a header, and a silent HTTP/2 client: each ends by the server's hand.
+    // No handshake at all, half a header, and a silent HTTP/2 client: the server closes each.
     let mut silent = TcpStream::connect(house.address).await.unwrap();
     let mut end = Vec::new();
     tokio::time::timeout(patience, silent.read_to_end(&mut end)).await.expect("the handshake must time out").ok();
@@ -80,7 +80,7 @@ async fn stopping_lets_requests_end_and_takes_no_more() {
     while TcpStream::connect(house.address).await.is_ok() {
         tokio::task::yield_now().await;
     }
-    // The request is still being worked on although the listener is gone; its end is its own.
+    // The request is still in progress although the listener has stopped; it completes on its own.
     assert!(!running.is_finished());
     house.engine.asked.lock().unwrap()[0].cancel.cancel();
     assert_eq!(running.await.unwrap().unwrap().status(), 503);

@@ -10,10 +10,10 @@ use tokio::net::TcpStream;
 use crate::house::House;
 use crate::listener::connect;
 
-/// Generous: what is shown is that something ends, not how soon.
+/// Generous, because the test checks that connections are closed, not how soon.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Every deadline so long that it is not what helps.
+/// Long deadlines, so that they do not influence the test.
 fn patient(max_connections: usize) -> ServerConfig {
     let long = Span::HOUR;
     ServerConfig {
@@ -44,7 +44,7 @@ async fn slow_token_requests_make_room() {
         slow.push(stream);
         is_served(&house).await;
     }
-    // Honest token requests succeed meanwhile.
+    // Legitimate token requests succeed meanwhile.
     tokio::time::timeout(PATIENCE, house.token(crate::house::MONITOR)).await.expect("tokens are given");
 }
 
@@ -80,7 +80,7 @@ async fn a_reader_that_never_opens_its_window_is_cut_off() {
     let (response, _) = client.send_request(http::Request::get(format!("{}/metrics", house.base)).body(()).unwrap(), true).unwrap();
     let response = response.await.unwrap();
     assert_eq!(response.status(), 200);
-    // The client answers pings and holds the stream; it just takes nothing.
+    // The client answers pings and keeps the stream open, but reads nothing.
     tokio::time::timeout(PATIENCE, ended).await.expect("the connection is cut").unwrap().ok();
     drop(response);
     is_served(&house).await;
@@ -105,7 +105,7 @@ async fn rapid_resets_end_the_connection() {
         }
     };
     tokio::time::timeout(PATIENCE, resetting).await.expect("the connection ends");
-    // ENHANCE_YOUR_CALM where the client reads it before its next write fails.
+    // ENHANCE_YOUR_CALM if the client reads it before its next write fails.
     let error = ended.await.unwrap().unwrap_err();
     assert!(error.is_io() || error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM), "{error}");
     is_served(&house).await;
@@ -113,7 +113,7 @@ async fn rapid_resets_end_the_connection() {
 
 #[tokio::test]
 async fn headers_without_end_end_the_connection() {
-    // CVE-2024-27316 and its kin: a header that goes on in CONTINUATION frames for ever.
+    // CVE-2024-27316 and similar: a header that continues in CONTINUATION frames without end.
     let house = House::with(patient(8)).await;
     let mut stream = connect(&house, "localhost", b"h2").await.unwrap();
     let frame = |kind: u8, flags: u8, id: u32, payload: &[u8]| {

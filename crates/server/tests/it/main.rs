@@ -1,4 +1,4 @@
-//! The server from the outside: real TLS, a real HTTP client, and canned ports behind it.
+//! The server from outside: real TLS, a real HTTP client, and canned ports.
 
 mod bad_input;
 mod bearer;

@@ -1,4 +1,4 @@
-//! On call over its API: objects, documents, who, signed addresses, and the links of messages.
+//! The on-call API: objects, documents, who is on call, signed URLs, and links in messages.
 
 use std::time::Duration;
 
@@ -45,7 +45,7 @@ async fn objects_are_changed_one_by_one_under_their_etags() {
     assert_eq!((read.status().as_u16(), read.headers()["etag"].to_str().unwrap()), (200, etag.as_str()));
     assert_eq!(read.json::<Value>().await.unwrap()["name"], "Ann");
 
-    // RFC 9110 §13.1: a condition that does not hold is 412, and nothing changes.
+    // RFC 9110 §13.1: a failed condition is 412, and nothing changes.
     let stale = "\"00000000-0000-0000-0000-000000000000\"";
     for (name, value) in [("if-match", stale), ("if-none-match", "*")] {
         let (status, body) = answer(ours(&house, Method::PUT, "users/ann").await.header(name, value).json(&user)).await;
@@ -55,7 +55,7 @@ async fn objects_are_changed_one_by_one_under_their_etags() {
     let (status, _) = answer(ours(&house, Method::PUT, "users/ann").await.header("if-match", &etag).json(&changed)).await;
     assert_eq!(status, 200);
 
-    // Names that lead nowhere, and what was meant.
+    // Unknown names, with suggestions.
     let policy = json!({ "steps": [{ "targets": ["user:anm"] }] });
     let (status, body) = answer(ours(&house, Method::PUT, "escalation_policies/p").await.json(&policy)).await;
     assert_eq!(status, 400, "{body}");
@@ -65,7 +65,7 @@ async fn objects_are_changed_one_by_one_under_their_etags() {
     let (status, body) = answer(ours(&house, Method::GET, "users/amn").await).await;
     assert!(status == 404 && body["error"]["message"].as_str().unwrap().contains("Did you mean 'ann'?"), "{body}");
 
-    // What others need stays.
+    // Objects in use cannot be deleted.
     let policy = json!({ "steps": [{ "targets": ["user:ann"] }] });
     assert_eq!(answer(ours(&house, Method::PUT, "escalation_policies/p").await.json(&policy)).await.0, 201);
     assert_eq!(answer(ours(&house, Method::DELETE, "users/ann").await).await.0, 400);
@@ -74,7 +74,7 @@ async fn objects_are_changed_one_by_one_under_their_etags() {
     assert_eq!(answer(ours(&house, Method::DELETE, "users/ann").await).await.0, 404);
 }
 
-/// What an API caller sends names no command, file or variable of the service; the address itself is sealed before it is stored.
+/// Contacts written through the API cannot name commands, files or variables of the service; addresses are sealed before they are stored.
 #[tokio::test]
 async fn contacts_name_no_commands_and_addresses_are_sealed() {
     let house = House::new().await;
@@ -103,8 +103,8 @@ async fn contacts_name_no_commands_and_addresses_are_sealed() {
     assert_eq!(answer(ours(&house, Method::PUT, "users/eve").await.json(&user)).await.0, 200);
 }
 
-/// Two documents of 2 MB in which every name is wrong are checked beside the requests of others, on one I/O thread: before, nothing else was
-/// answered for minutes.
+/// Two documents of 2 MB with only invalid names are checked concurrently with other requests, on one I/O thread. Regression test: this
+/// used to block all requests for minutes.
 #[tokio::test]
 async fn checks_of_large_documents_hold_up_nobody() {
     use std::fmt::Write as _;
@@ -143,7 +143,7 @@ async fn checks_of_large_documents_hold_up_nobody() {
         }
     };
     println!("{probes} probes while two documents were checked; the slowest took {slowest:?}");
-    // The limit is for machines that do other things; measured alone it is some milliseconds.
+    // A generous limit for busy machines; in isolation it takes some milliseconds.
     assert!(probes > 2 && slowest < Duration::from_secs(5), "{probes} probes, the slowest took {slowest:?}");
     for (status, body) in [one, other] {
         let problems = body["problems"].as_array().unwrap();
@@ -205,7 +205,7 @@ async fn signed_addresses_need_no_token_and_open_one_thing() {
     assert_eq!(house.http.post(url.replace("backup", "other")).send().await.unwrap().status(), 404);
 }
 
-/// An incident that was paged about; answers the link's path for an action.
+/// A paged incident; returns a function from an action to its link's path.
 async fn paged(house: &House) -> oncall::escalation::Page {
     assert_eq!(apply(house, TEAM).await.0, 200);
     let mut bell = house.oncall.store.listen(Topic::Pages);
@@ -245,7 +245,7 @@ async fn a_link_changes_nothing_until_its_button_is_pressed_and_then_once() {
         let (_, body) = answer(ours(&house, Method::GET, "escalations?incident=1").await).await;
         body["value"][0]["state"].as_str().unwrap().to_owned()
     };
-    // What a mail scanner and a chat preview do.
+    // As mail scanners and chat previews do.
     for _ in 0..3 {
         let shown = house.http.get(&acknowledge).send().await.unwrap();
         assert_eq!(shown.status(), 200);
@@ -267,14 +267,14 @@ async fn a_link_changes_nothing_until_its_button_is_pressed_and_then_once() {
     let shown = house.http.get(&acknowledge).send().await.unwrap().text().await.unwrap();
     assert!(shown.contains("Incident 1 is acknowledged") && !shown.contains("<form"), "{shown}");
 
-    // Closing asks what it was.
+    // Closing requires a classification.
     let close = link(&Action::Close { classification: None, comment: None });
     assert!(house.http.get(&close).send().await.unwrap().text().await.unwrap().contains("<select id=\"classification\""));
     let form = [("classification", "FalsePositive"), ("comment", "a drill")];
     let closed = house.http.post(&close).form(&form).send().await.unwrap();
     assert_eq!(closed.status(), 200, "{}", closed.text().await.unwrap());
 
-    // Tampered with, cut off, expired: in words, and without a form.
+    // Tampered, truncated and expired links: an explanation without a form.
     let mut tampered = acknowledge.clone();
     let last = if tampered.pop() == Some('A') { 'B' } else { 'A' };
     tampered.push(last);
@@ -313,7 +313,7 @@ async fn answers_through_the_api_name_who_gives_them() {
     assert_eq!((status.as_u16(), body["error"]["target"].as_str()), (400, Some("user")), "nobody in the directory is the caller: {body}");
     assert_eq!(say(json!({ "action": "acknowledge", "user": "anm" })).await.0, 400);
     assert_eq!(say(json!({ "action": "dance", "user": "ann" })).await.0, 400);
-    // What claims another way in would falsify the audit trail.
+    // Claiming another channel would falsify the audit trail.
     assert_eq!(say(json!({ "action": "acknowledge", "user": "ann", "via": "sms" })).await.0, 400);
     let (status, body) = say(json!({ "action": "acknowledge", "user": "ann" })).await;
     assert_eq!((status.as_u16(), body["number"].as_i64(), body["changed"].as_bool()), (200, Some(1), Some(true)), "{body}");
@@ -321,7 +321,7 @@ async fn answers_through_the_api_name_who_gives_them() {
     let (status, _) =
         answer(ours(&house, Method::POST, "incidents/99/answer").await.json(&json!({ "action": "take", "user": "ann" }))).await;
     assert_eq!(status, 404);
-    // Every page is there, whatever became of it; its reply code is not.
+    // Pages of every status are listed, without their reply codes.
     let (_, pages) = answer(ours(&house, Method::GET, "pages?incident=1").await).await;
     assert!(!pages["value"].as_array().unwrap().is_empty() && !pages.to_string().contains("reply_code"), "{pages}");
     assert_eq!(answer(ours(&house, Method::GET, "pages?status=lost").await).await.0, 400);

@@ -1,4 +1,4 @@
-//! The query API as stock clients use it. Shapes: WIRE §4.
+//! The query API as used by stock clients. Formats: WIRE §4.
 
 use std::sync::atomic::Ordering;
 
@@ -22,7 +22,7 @@ async fn tables_come_back_on_every_route() {
     let house = House::new().await;
     let path = path(&house);
     let tables = json!([{ "name": "PrimaryResult", "columns": [{ "name": "Name", "type": "string" }, { "name": "n", "type": "long" }], "rows": [["é", 42]] }]);
-    // Python sends nulls explicitly, and an empty Prefer header.
+    // Python sends explicit nulls and an empty Prefer header.
     let python = json!({ "query": "T", "timespan": null, "workspaces": null });
     for path in [
         path.clone(),
@@ -52,7 +52,7 @@ async fn timespans_become_windows() {
     assert_eq!(window(), None);
     assert_eq!(post(&house, &path, json!({ "query": "T", "timespan": "PT86400.0S" })).await.0, 200);
     assert_eq!(window().unwrap().from, noon() - Span::DAY);
-    // URL and body: what both cover.
+    // Timespans of URL and body are intersected.
     assert_eq!(post(&house, &format!("{path}?timespan=PT1H"), json!({ "query": "T", "timespan": "P1D" })).await.0, 200);
     assert_eq!(window().unwrap().from, noon() - Span::HOUR);
     let interval = json!({ "query": "T", "timespan": "2026-01-01T00:00:00.000Z/2026-01-02T00:00:00.000Z" });
@@ -94,7 +94,7 @@ async fn a_part_of_an_answer_says_so() {
         (status, body["error"]["code"].as_str(), body["tables"][0]["rows"].as_array().unwrap().len()),
         (200, Some("PartialError"), 1)
     );
-    // The sentence of azure-sdk-for-python#32282.
+    // The message of azure-sdk-for-python#32282.
     let text = body["error"]["details"][0]["innererror"]["message"].as_str().unwrap();
     assert_eq!(text, "The results of this query exceed the set limit of 64000000 bytes, so not all records were returned.");
 }

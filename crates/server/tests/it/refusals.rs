@@ -1,6 +1,7 @@
-//! Refusals arrive: a client that still sends its body reads the status, over HTTP/1.1 and HTTP/2, and its connection stays good.
+//! Rejections are delivered: a client that is still sending its body can read the status, over HTTP/1.1 and HTTP/2, and keep its
+//! connection.
 //!
-//! RFC 9112 §9.6 and RFC 9113 §8.1 say how; nginx 1.22 delivers every status of these (`tests/http/nginx.py` compares).
+//! See RFC 9112 §9.6 and RFC 9113 §8.1; nginx 1.22 delivers all of these statuses (`tests/http/nginx.py` compares).
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use crate::house::{House, MONITOR};
 use crate::ingestion::rule;
 use crate::listener::connect;
 
-/// Bytes of bodies, and how many refusals of each: a thousand over each protocol.
+/// Body size in bytes, and the number of rejections of each size: a thousand over each protocol.
 const SIZES: [(usize, usize); 5] = [(10, 400), (1_000, 300), (100_000, 240), (2 << 20, 48), (20 << 20, 12)];
 
 #[tokio::test]
@@ -21,10 +22,10 @@ async fn a_pooled_client_of_http_1_reads_every_status() {
     let path = rule(&house).await;
     let token = house.token(MONITOR).await;
     for (size, count) in SIZES {
-        // Four of each kind.
+        // Four requests of each kind.
         for _ in 0..count / 4 {
             let body = vec![b' '; size];
-            // Without a token, to nowhere, with a method that is not served, and too large or nonsense with a token.
+            // Without a token, to an unknown path, with an unsupported method, and too large or malformed with a token.
             let stranger = house.http.post(format!("{}{path}?api-version=2023-01-01", house.base)).body(body.clone());
             assert_eq!(stranger.send().await.unwrap().status(), 401, "{size}");
             assert_eq!(house.http.post(format!("{}/nowhere", house.base)).body(body.clone()).send().await.unwrap().status(), 404, "{size}");
@@ -40,7 +41,7 @@ async fn a_pooled_client_of_http_1_reads_every_status() {
 #[tokio::test]
 async fn a_client_that_writes_everything_before_it_reads_sees_the_status() {
     let house = House::new().await;
-    // Announced and not: the second has no end that the server could know.
+    // With and without a content length: the second has no end known to the server.
     for (head, body) in [
         ("Content-Length: 8388608\r\n\r\n", vec![b' '; 8 << 20]),
         ("Transfer-Encoding: chunked\r\n\r\n", [b"800000\r\n".to_vec(), vec![b' '; 8 << 20], b"\r\n0\r\n\r\n".to_vec()].concat()),
@@ -54,7 +55,7 @@ async fn a_client_that_writes_everything_before_it_reads_sees_the_status() {
         assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
         assert!(answer.to_ascii_lowercase().contains("connection: close"), "{answer}");
     }
-    // A client that asks first is answered instead of told to go on.
+    // A client that sends `Expect: 100-continue` gets the final status instead of 100.
     let mut stream = connect(&house, "localhost", b"http/1.1").await.unwrap();
     let head = "POST /nowhere HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\nExpect: 100-continue\r\n\r\n";
     stream.write_all(head.as_bytes()).await.unwrap();

@@ -1,4 +1,4 @@
-//! The resource manager. Shapes and codes: WIRE §2, §5 and the REST references of the providers.
+//! The resource manager. Formats and codes: WIRE §2, §5 and the REST references of the providers.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -82,7 +82,7 @@ async fn tables_are_made_read_listed_and_removed() {
         let schema = json!({ "properties": { "schema": { "name": name, "columns": [{ "name": "TimeGenerated", "type": "datetime" }] } } });
         assert_eq!(arm(&house, Method::PUT, &format!("{}/tables/{name}", house.workspace()), Some(schema)).await.0, 200);
     }
-    // Pages: the link is absolute, and following it ends.
+    // Paging: the link is absolute, and the last page has none.
     let mut next = format!("{}/tables?$top=2", house.workspace());
     let mut names = Vec::new();
     loop {
@@ -108,7 +108,7 @@ async fn rules_keep_their_immutable_id_and_wrong_ones_are_explained() {
     let (_, first) = arm(&house, Method::GET, &path, None).await;
     let id = first["properties"]["immutableId"].as_str().unwrap();
     assert!(id.len() == 36 && id.starts_with("dcr-"), "{id}");
-    // A client sends back what it read.
+    // Clients send back what they read.
     let (status, again) = arm(&house, Method::PUT, &path.to_uppercase(), Some(first.clone())).await;
     assert_eq!(
         (status, &again["properties"]["immutableId"], &again["name"]),
@@ -129,7 +129,7 @@ async fn rules_keep_their_immutable_id_and_wrong_ones_are_explained() {
         *body.pointer_mut(pointer).unwrap() = value;
         Some(body)
     };
-    // Azure/Azure-Sentinel#12073 has the shape: `InvalidPayload` around the code, the flow as its target.
+    // Format from Azure/Azure-Sentinel#12073: `InvalidPayload` around the code, the flow as its target.
     let kql = "/properties/dataFlows/0/transformKql";
     let flow = "properties.dataFlows[0]";
     for (pointer, value, code, target) in [
@@ -158,7 +158,7 @@ async fn rules_keep_their_immutable_id_and_wrong_ones_are_explained() {
         assert_eq!((status, error["code"].as_str(), error["target"].as_str()), (400, Some("InvalidPayload"), Some(target)), "{body}");
         assert_eq!((detail["code"].as_str(), detail["target"].as_str()), (Some(code), Some(target)), "{body}");
     }
-    // The way out takes what can run, and is read back.
+    // `lenient` accepts what can run, and is returned on read.
     for (pointer, value, status) in [
         (kql, json!("source | summarize TimeGenerated=max(TimeGenerated)"), 200),
         (kql, json!("source | project Number=toint(1)"), 200),

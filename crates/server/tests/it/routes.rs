@@ -1,4 +1,4 @@
-//! What holds for every route there is.
+//! Properties of all routes.
 
 use std::collections::HashSet;
 
@@ -7,7 +7,7 @@ use server::{Role, endpoints};
 
 use crate::house::House;
 
-/// A path that matches the pattern and names what exists, so that nothing but the missing token can be the reason for a refusal.
+/// A path that matches the pattern and names existing resources, so that only the missing token can cause the rejection.
 fn sample(house: &House, pattern: &str) -> String {
     let cloud = &house.boot.cloud;
     let mut path = pattern.replace(['[', ']'], "");
@@ -48,7 +48,7 @@ async fn nobody_gets_in_without_a_token() {
             assert!(response.headers().contains_key("www-authenticate"), "{method} {url}");
         }
     }
-    // The list is part of the test: opening one more route must be meant.
+    // The list is part of the test, so that opening another route is a deliberate change.
     let paths: Vec<&str> = open.iter().map(|line| line.split(':').next().unwrap()).collect();
     assert_eq!(
         paths,

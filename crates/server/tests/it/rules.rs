@@ -1,4 +1,4 @@
-//! Analytics rules at work, as people read them.
+//! State of analytics rules, as returned by the API.
 
 use detection::schedule::RunState;
 use model::{ConditionSeverity, Span};

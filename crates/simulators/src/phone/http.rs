@@ -1,11 +1,11 @@
-//! As much of HTTP/1.1 (RFC 9112) as a provider's API needs: one request after the other, bodies of a stated length.
+//! A minimal HTTP/1.1 server (RFC 9112): sequential requests, bodies with `Content-Length`.
 
 use std::io;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// No form is longer.
+/// Maximum size of a form.
 const MAX: usize = 64 * 1024;
 
 pub(super) struct Request {
@@ -16,7 +16,7 @@ pub(super) struct Request {
 }
 
 impl Request {
-    /// None: the client is done.
+    /// `None` when the client closes the connection.
     pub async fn read(stream: &mut TcpStream) -> io::Result<Option<Self>> {
         let bad = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
         let mut bytes = Vec::new();

@@ -1,5 +1,5 @@
-//! `X-Twilio-Signature`: base64 of HMAC-SHA1 (RFC 2104, FIPS 180-4) over the address and the sorted fields of the form, with the account's
-//! token. By hand, so that it owes nothing to what it checks.
+//! `X-Twilio-Signature`: base64 of HMAC-SHA1 (RFC 2104, FIPS 180-4) over the URL and the sorted form fields, with the account's token.
+//! Implemented independently of the code under test.
 
 pub(super) fn sign(token: &str, url: &str, form: &[(String, String)]) -> String {
     let mut fields = form.to_vec();

@@ -1,9 +1,9 @@
-//! The simulators against clients of others.
+//! The simulators against third-party clients.
 
 use simulators::phone::Phone;
 
-/// `BARTIZAN_PHONE`: the account's id and token, `AC…:token`. Serves until its standard input ends; prints where, and then what was sent.
-/// Each line of input is an answer by SMS to the last message, sent to the address in `BARTIZAN_PHONE_REPLY`.
+/// `BARTIZAN_PHONE`: the account's id and token, `AC…:token`. Serves until standard input ends; prints the address, and then what was sent.
+/// Each line of input is a reply by SMS to the last message, sent to the URL in `BARTIZAN_PHONE_REPLY`.
 #[tokio::test]
 async fn a_phone_for_outside_clients() {
     let Ok(account) = std::env::var("BARTIZAN_PHONE") else {

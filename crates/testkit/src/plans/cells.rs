@@ -1,10 +1,10 @@
-//! Cells of generated tables: values at the edges of a type, and such as functions make sense of.
+//! Cells of generated tables: boundary values of a type, and values that are meaningful to functions.
 
 use kql::Type;
 
 use crate::Random;
 
-/// Values at the edges of a type, as KQL writes them.
+/// Boundary values of a type, as KQL literals.
 pub fn edges(ty: Type) -> &'static [&'static str] {
     match ty {
         Type::Bool => &["true", "false", "bool(null)"],
@@ -37,7 +37,7 @@ pub fn edges(ty: Type) -> &'static [&'static str] {
     }
 }
 
-/// Texts of cells to draw from, besides those at the edges.
+/// Cell texts to draw from, besides boundary values.
 #[derive(Clone, Debug, Default)]
 pub struct Pool {
     pub likely: Vec<String>,

@@ -1,4 +1,4 @@
-//! What a query uses of the language: operators as written, functions as bound.
+//! Which parts of the language a query uses: operators as written, functions as bound.
 
 use std::collections::BTreeSet;
 
@@ -23,7 +23,7 @@ pub enum Part {
 /// An entry of a table.
 pub type Used = (Part, &'static str);
 
-/// All that queries can use and that answers the same twice.
+/// All deterministic parts that queries can use.
 pub fn all_parts() -> Vec<Used> {
     let operators = tabular_operators().map(|operator| operator.name).chain(SOURCE_OPERATORS.iter().copied());
     let operators: BTreeSet<&str> = operators.collect();
@@ -35,12 +35,12 @@ pub fn all_parts() -> Vec<Used> {
     all
 }
 
-/// Whether the language settles the order of the answer.
+/// Whether the language defines the order of the result.
 pub fn is_ordered(plan: &Plan) -> bool {
     !plan.root.order.is_empty() || plan.root.serialized
 }
 
-/// What `text` uses, whose plan is `plan`.
+/// Parts used by `text` with `plan`.
 pub fn used(text: &str, plan: &Plan) -> Vec<Used> {
     let mut found: BTreeSet<Used> = used_by_text(text).into_iter().collect();
     let relations = plan.subqueries.iter().map(|subquery| &subquery.rel).chain([&plan.root]).chain(plan.more.iter().map(|(_, rel)| rel));
@@ -53,7 +53,7 @@ pub fn used(text: &str, plan: &Plan) -> Vec<Used> {
         let mut note = |expr: &Expr| {
             expr.walk(&mut |part| {
                 match &part.kind {
-                    // A call of constants is one value for all rows.
+                    // A call with constant arguments is one value for all rows.
                     ExprKind::Call { function, args } if args.is_empty() || !part.columns().is_empty() => {
                         found.insert((Part::Function, function.name));
                     }
@@ -85,7 +85,7 @@ pub fn used(text: &str, plan: &Plan) -> Vec<Used> {
     found.into_iter().collect()
 }
 
-/// Operators, plug-ins, aggregates and windows by their names in the text.
+/// Operators, plug-ins, aggregates and windows by name in the text.
 pub fn used_by_text(text: &str) -> Vec<Used> {
     let tokens = lex(text).0;
     let mut found = BTreeSet::new();
@@ -105,7 +105,7 @@ pub fn used_by_text(text: &str) -> Vec<Used> {
             found.extend(PLUGINS.iter().find(|plugin| plugin.name == word).map(|plugin| (Part::Plugin, plugin.name)));
             let aggregate = aggregates::all().find(|function| function.name == word);
             found.extend(aggregate.map(|function| (Part::Aggregate, function.name)));
-            // Without arguments it is a constant, which no plan shows.
+            // Without arguments it is a constant, which does not appear in the plan.
             let empty = tokens.get(at + 2).is_some_and(|next| next.kind == TokenKind::Sign(")"));
             found.extend(functions::find(word).filter(|_| empty).map(|function| (Part::Function, function.name)));
             found.extend(windows::find(word).map(|window| (Part::Window, window.name)));

@@ -1,10 +1,10 @@
-//! Simpler queries than a given one: without a stage, without an item of a list, with fewer rows.
+//! Shrinks queries: without a stage, without an item of a list, with fewer rows.
 
 use kql::syntax::lexer::{TokenKind, lex};
 
 use super::templates::literal_tables;
 
-/// What to try instead of `text`, the greatest steps first.
+/// Candidates to try instead of `text`, the largest reductions first.
 pub fn simpler(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     let stages = cut(text, "|");
@@ -27,7 +27,7 @@ pub fn simpler(text: &str) -> Vec<String> {
             let others: Vec<&[String]> = rows.iter().enumerate().filter(|(other, _)| *other != at).map(|(_, row)| *row).collect();
             found.push(with(&others));
         }
-        // A column that nobody reads.
+        // An unused column.
         for at in 0..width.min(table.columns.len()) {
             let declared = table.columns.iter().enumerate().filter(|(other, _)| *other != at);
             let declared: Vec<String> = declared.map(|(_, (name, ty))| format!("{name}: {}", ty.name())).collect();
@@ -59,7 +59,7 @@ pub fn simpler(text: &str) -> Vec<String> {
     found
 }
 
-/// `text` cut at the signs that are in no parentheses.
+/// Splits `text` at top-level occurrences of `sign`.
 fn cut(text: &str, sign: &str) -> Vec<String> {
     let mut depth = 0usize;
     let mut found = Vec::new();

@@ -1,4 +1,4 @@
-//! What the tables of the language say by example, taken apart: calls and stages of pipes with holes where columns go.
+//! Splits the examples of the language's tables into templates: calls and pipeline stages with placeholders for columns.
 
 use kql::bind::bind;
 use kql::bind::forms::FORMS;
@@ -11,7 +11,7 @@ use kql::syntax::parser::tabular_operators;
 use kql::{Type, aggregates, functions, ops, windows};
 use model::Timestamp;
 
-/// Text with holes.
+/// Text with placeholders.
 #[derive(Clone, Debug)]
 pub struct Template {
     pub pieces: Vec<Piece>,
@@ -20,25 +20,25 @@ pub struct Template {
 #[derive(Clone, Debug)]
 pub enum Piece {
     Text(String),
-    /// A column of this type; `literal` is a value that makes sense here, empty where none is known.
+    /// A column of this type; `literal` is an example value, empty if unknown.
     Hole {
         ty: Type,
         literal: String,
-        /// Equal numbers are the same column.
+        /// Equal numbers denote the same column.
         same: usize,
     },
 }
 
-/// The moment at which generated queries run.
+/// Value of `now()` for generated queries.
 pub const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
-/// The plan of a query that names no stored table; nothing where it is wrong.
+/// The plan of a query without stored tables; `None` if it is invalid.
 pub fn bound(text: &str) -> Option<Plan> {
     let bound = bind(&parse(text), &TableSchemas::default(), NOW);
     if bound.diagnostics.is_empty() { bound.plan } else { None }
 }
 
-/// The columns that `text` answers.
+/// The result columns of `text`.
 pub fn columns(text: &str) -> Option<Vec<(String, Type)>> {
     let plan = bound(text)?;
     Some(plan.root.fields.iter().filter(|field| !field.is_hidden()).map(|field| (field.name.to_string(), field.ty)).collect())
@@ -52,7 +52,7 @@ impl Template {
         })
     }
 
-    /// The text with column `names[same]` in each hole.
+    /// The text with column `names[same]` in each placeholder.
     pub fn fill(&self, names: &dyn Fn(usize) -> String) -> String {
         let piece = |piece: &Piece| match piece {
             Piece::Text(text) => text.clone(),
@@ -61,7 +61,7 @@ impl Template {
         self.pieces.iter().map(piece).collect()
     }
 
-    /// `text` with the parts at `holes`, which ascend, left out.
+    /// Removes the parts at `holes`, which are in ascending order, from `text`.
     fn cut(text: &str, holes: &[Hole]) -> Self {
         let mut pieces = Vec::new();
         let mut at = 0;
@@ -84,7 +84,7 @@ struct Hole {
     same: usize,
 }
 
-/// Calls of every scalar function, from its examples: literals become columns wherever the binder lets them.
+/// Calls of every scalar function, from its examples: literals become columns if the binder accepts them.
 pub fn calls() -> Vec<(&'static str, Template)> {
     let mut found = Vec::new();
     for function in functions::all().filter(|function| function.deterministic || !is_random(function.name)) {
@@ -95,7 +95,7 @@ pub fn calls() -> Vec<(&'static str, Template)> {
     found
 }
 
-/// Whether two runs of it give two answers.
+/// Whether the function is non-deterministic.
 pub fn is_random(name: &str) -> bool {
     matches!(name, "rand" | "new_guid")
 }
@@ -125,7 +125,7 @@ fn call(example: &str) -> Template {
     Template::cut(example, &kept)
 }
 
-/// Literals of a scalar expression that a column could stand for.
+/// Literals of a scalar expression that a column could replace.
 fn literals(expr: &Expr, into: &mut Vec<(std::ops::Range<usize>, Type)>) {
     match &expr.kind {
         ExprKind::Literal(value) => into.push((expr.place.clone(), value.ty())),
@@ -157,7 +157,7 @@ fn literals(expr: &Expr, into: &mut Vec<(std::ops::Range<usize>, Type)>) {
     }
 }
 
-/// Every query that a table of the language shows as an example, but those of scalar functions.
+/// All example queries in the language's tables, except those of scalar functions.
 pub fn examples() -> Vec<&'static str> {
     let operators = tabular_operators().flat_map(|operator| operator.examples);
     let aggregates = aggregates::all().flat_map(|function| function.examples);
@@ -167,7 +167,7 @@ pub fn examples() -> Vec<&'static str> {
     operators.chain(aggregates).chain(windows).chain(plugins).chain(forms).map(|(query, _)| *query).collect()
 }
 
-/// The stages of a query's pipe, with holes for the columns that they read.
+/// The pipeline stages of a query, with placeholders for the columns they read.
 pub fn stages(query: &str) -> Vec<Template> {
     let mut found = Vec::new();
     let pipes = pipes(query);
@@ -181,7 +181,7 @@ pub fn stages(query: &str) -> Vec<Template> {
     found
 }
 
-/// Where the `|` of the last statement are that are in no parentheses.
+/// Positions of top-level `|` in the last statement.
 fn pipes(query: &str) -> Vec<usize> {
     let mut depth = 0usize;
     let mut found = Vec::new();
@@ -197,7 +197,7 @@ fn pipes(query: &str) -> Vec<usize> {
     found
 }
 
-/// Where the names of columns stand in a stage.
+/// Positions of column names in a stage.
 fn names(stage: &str, known: &[(String, Type)]) -> Vec<Hole> {
     let tokens = lex(stage).0;
     let mut found = Vec::new();
@@ -205,7 +205,7 @@ fn names(stage: &str, known: &[(String, Type)]) -> Vec<Hole> {
         if token.kind != TokenKind::Word {
             continue;
         }
-        // A member of a bag, a property's name, a new column's name.
+        // A member of a bag, the name of a property, or the name of a new column.
         let before = at.checked_sub(1).map(|before| tokens[before].kind);
         let after = tokens.get(at + 1).map(|after| after.kind);
         if before == Some(TokenKind::Sign(".")) || matches!(after, Some(TokenKind::Sign("=" | "(" | ":"))) {
@@ -219,10 +219,10 @@ fn names(stage: &str, known: &[(String, Type)]) -> Vec<Hole> {
     found
 }
 
-/// The literal tables of a query: columns, and where the values are with the texts of each.
+/// A literal table of a query: columns, and positions and texts of the values.
 pub struct Literal {
     pub columns: Vec<(String, Type)>,
-    /// What stands between the brackets.
+    /// The range between the brackets.
     pub values: std::ops::Range<usize>,
     pub cells: Vec<String>,
 }

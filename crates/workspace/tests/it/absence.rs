@@ -1,4 +1,5 @@
-//! Every file of a workspace removed, emptied, zeroed, cut and flipped in turn: nothing else goes, what is lost is named, the rest is served.
+//! Removes, empties, zeroes, truncates and bit-flips every file of a workspace in turn: nothing else is lost, the loss is reported by name,
+//! and the rest is served.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,10 +11,10 @@ use workspace::Workspace;
 use crate::support::{HandClock, TABLE, add, define, open, open_with, small, stored};
 
 const DATA: &str = "/data";
-/// Rows of each append.
+/// Rows per append.
 const ROWS: i64 = 5;
 
-/// A workspace that was stopped: appends 0 to 3 in a data file, 4 and 5 in the log, in two log files.
+/// A stopped workspace: appends 0 to 3 in a data file, 4 and 5 in two log files.
 async fn filled() -> SimDisk {
     let disk = SimDisk::new(1);
     let start = || open(Path::new(DATA), Arc::new(disk.clone()), HandClock::new(), small()).unwrap();
@@ -25,7 +26,7 @@ async fn filled() -> SimDisk {
     workspace.flush().await.unwrap();
     for n in 4..6 {
         add(&workspace, n * 10, ROWS).await.unwrap();
-        // The next one goes to another log file.
+        // Forces the next append into another log file.
         disk.fail_syncs(1);
         assert!(add(&workspace, 999, 1).await.is_err());
     }
@@ -67,7 +68,7 @@ impl Harm {
     }
 }
 
-/// The conditions, a line each.
+/// The active health conditions, one per line.
 fn conditions(health: &HealthRegister) -> Vec<String> {
     health.conditions().into_iter().map(|each| format!("{} {}: {}", each.name, each.subject, each.summary)).collect()
 }
@@ -87,7 +88,8 @@ async fn a_whole_directory_is_nothing_to_report() {
     }
 }
 
-/// Truth: what each file held. A data file costs the appends in it, a log file those behind the data files, everything else nothing.
+/// Reference: what each file contained. Losing a data file costs the appends in it, losing a log file those not yet in data files, losing
+/// any other file nothing.
 #[tokio::test]
 async fn each_file_is_missed_by_name_and_costs_only_what_it_held() {
     let paths = files(&filled().await);
@@ -99,7 +101,7 @@ async fn each_file_is_missed_by_name_and_costs_only_what_it_held() {
         for harm in Harm::ALL {
             let context = format!("{harm:?} {}", path.display());
             let disk = filled().await;
-            // Names hold random parts; the order is the same.
+            // File names contain random parts, but sort in the same order.
             let now = files(&disk);
             let path = &now[paths.iter().position(|each| each == path).unwrap()];
             let extension = path.extension().unwrap().to_string_lossy().into_owned();
@@ -124,7 +126,7 @@ async fn each_file_is_missed_by_name_and_costs_only_what_it_held() {
             assert!(lost.len() <= 1 || extension == "parquet", "{context}: {lost:?}");
             assert_eq!(found, (0..6).filter(|n| !lost.contains(n)).collect::<Vec<_>>(), "{context}");
 
-            // It goes on from here, and nothing that was there is lost later.
+            // The workspace accepts new appends, and nothing is lost later.
             add(&workspace, 100, ROWS).await.expect(&context);
             workspace.flush().await.expect(&context);
             drop(workspace);
@@ -138,7 +140,7 @@ async fn each_file_is_missed_by_name_and_costs_only_what_it_held() {
     }
 }
 
-/// The catalog was removed with its copy, as `rm *.json` does. Before, the start unlinked the data files of all custom tables.
+/// The catalog and its copy are removed, as by `rm *.json`. Regression: startup used to delete the data files of all custom tables.
 #[tokio::test]
 async fn without_any_catalog_tables_come_back_from_their_folders() {
     let disk = filled().await;
@@ -151,7 +153,7 @@ async fn without_any_catalog_tables_come_back_from_their_folders() {
     let workspace = open_with(Path::new(DATA), Arc::new(disk.clone()), HandClock::new(), small(), health.clone()).unwrap();
     assert!(conditions(&health).iter().any(|line| line.starts_with("state-file-lost catalog.json")), "{:?}", conditions(&health));
     assert_eq!((appends(&workspace), parquet(&disk)), ((0..6).collect(), before));
-    // A folder without a description belongs to no table, and stays.
+    // A folder without a marker belongs to no table and is kept.
     drop(workspace);
     for path in files(&disk).into_iter().filter(|path| ["catalog.json", "catalog.copy.json", "table.json"].contains(&name(path).as_str())) {
         disk.remove(&path).unwrap();
@@ -162,7 +164,7 @@ async fn without_any_catalog_tables_come_back_from_their_folders() {
     assert!(workspace.table(TABLE).is_none());
     workspace.flush().await.unwrap();
     assert_eq!(parquet(&disk), before);
-    // A table of that name made now gets a folder of its own.
+    // A new table of that name gets its own folder.
     define(&workspace).await.unwrap();
     assert!(stored(&workspace).is_empty());
 }
@@ -186,7 +188,7 @@ async fn without_any_manifest_data_files_are_set_aside_and_not_removed() {
     assert!(appends(&workspace).ends_with(&[4, 5]));
 }
 
-/// The second copy alone says that the first is old: a catalog put back from last week must not cost the tables made since.
+/// Only the copy shows that the first file is outdated: restoring last week's catalog must not delete tables created since.
 #[tokio::test]
 async fn an_old_catalog_put_back_costs_no_data_files() {
     let disk = filled().await;

@@ -1,4 +1,4 @@
-//! What an acknowledgement means, and how tables change.
+//! Guarantees of an acknowledgement, and changes of tables.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ async fn rows_are_visible_when_acknowledged_and_keys_count_once() {
     let third = add(&workspace, 10, 5).await.unwrap();
     assert_eq!(third.sequence, 2);
     assert!(third.ingested > first.ingested);
-    // The key is remembered past restart, flush and the end of its log file.
+    // The key survives a restart, a flush and the removal of its log file.
     workspace.flush().await.unwrap();
     add(&workspace, 20, 5).await.unwrap();
     drop(workspace);
@@ -43,7 +43,7 @@ async fn rows_are_visible_when_acknowledged_and_keys_count_once() {
         assert!(add(&workspace, from, 5).await.unwrap().duplicate);
     }
     assert_eq!(stored(&workspace).len(), 15);
-    // And forgotten after its window.
+    // It expires after its window.
     clock.advance(Span(2 * Span::DAY.0));
     add(&workspace, 30, 1).await.unwrap();
     assert!(!add(&workspace, 0, 5).await.unwrap().duplicate);
@@ -54,7 +54,7 @@ async fn senders_share_syncs_and_each_gets_its_own_sequence() {
     let (disk, clock) = (SimDisk::new(1), HandClock::new());
     let workspace = fresh(&disk, &clock).await;
     let before = disk.steps();
-    // The disk answers no sync until all senders have handed over: the first may wait alone, the others have to share.
+    // Syncs are blocked until all senders have submitted: the first append may sync alone, the others must share.
     let held = disk.hold_syncs();
     let mut appends = futures::future::join_all((0..200).map(|n| add(&workspace, n * 10, 2)));
     assert!((&mut appends).now_or_never().is_none());
@@ -63,9 +63,9 @@ async fn senders_share_syncs_and_each_gets_its_own_sequence() {
     let mut sequences: Vec<u64> = acks.into_iter().map(|ack| ack.unwrap().sequence).collect();
     sequences.sort();
     assert_eq!(sequences, (1..=200).collect::<Vec<_>>());
-    // A sync and a write for each would be 400. The first file of the log and its index are among them.
+    // A sync and a write per append would be 400 operations. The count includes creating the first log file and its index.
     assert!(disk.steps() - before < 26, "{} disk operations for 200 appends", disk.steps() - before);
-    // The same key twice at once: one is stored.
+    // The same key twice concurrently: one append is stored.
     let twins = futures::future::join_all([add(&workspace, 5000, 1), add(&workspace, 5000, 1)]).await;
     let duplicates = twins.into_iter().filter(|ack| ack.as_ref().unwrap().duplicate).count();
     assert_eq!((duplicates, stored(&workspace).len()), (1, 401));
@@ -104,14 +104,14 @@ async fn files_are_written_merged_and_let_go() {
     let now = workspace.snapshot(TABLE).unwrap();
     assert!(now.files.len() <= 2 && now.memory.is_empty(), "{:?}", now.files);
     assert_eq!((old.rows(), now.rows(), stored(&workspace).len()), (5, 20, 20));
-    // The old view's file is there until the view goes.
+    // A file referenced by an old snapshot exists until the snapshot is dropped.
     let path = old.files[0].path.clone();
     assert!(!now.files.iter().any(|file| file.path == path));
     assert!(disk.files().contains(&path));
     drop(old);
     workspace.maintain().await.unwrap();
     assert!(!disk.files().contains(&path));
-    // Rows were of 2026-03-01; after the retention they go.
+    // The rows are from 2026-03-01 and expire under the new retention.
     workspace.set_retention(&TableName::new(TABLE), Some(Span(7 * Span::DAY.0))).await.unwrap();
     clock.advance(Span(8 * Span::DAY.0));
     workspace.maintain().await.unwrap();
@@ -129,7 +129,7 @@ async fn logs_shrink_once_their_rows_are_in_files() {
     let logs = || disk.files().iter().filter(|path| path.extension().is_some_and(|extension| extension == "log")).count();
     assert!(logs() > 2);
     workspace.flush().await.unwrap();
-    // The next append stands behind the truncation in the writer's queue.
+    // The next append is queued behind the truncation.
     add(&workspace, 90_000, 1).await.unwrap();
     assert!(logs() <= 2, "{} log files", logs());
     drop(workspace);
@@ -207,7 +207,8 @@ async fn the_bell_tells_the_newest_of_each_table() {
     assert_eq!((heard.table.as_str(), heard.ingested), (TABLE, last.ingested));
 }
 
-/// Truth: the promise itself. Nothing stored after `complete_until` answered may be at or below the answer, whatever the clock does.
+/// Reference: the promise itself. No row stored after `complete_until` returned may be at or below the returned instant, whatever the clock
+/// does.
 #[tokio::test]
 async fn what_is_complete_stays_complete() {
     let (disk, clock) = (SimDisk::new(1), HandClock::new());
@@ -257,7 +258,7 @@ async fn a_failed_sync_is_never_taken_back() {
     disk.fail_syncs(1);
     assert!(matches!(add(&workspace, 10, 5).await, Err(AppendError::Busy { .. })));
     assert_eq!(stored(&workspace).len(), 5);
-    // Other rows take the sequence of those that failed; the failed frames must not come back in their stead.
+    // New rows reuse the sequences of the failed append; the failed frames must not be replayed instead.
     add(&workspace, 20, 5).await.unwrap();
     add(&workspace, 10, 5).await.unwrap();
     drop(workspace);
@@ -271,20 +272,20 @@ async fn memory_has_a_bound() {
     let config = WorkspaceConfig { memory: ByteSize(20_000), ..small() };
     let workspace = open(data(), Arc::new(disk.clone()), clock, config).unwrap();
     define(&workspace).await.unwrap();
-    // Faster than files can be written.
+    // Append faster than files can be written.
     let mut refused = 0;
     for n in 0..400 {
         refused += u64::from(matches!(add(&workspace, n * 100, 50).await, Err(AppendError::Busy { .. })));
     }
     let held: usize = workspace.snapshot(TABLE).unwrap().memory.iter().map(|batch| batch.bytes).sum();
-    // The bound, and the append that went over it.
+    // The limit plus the one append that exceeded it.
     assert!(held < 40_000, "{held} bytes");
     assert!(refused > 0);
     workspace.flush().await.unwrap();
     assert!(!add(&workspace, 100_000, 50).await.unwrap().duplicate, "room again");
 }
 
-/// The figure that matters to an operator: how long a restart takes with a million rows, at worst all of them still in the log.
+/// Measures restart time with a million rows, in the worst case all still in the log.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_million_rows_are_back_within_seconds() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! The catalog as callers see it: versions and functions by name.
+//! The catalog port: versions, and functions by name.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Power cuts at every step of a small life, on a disk that keeps only what was synced.
+//! Simulates a power cut at every step of a short workload, on a disk that keeps only synced data.
 
 use std::path::Path;
 
@@ -6,15 +6,15 @@ use testkit::{Random, SimDisk};
 
 use crate::support::{HandClock, add, define, open, seed, small, stored, trials};
 
-/// What a life did before the power went.
+/// What a workload did before the power cut.
 #[derive(Default)]
 struct Life {
     acknowledged: Vec<i64>,
-    /// Sent without an answer, or with an error.
+    /// Appends sent without an acknowledgement, or with an error.
     open: Vec<i64>,
 }
 
-/// Appends, flushes and starts again at random until the power fails or it is done.
+/// Appends, flushes and restarts at random until the power fails or the workload ends.
 async fn live(disk: &SimDisk, random: &mut Random, life: &mut Life, from: i64) {
     let clock = HandClock::new();
     let mut at = from;
@@ -41,7 +41,7 @@ async fn live(disk: &SimDisk, random: &mut Random, life: &mut Life, from: i64) {
     }
 }
 
-/// Truth: rows that were acknowledged are there once; rows that were not are there once or not at all, and once after sending again.
+/// Reference: acknowledged rows are stored exactly once; unacknowledged rows at most once, and exactly once after a retry.
 #[tokio::test]
 async fn a_power_cut_at_any_step_loses_nothing_acknowledged() {
     let seed = seed();
@@ -51,7 +51,7 @@ async fn a_power_cut_at_any_step_loses_nothing_acknowledged() {
         let whole = SimDisk::new(story_seed);
         live(&whole, &mut Random::new(story_seed), &mut Life::default(), 0).await;
         let steps = whole.steps();
-        // Every step in turn is too much for each run; a stride that differs by story gets to all of them over time.
+        // Testing every step in each run takes too long; the stride varies by seed, so that all steps are covered over time.
         let stride = 1 + steps / 24;
         for cut in (1 + story % stride..=steps).step_by(stride as usize) {
             let context = format!("BARTIZAN_SEED={seed}, story {story}, power cut at step {cut} of {steps}");

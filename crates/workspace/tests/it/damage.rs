@@ -1,4 +1,4 @@
-//! Flipped bytes and cut files: every whole frame is kept, the rest is set aside, nothing wrong is served.
+//! Flipped bytes and truncated files: every intact frame is kept, the rest is quarantined, no wrong row is served.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,7 +24,7 @@ async fn filled() -> (SimDisk, PathBuf, Vec<u8>) {
     (disk, log, bytes)
 }
 
-/// Truth: what each append wrote. A damaged log may lack appends, never have other rows or parts of one.
+/// Reference: what each append wrote. A damaged log may lack appends, but never returns other rows or partial appends.
 async fn check(disk: &SimDisk, context: &str, lost_at_most: usize) {
     let workspace = open(Path::new("/data"), Arc::new(disk.clone()), HandClock::new(), small()).expect(context);
     let found = stored(&workspace);
@@ -69,16 +69,16 @@ async fn check_cut(disk: &SimDisk, length: usize, lost: usize) {
     let workspace = open(Path::new("/data"), Arc::new(disk.clone()), HandClock::new(), small()).unwrap();
     let found = stored(&workspace);
     assert_eq!(found.len() % 3, 0, "cut at {length}");
-    // The appends are of about equal length: those before the cut are there, give or take the one that it hits.
+    // Appends have about equal length: those before the cut must be present, except possibly the one it hits.
     let whole = found.len() / 3;
     assert!(whole + lost >= APPENDS as usize - 1 && whole <= APPENDS as usize, "cut at {length}: {whole} appends");
-    // What is there is the beginning, without a gap.
+    // The remaining appends are a prefix without gaps.
     assert!((0..whole as i64).all(|n| found.contains_key(&(n * 10))), "cut at {length}");
-    // And it goes on from here.
+    // The workspace accepts new appends.
     drop(workspace);
 }
 
-/// Damage in the manifest is told, not guessed around: half a table would be wrong data.
+/// A damaged manifest is an error: serving half a table would be wrong data.
 #[tokio::test]
 async fn a_damaged_manifest_refuses_to_open() {
     let (disk, ..) = filled().await;

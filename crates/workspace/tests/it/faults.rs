@@ -1,4 +1,5 @@
-//! A disk that is full, has no inodes, is read-only or broken: refused while it lasts, taken again afterwards, nothing acknowledged lost.
+//! A disk that is full, out of inodes, read-only or broken: appends are refused while the fault lasts, accepted afterwards, and no
+//! acknowledged row is lost.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -23,12 +24,12 @@ async fn each_fault_is_refused_reported_and_survived() {
         add(&workspace, 0, 5).await.unwrap();
         let mut stored_rows = 5;
         for round in 1..4 {
-            // Rows that are not in a file yet.
+            // Rows not yet in a data file.
             add(&workspace, round * 100_000 + 90_000, 5).await.unwrap();
             stored_rows += 5;
             disk.set_fault(Some(fault));
             let mut refused = 0;
-            // With no inodes the open log file goes on until it is full.
+            // Without free inodes the open log file is used until it is full.
             for n in 0..200 {
                 let first = round * 100_000 + n * 10;
                 match add(&workspace, first, 5).await {
@@ -65,7 +66,7 @@ async fn each_fault_is_refused_reported_and_survived() {
     }
 }
 
-/// What is stored is served from a disk that takes nothing.
+/// Stored rows are served even if the disk accepts no writes.
 #[tokio::test]
 async fn a_workspace_opens_on_a_disk_with_each_fault() {
     for fault in [Fault::Full, Fault::NoInodes, Fault::ReadOnly, Fault::Broken] {
@@ -86,7 +87,7 @@ async fn a_workspace_opens_on_a_disk_with_each_fault() {
     }
 }
 
-/// Faults that come and go at random, with restarts: acknowledged once is stored once.
+/// Random faults with restarts: every acknowledged append is stored exactly once.
 #[tokio::test]
 async fn faults_at_random_lose_nothing_acknowledged() {
     let seed = seed();

@@ -1,4 +1,4 @@
-//! kill -9 at random moments: the child appends and says what was acknowledged, the parent counts.
+//! kill -9 at random moments: the child process appends and reports acknowledgements, the parent verifies them.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ fn open_real(folder: &Path) -> Workspace {
     open(folder, Arc::new(SystemDisk), HandClock::new(), config()).unwrap()
 }
 
-/// The child. It ends only by being killed.
+/// The child process; it runs until killed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "the child of the test below"]
 async fn child() {
@@ -55,7 +55,7 @@ fn say(line: &str) {
     let _ = out.flush();
 }
 
-/// Truth: the set of acknowledged appends, as the child said them before it died.
+/// Reference: the set of acknowledged appends reported by the child.
 #[tokio::test]
 async fn killed_at_any_moment_nothing_acknowledged_is_lost_and_nothing_is_twice() {
     let seed = seed();
@@ -99,7 +99,7 @@ fn kill_after(folder: PathBuf, first: i64, life: Duration) -> (Vec<i64>, Vec<i64
         .unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let (mut tried, mut acked) = (Vec::new(), Vec::new());
-    // The life begins with the first attempt: before it the child only starts.
+    // The timer starts with the first append; before it the child is only starting.
     let mut killed = None;
     let (alarm, killer) = std::sync::mpsc::channel::<()>();
     let pid_killer = {
@@ -107,7 +107,7 @@ fn kill_after(folder: PathBuf, first: i64, life: Duration) -> (Vec<i64>, Vec<i64
         std::thread::spawn(move || {
             let _ = killer.recv();
             let end = Instant::now() + life;
-            // Waiting is what this thread is for: the moment of the kill is the random input of the test.
+            // Sleeping is intended: the moment of the kill is the random input of the test.
             std::thread::sleep(end.saturating_duration_since(Instant::now()));
             let _ = child.kill();
             let _ = child.wait();

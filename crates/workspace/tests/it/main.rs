@@ -1,4 +1,4 @@
-//! The workspace from outside: what survives what.
+//! Integration tests of the workspace.
 
 mod absence;
 mod appends;

@@ -1,4 +1,4 @@
-//! A workspace with one small table, whose rows are numbers.
+//! Helpers: a workspace with one small table whose rows are numbers.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -17,7 +17,7 @@ use workspace::{Options, Workspace, WorkspaceConfig};
 
 pub const TABLE: &str = "Numbers_CL";
 
-/// A clock that stands until it is moved.
+/// A clock that changes only when set.
 pub struct HandClock(AtomicI64);
 
 impl HandClock {
@@ -46,7 +46,7 @@ impl Clock for HandClock {
     }
 }
 
-/// Small limits, so that files, merges and new log files happen in small tests.
+/// Small limits, so that small tests produce files, merges and new log files.
 pub fn small() -> WorkspaceConfig {
     WorkspaceConfig { log_file_size: model::ByteSize(4096), small_files: 3, ..WorkspaceConfig::default() }
 }
@@ -55,7 +55,7 @@ pub fn open(data: &Path, disk: Arc<dyn Disk>, clock: Arc<dyn Clock>, config: Wor
     open_with(data, disk, clock, config, HealthRegister::default())
 }
 
-/// As [`open`], telling `health` what is wrong.
+/// Like [`open`], reporting to `health`.
 pub fn open_with(
     data: &Path,
     disk: Arc<dyn Disk>,
@@ -103,7 +103,7 @@ pub async fn add(workspace: &Workspace, first: i64, count: i64) -> Result<Ack, A
     workspace.append(numbers(first, count)).await
 }
 
-/// How often each number is stored. Also checks that each row's text belongs to its number.
+/// How often each number is stored. Also checks that each row's text matches its number.
 pub fn stored(workspace: &Workspace) -> HashMap<i64, usize> {
     let mut counts = HashMap::new();
     for batch in workspace.rows(TABLE).unwrap() {
@@ -118,7 +118,7 @@ pub fn stored(workspace: &Workspace) -> HashMap<i64, usize> {
     counts
 }
 
-/// The seed of this run: `BARTIZAN_SEED`, or from the clock.
+/// The seed of this run: `BARTIZAN_SEED`, or taken from the clock.
 pub fn seed() -> u64 {
     let given = std::env::var("BARTIZAN_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = given
@@ -127,7 +127,7 @@ pub fn seed() -> u64 {
     seed
 }
 
-/// How many trials: `variable` where it is set.
+/// Number of trials: the environment variable `variable` if set, else `default`.
 pub fn trials(variable: &str, default: u64) -> u64 {
     std::env::var(variable).ok().and_then(|count| count.parse().ok()).unwrap_or(default)
 }

@@ -1,4 +1,4 @@
-//! Who plays in the demo: a telephone provider, a mail server and a team; and what the service must know of them.
+//! Simulated peers of the demo: a telephone provider, a mail server and a team, with their configuration.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -11,20 +11,20 @@ use simulators::phone::Phone;
 use crate::service::Settings;
 
 const TEAM: &str = include_str!("../../../../../content/oncall/demo.yaml");
-/// Of an account that exists nowhere.
+/// Fictitious account id.
 const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
 const TOKEN: &str = "5f4dcc3b5aa765d61d8327deb882cf99";
 
-/// The stand-ins, as long as the demo runs.
+/// The simulators, running as long as the demo.
 pub struct Cast {
     pub phone: Phone,
     pub mailbox: Mailbox,
 }
 
 impl Cast {
-    /// Starts the stand-ins and tells the configuration of them. What the user's own configuration says stays.
+    /// Starts the simulators and adds them to the configuration. The user's own settings are kept.
     pub async fn gather(settings: &mut Settings) -> anyhow::Result<Self> {
-        // Providers call back, so the address must be known before the service has it.
+        // Providers call back, so the port must be known before the service binds it.
         if settings.listen.port() == 0 {
             settings.listen = free(settings.listen)?;
         }
@@ -55,7 +55,7 @@ impl Cast {
         Ok(Self { phone, mailbox })
     }
 
-    /// Lets the telephone provider call the service back, whose authority exists now.
+    /// Makes the telephone provider trust the service's certificate authority, which exists now.
     pub fn trust(&self, ca: &Path) -> anyhow::Result<()> {
         let pem = std::fs::read(ca).with_context(|| format!("cannot read `{}`", ca.display()))?;
         self.phone.trust(reqwest::Client::builder().tls_certs_only([reqwest::Certificate::from_pem(&pem)?]).build()?);
@@ -63,7 +63,7 @@ impl Cast {
     }
 }
 
-/// The same address with a port that is free now.
+/// The same address with a free port.
 fn free(listen: SocketAddr) -> anyhow::Result<SocketAddr> {
     Ok(TcpListener::bind(listen).and_then(|listener| listener.local_addr()).with_context(|| format!("cannot listen on {listen}"))?)
 }

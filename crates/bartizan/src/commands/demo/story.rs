@@ -1,4 +1,4 @@
-//! The loop, once around and step by step, through the public API alone; then the streams that go on.
+//! The demo scenario, step by step, through the public API only; then continuous streams.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -13,18 +13,18 @@ use simulators::{Client, Connection, flare, sophos};
 use super::cast::Cast;
 use crate::service::Connect;
 
-/// How often we look whether a step is done. Short: the latencies that are printed are part of the story.
+/// Polling interval. Short, because latencies are printed.
 const LOOK: Duration = Duration::from_millis(5);
-/// How often the sample streams send an event once the story is told.
+/// Interval of the continuous sample events.
 const EVERY: Duration = Duration::from_secs(5);
 
-/// What goes on sending after the story.
+/// Continues sending events after the scenario.
 pub struct Streams {
     flare: flare::Tenant,
     firewall: SocketAddr,
 }
 
-/// One turn of the loop.
+/// Runs the scenario once.
 pub async fn tell(connect: &Connect, connect_path: &Path, cast: &Cast) -> anyhow::Result<Streams> {
     let admin = Client::new(Connection::read(connect_path)?)?;
     println!("\nThe sources connect");
@@ -50,8 +50,8 @@ pub async fn tell(connect: &Connect, connect_path: &Path, cast: &Cast) -> anyhow
 
     println!("\nThe loop");
     let (phones, mails) = (cast.phone.messages().len(), cast.mailbox.mails().len());
-    // Event 5 of every six is a leaked credential, which the near-real-time rule looks for; whose it is differs from run to run, so that
-    // the incident is a new one.
+    // Event 5 of every six is a leaked credential, which the near-real-time rule detects; its user varies between runs, so that the
+    // incident is a new one.
     let turn = now().unix_seconds().unsigned_abs();
     let event = flare::event(5 + 6 * turn, now());
     let loop_began = Instant::now();
@@ -106,7 +106,7 @@ pub async fn tell(connect: &Connect, connect_path: &Path, cast: &Cast) -> anyhow
 }
 
 impl Streams {
-    /// Says what one may do now.
+    /// Prints what the user can do next.
     pub fn invite(&self, connect_path: &Path) {
         let folder = connect_path.parent().unwrap_or(Path::new(".")).display();
         println!("\nThe streams go on, an event every {} s; pages that nobody answers climb. Ask, and answer:", EVERY.as_secs());
@@ -118,7 +118,7 @@ impl Streams {
         println!("Text messages and mail appear here. Ctrl-C ends it.\n");
     }
 
-    /// The sample streams, and what arrives at the phone and in the mailbox, until dropped.
+    /// Sends sample events, and prints what the phone and the mailbox receive, until dropped.
     pub async fn go_on(&self, cast: &Cast) {
         let mut number = 3;
         let (mut phones, mut mails) = (cast.phone.messages().len(), cast.mailbox.mails().len());
@@ -152,7 +152,7 @@ impl Streams {
     }
 }
 
-/// Asks until there is an answer. The patience is that of the whole story.
+/// Polls until there is a result, with the demo's timeout.
 async fn until<T>(ask: impl AsyncFn() -> anyhow::Result<Option<T>>) -> anyhow::Result<T> {
     loop {
         if let Some(answer) = ask().await? {
@@ -205,7 +205,7 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-/// A line of the story, with the time it took. What is under way stands there already, so that one sees where it hangs.
+/// A line of output with the elapsed time. Printed at the start of a step, so that the user sees where it hangs.
 struct Step {
     began: Instant,
 }

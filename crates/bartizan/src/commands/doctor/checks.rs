@@ -1,4 +1,4 @@
-//! The checks, one function each. They change nothing.
+//! The checks, one function each. They are read-only.
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -12,20 +12,20 @@ use super::Check;
 use crate::commands::service::Connect;
 use crate::service::measure::{Room, size};
 
-/// A certificate that ends sooner is reported: the service renews its own thirty days before.
+/// A certificate that expires sooner is reported; the service renews its own thirty days before.
 const ENDS_SOON: Span = Span(14 * model::TICKS_PER_DAY);
-/// Files that were written so much later than now say that the clock was set back.
+/// Files with a modification time this far in the future mean that the clock was set back.
 const CLOCK_TOLERANCE: Span = Span(300 * model::TICKS_PER_SECOND);
-/// Conditions that are printed.
+/// Maximum conditions printed.
 const SHOWN: usize = 20;
 
-/// Whether a process holds the directory.
+/// Whether a process has locked the directory.
 pub fn is_running(data_dir: &Path) -> bool {
     let lock = std::fs::File::open(data_dir.join("lock"));
     lock.is_ok_and(|file| matches!(file.try_lock(), Err(std::fs::TryLockError::WouldBlock)))
 }
 
-/// Files that must be there, and who may read them.
+/// Required files and their permissions.
 pub fn directory(data_dir: &Path) -> Vec<Check> {
     let mut found = Vec::new();
     match std::fs::metadata(data_dir) {
@@ -96,7 +96,7 @@ fn certificate(name: &'static str, path: &Path, now: Timestamp) -> Check {
     }
 }
 
-/// Whether the clock is behind what was written here.
+/// Whether the clock is behind the newest files.
 pub fn clock(data_dir: &Path) -> Check {
     let now = Timestamp::from_system(std::time::SystemTime::now());
     let written = |name: &str| std::fs::metadata(data_dir.join(name)).and_then(|data| data.modified()).ok().map(Timestamp::from_system);
@@ -147,7 +147,7 @@ struct Condition {
     detail: String,
 }
 
-/// Asks a service that runs; otherwise whether its port is free.
+/// Queries a running service, or else checks whether its port is free.
 pub async fn service(data_dir: &Path, running: bool, listen: Option<SocketAddr>) -> Vec<Check> {
     if !running {
         let listen = listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8443)));
@@ -175,11 +175,11 @@ async fn ask(data_dir: &Path) -> anyhow::Result<Health> {
     let token = connect.token(&http, &format!("{base}/.default")).await?;
     let answer =
         http.get(format!("{base}/api/v1/health")).bearer_auth(token.reveal()).timeout(std::time::Duration::from_secs(20)).send().await?;
-    // 503 has the same body.
+    // A 503 has the same body.
     Ok(answer.json().await?)
 }
 
-/// The kinds of conditions that are checks of their own, by how their names begin.
+/// Kinds of conditions with checks of their own, by name prefix.
 const KINDS: [(&str, &str, &str); 3] = [
     ("tasks", "task.", "look for the panic in the log and report it; the task is started again by itself"),
     ("rules", "rule", "`GET /api/v1/rules` and the table SentinelHealth say more"),

@@ -73,7 +73,7 @@ fn open_status(name: &str) -> Result<IncidentStatus, String> {
     if status == IncidentStatus::Closed { Err("one of New, Active; `bartizan incidents close` closes".to_owned()) } else { Ok(status) }
 }
 
-/// The reason that goes with a classification where there is only one (learn.microsoft.com/azure/sentinel/incident-investigation).
+/// The reason of a classification that has only one (learn.microsoft.com/azure/sentinel/incident-investigation).
 fn only_reason(classification: Classification) -> Option<ClassificationReason> {
     match classification {
         Classification::TruePositive => Some(ClassificationReason::SuspiciousActivity),

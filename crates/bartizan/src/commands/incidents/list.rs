@@ -8,7 +8,7 @@ use super::super::output::{Format, json, table, text, time};
 use super::super::{Failure, Outcome};
 use super::Common;
 
-/// As many as one answer of the API carries.
+/// Page size of the API.
 const PAGE: usize = 100;
 
 #[derive(clap::Args)]
@@ -45,7 +45,7 @@ pub fn severity(name: &str) -> Result<Severity, String> {
     known.ok_or_else(|| "one of High, Medium, Low, Informational".to_owned())
 }
 
-/// `(a eq 'x' or a eq 'y')`; nothing for no values.
+/// `(a eq 'x' or a eq 'y')`; `None` for no values.
 fn any(field: &str, values: &[&str]) -> Option<String> {
     let terms: Vec<String> = values.iter().map(|value| format!("properties/{field} eq '{value}'")).collect();
     (!terms.is_empty()).then(|| format!("({})", terms.join(" or ")))
@@ -102,7 +102,7 @@ pub async fn run(args: Args) -> Outcome {
     Ok(())
 }
 
-/// The owner as people name one.
+/// The owner for display.
 pub fn owner(properties: &Value) -> String {
     ["assignedTo", "userPrincipalName", "email"]
         .iter()

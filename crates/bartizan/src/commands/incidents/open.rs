@@ -10,7 +10,7 @@ use super::super::output::{Format, json as print_json, text};
 use super::list::severity;
 use super::{Common, path};
 
-/// The label, and the beginning of the title, of an incident that is an exercise.
+/// Label and title prefix of a drill incident.
 const DRILL: &str = "drill";
 
 #[derive(clap::Args)]

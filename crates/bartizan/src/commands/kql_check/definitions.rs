@@ -1,4 +1,4 @@
-//! Functions written in KQL, read from files.
+//! KQL functions read from files.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use model::StoredFunction;
 
 use crate::commands::Failure;
 
-/// The functions in a file, JSON or YAML, or in all such files under a folder.
+/// The functions in a JSON or YAML file, or in all such files in a folder.
 pub fn read(path: &Path) -> Result<Vec<StoredFunction>, Failure> {
     let mut functions = Vec::new();
     let mut waiting = vec![path.to_path_buf()];

@@ -1,4 +1,4 @@
-//! What the server answers to each request: the editor's questions of the `kql` crate, in the protocol's form.
+//! Handles requests: maps the protocol to the editor functions of the `kql` crate.
 
 use kql::check::{TableSchemas, check, utf16_offset};
 use kql::editor::{self, ItemKind, SymbolKind};
@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 
 use super::document::Document;
 
-/// A request about an open text.
+/// A request about an open document.
 pub struct Asked<'a> {
     pub document: &'a Document,
     pub params: &'a Json,
@@ -22,13 +22,13 @@ impl Asked<'_> {
         &self.document.text
     }
 
-    /// The place that is asked about.
+    /// The requested position.
     fn offset(&self) -> usize {
         self.document.offset(&self.params["position"])
     }
 }
 
-/// A result, or the protocol's code of an error and why.
+/// A result, or an error code of the protocol with a message.
 pub type Answer = Result<Json, (i64, String)>;
 
 const REQUEST_FAILED: i64 = -32803;
@@ -66,7 +66,7 @@ pub fn diagnostics(document: &Document, tables: &TableSchemas, now: Timestamp) -
     wrong.collect()
 }
 
-/// Items of one answer: the client asks again when more is typed, because the list is said to be incomplete.
+/// Maximum items of a response: the list is marked incomplete, so that the client asks again as the user types.
 const MOST: usize = 300;
 
 fn completion(asked: &Asked) -> Answer {
@@ -121,7 +121,7 @@ fn signature_help(asked: &Asked) -> Answer {
         let parameters = places.iter().map(|(start, end)| json!({"label": [utf16_offset(&label, *start), utf16_offset(&label, *end)]}));
         json!({"parameters": parameters.collect::<Vec<_>>(), "documentation": {"kind": "markdown", "value": help.summary}, "label": label})
     });
-    // Behind the last parameter, none is marked: the protocol says so by a number that is out of range.
+    // After the last parameter none is active, which the protocol expresses by an index out of range.
     let parameter = help.parameter.unwrap_or_else(|| help.calls.get(help.active).map_or(0, |call| call.parameters.len()));
     Ok(json!({"signatures": signatures.collect::<Vec<_>>(), "activeSignature": help.active, "activeParameter": parameter}))
 }
@@ -172,7 +172,7 @@ fn rename(asked: &Asked) -> Answer {
     Ok(json!({"changes": changes}))
 }
 
-/// `did you mean` as an edit.
+/// `did you mean` as a code action.
 fn code_actions(asked: &Asked) -> Answer {
     let (start, end) = (asked.document.offset(&asked.params["range"]["start"]), asked.document.offset(&asked.params["range"]["end"]));
     let bound = check(asked.text(), asked.tables, asked.now);

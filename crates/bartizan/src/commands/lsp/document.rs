@@ -1,4 +1,4 @@
-//! An open text, and places in it as the protocol counts them: lines, and UTF-16 units within a line.
+//! An open document, and conversion of the protocol's positions: lines, and UTF-16 units within a line.
 
 use std::ops::Range;
 
@@ -10,7 +10,7 @@ pub struct Document {
 }
 
 impl Document {
-    /// The byte that a position means; what lies behind a line or the text is its end.
+    /// The byte offset of a position; positions beyond the line or document are clamped.
     pub fn offset(&self, position: &Json) -> usize {
         let line = position["line"].as_u64().unwrap_or(0) as usize;
         let units = position["character"].as_u64().unwrap_or(0) as usize;
@@ -41,7 +41,7 @@ impl Document {
         json!({"start": self.position(place.start), "end": self.position(place.end)})
     }
 
-    /// One `TextDocumentContentChangeEvent`: of a range, or of all.
+    /// Applies a `TextDocumentContentChangeEvent`, of a range or of the whole document.
     pub fn change(&mut self, change: &Json) {
         let text = change["text"].as_str().unwrap_or_default();
         match change.get("range").filter(|range| range.is_object()) {
@@ -61,7 +61,7 @@ mod tests {
     #[test]
     fn places_are_lines_and_utf_16_units() {
         let document = Document { text: "a😀b\r\nété\n".to_owned(), version: Json::Null };
-        // From the protocol's own example: `a𐐀b` counts a as 1, the character as 2.
+        // From the protocol's own example: in `a𐐀b`, a is 1 unit and the second character is 2.
         for (line, character, offset) in [(0, 0, 0), (0, 1, 1), (0, 3, 5), (0, 99, 6), (1, 0, 8), (1, 2, 11), (2, 0, 14), (9, 0, 14)] {
             assert_eq!(document.offset(&json!({"line": line, "character": character})), offset, "{line}:{character}");
         }

@@ -1,10 +1,10 @@
-//! Messages: a header with the length, and JSON.
+//! Message framing: a header with the length, and JSON.
 
 use std::io::{self, BufRead, Write};
 
 use serde_json::Value as Json;
 
-/// The longest message that is read; texts are far shorter.
+/// Maximum length of a message.
 const LONGEST: usize = 64 << 20;
 
 #[derive(Debug, thiserror::Error)]
@@ -19,7 +19,7 @@ pub enum WireError {
     Json(#[from] serde_json::Error),
 }
 
-/// The next message; nothing at the end of the input.
+/// The next message; `None` at the end of the input.
 pub fn read(input: &mut impl BufRead) -> Result<Option<Json>, WireError> {
     let mut length = None;
     loop {

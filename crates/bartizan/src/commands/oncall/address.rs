@@ -1,4 +1,4 @@
-//! `bartizan oncall address` — the address at which a calendar subscribes or a heartbeat is kept alive, without signing in.
+//! `bartizan oncall address` — the signed URL of a calendar feed or a heartbeat.
 
 use super::super::{Failure, Outcome};
 use super::api::{Api, Common, segment};

@@ -1,4 +1,4 @@
-//! `bartizan oncall ack|take|escalate|close` — answers, as a link or an SMS would give them.
+//! `bartizan oncall ack|take|escalate|close` — answers to pages.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! Our API from the outside: what `bartizan oncall` asks the running service.
+//! Client of the on-call API.
 
 use std::path::PathBuf;
 
@@ -29,7 +29,7 @@ pub struct Api {
     token: model::Secret<String>,
 }
 
-/// What goes along with a call.
+/// Body of a request.
 pub enum Body {
     None,
     Json(Value),
@@ -43,7 +43,7 @@ impl Api {
         };
         let (connect, http) = Connect::read(&data_dir).context("is the service running? `bartizan up` starts it")?;
         let base = connect.base_url.trim_end_matches('/').to_owned();
-        // Our own API's audience is the service itself.
+        // The audience of our own API is the service itself.
         let token = connect.token(&http, &format!("{base}/.default")).await?;
         Ok(Self { http, base, token })
     }
@@ -58,7 +58,7 @@ impl Api {
         if text.is_empty() { Ok(Value::Null) } else { Ok(serde_json::from_str(&text).context("the service's answer is no JSON")?) }
     }
 
-    /// The answer as it is. What the caller got wrong is [`Failure::Wrong`]; everything else could not run.
+    /// Returns the response body. Errors of the caller are [`Failure::Wrong`]; all others [`Failure::Broken`].
     pub async fn send(&self, method: Method, path: &str, query: &[(&str, &str)], body: Body) -> Result<String, Failure> {
         let url = format!("{}/api/v1/oncall/{path}", self.base);
         let mut request = self.http.request(method, url).query(query).bearer_auth(self.token.reveal());

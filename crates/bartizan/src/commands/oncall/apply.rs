@@ -1,4 +1,4 @@
-//! `bartizan oncall apply` — files become the directory, all of it or nothing.
+//! `bartizan oncall apply` — applies files as the directory, atomically.
 
 use super::super::Outcome;
 use super::output::{Format, json};

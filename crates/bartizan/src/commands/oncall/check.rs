@@ -1,5 +1,5 @@
-//! `bartizan oncall check` — is the document right, and is anybody on call? Exit code 1 where it is wrong; gaps and the like only warn, unless
-//! `--strict` says that they count.
+//! `bartizan oncall check` — validates a document and reports gaps. Exit code 1 if it is invalid; gaps and similar problems are warnings,
+//! unless `--strict` is given.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -72,10 +72,10 @@ pub async fn run(args: Args) -> Outcome {
     Err(Failure::Wrong(if args.format == Format::Json { String::new() } else { lines.join("\n") }))
 }
 
-/// Gaps that are listed one by one; more are counted.
+/// Maximum gaps listed; more are counted.
 const LISTED: usize = 5;
 
-/// What a schedule's people should know before it counts.
+/// A summary of a schedule's quality.
 fn describe(name: &str, zone: &str, found: &Health, days: u16) -> String {
     let mut text = format!(
         "schedules/{name} ({zone}), the next {days} days: {:.0} % covered, shares {:.0} % even, quality {:.0} %\n",
@@ -87,7 +87,7 @@ fn describe(name: &str, zone: &str, found: &Health, days: u16) -> String {
     text
 }
 
-/// Gaps and unplanned double cover.
+/// Gaps and unplanned double coverage.
 fn warned(name: &str, zone: &str, found: &Health) -> Vec<Problem> {
     let warning = |problem: String, help: &str| Problem { path: format!("schedules.{name}"), problem, help: help.to_owned() };
     let mut all = Vec::new();

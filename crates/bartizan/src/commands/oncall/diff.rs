@@ -1,4 +1,4 @@
-//! `bartizan oncall diff` — what applying would change.
+//! `bartizan oncall diff` — the changes that applying would make.
 
 use serde_json::Value;
 
@@ -22,7 +22,7 @@ pub async fn run(args: Args) -> Outcome {
     Ok(())
 }
 
-/// One line a change, and under it the fields that differ.
+/// One line per change, followed by the fields that differ.
 pub fn describe(answer: &Value, nothing: &str) -> String {
     let changes = list(answer, "changes");
     if changes.is_empty() {
@@ -48,7 +48,7 @@ pub fn describe(answer: &Value, nothing: &str) -> String {
     lines
 }
 
-/// Paths at which two values differ, down to where one of them is no object.
+/// Paths at which two values differ, down to where one of them is not an object.
 fn differences(before: &Value, after: &Value, path: String, found: &mut Vec<(String, String, String)>) {
     if before == after {
         return;

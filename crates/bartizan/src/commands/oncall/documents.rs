@@ -1,4 +1,4 @@
-//! Files of the directory, from the command line.
+//! Reads on-call documents from files.
 
 use std::path::{Path, PathBuf};
 
@@ -26,7 +26,7 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// The running service's answer to `verb` over the files.
+    /// Posts the files to the service and returns the response.
     pub async fn post(&self, verb: &str) -> Result<Value, Failure> {
         let document = read(&self.files)?;
         let document = serde_json::to_value(document)?;
@@ -35,8 +35,8 @@ impl Wanted {
     }
 }
 
-/// The files, and the YAML files of the folders among them, as one directory. What is wrong with them is [`Failure::Wrong`]; where they cannot
-/// be read, it is [`Failure::Broken`].
+/// Reads files, and YAML files in folders, as one directory. Invalid content is [`Failure::Wrong`]; unreadable files are
+/// [`Failure::Broken`].
 pub fn read(paths: &[PathBuf]) -> Result<Directory, Failure> {
     let mut files = Vec::new();
     for path in paths {
@@ -54,7 +54,7 @@ pub fn read(paths: &[PathBuf]) -> Result<Directory, Failure> {
     document::parse_all(texts.iter().map(|(file, text)| (file.as_str(), text.as_str()))).map_err(|error| Failure::Wrong(error.to_string()))
 }
 
-/// A file as it is; of a folder all YAML and JSON files, by name.
+/// Adds a file, or all YAML and JSON files of a folder, by name.
 fn collect(path: &Path, files: &mut Vec<PathBuf>) -> Result<(), Failure> {
     if !path.is_dir() {
         files.push(path.to_owned());
@@ -73,7 +73,7 @@ fn collect(path: &Path, files: &mut Vec<PathBuf>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A time from the command line; `zone` is the one that a wall time without a zone belongs to.
+/// Parses a time from the command line; `zone` applies to wall-clock times without a zone.
 pub fn when(text: &str, zone: &str) -> Result<Timestamp, Failure> {
     when::parse(text, zone, now()).map_err(|error| Failure::Wrong(error.to_string()))
 }

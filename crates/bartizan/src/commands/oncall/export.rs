@@ -1,4 +1,4 @@
-//! `bartizan oncall export` — what was applied, as a document.
+//! `bartizan oncall export` — the applied directory as a document.
 
 use reqwest::Method;
 
@@ -16,7 +16,7 @@ pub struct Args {
     common: Common,
 }
 
-/// YAML, unless JSON is asked for: what is exported can be applied again.
+/// YAML, unless JSON is requested; the output can be applied again.
 pub async fn run(args: Args) -> Outcome {
     let format = if args.common.format == Format::Json { "json" } else { "yaml" };
     let mut query = vec![("format", format)];

@@ -1,4 +1,4 @@
-//! `bartizan oncall heartbeat` — a beat, from a script.
+//! `bartizan oncall heartbeat` — sends a heartbeat, from a script.
 
 use super::super::Outcome;
 use super::api::{Api, Body, Common, segment};

@@ -1,4 +1,4 @@
-//! `bartizan oncall mute` — a maintenance window from now on: nobody is paged for what it names.
+//! `bartizan oncall mute` — creates a maintenance window that starts now, without paging for matching incidents.
 
 use model::{Span, Timestamp};
 use oncall::directory::{Condition, MaintenanceWindow};
@@ -59,13 +59,13 @@ fn window(span: &str, when: &[String], reason: &str, now: Timestamp) -> Result<M
     let length = span.parse::<Span>().ok().filter(|span| *span > Span::ZERO);
     let length = length.ok_or_else(|| Failure::Wrong(format!("`{span}` is no span of time; write `30m`, `2h` or `1d`")))?;
     let when = when.iter().map(|text| condition(text)).collect::<Result<_, _>>()?;
-    // Whole seconds read better in the directory.
+    // Whole seconds are more readable in the directory.
     let from = Timestamp::clamp_ticks(now.ticks() - now.ticks().rem_euclid(Span::SECOND.ticks()));
     let to = Timestamp::clamp_ticks(from.ticks().saturating_add(length.ticks()));
     Ok(MaintenanceWindow { from: from.into(), to: to.into(), time_zone: None, when, reason: reason.to_owned() })
 }
 
-/// `severity at_most Medium`: the field, the operator, and the rest as the value; commas separate several.
+/// `severity at_most Medium`: field, operator, and the rest as the value; commas separate several.
 fn condition(text: &str) -> Result<Condition, Failure> {
     let wrong = || Failure::Wrong(format!("`{text}` is no condition; write `FIELD OPERATOR VALUE`, such as `severity at_most Medium`"));
     let mut words = text.trim().splitn(3, char::is_whitespace);

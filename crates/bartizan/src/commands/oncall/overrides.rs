@@ -1,4 +1,4 @@
-//! `bartizan oncall override add|remove` — somebody stands in for somebody.
+//! `bartizan oncall override add|remove` — manages overrides.
 
 use oncall::directory::Override;
 use reqwest::Method;
@@ -86,7 +86,7 @@ async fn add(args: Add) -> Outcome {
     put(&api, vec![(name, plan)], args.common.format).await
 }
 
-/// A name that says which one it is, and that the same plan gets again.
+/// A descriptive, deterministic name for an override.
 pub fn name(plan: &Override) -> String {
     let day: String = plan.from.to_string().chars().take(10).filter(char::is_ascii_digit).collect();
     [Some(plan.schedule.as_str()), Some(&day), plan.remove.as_deref(), plan.add.as_deref()]
@@ -96,13 +96,13 @@ pub fn name(plan: &Override) -> String {
         .join("-")
 }
 
-/// The zone in which a schedule's wall times are meant.
+/// The zone of a schedule's wall-clock times.
 pub async fn zone_of(api: &Api, schedule: &str) -> Result<String, Failure> {
     let found = api.get(&format!("schedules/{}", segment(schedule)), &[]).await?;
     Ok(found["time_zone"].as_str().unwrap_or("UTC").to_owned())
 }
 
-/// Applies them together: all or none. A name that is taken by something else is refused rather than written over.
+/// Applies the overrides atomically. Fails if a name is used by a different override.
 pub async fn put(api: &Api, plans: Vec<(String, Override)>, format: Format) -> Outcome {
     let names: Vec<String> = plans.iter().map(|(name, _)| name.clone()).collect();
     let document = json!({ "overrides": plans.into_iter().map(|(name, plan)| Ok((name, serde_json::to_value(plan)?))).collect::<Result<serde_json::Map<String, Value>, serde_json::Error>>()? });

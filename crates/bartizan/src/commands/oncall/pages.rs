@@ -1,4 +1,4 @@
-//! `bartizan oncall pages` — every page there was, and what became of it.
+//! `bartizan oncall pages` — all pages with their status.
 
 use super::super::Outcome;
 use super::api::{Api, Common};
@@ -73,7 +73,7 @@ pub async fn run(args: Args) -> Outcome {
     Ok(())
 }
 
-/// Titles are shown to this length; `--format json` has all of them.
+/// Titles are truncated to this length; `--format json` has full titles.
 const TITLE: usize = 40;
 
 fn shortened(title: &str) -> String {

@@ -1,4 +1,4 @@
-//! `bartizan oncall replay` — whom each step would have reached, and why.
+//! `bartizan oncall replay` — whom each step would have notified, and why.
 
 use super::super::Outcome;
 use super::api::{Api, Body, Common};

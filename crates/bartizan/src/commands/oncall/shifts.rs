@@ -1,4 +1,4 @@
-//! `bartizan oncall shifts` — the turns of a schedule, or of a user on all schedules.
+//! `bartizan oncall shifts` — the shifts of a schedule, or of a user on all schedules.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! `bartizan oncall swap` — two people exchange turns: two overrides, applied together.
+//! `bartizan oncall swap` — exchanges shifts of two users with two overrides, applied together.
 
 use oncall::directory::Override;
 

@@ -1,4 +1,4 @@
-//! `bartizan oncall test-contact` — does the channel reach them?
+//! `bartizan oncall test-contact` — sends a test message to a contact.
 
 use super::super::{Failure, Outcome};
 use super::api::{Api, Body, Common, segment};

@@ -45,7 +45,7 @@ pub async fn run(args: Args) -> Outcome {
 }
 
 async fn asked(args: &Args) -> Result<Value, Failure> {
-    // The wall of which zone is meant, the service knows: it has the schedules.
+    // The service determines the zone, since it has the schedules.
     let mut query = vec![("at", args.at.as_str())];
     if let Some(schedule) = &args.schedule {
         query.push(("schedule", schedule));
@@ -68,7 +68,7 @@ fn computed(args: &Args) -> Result<Value, Failure> {
     Ok(json!({ "schedules": schedules }))
 }
 
-/// `.layers[0]` from `layers[0]`, and nothing from nothing.
+/// `.layers[0]` from `layers[0]`, and an empty text from an empty one.
 pub fn place(path: &str) -> String {
     if path.is_empty() { String::new() } else { format!(".{path}") }
 }
@@ -78,7 +78,7 @@ pub fn unknown<'a>(name: &str, names: impl Iterator<Item = &'a String>) -> Failu
     Failure::Wrong(format!("there is no schedule `{name}`{}", near.unwrap_or_default()))
 }
 
-/// A schedule that has nobody is a row too: that is what one wants to see at night.
+/// A schedule without on-call users gets a row too, so that gaps are visible.
 fn rows(answer: &Value) -> Vec<Vec<String>> {
     let mut rows = Vec::new();
     for schedule in list(answer, "schedules") {

@@ -1,7 +1,7 @@
-//! Answers drawn with characters: bars, columns, lines and shares, as wide as the terminal.
+//! Text charts: bars, columns, lines and shares, as wide as the terminal.
 //!
-//! Which column is what follows `render` where the query has one, and otherwise the columns' types: the first that is no number names the
-//! rows, numbers are drawn, a further column of text tells series apart. Arrays, as `make-series` gives them, are drawn element by element.
+//! Columns are assigned as in `render`, if present, and otherwise by type: the first non-numeric column labels the rows, numbers are drawn,
+//! and another text column distinguishes series. Arrays, as returned by `make-series`, are drawn element by element.
 
 use std::io::IsTerminal;
 
@@ -9,14 +9,14 @@ use kql::Value;
 use model::{Answer, Render, Type};
 use serde_json::Value as Json;
 
-/// How to draw.
+/// Output options.
 pub struct Style {
     pub width: usize,
     pub color: bool,
 }
 
 impl Style {
-    /// What standard output is. `NO_COLOR` (no-color.org) and a pipe have no colours; a pipe is 80 wide.
+    /// Detects the capabilities of standard output. No colours with `NO_COLOR` (no-color.org) or in a pipe, whose width is 80.
     pub fn of_stdout() -> Self {
         let terminal = std::io::stdout().is_terminal();
         let width = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
@@ -40,19 +40,19 @@ enum Kind {
     Pie,
 }
 
-/// Values of several series over the same places.
+/// Values of several series at the same labels.
 #[derive(Debug, Default, PartialEq)]
 struct Data {
     labels: Vec<String>,
     series: Vec<(String, Vec<Option<f64>>)>,
 }
 
-/// Rows of a chart with bars at most; the rest is told.
+/// Maximum rows of a bar chart; the number of omitted ones is printed.
 const ROWS: usize = 60;
-/// Lines of a chart that is drawn upwards.
+/// Height of column and line charts, in lines.
 const HEIGHT: usize = 12;
 
-/// The lines of the chart; nothing where no column is a number.
+/// The lines of the chart; `None` without a numeric column.
 pub fn draw(answer: &Answer, style: &Style) -> Option<Vec<String>> {
     let rows: Vec<Vec<Value>> = super::cells(&answer.columns, &answer.batches).collect();
     let columns: Vec<(&str, Type)> = answer.columns.iter().map(|column| (column.name.as_str(), column.ty)).collect();
@@ -76,7 +76,7 @@ fn property<'r>(render: &'r Render, name: &str) -> Option<&'r str> {
     render.properties.iter().find(|(known, value)| known == name && !value.is_empty()).map(|(_, value)| value.as_str())
 }
 
-/// What is drawn, and how.
+/// Selects the columns and the chart type.
 fn plan(columns: &[(&str, Type)], rows: &[Vec<Value>], render: Option<&Render>) -> Option<(Kind, Data)> {
     let find = |name: &str| columns.iter().position(|(known, _)| *known == name.trim());
     let asked = |name: &str| -> Vec<usize> {
@@ -140,7 +140,7 @@ fn plan(columns: &[(&str, Type)], rows: &[Vec<Value>], render: Option<&Render>) 
     for row in order {
         let row = &rows[row];
         let label = x.map_or_else(String::new, |x| row[x].to_text());
-        // Several rows may tell of one place: one a series.
+        // Several rows may have the same label: one per series.
         let place = match x.and_then(|_| data.labels.iter().rposition(|known| *known == label).filter(|_| !split.is_empty())) {
             Some(place) => place,
             None => {
@@ -167,7 +167,7 @@ fn plan(columns: &[(&str, Type)], rows: &[Vec<Value>], render: Option<&Render>) 
     Some((kind, data))
 }
 
-/// Series of a row each, as `make-series` gives them.
+/// One series per row, as returned by `make-series`.
 fn of_arrays(columns: &[(&str, Type)], rows: &[Vec<Value>], arrays: &[usize], x: Option<usize>) -> Option<Data> {
     let elements = |value: &Value| match value {
         Value::Dynamic(text) => serde_json::from_str::<Vec<Json>>(text).unwrap_or_default(),
@@ -203,13 +203,13 @@ fn number(value: &Value) -> Option<f64> {
         Value::Int(n) => Some(f64::from(*n)),
         Value::Long(n) => Some(*n as f64),
         Value::Real(n) => Some(*n).filter(|n| n.is_finite()),
-        // Seconds.
+        // In seconds.
         Value::Timespan(ticks) => Some(*ticks as f64 / 1e7),
         other => other.to_text().parse().ok().filter(|n: &f64| n.is_finite()),
     }
 }
 
-/// A number as short as it is still told apart.
+/// A number in short form that is still distinguishable.
 fn short(n: f64) -> String {
     if n.fract() == 0.0 && n.abs() < 1e15 {
         format!("{n:.0}")
@@ -224,7 +224,7 @@ fn width_of(text: &str) -> usize {
     console::measure_text_width(text)
 }
 
-/// `text` cut or filled to `width` columns.
+/// Truncates or pads `text` to `width` columns.
 fn fitted(text: &str, width: usize) -> String {
     let text = text.replace(['\n', '\r', '\t'], " ");
     let cut = console::truncate_str(&text, width, "…").into_owned();
@@ -232,18 +232,18 @@ fn fitted(text: &str, width: usize) -> String {
     cut + &" ".repeat(fill)
 }
 
-/// The name of each series in its colour, where there are several.
+/// The name of each series in its colour, if there are several.
 fn legend(data: &Data, style: &Style) -> Option<String> {
     let names = data.series.iter().enumerate().map(|(index, (name, _))| style.paint(index, &format!("{} {name}", mark(index))));
     (data.series.len() > 1).then(|| names.collect::<Vec<_>>().join("   "))
 }
 
-/// What tells series apart where there are no colours.
+/// Distinguishes series without colours.
 fn mark(index: usize) -> char {
     ['█', '▓', '▒', '░', '■', '□'][index % 6]
 }
 
-/// A bar of `length` columns, eighths included.
+/// A bar of `length` columns, with a resolution of eighths.
 fn bar(length: f64, fill: char) -> String {
     const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
     let eighths = (length.max(0.0) * 8.0).round() as usize;
@@ -282,14 +282,14 @@ fn bars(data: &Data, style: &Style) -> Vec<String> {
     lines
 }
 
-/// The series' values in at most `room` places; where there are more, the greatest of each part.
+/// Downsamples the series to at most `room` values, taking the maximum of each part.
 fn squeezed(values: &[Option<f64>], room: usize) -> Vec<Option<f64>> {
     let count = values.len().min(room.max(1));
     let part = |at: usize| &values[at * values.len() / count..(at + 1) * values.len() / count];
     (0..count).map(|at| part(at).iter().flatten().copied().reduce(f64::max)).collect()
 }
 
-/// The names of the first and the last place under a chart `room` wide.
+/// The first and the last label under a chart of width `room`.
 fn axis(data: &Data, margin: usize, room: usize) -> String {
     let (first, last) = (data.labels.first().map_or("", String::as_str), data.labels.last().map_or("", String::as_str));
     let half = room / 2;
@@ -340,7 +340,7 @@ fn columns_of(data: &Data, style: &Style) -> Vec<String> {
     lines
 }
 
-/// Dots of Braille: two by four in each character.
+/// Braille dots: two by four per character.
 fn line(data: &Data, style: &Style) -> Vec<String> {
     let (low, high) = bounds(data);
     let margin = short(high).len().max(short(low).len());
@@ -440,7 +440,7 @@ mod tests {
         let (kind, data) = plan(&[("Severity", Type::String), ("count_", Type::Long)], &rows, None).unwrap();
         assert_eq!(kind, Kind::Bar);
         let lines = bars(&data, &PLAIN);
-        // 40 columns less the label, the figure and what stands between them.
+        // 40 columns minus label, number and spacing.
         let counts: Vec<usize> = lines.iter().map(|line| line.chars().filter(|c| *c == '█').count()).collect();
         assert_eq!(counts, [31, 7, 0]);
         assert!(lines.iter().all(|line| width_of(line) <= 40), "{lines:#?}");

@@ -1,8 +1,8 @@
-//! What is wrong with a query, as a person reads it.
+//! Formats query errors for people.
 
 use model::QueryError;
 
-/// What is wrong, where, and what to do, as a person reads it.
+/// Formats an error with problem, position and help.
 pub fn explain(text: &str, why: &QueryError) -> String {
     let QueryError::Wrong(diagnostics) = why else { return format!("error: {why}") };
     let described = diagnostics.iter().map(|diagnostic| {

@@ -1,4 +1,4 @@
-//! How answers are printed.
+//! Output formats of results.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -31,7 +31,7 @@ pub fn cells<'a>(columns: &'a [Column], batches: &'a [RecordBatch]) -> impl Iter
     batches.iter().flat_map(|batch| (0..batch.num_rows()).map(move |row| (batch, row))).map(row)
 }
 
-/// One table as it is; several under their names, which `ndjson` has in each line.
+/// One table without its name; several with their names, which `ndjson` has in each line.
 pub fn print(answer: &Answer, format: Format) -> io::Result<()> {
     let mut out = io::BufWriter::new(io::stdout().lock());
     let first = Shown { name: answer.name.as_deref().unwrap_or("PrimaryResult"), columns: &answer.columns, batches: &answer.batches };
@@ -82,7 +82,7 @@ pub fn print(answer: &Answer, format: Format) -> io::Result<()> {
     out.flush()
 }
 
-/// A table of an answer.
+/// A table of a result.
 struct Shown<'a> {
     name: &'a str,
     columns: &'a [Column],
@@ -105,7 +105,7 @@ fn quoted(cell: &str) -> String {
     if cell.contains(['"', ',', '\n', '\r']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell.to_owned() }
 }
 
-/// Wider cells are cut on a terminal.
+/// Wider cells are truncated on a terminal.
 const WIDEST: usize = 60;
 
 fn table(answer: &Shown, out: &mut dyn Write) -> io::Result<()> {

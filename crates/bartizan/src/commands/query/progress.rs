@@ -1,4 +1,4 @@
-//! What is shown on a terminal while a query takes long: rows and bytes read so far.
+//! Progress display of long queries on a terminal: rows and bytes read so far.
 
 use std::io::IsTerminal;
 use std::sync::atomic::Ordering;
@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use engine::Progress;
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 
-/// Before this nothing is shown.
+/// Delay before progress is shown.
 const PATIENCE: Duration = Duration::from_secs(2);
 const TICK: Duration = Duration::from_millis(150);
 
-/// Shows how far reading has come, until it is dropped. Only on a terminal.
+/// Shows progress until dropped. Only on a terminal.
 pub struct Shown {
     progress: Progress,
     worker: Option<(Sender<()>, JoinHandle<()>)>,

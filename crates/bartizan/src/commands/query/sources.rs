@@ -1,4 +1,4 @@
-//! What a query may read: the workspace of a data directory, through its service while that runs, or files.
+//! Data sources of a query: the workspace of a data directory (through its service, if running) or files.
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use workspace::Workspace;
 
 use crate::commands::service::Service;
 
-/// What a query may read.
+/// Data sources of a query.
 #[derive(Default)]
 pub struct Sources {
     /// Paths, patterns, `name=pattern`, or `-`.
@@ -20,10 +20,10 @@ pub struct Sources {
     pub data_dir: Option<PathBuf>,
     /// Folders that `externaldata` may read.
     pub external: Vec<PathBuf>,
-    /// Of standard input.
+    /// Format of standard input.
     pub input_format: Option<FileFormat>,
     pub limits: LimitArgs,
-    /// Only rows of files whose `TimeGenerated` is within, which is also when they arrived; rows of Parquet files are all seen.
+    /// Only rows of files whose `TimeGenerated`, which is also their ingestion time, is within; Parquet files are not filtered.
     pub seen: Option<Window>,
 }
 
@@ -53,16 +53,16 @@ impl LimitArgs {
     }
 }
 
-/// An engine over what a query may read.
+/// An engine over the opened sources.
 pub struct Opened {
     pub engine: Arc<dyn QueryEngine>,
-    /// The tables that it has, for completion. Empty where a service does not tell.
+    /// Its tables, for completion. Empty if a service does not provide them.
     pub tables: TableSchemas,
-    /// Of the data directory, as long as we read it.
+    /// The lock of the data directory, held while reading it.
     _lock: Option<File>,
 }
 
-/// Files that are one table.
+/// Files that form one table.
 #[derive(Debug)]
 struct Group {
     name: String,
@@ -82,7 +82,7 @@ impl Sources {
                     }
                 }
             }
-            // A rule over several published tables runs where only one of them is at hand: the others have no rows.
+            // A rule over several published tables can run even if only one of them is given: the others are empty.
             let absent = |schema: &&TableSchema| tables.iter().all(|table| table.schema().name != schema.name);
             let empty: Vec<FileTable> = workspace::published_tables().iter().filter(absent).cloned().map(FileTable::empty).collect();
             tables.extend(empty);
@@ -96,7 +96,7 @@ impl Sources {
         let path = data_dir.join("lock");
         let lock = File::open(&path).with_context(|| format!("`{}` is no data directory of a service", data_dir.display()))?;
         match lock.try_lock() {
-            // What may be read then is for the service to say.
+            // With a running service, its configuration decides what may be read.
             Err(TryLockError::WouldBlock) if !self.external.is_empty() => {
                 bail!("a service holds `{}`: what `externaldata` may read stands in its configuration, `external`", data_dir.display())
             }
@@ -120,7 +120,7 @@ impl Sources {
         Ok(Opened { engine: Arc::new(engine), tables: known, _lock: Some(lock) })
     }
 
-    /// The port that `externaldata` reads through, where anything is allowed.
+    /// The port for `externaldata`, if anything is allowed.
     fn external(&self) -> anyhow::Result<Option<Arc<dyn ExternalData>>> {
         if self.external.is_empty() { Ok(None) } else { Ok(Some(Arc::new(Folders::new(&self.external)?))) }
     }
@@ -146,7 +146,7 @@ impl Sources {
         groups.iter().map(|group| open(group).map_err(anyhow::Error::from)).collect()
     }
 
-    /// The tables that one `--file` gives: one a file, or one for all where it has a name.
+    /// The tables of one `--file`: one per file, or a single one if it is named.
     fn groups(&self, file: &str) -> anyhow::Result<Vec<Group>> {
         let (name, pattern) = match file.split_once('=') {
             Some((name, pattern)) if is_name(name) && !Path::new(file).exists() => (Some(name), pattern),
@@ -165,7 +165,7 @@ impl Sources {
     }
 }
 
-/// The files that a pattern means, sorted; a path that exists means itself.
+/// The files that match a pattern, sorted; an existing path matches itself.
 pub fn matching(pattern: &str) -> anyhow::Result<Vec<PathBuf>> {
     if Path::new(pattern).exists() || !pattern.contains(['*', '?', '[']) {
         return Ok(vec![PathBuf::from(pattern)]);
@@ -188,7 +188,7 @@ fn is_name(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
-/// The one workspace of a data directory.
+/// The only workspace of a data directory.
 fn workspace_name(data_dir: &Path) -> anyhow::Result<WorkspaceName> {
     let folder = data_dir.join("tables");
     let mut names = Vec::new();

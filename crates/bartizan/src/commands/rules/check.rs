@@ -1,4 +1,4 @@
-//! `bartizan rules check` — what is wrong with rule files, without a service.
+//! `bartizan rules check` — validates rule files, without a service.
 //!
 //! | code | level | what |
 //! |---|---|---|
@@ -24,10 +24,10 @@ use super::super::report::{Case, Finding, Format, Level, render};
 use super::super::{Failure, Outcome};
 use super::files::{Kind, KnownArgs, of_kind, read};
 
-/// Room for binding, which recurses over the query to a limited depth.
+/// Stack for binding, which recurses to a limited depth.
 const STACK: usize = 64 << 20;
 
-/// Tables that Microsoft no longer fills, and what rules read instead.
+/// Retired tables of Microsoft, and their replacements.
 const RETIRED: [(&str, &str); 1] = [("ThreatIntelligenceIndicator", "ThreatIntelIndicators")];
 
 #[derive(clap::Args)]
@@ -120,7 +120,7 @@ fn at(file: &str, text: &str, key: &str, level: Level, code: &str, message: Stri
     Finding { level, code: code.to_owned(), file: file.to_owned(), line, column: None, message, help }
 }
 
-/// Everything about a rule that can be read.
+/// All findings of a parsed rule.
 fn judge(file: &str, text: &str, rule: &AnalyticsRule, schemas: &TableSchemas, now: Timestamp) -> Vec<Finding> {
     let query = &rule.properties.query;
     let bound = kql::check::check(query, schemas, now);
@@ -134,7 +134,7 @@ fn judge(file: &str, text: &str, rule: &AnalyticsRule, schemas: &TableSchemas, n
             Finding { level: Level::Error, code: wrong.code.to_owned(), file: file.to_owned(), line, column, message, help }
         })
         .collect();
-    // Without a readable query, or with an open schema, its columns are not known.
+    // The columns are unknown if the query is invalid or its schema depends on data.
     if let (true, Some(columns)) = (findings.is_empty(), &bound.columns) {
         let names: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
         for (key, column, what) in columns_named(rule) {
@@ -169,7 +169,7 @@ fn judge(file: &str, text: &str, rule: &AnalyticsRule, schemas: &TableSchemas, n
     findings
 }
 
-/// Key of the file, column and what reads it.
+/// Key in the file, column, and where it is used.
 fn columns_named(rule: &AnalyticsRule) -> Vec<(&'static str, String, String)> {
     let properties = &rule.properties;
     let mut named = Vec::new();
@@ -208,7 +208,7 @@ fn columns_named(rule: &AnalyticsRule) -> Vec<(&'static str, String, String)> {
     named
 }
 
-/// The columns in `{{Column}}`.
+/// The columns in `{{Column}}` placeholders.
 fn placeholders(format: &str) -> Vec<String> {
     format.split("{{").skip(1).filter_map(|part| part.split_once("}}")).map(|(column, _)| column.trim().to_owned()).collect()
 }
@@ -220,17 +220,17 @@ fn listed(names: &[&str]) -> String {
     if more > 0 { format!("{list} and {more} more") } else { list }
 }
 
-/// Where a whole word begins.
+/// Start of a whole word.
 fn word(text: &str, word: &str) -> Option<usize> {
     let part = |c: char| c.is_alphanumeric() || c == '_';
     text.match_indices(word).find(|(at, _)| !text[..*at].ends_with(part) && !text[at + word.len()..].starts_with(part)).map(|(at, _)| at)
 }
 
-/// Where the text of the query is in its file.
+/// Position of the query text in its file.
 struct QueryPlace {
-    /// Of the key, from 1.
+    /// Line of the key, from 1.
     line: Option<usize>,
-    /// Indentation of a block; nothing where the query is written on the key's line.
+    /// Indentation of a block; `None` if the query is on the key's line.
     indent: Option<usize>,
 }
 
@@ -239,7 +239,7 @@ impl QueryPlace {
         let lines: Vec<&str> = text.lines().collect();
         let Some(index) = lines.iter().position(|line| line.starts_with("query:")) else { return Self { line: None, indent: None } };
         let style = lines[index]["query:".len()..].trim_start();
-        // A folded block (`>`) joins lines: places in it are those of the key.
+        // A folded block (`>`) joins lines, so positions in it are reported at the key.
         let indent = style
             .starts_with('|')
             .then(|| lines[index + 1..].iter().find(|line| !line.trim().is_empty()).map(|line| line.len() - line.trim_start().len()))

@@ -1,4 +1,4 @@
-//! One run of a rule outside the service: the same decision, over tables at hand.
+//! One run of a rule outside the service, over given tables, with the same logic.
 
 use std::sync::Arc;
 
@@ -11,13 +11,13 @@ use model::{Alert, Query, QueryEngine, QueryError, Scope, Span, StoredFunction, 
 pub fn run_at(rule: &AnalyticsRule, at: Timestamp) -> Run {
     let (frequency, period) = match rule.kind {
         Kind::Scheduled { frequency, period, .. } => (frequency, period),
-        // A near-real-time rule runs every minute over what arrived since.
+        // A near-real-time rule runs every minute over newly ingested rows.
         Kind::NearRealTime => (Span::MINUTE, Span::MINUTE),
     };
     Run { tile: Window { from: at - frequency, until: at }, sees: Window { from: at - period, until: at } }
 }
 
-/// How far back a rule of a test looks: a near-real-time rule sees the rows of its test as they arrive, whenever they happened.
+/// The window of a rule in tests: a near-real-time rule sees all rows of its test, regardless of their time.
 pub fn seen_in_tests(rule: &AnalyticsRule, at: Timestamp) -> Window {
     match rule.kind {
         Kind::Scheduled { .. } => run_at(rule, at).sees,
@@ -25,7 +25,7 @@ pub fn seen_in_tests(rule: &AnalyticsRule, at: Timestamp) -> Window {
     }
 }
 
-/// The alerts of a run, and how many rows the query gave.
+/// The alerts of a run, and the number of result rows.
 pub async fn evaluate(
     engine: &dyn QueryEngine,
     rule: &AnalyticsRule,

@@ -1,4 +1,4 @@
-//! Rule files, test files and what goes with them on the command line.
+//! Rule files, test files and related command-line options.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,7 +21,7 @@ pub struct KnownArgs {
     pub functions: Option<PathBuf>,
 }
 
-/// Tables and functions by name.
+/// Known tables and functions by name.
 pub struct Known {
     pub tables: Vec<TableSchema>,
     pub functions: Vec<Arc<StoredFunction>>,
@@ -52,14 +52,14 @@ impl Known {
         self.tables.iter().find(|table| table.name.as_str() == name).map(|table| table.columns.as_slice())
     }
 
-    /// For binding without rows.
+    /// Schemas for binding without rows.
     pub fn schemas(&self) -> TableSchemas {
         let tables: TableSchemas = self.tables.iter().map(|table| (table.name.as_str().to_owned(), table.columns.clone())).collect();
         tables.with_functions(self.functions.iter().map(|function| function.as_ref().clone()))
     }
 }
 
-/// What a file in a folder of rules is.
+/// The kind of a file in a folder of rules.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Rule,
@@ -72,8 +72,7 @@ fn kind(path: &Path) -> Option<Kind> {
     Some(if stem.ends_with(".test") { Kind::Test } else { Kind::Rule })
 }
 
-/// The files of this kind among `paths`, folders with all that is below them, sorted. A file that is named itself is taken whatever it is
-/// called.
+/// The files of this kind in `paths`, including folders recursively, sorted. A file given explicitly is included whatever its name.
 pub fn of_kind(paths: &[PathBuf], wanted: Kind) -> anyhow::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for path in paths {

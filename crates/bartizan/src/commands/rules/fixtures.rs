@@ -1,7 +1,7 @@
-//! Rows of tests as tables: a file, a list of rows, or a `datatable`.
+//! Input rows of tests: a file, a list of rows, or a `datatable`.
 //!
-//! Text that is `now`, `now-5m` or `now+1h` is a time, counted from the moment at which the rule runs. A row without `TimeGenerated` happened a
-//! minute before. Rows arrive when they happen: `ingestion_time()` is `TimeGenerated`.
+//! `now`, `now-5m` and `now+1h` are times relative to the run of the rule. A row without `TimeGenerated` is a minute old. Rows are ingested
+//! when they are generated: `ingestion_time()` is `TimeGenerated`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,17 +21,17 @@ use super::files::Known;
 
 const TIME: &str = "TimeGenerated";
 
-/// The rows of one table, as a test gives them.
+/// The rows of one table in a test.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
 pub enum Given {
     /// Rows as objects.
     Rows(Vec<Map<String, Value>>),
-    /// The path of a file, from the test's folder, or a query that needs no tables, such as `datatable(…)[…]`.
+    /// The path of a file, relative to the test's folder, or a query without tables, such as `datatable(…)[…]`.
     Text(String),
 }
 
-/// Why rows are not a table.
+/// Why rows are not a valid table.
 #[derive(Debug, thiserror::Error)]
 pub enum FixtureError {
     #[error("the rows of `{table}` cannot be read")]
@@ -56,7 +56,7 @@ pub enum FixtureError {
     Missing { table: String, path: PathBuf },
 }
 
-/// The table as the rule sees it at `at`: rows whose `TimeGenerated` is within `seen`.
+/// The table as seen by the rule at `at`: rows whose `TimeGenerated` is within `seen`.
 pub async fn table(
     name: &str,
     given: &Given,
@@ -84,7 +84,7 @@ pub async fn table(
     seen_rows(read, seen).map(FileTable::from).map_err(|cause| FixtureError::Layout { table: name.to_owned(), cause })
 }
 
-/// Tables that have no rows in a test.
+/// Tables without rows in a test.
 pub fn absent<'k>(known: &'k Known, given: &'k [FileTable]) -> impl Iterator<Item = FileTable> + 'k {
     known.tables.iter().filter(|table| given.iter().all(|there| there.schema().name != table.name)).cloned().map(FileTable::empty)
 }
@@ -106,7 +106,7 @@ async fn queried(name: &str, kql: &str, at: Timestamp) -> Result<InlineTable, Fi
     Ok(InlineTable { schema: TableSchema::new(name, answer.columns), batches })
 }
 
-/// Times written from `now` on as times, and a time for a row without one.
+/// Resolves times relative to `now`, and adds a time to a row without one.
 fn prepared(mut row: Map<String, Value>, at: Timestamp) -> Map<String, Value> {
     for value in row.values_mut() {
         if let Some(time) = value.as_str().and_then(|text| from_now(text, at)) {
@@ -132,7 +132,7 @@ pub fn from_now(text: &str, at: Timestamp) -> Option<Timestamp> {
     }
 }
 
-/// In files, a column of text in which every value is a time from `now` on is a column of times.
+/// In files, a text column in which every value is a time relative to `now` becomes a datetime column.
 fn relative_times(mut table: InlineTable, at: Timestamp) -> InlineTable {
     for index in 0..table.schema.columns.len() {
         if table.schema.columns[index].ty != Type::String {
@@ -163,7 +163,7 @@ fn relative_times(mut table: InlineTable, at: Timestamp) -> InlineTable {
     table
 }
 
-/// Only the rows of the window, with the time at which they arrived. A table without `TimeGenerated` is seen whole.
+/// The rows within the window, with their ingestion time. A table without `TimeGenerated` is not filtered.
 pub fn seen_rows(table: InlineTable, seen: Window) -> Result<InlineTable, arrow::error::ArrowError> {
     let Some(index) = table.schema.columns.iter().position(|column| column.name == TIME && column.ty == Type::Datetime) else {
         return Ok(table);

@@ -1,4 +1,4 @@
-//! `bartizan rules run` — one run of one rule: the alerts that it would open now, or at another time. Nothing is stored.
+//! `bartizan rules run` — runs one rule once: the alerts that it would create now, or at another time. Stores nothing.
 
 use std::path::PathBuf;
 use std::time::SystemTime;

@@ -1,4 +1,4 @@
-//! `bartizan rules test` — runs the tests of rules: given rows, expected alerts. The format is that of [`super::test_file`].
+//! `bartizan rules test` — runs rule tests: given rows, expected alerts. The format is that of [`super::test_file`].
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -34,7 +34,7 @@ pub struct Args {
     format: Format,
 }
 
-/// A file of tests with its rule.
+/// A test file with its rule.
 struct Suite {
     file: PathBuf,
     rule: AnalyticsRule,

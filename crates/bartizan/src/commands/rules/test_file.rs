@@ -26,14 +26,14 @@ use serde_json::Value;
 
 use super::fixtures::Given;
 
-/// A file of tests.
+/// A test file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TestFile {
-    /// From the folder of this file. Left out in a rule's own file.
+    /// Relative to the folder of this file. Omitted in a rule's own file.
     #[serde(default)]
     pub rule: Option<PathBuf>,
-    /// Columns of tables that are not published, by table.
+    /// Columns of unpublished tables, by table.
     #[serde(default)]
     pub tables: BTreeMap<String, serde_yaml_ng::Mapping>,
     #[serde(default)]
@@ -51,19 +51,19 @@ pub struct Test {
     pub expect: Expect,
 }
 
-/// What must hold of the alerts; what is left out may be anything. Without `alerts` there must be at least one.
+/// Expected properties of the alerts; omitted ones are not checked. Without `alerts` at least one is expected.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expect {
     #[serde(default)]
     pub alerts: Option<usize>,
-    /// Rows of the query's answer.
+    /// Number of result rows.
     #[serde(default)]
     pub rows: Option<usize>,
     /// Of every alert.
     #[serde(default)]
     pub severity: Option<String>,
-    /// Of one alert.
+    /// Of some alert.
     #[serde(default)]
     pub title: Option<String>,
     /// Of every alert.
@@ -71,18 +71,18 @@ pub struct Expect {
     pub tactics: Option<Vec<String>>,
     #[serde(default)]
     pub techniques: Option<Vec<String>>,
-    /// Each is among the entities of an alert: a type and identifiers.
+    /// Each must be among the entities of some alert: a type and identifiers.
     #[serde(default)]
     pub entities: Vec<BTreeMap<String, String>>,
-    /// Custom details by name; a value, or a list of values, that an alert has.
+    /// Custom details by name; a value, or a list of values, of some alert.
     #[serde(default)]
     pub details: BTreeMap<String, Value>,
-    /// Part of the error with which the query fails.
+    /// Part of the expected error of the query.
     #[serde(default)]
     pub error: Option<String>,
 }
 
-/// Why a file has no tests that can run.
+/// Why a file has no valid tests.
 #[derive(Debug, thiserror::Error)]
 pub enum TestFileError {
     #[error("field `{field}`: {problem}")]
@@ -109,7 +109,7 @@ impl TestFile {
         })
     }
 
-    /// The tests in a rule's own file; nothing where it has none.
+    /// The tests in a rule's own file, if any.
     pub fn in_rule(text: &str) -> Result<Option<Self>, TestFileError> {
         #[derive(Deserialize)]
         struct Inline {
@@ -118,7 +118,7 @@ impl TestFile {
             #[serde(default)]
             tables: Option<serde_yaml_ng::Value>,
         }
-        // What is wrong with the rule itself is found where it is read.
+        // Errors in the rule itself are reported when it is parsed.
         let Ok(Inline { tests: Some(tests), tables }) = serde_yaml_ng::from_str::<Inline>(text) else { return Ok(None) };
         let mut document = serde_yaml_ng::Mapping::new();
         document.insert("tests".into(), tests);
@@ -126,14 +126,14 @@ impl TestFile {
             document.insert("tables".into(), tables);
         }
         let document = serde_yaml_ng::to_string(&document).unwrap_or_default();
-        // Lines of the document made here are not those of the file.
+        // Line numbers of the generated document are not those of the file.
         Self::parse(&document).map(Some).map_err(|error| match error {
             TestFileError::Shape { field, problem, .. } => TestFileError::Shape { line: None, field, problem },
             other => other,
         })
     }
 
-    /// The file of the rule.
+    /// The path of the rule file.
     pub fn rule_path(&self, file: &Path) -> Result<PathBuf, TestFileError> {
         let rule = self.rule.as_ref().ok_or(TestFileError::NoRule)?;
         Ok(file.parent().unwrap_or(Path::new(".")).join(rule))
@@ -167,7 +167,7 @@ impl Test {
 }
 
 impl Expect {
-    /// What does not hold, a sentence each.
+    /// Failed expectations, one sentence each.
     pub fn misses(&self, alerts: &[Alert], rows: usize) -> Vec<String> {
         let mut misses = Vec::new();
         match self.alerts {
@@ -259,7 +259,7 @@ fn missing_entity(expected: &BTreeMap<String, String>, alerts: &[Alert]) -> Opti
         return Some(format!("entity {{{}}}: `type` is not a type of entity, such as Account or IP", written()));
     };
     let identifiers: Vec<&String> = expected.keys().filter(|name| !name.eq_ignore_ascii_case("type")).collect();
-    // A full name is taken apart as the rule's mapping would.
+    // A full name is split as in the rule's mapping.
     let field_mappings =
         identifiers.iter().map(|name| FieldMapping { identifier: (*name).clone(), column_name: (*name).clone() }).collect();
     let mapping = EntityMapping { entity_type: kind, field_mappings };

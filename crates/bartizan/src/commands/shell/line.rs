@@ -1,34 +1,34 @@
-//! A line editor: what is typed, where the cursor is, and what has been asked before. A question may have several lines.
+//! A multi-line line editor with history.
 //!
-//! The state knows nothing of the terminal: keys go in, and what is to be done comes out. Only [`Lines`] draws and reads keys.
+//! The state is independent of the terminal: keys go in, and actions come out. Only [`Lines`] draws and reads keys.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::Path;
 
 use console::{Key, Term};
 
-/// What a session asks about its text.
+/// Callbacks about the text.
 pub trait Help {
-    /// Whether Enter sends it.
+    /// Whether Enter submits it.
     fn is_whole(&self, text: &str) -> bool;
 
-    /// Where the word begins that is being written, and what it could become: as shown, and as written.
+    /// Start of the current word, and its completions: display text and inserted text.
     fn candidates(&self, text: &str, at: usize) -> (usize, Vec<(String, String)>);
 
-    /// The same text in colours.
+    /// The text with highlighting.
     fn painted(&self, text: &str) -> String;
 }
 
-/// What came of reading.
+/// Result of reading.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Read {
     Text(String),
-    /// Ctrl-C: the line is dropped.
+    /// Ctrl-C: the input is discarded.
     Dropped,
     End,
 }
 
-/// What a key comes to.
+/// Effect of a key.
 #[derive(Debug, PartialEq, Eq)]
 enum Step {
     Redraw,
@@ -36,19 +36,19 @@ enum Step {
     Drop,
     End,
     Clear,
-    /// What the word could become.
+    /// Completions to list.
     Show(Vec<String>),
 }
 
-/// Questions that are remembered.
+/// Maximum history entries.
 const REMEMBERED: usize = 2000;
 
-/// What has been asked, the newest last.
+/// Previous queries, the newest last.
 #[derive(Default)]
 pub struct History(Vec<String>);
 
 impl History {
-    /// Of a file with one JSON string a line; empty where there is none yet.
+    /// Loads a file with one JSON string per line; empty if it does not exist.
     pub fn load(path: &Path) -> Self {
         let text = std::fs::read_to_string(path).unwrap_or_default();
         Self(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
@@ -60,7 +60,7 @@ impl History {
         }
     }
 
-    /// For its owner alone: questions name people and machines.
+    /// Readable by its owner only: queries contain names of people and machines.
     pub fn save(&self, path: &Path) -> io::Result<()> {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)?;
@@ -75,17 +75,17 @@ impl History {
     }
 }
 
-/// The text that is being written.
+/// The text being edited.
 #[derive(Default)]
 struct Edited {
     text: String,
     /// The cursor, in bytes.
     at: usize,
-    /// The place in the history; nothing at the text that is new.
+    /// The index in the history; `None` for the new text.
     recalled: Option<usize>,
-    /// What was written before the history was looked at.
+    /// The new text while the history is browsed.
     kept: String,
-    /// What Ctrl-R looks for.
+    /// The search text of Ctrl-R.
     sought: Option<String>,
 }
 
@@ -97,7 +97,7 @@ impl Edited {
         match key {
             Key::Enter if help.is_whole(&self.text) => return Step::Send,
             Key::Enter => self.insert("\n"),
-            // Alt and Enter.
+            // Alt+Enter.
             Key::UnknownEscSeq(keys) if matches!(keys[..], ['\n' | '\r']) => self.insert("\n"),
             Key::Tab => return self.complete(help),
             Key::Backspace => {
@@ -165,7 +165,7 @@ impl Edited {
         self.text[self.at..].find('\n').map_or(self.text.len(), |at| self.at + at)
     }
 
-    /// To the same column of the line above or below, or its end.
+    /// Moves to the same column of the line above or below, or to its end.
     fn move_line(&mut self, up: bool) {
         let column = self.text[self.line_start()..self.at].chars().count();
         self.at = if up { self.line_start() - 1 } else { self.line_end() + 1 };
@@ -189,7 +189,7 @@ impl Edited {
         self.at = self.text.len();
     }
 
-    /// The newest question that holds what is written; asked again, an older one.
+    /// Finds the newest query that contains the text; repeated, an older one.
     fn seek(&mut self, history: &History) {
         let sought = self.sought.get_or_insert_with(|| self.text.clone()).clone();
         let until = self.recalled.unwrap_or(history.0.len());
@@ -203,7 +203,7 @@ impl Edited {
         }
     }
 
-    /// Writes what all candidates have in common; where that is nothing more, they are shown.
+    /// Inserts the common prefix of all candidates; if it adds nothing, lists them.
     fn complete(&mut self, help: &dyn Help) -> Step {
         let (start, candidates) = help.candidates(&self.text, self.at);
         let Some(((_, first), rest)) = candidates.split_first() else { return Step::Redraw };
@@ -224,16 +224,16 @@ impl Edited {
     }
 }
 
-/// Reads questions from a terminal, or plain lines where there is none.
+/// Reads queries from a terminal, or plain lines otherwise.
 pub struct Lines {
     terminal: Option<Term>,
-    /// Rows between the first of the question and that of the cursor, as drawn last.
+    /// Rows between the first one of the text and the cursor's, as last drawn.
     row: usize,
 }
 
 const PROMPT: &str = "kql> ";
 const FURTHER: &str = "  -> ";
-/// Candidates that are shown.
+/// Maximum candidates listed.
 const SHOWN: usize = 60;
 
 impl Lines {
@@ -288,7 +288,7 @@ impl Lines {
         }
     }
 
-    /// Goes to the line below the question.
+    /// Moves to the line below the text.
     fn leave(&mut self, term: &Term, edited: &mut Edited, help: &dyn Help) -> io::Result<()> {
         let at = std::mem::replace(&mut edited.at, edited.text.len());
         self.draw(term, edited, help)?;
@@ -305,7 +305,7 @@ impl Lines {
         let (row, column) = place(&edited.text[..edited.at], width);
         let (last, _) = place(&edited.text, width);
         term.write_str(&format!("\r\x1b[J{PROMPT}{}", lines(&help.painted(&edited.text))))?;
-        // A full last row leaves the cursor on it: the place is counted as the beginning of the next.
+        // A full last row leaves the cursor on it, but the position counts as the start of the next.
         if place(&edited.text, width).1 == 0 {
             term.write_str("\n")?;
         }
@@ -321,7 +321,7 @@ impl Lines {
     }
 }
 
-/// The row and column behind `text`, drawn with its prompts on rows of `width` columns.
+/// The row and column after `text`, drawn with its prompts in rows of `width` columns.
 fn place(text: &str, width: usize) -> (usize, usize) {
     let mut rows = 0;
     let mut column = 0;
@@ -336,7 +336,7 @@ fn place(text: &str, width: usize) -> (usize, usize) {
     (rows, column)
 }
 
-/// Candidates side by side.
+/// Candidates in columns.
 fn in_columns(candidates: &[String], width: usize) -> Vec<String> {
     let shown = &candidates[..candidates.len().min(SHOWN)];
     let wide = shown.iter().map(|text| console::measure_text_width(text)).max().unwrap_or(0) + 2;
@@ -352,7 +352,7 @@ fn in_columns(candidates: &[String], width: usize) -> Vec<String> {
     lines
 }
 
-/// Lines of a pipe or a file, as many as make a whole.
+/// Reads lines of a pipe or a file until the query is complete.
 fn plain(help: &dyn Help) -> io::Result<Read> {
     let mut text = String::new();
     let mut input = io::stdin().lock();

@@ -1,4 +1,4 @@
-//! The way out against servers of our own on loopback: what they saw is the judge.
+//! Outbound HTTP against loopback servers that record what they receive.
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr};
@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 
-/// A server whose answer to every request is `answer`, as raw bytes; it counts connections and requests.
+/// A server that responds with raw bytes; it counts connections and requests.
 struct Peer {
     port: u16,
     connections: Arc<AtomicUsize>,
@@ -20,11 +20,11 @@ struct Peer {
 
 #[derive(Clone)]
 enum Answer {
-    /// Bytes; the connection stays open if the second is true.
+    /// Response bytes; the connection stays open if the second field is true.
     Bytes(Vec<u8>, bool),
-    /// Reads the request and never answers.
+    /// Reads the request and never responds.
     Silence,
-    /// Does not read at all: closes when connected.
+    /// Closes the connection without reading.
     Slam,
 }
 
@@ -68,7 +68,7 @@ async fn serve(mut stream: TcpStream, answer: Answer, requests: Arc<AtomicUsize>
         requests.fetch_add(1, Ordering::SeqCst);
         match &answer {
             Answer::Bytes(bytes, open) => {
-                // The other side may stop reading at its limit.
+                // The client may stop reading at its limit.
                 if stream.write_all(bytes).await.is_err() || !open {
                     return;
                 }
@@ -87,14 +87,14 @@ fn request(url: String, reach: Reach) -> HttpRequest {
 }
 
 const LO1: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 1);
-/// Stands for a public address in tests that need one that answers.
+/// Counts as a public address in tests.
 const LO2: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
 fn only_lo2(address: IpAddr) -> Option<&'static str> {
     (address != IpAddr::V4(LO2)).then_some("loopback")
 }
 
-/// Gives the answers in turn, then the last one for ever.
+/// Returns the results in turn, then repeats the last one.
 struct Turns(Mutex<VecDeque<Vec<IpAddr>>>, AtomicUsize);
 
 impl Turns {
@@ -134,7 +134,7 @@ async fn internal_addresses_are_refused_in_every_spelling_and_no_packet_leaves()
         assert!(matches!(error, HttpError::Guarded { .. }), "{host}: {error:?}");
     }
     assert_eq!(peer.seen(), (0, 0));
-    // Allowed, the same address answers.
+    // With `Reach::Anywhere` the same address responds.
     let answer = http.send(request(format!("http://127.0.0.1:{port}/"), Reach::Anywhere)).await.unwrap();
     assert_eq!(answer.status, 200);
 }
@@ -151,7 +151,7 @@ async fn a_name_is_judged_by_every_address_it_has() {
     assert_eq!(peer.seen(), (0, 0));
 }
 
-/// Re-binding: the name is good when it is judged and bad a moment later. The trap on the bad address hears nothing.
+/// DNS rebinding: the name resolves to a public address first and to a private one later. The private server receives nothing.
 #[tokio::test]
 async fn a_rebinding_name_gains_nothing() {
     let closing = Answer::Bytes(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".to_vec(), false);
@@ -167,7 +167,7 @@ async fn a_rebinding_name_gains_nothing() {
     assert_eq!((good.seen(), trap.seen()), ((1, 1), (0, 0)));
 }
 
-/// A connection opened without the guard is not lent to a guarded request.
+/// A connection opened without the guard is not reused for a guarded request.
 #[tokio::test]
 async fn guarded_and_unguarded_requests_share_no_connection() {
     let peer = Peer::start(LO1, 0, ok("")).await;
@@ -198,7 +198,7 @@ async fn errors_say_whether_it_may_have_arrived() {
         request.timeout = Span::millis(timeout);
         http.send(request)
     };
-    // Nobody listens: the port was free a moment ago and is not handed out again at once.
+    // The port was free a moment ago and is not reused at once, so nothing listens there.
     let free = TcpListener::bind((LO1, 0)).await.unwrap().local_addr().unwrap().port();
     let error = send(free, 20_000).await.unwrap_err();
     assert!(matches!(error, HttpError::Connect { .. }) && !error.may_have_arrived(), "{error:?}");
@@ -226,7 +226,7 @@ async fn errors_say_whether_it_may_have_arrived() {
     let error = send(peer.port, 20_000).await.unwrap_err();
     assert!(error.may_have_arrived(), "connected, so something may have been read: {error:?}");
 
-    // A handshake that fails was before the request.
+    // A failed handshake precedes the request.
     let peer = Peer::start(LO1, 0, Answer::Slam).await;
     let error = http.send(request(format!("https://127.0.0.1:{}/", peer.port), Reach::Anywhere)).await.unwrap_err();
     assert!(matches!(error, HttpError::Connect { .. }), "{error:?}");
@@ -268,7 +268,7 @@ fn an_address_is_shown_without_what_may_be_secret() {
     assert_eq!(shown("secret-without-scheme/x"), "secret-without-scheme");
 }
 
-/// OpenSSL is the other side: it makes the certificate and serves with it.
+/// OpenSSL creates the certificate and acts as the server.
 #[tokio::test]
 async fn a_private_authority_is_trusted_where_its_file_is_named() {
     let folder = tempfile::tempdir().unwrap();
@@ -311,7 +311,7 @@ async fn a_private_authority_is_trusted_where_its_file_is_named() {
     let mut said = String::new();
     let mut output = served.stdout.take().unwrap();
     let mut buffer = [0; 256];
-    // It says `ACCEPT 127.0.0.1:PORT` when it listens.
+    // It prints `ACCEPT 127.0.0.1:PORT` when listening.
     let port = loop {
         let n = output.read(&mut buffer).await.unwrap();
         assert!(n > 0, "openssl ended: {said}");

@@ -1,6 +1,6 @@
-//! From messages to rows: which format, which table, what is filtered, what is set aside.
+//! Converts messages to rows: format detection, table, filters, dead letters.
 //!
-//! No message disappears without being counted. What cannot be read is a row of `DCRLogErrors` with its bytes and the reason.
+//! Every message is counted. An unparseable one becomes a row of `DCRLogErrors` with its bytes and the reason.
 
 use jiff::tz::TimeZone;
 use model::Timestamp;
@@ -10,15 +10,15 @@ use super::rows::{Letter, Rows, Security, Syslog, TableRows};
 use super::time::Reference;
 use super::{Format, cef, header, sophos};
 
-/// Bytes of a message kept in a dead letter.
+/// Maximum bytes of a message in a dead letter.
 const LETTER: usize = 64 * 1024;
 
-/// How a listener reads messages.
+/// Parser settings of a listener.
 pub struct Reader {
     pub listener: String,
     pub host: String,
     pub format: Format,
-    /// A bit for each facility that is taken.
+    /// Bit set of accepted facilities.
     pub facilities: u32,
     pub min_severity: Severity,
     pub zone: Option<TimeZone>,
@@ -27,7 +27,7 @@ pub struct Reader {
     pub keep_structured_data: bool,
 }
 
-/// Rows that wait to be stored together.
+/// Rows to be stored together.
 pub struct Batch {
     syslog: TableRows,
     security: TableRows,
@@ -38,7 +38,7 @@ pub struct Batch {
     cut: usize,
 }
 
-/// A batch taken out: its rows, how many messages they hold, and about how large they are.
+/// A finished batch: its rows, the number of messages, and the approximate size.
 pub struct Taken {
     pub rows: Vec<Rows>,
     pub messages: usize,
@@ -68,7 +68,7 @@ impl Batch {
         self.syslog.len() + self.security.len() + self.letters.len() == 0
     }
 
-    /// Takes a message in. Gives the reason if it is dropped or set aside.
+    /// Adds a message. Returns the reason if it is dropped or becomes a dead letter.
     pub fn push(&mut self, reader: &Reader, bytes: &[u8], cut: bool, peer: &str, now: Timestamp) -> Option<&'static str> {
         let text = String::from_utf8_lossy(bytes);
         let reference = Reference { zone: reader.zone.as_ref(), now };
@@ -93,7 +93,7 @@ impl Batch {
             return Some("unreadable");
         }
         self.messages += 1;
-        // Roughly what the row takes, so that many short messages end a window, too.
+        // Approximate row size, so that many short messages also complete a window.
         self.bytes += bytes.len() + 64;
         self.cut += usize::from(cut);
         None
@@ -124,7 +124,7 @@ impl Batch {
             let read = self.security(reader, message, peer, reference, Some(event));
             match (read, reader.format) {
                 (Ok(_), _) => {}
-                // Where anything may come, half a CEF message is still a message.
+                // With automatic detection, a truncated CEF message is stored as plain syslog.
                 (Err(_), Format::Auto) => self.syslog(reader, message, peer, reference.now),
                 (Err(reason), _) => return Err(reason),
             }
@@ -134,7 +134,7 @@ impl Batch {
         Ok(())
     }
 
-    /// A row of `CommonSecurityLog` from an event, or from a line of Sophos' where there is none; gives the message's time.
+    /// A `CommonSecurityLog` row from an event, or else from a Sophos line; returns the message's time.
     fn security(
         &mut self,
         reader: &Reader,
@@ -174,9 +174,9 @@ impl Batch {
         rows.time(Syslog::TimeGenerated as usize, now);
         rows.time(Syslog::EventTime as usize, message.time.unwrap_or(now));
         let whole: String;
-        // A message that is all structured data, as Juniper sends them, would be empty without it.
+        // A message with structured data only, as sent by Juniper, would be empty without it.
         let text = if message.process.starts_with('%') && message.is_5424 && !message.text.contains('%') {
-            // A relay made Cisco's mnemonic the name of the process alone; rules look for it in the text.
+            // A relay turned Cisco's mnemonic into the process name; rules look for it in the text.
             whole = format!("{}: {}", message.process, message.text);
             &whole
         } else if message.structured.is_empty() || !(reader.keep_structured_data || message.text.is_empty()) {
@@ -199,13 +199,13 @@ impl Batch {
             (Syslog::SourceSystem, SYSTEM),
         ];
         for (column, value) in texts {
-            // A process id that is no number has no place in the table; Azure drops it, too.
+            // A non-numeric process id does not fit the column; Azure drops it too.
             rows.put(column as usize, value);
         }
         rows.end();
     }
 
-    /// Sets bytes aside that are no message.
+    /// Adds a dead letter.
     pub fn letter(&mut self, reader: &Reader, bytes: &[u8], reason: &str, peer: &str, now: Timestamp) {
         let record = bytes[..bytes.len().min(LETTER)].escape_ascii().to_string();
         self.note(reader, "Ingest", &record, reason, peer, now);
@@ -224,7 +224,7 @@ impl Batch {
         rows.end();
     }
 
-    /// Takes the rows out, with a note if messages among them were cut.
+    /// Takes the rows, with a dead letter if messages were truncated.
     pub fn take(&mut self, reader: &Reader, peer: &str, now: Timestamp) -> Taken {
         if self.cut > 0 {
             let note = format!("{} messages were longer than `max_message` and are cut", self.cut);
@@ -237,11 +237,11 @@ impl Batch {
     }
 }
 
-/// What Azure's agent writes on Linux.
+/// The value that Azure's agent writes on Linux.
 const SYSTEM: &str = "Linux";
 const FILTERED: &str = "the log type is not recorded";
 
-/// The bits of some facilities; none named means all.
+/// Bit set of facilities; an empty list means all.
 pub fn mask(facilities: &[Facility]) -> u32 {
     if facilities.is_empty() { u32::MAX } else { facilities.iter().fold(0, |mask, facility| mask | facility.bit()) }
 }
@@ -328,7 +328,7 @@ mod tests {
         assert_eq!(value(&rows, "DCRLogErrors", "Message"), "the message is not in Sophos' format");
     }
 
-    /// What syslog-ng's `syslog()` makes of `<189>83: *Nov 20 10:00:00: %SYS-5-CONFIG_I: Configured`.
+    /// As syslog-ng's `syslog()` forwards `<189>83: *Nov 20 10:00:00: %SYS-5-CONFIG_I: Configured`.
     #[test]
     fn a_mnemonic_is_in_the_text_too() {
         let mut batch = Batch::default();

@@ -1,8 +1,7 @@
-//! CEF and LEEF inside syslog, to `CommonSecurityLog`.
+//! Maps CEF and LEEF messages in syslog to `CommonSecurityLog`.
 //!
-//! CEF is read by [`model::cef`], LEEF by [`leef`](super::leef). The mapping of CEF's keys is the one Microsoft documents ("CEF and
-//! CommonSecurityLog field mapping"); what has no column, or does not fit its type, goes to `AdditionalExtensions` as `key=value;…`, so nothing
-//! is lost.
+//! CEF is parsed by [`model::cef`], LEEF by [`leef`](super::leef). The mapping of CEF keys is Microsoft's ("CEF and CommonSecurityLog field
+//! mapping"); values without a column, or of the wrong type, go to `AdditionalExtensions` as `key=value;…`, so that nothing is lost.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -15,10 +14,10 @@ use super::leef;
 use super::rows::{Security, TableRows};
 use super::time::Reference;
 
-/// A key of a format and the column it fills.
+/// A key and the column it maps to.
 pub type Mapping = (&'static str, Security);
 
-/// Keys of CEF extensions, and their long names as some devices write them.
+/// Keys of CEF extensions, and their long names used by some devices.
 pub const CEF: &[Mapping] = &[
     ("act", Security::DeviceAction),
     ("app", Security::ApplicationProtocol),
@@ -186,7 +185,7 @@ pub type Columns = HashMap<&'static str, Security>;
 static CEF_COLUMNS: LazyLock<Columns> = LazyLock::new(|| CEF.iter().copied().collect());
 static LEEF_COLUMNS: LazyLock<Columns> = LazyLock::new(|| LEEF.iter().copied().collect());
 
-/// What a row of `CommonSecurityLog` is written into, with the pairs that have no column.
+/// A `CommonSecurityLog` row being written, with the pairs that have no column.
 pub struct Row<'a> {
     pub rows: &'a mut TableRows,
     pub reference: Reference<'a>,
@@ -198,7 +197,7 @@ impl Row<'_> {
         self.rows.put(column as usize, value)
     }
 
-    /// A pair of a format, to its column or to the others.
+    /// Writes a pair to its column or to the additional extensions.
     pub fn pair(&mut self, columns: &Columns, key: &str, value: &str) {
         let written = match columns.get(key) {
             Some(column @ (Security::StartTime | Security::EndTime)) => match instant(value, &self.reference) {
@@ -237,22 +236,22 @@ impl Row<'_> {
     }
 }
 
-/// A message in CEF or LEEF: what follows `CEF:` or `LEEF:`, from the version on.
+/// A CEF or LEEF message: the text after `CEF:` or `LEEF:`, from the version on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event<'a> {
     Cef(&'a str),
     Leef(&'a str),
 }
 
-/// Bytes in front of `CEF:` or `LEEF:` that may be something else: a module's name (`ASM:CEF:0|F5…`), the header of a relay.
+/// Maximum bytes before `CEF:` or `LEEF:`: a module name (`ASM:CEF:0|F5…`) or a relay's header.
 const PREFIX: usize = 256;
 
-/// The event in a message, wherever the header left it.
+/// Finds the event in a message, independent of how the header was parsed.
 ///
-/// Relays take `CEF` for the name of the process (rsyslog's templates write `CEF: 0|…` and, in RFC 5424, `CEF - - - 0|…`), and put blanks in front.
+/// Relays treat `CEF` as the process name (rsyslog's templates write `CEF: 0|…` and, in RFC 5424, `CEF - - - 0|…`), and prepend blanks.
 pub fn find<'a>(message: &Message<'a>) -> Option<Event<'a>> {
     let text = message.text.trim_start_matches(' ');
-    // Both have bars; most messages have none.
+    // Both formats contain bars; most messages do not.
     let bar = memchr(b'|', text.as_bytes())?;
     if is_version(text) {
         match message.process {
@@ -261,7 +260,7 @@ pub fn find<'a>(message: &Message<'a>) -> Option<Event<'a>> {
             _ => {}
         }
     }
-    // The name stands in front of the version, which is in front of the first bar.
+    // The format name precedes the version, which precedes the first bar.
     let head = &text[..bar];
     let at = head.rfind("EF:")?;
     let (event, name): (fn(&'a str) -> Event<'a>, usize) = match &head.as_bytes()[..at] {
@@ -280,7 +279,7 @@ fn is_version(text: &str) -> bool {
     (1..=4).contains(&len) && text.as_bytes().get(len) == Some(&b'|')
 }
 
-/// Reads an event into a row. Fails, with nothing written, when its header is not whole.
+/// Parses an event into a row. Fails, without writing anything, if its header is incomplete.
 pub fn read(event: Event<'_>, row: &mut Row<'_>) -> Result<(), &'static str> {
     match event {
         Event::Cef(text) => cef(text, row).ok_or("a CEF header has seven fields"),
@@ -309,7 +308,7 @@ fn cef(text: &str, row: &mut Row<'_>) -> Option<()> {
 /// Numbers below this are seconds since 1970, up to the year 5138; as milliseconds they would be in 1973 or before.
 const SECONDS: i64 = 100_000_000_000;
 
-/// A time in CEF: milliseconds since 1970 or `MMM dd [yyyy] HH:mm:ss[.fff] [zone]`. Devices also send seconds.
+/// A CEF time: milliseconds since 1970 or `MMM dd [yyyy] HH:mm:ss[.fff] [zone]`. Devices also send seconds.
 fn instant(value: &str, reference: &Reference<'_>) -> Option<Timestamp> {
     let (whole, fraction) = value.split_once('.').unwrap_or((value, ""));
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
@@ -333,7 +332,7 @@ pub(super) mod tests {
     use crate::sources::syslog::header;
     use arrow::array::{Array, AsArray};
 
-    /// The row's columns that hold something, as `Name=value`, then the others.
+    /// The row's non-empty columns as `Name=value`, followed by the additional pairs.
     pub fn show(message: &str) -> Result<Vec<String>, &'static str> {
         let mut rows = TableRows::new("CommonSecurityLog", Security::COLUMNS);
         let mut additional = String::new();
@@ -374,7 +373,7 @@ pub(super) mod tests {
             "x=y z;dpt=many",
         ];
         assert_eq!(shown.unwrap(), expected);
-        // Only the message has lines; a name keeps its backslash (github.com/Graylog2/graylog-plugin-cef/issues/26).
+        // Escapes apply to the message only; names keep their backslash (github.com/Graylog2/graylog-plugin-cef/issues/26).
         let shown = show(r"CEF:0|V|P|1|c|n|5|duser=BLAH\robert filePath=C:\new\readme cs1=a\nb msg=one\rtwo");
         let expected = [r"DestinationUserName=BLAH\robert", r"DeviceCustomString1=a\nb", r"FilePath=C:\new\readme", "Message=one\rtwo"];
         let shown = shown.unwrap();
@@ -383,7 +382,7 @@ pub(super) mod tests {
         assert!(show("CEF:0|a|b|c|d|e|f").is_ok(), "no extensions, no last bar");
     }
 
-    /// One event in everything that stands between a device and us.
+    /// One event behind every header seen between a device and us.
     #[test]
     fn events_are_found_behind_any_header() {
         let cef = [
@@ -413,7 +412,7 @@ pub(super) mod tests {
             "<134>1 2026-11-20T13:00:00.123456+01:00 gw CEF - - -  0|V|P|1|c|n|5|src=10.0.0.1",
             "<134>1 2026-11-20T13:00:00Z gw app 7 - - CEF:0|V|P|1|c|n|5|src=10.0.0.1",
             "<134>Nov 20 13:00:00 gw app[7]: CEF:0|V|P|1|c|n|5|src=10.0.0.1",
-            // A relay that puts its header in front of the device's.
+            // A relay that prepends its header to the device's.
             "<134>Nov 20 13:00:01 relay Nov 20 13:00:00 gw CEF:0|V|P|1|c|n|5|src=10.0.0.1",
         ] {
             assert_eq!(show(message).unwrap(), cef, "{message}");

@@ -1,29 +1,29 @@
-//! What Cisco's devices put in front of `%FACILITY-SEVERITY-MNEMONIC:`.
+//! Parses what Cisco devices write before `%FACILITY-SEVERITY-MNEMONIC:`.
 //!
-//! `[sequence: ][host: ][*|.]time[ zone]: %…` on IOS ("System Message Logging", service sequence-numbers, timestamps, origin-id), with an uptime
-//! in place of the time (`00:00:46`, `1d02h`, `3w4d`, `1y12w`); a leading colon with the year first on NX-OS; the node glued to the time on
-//! IOS-XR (`RP/0/RSP0/CPU0:Nov 20 …`). `*` says that the clock was never set, `.` that it lost its source.
+//! `[sequence: ][host: ][*|.]time[ zone]: %…` on IOS ("System Message Logging", service sequence-numbers, timestamps, origin-id), with an
+//! uptime in place of the time (`00:00:46`, `1d02h`, `3w4d`, `1y12w`); a leading colon with the year first on NX-OS; the node directly
+//! before the time on IOS-XR (`RP/0/RSP0/CPU0:Nov 20 …`). `*` means that the clock was never set, `.` that it lost synchronisation.
 
 use std::net::IpAddr;
 
 use super::time::{self, Reference};
 
-/// Characters of a sequence number, at most.
+/// Maximum digits of a sequence number.
 const SEQUENCE: usize = 10;
-/// Bytes of an IOS-XR node with its host, at most.
+/// Maximum bytes of an IOS-XR node with its host.
 const NODE: usize = 128;
 
-/// Where the time starts, and what stood in front of it.
+/// Start of the time, and the parts before it.
 pub struct Lead<'a> {
     pub host: &'a str,
     pub rest: &'a str,
 }
 
-/// What is in front of the time or the mnemonic is taken off; nothing is where the text does not look like Cisco's. `numbered`: the sequence number
-/// is off already.
+/// Strips what precedes the time or the mnemonic; nothing if the text does not look like Cisco's. `numbered`: the sequence number was
+/// already stripped.
 pub fn lead<'a>(text: &'a str, numbered: bool, reference: &Reference<'_>) -> Lead<'a> {
     let (mut numbered, mut rest) = (numbered, text);
-    // The counter of messages and, with `service sequence-numbers`, that of the device.
+    // The message counter and, with `service sequence-numbers`, the device's sequence number.
     for _ in 0..2 {
         if let Some(after) = without_sequence(rest) {
             (numbered, rest) = (true, after);
@@ -37,7 +37,7 @@ pub fn lead<'a>(text: &'a str, numbered: bool, reference: &Reference<'_>) -> Lea
     if let Some((name, after)) = rest.split_once(": ").filter(|(name, _)| is_host(name)) {
         let after = after.trim_start_matches(' ');
         let next = without_mark(after);
-        // An application may write its name and a time of its own: without a number there must be a mnemonic, too.
+        // An application may write its name and a time too: without a number, a mnemonic is required.
         if is_next(next, numbered, reference) && (numbered || next.contains(": %")) {
             return found(name, after);
         }
@@ -51,14 +51,14 @@ pub fn lead<'a>(text: &'a str, numbered: bool, reference: &Reference<'_>) -> Lea
     Lead { host: "", rest: text }
 }
 
-/// The origin behind the time, `host: %…`, and the rest.
+/// The origin after the time, `host: %…`, and the rest.
 pub fn origin(text: &str) -> Option<(&str, &str)> {
     let (name, rest) = text.split_once(": ")?;
     let rest = rest.trim_start_matches(' ');
     (rest.starts_with('%') && is_host(name)).then_some((name, rest))
 }
 
-/// Whether what comes after a lead stands here: a time; behind a number also an uptime or a mnemonic.
+/// Whether a time follows; after a number, also an uptime or a mnemonic.
 fn is_next(text: &str, numbered: bool, reference: &Reference<'_>) -> bool {
     has_time(text, reference) || (numbered && text.starts_with('%')) || uptime(text).is_some()
 }
@@ -71,7 +71,7 @@ fn without_mark(text: &str) -> &str {
     text.strip_prefix(['*', '.']).unwrap_or(text)
 }
 
-/// `123: `; nothing where the text does not start with a number and a colon.
+/// Strips `123: `; `None` if the text does not start with a number and a colon.
 fn without_sequence(text: &str) -> Option<&str> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     if !(1..=SEQUENCE).contains(&digits) {
@@ -80,14 +80,14 @@ fn without_sequence(text: &str) -> Option<&str> {
     text.get(digits..)?.strip_prefix(": ").map(|rest| rest.trim_start_matches(' '))
 }
 
-/// What follows an uptime and its colon, where a mnemonic does.
+/// The text after an uptime and its colon, if a mnemonic follows.
 pub fn uptime(text: &str) -> Option<&str> {
     let (word, rest) = text.split_once(": ")?;
     let rest = rest.trim_start_matches(' ');
     (rest.starts_with('%') && (is_clock(word) || is_span(word))).then_some(rest)
 }
 
-/// `00:00:46`, `123:59:59`, with a fraction where there is one.
+/// `00:00:46`, `123:59:59`, with optional fraction.
 fn is_clock(word: &str) -> bool {
     let mut parts = word.split(':');
     let digits = |part: Option<&str>, most: usize| {
@@ -114,14 +114,14 @@ fn is_span(word: &str) -> bool {
     (1..=2).contains(&units)
 }
 
-/// A host's name or address.
+/// A host name or address.
 pub fn is_host(word: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'/') || byte >= 0x80;
     let name = !word.is_empty() && word.len() <= 255 && word.bytes().all(plain);
     name || is_address(word)
 }
 
-/// An address, also in brackets, also with the interface of a link-local one: `fe80::1%eth0`.
+/// An address, optionally in brackets or with a zone: `fe80::1%eth0`.
 pub fn is_address(word: &str) -> bool {
     if !word.bytes().any(|byte| matches!(byte, b':' | b'.')) {
         return false;

@@ -1,19 +1,19 @@
-//! Where one message ends and the next begins in a stream of bytes.
+//! Splits a byte stream into messages.
 //!
-//! RFC 6587: a frame is either counted (`LEN SP MSG`) or ends with LF or NUL; which of the two is seen anew for every frame, because senders
-//! mix them. Beyond the RFC: Sophos' firewalls send messages with nothing between them, so a new `<PRI>device="` ends a message too; and a
-//! sender that cuts a message after counting it leaves a count that is too large (journalpump#193), which is seen by what follows it.
+//! RFC 6587: a frame is either counted (`LEN SP MSG`) or ends with LF or NUL; this is detected for every frame, because senders mix them.
+//! Beyond the RFC: Sophos firewalls send messages without delimiter, so a new `<PRI>device="` ends a message too; and a sender that
+//! truncates a message after counting it sends a count that is too large (journalpump#193), which is detected by the data after it.
 //!
-//! Memory is bounded: no more than a message of the longest length allowed and one read are kept.
+//! Memory is bounded: at most one message of maximum length and one read are buffered.
 
 use memchr::{memchr2, memmem};
 
-/// Digits that a count may have.
+/// Maximum digits of a count.
 const MAX_DIGITS: usize = 9;
-/// Bytes by which a message in Sophos' format is known: `<191>device_name="`.
+/// Bytes needed to detect a message in Sophos format: `<191>device_name="`.
 const SOPHOS_START: usize = 18;
 
-/// A message, or bytes that are none.
+/// A message, or bytes that are not one.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Frame<'a> {
     Message {
@@ -21,35 +21,35 @@ pub enum Frame<'a> {
         /// The sender's message was longer.
         cut: bool,
     },
-    /// Bytes skipped to find the next message, and why.
+    /// Bytes skipped to resynchronise, and why.
     Lost { bytes: &'a [u8], reason: &'static str },
 }
 
-/// Takes bytes in and gives messages out.
+/// Incremental frame parser.
 #[derive(Debug)]
 pub struct Framer {
     buffer: Vec<u8>,
-    /// Bytes before this were given out.
+    /// Bytes before this have been returned.
     start: usize,
-    /// No end of a message lies between `start` and here: what was searched is not searched again.
+    /// No message ends between `start` and here, so it is not searched again.
     searched: usize,
     max: usize,
     skip: Skip,
-    /// The last frame was counted: what follows it should be a frame, too.
+    /// The last frame was counted: another frame should follow.
     counted: bool,
 }
 
-/// The rest of a message that was too long.
+/// Skipping the rest of a message that was too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Skip {
     Nothing,
     Bytes(usize),
     ToTrailer,
-    /// Or to the next message in Sophos' format.
+    /// Or to the next message in Sophos format.
     ToSophos,
 }
 
-/// What stands at the start of the buffer, as offsets from there.
+/// The next item, as offsets from the start of the buffer.
 enum Next {
     /// A message of `len` bytes after `from`; the next frame starts at `end`.
     Message {
@@ -86,17 +86,17 @@ impl Framer {
         self.space().extend_from_slice(bytes);
     }
 
-    /// Bytes of a message that is not complete.
+    /// Bytes of an incomplete message.
     pub fn pending(&self) -> usize {
         self.buffer.len() - self.start
     }
 
-    /// The start of a TLS handshake instead of a message: the sender speaks TLS to a plain listener.
+    /// Whether the stream starts with a TLS handshake, sent to a plain listener by mistake.
     pub fn is_tls(&self) -> bool {
         self.buffer[self.start..].starts_with(&[0x16, 0x03])
     }
 
-    /// The next message that is complete.
+    /// The next complete message.
     pub fn next(&mut self) -> Option<Frame<'_>> {
         self.skip_rest();
         if self.skip != Skip::Nothing {
@@ -107,7 +107,7 @@ impl Framer {
         self.give(next)
     }
 
-    /// What is left when the sender is done: a message whose end is the end of the connection, or the part of a counted one.
+    /// The rest at the end of the connection: a message ended by it, or a partial counted one.
     pub fn finish(&mut self) -> Option<Frame<'_>> {
         self.skip_rest();
         self.skip_blanks();
@@ -123,9 +123,10 @@ impl Framer {
         self.give(next)
     }
 
-    /// A message in Sophos' format that is whole though nothing follows it. Asked when the sender has been silent for a while.
+    /// A complete message in Sophos format without a following one. Called when the sender has been silent for a while.
     ///
-    /// Odd quotes mean that more is to come, or that the firewall cut its last value or has a quote in one: after a `long` silence, the latter.
+    /// An odd number of quotes means that more is to come, or that the firewall truncated its last value or wrote a quote in one: after a
+    /// `long` silence, the latter is assumed.
     pub fn quiet(&mut self, long: bool) -> Option<Frame<'_>> {
         let rest = &self.buffer[self.start..];
         let whole = sophos_start(rest) && (long || memchr::memchr_iter(b'"', rest).count().is_multiple_of(2));
@@ -138,7 +139,7 @@ impl Framer {
         let at = self.start;
         match next {
             Next::More => {
-                // A boundary of Sophos' may lie across two reads, so its lines are searched again; they are short.
+                // A Sophos boundary may be split across two reads, so its lines are searched again; they are short.
                 if !sophos_start(&self.buffer[at..]) {
                     self.searched = self.buffer.len();
                 }
@@ -179,7 +180,7 @@ impl Framer {
         self.skip = left;
     }
 
-    /// Empty frames: keep-alives, and the LF that some senders put behind a counted message.
+    /// Skips empty frames: keep-alives, and the LF that some senders append to a counted message.
     fn skip_blanks(&mut self) {
         while let Some(b'\n' | b'\r' | 0 | b' ') = self.buffer.get(self.start) {
             self.start += 1;
@@ -207,14 +208,14 @@ impl Framer {
     fn counted(&self, rest: &[u8], from: usize, len: usize) -> Next {
         let have = &rest[from..];
         let Some(whole) = have.get(..len) else {
-            // Too long to be kept whole: its start is given as soon as it is there.
+            // Too long to be buffered: returned truncated as soon as enough has arrived.
             return if len > self.max && have.len() >= self.max {
                 Next::Message { from, len: self.max, end: from + self.max, skip: Skip::Bytes(len - self.max), cut: true }
             } else {
                 Next::More
             };
         };
-        // Bytes behind the frame that can start none: the count was too large, and what it took in beyond the message is a frame of its own.
+        // Bytes after the frame that cannot start another: the count was too large, and the excess is a frame of its own.
         if !have[len..].is_empty() && !can_start(&have[len..]) {
             if let Some(at) = next_counted(&have[1..]).map(|at| at + 1).filter(|at| *at <= len) {
                 return Next::Message { from, len: at.min(self.max), end: from + at, skip: Skip::Nothing, cut: true };
@@ -225,7 +226,7 @@ impl Framer {
     }
 
     fn trailed(&self, rest: &[u8]) -> Next {
-        // After a wrong count: rubbish up to a frame that can be recognised on the same line.
+        // After a wrong count: skip to a recognisable frame on the same line.
         if self.counted && rest[0] != b'<' {
             if let Some(at) = next_counted(rest).filter(|at| memchr2(b'\n', 0, &rest[..*at]).is_none()) {
                 return Next::Lost { len: at, reason: "bytes between two counted messages" };
@@ -254,17 +255,17 @@ impl Framer {
 }
 
 enum Count {
-    /// `digits` digits and a space stand before a message of `len` bytes.
+    /// `digits` digits and a space precede a message of `len` bytes.
     Is {
         digits: usize,
         len: usize,
     },
     No,
-    /// It may become one with more bytes.
+    /// More bytes are needed.
     Unknown,
 }
 
-/// A count must be followed by a space and a `<`: text that happens to start with a number is no count.
+/// A count must be followed by a space and a `<`, so that text that starts with a number is not taken for one.
 fn count(bytes: &[u8]) -> Count {
     if !matches!(bytes.first(), Some(b'1'..=b'9')) {
         return if bytes.is_empty() { Count::Unknown } else { Count::No };
@@ -283,7 +284,7 @@ fn count(bytes: &[u8]) -> Count {
     }
 }
 
-/// A datagram without the count some senders put before it, if that is exactly its length.
+/// Strips the count that some senders prepend to a datagram, if it equals its length.
 pub fn uncounted(datagram: &[u8]) -> &[u8] {
     match count(datagram) {
         Count::Is { digits, len } if digits + 1 + len == datagram.len() => &datagram[digits + 1..],
@@ -299,7 +300,7 @@ fn can_start(bytes: &[u8]) -> bool {
     }
 }
 
-/// Where a counted frame with a PRI starts: `95 <13>`.
+/// Start of a counted frame with a PRI: `95 <13>`.
 fn next_counted(bytes: &[u8]) -> Option<usize> {
     let mut from = 0;
     while let Some(at) = memmem::find(&bytes[from..], b" <").map(|at| at + from) {
@@ -326,7 +327,7 @@ fn sophos_start(bytes: &[u8]) -> bool {
     })
 }
 
-/// Where the next message in Sophos' format starts, after the first.
+/// Start of the next message in Sophos format, after the first.
 fn sophos_next(line: &[u8]) -> Option<usize> {
     memmem::find_iter(&line[1..], b"<").map(|at| at + 1).find(|at| sophos_start(&line[*at..]))
 }
@@ -335,7 +336,7 @@ fn sophos_next(line: &[u8]) -> Option<usize> {
 mod tests {
     use super::*;
 
-    /// All frames of `input`, given in pieces of `step` bytes: `=` before a whole message, `~` a cut one, `!` lost bytes.
+    /// All frames of `input`, fed in chunks of `step` bytes: `=` marks a complete message, `~` a truncated one, `!` skipped bytes.
     fn frames(input: &[u8], step: usize, max: usize) -> Vec<String> {
         let mut framer = Framer::new(max);
         let mut found = Vec::new();
@@ -361,7 +362,7 @@ mod tests {
 
     #[test]
     fn counted_and_trailed_frames_mix() {
-        // RFC 6587 §3.4; the first count is what `logger --octet-count` sent, without a LF.
+        // RFC 6587 §3.4; the first count is as sent by `logger --octet-count`, without a LF.
         let input = b"6 <13>ab7 <13>a\nb<13>line\r\n<13>nul\0\n\n5 <13>c\n<13>end";
         let expected = ["=<13>ab", "=<13>a\nb", "=<13>line", "=<13>nul", "=<13>c", "=<13>end"];
         for step in [1, 2, 3, 7, 100] {
@@ -408,10 +409,10 @@ mod tests {
 
     #[test]
     fn a_count_that_is_too_large_costs_one_message_at_most() {
-        // The sender counted 20 and cut its message to 8 bytes; "6 <13>ok" follows three times.
+        // The sender counted 20 and truncated its message to 8 bytes; "6 <13>ok" follows three times.
         let input = b"20 <13>abcd6 <13>ok6 <13>ok6 <13>ok";
         assert_eq!(frames(input, 1000, 100), ["~<13>abcd", "=<13>ok", "=<13>ok", "=<13>ok"]);
-        // Byte by byte it cannot be seen in time: the first takes in its neighbours, and the rest is found again.
+        // Fed byte by byte, this is detected too late: the first frame includes its neighbours, and the rest is recovered.
         assert_eq!(frames(input, 1, 100), ["=<13>abcd6 <13>ok6 <1", "!3>ok", "=<13>ok"]);
     }
 
@@ -422,7 +423,7 @@ mod tests {
 
     #[test]
     fn no_bytes_panic_or_grow() {
-        // A linear congruential generator; the alphabet is what framing looks at.
+        // A linear congruential generator; the alphabet consists of the bytes relevant to framing.
         let alphabet = b"<>0123456789 \n\0\rde\"=v";
         let mut state = 7_u64;
         for _ in 0..300 {

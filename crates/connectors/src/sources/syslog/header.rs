@@ -1,7 +1,7 @@
-//! The head of a message: RFC 5424, RFC 3164 and what devices make of it.
+//! Parses message headers: RFC 5424, RFC 3164 and vendor variants.
 //!
-//! Nothing here fails where RFC 3164 §4.3 says to keep the message: what is not understood is content. Only a listener that is told to take one
-//! format and no other refuses. All parts are slices of the message.
+//! Parsing does not fail, as RFC 3164 §4.3 requires: unrecognised text is content. Only a listener configured for a single format rejects
+//! messages. All parts are slices of the message.
 
 use memchr::memchr;
 
@@ -10,7 +10,7 @@ use super::names::{self, Facility, Severity};
 use super::time::{self, Reference};
 use model::Timestamp;
 
-/// What the head says. Absent parts are empty.
+/// The parsed header. Absent parts are empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Message<'a> {
     pub facility: Facility,
@@ -20,7 +20,7 @@ pub struct Message<'a> {
     pub process: &'a str,
     pub pid: &'a str,
     pub id: &'a str,
-    /// Structured data as it was sent, brackets and all.
+    /// Structured data as sent, with brackets.
     pub structured: &'a str,
     pub text: &'a str,
     /// It follows RFC 5424.
@@ -28,7 +28,7 @@ pub struct Message<'a> {
     pub has_pri: bool,
 }
 
-/// Reads the head of a message.
+/// Parses the header of a message.
 pub fn parse<'a>(message: &'a str, reference: &Reference<'_>) -> Message<'a> {
     let message = message.trim_end_matches(['\r', '\n', '\0']);
     let (pri, rest) = pri(message);
@@ -54,7 +54,7 @@ pub fn parse<'a>(message: &'a str, reference: &Reference<'_>) -> Message<'a> {
     rfc_3164(rest, reference, &blank)
 }
 
-/// The `<PRI>` at the start and what follows it. A PRI that is none is content.
+/// The `<PRI>` at the start and the rest. An invalid PRI is content.
 fn pri(message: &str) -> (Option<(Facility, Severity)>, &str) {
     let read = || {
         let (digits, rest) = message.strip_prefix('<')?.split_once('>')?;
@@ -64,7 +64,7 @@ fn pri(message: &str) -> (Option<(Facility, Severity)>, &str) {
     read().map_or((None, message), |(pri, rest)| (Some(pri), rest))
 }
 
-/// What follows the version: `TIMESTAMP HOST APP PROCID MSGID SD[ MSG]`.
+/// The part after the version: `TIMESTAMP HOST APP PROCID MSGID SD[ MSG]`.
 fn rfc_5424<'a>(rest: &'a str, reference: &Reference<'_>, blank: &Message<'a>) -> Option<Message<'a>> {
     let mut parts = rest.splitn(6, ' ');
     let stamp = parts.next()?;
@@ -80,10 +80,10 @@ fn rfc_5424<'a>(rest: &'a str, reference: &Reference<'_>, blank: &Message<'a>) -
     };
     let text = text.strip_prefix(' ').unwrap_or(text);
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    // Relays turn `tag: text` into RFC 5424 and keep the space in front of the text (rsyslog's `%msg%`).
+    // Relays convert `tag: text` to RFC 5424 and keep the space before the text (rsyslog's `%msg%`).
     let text = text.strip_prefix(' ').unwrap_or(text);
     let message = Message { time, host, process, pid, id, structured, text, is_5424: true, ..*blank };
-    // Relays take a sequence number for the name of the process.
+    // Relays treat a sequence number as the process name.
     let is_number = pid.is_empty() && !process.is_empty() && process.bytes().all(|byte| byte.is_ascii_digit());
     let inner = if is_number { relayed(text, true, reference) } else { None };
     let Some(inner) = inner else { return Some(message) };
@@ -92,7 +92,7 @@ fn rfc_5424<'a>(rest: &'a str, reference: &Reference<'_>, blank: &Message<'a>) -
     Some(Message { time: inner.time.or(time), host, process, pid, text, ..message })
 }
 
-/// Length of the structured data at the start; nothing where its brackets or quotes do not close.
+/// Length of the structured data at the start; `None` if its brackets or quotes are not closed.
 fn structured_len(text: &str) -> Option<usize> {
     let bytes = text.as_bytes();
     if bytes.first() == Some(&b'-') {
@@ -115,7 +115,7 @@ fn structured_len(text: &str) -> Option<usize> {
     matches!(bytes.get(at), None | Some(b' ')).then_some(at)
 }
 
-/// What follows the PRI in RFC 3164 and in its many variants.
+/// The part after the PRI in RFC 3164 and its variants.
 fn rfc_3164<'a>(rest: &'a str, reference: &Reference<'_>, blank: &Message<'a>) -> Message<'a> {
     let start = rest.trim_start_matches(' ');
     let (origin, content, found) = match stamped(start, reference) {
@@ -163,14 +163,14 @@ fn rfc_3164<'a>(rest: &'a str, reference: &Reference<'_>, blank: &Message<'a>) -
     Message { time, host, process, pid, text, ..*blank }
 }
 
-/// What a relay took for a tag and a text: `83` and `*Mar  1 18:46:11: %SYS-5-…`.
+/// A Cisco lead that a relay split into tag and text: `83` and `*Mar  1 18:46:11: %SYS-5-…`.
 struct Relayed<'a> {
     host: &'a str,
     time: Option<Timestamp>,
     content: &'a str,
 }
 
-/// Cisco's lead behind the header of a relay; nothing where there is none.
+/// The Cisco lead behind a relay's header, if any.
 fn relayed<'a>(text: &'a str, numbered: bool, reference: &Reference<'_>) -> Option<Relayed<'a>> {
     memchr(b'%', text.as_bytes())?;
     let Lead { host, rest } = cisco::lead(text, numbered, reference);
@@ -183,12 +183,12 @@ fn relayed<'a>(text: &'a str, numbered: bool, reference: &Reference<'_>) -> Opti
     }
 }
 
-/// [`tag`], behind an uptime, which is in no column and so stays in the text.
+/// As [`tag`], after an uptime, which has no column and stays in the text.
 fn tag_or_uptime(text: &str) -> (&str, &str, &str) {
     cisco::uptime(text).map_or_else(|| tag(text), |after| (tag(after).0, "", text))
 }
 
-/// A time at the start, with the zone and the year behind it, and what follows them. The time is missing where the day is in no year.
+/// A time at the start with its zone and year, and the rest. The time is `None` if no year has the day.
 fn stamped<'a>(text: &'a str, reference: &Reference<'_>) -> Option<(Option<Timestamp>, &'a str)> {
     let Some(mut stamp) = time::bsd(text) else {
         let (time, len) = time::iso(text, reference)?;
@@ -204,7 +204,7 @@ fn stamped<'a>(text: &'a str, reference: &Reference<'_>) -> Option<(Option<Times
                 rest = &rest[5..];
             }
         } else if let Some((name, mnemonic)) = after.split_once(": ") {
-            // Cisco's configured name of a zone, whatever it is: `18:46:11.123 MEZ: %SYS-5-…`.
+            // Cisco's configured zone name, which may be arbitrary: `18:46:11.123 MEZ: %SYS-5-…`.
             if mnemonic.starts_with('%') && (2..=7).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_uppercase()) {
                 rest = &after[name.len()..];
             }
@@ -213,7 +213,8 @@ fn stamped<'a>(text: &'a str, reference: &Reference<'_>) -> Option<(Option<Times
     Some((reference.resolve(&stamp, zone), rest))
 }
 
-/// `name[pid]: text`, `name: text`; or all text. A tag that starts with `%` is Cisco's mnemonic: it is kept in the text, where rules look for it.
+/// `name[pid]: text`, `name: text`, or text only. A tag that starts with `%` is Cisco's mnemonic: it stays in the text, where rules look
+/// for it.
 fn tag(text: &str) -> (&str, &str, &str) {
     let nothing = ("", "", text);
     let of_tag =
@@ -228,7 +229,7 @@ fn tag(text: &str) -> (&str, &str, &str) {
         _ => ("", rest),
     };
     let content = match rest.strip_prefix(':') {
-        // `C:\`, `http://…`, `fe80::1` and `CEF:0|` are no tags; a tag's colon has a space or nothing behind it.
+        // `C:\`, `http://…`, `fe80::1` and `CEF:0|` are not tags; after a tag's colon there is a space or nothing.
         Some(content) if content.is_empty() || content.starts_with([' ', '\t']) || !pid.is_empty() => content,
         Some(_) => return nothing,
         None if !pid.is_empty() && (rest.is_empty() || rest.starts_with(' ')) => rest,
@@ -294,7 +295,7 @@ mod tests {
                 "<189>123: *Nov 20 18:46:11.123 UTC: %SYS-5-CONFIG_I: Configured",
                 "local7.notice 2026-11-20T18:46:11.123 host= process=%SYS-5-CONFIG_I pid= text=%SYS-5-CONFIG_I: Configured",
             ),
-            // github.com/syslog-ng/syslog-ng/pull/5410: an address is no year.
+            // github.com/syslog-ng/syslog-ng/pull/5410: an address is not a year.
             (
                 "<30>Nov 20 01:02:03 2001:db8::1 named[16548]: x",
                 "daemon.info 2026-11-20T01:02:03.000 host=2001:db8::1 process=named pid=16548 text=x",
@@ -308,7 +309,7 @@ mod tests {
                 "<30>Nov 20 01:02:03 [2001:db8::1] named: x",
                 "daemon.info 2026-11-20T01:02:03.000 host=[2001:db8::1] process=named pid= text=x",
             ),
-            // A zone behind the time, and the year behind that; a host in capitals is a host.
+            // A zone after the time, and the year after that; a host in capitals is a host.
             ("<13>Nov 20 10:48:57 EST host app: x", "user.notice 2026-11-20T15:48:57.000 host=host process=app pid= text=x"),
             ("<13>Nov 20 10:48:57 +0100 host app: x", "user.notice 2026-11-20T09:48:57.000 host=host process=app pid= text=x"),
             ("<13>Nov 20 10:48:57 CET 2025 host app: x", "user.notice 2025-11-20T09:48:57.000 host=host process=app pid= text=x"),
@@ -358,7 +359,7 @@ mod tests {
                 "<189>83: Nov 20 10:00:00: sw-1: %SYS-5-CONFIG_I: x",
                 "local7.notice 2026-11-20T10:00:00.000 host=sw-1 process=%SYS-5-CONFIG_I pid= text=%SYS-5-CONFIG_I: x",
             ),
-            // The same behind the headers of rsyslog and syslog-ng.
+            // The same after the headers of rsyslog and syslog-ng.
             (
                 "<189>Nov 20 10:00:00 relay 83: %SYS-5-CONFIG_I: x",
                 "local7.notice 2026-11-20T10:00:00.000 host=relay process=%SYS-5-CONFIG_I pid= text=%SYS-5-CONFIG_I: x",
@@ -377,7 +378,7 @@ mod tests {
             ),
             ("<13>83: not Cisco", "user.notice - host= process=83 pid= text=not Cisco"),
             ("<13>app: Nov 20 10:00:00 its own time", "user.notice - host= process=app pid= text=Nov 20 10:00:00 its own time"),
-            // Two blanks, as rsyslog writes a message without a tag.
+            // Two blanks, as in rsyslog's messages without a tag.
             ("<13>Nov 20 01:02:03 h  text of it", "user.notice 2026-11-20T01:02:03.000 host=h process= pid= text=text of it"),
             ("<13>just text", "user.notice - host= process= pid= text=just text"),
             ("<13>app[3]: x", "user.notice - host= process=app pid=3 text=x"),

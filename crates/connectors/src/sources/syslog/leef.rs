@@ -1,15 +1,16 @@
 //! LEEF 1.0 and 2.0: five header fields, then `key=value` pairs between delimiters, without escapes.
 //!
-//! Source: IBM, "QRadar LEEF". LEEF 1.0 has a tab between pairs, LEEF 2.0 what its sixth header field says. Senders put a bar there, too, and rsyslog
-//! writes a tab as `#011` (`parser.escapeControlCharactersOnReceive`), so where there is no tab the delimiter is what stands in front of the keys.
+//! Source: IBM, "QRadar LEEF". LEEF 1.0 separates pairs by tabs, LEEF 2.0 by the character in its sixth header field. Some senders use a
+//! bar, and rsyslog writes a tab as `#011` (`parser.escapeControlCharactersOnReceive`), so without tabs the delimiter is inferred from what
+//! precedes the keys.
 
 use super::cef::{Columns, Row};
 use super::rows::Security;
 
-/// What stands between pairs where no delimiter is named, the first that does counts.
+/// Candidate delimiters if none is given; the first that occurs is used.
 const DELIMITERS: [&str; 5] = ["\t", "#011", "\\t", "^", "|"];
 
-/// Reads what follows `LEEF:` into a row. Nothing, with nothing written, where the header is not whole.
+/// Parses the text after `LEEF:` into a row. Returns `None`, without writing anything, if the header is incomplete.
 pub fn read(text: &str, columns: &Columns, row: &mut Row<'_>) -> Option<()> {
     let (version, mut rest) = text.split_once('|')?;
     let mut fields = [""; 4];
@@ -18,7 +19,7 @@ pub fn read(text: &str, columns: &Columns, row: &mut Row<'_>) -> Option<()> {
     }
     let mut named = String::new();
     if version.starts_with('2') {
-        // The sixth field is the delimiter; a sender that leaves it out goes on with a pair.
+        // The sixth field is the delimiter; senders that omit it continue with a pair.
         if let Some((written, after)) = rest.split_once('|').filter(|(written, _)| !written.contains('=') || *written == "=") {
             named.push(delimiter(written)?);
             rest = after;
@@ -37,7 +38,7 @@ pub fn read(text: &str, columns: &Columns, row: &mut Row<'_>) -> Option<()> {
     }
     let between = if named.is_empty() || (named == "\t" && !rest.contains('\t')) { inferred(rest) } else { Some(named.as_str()) };
     let Some(between) = between else {
-        // Relays write a tab as a blank: values run to the next key.
+        // Relays replace tabs by blanks: values extend to the next key.
         model::cef::pairs(rest, |key, value| row.pair(columns, key, value));
         return Some(());
     };
@@ -49,7 +50,7 @@ pub fn read(text: &str, columns: &Columns, row: &mut Row<'_>) -> Option<()> {
     Some(())
 }
 
-/// One character, or `0x` or `x` and its number in hexadecimal, or `\t`; nothing is a tab.
+/// One character, `0x` or `x` and a hexadecimal number, or `\t`; empty means a tab.
 fn delimiter(written: &str) -> Option<char> {
     let mut chars = written.chars();
     match (chars.next(), chars.next()) {
@@ -63,13 +64,13 @@ fn delimiter(written: &str) -> Option<char> {
     }
 }
 
-/// The delimiter that stands in front of a key.
+/// The delimiter that precedes a key.
 fn inferred(text: &str) -> Option<&'static str> {
     let separates = |delimiter: &str| text.match_indices(delimiter).any(|(at, _)| starts_with_key(&text[at + delimiter.len()..]));
     DELIMITERS.into_iter().find(|delimiter| separates(delimiter))
 }
 
-/// The pairs. A bar that has no key behind it belongs to a value.
+/// Splits pairs. A bar that is not followed by a key is part of a value.
 fn pairs<'a>(text: &'a str, delimiter: &'a str) -> impl Iterator<Item = &'a str> {
     let mut rest = Some(text);
     std::iter::from_fn(move || {
@@ -111,7 +112,7 @@ mod tests {
             "LEEF:2.0|V|P|1|id|src=10.0.0.1\tusrName=a=b\tq=r",
             "LEEF:2.0|V|P|1|id|x09|src=10.0.0.1\tusrName=a=b\tq=r",
             r"LEEF:2.0|V|P|1|id|\t|src=10.0.0.1\tusrName=a=b\tq=r",
-            // Bars between the pairs, as published LEEF 1.0 samples have them; rsyslog's tabs.
+            // Bars between pairs, as in published LEEF 1.0 samples; rsyslog's tabs.
             "LEEF:1.0|V|P|1|id|src=10.0.0.1|usrName=a=b|q=r",
             "LEEF:2.0|V|P|1|id|src=10.0.0.1|usrName=a=b|q=r",
             "LEEF:1.0|V|P|1|id|src=10.0.0.1^usrName=a=b^q=r",

@@ -1,6 +1,6 @@
 //! The sockets of a listener and its connections.
 //!
-//! Every connection is a task with a window of its own: one that is slow, half dead or flooded holds up nobody else.
+//! Every connection is a task with its own window, so that a slow, stalled or flooded one does not block others.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,18 +20,18 @@ use super::store::{self, Counts, Door, WINDOW, submit};
 use super::{tls, udp};
 use crate::{Bound, SourceContext, SourceError};
 
-/// Bytes asked of a socket at a time.
+/// Read size in bytes.
 const READ: usize = 64 * 1024;
-/// A client that has not finished its TLS handshake by then is gone.
+/// Timeout of the TLS handshake.
 const HANDSHAKE: Span = Span(10 * model::TICKS_PER_SECOND);
-/// A message that has begun and does not go on.
+/// Timeout of an incomplete message.
 const HALF: Span = Span(60 * model::TICKS_PER_SECOND);
-/// After so much silence a whole line of Sophos' is taken though nothing ends it.
+/// After this much silence a complete Sophos line without delimiter is accepted.
 const QUIET: Span = Span(model::TICKS_PER_SECOND / 2);
 /// Batches that may wait for the one who stores them.
 const WAITING: usize = 64;
 
-/// Sockets, open.
+/// Open sockets.
 pub struct Open {
     pub bound: Vec<Bound>,
     udp: Option<std::net::UdpSocket>,
@@ -72,7 +72,7 @@ impl Open {
     }
 }
 
-/// What the connections of a listener share.
+/// State shared by the connections of a listener.
 #[derive(Clone)]
 struct Shared {
     reader: Arc<Reader>,
@@ -83,7 +83,7 @@ struct Shared {
     idle: Span,
 }
 
-/// Serves until the service stops and everything taken is stored.
+/// Serves until the service stops and everything received is stored.
 pub async fn run(open: Open, reader: Arc<Reader>, settings: &Settings, cx: &SourceContext) -> Result<(), SourceError> {
     let labels = vec![Label::new("source", "syslog"), Label::new("listener", settings.name.clone())];
     let (door, work) = mpsc::channel(WAITING);
@@ -114,7 +114,7 @@ pub async fn run(open: Open, reader: Arc<Reader>, settings: &Settings, cx: &Sour
     while parts.join_next().await.is_some() {
         early |= !cx.stop.is_cancelled();
     }
-    // All doors are dropped now: what is still in them is stored, then it ends.
+    // All senders are dropped now: queued batches are stored, then it ends.
     let stored = storing.await;
     if early || stored.is_err() { Err(SourceError::Ended(settings.name.clone())) } else { Ok(()) }
 }
@@ -130,7 +130,7 @@ async fn accept(listener: TcpListener, acceptor: Option<TlsAcceptor>, places: Ar
         let (stream, from) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                // No file handles, most of all: others end meanwhile.
+                // Most likely out of file descriptors; others will be closed meanwhile.
                 tracing::warn!(%error, "cannot accept a syslog connection");
                 shared.cx.clock.sleep(Span::millis(100)).await;
                 continue;
@@ -168,7 +168,7 @@ async fn accept(listener: TcpListener, acceptor: Option<TlsAcceptor>, places: Ar
     while connections.join_next().await.is_some() {}
 }
 
-/// What came of waiting.
+/// Result of waiting.
 enum Event {
     Synced(bool),
     Read(std::io::Result<usize>),
@@ -247,7 +247,7 @@ async fn serve(mut stream: impl AsyncRead + Unpin, peer: &str, shared: &Shared) 
     }
 }
 
-/// How long the next silence may last: short while a message is half there, and never past what is left of it.
+/// How long to wait for more data: short while a message is incomplete, and limited by the idle timeout.
 fn patience(framer: &Framer, idle: Span, waited: Span) -> Span {
     let whole = if framer.pending() > 0 { HALF } else { idle };
     let left = Span((whole.ticks() - waited.ticks()).max(model::TICKS_PER_MILLISECOND));
@@ -260,7 +260,7 @@ async fn fill(stream: &mut (impl AsyncRead + Unpin), framer: &mut Framer) -> std
     stream.read_buf(space).await
 }
 
-/// Waits for the batch that is being stored. `false` when nobody will store it.
+/// Waits for the batch that is being stored. Returns `false` if it will not be stored.
 async fn synced(pending: &mut Option<oneshot::Receiver<()>>) -> bool {
     match pending {
         Some(pending) => pending.await.is_ok(),

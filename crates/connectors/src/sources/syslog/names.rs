@@ -1,7 +1,7 @@
-//! Facilities and severities: their numbers on the wire and their names in the `Syslog` table.
+//! Facilities and severities: wire numbers and names in the `Syslog` table.
 //!
-//! Numbers: RFC 5424 §6.2.1. Names: those that the Azure Monitor agent writes (rsyslog's). Configuration also takes the names on the pages of
-//! appliances: `KERNEL`, `EMERGENCY`, `ERROR`, ….
+//! Numbers: RFC 5424 §6.2.1. Names: those of the Azure Monitor agent (rsyslog's). Configuration also accepts names used by appliances:
+//! `KERNEL`, `EMERGENCY`, `ERROR`, ….
 
 use std::borrow::Cow;
 
@@ -26,11 +26,11 @@ const SEVERITY_ALIASES: [(&str, &str); 7] = [
     ("information", "info"),
 ];
 
-/// Where a message comes from, 0 to 23.
+/// Facility of a message, 0 to 23.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Facility(u8);
 
-/// How bad a message is: 0 (`emerg`) to 7 (`debug`).
+/// Severity of a message: 0 (`emerg`) to 7 (`debug`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Severity(u8);
 
@@ -62,13 +62,13 @@ impl Severity {
         number(&SEVERITIES, &SEVERITY_ALIASES, name).map(Self)
     }
 
-    /// At least as bad as `other`.
+    /// At least as severe as `other`.
     pub fn reaches(self, other: Severity) -> bool {
         self.0 <= other.0
     }
 }
 
-/// The two halves of a PRI, 0 to 191.
+/// Splits a PRI, 0 to 191.
 pub fn split(pri: u8) -> Option<(Facility, Severity)> {
     (pri <= 191).then_some((Facility(pri / 8), Severity(pri % 8)))
 }

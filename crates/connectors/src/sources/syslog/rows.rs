@@ -1,13 +1,13 @@
-//! Rows of a table whose columns come into being when a message first fills them.
+//! Row builders whose columns are created when first used.
 //!
-//! `CommonSecurityLog` has 150 columns and a message fills twenty: columns nobody fills cost nothing.
+//! `CommonSecurityLog` has 150 columns, of which a message fills about twenty; unused columns cost nothing.
 
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Builder, Int32Builder, Int64Builder, RecordBatch, StringViewBuilder};
 use model::{Column, TableName, Timestamp, Type};
 
-/// Declares a table: an enum of its columns, with their types.
+/// Declares a table: an enum of its columns with their types.
 macro_rules! columns {
     ($(#[$doc:meta])* $table:ident { $($column:ident: $ty:ident),* $(,)? }) => {
         $(#[$doc])*
@@ -22,7 +22,7 @@ macro_rules! columns {
 }
 
 columns! {
-    /// Columns of `Syslog` that are filled here; the workspace fills the rest.
+    /// Columns of `Syslog` filled here; the workspace adds the rest.
     Syslog {
         TimeGenerated: Datetime, EventTime: Datetime, Computer: String, HostName: String, HostIP: String, Facility: String,
         SeverityLevel: String, ProcessName: String, ProcessID: Int, SyslogMessage: String, CollectorHostName: String, SourceSystem: String,
@@ -30,14 +30,14 @@ columns! {
 }
 
 columns! {
-    /// Columns of `DCRLogErrors`, the table of what could not be stored.
+    /// Columns of `DCRLogErrors`, the dead-letter table.
     Letter {
         TimeGenerated: Datetime, OperationName: String, Record_CF: String, Message: String, InputStreamId: String, ClientRequestId: String,
     }
 }
 
 columns! {
-    /// Columns of `CommonSecurityLog` that are filled here.
+    /// Columns of `CommonSecurityLog` filled here.
     Security {
         TimeGenerated: Datetime, Activity: String, AdditionalExtensions: String, ApplicationProtocol: String, CollectorHostName: String,
         CommunicationDirection: String, Computer: String, DestinationDnsDomain: String, DestinationHostName: String, DestinationIP: String,
@@ -93,10 +93,10 @@ enum Slot {
 pub struct TableRows {
     table: TableName,
     columns: &'static [(&'static str, Type)],
-    /// For each column its place in `filled`, or none yet.
+    /// For each column its index in `filled`, if used.
     places: Vec<Option<usize>>,
     filled: Vec<(usize, Slot)>,
-    /// Rows that are complete.
+    /// Number of complete rows.
     rows: usize,
 }
 
@@ -123,12 +123,12 @@ impl TableRows {
         &mut self.filled[place].1
     }
 
-    /// Whether the row that is being written has a value there.
+    /// Whether the current row has a value in the column.
     pub fn has(&self, column: usize) -> bool {
         self.places[column].is_some_and(|place| self.filled[place].1.len() > self.rows)
     }
 
-    /// Writes a value from its text. `false` if the column's type cannot hold it or the row has one already; then nothing is written.
+    /// Parses and writes a value. Returns `false`, without writing, if the column's type cannot hold it or the row has a value already.
     pub fn put(&mut self, column: usize, value: &str) -> bool {
         if value.is_empty() {
             return true;
@@ -172,7 +172,7 @@ impl TableRows {
         }
     }
 
-    /// Ends the row: columns it did not fill stay empty.
+    /// Ends the row: unset columns stay empty.
     pub fn end(&mut self) {
         self.rows += 1;
         for (_, slot) in &mut self.filled {
@@ -180,7 +180,7 @@ impl TableRows {
         }
     }
 
-    /// Takes the rows out.
+    /// Takes the rows out of the builder.
     pub fn take(&mut self) -> Option<Rows> {
         if self.rows == 0 {
             return None;
@@ -190,7 +190,7 @@ impl TableRows {
         let filled = std::mem::take(&mut self.filled);
         let columns: Vec<Column> = filled.iter().map(|(column, _)| Column::new(self.columns[*column].0, self.columns[*column].1)).collect();
         let arrays = filled.into_iter().map(|(_, slot)| slot.finish()).collect();
-        // All slots were padded to the same length by `end`, so this cannot fail.
+        // `end` pads all columns to the same length, so this cannot fail.
         let batch = RecordBatch::try_new(model::arrow_schema(&columns), arrays).ok()?;
         Some(Rows { table: self.table.clone(), columns, batch })
     }
@@ -241,7 +241,7 @@ impl Slot {
 mod tests {
     use super::*;
 
-    /// `name: type` lines of a table that the workspace has built in.
+    /// `name: type` lines of a built-in table.
     fn built_in(table: &str) -> Vec<(String, Type)> {
         let path = format!("{}/../../content/tables/{table}.yaml", env!("CARGO_MANIFEST_DIR"));
         let text = std::fs::read_to_string(path).unwrap();

@@ -1,4 +1,4 @@
-//! What a user writes about a listener.
+//! User settings of a listener.
 
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -10,9 +10,9 @@ use serde::{Deserialize, Deserializer};
 
 use super::names::{Facility, Severity};
 
-/// Where listeners listen when only a host is named.
+/// Default port.
 pub const PORT: u16 = 5514;
-/// A value in a table is cut beyond this.
+/// Maximum length of a value in a table.
 pub const MAX_MESSAGE: u64 = 64 * 1024;
 
 /// A listener. At least one of `udp`, `tcp` and `tls` is served; with none, UDP and TCP on `127.0.0.1:5514`.
@@ -91,7 +91,7 @@ pub enum Format {
     Cef,
 }
 
-/// Where to listen: `host:port`, an address alone (port 5514) or a port alone (loopback).
+/// A listening address: `host:port`, an address (port 5514) or a port (loopback).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Address(pub SocketAddr);
 

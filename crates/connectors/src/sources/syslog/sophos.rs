@@ -1,9 +1,9 @@
 //! Sophos Firewall's own format ("device standard format"), to `CommonSecurityLog`.
 //!
-//! A line is a PRI and `key=value` pairs, with neither time nor host in front: `<30>device="SFW" date=2020-05-18 time=14:38:48 …`. Since SFOS 18 the
-//! "central reporting" form has `device_name="SFW" timestamp="…-0600" device_serial_id=…` and other names for some fields. The lines are
-//! not clean: values with spaces and no quotes, quotes inside quotes, a last value that is cut. The zone they name is an abbreviation that
-//! may mean several, so the listener's zone counts.
+//! A line is a PRI and `key=value` pairs, without time and host: `<30>device="SFW" date=2020-05-18 time=14:38:48 …`. Since SFOS 18 the
+//! "central reporting" form has `device_name="SFW" timestamp="…-0600" device_serial_id=…` and other names for some fields. Real lines are
+//! irregular: unquoted values with spaces, nested quotes, a truncated last value. Their zone is an ambiguous abbreviation, so the
+//! listener's zone is used.
 
 use std::sync::LazyLock;
 
@@ -13,7 +13,7 @@ use super::cef::{Columns, Mapping, Row};
 use super::rows::Security;
 use super::time::{self, Reference};
 
-/// Keys of the firewall's lines, old and new. The first key of a line that fills a column wins; a second one goes to the others.
+/// Keys of the firewall's lines, old and new. The first key that fills a column wins; later ones become additional extensions.
 pub const SOPHOS: &[Mapping] = &[
     ("app_name", Security::ApplicationProtocol),
     ("application", Security::ApplicationProtocol),
@@ -86,7 +86,7 @@ pub const SOPHOS: &[Mapping] = &[
     ("username", Security::SourceUserName),
 ];
 
-/// Fields without a column of their own, in the custom ones, with their label.
+/// Fields mapped to custom columns with a label.
 pub const LABELLED: &[(&str, Security, Security, &str)] = &[
     ("fw_rule_id", Security::DeviceCustomString1, Security::DeviceCustomString1Label, "FirewallRuleId"),
     ("threatname", Security::DeviceCustomString2, Security::DeviceCustomString2Label, "ThreatName"),
@@ -101,13 +101,13 @@ pub const LABELLED: &[(&str, Security, Security, &str)] = &[
 
 static COLUMNS: LazyLock<Columns> = LazyLock::new(|| SOPHOS.iter().copied().collect());
 
-/// Whether a text is a line of the firewall.
+/// Whether a text is a Sophos line.
 pub fn is(text: &str) -> bool {
     let named = text.starts_with("device=\"") || text.starts_with("device_name=\"");
     named && (text.starts_with("device=\"SFW\"") || text.starts_with("device_name=\"SFW\"") || text.contains(" log_id="))
 }
 
-/// The value of `log_type`, for a listener that records some kinds only.
+/// The value of `log_type`, for listeners that store some types only.
 pub fn log_type(text: &str) -> &str {
     let mut found = "";
     pairs(text, |key, value| {
@@ -118,7 +118,7 @@ pub fn log_type(text: &str) -> &str {
     found
 }
 
-/// Reads a line into a row and gives its time, by the zone of the row.
+/// Parses a line into a row and returns its time, in the row's zone.
 pub fn read(text: &str, row: &mut Row<'_>) -> Option<Timestamp> {
     row.put(Security::DeviceVendor, "Sophos");
     row.put(Security::DeviceProduct, "Sophos Firewall");
@@ -128,7 +128,7 @@ pub fn read(text: &str, row: &mut Row<'_>) -> Option<Timestamp> {
         "date" => date = value,
         "time" => clock = value,
         "timestamp" => stamp = reference.iso(value),
-        // `device_name` is the product in the newer form, the model's name in the older one.
+        // `device_name` is the product in the newer form, the model in the older one.
         "device" => {}
         "device_name" if value == "SFW" => {}
         "device_name" => {
@@ -162,10 +162,10 @@ fn local(date: &str, clock: &str, reference: &Reference<'_>) -> Option<Timestamp
     reference.instant(Civil { year: i32::try_from(year).ok()?, month, day, time })
 }
 
-/// Calls `each` with every pair of a line. Values lose their quotes.
+/// Calls `each` for every pair of a line, with quotes removed.
 ///
-/// A value without quotes runs to the next space with a `key=` behind it; one with quotes to the first quote that has the end, or space and a
-/// `key=`, behind it, and to the end of the line if there is none.
+/// An unquoted value extends to the next space followed by `key=`; a quoted one to the first quote that is followed by the end, or by a
+/// space and `key=`, or else to the end of the line.
 fn pairs<'a>(text: &'a str, mut each: impl FnMut(&'a str, &'a str)) {
     let bytes = text.as_bytes();
     let mut at = 0;
@@ -175,7 +175,7 @@ fn pairs<'a>(text: &'a str, mut each: impl FnMut(&'a str, &'a str)) {
             continue;
         }
         let Some(len) = key(&bytes[at..]) else {
-            // Words between pairs belong to none.
+            // Words between pairs are ignored.
             at += bytes[at..].iter().position(|byte| *byte == b' ').unwrap_or(bytes.len() - at);
             continue;
         };
@@ -189,13 +189,13 @@ fn pairs<'a>(text: &'a str, mut each: impl FnMut(&'a str, &'a str)) {
     }
 }
 
-/// Length of a key that stands at the start with its `=`.
+/// Length of a key at the start, including `=`.
 fn key(bytes: &[u8]) -> Option<usize> {
     let len = bytes.iter().take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')).count();
     (len > 0 && bytes.get(len) == Some(&b'=')).then_some(len)
 }
 
-/// Whether spaces and a key, or spaces and the end, stand here.
+/// Whether spaces and a key, or spaces and the end, follow.
 fn boundary(bytes: &[u8]) -> bool {
     let spaces = bytes.iter().take_while(|byte| **byte == b' ').count();
     let rest = &bytes[spaces..];
@@ -226,7 +226,7 @@ mod tests {
 
     #[test]
     fn lines_are_split_as_the_firewall_means_them() {
-        // The traps of real lines: spaces without quotes, empty values, doubled spaces, upper case, quotes within, a cut end.
+        // Irregularities of real lines: unquoted spaces, empty values, doubled spaces, upper case, nested quotes, truncation.
         let line = concat!(
             r#"device="SFW" ether_type=Unknown (0x0000) src_mac=00: 0:00: 0:00: 0  device_id=C44313350024- P29PUA tran_dst_ip= "#,
             r#"FTP_url="" subject="he said "a=b", <c@d> "ok"" url=http://x/?a=b&c=d mailid="<1@x>" appresolvedby="Signature"#

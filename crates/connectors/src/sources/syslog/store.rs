@@ -1,7 +1,7 @@
-//! Rows of many senders, stored together.
+//! Stores the rows of many senders together.
 //!
-//! Senders hand over batches and hear when they are synced. What arrives within [`GATHER`] shares one append. When the workspace takes no
-//! rows, everyone waits: that is the back-pressure.
+//! Senders submit batches and are notified when these are synced. Batches within [`GATHER`] share one append. If the workspace accepts no
+//! rows, all senders wait (back-pressure).
 
 use std::sync::Arc;
 
@@ -14,31 +14,31 @@ use super::batch::Taken;
 use super::rows::Rows;
 use crate::SourceContext;
 
-/// How long a batch waits for others. An alert that depends on it is late by as much.
+/// How long a batch waits for others; adds to the latency of alerts.
 const GATHER: Span = Span(10 * model::TICKS_PER_MILLISECOND);
-/// A batch of this size waits for nobody.
+/// A batch of this size is stored at once.
 pub const WINDOW: usize = 256 * 1024;
-/// An append grows no larger.
+/// Maximum size of an append.
 const LARGEST: usize = 4 << 20;
-/// After an error of the log.
+/// Retry delay after a log error.
 const AGAIN: Span = Span(model::TICKS_PER_SECOND);
-/// How long a service that ends goes on trying to store what was read, and how often.
+/// How long to retry storing while the service stops.
 const LAST: Span = Span(20 * model::TICKS_PER_SECOND);
 const OFTEN: Span = Span(model::TICKS_PER_SECOND / 10);
 
-/// A batch, and whom to tell when it is synced.
+/// A batch, and the sender to notify when it is synced.
 pub struct Work {
     taken: Taken,
     done: oneshot::Sender<()>,
 }
 
-/// Where batches go.
+/// Queue of batches.
 pub type Door = mpsc::Sender<Work>;
 
-/// Hands a batch over. The receiver hears when it is synced; an error means that the service ends.
+/// Submits a batch. The receiver is notified when it is synced; an error means that the service is stopping.
 pub async fn submit(door: &Door, taken: Taken) -> oneshot::Receiver<()> {
     let (done, heard) = oneshot::channel();
-    // A closed door drops `done`, which the receiver sees.
+    // A closed channel drops `done`, which the receiver detects.
     let _ = door.send(Work { taken, done }).await;
     heard
 }
@@ -83,13 +83,13 @@ pub async fn run(mut work: mpsc::Receiver<Work>, cx: SourceContext, route: Route
             }
         }
         for part in parts {
-            // A sender that is gone does not mind.
+            // The sender may have disconnected.
             let _ = part.done.send(());
         }
     }
 }
 
-/// Appends, as often as it takes. The error is one that another try does not mend.
+/// Appends with retries. Fails only with a permanent error.
 ///
 /// What was read is worth a wait even when the service ends, but not for ever: `deadline` is set by the first try after that.
 async fn deliver(cx: &SourceContext, route: &Route, rows: Vec<Rows>, deadline: &mut Option<Timestamp>) -> Result<(), DeliveryError> {

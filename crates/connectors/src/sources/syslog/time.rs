@@ -1,9 +1,9 @@
-//! Times as devices write them.
+//! Parses device timestamps.
 //!
-//! RFC 3164 has neither year nor zone. The zone comes from the message, where it names one, or from the listener's settings. The year is the
-//! latest one that does not put the time more than [`AHEAD`] after the arrival: a message of 31 December that arrives on 1 January stays
-//! in the old year, a clock that is a little fast stays in this one, and a stamp of next summer is one of last summer. Where clocks go
-//! back and an hour comes twice, the nearer of the two is taken.
+//! RFC 3164 has neither year nor zone. The zone comes from the message, if present, or from the listener's settings. The year is the latest
+//! one that does not put the time more than [`AHEAD`] after the arrival: a message of 31 December that arrives on 1 January stays in the
+//! old year, a clock that is slightly fast stays in the current one, and a date more than that ahead is in the past. For an ambiguous time
+//! when clocks go back, the one nearer to the arrival is used.
 
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
@@ -15,12 +15,12 @@ const MONTHS: [&[u8; 3]; 12] = [b"jan", b"feb", b"mar", b"apr", b"may", b"jun", 
 
 const DAYS: [&[u8; 3]; 7] = [b"mon", b"tue", b"wed", b"thu", b"fri", b"sat", b"sun"];
 
-/// How far ahead of the arrival a time without a year may be.
+/// How far a time without year may be ahead of the arrival.
 const AHEAD: Span = Span(7 * TICKS_PER_DAY);
-/// Years that are searched backwards for one that has the day: 29 February is missing in seven of them at most.
+/// Years searched backwards for one that has the day: 29 February is missing in at most seven consecutive years.
 const YEARS_BACK: i32 = 8;
 
-/// The zone of a listener's devices, and when a message arrived.
+/// The zone of a listener's devices, and the arrival time of a message.
 #[derive(Clone, Copy, Debug)]
 pub struct Reference<'a> {
     /// `None` is UTC.
@@ -29,7 +29,7 @@ pub struct Reference<'a> {
 }
 
 impl Reference<'_> {
-    /// The instant of a day and time of day in the zone.
+    /// The instant of a date and time in the zone.
     pub fn instant(&self, civil: Civil) -> Option<Timestamp> {
         let plain = Timestamp::from_civil(civil)?;
         let Some(zone) = self.zone else { return Some(plain) };
@@ -43,7 +43,7 @@ impl Reference<'_> {
         candidates.into_iter().filter_map(read).min_by_key(|found| found.ticks().abs_diff(self.now.ticks()))
     }
 
-    /// The instant of a stamp, in the zone that is written behind it, if one is.
+    /// The instant of a timestamp, in the zone written after it, if any.
     pub fn resolve(&self, stamp: &Stamp, zone: Option<Zone<'_>>) -> Option<Timestamp> {
         let in_year = |year: i32| {
             let civil = Civil { year, month: stamp.month, day: stamp.day, time: stamp.time };
@@ -63,7 +63,7 @@ impl Reference<'_> {
         (this_year - YEARS_BACK..=this_year + 1).rev().filter_map(in_year).find(|found| *found <= latest)
     }
 
-    /// What to subtract from a local time. Nothing where the listener's zone has it: that zone goes by this name itself, or the name is not known.
+    /// The UTC offset of a zone. `None` if the listener's zone applies: it uses this abbreviation itself, or the name is unknown.
     fn offset(&self, zone: Zone<'_>, civil: Civil) -> Option<Span> {
         match zone {
             Zone::Offset(offset) => Some(offset),
@@ -78,7 +78,7 @@ impl Reference<'_> {
         zone.to_offset_info(at).abbreviation() == name
     }
 
-    /// RFC 3339 and its relaxations; without an offset it is a time of the zone.
+    /// RFC 3339 and its relaxations; without an offset the time is in the listener's zone.
     pub fn iso(&self, text: &str) -> Option<Timestamp> {
         let bytes = text.as_bytes();
         let clock = bytes.iter().position(|byte| matches!(byte, b'T' | b't' | b' '))?;
@@ -93,7 +93,7 @@ impl Reference<'_> {
         }
     }
 
-    /// A text that is a time and nothing else: `Mmm dd [yyyy] hh:mm:ss[.fff] [zone]` or ISO 8601.
+    /// A text that is a timestamp only: `Mmm dd [yyyy] hh:mm:ss[.fff] [zone]` or ISO 8601.
     pub fn whole(&self, text: &str) -> Option<Timestamp> {
         let Some(stamp) = bsd(text) else { return self.iso(text) };
         let zone = behind(&text[stamp.len..]).and_then(zone);
@@ -115,7 +115,7 @@ fn local(civil: Civil) -> Option<DateTime> {
     .ok()
 }
 
-/// A day and time of day at the start of a text, and how many bytes it takes.
+/// A date and time at the start of a text, and its length in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
     year: Option<i32>,
@@ -135,20 +135,20 @@ impl Stamp {
     }
 }
 
-/// A zone as it is written behind a time.
+/// A zone as written after a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Zone<'a> {
-    /// What its clocks are ahead of UTC.
+    /// Offset from UTC.
     Offset(Span),
     Name(&'a str),
 }
 
-/// Where a zone may be behind a time: a blank further, or at once for `Z` and offsets.
+/// The text where a zone may follow a time: after a blank, or directly for `Z` and offsets.
 pub fn behind(rest: &str) -> Option<&str> {
     rest.strip_prefix(' ').or_else(|| rest.starts_with(['Z', '+', '-']).then_some(rest))
 }
 
-/// A zone at the start of a text, and its length: a name that [`zones`] has, or `+0100`, `-05:00`, `UTC+2`. Ended by a space, a colon or the end.
+/// A zone at the start of a text, and its length: a name in [`zones`], or `+0100`, `-05:00`, `UTC+2`. Ended by a space, a colon or the end.
 pub fn zone(text: &str) -> Option<(Zone<'_>, usize)> {
     let bytes = text.as_bytes();
     if let Some(rest) = ["UTC", "GMT"].into_iter().find_map(|name| text.strip_prefix(name)).filter(|rest| rest.starts_with(['+', '-'])) {
@@ -176,7 +176,7 @@ pub fn zone(text: &str) -> Option<(Zone<'_>, usize)> {
     (ended(len) && zones::is(&text[..len])).then(|| (Zone::Name(&text[..len]), len))
 }
 
-/// `Mmm dd hh:mm:ss` and what devices make of it: a year in front, before or behind the clock, fractions of a second, one digit for the day.
+/// `Mmm dd hh:mm:ss` and its variants: a year in front, before or after the time, fractional seconds, a single-digit day.
 pub fn bsd(text: &str) -> Option<Stamp> {
     let bytes = text.as_bytes();
     let mut year = None;
@@ -214,13 +214,13 @@ pub fn bsd(text: &str) -> Option<Stamp> {
     let (time, len) = clock(bytes, at)?;
     at += len;
     if year.is_none() && bytes.get(at) == Some(&b' ') {
-        // `Nov 20 10:00:00 2026 host`: a host name of four digits is rarer than this.
+        // `Nov 20 10:00:00 2026 host`: a four-digit host name is less likely than a year.
         if let Some(value) = year_at(bytes, at + 1) {
             year = Some(value);
             at += 5;
         }
     }
-    // 29 February is a day of some year.
+    // 29 February exists in some year.
     if !(1..=days_in_month(2000, month)).contains(&day) {
         return None;
     }
@@ -228,7 +228,7 @@ pub fn bsd(text: &str) -> Option<Stamp> {
     Some(Stamp { year, month, day, time, len: at })
 }
 
-/// `-11-20 10:00:00[.fff]` behind a year; with a `T` it is [`iso`]'s.
+/// `-11-20 10:00:00[.fff]` after a year; with a `T` it is handled by [`iso`].
 fn numeric(bytes: &[u8], year: u32) -> Option<Stamp> {
     let (month, _) = number(bytes, 5, 2).filter(|(month, len)| *len == 2 && (1..=12).contains(month))?;
     let (day, _) = number(bytes, 8, 2).filter(|(_, len)| *len == 2)?;
@@ -239,7 +239,7 @@ fn numeric(bytes: &[u8], year: u32) -> Option<Stamp> {
     Some(Stamp { year: i32::try_from(year).ok(), month, day, time, len: 11 + len })
 }
 
-/// A year that is a word, or has a colon and a space behind it. `2001:db8::1` is a host.
+/// A year that is a separate word, or followed by a colon and a space. `2001:db8::1` is a host.
 pub fn year_at(bytes: &[u8], at: usize) -> Option<u32> {
     match number(bytes, at, 5) {
         Some((year @ 1970..=2199, 4)) => {
@@ -261,7 +261,7 @@ pub fn iso(text: &str, reference: &Reference<'_>) -> Option<(Timestamp, usize)> 
         return None;
     }
     let len = bytes.iter().position(|byte| *byte == b' ').unwrap_or(bytes.len());
-    // Cisco's and some relays' colon behind the time.
+    // A colon after the time, as written by Cisco and some relays.
     let written = text[..len].strip_suffix(':').unwrap_or(&text[..len]);
     Some((reference.iso(written)?, written.len()))
 }
@@ -274,7 +274,7 @@ pub fn clock(bytes: &[u8], at: usize) -> Option<(i64, usize)> {
     if bytes.get(m) != Some(&b':') || bytes.get(m + 3) != Some(&b':') {
         return None;
     }
-    // A leap second is the last one of its minute: the tables have no 60.
+    // A leap second becomes the last second of its minute, since the tables have no 60.
     let (minute, second) = (two(m + 1)?, two(m + 4)?.min(59));
     if hour > 23 || minute > 59 {
         return None;
@@ -293,7 +293,7 @@ pub fn clock(bytes: &[u8], at: usize) -> Option<(i64, usize)> {
     Some((time, end - at))
 }
 
-/// A number of at most `most` digits, and how many it has.
+/// A number of at most `most` digits, and its length.
 fn number(bytes: &[u8], at: usize, most: usize) -> Option<(u32, usize)> {
     let digits = bytes.get(at..)?.iter().take(most).take_while(|byte| byte.is_ascii_digit());
     let (value, len) = digits.fold((0, 0), |(value, len), digit| (value * 10 + u32::from(digit - b'0'), len + 1));
@@ -325,7 +325,7 @@ mod tests {
         assert_eq!(read("Dec 31 23:59:59 host", "UTC", "2027-01-01T00:00:05Z"), "2026-12-31T23:59:59.00 15");
         assert_eq!(read("Jan  1 00:00:01 host", "UTC", "2026-12-31T23:59:58Z"), "2027-01-01T00:00:01.00 15");
         assert_eq!(read("Feb 29 12:00:00 host", "UTC", "2025-03-01T00:00:00Z"), "2024-02-29T12:00:00.00 15");
-        // A week ahead is a fast clock; half a year ahead, or three months, is a stamp of the past.
+        // A week ahead is a fast clock; three or six months ahead is a date in the past.
         assert_eq!(read("Dec  7 12:00:00 host", "UTC", "2026-11-30T12:00:00Z"), "2026-12-07T12:00:00.00 15");
         assert_eq!(read("Dec  7 12:00:01 host", "UTC", "2026-11-30T12:00:00Z"), "2025-12-07T12:00:01.00 15");
         assert_eq!(read("Mar  1 12:00:00 host", "UTC", "2026-11-30T12:00:00Z"), "2026-03-01T12:00:00.00 15");
@@ -361,7 +361,7 @@ mod tests {
         assert_eq!(read("Nov 20 2026 10:48:57 EST", None), Some(at("2026-11-20T15:48:57Z")));
         assert_eq!(read("Nov 20 2026 10:48:57 +0530", None), Some(at("2026-11-20T05:18:57Z")));
         assert_eq!(read("Nov 20 2026 10:48:57.5 -05:00", None), Some(at("2026-11-20T15:48:57.5Z")));
-        // CST is Central time, unless the listener's devices are where CST is another zone.
+        // CST is Central time, unless it is another zone at the listener's location.
         assert_eq!(read("Nov 20 2026 10:48:57 CST", None), Some(at("2026-11-20T16:48:57Z")));
         assert_eq!(read("Nov 20 2026 10:48:57 CST", Some(&shanghai)), Some(at("2026-11-20T02:48:57Z")));
         // IST may be India, Israel or Ireland: the listener's zone decides.

@@ -1,4 +1,4 @@
-//! TLS of a listener (RFC 5425): the service's certificate or one of its own; clients' certificates where an authority is named.
+//! TLS of a listener (RFC 5425): the service's certificate or its own; client certificates if an authority is configured.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! UDP: one datagram is one message (RFC 5426).
 //!
-//! A thread does nothing but move datagrams from the socket to a queue, so that the socket's small buffer is emptied however busy the
-//! others are. What finds no room in the queue is counted.
+//! A dedicated thread moves datagrams from the socket to a queue, so that the socket's small buffer is emptied even under load. Datagrams
+//! that do not fit into the queue are counted.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,12 +15,12 @@ use super::frame;
 use super::store::{Counts, Door, WINDOW, submit};
 use crate::SourceContext;
 
-/// Bytes of datagrams that wait. Some 100,000 messages.
+/// Queue size in bytes: about 100,000 messages.
 const QUEUE: usize = 32 << 20;
-/// How often the thread looks whether it should end.
+/// How often the thread checks for cancellation.
 const LOOK: Duration = Duration::from_millis(200);
 const LARGEST_DATAGRAM: usize = 65_535;
-/// What the kernel is asked to hold for us between two reads; it gives no more than `net.core.rmem_max`.
+/// Requested socket buffer; limited by `net.core.rmem_max`.
 const KERNEL_BUFFER: usize = 8 << 20;
 
 #[derive(Default)]
@@ -58,7 +58,7 @@ pub async fn serve(socket: UdpSocket, reader: Arc<Reader>, max: usize, door: Doo
             if last.0 != ip || last.1.is_empty() {
                 last = (ip, ip.to_string());
             }
-            // RFC 5426 has no counts, and `logger --udp --octet-count` sends them.
+            // RFC 5426 has no counts, but `logger --udp --octet-count` sends them.
             let bytes = frame::uncounted(bytes);
             let len = bytes.len();
             let kept = &bytes[..len.min(max)];
@@ -84,7 +84,7 @@ pub async fn serve(socket: UdpSocket, reader: Arc<Reader>, max: usize, door: Doo
 
 async fn wait(pending: &mut Option<tokio::sync::oneshot::Receiver<()>>) {
     if let Some(pending) = pending.take() {
-        // An error is the end of the service, which the loop sees by itself.
+        // An error means that the service is stopping, which the loop detects itself.
         let _ = pending.await;
     }
 }
@@ -95,7 +95,7 @@ fn receive(socket: &UdpSocket, queue: &(Mutex<Queue>, Notify), counts: &Counts, 
         tracing::error!(%error, "cannot read UDP");
     } else {
         while !cx.stop.is_cancelled() {
-            // Errors are time-outs and what ICMP says of senders; neither ends the listener.
+            // Errors are timeouts and ICMP errors of senders; neither ends the listener.
             let Ok((len, from)) = socket.recv_from(&mut buffer) else { continue };
             let arrived = cx.clock.now();
             let mut waiting = queue.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,11 +1,11 @@
-//! Abbreviations of time zones that devices write behind the time.
+//! Abbreviations of time zones after a time.
 //!
-//! RFC 822 §5 defines the North American ones. The others are those that mean one zone wherever they are used. Names that mean several
-//! (`IST`, `BST`, `AST`, …) are known as zones, so that they are not taken for a host, and have no offset here.
+//! RFC 822 §5 defines the North American ones. The others are those with a single meaning worldwide. Ambiguous names (`IST`, `BST`, `AST`,
+//! …) are recognised as zones, so that they are not taken for a host, but have no offset here.
 
 use model::{Span, TICKS_PER_MINUTE};
 
-/// Names with what their clocks are ahead of UTC, in minutes. In the order of the names.
+/// Names with their offset from UTC in minutes, sorted by name.
 const OFFSETS: &[(&str, i64)] = &[
     ("ACDT", 630),
     ("ACST", 570),
@@ -46,16 +46,16 @@ const OFFSETS: &[(&str, i64)] = &[
     ("Z", 0),
 ];
 
-/// Names that mean different zones in different places: the listener's zone decides.
+/// Ambiguous names: the listener's zone decides.
 const AMBIGUOUS: &[&str] =
     &["ADT", "ART", "AST", "BDT", "BST", "CLT", "COT", "ECT", "GST", "IDT", "IRST", "IST", "NDT", "NST", "PKT", "TRT", "WAT", "WIB"];
 
-/// Whether a word names a zone.
+/// Whether a word is a zone name.
 pub fn is(name: &str) -> bool {
     position(name).is_some() || AMBIGUOUS.contains(&name)
 }
 
-/// What the zone's clocks are ahead of UTC; nothing where the name is not known or means several zones.
+/// Offset from UTC; `None` if the name is unknown or ambiguous.
 pub fn offset(name: &str) -> Option<Span> {
     position(name).map(|at| Span(OFFSETS[at].1 * TICKS_PER_MINUTE))
 }

@@ -1,7 +1,7 @@
-//! `mv-apply`, `partition`: a sub-query for each group of rows.
+//! `mv-apply`, `partition`: a subquery per group of rows.
 //!
-//! A body that looks at each row by itself needs no groups: it runs over all rows at once, and so does a `summarize` right behind the
-//! expansion, with the input row as a further key. Everything else becomes an `Apply`.
+//! A subquery that processes each row independently needs no groups: it runs over all rows at once, as does a `summarize` directly after
+//! the expansion, with the input row as an additional key. Everything else becomes an `Apply`.
 
 use crate::Value;
 use crate::bind::naming::{Names, name_of};
@@ -14,10 +14,10 @@ use crate::windows;
 
 use super::union::Leg;
 
-/// Values that a `partition` may have whose parts are tables of their own, as the public KQL reference has it.
+/// Maximum number of values of a `partition` whose parts are separate tables, as in the public KQL reference.
 const MOST_PARTS: usize = 64;
 
-/// The columns that an `mv-apply` expands in place: `mv-apply l on …`, but not `l = l` nor what follows an item with a name.
+/// The columns that an `mv-apply` expands in place: `mv-apply l on …`, but not `l = l` or items after a named one.
 fn expanded_in_place(items: &[MvItem]) -> Vec<&str> {
     let mut names = Vec::new();
     for item in items {
@@ -40,7 +40,7 @@ impl Binder<'_> {
         env: &Env,
         place: &Place,
     ) -> Relation {
-        // All columns of the input come out again, except those that are expanded in place: what the body makes of them is what there is.
+        // All columns of the input are in the output, except those expanded in place, which the subquery replaces.
         let replaced = expanded_in_place(items);
         let kept: Vec<Field> = input.visible().filter(|field| !replaced.contains(&&*field.name)).cloned().collect();
         let open = input.open;
@@ -64,7 +64,7 @@ impl Binder<'_> {
         Relation { open: open || answer.open, ..answer }
     }
 
-    /// `body` for each group of rows that agree on `row`, with the columns `kept`, which are the same all over a group.
+    /// Runs `body` for each group of rows with equal `row`; adds the columns `kept`, which are constant within a group.
     fn applied(&mut self, input: Relation, row: &Field, kept: &[Field], body: &[Operator], env: &Env) -> Relation {
         let outer = std::mem::take(&mut self.carried);
         let group = |fields: &[Field]| Rel { op: RelOp::Group, fields: fields.to_vec(), order: Vec::new(), serialized: true };
@@ -75,7 +75,7 @@ impl Binder<'_> {
         let (mut body, renamed) = if still_there {
             (answer, kept.to_vec())
         } else {
-            // One row of the group, for what the body dropped.
+            // Take one row of the group, for columns dropped by the subquery.
             let mut one = Vec::with_capacity(kept.len());
             let mut exprs = Vec::with_capacity(kept.len());
             for field in kept {
@@ -101,13 +101,13 @@ impl Binder<'_> {
         Relation { rel: Rel { op, fields, order: Vec::new(), serialized: false }, open: body.open }
     }
 
-    /// `kept`, then the other columns of `answer`; what carried them along is gone.
+    /// `kept`, followed by the other columns of `answer`, without their carried copies.
     fn with_kept(&mut self, answer: Relation, kept: &[Field]) -> Relation {
         let mut names = Names::default();
         let mut outputs: Vec<Output> = Vec::new();
         for field in kept {
             if answer.rel.fields.iter().any(|other| other.id == field.id) {
-                // The body may have renamed or replaced it: under its old name it is the input's.
+                // If the subquery renamed or replaced the column, the old name refers to the input's column.
                 let replaced = answer.visible().find(|other| other.name == field.name && other.id != field.id).cloned();
                 names.take(&field.name);
                 let value = self.column(replaced.as_ref().unwrap_or(field));
@@ -124,7 +124,7 @@ impl Binder<'_> {
         self.project(answer, outputs)
     }
 
-    /// A hidden column that tells rows apart.
+    /// A hidden column that identifies rows.
     fn number_rows(&mut self, input: Relation) -> Option<(Relation, Field)> {
         let function = windows::find("row_number")?;
         let field = Field { id: self.fresh(), name: "".into(), ty: model::Type::Long };
@@ -168,7 +168,7 @@ impl Binder<'_> {
                 };
                 return self.each_value(key, input, place, query);
             }
-            // What has a name may be asked for as a whole: then each part is a table of its own.
+            // A named part may be referenced as a whole, so each part becomes a separate table.
             PartitionBody::Pipe(body)
                 if legacy && body.operators.iter().any(|operator| matches!(operator.kind, OperatorKind::As { .. })) =>
             {
@@ -194,7 +194,7 @@ impl Binder<'_> {
 }
 
 impl Binder<'_> {
-    /// The rows that `body` gives for each value of `key`, one after the other. It is given the value and the rows that have it.
+    /// Concatenates the rows that `body` returns for each value of `key`. It receives the value and the rows with that value.
     fn each_value(
         &mut self,
         key: Scalar,
@@ -215,7 +215,7 @@ impl Binder<'_> {
         let distinct =
             Relation { rel: Rel { op, fields: vec![field.clone()], order: Vec::new(), serialized: false }, open: values.open || !known };
         let Some((_, batches)) = self.rows_of(&distinct, place) else {
-            // Which values there are only a run can tell; the columns are the same for all.
+            // The values are known only at run time; the columns are the same for all.
             let value = Scalar { expr: Self::null(ty), known: false };
             let part = self.reuse(&shared);
             let one = body(self, value, part);
@@ -251,7 +251,7 @@ impl Binder<'_> {
             legs.push(Leg { relation: body(self, constant, part), source: String::new() });
         }
         if legs.is_empty() {
-            // No rows at all: the columns of the body, and none of its rows.
+            // Without any rows: the columns of the subquery, and no rows.
             let part = self.reuse(&shared);
             let none = body(self, Scalar::known(Self::null(ty)), part);
             return self.filter(none, Scalar::known(Bound::constant(Value::Bool(false)))).unordered();
@@ -261,9 +261,9 @@ impl Binder<'_> {
 }
 
 impl Relation {
-    /// Visible columns only, in no order: the body of an `Apply`.
+    /// Visible columns only, unordered: the subquery of an `Apply`.
     fn unordered_fields(self, binder: &mut Binder, outputs: Vec<Output>) -> Relation {
-        // The order stays below, where `take` has used it.
+        // The order is kept below, where `take` has used it.
         let mut projected = binder.project(self, outputs);
         projected.rel.order.clear();
         projected.rel.serialized = false;
@@ -271,8 +271,8 @@ impl Relation {
     }
 }
 
-/// Does a body give the same when it runs over all groups at once? A `summarize` without keys must see every group: it may stand only where
-/// no operator before it can have emptied one.
+/// True if a subquery returns the same when run over all groups at once. A `summarize` without keys must see every group, so it is allowed
+/// only if no earlier operator can empty one.
 fn is_flat(operators: &[Operator]) -> bool {
     let mut may_be_empty = false;
     for operator in operators {

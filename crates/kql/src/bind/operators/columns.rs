@@ -1,4 +1,4 @@
-//! `project-away`, `project-keep`, `project-rename`, `project-reorder`, `project-by-names`: which columns stay, under which names and where.
+//! `project-away`, `project-keep`, `project-rename`, `project-reorder`, `project-by-names`: select, rename and reorder columns.
 
 use crate::Value;
 use crate::bind::naming::{Names, wildcard};
@@ -21,7 +21,7 @@ impl Binder<'_> {
         self.project(input, outputs)
     }
 
-    /// The columns that names and wildcards mean, in the order written.
+    /// The columns matched by names and wildcards, in the order written.
     fn selected(&mut self, names: &[Expr], input: &Relation) -> Vec<String> {
         let mut selected: Vec<String> = Vec::new();
         for expr in names {
@@ -94,7 +94,7 @@ impl Binder<'_> {
         self.project(input, outputs)
     }
 
-    /// Named columns first, in the order written; wildcards stand for the columns not named elsewhere, sorted where `asc` or `desc` says so.
+    /// Named columns first, in the order written; wildcards match the columns not named elsewhere, sorted if `asc` or `desc` is given.
     pub(super) fn project_reorder(&mut self, keys: &[SortKey], input: Relation) -> Relation {
         let named: Vec<&str> = keys
             .iter()
@@ -143,7 +143,7 @@ impl Binder<'_> {
         self.project(input, outputs)
     }
 
-    /// `project-by-names`: names from constants.
+    /// `project-by-names`: column names from constants.
     pub(super) fn project_by_names(&mut self, names: &[Expr], input: Relation, env: &Env) -> Relation {
         let mut kept: Vec<String> = Vec::new();
         for expr in names {
@@ -169,7 +169,7 @@ impl Binder<'_> {
     }
 }
 
-/// Digits in a name count as numbers: `a2` before `a10`.
+/// Natural sort order: `a2` before `a10`.
 fn natural_key(name: &str) -> Vec<(String, u64)> {
     let mut key = Vec::new();
     let mut rest = name;

@@ -1,4 +1,4 @@
-//! `distinct`.
+//! Equality of dynamics is undocumented.
 
 use crate::bind::{Binder, diagnostics as code};
 use model::Type;

@@ -56,7 +56,7 @@ impl Binder<'_> {
             }
             return answer;
         }
-        // What is right and does not fit what we have cannot run here.
+        // A valid call that does not match our signature cannot run here.
         let before = self.diagnostics.len();
         let answer = self.evaluated(call, schema, schema_star, input, env, place);
         let Some(first) = self.diagnostics.drain(before..).next() else { return answer };
@@ -64,7 +64,7 @@ impl Binder<'_> {
         Relation::unknown()
     }
 
-    /// Arguments of a plug-in as the judge sees them; columns are those of the table given first where there is one.
+    /// Describes a plug-in's arguments for the call check; columns are those of the table argument, if there is one.
     fn seen_plugin_arguments(&mut self, call: &Call, input: &Relation, env: &Env) -> Vec<Seen> {
         let mut table: Option<Relation> = None;
         let mut seen = Vec::with_capacity(call.args.len());
@@ -145,7 +145,7 @@ impl Binder<'_> {
                 let (order, serialized) = (input.rel.order.clone(), input.rel.serialized);
                 let inputs = std::iter::once(input.rel).chain(table.map(|table| table.rel)).collect();
                 let op: Arc<dyn crate::ops::TableOp> = Arc::from(bound.op);
-                // One that wants rows in their order hands them on in it, as far as the columns of the order are still there.
+                // A plug-in that reads rows in order preserves it, as far as the sort columns are still present.
                 let there = |key: &OrderKey| key.expr.columns().iter().all(|id| bound.fields.iter().any(|field| field.id == *id));
                 let order = if op.ordered() { order.into_iter().take_while(there).collect() } else { Vec::new() };
                 let serialized = op.ordered() && serialized;
@@ -163,7 +163,7 @@ impl Binder<'_> {
         }
     }
 
-    /// True, and says why, where the plug-in is one that cannot be had here.
+    /// Reports a plug-in that is not available here; returns true if it did.
     pub(super) fn refused_plugin(&mut self, name: &Name) -> bool {
         let Some(refused) = plugins::refused::find(&name.text) else { return false };
         let message = format!("`{}` {}", refused.name, refused.why);
@@ -171,7 +171,7 @@ impl Binder<'_> {
         true
     }
 
-    /// The rows of `input`, when this is a run.
+    /// The rows of `input`, if the query is run.
     pub(super) fn rows_of(&mut self, input: &Relation, place: &Place) -> Option<(u32, Vec<arrow::record_batch::RecordBatch>)> {
         if self.trials > 0 || !self.diagnostics.is_empty() || self.open.is_some() || input.open {
             return None;
@@ -185,7 +185,7 @@ impl Binder<'_> {
         }
     }
 
-    /// What is known of a plug-in's answer where its input's rows are not: the columns that are not arguments pass on.
+    /// The known part of a plug-in's output if the rows of its input are unknown: columns that are not arguments are passed through.
     fn unevaluated(&mut self, plugin: &Plugin, args: &[Option<Argument>], input: Relation) -> Relation {
         self.postpone(code::RUN, &(0..0), format!("the columns of `{}` are known only when it runs", plugin.name));
         let mut open = Relation::unknown();

@@ -12,9 +12,9 @@ use crate::bind::spread::Part;
 use crate::bind::{Binder, diagnostics as code};
 use crate::syntax::ast::{Expr, ExprKind, Name};
 
-/// A computed column before it has its final name.
+/// A computed column before its final name is chosen.
 pub(super) struct Item<'a> {
-    /// As the query says; nothing where the expression gives the name.
+    /// Names given in the query; empty if the name is derived from the expression.
     pub names: &'a [Name],
     pub value: &'a Expr,
 }
@@ -27,11 +27,11 @@ pub(super) fn item(expr: &Expr) -> Item<'_> {
 }
 
 impl Binder<'_> {
-    /// New columns see the input only, not each other. One that has the name of a column takes its place.
+    /// New columns read only the input, not each other. A new column replaces an existing one of the same name.
     pub(super) fn extend(&mut self, items: &[Expr], input: Relation, env: &Env) -> Relation {
         let mut windows = Self::windows_over(&input);
         let mut outputs = self.outputs(&input);
-        // Names of all columns, once a column wants a made-up one.
+        // Names of all columns, collected once a generated name is needed.
         let mut names: Option<Names> = None;
         let mut given = Names::default();
         let mut computed: Vec<Output> = Vec::with_capacity(items.len());
@@ -52,7 +52,7 @@ impl Binder<'_> {
                 computed.push((name.into(), part.value));
             }
         }
-        // Of equal names the first is meant.
+        // The first of equal names is meant.
         let mut places: HashMap<Arc<str>, usize> = HashMap::with_capacity(outputs.len());
         outputs.iter().enumerate().for_each(|(at, (name, _))| {
             places.entry(name.clone()).or_insert(at);

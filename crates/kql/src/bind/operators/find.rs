@@ -1,8 +1,8 @@
-//! `find`: rows of several tables that meet a condition, with the columns that matter and the rest in a bag. Source: the public KQL
-//! reference, `find-operator`; which columns there are, and where, agrees with Microsoft's parser.
+//! `find`: rows of several tables that match a predicate, with selected columns and the others in a bag. Source: the public KQL reference,
+//! `find-operator`; the output columns match Microsoft's parser.
 //!
-//! The condition is bound for each table by itself, so that a column may have another type in each. A table that has none of its columns
-//! is left out, one where it makes no sense (`name == 1` where `name` is a text) has no rows to give.
+//! The predicate is bound for each table separately, so that a column may have a different type in each. A table with none of its columns
+//! is skipped; one for which it is ill-typed (`name == 1` for a string `name`) contributes no rows.
 
 use model::Type;
 
@@ -17,10 +17,10 @@ use crate::syntax::ast::{Expr, ExprKind, Place, Property};
 
 use super::union::Leg;
 
-/// Columns of all tables together that a `find` may look at.
+/// Maximum number of columns, over all tables, that a `find` may read.
 const WIDEST: usize = 200_000;
 
-/// What the bag is called until all else has its name.
+/// Temporary name of the bag while the other columns are named.
 const BAG: &str = "$pack";
 
 pub(super) struct Clauses<'a> {
@@ -30,11 +30,11 @@ pub(super) struct Clauses<'a> {
     pub project: Option<&'a [Expr]>,
 }
 
-/// What a condition reads.
+/// What a predicate reads.
 #[derive(Default)]
 struct Read {
     names: Vec<String>,
-    /// A term that is looked for everywhere.
+    /// True if it contains a term searched in all columns.
     anywhere: bool,
 }
 
@@ -45,7 +45,7 @@ impl Read {
         read
     }
 
-    /// A part that is true or false: a text alone is a term.
+    /// Visits a boolean subexpression: a bare string is a term.
     fn condition(&mut self, expr: &Expr) {
         match &expr.kind {
             ExprKind::Literal(Value::String(_) | Value::Long(_)) => self.anywhere = true,
@@ -124,7 +124,7 @@ impl Binder<'_> {
             legs.retain(|leg| leg.relation.open || used.iter().any(|name| leg.relation.find(name).is_some()));
         }
         if legs.is_empty() {
-            // An empty answer would say that nothing is there; nobody looked.
+            // An empty result would be misleading: no table was searched.
             self.report(code::UNKNOWN_TABLE, place, "there are no tables here to look into".to_owned());
             return Relation::unknown();
         }
@@ -149,7 +149,7 @@ impl Binder<'_> {
         Relation { open: open || found.open, ..found }
     }
 
-    /// The rows of each table that meet the condition. Columns of the condition that a table has not are null in it.
+    /// The matching rows of each table. Columns of the predicate that a table lacks are null.
     fn matching_legs(&mut self, legs: Vec<Leg>, predicate: &Expr, used: &[String], env: &Env) -> Vec<Leg> {
         let mut types: Vec<Output> = Vec::new();
         for name in used {
@@ -168,7 +168,7 @@ impl Binder<'_> {
             let input = self.project(leg.relation, outputs);
             let before = self.diagnostics.len();
             let mut condition = self.search_predicate(predicate, false, &input, env);
-            // What only a run would refuse makes no sense for this table either.
+            // A condition that only a run would reject is also ill-typed for this table.
             let mut asks = false;
             condition.expr.walk(&mut |part| asks |= matches!(part.kind, BoundKind::Subquery(_)));
             if condition.known
@@ -187,13 +187,13 @@ impl Binder<'_> {
             matching.push(Leg { relation: self.filter(input, condition), source: leg.source });
         }
         if right == 0 {
-            // It makes sense nowhere: as it reads for the first table.
+            // The predicate is ill-typed for every table: report the errors for the first.
             self.diagnostics.extend(wrong.into_iter().next().unwrap_or_default());
         }
         matching
     }
 
-    /// `project-smart`: the columns of the condition and those that all tables have; the others in a bag, if there are any.
+    /// `project-smart`: the columns of the predicate and those common to all tables; the others in a bag, if any.
     fn smart_legs(&mut self, legs: Vec<Leg>, own: &[Vec<Field>], used: &[String]) -> Vec<Leg> {
         let everywhere = |name: &str| own.iter().all(|fields| fields.iter().any(|field| &*field.name == name));
         let kept = |field: &Field| used.iter().any(|name| **name == *field.name) || everywhere(&field.name);
@@ -304,8 +304,8 @@ impl Binder<'_> {
 
 /// An item of `project`.
 enum Projected<'e> {
-    /// A column; `cast` makes it what the query wants.
+    /// A column; `cast` converts it to the type given in the query.
     Column { name: String, ty: Type, cast: Option<&'e Expr> },
-    /// The columns that are not named.
+    /// A bag of the columns that are not named.
     Bag,
 }

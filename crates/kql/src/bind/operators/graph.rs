@@ -1,4 +1,4 @@
-//! `make-graph` and the operators that follow it. How a graph travels between them: see [`crate::ops::graph`].
+//! `make-graph` and the graph operators. How graphs are passed between them: see [`crate::ops::graph`].
 
 use std::any::Any;
 use std::rc::Rc;
@@ -20,7 +20,7 @@ use crate::syntax::ast::{
     Expr, ExprKind, GraphDirection, GraphElement, GraphTable, Name, Operator, OperatorKind, Place, Property, SubPipe,
 };
 
-/// The most often that an edge of variable length may be walked.
+/// Maximum number of hops of a variable-length edge.
 const MOST_HOPS: i64 = 1_000_000;
 
 /// The clauses of `make-graph`.
@@ -41,14 +41,14 @@ pub(super) struct PatternClauses<'a> {
     pub shortest: bool,
 }
 
-/// A graph that an operator asks something of.
+/// The graph input of an operator.
 struct Asked {
     graph: GraphSource,
     inputs: Vec<Rel>,
     open: bool,
 }
 
-/// The graph that a relation is, where it is one.
+/// The graph a relation represents, if any.
 fn graph_of(relation: &Relation) -> Option<&GraphSource> {
     let RelOp::Op { op, .. } = &relation.rel.op else { return None };
     let op: &dyn Any = op.as_ref();
@@ -59,7 +59,7 @@ pub(in crate::bind) fn is_graph(relation: &Relation) -> bool {
     graph_of(relation).is_some()
 }
 
-/// Operators that take a graph.
+/// True for operators that take a graph.
 pub(super) fn takes_graph(operator: &OperatorKind) -> bool {
     use OperatorKind as Op;
     matches!(
@@ -69,7 +69,7 @@ pub(super) fn takes_graph(operator: &OperatorKind) -> bool {
 }
 
 impl Binder<'_> {
-    /// A graph stands where a table should.
+    /// Reports a graph used in place of a table.
     pub(in crate::bind) fn table_wanted(&mut self, place: &Place, what: &str) {
         let help = "`graph-match … project …` and `graph-to-table nodes` make a table of a graph".to_owned();
         self.report_with(code::TABLE_WANTED, place, what, Some(help));
@@ -88,7 +88,7 @@ impl Binder<'_> {
             for field in relation.visible() {
                 match nodes.iter_mut().find(|property| property.name == field.name) {
                     Some(property) => {
-                        // Values of two types share a dynamic property.
+                        // If types differ, the property is dynamic.
                         property.ty = if property.ty == field.ty { field.ty } else { Type::Dynamic };
                         if let NodeFrom::Tables(columns) = &mut property.from {
                             columns.push((number, field.clone()));
@@ -147,7 +147,7 @@ impl Binder<'_> {
         }
     }
 
-    /// What each of the parts of a partitioned graph is asked.
+    /// Runs the operators on each part of a partitioned graph.
     fn each_part(&mut self, operators: &[Operator], graph: Relation, env: &Env) -> Relation {
         let mut env = env.clone();
         let mut relation = graph;
@@ -171,7 +171,7 @@ impl Binder<'_> {
         Relation { rel: Rel { op, fields, order: Vec::new(), serialized: false }, open: asked.open }
     }
 
-    /// A column with ids of nodes.
+    /// A column with node ids.
     fn id_column(&mut self, name: &Name, relation: &Relation) -> Option<Field> {
         let field = self.partition_column(name, relation)?;
         if field.ty == Type::Dynamic && !self.unknown.contains(&field.id) {
@@ -199,7 +199,7 @@ impl Binder<'_> {
         }
     }
 
-    /// The graph before an operator that wants one.
+    /// The input graph of an operator; reports an error if it is not a graph.
     fn asked(&mut self, input: Relation, operator: &str, keyword: &Place) -> Option<Asked> {
         let graph = graph_of(&input).cloned();
         match (graph, input.rel.op) {
@@ -238,7 +238,7 @@ impl Binder<'_> {
         self.graph(asked)
     }
 
-    /// `graph-to-table`: one table as the answer, or two under their names.
+    /// `graph-to-table`: one table as the result, or two named tables.
     pub(super) fn graph_to_table(&mut self, tables: &[GraphTable], input: Relation, env: &mut Env, keyword: &Place) -> Relation {
         let Some(asked) = self.asked(input, "graph-to-table", keyword) else { return Relation::unknown() };
         let [first, rest @ ..] = tables else { return Relation::unknown() };
@@ -253,7 +253,7 @@ impl Binder<'_> {
             }
         }
         let mut answer = Relation::unknown();
-        // Edges and tables of nodes are read once for both.
+        // Share edge and node tables, so that they are read once for both.
         let shared = if rest.is_empty() { None } else { Some(self.shared(&asked)) };
         for table in tables {
             let part = match &shared {
@@ -274,7 +274,7 @@ impl Binder<'_> {
         asked.inputs.iter().map(|input| self.share(Relation { rel: input.clone(), open: asked.open })).collect()
     }
 
-    /// The graph over one more use of its inputs.
+    /// Another use of the graph's shared inputs.
     fn reused(&mut self, asked: &Asked, shared: &[crate::bind::scope::SharedTable]) -> Asked {
         let mut graph = asked.graph.clone();
         let mut inputs = Vec::with_capacity(shared.len());
@@ -408,7 +408,7 @@ impl Binder<'_> {
         wanted.reads = reads;
         let open = asked.open;
         let mut answer = self.answer(asked, Work::Match(Arc::new(wanted)), fields);
-        // What is projected is known even where the graph has more.
+        // Projected columns are known even if the graph has unknown ones.
         answer.open = false;
         if open {
             self.postpone(code::RUN, keyword, "the properties of the graph are known only when it runs");
@@ -416,7 +416,7 @@ impl Binder<'_> {
         answer
     }
 
-    /// The number of a property's value among `values`; the first where it is not given.
+    /// The index of a property's value in `values`; 0 if the property is absent.
     fn option(&mut self, properties: &[Property], name: &str, values: &[&str], env: &Env) -> Option<usize> {
         let Some(given) = property(properties, name) else { return Some(0) };
         let text = self.text(&given.value, &format!("`{name}`"), env)?;
@@ -428,7 +428,7 @@ impl Binder<'_> {
         at
     }
 
-    /// The pattern with its elements numbered, and their names.
+    /// The pattern with numbered elements, and their names.
     fn pattern(
         &mut self,
         clauses: &PatternClauses,
@@ -540,7 +540,7 @@ impl Binder<'_> {
     }
 }
 
-/// The parts of a condition that must all hold.
+/// Splits a condition into its conjuncts.
 fn conjuncts(condition: &Expr) -> Vec<&Expr> {
     let mut parts = Vec::new();
     let mut waiting = vec![condition];
@@ -554,7 +554,7 @@ fn conjuncts(condition: &Expr) -> Vec<&Expr> {
     parts
 }
 
-/// Are all nodes of the pattern joined by its edges?
+/// True if the pattern is connected.
 fn hangs_together(pattern: &Pattern) -> bool {
     let mut reached = vec![false; pattern.nodes];
     let mut waiting = vec![0];

@@ -198,7 +198,7 @@ impl Binder<'_> {
         }
     }
 
-    /// `named_apart`: written `$left.a == $right.b`, not as a column both sides have.
+    /// `named_apart`: written as `$left.a == $right.b`, not as a common column.
     fn join_pair(&mut self, left: Scalar, right: Scalar, named_apart: bool, place: &Place, keys: &mut Vec<(Bound, Bound)>) {
         if !left.known || !right.known {
             return;

@@ -27,7 +27,7 @@ pub(super) struct Clauses<'a> {
 }
 
 impl Binder<'_> {
-    /// Columns are the keys, the series, then the axis.
+    /// The output columns are the keys, the series, then the axis.
     pub(super) fn make_series(&mut self, clauses: &Clauses, input: Relation, env: &Env, place: &Place) -> Relation {
         let mut names = Names::default();
         let mut fields: Vec<Field> = Vec::new();
@@ -99,7 +99,7 @@ impl Binder<'_> {
         Relation { rel, open: false }
     }
 
-    /// An expression that is one aggregate call and nothing else.
+    /// Binds an expression that must be a single aggregate call.
     pub(super) fn lone_aggregate(&mut self, expr: &Expr, input: &Relation, env: &Env) -> Option<AggregateCall> {
         let mut collected = Aggregates::default();
         let bound: Scalar = self.scalar(expr, &mut Cx { aggregates: Some(&mut collected), ..Cx::row(env, input) });

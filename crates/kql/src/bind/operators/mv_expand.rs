@@ -66,7 +66,7 @@ impl Binder<'_> {
         self.extended_by(Arc::new(op), columns, input)
     }
 
-    /// An operator that passes its input on and adds `columns`, each in the place of the column of the same name if there is one.
+    /// An operator that passes its input through and adds `columns`, replacing columns of the same name in place.
     pub(super) fn extended_by(&mut self, op: Arc<dyn crate::ops::TableOp>, columns: Vec<Field>, input: Relation) -> Relation {
         let mut needed: Vec<ColumnId> = input.rel.order.iter().flat_map(|key| key.expr.columns()).collect();
         needed.extend(self.carried.iter().copied());

@@ -15,7 +15,7 @@ use crate::syntax::ast::{self, Expr, ExprKind, Name, Place, Property};
 
 use super::property;
 
-/// Flags of regular expressions that `parse` takes: ungreedy, multi-line, dot matches new lines, case-insensitive.
+/// Regex flags of `parse`: ungreedy, multi-line, dot matches new lines, case-insensitive.
 const PARSE_FLAGS: &str = "Umsi";
 
 impl Binder<'_> {
@@ -79,7 +79,7 @@ impl Binder<'_> {
         self.parsed(Arc::new(Parse { source, kind, parts, filter }), columns, input)
     }
 
-    /// The letters of `flags=`, which only `kind=regex` takes.
+    /// The letters of `flags=`, allowed only with `kind=regex`.
     fn parse_flags(&mut self, properties: &[Property], env: &Env) -> Option<String> {
         let property = property(properties, "flags")?;
         let flags = self.text(&property.value, "`flags`", env)?;
@@ -91,7 +91,7 @@ impl Binder<'_> {
         Some(flags)
     }
 
-    /// The columns that are read from a text. The checker puts them behind all others, even if one has the same name.
+    /// Adds the parsed columns. The checker moves them to the end, even if they replace existing ones.
     fn parsed(&mut self, op: Arc<dyn crate::ops::TableOp>, columns: Vec<crate::plan::Field>, input: Relation) -> Relation {
         if !self.strict {
             return self.extended_by(op, columns, input);

@@ -11,7 +11,7 @@ use crate::syntax::ast::Expr;
 use super::extend::{Item, item};
 
 impl Binder<'_> {
-    /// Unnamed columns are `print_0`, `print_1`, … by their place in the list.
+    /// Unnamed columns are `print_0`, `print_1`, … by position.
     pub(super) fn print(&mut self, items: &[Expr], env: &Env) -> Relation {
         let row = Rel { op: RelOp::Values { rows: Arc::new(vec![Vec::new()]) }, fields: Vec::new(), order: Vec::new(), serialized: true };
         let row = Relation { rel: row, open: false };
@@ -21,7 +21,7 @@ impl Binder<'_> {
             let Item { names: written, value } = item(expr);
             for part in self.parts(written, value, &mut Cx::constant(env)) {
                 let name = match part.written {
-                    // Recorded: columns are numbered even where the expression is a variable.
+                    // Recorded: columns are numbered even if the expression is a variable.
                     None => match part.name.filter(|_| part.several) {
                         Some(name) => names.unique(&name),
                         None => names.unique(&format!("print_{index}")),

@@ -1,4 +1,4 @@
-//! `reduce by`: texts that look alike.
+//! `reduce by`: groups similar strings.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::syntax::ast::{Expr, Property};
 
 use super::extend::{Item, item};
 
-/// Where `with threshold=` says nothing.
+/// Default of `with threshold=`.
 const THRESHOLD: f64 = 0.1;
 
 impl Binder<'_> {

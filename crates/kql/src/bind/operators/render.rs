@@ -1,4 +1,4 @@
-//! `render`, `as`, `consume`: operators that leave the rows alone.
+//! `render`, `as`, `consume`: operators that do not change the rows.
 
 use std::rc::Rc;
 
@@ -16,7 +16,7 @@ impl Binder<'_> {
         input
     }
 
-    /// A property's value as text. Names of columns are not resolved: the page that draws it does.
+    /// A property's value as text. Column names are resolved by the client that draws the chart.
     fn rendered(&mut self, expr: &Expr, env: &Env) -> String {
         match &expr.kind {
             ExprKind::Name(name) => name.text.clone(),

@@ -13,7 +13,7 @@ impl Binder<'_> {
         input.wrap(|input| RelOp::Take { input, count })
     }
 
-    /// Any rows are a sample of them: Kusto promises no distribution either.
+    /// Returns the first rows: Kusto does not specify a distribution either.
     pub(super) fn sample(&mut self, count: &Expr, input: Relation, env: &Env) -> Relation {
         self.take(count, input.unordered(), env)
     }

@@ -1,4 +1,4 @@
-//! `search`: a text anywhere in the columns of tables.
+//! `search`: a term in any column of tables.
 
 use model::Type;
 
@@ -10,7 +10,7 @@ use crate::syntax::ast::{Expr, ExprKind, Place, Property};
 
 use super::union::Leg;
 
-/// Columns of all tables together, times tables, that a search may come to.
+/// Maximum product of columns and tables of a search.
 const WIDEST: usize = 2_000_000;
 
 impl Binder<'_> {
@@ -50,7 +50,7 @@ impl Binder<'_> {
             self.union_leg(table, false, "search_arg", env, &mut legs);
         }
         if legs.is_empty() {
-            // An empty answer would say that the text is nowhere; nobody looked.
+            // An empty result would be misleading: no table was searched.
             self.report(code::UNKNOWN_TABLE, place, "there are no tables here to search".to_owned());
             return Relation::unknown();
         }
@@ -111,7 +111,7 @@ impl Binder<'_> {
         bound
     }
 
-    /// True where some column has the term.
+    /// True if some column contains the term.
     fn anywhere(&mut self, text: &str, exact: bool, input: &Relation, place: &Place) -> Scalar {
         let columns: Vec<Field> = input.visible().filter(|field| &*field.name != "$table").cloned().collect();
         let mut tests: Vec<Scalar> = Vec::with_capacity(columns.len());
@@ -124,7 +124,7 @@ impl Binder<'_> {
         self.some_of(tests, place)
     }
 
-    /// True where one of them is; false where there is none.
+    /// Disjunction of `tests`; false if there are none.
     fn some_of(&mut self, mut tests: Vec<Scalar>, place: &Place) -> Scalar {
         let places = [place.clone(), place.clone()];
         while tests.len() > 1 {
@@ -141,7 +141,7 @@ impl Binder<'_> {
         tests.pop().unwrap_or_else(|| Scalar::known(Bound::constant(Value::Bool(false))))
     }
 
-    /// `* has "x"`, `* == 5`: true where it holds for some column that can be compared so. Texts of all columns are looked at, for `==` only
+    /// `* has "x"`, `* == 5`: true if it holds for some comparable column. Text operators are applied to all columns as text, `==` only to
     /// columns of the value's kind.
     pub(in crate::bind) fn in_some_column(&mut self, op: &'static str, right: &Expr, place: &Place, cx: &mut Cx) -> Scalar {
         let term = self.scalar(right, cx);
@@ -177,7 +177,7 @@ impl Binder<'_> {
         self.some_of(tests, place)
     }
 
-    /// `value` has the term `text`, in which `*` stands for anything.
+    /// True if `value` contains the term `text`, in which `*` is a wildcard.
     fn matching(&mut self, value: Scalar, text: &str, exact: bool, place: &Place) -> Scalar {
         let value = match value.ty() {
             Type::String => value,

@@ -1,5 +1,5 @@
-//! `fork`, `facet`, `evaluate preview(…)`: several tables of one input. They stand at the very end of a query, for nothing that follows
-//! could say which of the tables it means.
+//! `fork`, `facet`, `evaluate preview(…)`: several result tables from one input. They must be the last operator, because a following
+//! operator would be ambiguous.
 
 use std::rc::Rc;
 
@@ -9,10 +9,10 @@ use crate::bind::{Binder, diagnostics as code};
 use crate::plan::{AggregateCall, Expr as Bound, Rel, RelOp};
 use crate::syntax::ast::{Call, Expr, ExprKind, Name, Operator, OperatorKind, Place, SubPipe};
 
-/// What a table is called to which the query gives no name.
+/// Default name of a table.
 const UNNAMED: &str = "GenericResult";
 
-/// The operator that ends a query, where the query ends in one: what stands behind it only draws or names.
+/// The last operator of a query, ignoring those that only render or name.
 pub(in crate::bind) fn last_operator(query: &Expr) -> Option<&Operator> {
     match &query.kind {
         ExprKind::Paren(inner) => last_operator(inner),
@@ -22,7 +22,7 @@ pub(in crate::bind) fn last_operator(query: &Expr) -> Option<&Operator> {
 }
 
 impl Binder<'_> {
-    /// True where this operator ends the whole query; otherwise says so.
+    /// True if this operator is the last of the query; reports an error otherwise.
     fn ends_the_query(&mut self, what: &str, operator: &Place) -> bool {
         let ends = self.calling.is_empty() && self.trials == 0 && self.last_operator.as_ref() == Some(operator);
         if !ends {
@@ -34,7 +34,7 @@ impl Binder<'_> {
         ends
     }
 
-    /// The first of `tables` as the answer, the others beside it.
+    /// The first of `tables` is the main result, the others are additional results.
     fn tables(&mut self, tables: Vec<(Option<String>, Relation)>) -> Relation {
         let mut tables = tables.into_iter();
         let Some((name, mut first)) = tables.next() else { return Relation::unknown() };
@@ -88,7 +88,7 @@ impl Binder<'_> {
         self.tables(tables)
     }
 
-    /// `evaluate preview(n)`: the first rows, and how many there are.
+    /// `evaluate preview(n)`: the first rows, and the row count.
     pub(super) fn preview(&mut self, call: &Call, input: Relation, env: &Env, place: &Place) -> Relation {
         if !self.ends_the_query("preview", place) {
             return Relation::unknown();

@@ -8,7 +8,7 @@ use crate::plan::{OrderKey, Rel, RelOp};
 use crate::syntax::ast::{Expr, SortKey};
 
 impl Binder<'_> {
-    /// Descending where the query does not say; nulls first where ascending, last where descending.
+    /// Descending by default; nulls come first if ascending, last if descending.
     pub(super) fn sort(&mut self, keys: &[SortKey], input: Relation, env: &Env) -> Relation {
         let mut order = Vec::with_capacity(keys.len());
         for key in keys {

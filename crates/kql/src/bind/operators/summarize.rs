@@ -1,6 +1,6 @@
 //! `summarize`.
 //!
-//! Expressions are bound with their aggregate calls taken out into columns of the `Aggregate` below; what remains of them is projected
+//! Expressions are bound with their aggregate calls extracted into columns of the `Aggregate` node; the remaining expressions are projected
 //! above it, over those columns and the keys.
 
 use crate::Value;
@@ -15,7 +15,7 @@ use crate::syntax::ast::{Call, Expr, ExprKind, Name, Place};
 
 use super::extend::{Item, item};
 
-/// A key of the grouping: the expression below, the column above.
+/// A grouping key: the expression below, the column above.
 struct Key {
     expr: Bound,
     field: Field,
@@ -79,14 +79,14 @@ impl Binder<'_> {
             calls.push(call);
         }
         let op = RelOp::Aggregate { input: Box::new(input.rel), keys: keys.into_iter().map(|key| key.expr).collect(), aggregates: calls };
-        // A star stands for columns that are not known too.
+        // A star also expands to unknown columns.
         let star = |expr: &Expr| matches!(&unwrapped(item(expr).value).kind, ExprKind::Call(call) if call.args.iter().any(|arg| matches!(arg.kind, ExprKind::Star)));
         let open = input_open && aggregates.iter().any(star);
         let grouped = Relation { rel: Rel { op, fields, order: Vec::new(), serialized: false }, open };
         self.project(grouped, outputs)
     }
 
-    /// An expression beside the keys reads aggregates only: a column outside them is refused (recorded), even where it is a key.
+    /// An expression beside the keys may read columns only inside aggregates, even columns that are keys (recorded).
     fn check_grouped(&mut self, value: &Scalar, collected: &Aggregates, keys: &[Key], input: &Relation, place: &Place) {
         for id in value.expr.columns() {
             let grouped = collected.calls.iter().any(|(_, field)| field.id == id);
@@ -107,7 +107,7 @@ impl Binder<'_> {
         }
     }
 
-    /// An expression without an aggregate, a constant say, is refused (recorded).
+    /// An expression without an aggregate, such as a constant, is rejected (recorded).
     fn check_aggregates(&mut self, value: &Scalar, place: &Place) {
         if value.known && value.expr.columns().is_empty() {
             let help = "`extend` behind `summarize` adds a constant".to_owned();
@@ -115,7 +115,7 @@ impl Binder<'_> {
         }
     }
 
-    /// Aggregates that give several columns: `arg_max(a, b, *)`, `percentiles(x, 5, 50)`.
+    /// Aggregates that produce several columns: `arg_max(a, b, *)`, `percentiles(x, 5, 50)`.
     #[allow(clippy::too_many_arguments)]
     fn several(
         &mut self,
@@ -149,7 +149,7 @@ impl Binder<'_> {
         }
     }
 
-    /// The calls behind one that gives several columns, with the names that they have where the query gives none.
+    /// The calls of an aggregate with several columns, with default column names.
     fn several_columns(
         &mut self,
         aggregate: &'static AggregateFn,
@@ -196,7 +196,7 @@ impl Binder<'_> {
                 };
                 let order_name = args.first().map(|(name, ..)| name.clone()).unwrap_or_default();
                 for (index, (name, value, at)) in args.into_iter().enumerate() {
-                    // The old names of the functions give old names to their columns.
+                    // Deprecated function names have different column names.
                     let name = match (call.name.text.as_str(), index) {
                         ("argmax", 0) => format!("max_{name}"),
                         ("argmin", 0) => format!("min_{name}"),
@@ -258,7 +258,7 @@ impl Binder<'_> {
     }
 }
 
-/// `99_9` for 99.9, as Kusto names its columns.
+/// `99_9` for 99.9, as in Kusto's column names.
 fn percent_name(value: Option<&Value>) -> String {
     match value {
         Some(Value::Int(n)) => n.to_string(),

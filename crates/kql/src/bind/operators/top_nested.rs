@@ -1,4 +1,4 @@
-//! `top-nested`, `top-hitters`, `sample-distinct`: the first values by something.
+//! `top-nested`, `top-hitters`, `sample-distinct`: top values by an expression.
 
 use std::sync::Arc;
 
@@ -91,7 +91,7 @@ impl Binder<'_> {
         Self::new_rows(Arc::new(SampleDistinct { count, of: of.expr, id: field.id }), vec![field], input)
     }
 
-    /// An operator whose rows are none of its input's.
+    /// An operator whose output rows are not input rows.
     pub(super) fn new_rows(op: Arc<dyn TableOp>, fields: Vec<Field>, input: Relation) -> Relation {
         let rel = Rel { op: RelOp::Op { op, inputs: vec![input.rel] }, fields, order: Vec::new(), serialized: false };
         Relation { rel, open: false }

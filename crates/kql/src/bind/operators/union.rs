@@ -1,4 +1,4 @@
-//! `union`: rows of several tables, columns matched by name and type.
+//! `union`: concatenates tables; columns are matched by name and type.
 
 use std::sync::Arc;
 
@@ -14,12 +14,12 @@ use crate::syntax::ast::{Expr, ExprKind, Name, Place, Property};
 
 use super::property;
 
-/// A `let` function that stands among the tables.
+/// A `let` function without parameters used as a table of the union.
 fn is_view(binding: &Binding) -> bool {
     matches!(binding, Binding::Function(function) if function.function.view)
 }
 
-/// One table of a union, and what `withsource` calls it.
+/// An input of a union, and its `withsource` name.
 pub(super) struct Leg {
     pub relation: Relation,
     pub source: String,
@@ -30,7 +30,7 @@ struct Output {
     name: Arc<str>,
     ty: Type,
     known: bool,
-    /// The legs that have it, in order, with the index of their field.
+    /// The inputs that have it, in order, with the index of their field.
     from: Vec<(usize, usize)>,
 }
 
@@ -72,7 +72,7 @@ impl Binder<'_> {
         self.unite(legs, inner, source_column.as_deref())
     }
 
-    /// Binds a table expression of a union; several tables where it is a wildcard, none where it is missing and that is allowed.
+    /// Binds a table expression of a union: several tables for a wildcard, none for a missing table if allowed.
     pub(super) fn union_leg(&mut self, table: &Expr, fuzzy: bool, unnamed: &str, env: &Env, legs: &mut Vec<Leg>) {
         let pattern = match &table.kind {
             ExprKind::Wildcard(name) => Some(name.text.as_str()),
@@ -94,7 +94,7 @@ impl Binder<'_> {
             self.diagnostics.truncate(before);
             self.open = open;
             if self.strict {
-                // It may bring any columns.
+                // A missing table may have any columns.
                 legs.push(Leg { relation: Relation::unknown(), source });
             }
             return;
@@ -121,10 +121,10 @@ impl Binder<'_> {
         }
     }
 
-    /// Columns of the same name and type become one; where a name has several types each gets its type behind it.
+    /// Columns with equal name and type are merged; if a name has several types, each column gets its type as a suffix.
     pub(super) fn unite(&mut self, legs: Vec<Leg>, inner: bool, source: Option<&str>) -> Relation {
         let open = legs.iter().any(|leg| leg.relation.open);
-        // Columns of one name stand together, in the order in which the names appear.
+        // Columns with one name are adjacent, in the order of first appearance of the names.
         let mut groups: Vec<Vec<Output>> = Vec::new();
         let mut by_name: HashMap<Arc<str>, usize> = HashMap::new();
         for (index, leg) in legs.iter().enumerate() {
@@ -156,7 +156,7 @@ impl Binder<'_> {
         if inner && !self.strict {
             groups.iter_mut().for_each(|group| group.retain(|output| output.from.len() == legs.len()));
         }
-        // A name is free where all its columns are of one type.
+        // A name keeps its plain form if all its columns have one type.
         let plain: Vec<bool> = groups.iter().flat_map(|group| group.iter().map(|_| group.len() == 1)).collect();
         let outputs: Vec<Output> = groups.into_iter().flatten().collect();
         let mut names =
@@ -195,7 +195,7 @@ impl Binder<'_> {
         Relation { rel, open }
     }
 
-    /// Reads `kind` of a join.
+    /// Reads the `kind` property of a join.
     pub(super) fn kind_of(&mut self, properties: &[Property], env: &Env) -> Option<String> {
         let kind = property(properties, "kind")?;
         self.text(&kind.value, "`kind`", env).map(|text| text.to_ascii_lowercase())

@@ -1,8 +1,8 @@
-//! The graph itself: nodes numbered by their ids, edges as pairs of numbers, neighbours in both directions.
+//! The graph data structure: nodes numbered by their ids, edges as pairs of node numbers, adjacency in both directions.
 //!
-//! Nodes come in the order in which they first appear: those of the tables of nodes, then the ends of each edge. A node that only edges
-//! name has its id and no other property. Of several rows about one node the first value that is there counts. The hash of a node is
-//! `hash()` of its id (the published outputs of `graph-to-table` vouch for it).
+//! Nodes are in order of first appearance: those of the node tables, then the ends of each edge. A node that occurs only in edges has its
+//! id and no other property. If several rows describe one node, the first non-null value is used. The hash of a node is `hash()` of its id
+//! (confirmed by the published outputs of `graph-to-table`).
 
 use std::sync::Arc;
 
@@ -21,21 +21,21 @@ use crate::plan::Field;
 use crate::value::cast;
 use crate::value::cells::{Cells, nulls};
 
-/// Nodes or edges that one graph may have.
+/// Maximum number of nodes or edges of a graph.
 const MOST_ELEMENTS: usize = u32::MAX as usize - 1;
 
-/// No node, no edge.
+/// No node or edge.
 pub const NONE: u32 = u32::MAX;
 
 pub struct Graph {
     pub nodes: usize,
-    /// The ends of each edge.
+    /// Both ends of each edge.
     pub source: Vec<u32>,
     pub target: Vec<u32>,
-    /// Edges that begin at a node, and those that end there.
+    /// Outgoing and incoming edges of each node.
     pub out: Adjacency,
     pub into: Adjacency,
-    /// By the number of the property; nothing where it is not wanted.
+    /// By property number; `None` if not needed.
     properties: Vec<Option<ArrayRef>>,
     /// Where the id of each node was first read.
     origins: Vec<Origin>,
@@ -50,7 +50,7 @@ struct Origin {
     row: u32,
 }
 
-/// The edges of each node, one node after the other.
+/// The edges of each node, concatenated.
 #[derive(Default)]
 pub struct Adjacency {
     starts: Vec<u32>,
@@ -90,7 +90,7 @@ impl Adjacency {
     }
 }
 
-/// Ids of nodes as comparable bytes: whole numbers of both types are alike, everything else is alike only in its own type.
+/// Encodes a node id as comparable bytes: integers of both types are equal, all other values only within their type.
 fn push_key(key: &mut Vec<u8>, column: &ArrayRef, row: usize, ty: Type) {
     key.clear();
     if matches!(ty, Type::String)
@@ -153,7 +153,7 @@ impl Numbering {
 }
 
 impl Graph {
-    /// `inputs` are the edges and the tables of nodes; `wanted` are the properties of nodes that will be asked for.
+    /// `inputs` are the edges and the node tables; `wanted` are the node properties that will be read.
     pub fn build(source: &GraphSource, inputs: &[Columns], wanted: &[usize]) -> Result<Self, EvalError> {
         let (Some(edges), tables) = (inputs.first(), inputs.get(1..).unwrap_or_default()) else {
             return Err(EvalError::Run("a graph has no edges".to_owned()));
@@ -205,7 +205,7 @@ impl Graph {
         Ok(graph)
     }
 
-    /// The first value that there is for each node.
+    /// The first non-null value of each node.
     fn merged(
         &self,
         property: &NodeProperty,
@@ -245,7 +245,7 @@ impl Graph {
         cells.finish()
     }
 
-    /// A column of ids, with those of the nodes that are in no table: all from `described` on.
+    /// A column of ids, extended by the nodes that are in no table: all from `described` on.
     fn with_ids(&self, column: &ArrayRef, ty: Type, described: usize) -> ArrayRef {
         let mut cells = Cells::new(ty, self.nodes);
         for node in 0..self.nodes {
@@ -254,7 +254,7 @@ impl Graph {
         cells.finish()
     }
 
-    /// What `node_id()` says.
+    /// The values of `node_id()`.
     pub fn id_texts(&self) -> ArrayRef {
         let mut texts = StringViewBuilder::with_capacity(self.nodes);
         for node in 0..self.nodes {

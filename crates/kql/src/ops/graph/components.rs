@@ -1,7 +1,7 @@
-//! `graph-mark-components`: nodes that hang together. Source: the public KQL reference, `graph-mark-components-operator`.
+//! `graph-mark-components`: connected components. Source: the public KQL reference, `graph-mark-components-operator`.
 //!
-//! `weak` looks at edges without their direction, `strong` wants a way there and back. Components are numbered from 0 in the order of their
-//! first nodes; Kusto promises no order.
+//! `weak` ignores the direction of edges, `strong` requires paths in both directions. Components are numbered from 0 in the order of their
+//! first nodes; Kusto does not specify an order.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ pub fn components(graph: &Graph, strong: bool) -> ArrayRef {
     Arc::new(numbered.collect::<Int64Array>())
 }
 
-/// For each node the representative of its component: union by linking roots, with halved paths.
+/// The representative of each node's component: union–find with path halving.
 fn weakly(graph: &Graph) -> Vec<u32> {
     let mut parents: Vec<u32> = (0..graph.nodes as u32).collect();
     for (source, target) in graph.source.iter().zip(&graph.target) {
@@ -44,7 +44,7 @@ fn root(parents: &mut [u32], mut node: u32) -> u32 {
     node
 }
 
-/// Tarjan's algorithm, with a stack of its own instead of recursion. The mark of a component is its first node.
+/// Tarjan's algorithm with an explicit stack. A component is represented by its first node.
 fn strongly(graph: &Graph) -> Vec<u32> {
     let nodes = graph.nodes;
     let (mut index, mut low, mut mark) = (vec![NONE; nodes], vec![0u32; nodes], vec![NONE; nodes]);

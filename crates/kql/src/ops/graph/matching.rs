@@ -1,9 +1,9 @@
-//! What a pattern asks beyond its shape: conditions, projections, and the functions that look at every element of an edge of variable
-//! length. Source: the public KQL reference, `graph-match-operator` and the pages of the graph functions.
+//! Conditions and projections of a pattern, including functions over all elements of a variable-length edge. Source: the public KQL
+//! reference, `graph-match-operator` and the pages of the graph functions.
 //!
-//! Expressions read properties of the pattern's elements by ids of their own ([`Read`]). `all`, `any` and `map` ([`Lambda`]) are computed
-//! first, over all elements of all paths at once; what is around them reads their answers by id, too. A condition that looks at a single
-//! element is turned into a mask before the walk.
+//! Expressions read properties of pattern elements as columns with their own ids ([`Read`]). `all`, `any` and `map` ([`Lambda`]) are
+//! evaluated first, over all elements of all paths at once; the enclosing expressions read their results by id, too. A condition on a
+//! single element is converted to a mask before the search.
 
 use std::sync::Arc;
 
@@ -24,24 +24,24 @@ use crate::ops::layout::{BATCH_ROWS, Layout, build, run, schema};
 use crate::ops::{EvalError, Evaluator, Runtime};
 use crate::plan::{ColumnId, Expr, ExprKind, Field};
 
-/// Steps of a walk, one an edge that is looked at or found, after which a query is told to ask for less.
+/// Maximum number of steps of a search, one per edge visited or matched; beyond it the query fails.
 pub const MOST_STEPS: u64 = 1_000_000_000;
 
-/// Steps between two looks at whether the query is still wanted.
+/// Steps between two cancellation checks.
 const STEPS_A_TURN: u64 = 1 << 18;
 
-/// Numbers that matches may hold before they are handed on.
+/// Maximum numbers held by matches before they are emitted.
 const MOST_HELD: usize = 32 * BATCH_ROWS;
 
 /// A bound `graph-match` or `graph-shortest-paths`.
 #[derive(Clone, Debug)]
 pub struct Match {
     pub pattern: Pattern,
-    /// `graph-shortest-paths`; true for all of them.
+    /// Set for `graph-shortest-paths`; true for all shortest paths.
     pub shortest: Option<bool>,
     pub reads: Vec<Read>,
     pub lambdas: Vec<Lambda>,
-    /// All must be true.
+    /// Conjuncts of the condition.
     pub conditions: Vec<Expr>,
     pub outputs: Vec<(ColumnId, Expr)>,
 }
@@ -59,17 +59,17 @@ pub struct Read {
 pub enum Subject {
     /// A node of the pattern.
     Node(usize),
-    /// An edge of the pattern that is walked once.
+    /// A single-hop edge of the pattern.
     Edge(usize),
-    /// What a lambda looks at.
+    /// An element passed to a lambda.
     Item(usize),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Property {
-    /// Of an edge: a column of the edges.
+    /// Of an edge: an edge column.
     Column(ColumnId),
-    /// Of a node: the number of its property.
+    /// Of a node: the property number.
     Node(usize),
     /// `node_id()`, as text.
     Id,
@@ -80,9 +80,9 @@ pub enum Property {
 /// A function over all elements of a path.
 #[derive(Clone, Debug)]
 pub struct Lambda {
-    /// By which its answer is read.
+    /// The column id of its result.
     pub id: ColumnId,
-    /// By which the reads of its expression know it.
+    /// Identifies the lambda in the reads of its expression.
     pub number: usize,
     pub kind: LambdaKind,
     pub over: Over,
@@ -105,10 +105,10 @@ impl LambdaKind {
     }
 }
 
-/// The elements that a lambda looks at.
+/// The elements a lambda iterates over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Over {
-    /// The edges that an edge of the pattern came to.
+    /// The edges matched by a variable-length edge.
     Path(usize),
     /// The nodes between them.
     Inner(usize),
@@ -138,7 +138,7 @@ impl Match {
         self.reads.iter().find(|read| read.id == id)
     }
 
-    /// Columns of the edges that are read.
+    /// Edge columns that are read.
     pub fn edge_columns(&self) -> Vec<ColumnId> {
         let column = |read: &Read| match read.property {
             Property::Column(id) => Some(id),
@@ -147,7 +147,7 @@ impl Match {
         self.reads.iter().filter_map(column).collect()
     }
 
-    /// Numbers of the properties of nodes that are read.
+    /// Numbers of the node properties that are read.
     pub fn node_columns(&self) -> Vec<usize> {
         let mut numbers: Vec<usize> = Vec::new();
         for read in &self.reads {
@@ -160,7 +160,7 @@ impl Match {
         numbers
     }
 
-    /// The elements of the pattern that an expression reads, those inside lambdas included; nothing where it looks at a whole path.
+    /// The pattern elements that an expression reads, including inside lambdas; `None` if it reads a whole path.
     fn subjects(&self, expr: &Expr) -> Option<Vec<Subject>> {
         let mut subjects: Vec<Subject> = Vec::new();
         for id in expr.columns() {
@@ -173,34 +173,34 @@ impl Match {
     }
 }
 
-/// An expression ready to run, and the columns that it reads.
+/// A compiled expression, and the columns it reads.
 struct Ready {
     evaluator: Evaluator,
     fields: Vec<Field>,
     schema: Arc<Schema>,
 }
 
-/// A [`Match`] ready to run.
+/// A compiled [`Match`].
 pub struct Matcher {
     wanted: Arc<Match>,
     lambdas: Vec<Ready>,
     conditions: Vec<Ready>,
     outputs: Vec<Ready>,
-    /// What each condition looks at.
+    /// The scope of each condition.
     scopes: Vec<Scope>,
 }
 
-/// Where a condition can be asked.
+/// What a condition depends on.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Scope {
-    /// Once.
+    /// Nothing: evaluated once.
     Nowhere,
     Node(usize),
-    /// Of every edge that an edge of the pattern came to.
+    /// Each edge matched by an edge of the pattern.
     Edge(usize),
-    /// Of every node inside a path: the lambda.
+    /// Each inner node of a path: the lambda.
     Inner(usize),
-    /// Of the ends of the pattern.
+    /// The ends of the pattern.
     Ends,
     Match,
 }
@@ -250,7 +250,7 @@ impl Matcher {
         })
     }
 
-    /// The condition that a mask is made of: that of the lambda where it is one.
+    /// The expression from which a mask is computed: that of the lambda, if it is one.
     fn masked(&self, at: usize) -> &Ready {
         let id = match &self.wanted.conditions[at].kind {
             ExprKind::Column(id) => Some(*id),
@@ -263,7 +263,7 @@ impl Matcher {
     }
 }
 
-/// The elements that a lambda looks at in many matches.
+/// Lambda elements of many matches.
 struct Items {
     /// The match, and the edge or node.
     owners: UInt32Array,
@@ -271,12 +271,12 @@ struct Items {
     number: usize,
 }
 
-/// What expressions read of one graph.
+/// Compiled reads of one graph.
 struct Laid {
     matcher: Arc<Matcher>,
     graph: Arc<Graph>,
     edges: HashMap<ColumnId, ArrayRef>,
-    /// What is computed of each node because it is read: ids as texts, degrees.
+    /// Values computed for all nodes on demand: ids as text, degrees.
     computed: HashMap<Computed, ArrayRef>,
 }
 
@@ -307,7 +307,7 @@ impl Computed {
     }
 }
 
-/// A pattern laid over one graph.
+/// Matches a pattern in one graph.
 pub struct MatchJob {
     laid: Laid,
     layout: Arc<Layout>,
@@ -348,7 +348,7 @@ impl MatchJob {
 }
 
 impl Laid {
-    /// What conditions say of single nodes and edges.
+    /// Converts conditions on single nodes and edges to masks.
     fn masks(&self) -> Result<Masks, EvalError> {
         let pattern = &self.matcher.wanted.pattern;
         let mut masks = Masks {
@@ -376,7 +376,7 @@ impl Laid {
         Ok(masks)
     }
 
-    /// A condition over all nodes, or all edges.
+    /// Evaluates a condition for all nodes or all edges.
     fn over_all(&self, condition: &Ready, elements: usize) -> Result<Vec<bool>, EvalError> {
         let columns = condition.fields.iter().map(|field| match self.matcher.wanted.read(field.id) {
             Some(read) => self.all_of(read),
@@ -386,7 +386,7 @@ impl Laid {
         Ok(truths(&condition.evaluator.eval(&batch)?))
     }
 
-    /// A property of all nodes, or all edges.
+    /// A property of all nodes or all edges.
     fn all_of(&self, read: &Read) -> Result<ArrayRef, EvalError> {
         let column = match (read.property, Computed::of(read.property)) {
             (Property::Column(id), _) => self.edges.get(&id),
@@ -398,7 +398,7 @@ impl Laid {
 }
 
 impl MatchJob {
-    /// Hands on what was found so far.
+    /// Emits the matches found so far.
     fn flush(&mut self, out: &mut Vec<RecordBatch>) -> Result<(), EvalError> {
         let empty = Found::new(&self.laid.matcher.wanted.pattern);
         let mut found = std::mem::replace(&mut self.found, empty);
@@ -456,7 +456,7 @@ impl Job for MatchJob {
                 Event::Match => {}
             }
         };
-        // What was found costs, too: it is copied and asked conditions.
+        // Matches also have a cost: they are copied and filtered.
         self.steps += STEPS_A_TURN - budget + self.found.weight() as u64;
         if self.steps > MOST_STEPS {
             let name = self.laid.matcher.wanted.name();
@@ -477,7 +477,7 @@ impl Job for MatchJob {
     }
 }
 
-/// The columns that expressions over matches read.
+/// The columns read by expressions over matches.
 struct Values<'a> {
     laid: &'a Laid,
     found: &'a Found,
@@ -489,7 +489,7 @@ impl<'a> Values<'a> {
         Self { laid, found, lambdas: HashMap::new() }
     }
 
-    /// One value a match.
+    /// One value per match.
     fn eval(&mut self, expr: &Ready) -> Result<ArrayRef, EvalError> {
         self.eval_over(expr, None)
     }
@@ -519,7 +519,7 @@ impl<'a> Values<'a> {
         by_owner(take(&all, &places, None).map_err(run)?)
     }
 
-    /// The answers of a lambda, one a match.
+    /// The results of a lambda, one per match.
     fn lambda(&mut self, id: ColumnId) -> Result<ArrayRef, EvalError> {
         if let Some(known) = self.lambdas.get(&id) {
             return Ok(known.clone());
@@ -592,7 +592,7 @@ impl<'a> Values<'a> {
     }
 }
 
-/// Null is not true.
+/// Null is false.
 fn truths(values: &ArrayRef) -> Vec<bool> {
     match values.as_boolean_opt() {
         Some(values) => (0..values.len()).map(|row| values.is_valid(row) && values.value(row)).collect(),

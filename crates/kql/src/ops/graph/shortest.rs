@@ -1,9 +1,9 @@
-//! `graph-shortest-paths`: for each pair of ends the ways of the fewest edges. Source: the public KQL reference,
-//! `graph-shortest-paths-operator`; `output=any` gives one way a pair, `output=all` all of them.
+//! `graph-shortest-paths`: for each pair of end nodes the paths with the fewest edges. Source: the public KQL reference,
+//! `graph-shortest-paths-operator`; `output=any` returns one path per pair, `output=all` all of them.
 //!
-//! From each beginning a search in breadth goes over places: how far the pattern is walked, and the node that was reached. It answers
-//! whenever nothing but the ends and single nodes and edges is asked for, and no edge must be walked twice. What it cannot answer is searched
-//! in depth, for one edge, two edges, three …, which is exact and may take long.
+//! From each start node a breadth-first search explores states: the position in the pattern and the node reached. It is sufficient if
+//! conditions depend only on the ends and on single nodes and edges, and no edge may be used twice. Otherwise an iterative deepening
+//! depth-first search is used, which is exact but may be slow.
 
 use std::sync::Arc;
 
@@ -12,13 +12,13 @@ use hashbrown::{HashMap, HashSet};
 use super::build::{Graph, NONE};
 use super::walk::{Direction, Event, Found, Masks, Pattern, Walker, allows};
 
-/// One way, several steps long: what the search in breadth remembers of a place.
+/// A state of the breadth-first search.
 struct Place {
     step: u32,
     hops: u32,
     node: u32,
     level: u32,
-    /// The places before, and the edge from there; no edge where a step begins.
+    /// Predecessor states, and the edge from each; no edge where a pattern step begins.
     before: Vec<(u32, u32)>,
 }
 
@@ -28,22 +28,22 @@ pub struct Shortest {
     masks: Arc<Masks>,
     all: bool,
     next_start: u32,
-    /// The search in breadth is enough.
+    /// The breadth-first search is sufficient.
     broad: bool,
-    /// Pairs that the search in breadth found no proper way for, though there may be one.
+    /// Pairs for which the breadth-first search found no valid path, although one may exist.
     left: HashSet<(u32, u32)>,
-    /// The fewest edges of the pairs that the search in depth has found.
+    /// The path length of each pair found by the depth-first search.
     found: HashMap<(u32, u32), u32>,
     deep: Option<Walker>,
     length: u32,
     longest: u32,
-    /// How many pairs of ends there are.
+    /// Number of pairs of end nodes.
     pairs: usize,
     size: usize,
 }
 
 impl Shortest {
-    /// `broad`: conditions that are left look at the ends only.
+    /// `broad`: the remaining conditions depend only on the ends.
     pub fn new(pattern: &Pattern, graph: Arc<Graph>, masks: Arc<Masks>, all: bool, broad: bool) -> Self {
         let chain = pattern.edges.iter().enumerate().all(|(at, edge)| edge.left == at && edge.right == at + 1);
         let most = pattern.edges.iter().fold(0u32, |sum, edge| sum.saturating_add(edge.most()));
@@ -72,12 +72,12 @@ impl Shortest {
         self.size + 24 * (self.left.len() + self.found.len()) + self.deep.as_ref().map_or(0, Walker::size)
     }
 
-    /// Is what was found last found in depth, and so to be chosen from?
+    /// True if the last matches come from the depth-first search and need a selection.
     pub fn is_deep(&self) -> bool {
         self.deep.is_some()
     }
 
-    /// Adds the ways from one beginning, or walks until there is one more; true when there are no more.
+    /// Adds the paths from one start node, or searches for the next path; returns whether more remain.
     pub fn next(&mut self, found: &mut Found, budget: &mut u64) -> Event {
         if self.masks.never {
             return Event::Done;
@@ -99,7 +99,7 @@ impl Shortest {
                     if self.found.len() >= self.pairs || (self.broad && self.left.is_empty()) || self.length > self.longest {
                         return Event::Done;
                     }
-                    // What was found in breadth needs no choice: it goes first.
+                    // Matches of the breadth-first search need no selection and are emitted first.
                     if found.len > 0 {
                         return Event::Pause;
                     }
@@ -112,7 +112,7 @@ impl Shortest {
                     return Event::Match;
                 }
                 Event::Pause => return Event::Pause,
-                // What was found must be judged before the next length begins.
+                // Matches must be filtered before the next length is searched.
                 Event::Done if found.len > 0 => return Event::Pause,
                 Event::Done => {
                     self.deep = None;
@@ -124,7 +124,7 @@ impl Shortest {
         }
     }
 
-    /// Which of the ways that the search in depth found, and that meet all conditions, are the answer.
+    /// Selects the result from the paths found by the depth-first search that meet all conditions.
     pub fn choose(&mut self, found: &Found) -> Vec<usize> {
         let (Some(starts), Some(ends)) = (found.nodes.first(), self.pattern.edges.last().and_then(|edge| found.nodes.get(edge.right)))
         else {
@@ -147,7 +147,7 @@ impl Shortest {
         picked
     }
 
-    /// The search in breadth from `start`.
+    /// The breadth-first search from `start`.
     fn search(&mut self, start: u32, found: &mut Found, budget: &mut u64) {
         let last = self.pattern.edges.len() - 1;
         let mut search =
@@ -163,7 +163,7 @@ impl Shortest {
         places.iter().for_each(|place| size += 48 + 8 * place.before.len());
         self.size = self.size.max(size);
         for (end, accepted) in ends {
-            // Recorded: a way from a node to itself is none, whatever `cycles` says.
+            // Recorded: a path from a node to itself is not returned, whatever `cycles` says.
             if end == start {
                 continue;
             }
@@ -180,9 +180,9 @@ impl Shortest {
         }
     }
 
-    /// All ways back from an end, or one; only those that walk no edge twice.
+    /// Reconstructs all paths to an end, or one; skips paths that use an edge twice.
     fn ways(&self, places: &[Place], end: u32, found: &mut Found, budget: &mut u64) {
-        // The places from the end back, each with the number of its predecessor that is looked at next.
+        // The states from the end backwards, each with the index of its next predecessor.
         let mut back: Vec<(u32, usize)> = vec![(end, 0)];
         let mut edges: Vec<u32> = Vec::new();
         while let Some((place, next)) = back.last_mut() {
@@ -216,7 +216,7 @@ impl Shortest {
         let place = |at: usize| &places[back[at].0 as usize];
         nodes[0] = place(back.len() - 1).node;
         for at in (0..edges.len()).rev() {
-            // `edges[at]` leads from the place behind to this one.
+            // `edges[at]` leads from the next state on the stack to this one.
             let here = place(at);
             match edges[at] {
                 NONE => nodes[here.step as usize] = here.node,
@@ -230,12 +230,12 @@ impl Shortest {
     }
 }
 
-/// A search in breadth from one node.
+/// A breadth-first search from one node.
 struct Search<'a> {
     shortest: &'a Shortest,
     places: Vec<Place>,
     known: HashMap<(u32, u32, u32), u32>,
-    /// The ends that were reached, with the places of the fewest edges.
+    /// The end nodes reached, with the states at minimal distance.
     ends: Vec<(u32, Vec<u32>)>,
     end_at: HashMap<u32, usize>,
     last: usize,
@@ -245,7 +245,7 @@ impl Search<'_> {
     fn add(&mut self, mut step: u32, mut hops: u32, node: u32, level: u32, mut before: (u32, u32)) {
         loop {
             let edge = &self.shortest.pattern.edges[step as usize];
-            // In a pattern of one edge the level tells how often it was walked.
+            // For a pattern of one edge the level is the number of hops.
             let key = if self.last == 0 && edge.least() <= 1 { hops.min(1) } else { hops };
             if let Some(known) = self.known.get(&(step, key, node)) {
                 let place = &mut self.places[*known as usize];
@@ -283,7 +283,7 @@ impl Search<'_> {
         }
     }
 
-    /// Walks all edges from a place; gives their number.
+    /// Expands a state along all edges; returns their number.
     fn extend(&mut self, at: u32) -> u64 {
         let place = &self.places[at as usize];
         let (step, hops, node, level) = (place.step, place.hops, place.node, place.level);

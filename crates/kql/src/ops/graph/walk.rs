@@ -1,21 +1,21 @@
-//! `graph-match`: all ways to lay a pattern over a graph. Source: the public KQL reference, `graph-match-operator`.
+//! `graph-match`: finds all matches of a pattern in a graph. Source: the public KQL reference, `graph-match-operator`.
 //!
-//! A walk binds one node of the pattern after the other along its edges, beginning where the fewest nodes come into question, and takes
-//! back what it bound when it comes to an end: depth first, with a stack of its own, so that it can stop after every step. What a condition
-//! says about a single node or edge ([`Masks`]) is obeyed on the way.
+//! The search binds one pattern node after another along its edges, starting at the node with the fewest candidates, and backtracks:
+//! depth-first with an explicit stack, so that it can pause after each step. Conditions on single nodes or edges ([`Masks`]) are applied
+//! during the search.
 
 use std::sync::Arc;
 
 use super::build::{Graph, NONE};
 
-/// Which cycles count.
+/// Which cycles are allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cycles {
-    /// All: an edge may be walked again.
+    /// All: an edge may be used again.
     All,
-    /// No node is met twice.
+    /// No node occurs twice.
     None,
-    /// No edge is walked twice.
+    /// No edge occurs twice.
     UniqueEdges,
 }
 
@@ -36,7 +36,7 @@ impl Direction {
     }
 }
 
-/// Nodes of a pattern, numbered, and the edges between them.
+/// Numbered nodes of a pattern, and the edges between them.
 #[derive(Clone, Debug)]
 pub struct Pattern {
     pub nodes: usize,
@@ -49,7 +49,7 @@ pub struct PatternEdge {
     pub left: usize,
     pub right: usize,
     pub direction: Direction,
-    /// How often an edge of variable length is walked.
+    /// Minimum and maximum number of hops of a variable-length edge.
     pub range: Option<(u32, u32)>,
 }
 
@@ -63,14 +63,14 @@ impl PatternEdge {
     }
 }
 
-/// Which nodes and edges of the graph come into question, for each node and edge of the pattern; nothing where all do.
+/// Candidate nodes and edges of the graph, for each node and edge of the pattern; `None` if all qualify.
 #[derive(Clone, Default)]
 pub struct Masks {
     pub nodes: Vec<Option<Vec<bool>>>,
     pub edges: Vec<Option<Vec<bool>>>,
-    /// The nodes between two walked edges of an edge of variable length.
+    /// Inner nodes of a variable-length edge.
     pub inner: Vec<Option<Vec<bool>>>,
-    /// A condition that looks at nothing is false.
+    /// A constant condition is false.
     pub never: bool,
 }
 
@@ -78,7 +78,7 @@ pub fn allows(mask: &Option<Vec<bool>>, index: u32) -> bool {
     mask.as_ref().is_none_or(|mask| mask.get(index as usize).copied().unwrap_or(false))
 }
 
-/// Narrows a mask.
+/// Intersects a mask with another.
 pub fn narrow(mask: &mut Option<Vec<bool>>, by: Vec<bool>) {
     match mask {
         Some(mask) => mask.iter_mut().zip(by).for_each(|(known, new)| *known &= new),
@@ -86,14 +86,14 @@ pub fn narrow(mask: &mut Option<Vec<bool>>, by: Vec<bool>) {
     }
 }
 
-/// Matches that were found: for each node of the pattern its node, for each edge the walked edges from left to right.
+/// Matches: for each pattern node its graph node, for each pattern edge the graph edges from left to right.
 pub struct Found {
     pub nodes: Vec<Vec<u32>>,
     pub edges: Vec<Paths>,
     pub len: usize,
 }
 
-/// One list of edges a match.
+/// One list of edges per match.
 #[derive(Default)]
 pub struct Paths {
     pub ends: Vec<u32>,
@@ -118,7 +118,7 @@ impl Found {
         Self { nodes: vec![Vec::new(); pattern.nodes], edges, len: 0 }
     }
 
-    /// Those of the matches that are `picked`, in this order.
+    /// Selects the matches `picked`, in this order.
     pub fn pick(&self, picked: &[usize]) -> Self {
         let nodes = self.nodes.iter().map(|nodes| picked.iter().map(|index| nodes[*index]).collect()).collect();
         let pick = |paths: &Paths| {
@@ -129,7 +129,7 @@ impl Found {
         Self { nodes, edges: self.edges.iter().map(pick).collect(), len: picked.len() }
     }
 
-    /// Numbers held.
+    /// Total numbers held.
     pub fn weight(&self) -> usize {
         self.nodes.iter().map(Vec::len).sum::<usize>() + self.edges.iter().map(|paths| paths.items.len() + paths.ends.len()).sum::<usize>()
     }
@@ -139,7 +139,7 @@ impl Found {
     }
 }
 
-/// An edge of the pattern in the order of the walk.
+/// A pattern edge in search order.
 struct Step {
     edge: usize,
     from: usize,
@@ -147,17 +147,17 @@ struct Step {
     direction: Direction,
     least: u32,
     most: u32,
-    /// Walked from right to left.
+    /// Traversed from right to left.
     reversed: bool,
-    /// The fewest further edges from each node to one that the end may be.
+    /// Minimum number of further edges from each node to a candidate for the end.
     distance: Option<Vec<u32>>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
 enum Phase {
-    /// Is this node the end of the step?
+    /// Check whether this node can be the end of the step.
     Arrive,
-    /// It was, and what follows is done.
+    /// It was the end, and its continuations are done.
     Return,
     Out,
     Into,
@@ -173,11 +173,11 @@ struct Frame {
     binds: bool,
 }
 
-/// What came of walking on.
+/// Result of continuing the search.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Event {
     Match,
-    /// The budget is spent.
+    /// The budget is exhausted.
     Pause,
     Done,
 }
@@ -195,7 +195,7 @@ pub struct Walker {
     visited: Vec<bool>,
     frames: Vec<Frame>,
     hops: u32,
-    /// Matches of exactly so many edges, where that matters.
+    /// If set, only matches with exactly this many edges.
     length: Option<u32>,
 }
 
@@ -227,7 +227,7 @@ impl Walker {
         self.used.len() + self.visited.len() + 32 * self.frames.len() + distances
     }
 
-    /// Adds the match at hand.
+    /// Adds the current match.
     pub fn collect(&self, found: &mut Found) {
         for (nodes, node) in found.nodes.iter_mut().zip(&self.bound) {
             nodes.push(*node);
@@ -240,7 +240,7 @@ impl Walker {
         found.len += 1;
     }
 
-    /// Walks on to the next match, or until `budget` steps are done.
+    /// Continues to the next match, or until `budget` steps are done.
     pub fn next(&mut self, budget: &mut u64) -> Event {
         loop {
             if *budget == 0 {
@@ -287,7 +287,7 @@ impl Walker {
         }
     }
 
-    /// The next node to begin at; nothing when there is one to walk from.
+    /// Moves to the next start node; `None` if there is one to search from.
     fn start(&mut self) -> Option<Event> {
         let before = std::mem::replace(&mut self.bound[self.first], NONE);
         if self.cycles == Cycles::None && before != NONE {
@@ -312,7 +312,7 @@ impl Walker {
         None
     }
 
-    /// Walks one edge further from the frame on top, or takes it away.
+    /// Extends the top frame by one edge, or pops it.
     fn extend(&mut self) {
         let Some(frame) = self.frames.last_mut() else { return };
         let step = &self.steps[frame.step];
@@ -378,8 +378,8 @@ impl Walker {
     }
 }
 
-/// Where to begin, and the edges of the pattern in the order of the walk: always one that hangs on what is bound; where both ends are, it
-/// only checks; then those that lead to few nodes.
+/// The start node, and the search order of the pattern's edges: each is connected to a bound node; edges with both ends bound come first,
+/// because they only filter; then those leading to few nodes.
 fn plan(pattern: &Pattern, graph: &Graph, masks: &Masks) -> (usize, Vec<Step>) {
     let candidates: Vec<usize> =
         masks.nodes.iter().map(|mask| mask.as_ref().map_or(graph.nodes, |mask| mask.iter().filter(|allowed| **allowed).count())).collect();
@@ -416,7 +416,7 @@ fn plan(pattern: &Pattern, graph: &Graph, masks: &Masks) -> (usize, Vec<Step>) {
     (first, steps)
 }
 
-/// How many edges of `allowed` lead from `ends` to each node, against the walk; at most `most`.
+/// The number of edges of `allowed` from each node to `ends`, by a reverse search; at most `most`.
 fn distances(graph: &Graph, ends: &[bool], allowed: &Option<Vec<bool>>, direction: Direction, most: u32) -> Vec<u32> {
     let mut distance = vec![NONE; graph.nodes];
     let mut layer: Vec<u32> = (0..graph.nodes as u32).filter(|node| ends.get(*node as usize).copied().unwrap_or(false)).collect();

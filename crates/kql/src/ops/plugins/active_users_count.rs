@@ -1,7 +1,7 @@
-//! `active_users_count(id, timeline, start, end, lookback, period, active periods, bin, dimensions…)` — for each bin the ids that were there
-//! in at least so many periods of the lookback before one of their appearances. Source: the public KQL reference,
-//! `active-users-count-plugin`; as its example has it, the lookback ends with the appearance and what lies exactly its length before it
-//! is outside.
+//! `active_users_count(id, timeline, start, end, lookback, period, active periods, bin, dimensions…)` — for each bin, the ids that were
+//! active in at least the given number of periods within the lookback before one of their rows. Source: the public KQL reference,
+//! `active-users-count-plugin`; as in its example, the lookback includes the row itself and excludes the instant exactly its length
+//! earlier.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -61,7 +61,7 @@ fn answer(table: &Table, types: &[Type]) -> Result<Vec<ArrayRef>, EvalError> {
     let events = Events::new(table, types, 8)?;
     let mut active: BTreeMap<(usize, i64), HashSet<usize>> = BTreeMap::new();
     for visits in events.visits() {
-        // The number of periods with a visit up to each visit.
+        // The cumulative number of periods with a visit.
         let mut seen: Vec<i64> = Vec::with_capacity(visits.len());
         let mut first = 0;
         for (index, visit) in visits.iter().enumerate() {

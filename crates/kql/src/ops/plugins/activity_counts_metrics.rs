@@ -1,6 +1,6 @@
-//! `activity_counts_metrics(id, timeline, start, end, step, dimensions…)` — for each step of the timeline that has rows: how many, how many
-//! ids, how many of them new, and how many so far. Source: the public KQL reference, `activity-counts-metrics-plugin`; both ends belong to
-//! the timeline. Ids are counted exactly.
+//! `activity_counts_metrics(id, timeline, start, end, step, dimensions…)` — for each step of the timeline with rows: the number of rows,
+//! distinct ids, new ids, and distinct ids so far. Source: the public KQL reference, `activity-counts-metrics-plugin`; both ends are
+//! inclusive. Ids are counted exactly.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

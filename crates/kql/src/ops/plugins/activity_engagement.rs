@@ -1,5 +1,5 @@
-//! `activity_engagement(id, timeline, [start, end,] inner window, outer window, dimensions…)` — for each inner window how many ids there were
-//! in it, how many in the outer window that ends with it, and the ratio of both: daily of monthly users. Source: the public KQL reference,
+//! `activity_engagement(id, timeline, [start, end,] inner window, outer window, dimensions…)` — for each inner window the number of ids in
+//! it, the number in the outer window ending with it, and their ratio, such as daily to monthly users. Source: the public KQL reference,
 //! `activity-engagement-plugin`; columns in the order of Microsoft's parser.
 
 use std::sync::Arc;
@@ -35,7 +35,7 @@ pub static PLUGIN: Plugin = Plugin {
 fn bind(mut call: Call) -> Result<Bound, PluginError> {
     let args = Arguments::of(&call)?;
     let timeline = args.timeline(1)?;
-    // Four arguments have no start and end.
+    // With four arguments, start and end are absent.
     let inner = match args.exprs.len() {
         4 => 2,
         5 => return Err(PluginError::Columns("give both windows alone, or start and end before them".to_owned())),

@@ -1,6 +1,6 @@
-//! `activity_metrics(id, timeline, [start, end,] window, dimensions…)` — for each window the ids, those that were not in the window before, and
-//! how many of the window before came back or did not. Source: the public KQL reference, `activity-metrics-plugin`; columns in the order of
-//! Microsoft's parser. Both ends belong to the timeline.
+//! `activity_metrics(id, timeline, [start, end,] window, dimensions…)` — for each window the number of ids, the number not in the previous
+//! window, and the retention and churn rates relative to the previous window. Source: the public KQL reference, `activity-metrics-plugin`;
+//! columns in the order of Microsoft's parser. Both ends are inclusive.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,9 +1,9 @@
 //! `autocluster(size weight, weight, seeds, wildcards…)` — a few patterns that describe the rows. Source: the public KQL reference,
-//! `autocluster-plugin`: from some rows as seeds patterns grow, judged by the weighted geometric mean of the share of rows they have and the
-//! share of columns they fix.
+//! `autocluster-plugin`: patterns are grown from seed rows and scored by the weighted geometric mean of their share of rows and their share
+//! of fixed columns.
 //!
-//! The reference names the method and not its every step: which seeds are taken, and that a pattern must have half of its rows for itself
-//! to stay beside better ones, is ours. Values of fewer than one row in fifty are left open, and a pattern has two rows at least.
+//! The reference does not specify every step: the choice of seeds, and the rule that at least half of a pattern's rows must not be covered
+//! by better ones, are ours. Values in fewer than 2 % of the rows are left open, and a pattern has at least two rows.
 
 use std::sync::Arc;
 
@@ -35,13 +35,13 @@ pub static PLUGIN: Plugin = Plugin {
     )],
 };
 
-/// The smallest share of rows that a value must have.
+/// Minimum share of rows of a value.
 const LEAST: f64 = 0.02;
 
-/// The rows that a pattern must have, where there are as many.
+/// Minimum rows of a pattern, if there are as many.
 const LEAST_ROWS: f64 = 2.0;
 
-/// Rows that patterns may grow from.
+/// Maximum number of seed rows.
 const MOST_SEEDS: f64 = 1000.0;
 
 fn bind(mut call: Call) -> Result<Bound, PluginError> {

@@ -1,8 +1,8 @@
-//! `bag_unpack(column, prefix, columnsConflict, ignoredProperties)` — the properties of a dynamic column as columns. Source: the public KQL
-//! reference, `bag-unpack-plugin`.
+//! `bag_unpack(column, prefix, columnsConflict, ignoredProperties)` — expand the properties of a dynamic column to columns. Source: the
+//! public KQL reference, `bag-unpack-plugin`.
 //!
-//! The input's other columns come first, then the properties by name. A property called like the column that is unpacked stands in its
-//! place (recorded from Microsoft's engine). A column has the type that all its values have, otherwise it is dynamic.
+//! The input's other columns come first, then the properties by name. A property with the name of the unpacked column takes its position
+//! (recorded from Microsoft's engine). A column has the common type of its values, otherwise it is dynamic.
 
 use std::collections::BTreeMap;
 
@@ -36,7 +36,7 @@ pub static PLUGIN: Plugin = Plugin {
 
 const MOST_COLUMNS: usize = 10_000;
 
-/// What happens when a property is called like a column of the input.
+/// What to do if a property has the name of an input column.
 #[derive(Clone, Copy, PartialEq)]
 enum Conflict {
     Error,
@@ -73,12 +73,12 @@ fn bind(call: Call) -> Result<Bound, PluginError> {
 
     let mut columns = Vec::new();
     if let Some(schema) = call.schema {
-        // Declared columns stand where they are declared, also those that the input has.
+        // Declared columns are in declared order, including those of the input.
         let declared = |field: &Field| schema.iter().any(|(name, _)| **name == *field.name);
         let rest = call.input.iter().filter(|field| call.schema_star && field.id != bag_id && !declared(field));
         let mut fields: Vec<Field> = rest.cloned().collect();
         for (name, ty) in schema {
-            // A declared column that the input has is that one; all others are properties.
+            // A declared column of the input is that column; all others are properties.
             match call.input.iter().find(|field| field.id != bag_id && *field.name == **name) {
                 Some(field) if fields.iter().all(|known| known.id != field.id) => fields.push(field.clone()),
                 Some(_) => {}
@@ -111,7 +111,7 @@ fn bind(call: Call) -> Result<Bound, PluginError> {
             );
             return Err(PluginError::Columns(message));
         } else if let Some((key, ty)) = found.remove(&*field.name).filter(|_| conflict == Conflict::Replace) {
-            // In the column's place, as published.
+            // At the column's position, as documented.
             add(&mut columns, &mut fields, call.fresh, (field.name.to_string(), key, ty));
         } else {
             fields.push(field.clone());
@@ -134,7 +134,7 @@ fn add(
     fields.push(Field { id, name: name.into(), ty });
 }
 
-/// Notes the properties of a batch: column name → key, and the type that all values so far have.
+/// Collects the properties of a batch: column name → key, and the common type of the values so far.
 fn look(
     batch: &RecordBatch,
     bag: ColumnId,

@@ -1,7 +1,7 @@
-//! `dcount_intersect(hll, hll, …)` — how many values the first, the first two, the first three … sets have in common. Source: the public KQL
-//! reference, `dcount-intersect-plugin`; the input's columns stay in front, as Microsoft's parser has it.
+//! `dcount_intersect(hll, hll, …)` — the sizes of the intersections of the first one, two, three … sets. Source: the public KQL reference,
+//! `dcount-intersect-plugin`; the input's columns come first, as in Microsoft's parser.
 //!
-//! Exact where all sketches still hold the hashes themselves. Otherwise by inclusion and exclusion over unions, never above the set before.
+//! Exact if all sketches still hold hashes. Otherwise computed by inclusion–exclusion over unions, clamped to be non-increasing.
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
 use arrow::record_batch::RecordBatch;
@@ -27,7 +27,7 @@ pub static PLUGIN: Plugin = Plugin {
     )],
 };
 
-/// Sets that may be given, as the reference has it.
+/// Maximum number of sets, as in the reference.
 const MOST: usize = 16;
 
 fn bind(call: Call) -> Result<Bound, PluginError> {

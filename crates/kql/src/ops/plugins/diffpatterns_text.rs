@@ -1,8 +1,8 @@
-//! `diffpatterns_text(text, condition, least words, threshold, most words)` — patterns of words that tell two sets of texts apart. Source: the
+//! `diffpatterns_text(text, condition, least words, threshold, most words)` — word patterns that distinguish two sets of texts. Source: the
 //! public KQL reference, `diffpatterns-text-plugin`.
 //!
-//! As `diffpatterns` over the words of the text, each place a column: the printed patterns have at most twenty words, and each stands at its
-//! place. `*` is any word, at the end any rest.
+//! Like `diffpatterns` over the words of the text, with one column per word position: patterns in the reference have at most twenty words,
+//! aligned by position. `*` matches any word, and at the end any rest.
 
 use std::sync::Arc;
 
@@ -57,7 +57,7 @@ fn bind(mut call: Call) -> Result<Bound, PluginError> {
     let fields = mined::fields(&mut call, OURS.map(|(name, ty)| (name.to_owned(), ty)));
     let answer = move |rows: &Transactions| {
         let mut patterns = apart(rows, words, threshold, least.max(1))?;
-        // Those of the true ones first, as printed.
+        // Patterns of the true set first, as in the reference.
         patterns.sort_by(|a, b| difference(rows, b).total_cmp(&difference(rows, a)));
         let mut own = vec![counts(&patterns, 0), counts(&patterns, 1)];
         own.extend(percents(rows, &patterns));
@@ -78,7 +78,7 @@ fn bind(mut call: Call) -> Result<Bound, PluginError> {
     Ok(Bound { op: Box::new(op), fields })
 }
 
-/// The words up to the last that is fixed, and `*` where texts go on.
+/// The words up to the last fixed one, with a final `*` if texts continue.
 fn shown(rows: &Transactions, pattern: &Pattern) -> String {
     let last = pattern.items.iter().rposition(|item| *item > 0).unwrap_or(0);
     let word = |(column, item): (usize, &u16)| match item {

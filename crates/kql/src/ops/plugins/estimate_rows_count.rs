@@ -1,4 +1,4 @@
-//! `estimate_rows_count()` — how many rows there are. Name and column are those of Microsoft's parser; here the count is exact.
+//! `estimate_rows_count()` — the number of rows. Name and column are those of Microsoft's parser; the count here is exact.
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
-//! `funnel_sequence(id, timeline, start, end, window, step, state, sequence)` — which states ids had before and after a sequence of states.
-//! Source: the public KQL reference, `funnel-sequence-plugin`; of its three tables this gives the first, as Microsoft's parser does.
+//! `funnel_sequence(id, timeline, start, end, window, step, state, sequence)` — states before and after a sequence of states. Source: the
+//! public KQL reference, `funnel-sequence-plugin`; returns the first of its three tables, like Microsoft's parser.
 //!
-//! Equal states in a row count as one (the published tables have no state that follows itself); two states follow each other when no more than
-//! the window lies between them. Before the first state and after the last there is an empty one.
+//! Consecutive equal states count as one (the published tables have no state that follows itself); two states are consecutive if at most
+//! the window lies between them. The state before the first and after the last is empty.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -42,7 +42,7 @@ pub static PLUGIN: Plugin = Plugin {
     )],
 };
 
-/// Ids that a row shows.
+/// Maximum number of sample ids per row.
 const SAMPLES: usize = 128;
 
 fn bind(mut call: Call) -> Result<Bound, PluginError> {
@@ -64,7 +64,7 @@ fn bind(mut call: Call) -> Result<Bound, PluginError> {
     Ok(args.bound(PLUGIN.name, fields, Arc::new(move |table| answer(table, &types))))
 }
 
-/// Equal states in a row.
+/// Consecutive equal states.
 struct Run {
     state: Value,
     first: i64,
@@ -79,7 +79,7 @@ fn answer(table: &Table, types: &[Type]) -> Result<Vec<ArrayRef>, EvalError> {
     let ty = types[6];
     let sequence = elements(table, 7, ty, name)?;
     let events = Events::new(table, types, types.len())?;
-    // By bin and both neighbours; the texts only order them.
+    // Keyed by bin and both neighbours; the texts are only for sorting.
     let mut found: BTreeMap<(i64, String, String), (Value, Value, i64, Vec<usize>)> = BTreeMap::new();
     for visits in events.visits() {
         let visits: Vec<Event> = visits.into_iter().filter(|visit| (start..=end).contains(&visit.at)).collect();

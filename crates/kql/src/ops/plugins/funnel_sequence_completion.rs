@@ -1,6 +1,6 @@
-//! `funnel_sequence_completion(id, timeline, start, end, bin, state, sequence, periods)` — for each bin and each period, how many ids came how far
-//! in a sequence of states within that period of its first one. Source: the public KQL reference, `funnel-sequence-completion-plugin`.
-//! Other states may lie between; a state that nobody reached has no row.
+//! `funnel_sequence_completion(id, timeline, start, end, bin, state, sequence, periods)` — for each bin and period, how many ids completed
+//! how many steps of a sequence of states within that period. Source: the public KQL reference, `funnel-sequence-completion-plugin`. Other
+//! states may occur in between; a state that no id reached has no row.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -61,7 +61,7 @@ fn bind(mut call: Call) -> Result<Bound, PluginError> {
     Ok(args.bound(PLUGIN.name, fields, Arc::new(move |table| answer(table, &types, period))))
 }
 
-/// The elements of the array that argument `index` is, as values of `ty`.
+/// The elements of the array argument `index`, as values of `ty`.
 pub(super) fn elements(table: &Table, index: usize, ty: Type, function: &'static str) -> Result<Vec<Value>, EvalError> {
     let array = match table.constants.get(index).and_then(Option::as_ref) {
         Some(Value::Dynamic(json)) => dynamic::elements(json),
@@ -71,7 +71,7 @@ pub(super) fn elements(table: &Table, index: usize, ty: Type, function: &'static
     Ok(array.map(|json| cast::from_dynamic(json, ty)).collect())
 }
 
-/// Which elements of the sequence each row's state is.
+/// For each row, the positions of its state in the sequence.
 pub(super) fn places(table: &Table, column: usize, ty: Type, sequence: &[Value]) -> Vec<Vec<usize>> {
     let place = |row: usize| {
         let state = table.value(column, row, ty);
@@ -116,12 +116,13 @@ fn answer(table: &Table, types: &[Type], period: Type) -> Result<Vec<ArrayRef>, 
     ])
 }
 
-/// How many steps of the sequence are done within `period` of some first one: for each step the latest first one that leads there is enough.
+/// The number of steps of the sequence completed within `period` of a first step: for each step it suffices to track the latest first step
+/// leading to it.
 fn furthest(visits: &[Event], places: &[Vec<usize>], steps: usize, period: i64) -> usize {
     let mut begun: Vec<Option<i64>> = vec![None; steps];
     let mut most = 0;
     for visit in visits {
-        // Later steps first, so that one row is no two steps.
+        // Later steps first, so that one row is not used for two steps.
         for step in places[visit.row].iter().rev() {
             let from = if *step == 0 { Some(visit.at) } else { begun[*step - 1] };
             if let Some(from) = from.filter(|from| visit.at.saturating_sub(*from) <= period) {

@@ -1,10 +1,10 @@
 //! `geo_polygon_lookup(table, polygon, longitude, latitude, radius, …)`, `geo_line_lookup(table, line, longitude, latitude, radius, …)`:
-//! rows of a table whose polygon or line is where a point is. Source: the public KQL reference, `geo-polygon-lookup-plugin`,
+//! look up rows of a table by the polygon or line at a point. Source: the public KQL reference, `geo-polygon-lookup-plugin`,
 //! `geo-line-lookup-plugin`.
 //!
-//! A point matches a polygon that holds it, or with a radius one that is no farther away; it matches a line that is no farther away than
-//! the radius. The shapes stand in one index, so that a point meets only those near it; `lookup_area_radius` is a hint for another way of
-//! finding them and changes no answer.
+//! A point matches a polygon that contains it or, with a radius, one within that distance; it matches a line within the radius. All shapes
+//! are in one spatial index, so that a point is compared only with nearby shapes; `lookup_area_radius` is a hint for a different algorithm
+//! and does not affect the result.
 
 use arrow::array::{Array, AsArray};
 use arrow::compute::concat_batches;
@@ -27,7 +27,7 @@ pub enum Kind {
     Polygons,
 }
 
-/// Places of the arguments in the two plug-ins' tables.
+/// Argument indices of the two plug-ins.
 const KEY: usize = 1;
 const RADIUS: usize = 4;
 const UNMATCHED: usize = 5;
@@ -69,12 +69,12 @@ pub fn bind(call: Call, name: &'static str, kind: Kind) -> Result<Bound, PluginE
 struct GeoLookup {
     name: &'static str,
     kind: Kind,
-    /// The shape, in the table.
+    /// The shape column of the table.
     key: Expr,
     longitude: Expr,
     latitude: Expr,
     radius: Option<f64>,
-    /// Columns of the table that are passed on.
+    /// Columns of the table that are in the output.
     columns: Vec<ColumnId>,
     unmatched: bool,
 }
@@ -124,11 +124,11 @@ struct Running {
     built: Option<Shapes>,
 }
 
-/// The table and its shapes.
+/// The lookup table and its shapes.
 struct Shapes {
     rows: Option<RecordBatch>,
     index: ShapeIndex,
-    /// The row that each shape of the index belongs to, in ascending order.
+    /// The row of each shape in the index, ascending.
     owners: Vec<u32>,
     edges: usize,
 }
@@ -155,7 +155,7 @@ impl Running {
 }
 
 impl Shapes {
-    /// What is not a valid shape matches nothing.
+    /// An invalid shape matches nothing.
     fn add(&mut self, json: &str, row: u32, kind: Kind) {
         match kind {
             Kind::Polygons => {
@@ -174,7 +174,7 @@ impl Shapes {
         }
     }
 
-    /// Rows that match, in their order.
+    /// Matching rows, in table order.
     fn find(&self, place: Position, radius: Option<f64>) -> Vec<u32> {
         let point = place.point();
         let shapes: Vec<usize> = match radius {
@@ -224,7 +224,7 @@ impl OpState for Running {
     }
 
     fn size(&self) -> usize {
-        // Vertices in the shape, in its own index and in ours.
+        // Vertices are stored in the shape, its own index and ours.
         const PER_EDGE: usize = 200;
         let shapes = self.built.as_ref().map_or(0, |shapes| shapes.edges * PER_EDGE);
         self.table.iter().map(RecordBatch::get_array_memory_size).sum::<usize>() * 2 + shapes

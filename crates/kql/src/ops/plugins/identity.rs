@@ -1,4 +1,4 @@
-//! `identity()` — the input as it is. Known to Microsoft's parser; the public KQL reference has no page of it.
+//! `identity()` — returns the input unchanged. Known to Microsoft's parser; the public KQL reference has no page for it.
 
 use arrow::record_batch::RecordBatch;
 

@@ -1,11 +1,10 @@
-//! `ipv4_lookup(table, address, network, extra keys…, return_unmatched)`, `ipv6_lookup` — rows of a table whose network holds an address.
-//! Source: the public KQL reference, `ipv4-lookup-plugin`, `ipv6-lookup-plugin`.
+//! `ipv4_lookup(table, address, network, extra keys…, return_unmatched)`, `ipv6_lookup` — look up rows of a table by the network that
+//! contains an address. Source: the public KQL reference, `ipv4-lookup-plugin`, `ipv6-lookup-plugin`.
 //!
-//! `ipv4_lookup` gives the input's columns and then the table's; `ipv6_lookup` gives the table's first, as every table printed for either
-//! shows.
+//! `ipv4_lookup` returns the input's columns first, `ipv6_lookup` the table's, as in all examples of the reference.
 //!
-//! Either side may be an address or a network in prefix notation; they match if they agree in the bits of the shorter prefix. Where several
-//! networks match there is a row for each.
+//! Either side may be an address or a network in prefix notation; they match if the bits of the shorter prefix are equal. If several
+//! networks match, there is one row for each.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -53,7 +52,7 @@ pub fn bind(call: Call, name: &'static str, v6: bool) -> Result<Bound, PluginErr
                 unmatched = expr.as_const().and_then(Value::as_bool).unwrap_or(false);
             }
             Some(Argument::Expr { expr, name }) => {
-                // An extra key is a column that both sides have.
+                // An extra key is a column of both sides.
                 let Some(ours) = call.input.iter().find(|field| *field.name == **name) else {
                     return Err(PluginError::Argument { index, message: format!("the input has no column `{name}`") });
                 };
@@ -84,9 +83,9 @@ struct IpLookup {
     v6: bool,
     source: Expr,
     network: Expr,
-    /// Columns that must be equal, here and there.
+    /// Columns that must be equal, in the input and the table.
     extra: Vec<(Expr, Expr)>,
-    /// Columns of the table that are passed on.
+    /// Columns of the table that are in the output.
     columns: Vec<ColumnId>,
     unmatched: bool,
 }
@@ -140,16 +139,16 @@ struct Running {
     built: Option<Networks>,
 }
 
-/// The table, found by prefix length and the bits of the prefix.
+/// The lookup table, indexed by prefix length and prefix bits.
 struct Networks {
     rows: Option<RecordBatch>,
-    /// Extra keys of the rows, as values.
+    /// Extra key values of the rows.
     extra: Vec<Vec<Value>>,
     by_length: Vec<(u8, HashMap<u128, Vec<u32>>)>,
     all: Vec<(u128, u8, u32)>,
 }
 
-/// The address as 128 bits, IPv4 mapped into IPv6, and the length of its prefix.
+/// The address as 128 bits, IPv4 mapped into IPv6, and its prefix length.
 fn parse(text: &str, v6: bool) -> Option<(u128, u8)> {
     let (address, length) = match text.trim().split_once('/') {
         Some((address, length)) => (address, Some(length.parse::<u8>().ok()?)),
@@ -205,7 +204,7 @@ impl Running {
     }
 }
 
-/// One column of values an evaluator.
+/// One column of values per evaluator.
 fn values(evaluators: &[Evaluator], batch: &RecordBatch) -> Result<Vec<Vec<Value>>, EvalError> {
     let columns = evaluate(evaluators, batch)?;
     let cells = |(column, evaluator): (&ArrayRef, &Evaluator)| {
@@ -215,7 +214,7 @@ fn values(evaluators: &[Evaluator], batch: &RecordBatch) -> Result<Vec<Vec<Value
 }
 
 impl Networks {
-    /// Rows that match, in their order.
+    /// Matching rows, in table order.
     fn find(&self, text: &str, v6: bool, matches: impl Fn(u32) -> bool) -> Vec<u32> {
         let Some((address, length)) = parse(text, v6) else { return Vec::new() };
         let mut found: Vec<u32> = Vec::new();
@@ -223,7 +222,7 @@ impl Networks {
             found.extend(map.get(&prefix(address, *known)).into_iter().flatten());
         }
         if length < 128 {
-            // Networks inside of the one that is looked up.
+            // Networks inside the one that is looked up.
             let inside = |(other, known, _): &&(u128, u8, u32)| *known > length && prefix(*other, length) == prefix(address, length);
             if self.by_length.iter().any(|(known, _)| *known > length) {
                 found.extend(self.all.iter().filter(inside).map(|(_, _, row)| row));

@@ -1,4 +1,4 @@
-//! What the plug-ins that look rows up in a table have in common: the columns they give, and the rows put side by side.
+//! Shared by the lookup plug-ins: output columns, and joining rows side by side.
 
 use arrow::array::UInt32Array;
 use arrow::compute::take;
@@ -11,7 +11,7 @@ use crate::ops::layout::{build, run, schema};
 use crate::plan::{ColumnId, Field};
 use crate::value::cells::nulls;
 
-/// The input's columns and then the table's but for those in `without`, renamed where a name is taken; and the ids of the table's.
+/// The input's columns followed by the table's except `without`, renamed if a name is taken; also the ids of the table's columns.
 pub fn fields(input: &[Field], table: &[Field], without: &[ColumnId]) -> (Vec<Field>, Vec<ColumnId>) {
     let mut fields: Vec<Field> = input.to_vec();
     let mut columns = Vec::new();
@@ -22,14 +22,14 @@ pub fn fields(input: &[Field], table: &[Field], without: &[ColumnId]) -> (Vec<Fi
             number += 1;
             name = format!("{}{number}", field.name);
         }
-        // The table's columns keep their ids, so that the engine knows which of them are read.
+        // The table's columns keep their ids, so that the engine can prune unused ones.
         columns.push(field.id);
         fields.push(Field { id: field.id, name: name.into(), ty: field.ty });
     }
     (fields, columns)
 }
 
-/// Rows of `batch` beside rows of `table`, or beside nulls; `columns` are the ones that come from the table.
+/// Joins rows of `batch` with rows of `table`, or with nulls; `columns` are those taken from the table.
 pub fn beside(
     outputs: &[Field],
     columns: &[ColumnId],

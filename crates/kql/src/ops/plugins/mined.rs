@@ -1,4 +1,4 @@
-//! What the plug-ins that look for patterns have in common: arguments where `~` stands for the default, and wildcards of each type.
+//! Shared by the pattern mining plug-ins: arguments for which `~` selects the default, and typed wildcards.
 
 use model::Type;
 
@@ -6,7 +6,7 @@ use super::{Argument, Call, PluginError};
 use crate::Value;
 use crate::plan::{Expr, Field};
 
-/// Argument `index`, unless it is left out or `~`.
+/// Argument `index`, unless it is omitted or `~`.
 pub fn given<'a>(call: &Call<'a>, index: usize) -> Option<&'a Expr> {
     match call.arg(index) {
         Some(Argument::Expr { expr, .. }) if expr.as_const().and_then(Value::as_str) != Some("~") => Some(expr),
@@ -45,7 +45,7 @@ pub fn text(call: &Call, index: usize) -> Result<String, PluginError> {
     }
 }
 
-/// The columns whose values make patterns: all but those that `left_out` read.
+/// The columns whose values form patterns: all except those read by `left_out`.
 pub fn dimensions(call: &Call, left_out: &[&Expr]) -> Result<Vec<Field>, PluginError> {
     let used: Vec<_> = left_out.iter().flat_map(|expr| expr.columns()).collect();
     let fields: Vec<Field> = call.input.iter().filter(|field| !used.contains(&field.id)).cloned().collect();
@@ -55,7 +55,7 @@ pub fn dimensions(call: &Call, left_out: &[&Expr]) -> Result<Vec<Field>, PluginE
     Ok(fields)
 }
 
-/// What stands in each column where a pattern leaves it open: null (`""`), or the wildcard of its type given from argument `first` on.
+/// The value of each column that a pattern leaves open: null (`""`), or the wildcard of its type given by the arguments from `first` on.
 pub fn wildcards(call: &Call, first: usize, fields: &[Field]) -> Result<Vec<Value>, PluginError> {
     let mut wild: Vec<Value> = fields.iter().map(|field| Value::null(field.ty)).collect();
     for index in first..call.args.len() {
@@ -75,7 +75,7 @@ pub fn fields(call: &mut Call, named: impl IntoIterator<Item = (String, Type)>) 
     named.into_iter().map(|(name, ty)| Field { id: (call.fresh)(), name: name.into(), ty }).collect()
 }
 
-/// Names that no dimension takes: a column of the input that is called like one of ours gets a number.
+/// Creates our columns with unique names: a number is appended if an input column has the same name.
 pub fn columns(call: &mut Call, ours: &[(&str, Type)], dimensions: &[Field]) -> Vec<Field> {
     let mut named: Vec<(String, Type)> = ours.iter().map(|(name, ty)| ((*name).to_owned(), *ty)).collect();
     for field in dimensions {

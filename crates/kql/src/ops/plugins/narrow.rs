@@ -1,4 +1,4 @@
-//! `narrow()` — a row for each cell: row number, column name, value as text. Source: the public KQL reference, `narrow-plugin`.
+//! `narrow()` — one row per cell: row number, column name, value as text. Source: the public KQL reference, `narrow-plugin`.
 
 use std::sync::Arc;
 

@@ -1,9 +1,9 @@
-//! `new_activity_metrics(id, timeline, start, end, window [, cohort] [, dimensions…] [, lookback])` — the ids that were first there in a window,
-//! and how many of them were there in each later one. Source: the public KQL reference, `new-activity-metrics-plugin`.
+//! `new_activity_metrics(id, timeline, start, end, window [, cohort] [, dimensions…] [, lookback])` — ids that first appear in a window,
+//! and how many of them appear in each later one. Source: the public KQL reference, `new-activity-metrics-plugin`.
 //!
-//! A row for each window with new ids and each window from it on, those without anybody included. `dcount_new_values` are the ids of the later
-//! window that were not there up to and with the earlier one. Ids of the table `lookback` (its column of the same name, or the first) are
-//! never new.
+//! One row for each window with new ids and each window from it on, including windows without ids. `dcount_new_values` counts the ids of
+//! the later window that did not appear up to and including the earlier one. Ids of the table `lookback` (its column of the same name, or
+//! the first) are never new.
 
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ pub static PLUGIN: Plugin = Plugin {
     examples: &[("datatable(u:string, t:long)['a',1, 'b',1, 'a',2] | evaluate new_activity_metrics(u, t, 1, 2, 1, 1)", "0.5")],
 };
 
-/// Steps that are compared with each other.
+/// Maximum number of steps compared with each other.
 const MOST_STEPS: i64 = 1000;
 
 fn bind(mut call: Call) -> Result<Bound, PluginError> {
@@ -71,7 +71,7 @@ fn bind(mut call: Call) -> Result<Bound, PluginError> {
     let timeline = args.timeline(1)?;
     args.moments(timeline, &[2, 3])?;
     args.lengths(timeline, &[4], true)?;
-    // A moment that is no column is the cohort.
+    // A datetime that is not a column is the cohort.
     let cohort = args.exprs.get(5).is_some_and(|expr| expr.columns().is_empty());
     if cohort {
         args.moments(timeline, &[5])?;
@@ -100,7 +100,7 @@ struct NewActivity {
     exprs: Vec<Expr>,
     /// The ids of the second input.
     lookback: Option<Expr>,
-    /// Where the dimensions begin; the argument before is the cohort when there are six.
+    /// Index of the first dimension; if it is six, the argument before is the cohort.
     dimensions: usize,
     own: Vec<ColumnId>,
 }
@@ -142,7 +142,7 @@ impl TableOp for NewActivity {
     }
 }
 
-/// The input, and the columns of ids of the second one.
+/// The input, and the id columns of the second input.
 struct Running {
     main: Box<dyn OpState>,
     lookback: Vec<crate::ops::Evaluator>,
@@ -188,7 +188,7 @@ fn answer(table: &Table, types: &[Type], dimensions: usize, known: &[ArrayRef]) 
     let events = Events::with_ids(table, types, dimensions, &mut ids)?;
     let mut rows = Rows::new(2, 3, 2);
     for (slice, visits) in events.slices().into_iter().enumerate() {
-        // The step in which each id was first there, and for each step how many were there of those that were new in each.
+        // The first step of each id, and for each step the ids present by the step they were new in.
         let mut firsts: HashMap<usize, i64> = HashMap::new();
         let mut seen: HashSet<(usize, i64)> = HashSet::new();
         let width = usize::try_from(last - first + 1).unwrap_or(0);

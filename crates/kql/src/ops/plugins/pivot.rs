@@ -1,5 +1,5 @@
-//! `pivot(column, aggregate, columns…)` — the values of a column as columns, each cell an aggregate. Source: the public KQL reference,
-//! `pivot-plugin`. Columns of values come by name; a cell without rows has what the aggregate says of nothing.
+//! `pivot(column, aggregate, columns…)` — turn the values of a column into columns, with an aggregate per cell. Source: the public KQL
+//! reference, `pivot-plugin`. Value columns are sorted by name; a cell without rows has the aggregate's value for no rows.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -87,7 +87,7 @@ fn bind(call: Call) -> Result<Bound, PluginError> {
     Ok(Bound { op: Box::new(op), fields })
 }
 
-/// The names of the columns that the rows call for.
+/// The names of the columns required by the rows.
 fn values(call: &Call, pivot: &Expr) -> Result<BTreeSet<String>, PluginError> {
     let failed = |error: EvalError| PluginError::Columns(error.to_string());
     let evaluator = Evaluator::new(pivot, call.input, &call.runtime).map_err(failed)?;
@@ -118,7 +118,7 @@ impl Shaped {
         let mut keys = Keys::new(self.keys.iter().copied())?;
         let groups = keys.groups(&table.columns[..self.keys.len()], table.rows)?;
         let rows = if table.rows == 0 { 0 } else { keys.len() };
-        // One group a cell, row by row of the answer.
+        // One group per cell, in row order of the result.
         let names = cast::array(&table.columns[self.keys.len()], self.pivot, Type::String);
         let width = self.columns.len();
         let mut cells = Vec::with_capacity(table.rows);

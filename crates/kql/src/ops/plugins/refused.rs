@@ -1,10 +1,10 @@
-//! Plug-ins of KQL that this engine cannot have: why not, and what to do instead. Names are those of Microsoft's parser and of the public
-//! KQL reference.
+//! KQL plug-ins that are not supported: the reason and an alternative. Names are those of Microsoft's parser and of the public KQL
+//! reference.
 
-/// A plug-in that is known and not had.
+/// A known but unsupported plug-in.
 pub struct Refused {
     pub name: &'static str,
-    /// Ends the sentence that begins with the name.
+    /// Completes the sentence that starts with the name.
     pub why: &'static str,
     pub instead: &'static str,
 }
@@ -24,7 +24,7 @@ const fn refused(name: &'static str, why: &'static str, instead: &'static str) -
     Refused { name, why, instead }
 }
 
-/// Alphabetical.
+/// In alphabetical order.
 pub static REFUSED: &[Refused] = &[
     refused("ai_chat_completion", ASKS_MODEL, MODEL),
     refused("ai_chat_completion_prompt", ASKS_MODEL, MODEL),
@@ -49,7 +49,7 @@ pub static REFUSED: &[Refused] = &[
     refused("sql_request", CALLS_OUT, FETCH),
 ];
 
-/// Why there is no plug-in of this name, if it is one that cannot be had.
+/// Returns the reason if `name` is a known but unsupported plug-in.
 pub fn find(name: &str) -> Option<&'static Refused> {
     REFUSED.iter().find(|refused| refused.name == name)
 }

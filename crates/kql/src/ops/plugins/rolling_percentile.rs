@@ -1,5 +1,5 @@
-//! `rolling_percentile(value, percentile, index, bin size, bins, dimensions…)` — for each bin of the index, the percentile of the values in it
-//! and the bins before. Source: the public KQL reference, `rolling-percentile-plugin`.
+//! `rolling_percentile(value, percentile, index, bin size, bins, dimensions…)` — for each bin of the index, the percentile of the values in
+//! it and the preceding bins. Source: the public KQL reference, `rolling-percentile-plugin`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -89,7 +89,7 @@ fn answer(table: &Table, types: &[Type]) -> Result<Vec<ArrayRef>, EvalError> {
             places.entry((slice[row], at.div_euclid(size))).or_default().push(row as u32);
         }
     }
-    // Each row counts in its own bin and in those of the next `bins - 1` that have rows.
+    // Each row belongs to its own bin and to the next `bins - 1` bins with rows.
     let mut windows: Vec<(i64, usize)> = places.keys().map(|(slice, bin)| (*bin, *slice)).collect();
     windows.sort_unstable();
     let (mut rows, mut groups) = (Vec::new(), Vec::new());

@@ -1,5 +1,5 @@
-//! `rows_near(condition, rows, rows after)` — the rows around those that meet a condition. Source: the public KQL reference,
-//! `rows-near-plugin`. Holds as many rows as may be wanted before one that is still to come.
+//! `rows_near(condition, rows, rows after)` — rows that match a condition, with surrounding rows. Source: the public KQL reference,
+//! `rows-near-plugin`. Buffers as many rows as may be needed before a later match.
 
 use arrow::array::{Array, AsArray, BooleanArray, UInt32Array};
 use arrow::compute::concat_batches;
@@ -26,7 +26,7 @@ pub static PLUGIN: Plugin = Plugin {
     examples: &[("range x from 1 to 20 step 1 | evaluate rows_near(x == 7, 2) | summarize make_list(x)", "[5,6,7,8,9]")],
 };
 
-/// Rows that may be asked for on either side.
+/// Maximum number of rows on either side.
 const MOST: i64 = 1_000_000;
 
 fn bind(call: Call) -> Result<Bound, PluginError> {
@@ -92,9 +92,9 @@ struct Running {
     layout: Layout,
     before: usize,
     after: usize,
-    /// The last rows, none of which anyone has wanted so far.
+    /// The last rows, not selected so far.
     waiting: Option<RecordBatch>,
-    /// How many of the next rows are wanted anyway.
+    /// Number of following rows already selected.
     wanted: usize,
 }
 
@@ -109,7 +109,7 @@ impl OpState for Running {
         };
         let held = both.num_rows() - rows.num_rows();
         let mut picked: Vec<u32> = Vec::new();
-        // The first row that neither is out nor too far back.
+        // The first row that has neither been emitted nor is too far back.
         let mut next = 0usize;
         for row in 0..rows.num_rows() {
             let here = held + row;

@@ -1,8 +1,8 @@
-//! `schema_merge(PreserveOrder)` — the columns of several tables, as `getschema` gives them, as one table's. Source: the public KQL
-//! reference, `schema-merge-plugin`.
+//! `schema_merge(PreserveOrder)` — merge the schemas of several tables, as returned by `getschema`. Source: the public KQL reference,
+//! `schema-merge-plugin`.
 //!
-//! A column comes at the last place it has anywhere. Where the order is to be kept, one that has several places is an error, told in its
-//! row, as printed; so is one of several types, unless they are whole numbers or numbers, of which the wider is taken.
+//! A column is placed at its last position in any table. If the order must be preserved, different positions are an error reported in the
+//! column's row, as in the reference; so are different types, unless both are integers or both numbers, in which case the wider is used.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -89,7 +89,7 @@ fn merge(table: &Table, keep_order: bool) -> Result<Vec<arrow::array::ArrayRef>,
     Ok(own.iter().zip(COLUMNS).map(|(values, (_, ty))| Value::array(values, ty)).collect())
 }
 
-/// A type that holds the values of both.
+/// A type that can represent the values of both.
 fn common(a: Type, b: Type) -> Result<Type, String> {
     let wide = |ty: Type| [Type::Int, Type::Long, Type::Real, Type::Decimal].iter().position(|known| *known == ty);
     match (a, b) {

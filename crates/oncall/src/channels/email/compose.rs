@@ -1,9 +1,10 @@
-//! The mail itself: headers and parts (RFC 5322, 2046).
+//! Builds the mail: headers and parts (RFC 5322, 2046).
 //!
-//! - `Message-ID` follows from the message's key: a mail that was sent twice is one mail to its reader.
-//! - `In-Reply-To` and `References` name an id that stands for the incident: all its mails are one thread (RFC 5322 3.6.4).
-//! - `Auto-Submitted` (RFC 3834), `X-Auto-Response-Suppress` (MS-OXCMAIL 2.2.3.2.14) and `List-Id` (RFC 2919) keep absence notes away.
-//! - `Reply-To` carries the page in its sub-address (RFC 5233), so that an answer finds it whatever the mail reader does to the rest.
+//! - `Message-ID` is derived from the message's key, so that mail readers drop duplicates.
+//! - `In-Reply-To` and `References` name an id derived from the incident, so that all its mails form one thread (RFC 5322 3.6.4).
+//! - `Auto-Submitted` (RFC 3834), `X-Auto-Response-Suppress` (MS-OXCMAIL 2.2.3.2.14) and `List-Id` (RFC 2919) suppress automatic replies.
+//! - `Reply-To` carries the page in its sub-address (RFC 5233), so that a reply identifies the page even if the mail reader alters the
+//!   rest.
 
 use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart};
@@ -15,7 +16,7 @@ use super::html;
 use crate::links::ReplyToken;
 use crate::message::{Links, Message, MessageKind};
 
-/// Who we are in mails.
+/// Identity of the sender in mails.
 #[derive(Clone, Debug)]
 pub(crate) struct MailIds {
     pub from: Mailbox,
@@ -23,14 +24,14 @@ pub(crate) struct MailIds {
     pub plus_addressing: bool,
 }
 
-/// `<page.TOKEN@domain>`, or `<page.KEY@domain>` where the message is not for answering: [`token_of_message_id`] reads it back from an
-/// answer's `References`.
+/// `<page.TOKEN@domain>`, or `<page.KEY@domain>` if the message cannot be answered; [`token_of_message_id`] parses it from the `References`
+/// of a reply.
 pub(crate) fn message_id(message: &Message, ids: &MailIds) -> String {
     let name = message.reply_token.clone().unwrap_or_else(|| message.key.simple().to_string());
     format!("<page.{name}@{}>", ids.from.email.domain())
 }
 
-/// As [`message_id`], without what proves that one got the mail: for the list of pages.
+/// As [`message_id`], without the token that authenticates a reply: for the list of pages.
 pub(crate) fn shown_id(message: &Message, ids: &MailIds) -> String {
     format!("<page.{}@{}>", message.key.simple(), ids.from.email.domain())
 }
@@ -41,7 +42,7 @@ pub(crate) fn token_of_message_id(id: &str) -> Option<ReplyToken> {
     ReplyToken::parse(id.strip_prefix("page.")?.split_once('@')?.0)
 }
 
-/// The mail for a message. The error is one sentence.
+/// Builds the mail of a message. The error is one sentence.
 pub(crate) fn compose(message: &Message, ids: &MailIds) -> Result<Mail, String> {
     let to: Address = message.address.parse().map_err(|cause| format!("the contact is no mail address: {cause}"))?;
     let to = Mailbox::new(Some(one_line(&message.user_name, 80)).filter(|name| !name.is_empty()), to);
@@ -76,7 +77,7 @@ pub(crate) fn compose(message: &Message, ids: &MailIds) -> Result<Mail, String> 
         .map_err(|cause| cause.to_string())
 }
 
-/// `oncall@example.org` → `oncall+TOKEN@example.org`, where the page has a token and the local part room for it (RFC 5321 4.5.3.1.1).
+/// `oncall@example.org` → `oncall+TOKEN@example.org`, if the page has a token and the local part has room for it (RFC 5321 4.5.3.1.1).
 fn reply_address(reply_to: &Address, message: &Message, plus_addressing: bool) -> Address {
     let tagged = message.reply_token.as_ref().filter(|_| plus_addressing).and_then(|token| {
         let local = format!("{}+{token}", reply_to.user());
@@ -85,7 +86,7 @@ fn reply_address(reply_to: &Address, message: &Message, plus_addressing: bool) -
     tagged.unwrap_or_else(|| reply_to.clone())
 }
 
-/// What each link does, in the order of use.
+/// Links with labels, in order of importance.
 pub(super) fn labelled(links: &Links) -> Vec<(&'static str, &str)> {
     let all = [
         ("Acknowledge", &links.acknowledge),
@@ -97,7 +98,7 @@ pub(super) fn labelled(links: &Links) -> Vec<(&'static str, &str)> {
     all.into_iter().filter_map(|(label, link)| Some((label, link.as_deref()?))).filter(|(_, link)| is_web(link)).collect()
 }
 
-/// Anything else would be an injection (`javascript:`).
+/// Whether the link is HTTP(S): other schemes (`javascript:`) would be an injection.
 fn is_web(link: &str) -> bool {
     url::Url::parse(link).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
 }
@@ -117,7 +118,7 @@ fn plain(message: &Message, answerable: bool) -> String {
     if answerable {
         text += &format!("\n\n{HOW_TO_ANSWER}");
     }
-    // Where the answer's address loses its tag, the code in the quoted text or the subject still names the page.
+    // If the reply address loses its tag, the code in the quoted text or the subject still identifies the page.
     if let Some(code) = &message.reply_code {
         text += &format!("\n\nReply code {code}");
     }
@@ -125,7 +126,7 @@ fn plain(message: &Message, answerable: bool) -> String {
     text
 }
 
-/// For headers: no line breaks, no other control characters, not longer than `limit` characters.
+/// For headers: no control characters, and at most `limit` characters.
 fn one_line(text: &str, limit: usize) -> String {
     let line: String = text.chars().map(|c| if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') { ' ' } else { c }).collect();
     let words: Vec<&str> = line.split_whitespace().collect();
@@ -184,7 +185,7 @@ pub(super) mod tests {
         MailIds { from: "On call <oncall@example.org>".parse().unwrap(), reply_to, plus_addressing: true }
     }
 
-    /// The parser is another crate than the one that writes.
+    /// The mail is parsed by a different crate than the one that builds it.
     #[test]
     fn a_mail_names_its_page_its_thread_and_that_it_is_automatic() {
         let raw = compose(&message(), &ids()).unwrap().formatted();

@@ -1,5 +1,5 @@
-//! The HTML part: one column that fits a phone, readable in light and dark, by eye and by ear, with styles where mail readers keep them
-//! (on the elements). No image, no script, nothing that is fetched: opening it tells nobody.
+//! The HTML part: one column that fits a phone, with light and dark colours, accessible to screen readers, and with inline styles, which
+//! mail readers preserve. No images, scripts or external resources, so opening it does not track the reader.
 
 use std::fmt::Write;
 
@@ -9,7 +9,7 @@ use super::compose::{HOW_TO_ANSWER, labelled};
 use crate::message::Message;
 use crate::texts::wall;
 
-/// Text that stands for itself between tags and in quoted attributes.
+/// Escapes text for element content and quoted attributes.
 pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
@@ -26,7 +26,7 @@ pub(super) fn escape(text: &str) -> String {
     escaped
 }
 
-/// Dark enough for white text on them (WCAG 2.2, contrast of at least 4.5).
+/// Dark enough for white text (WCAG 2.2, contrast of at least 4.5).
 fn colour(severity: Option<Severity>) -> &'static str {
     match severity {
         Some(Severity::High) => "#b3261e",
@@ -141,7 +141,7 @@ mod tests {
         assert!(html.contains("href=\"https://soc.example.org/a?x=1&amp;y=2\""), "{html}");
     }
 
-    /// Oslo is at +01:00 in November (tz database); the text part says the same.
+    /// Oslo is UTC+01:00 in November (tz database); the text part says the same.
     #[test]
     fn times_are_the_readers() {
         let html = render(&message(), true);

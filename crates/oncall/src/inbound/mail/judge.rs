@@ -1,4 +1,4 @@
-//! What becomes of an answer by mail: who gives it, whether that is proven well enough for what it asks, and what it changes.
+//! Applies answers by mail: identifies the user, checks authentication for the action, and records the answer.
 
 use model::Timestamp;
 
@@ -8,20 +8,20 @@ use crate::inbound::attempts::{Allowed, Attempts};
 use crate::inbound::{Book, SentTo};
 use crate::links::Signer;
 
-/// What becomes of a mail, and what its sender's server is told.
+/// Result for a mail, and the SMTP reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Stored.
     Answered(String),
-    /// Taken, and nothing done.
+    /// Accepted and ignored.
     Dropped(&'static str),
-    /// Certainly not: the sender's server tells them why.
+    /// Permanently rejected: the sending server reports the reason.
     Refused(String),
-    /// Not now: the sender's server tries again.
+    /// Temporarily rejected: the sending server retries.
     Later(String),
 }
 
-/// What answers are judged with.
+/// Dependencies.
 pub struct Judge<'a> {
     pub answers: &'a dyn Answers,
     pub book: &'a dyn Book,
@@ -29,17 +29,17 @@ pub struct Judge<'a> {
     pub attempts: &'a Attempts,
 }
 
-/// An answer whose sender and page are known.
+/// An answer with a known sender and page.
 struct Resolved {
     subject: Subject,
     user: String,
     actions: Vec<Action>,
-    /// The code is all that proves it.
+    /// Authenticated by the code only.
     by_code: bool,
 }
 
 impl Judge<'_> {
-    /// Acts on an answer. Returns after it is stored.
+    /// Applies an answer. Returns after it is stored.
     pub async fn answer(&self, reply: Reply, now: Timestamp) -> Outcome {
         let resolved = match self.resolve(&reply, now).await {
             Ok(resolved) => resolved,
@@ -70,7 +70,7 @@ impl Judge<'_> {
         Outcome::Answered(says.join(" "))
     }
 
-    /// What the answer is about, who gives it and what it says.
+    /// Determines the subject, user and actions of an answer.
     async fn resolve(&self, reply: &Reply, now: Timestamp) -> Result<Resolved, Outcome> {
         let later = |cause: store::StoreError| Outcome::Later(cause.to_string());
         let mut proven = None;
@@ -86,7 +86,7 @@ impl Judge<'_> {
                 Some(coded) if coded.code == sent.reply_code => {
                     return Ok(Resolved { subject: page, user: sent.user, actions: coded.actions.clone(), by_code: false });
                 }
-                // The code of another page of theirs, in answer to this one's mail.
+                // The code of another page of the user, in a reply to this page's mail.
                 Some(coded) if coded.bare => proven = Some(sent),
                 _ => return Ok(Resolved { subject: page, user: sent.user, actions: reply.actions.clone(), by_code: false }),
             }

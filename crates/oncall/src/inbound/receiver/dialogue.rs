@@ -1,11 +1,11 @@
-//! What an SMTP client says and what it is answered (RFC 5321 4.1, 4.2; status codes of RFC 3463). Pure: the stream is elsewhere.
+//! SMTP commands and replies (RFC 5321 4.1, 4.2; status codes of RFC 3463). Pure, without I/O.
 
 use crate::inbound::mail::Envelope;
 
-/// A reply and what comes next.
+/// A reply and the next state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Said {
-    /// One or more lines with their ends.
+    /// One or more complete lines.
     pub text: String,
     pub next: Next,
 }
@@ -13,9 +13,9 @@ pub(super) struct Said {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
     Command,
-    /// The mail's content follows.
+    /// Read the mail's content.
     Content,
-    /// The client begins TLS.
+    /// Start TLS.
     Tls,
     Close,
 }
@@ -26,12 +26,12 @@ impl Said {
     }
 }
 
-/// Nobody needs more to answer a page.
+/// Maximum recipients of a mail.
 const MAX_RECIPIENTS: usize = 10;
 const MAX_MAILS: u32 = 100;
 const MAX_MISTAKES: u32 = 10;
 
-/// One connection.
+/// State of one connection.
 #[derive(Debug)]
 pub(super) struct Dialogue {
     host: String,
@@ -67,7 +67,7 @@ impl Dialogue {
         say(format!("220 {} ESMTP answers to pages\r\n", self.host))
     }
 
-    /// TLS began: everything said before is forgotten (RFC 3207 4.2).
+    /// TLS started: discards all previous state (RFC 3207 4.2).
     pub fn secured(&mut self) {
         self.secured = true;
         self.greeted = false;
@@ -102,13 +102,13 @@ impl Dialogue {
         }
     }
 
-    /// Answers what cannot be followed; too many of them end the connection.
+    /// Replies to an invalid command; too many of them end the connection.
     pub fn mistake(&mut self, code: &str, reason: &str) -> Said {
         self.mistakes += 1;
         if self.mistakes >= MAX_MISTAKES { Said::closing("too many mistakes") } else { say(line(code, reason)) }
     }
 
-    /// Answers a mail's content and forgets the mail.
+    /// Replies to a mail's content and resets the transaction.
     pub fn finish(&mut self, code: &str, says: &str) -> Said {
         self.reset();
         say(line(code, says))
@@ -180,7 +180,7 @@ impl Dialogue {
             return self.mistake("555 5.5.4", "unknown parameter");
         }
         let Some((_, domain)) = split(to) else { return self.mistake("501 5.1.3", "that is no recipient") };
-        // No relay: percent signs, bangs and source routes are part of a local part here and lead nowhere.
+        // Not a relay: percent signs, bangs and source routes have no meaning in a local part.
         if !self.domains.contains(&domain.trim_end_matches('.').to_ascii_lowercase()) {
             return self.mistake("550 5.7.1", "this server takes mail for its own domains only");
         }
@@ -206,24 +206,24 @@ fn say(text: String) -> Said {
     Said { text, next: Next::Command }
 }
 
-/// One line of at most 512 bytes in ASCII (RFC 5321 4.5.3.1.5).
+/// One ASCII line of at most 512 bytes (RFC 5321 4.5.3.1.5).
 fn line(code: &str, says: &str) -> String {
     let says: String = says.chars().map(|c| if c == ' ' || c.is_ascii_graphic() { c } else { '?' }).take(400).collect();
     format!("{code} {says}\r\n")
 }
 
-/// `FROM:<ann@example.org> SIZE=1` → the address and what follows it.
+/// `FROM:<ann@example.org> SIZE=1` → the address and the parameters.
 fn path<'a>(rest: &'a str, label: &str) -> Option<(&'a str, &'a str)> {
     let rest = rest.trim_start();
     let start = rest.get(..label.len()).filter(|start| start.eq_ignore_ascii_case(label))?;
     let rest = rest[start.len()..].trim_start().strip_prefix('<')?;
     let (address, parameters) = rest.split_once('>')?;
-    // A source route is read over (RFC 5321 4.1.1.3).
+    // A source route is ignored (RFC 5321 4.1.1.3).
     let address = if address.starts_with('@') { address.split_once(':')?.1 } else { address };
     (address.len() <= 254 && (parameters.is_empty() || parameters.starts_with(' '))).then_some((address, parameters))
 }
 
-/// Local part and domain of an address that can be one.
+/// Local part and domain of a plausible address.
 fn split(address: &str) -> Option<(&str, &str)> {
     let (local, domain) = address.rsplit_once('@')?;
     let fits = |text: &str| !text.is_empty() && !text.chars().any(|c| c.is_whitespace() || c.is_control() || matches!(c, '<' | '>'));

@@ -1,12 +1,12 @@
-//! Lines and contents of mail off a stream, with limits. Only CRLF ends a line (RFC 5321 2.3.8).
+//! Reads SMTP lines and mail content from a stream, with limits. Only CRLF ends a line (RFC 5321 2.3.8).
 
 use std::io;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-/// RFC 5321 4.5.3.1.4 asks for 512; extensions lengthen them.
+/// RFC 5321 4.5.3.1.4 requires 512; extensions add to that.
 const MAX_COMMAND: usize = 1024;
-/// RFC 5321 4.5.3.1.6 asks for 1000 bytes; real senders exceed it, and nothing here depends on it.
+/// RFC 5321 4.5.3.1.6 requires 1000 bytes; real senders exceed it.
 const MAX_LINE: usize = 64 * 1024;
 
 #[derive(Debug)]
@@ -16,7 +16,7 @@ pub(super) enum LineError {
     Io(io::Error),
 }
 
-/// What came after `DATA`.
+/// The data after `DATA`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Content {
     Whole(Vec<u8>),
@@ -30,7 +30,7 @@ pub(super) enum Content {
 pub(super) struct Lines<S> {
     stream: S,
     buffer: Vec<u8>,
-    /// What of the buffer was read already.
+    /// Consumed bytes of the buffer.
     at: usize,
 }
 
@@ -39,7 +39,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Lines<S> {
         Self { stream, buffer: Vec::new(), at: 0 }
     }
 
-    /// One command without its end of line; none: the stream ended. May be dropped while it waits: nothing is lost.
+    /// One command without its line ending; `None` at the end of the stream. Cancel-safe.
     pub async fn command(&mut self) -> Result<Option<Vec<u8>>, LineError> {
         let mut too_long = false;
         loop {
@@ -64,18 +64,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Lines<S> {
         }
     }
 
-    /// The content up to the final dot, without the dots that were added for the way (RFC 5321 4.5.2). Reads to the dot in any case, so
-    /// that the next command is one; but not for ever: ten times the limit ends it.
+    /// The content up to the final dot, without dot-stuffing (RFC 5321 4.5.2). Reads to the dot even beyond the limit, so that the next
+    /// command is in sync, but at most ten times the limit.
     pub async fn content(&mut self, max_size: usize) -> io::Result<Content> {
         let (mut content, mut problem, mut seen) = (Vec::new(), None, 0usize);
-        // The dot ends a mail only where the line before it ended properly, too.
+        // A dot ends the mail only if the previous line ended with CRLF.
         let mut after_crlf = true;
         loop {
             let rest = &self.buffer[self.at..];
             let Some(end) = rest.iter().position(|b| *b == b'\n') else {
                 if rest.len() > MAX_LINE {
                     problem.get_or_insert(Content::LineTooLong);
-                    // The last byte may be the CR of the line's end.
+                    // The last byte may be the CR of a line ending.
                     seen += rest.len() - 1;
                     self.at = self.buffer.len() - 1;
                 }
@@ -124,7 +124,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Lines<S> {
         self.stream.flush().await
     }
 
-    /// The stream, where nothing more was read than was used.
+    /// The stream, if the buffer is empty.
     pub fn into_inner_if_drained(self) -> Option<S> {
         (self.at == self.buffer.len()).then_some(self.stream)
     }
@@ -155,7 +155,7 @@ mod tests {
         assert_eq!(content_of(b".\r\nQUIT\r\n").await, (whole(""), b"QUIT".to_vec()));
     }
 
-    /// The endings of the SMTP smuggling attacks of 2023 (CVE-2023-51764, -51765, -51766): none of them ends a mail.
+    /// Line endings of the SMTP smuggling attacks of 2023 (CVE-2023-51764, -51765, -51766): none of them ends a mail.
     #[tokio::test]
     async fn only_crlf_dot_crlf_ends_a_mail() {
         for ending in ["\n.\n", "\n.\r\n", "\r.\r", "\r\n.\n", "\r\n.\r", "\r.\r\n"] {

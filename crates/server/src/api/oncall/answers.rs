@@ -1,4 +1,4 @@
-//! `…/answer` — acknowledge, take, escalate, close, by whoever may work on incidents.
+//! `…/answer` — acknowledge, take, escalate or close an incident. Requires the right to work on incidents.
 
 use http::Method;
 use oncall::answer::{Action, Answer, Answered, Subject, Via};
@@ -103,7 +103,7 @@ async fn of_alert(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
     answer(cx, &call, Subject::Alert(id), body.action, body.user, body.via).await
 }
 
-/// Gives the answer for whoever it is that calls.
+/// Applies an answer on behalf of the calling user.
 pub(super) async fn answer(
     cx: &Context,
     call: &Call,
@@ -112,7 +112,7 @@ pub(super) async fn answer(
     user: Option<String>,
     via: Option<Via>,
 ) -> Result<Reply, ApiError> {
-    // What claims to come by link, mail, SMS or voice comes by those alone: the audit trail must not be told otherwise.
+    // Callers of the API cannot claim link, mail, SMS or voice as the channel: that would falsify the audit trail.
     let via = match via {
         None | Some(Via::Api) => Via::Api,
         Some(Via::Cli) => Via::Cli,
@@ -129,7 +129,7 @@ pub(super) async fn answer(
     Reply::json(Reported::from(done))
 }
 
-/// The user who answers: the one that is named, or the one that the caller's token belongs to.
+/// The answering user: the one named in the request, or else the owner of the caller's token.
 fn who(directory: &Directory, named: Option<String>, call: &Call) -> Result<String, ApiError> {
     if let Some(name) = named {
         return match directory.users.contains_key(&name) {

@@ -1,4 +1,4 @@
-//! Turns as iCalendar feeds (S2-16): with a bearer token, or under an address that is its own key, because calendars cannot sign in.
+//! On-call shifts as iCalendar feeds (S2-16), authorised by a bearer token or by a signed URL, because calendar clients cannot sign in.
 
 use http::{HeaderValue, Method, StatusCode};
 use model::{Span, Timestamp};
@@ -14,7 +14,7 @@ use crate::endpoint::{Endpoint, Role, Shape, nothing, schema};
 use crate::error::ApiError;
 use crate::reply::Reply;
 
-/// A calendar that cannot sign in holds this much: turns and names of one schedule or one person.
+/// Access through a signed URL: read-only, for the shifts and names of one schedule or one person.
 const SIGNED: Role = Role::Open("the address carries a signature over the calendar's name that nobody can guess; it reads one calendar");
 
 const fn feed(
@@ -68,7 +68,7 @@ pub(super) struct Address {
     pub(super) url: String,
 }
 
-/// How much of the past a feed keeps, and how far it looks ahead.
+/// Range of a feed: days in the past and days ahead.
 const PAST_DAYS: i64 = 92;
 const AHEAD_DAYS: i64 = 400;
 
@@ -84,7 +84,7 @@ async fn address(cx: &Context, call: &Call, kind: &'static str) -> Result<Reply,
     Reply::json(Address { url: format!("{}/oncall/calendars/{kind}/{token}/{file}.ics", call.origin) })
 }
 
-/// The name in the address, if the signature beside it is ours.
+/// The name in the URL, if its signature is valid.
 fn signed<'a>(cx: &Context, call: &'a Call, kind: &str) -> Result<&'a str, ApiError> {
     let file = call.param("file");
     let name = file.strip_suffix(".ics").unwrap_or(file);
@@ -117,7 +117,7 @@ async fn of_user(cx: &Context, name: &str) -> Result<Reply, ApiError> {
     computed(&cx.oncall.objects.lanes.short, work).await
 }
 
-/// Whole days, so that a feed that nobody changed stays the same all day.
+/// Rounded to whole days, so that the feed of an unchanged schedule is stable within a day.
 fn window(cx: &Context) -> (Timestamp, Timestamp, Timestamp) {
     let now = cx.clock.now();
     let day = Timestamp::clamp_ticks(now.ticks() - now.ticks().rem_euclid(Span::DAY.ticks()));

@@ -1,4 +1,4 @@
-//! What the routes of on call share: refusals in our words, incidents by number or id, times as people write them.
+//! Shared by the on-call routes: error responses, lookup of incidents by number or id, parsing of times.
 
 use model::{Incident, Timestamp};
 use oncall::answer::AnswerError;
@@ -15,7 +15,7 @@ use crate::body::BodyLimits;
 use crate::context::Context;
 use crate::error::{ApiError, sentence};
 
-/// The interface that the audit trail names.
+/// The interface recorded in the audit trail.
 pub(super) const VIA: &str = "oncall/api";
 
 pub(super) fn apply_error(error: ApplyError) -> ApiError {
@@ -32,7 +32,7 @@ pub(super) fn apply_error(error: ApplyError) -> ApiError {
     }
 }
 
-/// Every problem is a detail; the message counts them.
+/// Each problem becomes a detail; the message states their number.
 fn wrong(problems: &[Problem]) -> ApiError {
     let message = match problems {
         [one] => sentence(&one.to_string()),
@@ -48,7 +48,7 @@ fn wrong(problems: &[Problem]) -> ApiError {
     })
 }
 
-/// A document of on call: 4 MiB, also after inflating.
+/// An on-call document: at most 4 MiB, also after inflating.
 pub(super) const DOCUMENT: BodyLimits = BodyLimits { inflated: document::MAX_BYTES as u64, ..BodyLimits::CONFIGURATION };
 
 fn compute_error(error: ComputeError) -> ApiError {
@@ -58,7 +58,7 @@ fn compute_error(error: ComputeError) -> ApiError {
     }
 }
 
-/// Computes a reply on a thread where it holds up nobody else; see [`compute`].
+/// Computes a response on a blocking thread; see [`compute`].
 pub(super) async fn computed<T: Send + 'static>(
     lane: &compute::Lane,
     work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
@@ -66,7 +66,7 @@ pub(super) async fn computed<T: Send + 'static>(
     compute::run(lane, work).await.map_err(compute_error)?
 }
 
-/// A body as a document.
+/// Parses a request body as a document.
 pub(super) fn parsed(bytes: &[u8]) -> Result<Directory, ApiError> {
     let text = std::str::from_utf8(bytes).map_err(|_| ApiError::bad_request("InvalidDocument", "The document is not UTF-8."))?;
     document::parse("the document", text).map_err(|error| ApiError::bad_request("InvalidDocument", sentence(&error.to_string())))
@@ -108,13 +108,13 @@ pub(super) async fn directory(cx: &Context) -> Result<std::sync::Arc<Directory>,
     cx.oncall.objects.directory().await.map_err(ApiError::from)
 }
 
-/// A time in the query string; a wall time belongs to `zone`.
+/// Parses a time in the query string. A time without offset is in `zone`.
 pub(super) fn time(now: Timestamp, parameter: &'static str, text: &str, zone: &str) -> Result<Timestamp, ApiError> {
     when::parse(text, zone, now)
         .map_err(|error| ApiError::bad_request("InvalidQueryParameter", sentence(&error.to_string())).target(parameter))
 }
 
-/// The incident that a path names by its number or its id.
+/// The incident that a path names by number or id.
 pub(super) async fn incident(cx: &Context, name: &str) -> Result<Incident, ApiError> {
     let missing = || {
         let shown: String = name.chars().take(60).collect();

@@ -1,4 +1,4 @@
-//! Whole documents: check, diff, apply, export. A document is YAML or JSON, which is YAML too.
+//! Whole documents: check, diff, apply, export. Documents are YAML, and therefore JSON too.
 
 use http::{HeaderValue, Method, StatusCode};
 use oncall::check::Problem;
@@ -90,7 +90,7 @@ struct Changes {
     changes: Vec<Difference>,
 }
 
-/// The body as a document.
+/// Parses the request body as a document.
 async fn read(cx: &Context, call: &mut Call) -> Result<Directory, ApiError> {
     let bytes = call.bytes(DOCUMENT).await?;
     computed(&cx.oncall.objects.lanes.short, move || parsed(&bytes)).await
@@ -139,7 +139,7 @@ async fn export(cx: &Context, call: Call) -> Result<Reply, ApiError> {
     }
 }
 
-/// The directory with one of its kinds.
+/// The directory reduced to one kind of object.
 fn only(whole: &Directory, kind: &str) -> Result<Directory, ApiError> {
     let mut part = Directory::default();
     match kind {

@@ -1,4 +1,4 @@
-//! Who is on call, which turns there are, and how good a schedule is.
+//! Who is on call, the shifts of a schedule, and schedule quality.
 
 use http::Method;
 use model::{Span, Timestamp};
@@ -49,7 +49,7 @@ pub static HEALTH: Endpoint = Endpoint {
     run: |cx, call| Box::pin(health(cx, call)),
 };
 
-/// Shifts of one answer: three years of hourly hand-overs, and 8 MB.
+/// Maximum number of shifts in a response: three years of hourly hand-overs, about 8 MB.
 const MOST_SHIFTS: usize = 30_000;
 
 #[derive(Deserialize, JsonSchema)]
@@ -139,7 +139,7 @@ fn duties(directory: &Directory, wanted: Option<String>, at: Option<&str>, now: 
     let mut schedules = Vec::new();
     for (name, plan) in directory.schedules.iter().filter(|(name, _)| wanted.as_ref().is_none_or(|wanted| wanted == *name)) {
         let at = time(now, "at", at.unwrap_or("now"), &plan.time_zone)?;
-        // One broken schedule must not hide who is on call on the others.
+        // An invalid schedule must not hide the on-call users of the others.
         let (on_call, error) = match schedule::who(plan, name, &directory.overrides, at) {
             Ok(on_call) => (on_call, None),
             Err(error) if wanted.is_some() => return Err(schedule_error(name, &error)),

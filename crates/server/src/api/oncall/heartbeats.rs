@@ -1,4 +1,5 @@
-//! Heartbeats: whoever falls silent is paged about. A beat needs a token, or the heartbeat's own address, which fits into a cron line.
+//! Heartbeats: monitored systems that stop sending them cause a page. A heartbeat is sent with a token, or to a signed URL that fits into a
+//! cron line.
 
 use http::Method;
 use model::Timestamp;

@@ -1,7 +1,7 @@
-//! `/oncall/answer/{token}` — the signed link of a message.
+//! `/oncall/answer/{token}` — the signed link in a message.
 //!
-//! `GET` changes nothing, however often it is asked: mail scanners and chat previews open every link they see, and a scanner cannot be
-//! told from a person. The button `POST`s. Whoever holds the link is the person that the page went to, for that one action.
+//! `GET` changes nothing: mail scanners and chat previews open every link, and cannot be distinguished from a person. The button sends a
+//! `POST`. The holder of the link acts as the recipient of the page, for this one action.
 
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use model::{Classification, Incident, IncidentStatus};
@@ -47,10 +47,10 @@ pub static ANSWER: Endpoint = Endpoint {
     run: |cx, call| Box::pin(async move { Ok(reply(press(cx, call).await?)) }),
 };
 
-/// The longest comment that the form takes.
+/// Maximum length of the comment field.
 const MAX_COMMENT: usize = 1_000;
 
-/// The page with its status and the headers that keep it to itself.
+/// The HTML page with its status and headers that forbid caching and embedding.
 fn reply((status, view): (StatusCode, View)) -> Reply {
     let mut reply = Reply::bytes(status, HeaderValue::from_static("text/html; charset=utf-8"), render(&view))
         .header(HeaderName::from_static("x-robots-tag"), HeaderValue::from_static("noindex, nofollow"))
@@ -62,12 +62,12 @@ fn reply((status, view): (StatusCode, View)) -> Reply {
     reply
 }
 
-/// What a link leads to.
+/// The target of a link.
 struct Linked {
     page: Page,
     action: Action,
     incident: Incident,
-    /// Who answered for it already, if somebody did.
+    /// Who acknowledged the page already.
     acknowledged: Option<String>,
     /// The incident was closed and opened again since the page was sent.
     reopened: bool,
@@ -128,7 +128,7 @@ async fn press(cx: &Context, mut call: Call) -> Result<(StatusCode, View), ApiEr
     }
 }
 
-/// The page and its incident, or why the link leads nowhere, in words.
+/// The page and its incident, or an error view if the link is not valid.
 async fn linked(cx: &Context, call: &Call) -> Result<Result<Linked, (StatusCode, View)>, ApiError> {
     let (id, action) = match cx.oncall.signer.verify(call.param("token"), cx.clock.now()) {
         Ok(found) => found,
@@ -164,7 +164,7 @@ fn refused(error: LinkError) -> (StatusCode, View) {
     (status, View { heading: heading.to_owned(), says: sentence(&error.to_string()), mood: Mood::Refused, ..View::default() })
 }
 
-/// What is asked, before the button is pressed.
+/// The confirmation form.
 fn question(cx: &Context, call: &Call, directory: &Directory, linked: &Linked) -> View {
     let Linked { page, action, incident, acknowledged, reopened } = linked;
     let number = incident.number;
@@ -209,7 +209,7 @@ fn question(cx: &Context, call: &Call, directory: &Directory, linked: &Linked) -
     }
 }
 
-/// The other answers to the same page, under links of their own: they work as long as a new message's would.
+/// Other actions on the same page, as signed links of their own with the lifetime of a new message's links.
 fn others(cx: &Context, call: &Call, page: Uuid, action: &Action) -> Vec<(&'static str, String)> {
     let all = [
         ("Acknowledge", Action::Acknowledge),
@@ -217,7 +217,7 @@ fn others(cx: &Context, call: &Call, page: Uuid, action: &Action) -> Vec<(&'stat
         ("Escalate", Action::Escalate { step: None }),
         ("Close", Action::Close { classification: None, comment: None }),
     ];
-    // Only from the open page: a link for one thing stays a link for one thing, however it was passed on.
+    // Offered on the overview page only: a link for one action must not grant others, even when forwarded.
     if !matches!(action, Action::Seen) {
         return Vec::new();
     }
@@ -247,7 +247,7 @@ fn facts(directory: &Directory, page: &Page, incident: &Incident, acknowledged: 
     facts
 }
 
-/// The name that people see.
+/// The display name of a user.
 fn person(directory: &Directory, user: &str) -> String {
     directory.users.get(user).map(|known| known.name.clone()).filter(|name| !name.is_empty()).unwrap_or_else(|| user.to_owned())
 }

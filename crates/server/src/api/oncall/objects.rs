@@ -1,6 +1,6 @@
-//! `/api/v1/oncall/{kind}/{name}` — users, schedules, overrides, policies, maintenance windows and heartbeats, one by one.
+//! `/api/v1/oncall/{kind}/{name}` — users, schedules, overrides, policies, maintenance windows and heartbeats as single objects.
 //!
-//! The body is the object as it stands in a document. Its etag is in the header `ETag`; a change may say `If-Match`.
+//! The body is the object as in a document. Its etag is in the `ETag` header; `If-Match` makes a change conditional.
 
 use http::{HeaderValue, Method, StatusCode, header};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -76,7 +76,7 @@ struct Listed {
     object: Value,
 }
 
-/// Any one of the kinds: the shapes stand in [`oncall::directory::Directory`].
+/// Any of the kinds; their schemas are in [`oncall::directory::Directory`].
 fn object(generator: &mut SchemaGenerator) -> Option<Schema> {
     use oncall::directory as d;
     let kinds = [

@@ -1,26 +1,26 @@
-//! The page behind a signed link, as HTML: one question, one button, no script. Pure.
+//! The page behind a signed link, as HTML: one question, one button, no script. Pure functions.
 //!
-//! It is read on a phone at night: large letters, the sentence that matters first, both colour schemes, and nothing loaded from
-//! anywhere. What comes from outside (titles, names) is escaped here and nowhere else.
+//! Designed for reading on a phone at night: large text, the most important sentence first, light and dark colour schemes, no external
+//! resources. External text (titles, names) is escaped here.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use sha2::{Digest, Sha256};
 
-/// What the page shows.
+/// Content of the page.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct View {
     /// The heading. Example: `Acknowledge incident 12?`.
     pub heading: String,
-    /// The sentence under it.
+    /// The sentence under the heading.
     pub says: String,
-    /// How the heading is marked.
+    /// Style of the heading.
     pub mood: Mood,
-    /// Names and values, such as `Severity` and `High`.
+    /// Label and value pairs, such as `Severity` and `High`.
     pub facts: Vec<(&'static str, String)>,
-    /// The button's words, and what else is asked. None: there is nothing to press.
+    /// The form with its button. `None` if there is no action.
     pub form: Option<Form>,
-    /// Other things that can be done: words and where they lead.
+    /// Other actions: label and URL.
     pub others: Vec<(&'static str, String)>,
 }
 
@@ -35,7 +35,7 @@ pub enum Mood {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Form {
     pub button: &'static str,
-    /// Ask for what the incident turned out to be.
+    /// Whether the form asks for a classification.
     pub classification: bool,
 }
 
@@ -58,7 +58,7 @@ nav a{min-height:3rem;padding:.75rem;text-align:center;color:var(--act);border:1
 :focus-visible{outline:3px solid var(--act);outline-offset:2px}\
 footer{max-width:34rem;margin:0 auto;text-align:center;color:var(--faint);font-size:.875rem}";
 
-/// What a browser may do with the page: apply this one style, send this one form, nothing else.
+/// Content security policy: allows this page's inline style and submitting this form only.
 pub fn content_security_policy() -> String {
     let hash = BASE64_STANDARD.encode(Sha256::digest(STYLE.as_bytes()));
     format!("default-src 'none'; style-src 'sha256-{hash}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
@@ -109,7 +109,7 @@ pub fn render(view: &View) -> String {
     html
 }
 
-/// As Sentinel has them, in words.
+/// Sentinel's classifications with their labels.
 const CLASSIFICATIONS: [(&str, &str); 4] = [
     ("Undetermined", "Not determined"),
     ("TruePositive", "A real attack (true positive)"),
@@ -117,7 +117,7 @@ const CLASSIFICATIONS: [(&str, &str); 4] = [
     ("FalsePositive", "A false alarm (false positive)"),
 ];
 
-/// Text that is safe between tags and within quotation marks. Control characters are left out.
+/// Escapes text for element content and quoted attribute values. Control characters are removed.
 fn escape(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
@@ -128,7 +128,7 @@ fn escape(text: &str) -> String {
             '"' => safe += "&quot;",
             '\'' => safe += "&#39;",
             '\n' | '\t' => safe.push(' '),
-            // Marks that turn the direction of writing could make one title look like another.
+            // Bidirectional control characters could make one title look like another.
             '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {}
             c if c.is_control() => {}
             c => safe.push(c),

@@ -1,4 +1,4 @@
-//! Every page and every escalation, whatever became of it: what was sent, delivered, seen, failed, and what is in doubt.
+//! All pages and escalations with their state: sent, delivered, seen, failed or in doubt.
 
 use std::collections::HashMap;
 
@@ -61,7 +61,7 @@ struct Which {
 }
 
 impl Which {
-    /// The times that are asked about.
+    /// The requested time range.
     fn window(&self, now: Timestamp) -> Result<(Option<Timestamp>, Option<Timestamp>), ApiError> {
         let from = self.from.as_deref().map(|text| time(now, "from", text, "UTC")).transpose()?;
         let to = self.to.as_deref().map(|text| time(now, "to", text, "UTC")).transpose()?;
@@ -72,7 +72,7 @@ impl Which {
 const PAGE_STATES: [&str; 9] = ["planned", "bundled", "claimed", "sent", "delivered", "seen", "doubtful", "failed", "dropped"];
 const ESCALATION_STATES: [&str; 7] = ["running", "nobody", "held", "grouped", "acknowledged", "exhausted", "closed"];
 
-/// The states that are asked for; none: all of them.
+/// The requested states; `None` for all.
 fn states<'a>(asked: Option<&'a str>, known: &[&str]) -> Result<Vec<&'a str>, ApiError> {
     let asked: Vec<&str> = asked.into_iter().flat_map(|text| text.split(',')).map(str::trim).filter(|name| !name.is_empty()).collect();
     match asked.iter().find(|name| !known.contains(name)) {
@@ -85,21 +85,21 @@ fn states<'a>(asked: Option<&'a str>, known: &[&str]) -> Result<Vec<&'a str>, Ap
     }
 }
 
-/// A page as it is shown. Its reply code is not: it is what the recipient proves themselves with.
+/// A page as returned. Without its reply code, which authenticates the recipient.
 #[derive(Serialize)]
 struct Shown {
     id: Uuid,
     escalation: Uuid,
     incident: Uuid,
-    /// The incident's number; none where the incident is gone.
+    /// The incident's number; `None` if the incident was deleted.
     number: Option<i64>,
     title: Option<String>,
-    /// When the incident was first answered in this course: acknowledged, taken or closed, here or elsewhere.
+    /// When the incident was first acknowledged, taken or closed in this escalation, here or in Sentinel.
     #[serde(skip_serializing_if = "Option::is_none")]
     acknowledged: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     acknowledged_by: Option<String>,
-    /// From the incident's opening until then.
+    /// Time from the incident's opening to `acknowledged`.
     #[serde(skip_serializing_if = "Option::is_none")]
     time_to_acknowledge: Option<Span>,
     kind: MessageKind,
@@ -108,13 +108,13 @@ struct Shown {
     user: String,
     contact: String,
     channel: String,
-    /// As it stands in the directory: a secret address is a reference.
+    /// As in the directory: a secret address is shown as a reference.
     address: String,
     because: String,
     due: Timestamp,
     attempts: u32,
     state: &'static str,
-    /// Since when.
+    /// When the page entered its current status.
     at: Option<Timestamp>,
     /// Why it failed, is in doubt or was dropped.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -173,7 +173,7 @@ async fn pages(cx: &Context, call: Call) -> Result<Reply, ApiError> {
     };
     let (from, to) = which.window(cx.clock.now())?;
     let mut rows = Vec::new();
-    // One state at a time is what the store can search by; none: all at once.
+    // The store can filter by one state at a time; for none, query all at once.
     let wanted: Vec<Option<String>> =
         if states.is_empty() { vec![None] } else { states.iter().map(|state| Some((*state).to_owned())).collect() };
     for status in wanted {
@@ -193,7 +193,7 @@ async fn pages(cx: &Context, call: Call) -> Result<Reply, ApiError> {
     Reply::json(Value::from_iter([("value", serde_json::to_value(value).map_err(|error| ApiError::internal(&error))?)]))
 }
 
-/// What is shown of a page's incident.
+/// Properties of a page's incident.
 #[derive(Clone, Default)]
 struct About {
     number: Option<i64>,
@@ -201,7 +201,7 @@ struct About {
     created: Option<Timestamp>,
 }
 
-/// Incidents, each looked up once.
+/// Cache of incidents.
 #[derive(Default)]
 struct Abouts(HashMap<Uuid, About>);
 
@@ -221,7 +221,7 @@ impl Abouts {
     }
 }
 
-/// The first answer in a course.
+/// The first answer in an escalation.
 #[derive(Clone)]
 struct Answered {
     at: Timestamp,
@@ -229,7 +229,7 @@ struct Answered {
     after: Span,
 }
 
-/// First answers, each looked up once.
+/// Cache of first answers.
 #[derive(Default)]
 struct Answers(HashMap<Uuid, Option<Answered>>);
 
@@ -247,9 +247,9 @@ impl Answers {
     }
 }
 
-/// From the audit trail, which keeps what the course itself does not: the first answer, also after the incident was closed.
+/// Read from the audit trail: the escalation itself does not keep the first answer after the incident was closed.
 async fn first_answer(cx: &Context, course: &Escalation, created: Option<Timestamp>) -> Result<Option<Answered>, ApiError> {
-    // One that was opened again counts from then.
+    // A reopened incident counts from its reopening.
     let opened = if course.generation == 0 { created.unwrap_or(course.began) } else { course.began };
     let answers = |entry: &store::AuditEntry| {
         let action = &entry.changes["answer"][1];
@@ -265,7 +265,7 @@ async fn first_answer(cx: &Context, course: &Escalation, created: Option<Timesta
     Ok(first.map(|(at, by)| Answered { at, by, after: (at - opened).max(Span::ZERO) }))
 }
 
-/// An escalation as it is shown.
+/// An escalation as returned.
 #[derive(Serialize)]
 struct Course {
     id: Uuid,
@@ -279,12 +279,12 @@ struct Course {
     severity: Severity,
     began: Timestamp,
     round: u32,
-    /// The step that comes next, counted from 0.
+    /// Index of the next step, from 0.
     step: usize,
-    /// When; none: nothing comes.
+    /// When the next step is due; `None` if there is none.
     next: Option<Timestamp>,
     state: &'static str,
-    /// What belongs to the state: who acknowledged, until when it is held, why.
+    /// State-specific data: who acknowledged, until when it is held, why.
     status: Value,
 }
 

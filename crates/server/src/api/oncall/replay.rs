@@ -1,8 +1,7 @@
-//! `POST /replay` — whom each step would have reached for the incidents of a time, and why: with what is applied, or with a document
-//! that somebody thinks of applying.
+//! `POST /replay` — simulates which contacts each escalation step would have reached for past incidents, with the current configuration or
+//! with a proposed document.
 //!
-//! What happened comes from the incidents, their alerts and the audit trail: when alerts joined, who answered what, and who changed a
-//! status elsewhere.
+//! Input is the history of incidents, their alerts and the audit trail: alerts that joined, answers, and status changes made elsewhere.
 
 use std::time::Instant;
 
@@ -38,9 +37,9 @@ pub static REPLAY: Endpoint = Endpoint {
     run: |cx, call| Box::pin(run(cx, call)),
 };
 
-/// Incidents that are played at most; the newest are left out, and it is said.
+/// Maximum number of incidents that are replayed; the newest are omitted, and the response says so.
 const MOST: u32 = 1_000;
-/// How long before the time an incident may have opened to still page in it.
+/// Incidents that opened this long before the range are included, since they may still page within it.
 const BEFORE: Span = Span::DAY;
 
 #[derive(Deserialize, JsonSchema)]
@@ -105,7 +104,7 @@ async fn read(cx: &Context, directory: &Directory, from: Timestamp, to: Timestam
     Ok((recorded, cut))
 }
 
-/// The incident as it was when it opened, and what happened to it since.
+/// The incident as it was when it opened, and its later changes.
 fn record(directory: &Directory, now: Incident, alerts: Vec<Alert>, entries: &[AuditEntry]) -> Recorded {
     let opened = now.created;
     let (first, later): (Vec<Alert>, Vec<Alert>) = alerts.into_iter().partition(|alert| alert.generated <= opened);
@@ -132,7 +131,7 @@ fn event(directory: &Directory, entry: &AuditEntry) -> Option<Event> {
         let user = directory.users.iter().find(known).map_or_else(|| entry.actor.name.clone(), |(name, _)| name.clone());
         return Some(Event::Answered { user, action });
     }
-    // What on call changed by itself follows from the answers.
+    // Changes made by on-call itself follow from the answers.
     let ours = entry.actor.via == "task" || entry.actor.via.starts_with("oncall/");
     let status = IncidentStatus::parse(entry.changes["status"][1].as_str()?)?;
     (!ours && entry.action != "created").then(|| Event::Status { status, by: entry.actor.name.clone() })

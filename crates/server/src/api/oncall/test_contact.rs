@@ -1,4 +1,4 @@
-//! `/users/{user}/contacts/{contact}/test` — does the channel reach them? The message goes the way that a page goes.
+//! `/users/{user}/contacts/{contact}/test` — sends a test message over the channel, as a page would be sent.
 
 use http::Method;
 use model::Span;
@@ -28,7 +28,7 @@ pub static TEST: Endpoint = Endpoint {
     run: |cx, call| Box::pin(test(cx, call)),
 };
 
-/// How long the provider's answer is waited for, in looks of [`LOOK`].
+/// How long to wait for the provider's result, in polls of [`LOOK`].
 const LOOKS: u32 = 150;
 const LOOK: Span = Span(1_000_000);
 

@@ -1,6 +1,6 @@
-//! `/incidents/{incident}/thread` — what people tell each other about an incident (S2-14).
+//! `/incidents/{incident}/thread` — the discussion of an incident (S2-14).
 //!
-//! The thread is the incident's comments: who reads them in Sentinel reads the thread, and the other way round. `@name` calls somebody.
+//! The thread consists of the incident's comments, so it is shared with Sentinel. `@name` notifies a user.
 
 use http::Method;
 use model::{Comment, Timestamp};
@@ -41,7 +41,7 @@ pub static POST: Endpoint = Endpoint {
     run: |cx, call| Box::pin(post(cx, call)),
 };
 
-/// The longest remark: what a comment in Sentinel takes.
+/// Maximum length of a message: that of a comment in Sentinel.
 const MAX_TEXT: usize = incidents::MAX_MESSAGE;
 
 #[derive(Deserialize, JsonSchema)]
@@ -114,7 +114,7 @@ async fn post(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
     answer(cx, &call, subject, Action::Comment { text: remark.text }, remark.user, remark.via).await
 }
 
-/// Names of the directory after an `@`, each once, in the order in which they stand. An `@` inside a word (a mail address) calls nobody.
+/// Users mentioned with `@`, in order and without duplicates. An `@` within a word (an email address) is not a mention.
 fn mentions(directory: &Directory, text: &str) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     for (at, _) in text.match_indices('@') {

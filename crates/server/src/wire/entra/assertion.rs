@@ -1,7 +1,7 @@
-//! Client assertions: a JSON Web Token that the application signs with the key of a registered certificate.
+//! Client assertions: a JSON Web Token signed by the application with the key of a registered certificate.
 //!
-//! Stock clients differ (learn.microsoft.com/entra/identity-platform/certificate-credentials and what they really send): RS256 with a
-//! SHA-1 `x5t`, padded or not; PS256 with `x5t#S256`; `x5c` with line breaks inside; times as fractions.
+//! Stock clients differ (learn.microsoft.com/entra/identity-platform/certificate-credentials and observed requests): RS256 with a SHA-1
+//! `x5t`, padded or not; PS256 with `x5t#S256`; `x5c` with line breaks; fractional times.
 
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
@@ -17,7 +17,7 @@ use x509_parser::public_key::PublicKey;
 use super::errors;
 use crate::error::ApiError;
 
-/// Clocks of clients may be wrong by this much.
+/// Tolerated clock skew of clients.
 const SKEW_SECONDS: f64 = 300.0;
 
 #[derive(Deserialize)]
@@ -38,7 +38,7 @@ struct Claims {
     nbf: Option<f64>,
 }
 
-/// Whether `token` proves that its sender holds the key of one of the application's certificates.
+/// Whether `token` is signed with the key of one of the application's certificates.
 pub fn check(app: &AppRegistration, token: &str, audiences: &[String], now: Timestamp) -> Result<(), ApiError> {
     let header: Header = token
         .split('.')
@@ -56,7 +56,7 @@ pub fn check(app: &AppRegistration, token: &str, audiences: &[String], now: Time
     let key = public_key(&certificate).ok_or_else(|| errors::assertion_signature("the registered certificate holds no RSA key"))?;
     let mut rules = Validation::new(algorithm);
     rules.required_spec_claims.clear();
-    // Compared below: `exp` may be a fraction, and each has an error of its own.
+    // Checked below: `exp` may be fractional, and each check has its own error.
     (rules.validate_exp, rules.validate_nbf, rules.validate_aud) = (false, false, false);
     let claims = jsonwebtoken::decode::<Claims>(token, &key, &rules).map_err(|error| match error.kind() {
         jsonwebtoken::errors::ErrorKind::InvalidSignature => {
@@ -82,7 +82,7 @@ fn judge(claims: &Claims, app: &AppRegistration, audiences: &[String], now: Time
     if in_time { Ok(()) } else { Err(errors::assertion_time(&now.to_string())) }
 }
 
-/// The registered certificate, as DER, that the header names by thumbprint or shows whole.
+/// The registered certificate, as DER, that the header names by thumbprint or includes.
 fn registered(app: &AppRegistration, header: &Header) -> Option<Vec<u8>> {
     let bytes = |text: &String| BASE64_URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).ok();
     let sha256 = header.x5t_s256.as_ref().and_then(bytes);
@@ -154,7 +154,7 @@ mod tests {
         ] {
             check(&app, &sign(&key, algorithm, header.clone(), claims.clone()), &audiences, now).unwrap();
         }
-        // Each wrong claim has its own number; a foreign key and an unregistered certificate share theirs.
+        // Each invalid claim has its own number; a foreign key and an unregistered certificate share theirs.
         let header = json!({ "x5t": padded });
         let number = |signer: &rcgen::KeyPair, algorithm: &str, name: &str, value: Value| {
             let mut changed = claims.clone();

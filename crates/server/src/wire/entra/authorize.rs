@@ -1,7 +1,7 @@
-//! `GET /{tenant}/oauth2[/v2.0]/authorize` — where a browser would sign a person in.
+//! `GET /{tenant}/oauth2[/v2.0]/authorize` — interactive sign-in, which is not supported.
 //!
-//! MSAL reads the address from the discovery document and insists that it is there, also where it never goes to it. Only applications get tokens
-//! here, so the answer says that, in the form of RFC 6749 §4.1.2.1 for a request that cannot be redirected.
+//! MSAL requires the URL in the discovery document even if it never uses it. Only applications get tokens here, so the response is the
+//! error of RFC 6749 §4.1.2.1 for a request that cannot be redirected.
 
 use http::Method;
 

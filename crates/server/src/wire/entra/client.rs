@@ -1,4 +1,4 @@
-//! Who asks for a token: the application's id with a secret (form fields or HTTP Basic) or with a signed assertion.
+//! Client authentication at the token endpoint: id and secret (form fields or HTTP Basic), or a signed assertion.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::error::ApiError;
 use crate::identity::SecretHash;
 
-/// The application that proves itself.
+/// Authenticates the application.
 pub async fn authenticate(cx: &Context, call: &Call, form: &Query) -> Result<AppRegistration, ApiError> {
     let basic = basic(call);
     let app_id = form.filled("client_id").map(str::to_owned).or_else(|| basic.as_ref().map(|(id, _)| id.clone()));
@@ -32,7 +32,7 @@ pub async fn authenticate(cx: &Context, call: &Call, form: &Query) -> Result<App
     let secret =
         form.filled("client_secret").map(str::to_owned).or_else(|| basic.map(|(_, secret)| secret)).filter(|secret| !secret.is_empty());
     let secret = secret.ok_or_else(errors::no_proof)?;
-    // A hash that is slow on purpose must not be what locks others out: few at a time, and no address has all of them.
+    // Slow hashes must not block other callers: few run concurrently, and no address gets all slots.
     let _turn = match app.secrets.iter().any(|known| SecretHash::from_stored(known.hash.as_str()).is_slow()) {
         true => Some(budgets::wait(&call.budgets.hashes, &call.peer.ip().to_string(), 1).await?),
         false => None,
@@ -43,7 +43,7 @@ pub async fn authenticate(cx: &Context, call: &Call, form: &Query) -> Result<App
 
 async fn check_secret(cx: &Context, app: &AppRegistration, secret: String) -> Result<(), ApiError> {
     let secrets = app.secrets.clone();
-    // A secret that a person chose is hashed slowly on purpose; the other requests of this thread must not wait for that.
+    // Slow hashes run on a blocking thread, so that other requests on this thread do not wait.
     let found =
         tokio::task::spawn_blocking(move || secrets.into_iter().find(|known| SecretHash::from_stored(known.hash.as_str()).proves(&secret)));
     match found.await.map_err(|error| ApiError::internal(&error))? {
@@ -57,7 +57,7 @@ async fn check_secret(cx: &Context, app: &AppRegistration, secret: String) -> Re
     }
 }
 
-/// What an assertion may name as its audience: this token endpoint in either version, or the authority, under a name that is ours.
+/// Accepted audiences of an assertion: this token endpoint in either version, or the authority, under any of our names.
 fn audiences(cx: &Context, call: &Call) -> Vec<String> {
     let origin = &call.origin;
     let tails = ["/oauth2/v2.0/token", "/oauth2/token", "/v2.0", "/", ""];
@@ -65,7 +65,7 @@ fn audiences(cx: &Context, call: &Call) -> Vec<String> {
     [call.param("tenant"), cx.identity.tenant_id.as_str()].into_iter().flat_map(of).collect()
 }
 
-/// Client id and secret from `Authorization: Basic`, both form-encoded inside (RFC 6749 §2.3.1).
+/// Client id and secret from `Authorization: Basic`, both form-encoded (RFC 6749 §2.3.1).
 fn basic(call: &Call) -> Option<(String, String)> {
     let value = call.headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, encoded) = value.split_once(' ')?;

@@ -1,4 +1,4 @@
-//! Entra's refusals: OAuth's word, the AADSTS number that people search for, and the text that says what to do.
+//! Entra's errors: OAuth error code, AADSTS number and message.
 //!
 //! Numbers and texts: learn.microsoft.com/entra/identity-platform/reference-error-codes.
 

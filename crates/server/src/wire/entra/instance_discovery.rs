@@ -1,4 +1,4 @@
-//! `GET /common/discovery/instance` — which cloud a login host belongs to; what MSAL asks before it trusts an authority.
+//! `GET /common/discovery/instance` — the cloud that a login host belongs to; MSAL calls it before trusting an authority.
 
 use http::Method;
 use serde_json::json;

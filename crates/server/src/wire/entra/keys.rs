@@ -1,4 +1,4 @@
-//! `GET /{tenant}/discovery[/v2.0]/keys` — the public halves of the signing keys.
+//! `GET /{tenant}/discovery[/v2.0]/keys` — the public signing keys.
 
 use http::Method;
 

@@ -1,6 +1,6 @@
-//! `GET /{tenant}[/v2.0]/.well-known/openid-configuration` — where this tenant's endpoints are.
+//! `GET /{tenant}[/v2.0]/.well-known/openid-configuration` — OpenID Connect discovery.
 //!
-//! MSAL uses `token_endpoint` verbatim and insists on `authorization_endpoint`; all links have the host that the client used.
+//! MSAL uses `token_endpoint` verbatim and requires `authorization_endpoint`; all URLs have the host that the client used.
 
 use http::Method;
 use serde_json::json;
@@ -39,7 +39,7 @@ async fn configuration(cx: &Context, call: Call) -> Result<Reply, ApiError> {
         "jwks_uri": format!("{base}/discovery{version}/keys"),
         "token_endpoint_auth_methods_supported": ["client_secret_post", "private_key_jwt", "client_secret_basic"],
         "grant_types_supported": ["client_credentials"],
-        // Nothing is answered at the authorization endpoint: only applications get tokens.
+        // The authorization endpoint issues nothing: only applications get tokens.
         "response_types_supported": [],
         "subject_types_supported": ["pairwise"],
         "id_token_signing_alg_values_supported": ["RS256"],

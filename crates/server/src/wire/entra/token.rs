@@ -1,7 +1,7 @@
 //! `POST /{tenant}/oauth2[/v2.0]/token` — an access token for an application (client credentials).
 //!
-//! Version 2 asks with `scope=<resource>/.default`, version 1 with `resource=<resource>` and gets its numbers as strings. The path does
-//! not decide: MSAL's AD FS route posts a `scope` to the path without version.
+//! Version 2 sends `scope=<resource>/.default`; version 1 sends `resource=<resource>` and expects numbers as strings. The path does not
+//! decide: MSAL's AD FS flow posts a `scope` to the path without version.
 
 use http::Method;
 use model::Span;
@@ -58,7 +58,7 @@ fn answer(token: &str, resource: &str, now: i64, wants_v1: bool) -> Value {
     }
 }
 
-/// The resource asked for, and whether in version 1's way.
+/// The requested resource, and whether the request is in version 1's form.
 fn resource(form: &Query) -> Result<(String, bool), ApiError> {
     if let Some(resource) = form.filled("resource") {
         return Ok((resource.trim().to_owned(), true));
@@ -90,7 +90,7 @@ mod tests {
     #[test]
     fn resources_are_read_as_entra_reads_them() {
         let read = |form: &str| resource(&Query::parse(form.as_bytes()));
-        // WIRE §0: PowerShell's sample asks with two slashes; Entra keeps the first as part of the resource.
+        // WIRE §0: PowerShell's sample requests two slashes; Entra keeps the first as part of the resource.
         assert_eq!(read("scope=https%3A%2F%2Fmonitor.azure.com%2F%2F.default").unwrap(), ("https://monitor.azure.com/".into(), false));
         assert_eq!(read("resource=https://management.azure.com/").unwrap(), ("https://management.azure.com/".into(), true));
         let number = |form| read(form).unwrap_err().entra;

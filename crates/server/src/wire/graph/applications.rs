@@ -1,7 +1,7 @@
-//! `/applications` — app registrations: made, listed, given secrets, deleted.
+//! `/applications` — app registrations: create, list, add secrets, delete.
 //!
-//! The secret's text is in the answer of `addPassword` and nowhere else. An application is made together with its service principal:
-//! there is one tenant here, so that an application without one would be of no use.
+//! A secret's text is returned by `addPassword` only. An application is created together with its service principal, since there is only
+//! one tenant.
 
 use http::{Method, StatusCode};
 use model::Timestamp;
@@ -94,17 +94,17 @@ pub static DELETE: Endpoint = Endpoint {
     run: |cx, call| Box::pin(delete(cx, call)),
 };
 
-/// Secrets that an application may have at a time.
+/// Maximum secrets of an application.
 const MAX_SECRETS: usize = 20;
-/// Applications of a tenant: more than any installation has connectors, and a bound for a list without pages.
+/// Maximum applications of a tenant: more than there are connectors, and a bound for a list without paging.
 const MAX_APPLICATIONS: usize = 1_000;
-/// As in Entra: letters of a display name.
+/// Maximum characters of a display name, as in Entra.
 const MAX_NAME: usize = 256;
 
-/// The namespace of the object ids of applications, which follow from their client ids.
+/// UUID namespace for object ids of applications, which are derived from their client ids.
 const APPLICATIONS: Uuid = Uuid::from_u128(0x7c39_2c4f_1f3f_4f39_8c9e_5a0f_0e3b_61d7);
 
-/// The object id of an application, which is not that of its service principal.
+/// The object id of an application, distinct from its service principal's.
 pub(super) fn object_id(app: &AppRegistration) -> String {
     Uuid::new_v5(&APPLICATIONS, app.app_id.as_bytes()).to_string()
 }
@@ -269,7 +269,7 @@ async fn delete(cx: &Context, call: Call) -> Result<Reply, ApiError> {
     Ok(Reply::no_content())
 }
 
-/// Writes into the audit chain who did what to which application. Never what proves it.
+/// Records a change of an application in the audit trail, without credentials.
 async fn record(
     cx: &Context,
     call: &Call,

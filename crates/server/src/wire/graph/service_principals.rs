@@ -1,4 +1,4 @@
-//! `/servicePrincipals` — what role assignments name. Each application has its own from the start.
+//! `/servicePrincipals` — referenced by role assignments. Each application has one.
 
 use http::{Method, StatusCode};
 use serde::Deserialize;

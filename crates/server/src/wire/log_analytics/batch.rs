@@ -1,4 +1,4 @@
-//! `POST [/v1]/$batch` — several queries in one request. Deprecated by Microsoft, and still what the SDKs' batch methods call.
+//! `POST [/v1]/$batch` — several queries in one request. Deprecated by Microsoft, but used by the SDKs' batch methods.
 
 use std::collections::BTreeMap;
 
@@ -17,9 +17,9 @@ use crate::endpoint::{Endpoint, Role, as_specified, nothing};
 use crate::error::ApiError;
 use crate::reply::Reply;
 
-/// Queries in one batch.
+/// Maximum queries of a batch.
 const MAX_REQUESTS: usize = 100;
-/// Queries of one batch that run at the same time.
+/// Queries of one batch that run concurrently.
 const AT_ONCE: usize = 4;
 
 pub static ENDPOINT: Endpoint = Endpoint {
@@ -83,7 +83,7 @@ async fn one(cx: &Context, call: &Call, item: Item) -> Response {
         Err(error) => Err(error),
     };
     let reply = result.unwrap_or_else(|error| LOG_ANALYTICS.reply(&error, &call.ids, cx.clock.now(), &call.origin));
-    // What we write is JSON; should it not be, an empty body is better than an answer that breaks all others.
+    // Our responses are JSON; if one is not, an empty body is better than breaking the whole batch.
     let body = String::from_utf8(reply.body.into()).ok().and_then(|text| RawValue::from_string(text).ok());
     Response {
         id: item.id,

@@ -1,8 +1,8 @@
-//! Answers as Log Analytics writes them: rows of JSON values.
+//! Encodes results as Log Analytics does: rows of JSON values.
 //!
-//! Values: numbers and booleans as they are (what JSON has no number for as `"NaN"`, `"Infinity"`, `"-Infinity"`), `datetime` in ISO 8601
-//! with up to seven digits, `timespan` as `d.hh:mm:ss.fffffff`, `guid` and `decimal` as strings, `dynamic` as a string of JSON, or the
-//! string itself where the value is one.
+//! Numbers and booleans as they are (non-finite numbers as `"NaN"`, `"Infinity"`, `"-Infinity"`), `datetime` in ISO 8601 with up to seven
+//! digits, `timespan` as `d.hh:mm:ss.fffffff`, `guid` and `decimal` as strings, `dynamic` as a string of JSON, or the plain string if the
+//! value is one.
 
 use std::io::Write;
 
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::prefer::Prefer;
 
-/// The whole answer as JSON text.
+/// The whole result as JSON text.
 pub fn answer(answer: &Answer, prefer: Prefer) -> Vec<u8> {
     let mut out = Vec::with_capacity(4 << 10);
     out.extend_from_slice(br#"{"tables":["#);
@@ -71,20 +71,20 @@ fn rows(out: &mut Vec<u8>, columns: &[Column], batch: &RecordBatch, count: &mut 
     }
 }
 
-/// A column, with its type looked at once.
+/// A column, downcast once.
 enum Cells<'a> {
     Bool(&'a arrow::array::BooleanArray),
     Int(&'a arrow::array::Int32Array),
     Long(&'a arrow::array::Int64Array),
     Real(&'a arrow::array::Float64Array),
     Decimal(&'a Decimal256Array),
-    /// A string is never null: where one is, it is an empty string.
+    /// KQL strings are never null: null becomes an empty string.
     String(&'a arrow::array::StringViewArray),
     Guid(&'a arrow::array::StringViewArray),
     Dynamic(&'a arrow::array::StringViewArray),
     Datetime(&'a arrow::array::Int64Array),
     Timespan(&'a arrow::array::Int64Array),
-    /// The engine's batch is not laid out as promised; nulls are better than a crash.
+    /// Unexpected column type from the engine; nulls are better than a panic.
     Unknown,
 }
 
@@ -152,10 +152,10 @@ fn real(out: &mut Vec<u8>, value: f64) {
     }
 }
 
-/// With the digits of the fraction that count, as .NET writes it: `12:00:00Z`, `12:00:00.25Z`.
+/// With only the significant fractional digits, as .NET formats it: `12:00:00Z`, `12:00:00.25Z`.
 fn datetime(out: &mut Vec<u8>, value: Timestamp) {
     let text = value.to_string();
-    // `2026-01-01T00:00:00` is 19 bytes; behind it stand the point, seven digits and the zone.
+    // `2026-01-01T00:00:00` is 19 bytes, followed by the point, seven digits and the zone.
     let (seconds, fraction) = text.split_at(19);
     let fraction = fraction.trim_end_matches('Z').trim_end_matches('0').trim_end_matches('.');
     print(out, format_args!("\"{seconds}{fraction}Z\""));
@@ -195,7 +195,7 @@ fn statistics(answer: &Answer) -> Value {
     } })
 }
 
-/// What `render` asked for, with the defaults the service fills in.
+/// The options of `render`, with the defaults that the service fills in.
 fn render(answer: &Answer) -> Value {
     let mut value = json!({
         "visualization": answer.render.as_ref().map(|render| render.visualization.as_str()), "title": null, "accumulate": false, "isQuerySorted": false,
@@ -254,7 +254,7 @@ mod tests {
 
     #[test]
     fn several_tables_stand_beside_each_other() {
-        // `fork` of the KQL reference: a table for each subquery, under the name that is given.
+        // `fork` of the KQL reference: a table for each subquery, with its name.
         let count = |name: &str, n: i64| {
             let columns = vec![Column::new(name, Type::Long)];
             let batch = RecordBatch::try_new(model::arrow_schema(&columns), vec![Arc::new(Int64Array::from(vec![n]))]).unwrap();

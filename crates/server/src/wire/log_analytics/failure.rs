@@ -1,4 +1,4 @@
-//! Why a query has no answer, or only a part of one, in Log Analytics' words.
+//! Query failures and partial results in Log Analytics' format.
 
 use http::StatusCode;
 use model::QueryError;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::error::ApiError;
 use crate::kql_errors;
 
-/// The refusal for a query that gave nothing.
+/// The error for a query without results.
 pub fn refusal(kql: &str, error: &QueryError) -> ApiError {
     match error {
         QueryError::Wrong(diagnostics) => {
@@ -46,10 +46,10 @@ pub fn refusal(kql: &str, error: &QueryError) -> ApiError {
     }
 }
 
-/// The `error` beside the tables of an answer that is not whole. Never silent: stock SDKs raise or mark it.
+/// The `error` next to the tables of a partial result. Always present: stock SDKs raise or flag it.
 pub fn partial(reason: &QueryError) -> Value {
     let (code, message) = match reason {
-        // The number and the sentence that users of the service know and search for.
+        // The exact number and message that users of the service know and search for.
         QueryError::Rows(limit) => {
             ("-2133196797", format!("The results of this query exceed the set limit of {limit} records, so not all records were returned."))
         }
@@ -65,7 +65,7 @@ pub fn partial(reason: &QueryError) -> Value {
     })
 }
 
-/// A request that is wrong.
+/// A bad request.
 pub fn bad(message: impl Into<String>) -> ApiError {
     ApiError::bad_request("BadArgumentError", message)
 }

@@ -1,4 +1,4 @@
-//! `GET [/v1]/workspaces/{workspace}/query` — run a query that stands in the URL.
+//! `GET [/v1]/workspaces/{workspace}/query` — run a query given in the URL.
 
 use http::Method;
 

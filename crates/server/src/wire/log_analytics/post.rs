@@ -28,8 +28,8 @@ async fn query(cx: &Context, call: Call) -> Result<Reply, ApiError> {
     ask(cx, call).await
 }
 
-/// The part behind the path. The service answers an empty 200 to a body that is not said to be JSON; here the body itself decides,
-/// because an empty answer helps nobody.
+/// Shared by the POST routes. The service returns an empty 200 for a body without JSON content type; we parse the body regardless, because
+/// an empty response is not useful.
 pub(super) async fn ask(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
     let ask: Ask = call.json().await.map_err(|error| ApiError { code: "BadArgumentError".into(), ..error })?;
     let prefer = prefer(&call);

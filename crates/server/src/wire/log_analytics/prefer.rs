@@ -1,8 +1,8 @@
-//! The `Prefer` header: how long to wait and what to add to the answer.
+//! The `Prefer` header: server timeout and additions to the response.
 
 use model::Span;
 
-/// What the client prefers. Unknown preferences are ignored, as RFC 7240 wants.
+/// The client's preferences. Unknown ones are ignored, as RFC 7240 requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Prefer {
     pub wait: Span,
@@ -14,7 +14,7 @@ const DEFAULT_WAIT: i64 = 180;
 const MAX_WAIT: i64 = 600;
 
 impl Prefer {
-    /// From the header's values; an empty one, which a stock client sends, prefers nothing.
+    /// Parses the header's values. A stock client sends an empty one, which means no preferences.
     pub fn parse<'a>(values: impl IntoIterator<Item = &'a str>) -> Self {
         let mut prefer = Self { wait: Span::seconds(DEFAULT_WAIT), statistics: false, render: false };
         for item in values.into_iter().flat_map(|value| value.split([',', ';'])) {

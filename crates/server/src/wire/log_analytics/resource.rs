@@ -1,4 +1,4 @@
-//! `POST|GET [/v1]/{resource id}/query` — a query over what a resource logged. The one resource here is the workspace.
+//! `POST|GET [/v1]/{resource id}/query` — a query over the logs of a resource. The only resource here is the workspace.
 
 use http::Method;
 

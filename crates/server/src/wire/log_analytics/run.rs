@@ -1,4 +1,4 @@
-//! One query, from its parameters to its reply; shared by all routes.
+//! Runs one query, from its parameters to its response; shared by all routes.
 
 use http::StatusCode;
 use model::{Limits, Query, Scope};
@@ -12,23 +12,23 @@ use crate::context::Context;
 use crate::error::ApiError;
 use crate::reply::{JSON, Reply};
 
-/// The longest query text taken.
+/// Maximum length of a query text.
 const MAX_QUERY: usize = 1 << 20;
-/// Above this many rows an answer is written on a thread of its own, so that small answers need not wait for it.
+/// Results with more rows are encoded on a blocking thread, so that small requests do not wait.
 const MANY_ROWS: usize = 5_000;
 
-/// What a client asks. Stock clients write `null` for what they do not want.
+/// A query request. Stock clients send `null` for unset fields.
 #[derive(Debug, Default, Deserialize)]
 pub struct Ask {
     pub query: Option<String>,
     pub timespan: Option<String>,
-    /// Further workspaces to look into.
+    /// Additional workspaces to query.
     pub workspaces: Option<Vec<String>>,
 }
 
-/// Runs the query. `url_timespan` intersects with that of the body.
+/// Runs the query. `url_timespan` is intersected with the body's.
 ///
-/// When the client goes away this future is dropped, and with it the guard that cancels the query.
+/// If the client disconnects, this future is dropped, and with it the guard that cancels the query.
 pub async fn run(cx: &Context, call: &Call, ask: Ask, url_timespan: Option<&str>, prefer: Prefer) -> Result<Reply, ApiError> {
     let kql = ask.query.filter(|text| !text.trim().is_empty());
     let kql = kql.ok_or_else(|| failure::bad("A query is required: the property 'query' is missing or empty.").target("query"))?;
@@ -68,7 +68,7 @@ pub async fn run(cx: &Context, call: &Call, ask: Ask, url_timespan: Option<&str>
     Ok(Reply::bytes(StatusCode::OK, JSON, body))
 }
 
-/// Whether a workspace id, name or resource id is that of the one workspace.
+/// Whether a workspace id, name or resource id refers to our workspace.
 pub fn is_ours(cx: &Context, name: &str) -> bool {
     let name = name.trim().trim_matches('/');
     name.eq_ignore_ascii_case(&cx.cloud.workspace_id)
@@ -76,7 +76,7 @@ pub fn is_ours(cx: &Context, name: &str) -> bool {
         || name.eq_ignore_ascii_case(cx.cloud.workspace_path().trim_matches('/'))
 }
 
-/// Refuses another workspace than ours.
+/// Rejects workspaces other than ours.
 pub fn check_workspace(cx: &Context, name: &str) -> Result<(), ApiError> {
     if is_ours(cx, name) {
         return Ok(());

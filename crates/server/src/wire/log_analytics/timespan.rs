@@ -1,12 +1,12 @@
 //! The `timespan` parameter: ISO 8601 durations and intervals.
 //!
-//! Both ends are inclusive (the service filters with `between`); a window here is half-open, so one tick is added to its end.
+//! Both ends are inclusive (the service filters with `between`); our windows are half-open, so one tick is added to the end.
 
 use model::{Span, Timestamp, Window};
 
 const TICK: Span = Span(1);
 
-/// Why a text is no timespan.
+/// Why a text is not a timespan.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TimespanError {
     #[error(
@@ -17,7 +17,7 @@ pub enum TimespanError {
     Backwards(String),
 }
 
-/// The window that `text` means at `now`.
+/// The window of `text` relative to `now`.
 pub fn parse(text: &str, now: Timestamp) -> Result<Window, TimespanError> {
     let text = text.trim();
     let shape = || TimespanError::Shape(text.chars().take(100).collect());
@@ -39,7 +39,7 @@ pub fn parse(text: &str, now: Timestamp) -> Result<Window, TimespanError> {
     Ok(Window { from, until: until + TICK })
 }
 
-/// A duration whose years and months are those of the calendar, as ISO 8601 has them.
+/// A duration with calendar years and months, as in ISO 8601.
 struct Length {
     months: i64,
     rest: Span,
@@ -64,7 +64,7 @@ impl Length {
         Some(Self { months, rest: Span::parse_iso(&format!("P{rest}"))? })
     }
 
-    /// The instant this long after `time` (or before it, with a sign of -1). The last day of a shorter month stands for a day that it lacks.
+    /// The instant this long after `time` (or before it, with a sign of -1). A day missing in a shorter month becomes its last day.
     fn from(&self, time: Timestamp, sign: i64) -> Option<Timestamp> {
         let mut civil = time.civil();
         let month = i64::from(civil.year) * 12 + i64::from(civil.month) - 1 + sign * self.months;
@@ -80,7 +80,7 @@ fn instant(text: &str) -> Option<Timestamp> {
     Timestamp::parse_iso(text)
 }
 
-/// What both windows cover. Nothing in common is an empty window, not an error: the query then answers no rows.
+/// The intersection of both windows. If they are disjoint, an empty window, not an error: the query then returns no rows.
 pub fn intersect(a: Option<Window>, b: Option<Window>) -> Option<Window> {
     match (a, b) {
         (Some(a), Some(b)) => {
@@ -109,7 +109,7 @@ mod tests {
         assert_eq!(parse("2026-01-01T00:00:00.000Z/2026-01-02T00:00:00.000Z", now), window("2026-01-01", "2026-01-02"));
         assert_eq!(parse("2026-01-01/P1D", now), window("2026-01-01", "2026-01-02"));
         assert_eq!(parse("PT1H/2026-01-02T01:00:00Z", now), window("2026-01-02", "2026-01-02T01:00:00Z"));
-        // ISO 8601-1:2019, 5.5.2: months are those of the calendar.
+        // ISO 8601-1:2019, 5.5.2: months are calendar months.
         let march = at("2026-03-31T12:00:00Z");
         assert_eq!(parse("P1M", march), window("2026-02-28T12:00:00Z", "2026-03-31T12:00:00Z"));
         assert_eq!(parse("P1Y2M3DT1H", march), window("2025-01-28T11:00:00Z", "2026-03-31T12:00:00Z"));

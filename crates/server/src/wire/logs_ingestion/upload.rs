@@ -1,6 +1,6 @@
-//! `POST /dataCollectionRules/{rule}/streams/{stream}` — take a batch of records; 204 once they survive a power cut.
+//! `POST /dataCollectionRules/{rule}/streams/{stream}` — ingest a batch of records; 204 once they are durable.
 //!
-//! Wire: learn.microsoft.com/azure/azure-monitor/logs/logs-ingestion-api-overview, any api-version. An empty array is taken: Vector's
+//! Wire: learn.microsoft.com/azure/azure-monitor/logs/logs-ingestion-api-overview, any api-version. An empty array is accepted: Vector's
 //! health check sends one.
 
 use http::{Method, StatusCode, header};
@@ -27,7 +27,7 @@ pub static ENDPOINT: Endpoint = Endpoint {
     run: |cx, call| Box::pin(upload(cx, call)),
 };
 
-/// Bodies from this size on are looked at by threads that may take their time.
+/// Bodies from this size on are processed on blocking threads.
 const LARGE: usize = 256 << 10;
 
 async fn upload(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
@@ -36,7 +36,7 @@ async fn upload(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
         return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", message).target("Content-Type"));
     }
     let body = call.bytes(BodyLimits::INGESTION).await?;
-    // One at a time from here on, as far as turns go: a caller with many uploads waits behind one with few.
+    // Limits concurrent uploads per caller: a caller with many uploads waits behind one with few.
     let holder = call.principal.as_ref().map_or("", |principal| principal.app_id.as_str());
     let _turn = budgets::wait(&call.budgets.turns, holder, 1).await?;
     let (rule, stream) = (call.param("rule").to_owned(), call.param("stream").to_owned());
@@ -44,7 +44,7 @@ async fn upload(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
         let (body, rule, stream, client) = (body.clone(), rule.clone(), stream.clone(), call.ids.client.clone());
         move || check_shape(&body).map(|()| client.as_deref().map(|id| key(&rule, &stream, id, &body)))
     };
-    // Megabytes take a while: beside the threads that answer others.
+    // Hashing megabytes takes a while, so it runs on a blocking thread.
     let key = match body.len() < LARGE {
         true => look()?,
         false => tokio::task::spawn_blocking(look).await.map_err(|error| ApiError::internal(&error))??,
@@ -55,9 +55,9 @@ async fn upload(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
     Ok(Reply::no_content())
 }
 
-/// What can be told without reading the records: a JSON array it must be, and not too deep.
+/// Checks that need no parsing of the records: a JSON array of limited depth.
 fn check_shape(body: &[u8]) -> Result<(), ApiError> {
-    // A byte order mark is what Windows clients put in front of UTF-8.
+    // Windows clients prefix UTF-8 with a byte order mark.
     let text = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     match text.iter().find(|byte| !byte.is_ascii_whitespace()) {
         None => return Err(ApiError::bad_request("InvalidRequestBody", "The request has no body; it must be a JSON array of objects.")),
@@ -71,10 +71,10 @@ fn check_shape(body: &[u8]) -> Result<(), ApiError> {
     if deeper_than(text, MAX_JSON_DEPTH) { Err(too_deep()) } else { Ok(()) }
 }
 
-/// The key under which a batch that is sent again is known.
+/// The deduplication key of a batch.
 ///
-/// Clients keep `x-ms-client-request-id` when they retry, but some use one id for everything they send: the content is part of the key,
-/// so that only the same batch under the same id is taken for a repetition.
+/// Clients keep `x-ms-client-request-id` on retries, but some use one id for all requests: the key includes the content, so that only the
+/// same batch under the same id counts as a repetition.
 fn key(rule: &str, stream: &str, id: &str, body: &[u8]) -> String {
     let mut hash = Sha256::new();
     for part in [rule.as_bytes(), stream.as_bytes(), id.as_bytes()] {

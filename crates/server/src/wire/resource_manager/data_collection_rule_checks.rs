@@ -1,7 +1,8 @@
-//! Whether a data collection rule may be stored: its names hang together, its tables exist, its transforms are KQL that fits them.
+//! Validates data collection rules: streams and destinations are consistent, tables exist, and transforms are valid KQL with fitting
+//! output.
 //!
-//! A rule that Azure refuses is refused here, so that what works here works there; `properties.lenient: true` takes everything that can run.
-//! All that is wrong with the structure, and then with the flows, is in `details`, each with its path. The shape is Azure Monitor's:
+//! A rule that Azure rejects is rejected here, so that working rules are portable; `properties.lenient: true` accepts everything that can
+//! run. All structural errors, and then all errors of flows, are in `details`, each with its path. The format is Azure Monitor's:
 //! `InvalidPayload` around `InvalidOutputTable`, `InvalidTransformQuery` and `InvalidTransformOutput` with the flow as their target
 //! (Azure/Azure-Sentinel#12073, hashicorp/terraform-provider-azurerm#21880).
 
@@ -15,14 +16,14 @@ use crate::context::Context;
 use crate::error::{ApiError, Detail};
 use crate::kql_errors;
 
-/// Prefix of streams that the rule declares itself.
+/// Prefix of streams declared by the rule.
 const CUSTOM: &str = "Custom-";
-/// Prefix of streams that are tables of Microsoft's.
+/// Prefix of streams that are Microsoft tables.
 const MICROSOFT: &str = "Microsoft-";
-/// The table that a transform reads.
+/// The input table of a transform.
 const SOURCE: &str = "source";
 
-/// A name that a rule may have.
+/// Validates the name of a rule.
 pub fn name(name: &str) -> Result<String, ApiError> {
     let fits = (1..=64).contains(&name.len()) && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.'));
     if fits {
@@ -32,10 +33,10 @@ pub fn name(name: &str) -> Result<String, ApiError> {
     Err(ApiError::bad_request("InvalidResourceName", message).target("name"))
 }
 
-/// Columns that a stream or a table may have (learn.microsoft.com/azure/azure-monitor/fundamentals/service-limits).
+/// Maximum columns of a stream or table (learn.microsoft.com/azure/azure-monitor/fundamentals/service-limits).
 pub const MAX_COLUMNS: usize = 500;
 
-/// Refuses properties of a rule that cannot work, or that Azure refuses.
+/// Rejects properties that cannot work or that Azure rejects.
 pub async fn check(cx: &Context, properties: &Map<String, Value>) -> Result<(), ApiError> {
     let mut wrong = Wrong::default();
     let lenient = is_lenient(properties, &mut wrong);
@@ -50,7 +51,7 @@ pub async fn check(cx: &Context, properties: &Map<String, Value>) -> Result<(), 
     wrong.refuse()
 }
 
-/// Whether the author asks for what Azure refuses. It is stored with the rule, and Azure ignores it.
+/// Whether the rule opts out of Azure's checks. Stored with the rule; Azure ignores it.
 fn is_lenient(properties: &Map<String, Value>, wrong: &mut Wrong) -> bool {
     match properties.get("lenient") {
         None | Some(Value::Null) => false,
@@ -62,11 +63,11 @@ fn is_lenient(properties: &Map<String, Value>, wrong: &mut Wrong) -> bool {
     }
 }
 
-/// What was found wrong.
+/// Errors found.
 #[derive(Default)]
 struct Wrong {
     details: Vec<Detail>,
-    /// Where the first mistake in a transform is.
+    /// Position of the first error in a transform.
     inner: Option<Value>,
 }
 
@@ -91,7 +92,7 @@ impl Wrong {
     }
 }
 
-/// The streams that the rule declares, with their columns.
+/// The declared streams with their columns.
 fn streams(properties: &Map<String, Value>, lenient: bool, wrong: &mut Wrong) -> HashMap<String, Vec<Column>> {
     let mut streams = HashMap::new();
     let declared = match properties.get("streamDeclarations") {
@@ -150,7 +151,7 @@ fn stream_type(name: &str, lenient: bool) -> Option<Type> {
     Type::parse(name).filter(|ty| !matches!(ty, Type::Decimal | Type::Timespan))
 }
 
-/// Names of the destinations that lead into our workspace.
+/// Names of destinations in our workspace.
 fn destinations(cx: &Context, properties: &Map<String, Value>, wrong: &mut Wrong) -> Vec<String> {
     let Some(destinations) = properties.get("destinations").and_then(Value::as_object) else {
         wrong.at("properties.destinations", "A rule needs 'destinations'.");
@@ -182,12 +183,12 @@ fn destinations(cx: &Context, properties: &Map<String, Value>, wrong: &mut Wrong
     names
 }
 
-/// A flow whose names are in order.
+/// A flow with resolved names.
 struct Flow {
     place: String,
     streams: Vec<String>,
     destination: String,
-    /// Columns of the single stream that a transform reads, where they are known.
+    /// Columns of the transform's only input stream, if known.
     columns: Option<Vec<Column>>,
     transform: Option<String>,
     output: String,
@@ -252,7 +253,7 @@ pub fn table_of(stream: &str) -> Option<&str> {
     stream.strip_prefix(CUSTOM).or_else(|| stream.strip_prefix(MICROSOFT)).filter(|table| !table.is_empty())
 }
 
-/// The table must exist; the transform must bind against the stream, and what it gives must fit the table.
+/// Checks that the table exists, the transform binds against the stream, and its output fits the table.
 async fn check_flow(cx: &Context, flow: &Flow, lenient: bool, wrong: &mut Wrong) {
     let Some(table) = table_of(&flow.output).and_then(|name| cx.catalog.table(name)) else {
         let message = format!(
@@ -291,13 +292,13 @@ async fn check_flow(cx: &Context, flow: &Flow, lenient: bool, wrong: &mut Wrong)
     }
 }
 
-/// What is wrong with a transform.
+/// Errors of a transform.
 struct Mistakes {
     messages: Vec<String>,
     inner: Option<Value>,
 }
 
-/// The columns that a transform gives; none where they depend on the rows.
+/// The output columns of a transform; `None` if they depend on the data.
 async fn transformed(cx: &Context, kql: &str, input: Vec<Column>, lenient: bool) -> Result<Option<Vec<Column>>, Mistakes> {
     let source = Arc::new(InlineTable { schema: TableSchema::new(SOURCE, input), batches: Vec::new() });
     let query = Query::new(kql).with_scope(Scope { tables: vec![source], inline_only: true, ..Scope::default() });
@@ -320,10 +321,10 @@ async fn transformed(cx: &Context, kql: &str, input: Vec<Column>, lenient: bool)
     Err(Mistakes { messages: messages.collect(), inner: None })
 }
 
-/// Columns that every table has without naming them, with their types.
+/// Columns that every table has implicitly, with their types.
 const SYSTEM: [(&str, Type); 3] = [("TenantId", Type::Guid), ("_ResourceId", Type::String), ("_SubscriptionId", Type::String)];
 
-/// Why what a flow gives does not fit its table.
+/// Why the output of a flow does not fit its table.
 fn misfit(output: &[Column], table: &TableSchema, stream: &str, lenient: bool) -> Option<String> {
     let in_table = |name: &str| {
         let system = || SYSTEM.iter().find(|(known, _)| *known == name && !lenient).map(|(_, ty)| *ty);
@@ -351,16 +352,16 @@ fn misfit(output: &[Column], table: &TableSchema, stream: &str, lenient: bool) -
     })
 }
 
-/// Whether values of one type go into a column of another without a conversion that the author should have written.
+/// Whether a type can be stored in a column of another type without an explicit conversion.
 fn fits(produced: Type, wanted: Type) -> bool {
     produced == wanted
         || (produced.is_numeric() && wanted.is_numeric())
         || matches!((produced, wanted), (Type::String, Type::Guid | Type::Dynamic) | (Type::Guid, Type::String))
-        // Anything may be wrapped into a dynamic.
+        // Any value can be stored as dynamic.
         || wanted == Type::Dynamic
 }
 
-/// A type as Azure's message writes it.
+/// A type as in Azure's message.
 fn title(ty: Type) -> &'static str {
     match ty {
         Type::Bool => "Boolean",
@@ -425,7 +426,7 @@ mod tests {
         let said = |output: &[(&str, Type)], lenient| misfit(&columns(output), &table, "Custom-T_CL", lenient);
         let time = ("TimeGenerated", Type::Datetime);
         assert_eq!(said(&[time, ("n", Type::Long), ("more", Type::Bool)], false), None);
-        // The three that Azure's own message was seen with: TenantId, a GUID, an int for a long.
+        // Three cases known from Azure's own messages: TenantId, a GUID, an int for a long.
         for (column, ty, shown) in [
             ("TenantId", Type::String, "TenantId [produced:'String', output:'Guid']"),
             ("g", Type::String, "g [produced:'String', output:'Guid']"),

@@ -1,7 +1,7 @@
-//! `Microsoft.Insights/dataCollectionRules` — how streams become tables.
+//! `Microsoft.Insights/dataCollectionRules` — map streams to tables.
 //!
-//! Wire: learn.microsoft.com/azure/azure-monitor/essentials/data-collection-rule-structure. The service adds `immutableId`, and for rules
-//! of kind `Direct` the endpoints to send to; both are computed when a rule is read, so that they follow the host the client uses.
+//! Wire: learn.microsoft.com/azure/azure-monitor/essentials/data-collection-rule-structure. The service adds `immutableId`, and endpoints
+//! for rules of kind `Direct`; both are computed on read, so that they use the host of the request.
 
 use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
@@ -123,7 +123,7 @@ async fn put(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
     let what = Changed { aggregate: "data collection rule", id: &rule.immutable_id, action, changes };
     trail::record(cx, &call, "ResourceManager", &mut change, what).await?;
     change.commit().await.map_err(failed)?;
-    // An upload that follows this answer must find the rule, whatever the bell's listeners are doing.
+    // An upload after this response must see the rule, even if the listeners have not been notified yet.
     cx.ingest.rules_changed().await?;
     tracing::info!(
         rule = rule.name,
@@ -148,7 +148,7 @@ async fn delete(cx: &Context, call: Call) -> Result<Reply, ApiError> {
     Ok(Reply::empty(if removed { StatusCode::OK } else { StatusCode::NO_CONTENT }))
 }
 
-/// Clients send back what they read: what the service computes must not be stored.
+/// Clients send back what they read: computed properties must not be stored.
 fn without_computed(properties: &Map<String, Value>) -> Map<String, Value> {
     const COMPUTED: [&str; 3] = ["immutableId", "endpoints", "provisioningState"];
     properties.iter().filter(|(key, _)| !COMPUTED.contains(&key.as_str())).map(|(key, value)| (key.clone(), value.clone())).collect()

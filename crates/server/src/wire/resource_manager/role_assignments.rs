@@ -1,4 +1,4 @@
-//! `Microsoft.Authorization/roleAssignments` — who holds which role where. They take effect with the answer, not after minutes.
+//! `Microsoft.Authorization/roleAssignments` — effective immediately, not after minutes as in Azure.
 
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -72,7 +72,7 @@ fn failed(error: StoreError) -> ApiError {
     ApiError::internal(&error)
 }
 
-/// The scope of the path, in its canonical spelling.
+/// The scope of the path in canonical form.
 fn scope(cx: &Context, call: &Call) -> Result<String, ApiError> {
     scopes::canonical(&cx.cloud, call.param("scope"))
 }
@@ -97,7 +97,7 @@ async fn list(cx: &Context, call: Call) -> Result<Reply, ApiError> {
     page(&call, &views)
 }
 
-/// The object id that a filter asks for.
+/// The object id in a filter.
 fn principal(filter: &str) -> Option<&str> {
     let quoted = |text: &'_ str| -> Option<(usize, usize)> {
         let from = text.find('\'')? + 1;
@@ -179,7 +179,7 @@ async fn put(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
     Reply::put(true, view(cx, &assignment))
 }
 
-/// The entry of the audit trail: who may do what, where.
+/// The audit entry of an assignment.
 fn changed<'a>(assignment: &'a RoleAssignment, action: &'static str) -> Changed<'a> {
     let pair = |value: &str| if action == "deleted" { json!([value, null]) } else { json!([null, value]) };
     let changes = json!({
@@ -206,7 +206,7 @@ async fn delete(cx: &Context, call: Call) -> Result<Reply, ApiError> {
     Reply::json(view(cx, &assignment))
 }
 
-/// Makes authorisation see what changed, before the client has its answer.
+/// Reloads role assignments before the response is sent.
 async fn refresh(cx: &Context) -> Result<(), ApiError> {
     cx.identity.set_grants(identity::grants(&cx.store).await.map_err(failed)?);
     Ok(())

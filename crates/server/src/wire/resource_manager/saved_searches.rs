@@ -1,8 +1,8 @@
-//! `Microsoft.OperationalInsights/workspaces/{workspace}/savedSearches` — queries that the workspace keeps. One with a `functionAlias` is a
-//! function: queries and rules call it by that name, as Microsoft's parsers are deployed.
+//! `Microsoft.OperationalInsights/workspaces/{workspace}/savedSearches` — stored queries. One with a `functionAlias` is a function that
+//! queries and rules can call, as Microsoft's parsers are deployed.
 //!
-//! Shape: learn.microsoft.com/rest/api/loganalytics/saved-searches. An `etag` that is sent must be the current one or `*`; without one the
-//! search is replaced.
+//! Format: learn.microsoft.com/rest/api/loganalytics/saved-searches. An `etag` in the request must be the current one or `*`; without one
+//! the search is replaced.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -24,10 +24,10 @@ const ALL: &str =
     "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.OperationalInsights/workspaces/{workspace}/savedSearches";
 const ONE: &str = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.OperationalInsights/workspaces/{workspace}/savedSearches/{search}";
 
-/// Bytes of a query that is kept.
+/// Maximum length of a query.
 const LONGEST: usize = 1 << 20;
 
-/// Saved searches of a workspace, and tags of one.
+/// Maximum saved searches of a workspace, and tags of a search.
 const MOST: usize = 10_000;
 const MOST_TAGS: usize = 100;
 
@@ -97,7 +97,7 @@ struct Tag {
     value: String,
 }
 
-/// The list is not paged there either.
+/// Azure's list is not paged either.
 fn list(cx: &Context) -> Result<Reply, ApiError> {
     let views: Vec<Value> = cx.catalog.saved_searches().iter().map(|search| view(cx, search)).collect();
     Reply::json(json!({ "value": views }))
@@ -140,7 +140,7 @@ async fn delete(cx: &Context, call: Call) -> Result<Reply, ApiError> {
         trail::record_alone(cx, &call, "ResourceManager", what).await?;
         tracing::info!(search = name, by = call.actor("ResourceManager").name, "saved search removed");
     }
-    // Removing what is not there is no error in the resource manager; Microsoft's client takes nothing but 200 here.
+    // Deleting a missing resource is not an error in the resource manager; Microsoft's client accepts only 200 here.
     Ok(Reply::empty(StatusCode::OK))
 }
 
@@ -178,7 +178,7 @@ fn is_name(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
-/// Another one when anything of it is.
+/// Changes with any field.
 fn etag(search: &SavedSearch) -> String {
     let SavedSearch { name, category, display_name, query, function_alias, function_parameters, tags } = search;
     let mut hasher = DefaultHasher::new();

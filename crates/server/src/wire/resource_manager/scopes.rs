@@ -1,15 +1,15 @@
-//! Scopes that roles can be given at: this cloud's subscription, its resource group, and resources below them.
+//! Scopes of role assignments: this cloud's subscription, its resource group, and resources below them.
 //!
-//! A scope is stored as it will be compared: names of the subscription and the group in their own case, no empty or relative segment, and
-//! whole pairs of type and name behind every provider, so that nothing given here can mean another place to another reader.
+//! A scope is stored in canonical form: subscription and group in their stored case, no empty or relative segments, and complete pairs of
+//! type and name after every provider, so that a scope cannot be interpreted in two ways.
 
 use crate::context::Cloud;
 use crate::error::ApiError;
 
-/// Longest scope that is taken; Azure's resource ids have at most 2,048 characters.
+/// Maximum length of a scope; Azure's resource ids have at most 2,048 characters.
 const MAX_SCOPE: usize = 2_048;
 
-/// The scope that a path names, in its canonical spelling.
+/// The scope of a path in canonical form.
 pub fn canonical(cloud: &Cloud, path: &str) -> Result<String, ApiError> {
     let invalid = |why: &str| {
         let shown: String = path.chars().filter(|c| !c.is_control()).take(200).collect();
@@ -42,7 +42,7 @@ pub fn canonical(cloud: &Cloud, path: &str) -> Result<String, ApiError> {
         }
         rest => rest,
     };
-    // `providers`, a namespace and pairs of type and name, once or several times.
+    // `providers`, a namespace and pairs of type and name, once or repeatedly.
     let mut left = rest;
     while let [word, _namespace, tail @ ..] = left {
         if !word.eq_ignore_ascii_case("providers") {
@@ -64,7 +64,7 @@ pub fn canonical(cloud: &Cloud, path: &str) -> Result<String, ApiError> {
     Ok(scope)
 }
 
-/// Whether a decoded segment can be a name: nothing relative, no separator of paths, queries or escapes.
+/// Whether a decoded segment can be a name: not relative, and without separators of paths, queries or escapes.
 fn is_name(part: &str) -> bool {
     !matches!(part, "." | "..") && !part.chars().any(|c| c.is_control() || c.is_whitespace() || "\\%?#&<>*:\"".contains(c))
 }

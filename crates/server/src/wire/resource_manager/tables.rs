@@ -1,8 +1,8 @@
 //! `Microsoft.OperationalInsights/workspaces/{workspace}/tables` — the tables of the workspace.
 //!
-//! Rules of names and columns: learn.microsoft.com/azure/azure-monitor/logs/create-custom-table and …/logs-ingestion-api-overview. A table may
-//! gain columns; none of them changes its type. What Azure refuses beyond that (reserved names, a column without `_CF` on a table of
-//! Microsoft's, more than 500 columns) is refused here, unless the properties say `lenient: true`.
+//! Rules for names and columns: learn.microsoft.com/azure/azure-monitor/logs/create-custom-table and …/logs-ingestion-api-overview. Columns
+//! may be added to a table but not change their type. Azure's further restrictions (reserved names, `_CF` suffix on custom columns of
+//! Microsoft tables, at most 500 columns) apply unless the properties say `lenient: true`.
 
 use http::{Method, StatusCode};
 use model::{CatalogError, Column, Span, TableName, TableSchema, Type};
@@ -18,8 +18,7 @@ use crate::error::ApiError;
 use crate::reply::Reply;
 use crate::trail::{self, Changed};
 
-/// Columns of a table that may have more than Azure's 500 (`lenient`), those that are there already included. Every row in memory has a cell
-/// for each.
+/// Maximum columns of a `lenient` table, existing ones included. Each buffered row has a cell for every column.
 const MAX_LENIENT_COLUMNS: usize = 2_000;
 
 const ALL: &str =
@@ -148,18 +147,18 @@ async fn delete(cx: &Context, call: Call) -> Result<Reply, ApiError> {
             tracing::info!(table = %name, by = call.actor("ResourceManager").name, "table removed");
             Ok(Reply::empty(StatusCode::OK))
         }
-        // Removing what is not there is no error in the resource manager.
+        // Deleting a missing resource is not an error in the resource manager.
         Err(CatalogError::NoTable(_)) => Ok(Reply::no_content()),
         Err(error) => Err(refusal(error)),
     }
 }
 
-/// Names and types, as the audit trail keeps them.
+/// Names and types for the audit trail.
 fn shape(columns: &[Column]) -> Value {
     columns.iter().map(|column| format!("{}:{}", column.name, column.ty.name())).collect()
 }
 
-/// The columns a client wants, checked. `existing` columns need not be repeated.
+/// The validated columns of a request. Existing columns may be omitted.
 fn columns(schema: &Value, name: &TableName, existing: Option<&TableSchema>) -> Result<Vec<Column>, ApiError> {
     if let Some(said) = schema.get("name").and_then(Value::as_str)
         && !said.eq_ignore_ascii_case(name.as_str())
@@ -172,7 +171,7 @@ fn columns(schema: &Value, name: &TableName, existing: Option<&TableSchema>) -> 
     let written = schema.get("columns").and_then(Value::as_array).filter(|columns| !columns.is_empty());
     let written =
         written.ok_or_else(|| invalid("The schema needs an array 'columns' with at least one column.", "properties.schema.columns"))?;
-    // Before each is compared with all others.
+    // Checked first, because the checks below compare all pairs.
     if written.len() > MAX_LENIENT_COLUMNS {
         return Err(too_many_columns(written.len()));
     }
@@ -197,7 +196,7 @@ fn columns(schema: &Value, name: &TableName, existing: Option<&TableSchema>) -> 
     }
     let others = existing.map_or(&[][..], |table| &table.columns).iter().filter(|known| !columns.iter().any(|new| new.name == known.name));
     let count = columns.len() + others.count();
-    // A table of Microsoft's may be wider than that; it cannot be widened further.
+    // A Microsoft table may already be wider; it just cannot grow further.
     if count > MAX_LENIENT_COLUMNS.max(existing.map_or(0, |table| table.columns.len())) {
         return Err(too_many_columns(count));
     }
@@ -210,12 +209,12 @@ fn columns(schema: &Value, name: &TableName, existing: Option<&TableSchema>) -> 
     }
 }
 
-/// Names that Azure keeps for itself ("`_ResourceId`, `id`, … are reserved column names").
+/// Names reserved by Azure ("`_ResourceId`, `id`, … are reserved column names").
 const RESERVED: [&str; 7] = ["_ResourceId", "id", "_SubscriptionId", "TenantId", "Type", "UniqueId", "Title"];
-/// Characters of a column's name, at most.
+/// Maximum length of a column name.
 const MAX_NAME: usize = 45;
 
-/// Refuses new columns that Azure refuses. Those that the table has are its own: Microsoft's tables have some of the reserved names.
+/// Applies Azure's restrictions to new columns. Existing columns are exempt: Microsoft tables have some of the reserved names.
 fn as_azure_has_it(columns: &[Column], name: &TableName, existing: Option<&TableSchema>) -> Result<(), ApiError> {
     const PLACE: &str = "properties.schema.columns";
     let is_new = |column: &&Column| existing.is_none_or(|table| table.column(&column.name).is_none());
@@ -245,14 +244,14 @@ fn as_azure_has_it(columns: &[Column], name: &TableName, existing: Option<&Table
     Ok(())
 }
 
-/// Types a table's column may have: Kusto's without `decimal` and `timespan`, which Log Analytics does not store.
+/// Column types of tables: Kusto's without `decimal` and `timespan`, which Log Analytics does not store.
 fn parse_type(name: &str) -> Option<Type> {
     Type::parse(name).filter(|ty| !matches!(ty, Type::Decimal | Type::Timespan))
 }
 
 /// `Some(None)` for the workspace's default, which Azure writes as -1.
 fn retention(properties: &serde_json::Map<String, Value>) -> Result<Option<Option<Span>>, ApiError> {
-    // Everything kept here is queryable, so the total retention is the one that counts where both are given.
+    // All retained data is queryable here, so total retention wins if both are given.
     let (key, most) = if properties.get("totalRetentionInDays").is_some_and(|value| !value.is_null()) {
         ("totalRetentionInDays", 4_383)
     } else {
@@ -292,7 +291,7 @@ fn view(cx: &Context, table: &TableSchema) -> Value {
     })
 }
 
-/// As the Tables API writes types.
+/// Type names of the Tables API.
 fn type_name(ty: Type) -> &'static str {
     match ty {
         Type::Datetime => "dateTime",
@@ -346,7 +345,7 @@ mod tests {
         assert_eq!(target(json!({ "columns": [{ "name": "A", "type": "string" }] })), "properties.schema.columns");
         assert_eq!(target(json!({ "columns": [{ "name": "A", "type": "decimal" }] })), "properties.schema.columns[0].type");
         assert_eq!(target(json!({ "name": "Other_CL", "columns": [] })), "properties.schema.name");
-        // What no table may have, counted with what is there already; Azure's own limit is checked behind this.
+        // The hard limit counts existing columns; Azure's own limit is checked after it.
         let wide = |from: usize, count: usize| {
             let columns = (from..from + count).map(|n| json!({ "name": format!("C{n}"), "type": "string" }));
             let columns: Vec<Value> = std::iter::once(json!({ "name": "TimeGenerated", "type": "datetime" })).chain(columns).collect();
@@ -368,7 +367,7 @@ mod tests {
         let check = |names: &[&str], name: &TableName, existing: Option<&TableSchema>| as_azure_has_it(&columns(names), name, existing);
         for reserved in RESERVED {
             assert!(check(&[reserved], &custom, None).unwrap_err().message.contains("reserved"), "{reserved}");
-            // Flare's published table has a column `id`, and so has ours: it is not new.
+            // Flare's published table has a column `id`, and so does ours: it is not new.
             let existing = TableSchema::new("T_CL", columns(&[reserved]));
             assert!(check(&[reserved], &custom, Some(&existing)).is_ok(), "{reserved}");
         }

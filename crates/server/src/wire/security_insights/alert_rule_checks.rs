@@ -1,7 +1,7 @@
-//! Whether an analytics rule may be stored: names, ranges, entity mappings, and a query that the engine can bind.
+//! Validates analytics rules: names, ranges, entity mappings, and that the engine can bind the query.
 //!
-//! Ranges and limits: learn.microsoft.com/azure/sentinel/scheduled-rules-overview and /create-analytics-rules. All that is wrong is
-//! told at once, each with its property.
+//! Ranges and limits: learn.microsoft.com/azure/sentinel/scheduled-rules-overview and /create-analytics-rules. All errors are reported at
+//! once, each with its property.
 
 use std::collections::HashSet;
 
@@ -54,7 +54,7 @@ const DYNAMIC_PROPERTIES: &[&str] = &[
     "SubTechniques",
 ];
 
-/// The kinds of rules that run here.
+/// Supported kinds of rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Scheduled,
@@ -78,16 +78,16 @@ impl Kind {
     }
 }
 
-/// A rule that may be stored.
+/// A validated rule.
 #[derive(Debug)]
 pub(super) struct Checked {
     pub properties: Map<String, Value>,
     pub enabled: bool,
 }
 
-/// Checks the rule and fills in defaults.
+/// Validates the rule and fills in defaults.
 pub(super) async fn check(engine: &dyn QueryEngine, kind: Kind, mut properties: Map<String, Value>) -> Result<Checked, ApiError> {
-    // What is ours to say.
+    // Computed by the service.
     properties.remove("lastModifiedUtc");
     properties.retain(|_, value| !value.is_null());
     let mut findings = Findings::default();
@@ -116,7 +116,7 @@ pub(super) async fn check(engine: &dyn QueryEngine, kind: Kind, mut properties: 
     Ok(Checked { properties, enabled })
 }
 
-/// What is wrong with a rule.
+/// Errors of a rule.
 #[derive(Default)]
 struct Findings(Vec<Detail>);
 
@@ -125,7 +125,7 @@ impl Findings {
         self.0.push(Detail { code: "BadRequest".into(), message: message.into(), target: Some(format!("properties.{property}")) });
     }
 
-    /// One finding is the answer; of several each is a detail.
+    /// A single error is returned directly; several become details.
     fn conclude(self) -> Result<(), ApiError> {
         let mut all = self.0.into_iter();
         let Some(first) = all.next() else { return Ok(()) };
@@ -280,7 +280,7 @@ impl Findings {
         }
     }
 
-    /// What the engine says of the query, with lines and columns. A defect of the engine is not the rule's fault.
+    /// Adds the engine's errors with line and column. An internal error of the engine is returned as such.
     fn query(&mut self, query: &str, error: &QueryError) -> Result<(), ApiError> {
         match error {
             QueryError::Wrong(diagnostics) => {
@@ -304,7 +304,7 @@ impl Findings {
         }
     }
 
-    /// Says that the query has no such column, where the columns are known.
+    /// Adds an error if the query is known not to have this column.
     fn column(&mut self, property: &str, columns: Option<&[Column]>, name: &str) {
         if let Some(columns) = columns
             && columns.iter().all(|column| column.name != name)
@@ -402,19 +402,19 @@ fn text<'a>(properties: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
     properties.get(name).and_then(Value::as_str)
 }
 
-/// `T1110`, `T1110.001`, and the four-digit ones of the industrial matrix, `T0800`.
+/// `T1110`, `T1110.001`, and the four-digit ones of the ICS matrix, `T0800`.
 fn is_technique(text: &str) -> bool {
     let (base, sub) = text.split_once('.').map_or((text, None), |(base, sub)| (base, Some(sub)));
     let digits = |text: &str, count: usize| text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit());
     base.strip_prefix('T').is_some_and(|rest| digits(rest, 4)) && sub.is_none_or(|sub| digits(sub, 3))
 }
 
-/// The columns that a template names: `Sign-in of {{Account}} from {{IP}}`.
+/// The columns used in a template: `Sign-in of {{Account}} from {{IP}}`.
 fn template_columns(template: &str) -> Vec<String> {
     template.split("{{").skip(1).filter_map(|part| part.split_once("}}")).map(|(name, _)| name.trim().to_owned()).collect()
 }
 
-/// Line and column, from 1, of a byte of the query.
+/// Line and column, from 1, of a byte offset.
 fn place(query: &str, byte: usize) -> (usize, usize) {
     let mut end = byte.min(query.len());
     while !query.is_char_boundary(end) {

@@ -1,4 +1,4 @@
-//! `/alertRuleTemplates`: there is no gallery of rules here, so the list is empty and nothing is found.
+//! `/alertRuleTemplates`: there is no rule gallery, so the list is always empty.
 
 use http::Method;
 use serde_json::json;

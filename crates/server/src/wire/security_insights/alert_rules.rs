@@ -1,6 +1,6 @@
 //! `/alertRules`: analytics rules of kind `Scheduled` and `NRT`.
 //!
-//! What was written is kept as it was, checked and with defaults filled in; detection reads it from the store.
+//! Rules are stored as written, validated and with defaults filled in; detection reads them from the store.
 
 use http::Method;
 use model::Actor;
@@ -91,7 +91,7 @@ async fn put(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
     let kind = Kind::parse(kind)?;
     let properties =
         body.properties.ok_or_else(|| ApiError::bad_request("BadRequest", "`properties` is required.").target("properties"))?;
-    // Asked before the transaction begins: the engine may take its time.
+    // Validated before the transaction, because binding may be slow.
     let checked = check(cx.engine.as_ref(), kind, properties).await?;
     let actor = call.actor(VIA);
     let now = cx.clock.now();
@@ -133,7 +133,7 @@ async fn delete(cx: &Context, call: Call) -> Result<Reply, ApiError> {
     Ok(Reply::empty(http::StatusCode::OK))
 }
 
-/// The entry of the audit trail: properties that differ, each before and after.
+/// The audit entry with each changed property before and after.
 fn audit(
     id: &str,
     action: &str,
@@ -161,7 +161,7 @@ fn audit(
     }
 }
 
-/// Actions start playbooks, and there are none.
+/// Actions start playbooks, which are not supported.
 async fn actions(cx: &Context, call: Call) -> Result<Reply, ApiError> {
     find(cx, call.param("rule")).await?;
     Reply::json(json!({ "value": [] }))

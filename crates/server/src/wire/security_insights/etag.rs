@@ -1,4 +1,4 @@
-//! Etags as they stand in bodies: quoted.
+//! Etags in bodies, which are quoted.
 
 use uuid::Uuid;
 

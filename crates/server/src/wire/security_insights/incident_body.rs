@@ -1,4 +1,4 @@
-//! The body of a put incident. What is read-only in it is ignored, since clients send back what they read.
+//! The body of a PUT of an incident. Read-only properties are ignored, since clients send back what they read.
 
 use incidents::Draft;
 use model::{Classification, ClassificationReason, IncidentStatus, Label, Owner, Severity, Timestamp};
@@ -66,7 +66,7 @@ impl IncidentBody {
     }
 }
 
-/// The value that `text` names; an empty text is none, as from forms that clear a field.
+/// The value named by `text`; an empty text is `None`, as sent by forms that clear a field.
 pub(super) fn named<T>(
     property: &'static str,
     text: &Option<String>,

@@ -1,4 +1,4 @@
-//! What belongs to an incident: its alerts, entities and bookmarks, asked for by POST; and playbooks, which are not served.
+//! Related data of an incident: alerts, entities and bookmarks, requested by POST. Playbooks are not supported.
 
 use http::Method;
 use model::{Alert, EntityKind, Incident};
@@ -46,7 +46,7 @@ async fn alerts(cx: &Context, call: Call) -> Result<Reply, ApiError> {
     Reply::json(json!({ "value": alerts.iter().map(|one| alert(cx, one)).collect::<Vec<_>>() }))
 }
 
-/// There are no bookmarks yet, so no incident has any.
+/// Bookmarks are not supported, so the list is empty.
 async fn bookmarks(cx: &Context, call: Call) -> Result<Reply, ApiError> {
     find(cx, call.param("incident")).await?;
     Reply::json(json!({ "value": [] }))

@@ -17,7 +17,7 @@ use crate::endpoint::{Endpoint, Role};
 use crate::error::ApiError;
 use crate::reply::Reply;
 
-/// The page where the client does not say, and the largest.
+/// Default and maximum page size.
 const PAGE: u32 = 50;
 const MAX_PAGE: u32 = 1_000;
 
@@ -57,7 +57,7 @@ async fn list(cx: &Context, call: Call) -> Result<Reply, ApiError> {
     Reply::json(answer)
 }
 
-/// The same question, from this place on.
+/// Link to the next page, which starts at `place`.
 fn next_link(call: &Call, place: &[Value]) -> String {
     let token = BASE64_URL_SAFE_NO_PAD.encode(Value::from(place).to_string());
     let mut pairs: Vec<(&str, &str)> =

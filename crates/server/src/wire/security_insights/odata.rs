@@ -1,4 +1,4 @@
-//! `$filter` and `$orderby`. One syntax; incidents are searched in the store, what hangs on them as it is shown.
+//! `$filter` and `$orderby`. One parser; incidents are filtered in the store, their related resources in memory.
 
 mod incidents;
 mod syntax;

@@ -1,4 +1,4 @@
-//! `/onboardingStates/default`: the workspace always has Sentinel switched on.
+//! `/onboardingStates/default`: Sentinel is always enabled for the workspace.
 
 use http::Method;
 use serde_json::{Value, json};

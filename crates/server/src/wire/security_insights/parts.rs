@@ -1,4 +1,4 @@
-//! What the routes of comments, relations and tasks share: each is a part of an incident under a name of its own.
+//! Shared by comments, relations and tasks: each is a named part of an incident.
 
 use http::StatusCode;
 use incidents::IncidentPart;
@@ -15,13 +15,13 @@ use crate::context::Context;
 use crate::error::ApiError;
 use crate::reply::Reply;
 
-/// The page where the client does not say, and the largest.
+/// Default and maximum page size.
 const PAGE: usize = 1_000;
 const MAX_PAGE: usize = 1_000;
 
-/// A part as this dialect shows it.
+/// A part in this dialect's format.
 pub(super) trait Shown: IncidentPart {
-    /// As it begins a sentence, and the last parameter of its path in lower case.
+    /// Capitalised noun for messages, also the path parameter in lower case.
     const NOUN: &'static str;
 
     fn show(&self, cx: &Context) -> Value;
@@ -51,7 +51,7 @@ impl Shown for Relation {
     }
 }
 
-/// The body of a put.
+/// The body of a PUT.
 #[derive(Deserialize)]
 pub(super) struct Body<P> {
     #[serde(default)]
@@ -59,7 +59,7 @@ pub(super) struct Body<P> {
     pub properties: P,
 }
 
-/// The incident that the path names, and the name of the part.
+/// The incident id and the part's name from the path.
 pub(super) fn place<P: Shown>(call: &Call) -> Result<(Uuid, &str), ApiError> {
     Ok((incident_id(call.param("incident"))?, call.param(P::KIND)))
 }
@@ -82,7 +82,7 @@ pub(super) async fn list<P: Shown>(cx: &Context, call: Call) -> Result<Reply, Ap
             ApiError::bad_request("BadRequest", format!("`{name}` must be a whole number that is not negative.")).target(name)
         }),
     };
-    // A page is named by how many parts come before it: parts are only added at the end or removed one by one.
+    // The skip token is an offset: parts are only appended or removed individually.
     let (skip, top) = (number("$skipToken")?.unwrap_or(0), number("$top")?.filter(|top| *top > 0).unwrap_or(PAGE).min(MAX_PAGE));
     let rest = shown.len().saturating_sub(skip);
     let page: Vec<Value> = shown.into_iter().skip(skip).take(top).collect();

@@ -1,4 +1,4 @@
-//! `/incidents/{incident}/relations`: links to other resources. They are kept as written and not followed.
+//! `/incidents/{incident}/relations`: links to other resources. Stored as written and not resolved.
 
 use http::Method;
 use model::Relation;

@@ -1,4 +1,4 @@
-//! Resources as this dialect shows them, and refusals as it words them. Pure.
+//! Resources in this dialect's format, and its error messages. Pure functions.
 
 use incidents::ChangeError;
 use model::{Actor, Alert, Comment, Entity, Incident, IncidentTask, Relation};
@@ -9,7 +9,7 @@ use super::etag::quoted;
 use crate::context::Context;
 use crate::error::{ApiError, sentence};
 
-/// The id of the provider at the workspace.
+/// The provider's resource id at the workspace.
 pub(super) fn provider(cx: &Context) -> String {
     format!("{}/providers/Microsoft.SecurityInsights", cx.cloud.workspace_path())
 }
@@ -48,7 +48,7 @@ pub(super) fn incident(cx: &Context, incident: &Incident) -> Value {
             "techniques": incident.techniques,
         },
     });
-    // What has no value is left out, as the service does.
+    // Properties without value are omitted, as in the service.
     let optional = [
         ("classification", json!(incident.classification)),
         ("classificationReason", json!(incident.classification_reason)),
@@ -170,7 +170,7 @@ pub(super) fn no_incident(name: &str) -> ApiError {
     ApiError::not_found("NotFound", format!("Incident '{shown}' does not exist."))
 }
 
-/// The incident that the path names.
+/// The incident id from the path.
 pub(super) fn incident_id(name: &str) -> Result<Uuid, ApiError> {
     Uuid::parse_str(name).map_err(|_| no_incident(name))
 }

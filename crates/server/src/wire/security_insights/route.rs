@@ -1,4 +1,4 @@
-//! What the routes of this dialect share.
+//! Shared by the routes of this dialect.
 
 use futures::future::BoxFuture;
 use http::Method;
@@ -10,7 +10,7 @@ use crate::endpoint::{Endpoint, Role, as_specified, nothing};
 use crate::error::ApiError;
 use crate::reply::Reply;
 
-/// The path of a resource below the provider.
+/// The path of a resource under the provider.
 macro_rules! provider_path {
     ($tail:literal) => {
         concat!(
@@ -24,10 +24,10 @@ pub(super) use provider_path;
 
 type Run = for<'a> fn(&'a Context, Call) -> BoxFuture<'a, Result<Reply, ApiError>>;
 
-/// A route of this dialect; bodies are as Microsoft's specification says.
+/// A route of this dialect; bodies follow Microsoft's specification.
 pub(super) const fn route(method: Method, path: &'static str, summary: &'static str, role: Role, run: Run) -> Endpoint {
     Endpoint { method, path, summary, dialect: &SECURITY_INSIGHTS, role, query: nothing, takes: as_specified, returns: as_specified, run }
 }
 
-/// The interface that the audit trail names.
+/// The interface recorded in the audit trail.
 pub(super) const VIA: &str = "SecurityInsights";

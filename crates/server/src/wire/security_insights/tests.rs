@@ -1,7 +1,7 @@
 //! The dialect through the dispatcher, with a real store, real tokens and a canned engine.
 //!
-//! Expected answers: the wire facts on SecurityInsights (statuses, property names, the text of the 409), Microsoft's specification
-//! 2025-09-01, and what `azure-mgmt-securityinsight` 2.0.0b4 reads.
+//! Expected responses: the wire facts on SecurityInsights (statuses, property names, the text of the 409), Microsoft's specification
+//! 2025-09-01, and what `azure-mgmt-securityinsight` 2.0.0b4 parses.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,7 @@ use crate::error::ApiError;
 use crate::identity::Identity;
 use crate::rights::{Grant, OWNER};
 
-/// The engine answers these columns to every query but `broken`, and knows nothing of `open`.
+/// Returns the same columns for every query, except that `broken` fails and `open` has unknown columns.
 struct Canned;
 
 #[async_trait]
@@ -204,7 +204,7 @@ impl Served {
         (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
     }
 
-    /// A call of the provider; `tail` may hold a query string.
+    /// Calls the provider; `tail` may contain a query string.
     async fn call(&self, method: &str, tail: &str, body: Value) -> (StatusCode, Value) {
         let separator = if tail.contains('?') { '&' } else { '?' };
         self.send(method, &format!("{}/{tail}{separator}api-version=2025-10-01-preview", base()), body).await
@@ -274,7 +274,7 @@ async fn an_incident_is_found_read_taken_and_closed() {
     let (_, bookmarks) = served.call("POST", &format!("incidents/{name}/bookmarks"), Value::Null).await;
     assert_eq!(bookmarks, json!({"value": []}));
 
-    // A comment changes the incident's etag: what was read before is stale.
+    // A comment changes the incident's etag, so the previous one is stale.
     let (status, comment) =
         served.call("PUT", &format!("incidents/{name}/comments/{}", guid(9)), body(None, json!({"message": "seen"}))).await;
     assert_eq!((status, &comment["properties"]["author"]["objectId"]), (StatusCode::CREATED, &json!("ann")));
@@ -283,7 +283,7 @@ async fn an_incident_is_found_read_taken_and_closed() {
     let (status, error) = served.call("PUT", &format!("incidents/{name}"), body(Some(etag), taken.clone())).await;
     let expected = json!({"code": "Conflict", "message": format!("Newer version of resource '{name}' exists. Data was not saved")});
     assert_eq!((status, &error["error"]), (StatusCode::CONFLICT, &expected));
-    // Without an etag the change is taken: a maintainer in github.com/Azure/azure-rest-api-specs/issues/13203.
+    // Without an etag the change is accepted: a maintainer in github.com/Azure/azure-rest-api-specs/issues/13203.
     let (status, _) = served.call("PUT", &format!("incidents/{name}"), body(None, taken.clone())).await;
     assert_eq!(status, StatusCode::OK);
     let (_, fresh) = served.call("GET", &format!("incidents/{name}"), Value::Null).await;
@@ -306,7 +306,7 @@ async fn an_incident_is_found_read_taken_and_closed() {
     assert_eq!(served.call("GET", &format!("incidents/{name}"), Value::Null).await.0, 404);
 }
 
-/// The parameters that the specification gives to comments and relations: `$filter`, `$orderby`, `$top`, `$skipToken`.
+/// The specification's parameters of comments and relations: `$filter`, `$orderby`, `$top`, `$skipToken`.
 #[tokio::test]
 async fn comments_are_filtered_sorted_and_paged() {
     let served = Served::new().await;
@@ -456,7 +456,7 @@ async fn rules_are_kept_and_changed_under_their_etags() {
 #[tokio::test]
 async fn wrong_rules_are_told_what_is_wrong() {
     let served = Served::new().await;
-    // (property, value, where the error is)
+    // (property, value, error path)
     let table = [
         ("displayName", json!(""), "displayName"),
         ("severity", json!("Huge"), "severity"),

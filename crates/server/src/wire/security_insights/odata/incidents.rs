@@ -1,4 +1,5 @@
-//! `$filter` and `$orderby` of incidents, as conditions and orders of the store. A refusal names the column and what would be right there.
+//! `$filter` and `$orderby` of incidents, translated to conditions and orders of the store. Errors name the column and what is expected
+//! there.
 
 use model::{Severity, Timestamp};
 use store::{Comparison, Fold, IncidentField, IncidentFilter, IncidentList, IncidentOrder, Operand as Kind};
@@ -6,7 +7,7 @@ use store::{Comparison, Fold, IncidentField, IncidentFilter, IncidentList, Incid
 use super::syntax::{Expr, Literal, Operand, Search, Wrong, parse};
 use crate::error::ApiError;
 
-/// Properties by their paths, as `$filter` and `$orderby` name them.
+/// Properties by path, as in `$filter` and `$orderby`.
 const PROPERTIES: &[(&str, IncidentField)] = &[
     ("name", IncidentField::Id),
     ("properties/title", IncidentField::Title),
@@ -29,7 +30,7 @@ const PROPERTIES: &[(&str, IncidentField)] = &[
     ("properties/additionalData/alertsCount", IncidentField::AlertsCount),
 ];
 
-/// Lists by their paths, for `any` and `all`.
+/// Collections by path, for `any` and `all`.
 const LISTS: &[(&str, IncidentList)] = &[
     ("properties/labels", IncidentList::Labels),
     ("properties/additionalData/tactics", IncidentList::Tactics),
@@ -37,13 +38,13 @@ const LISTS: &[(&str, IncidentList)] = &[
     ("properties/additionalData/alertProductNames", IncidentList::AlertProductNames),
 ];
 
-/// Reads a `$filter`.
+/// Parses a `$filter`.
 pub(in crate::wire::security_insights) fn filter(text: &str) -> Result<IncidentFilter, ApiError> {
     let expr = parse(text).map_err(|error| error.refuse("$filter"))?;
     Scope { element: None }.condition(&expr).map_err(|error| error.refuse("$filter"))
 }
 
-/// Reads an `$orderby`: properties, each with `asc` or `desc` or nothing, by commas.
+/// Parses an `$orderby`: properties with optional `asc` or `desc`, separated by commas.
 pub(in crate::wire::security_insights) fn order(text: &str) -> Result<Vec<IncidentOrder>, ApiError> {
     let mut order: Vec<IncidentOrder> = Vec::new();
     for part in text.split(',') {
@@ -71,7 +72,7 @@ fn unknown_property(path: &str) -> String {
     format!("Incidents cannot be searched or sorted by '{path}', only by {}.", known.join(", "))
 }
 
-/// The entry of a table of paths, with or without `properties/`, in any case.
+/// Looks up a path, with or without `properties/`, case-insensitively.
 fn entry<T: Copy>(table: &[(&str, T)], path: &str) -> Option<T> {
     let is = |known: &str| {
         known.eq_ignore_ascii_case(path) || known.strip_prefix("properties/").is_some_and(|bare| bare.eq_ignore_ascii_case(path))
@@ -79,7 +80,7 @@ fn entry<T: Copy>(table: &[(&str, T)], path: &str) -> Option<T> {
     table.iter().find(|(known, _)| is(known)).map(|(_, value)| *value)
 }
 
-/// Where names are looked up: the incident, or an element of one of its lists under a variable.
+/// Scope of name resolution: the incident, or an element of a collection bound to a lambda variable.
 struct Scope<'e> {
     element: Option<(&'e str, IncidentList)>,
 }
@@ -92,6 +93,10 @@ impl Scope<'_> {
             Expr::Not(inner) => IncidentFilter::Not(Box::new(self.condition(inner)?)),
             Expr::Search { search, of, text } => {
                 let (field, fold) = self.text_field(of)?;
+                if field.operand() != Kind::Text {
+                    let message = "one of a fixed set of names is compared with 'eq' or 'in', not searched.".to_owned();
+                    return Err(Wrong { at: place_of(of), message });
+                }
                 let make = match search {
                     Search::Contains => IncidentFilter::Contains,
                     Search::StartsWith => IncidentFilter::StartsWith,
@@ -150,7 +155,7 @@ impl Scope<'_> {
         }
     }
 
-    /// A property that holds text, and the case in which it is compared.
+    /// A text property and how it is case-folded for comparison.
     fn text_field(&self, operand: &Operand) -> Result<(IncidentField, Fold), Wrong> {
         match operand {
             Operand::Path(path, at) => {
@@ -162,7 +167,7 @@ impl Scope<'_> {
             }
             Operand::Lower(of) => Ok((self.text_field(of)?.0, Fold::Lower)),
             Operand::Upper(of) => Ok((self.text_field(of)?.0, Fold::Upper)),
-            // Texts are stored without blanks around them.
+            // Texts are stored trimmed.
             Operand::Trim(of) => self.text_field(of),
             Operand::Length(of) | Operand::IndexOf(of, _) => {
                 let at = place_of(of);
@@ -191,7 +196,7 @@ fn whole(literal: &Literal, at: usize) -> Result<i64, Wrong> {
     .ok_or_else(|| Wrong { at, message: "a whole number is expected.".to_owned() })
 }
 
-/// The comparison of `field` with a literal, which must be of its kind.
+/// Compares `field` with a literal of matching type.
 fn compare(field: IncidentField, comparison: Comparison, literal: &Literal, at: usize) -> Result<IncidentFilter, Wrong> {
     let wrong = |message: &str| Wrong { at, message: message.to_owned() };
     let (text, is_text) = match literal {
@@ -231,7 +236,7 @@ mod tests {
     #[test]
     fn filters_that_clients_send() {
         use IncidentFilter::*;
-        // The first two: WIRE §5, seen from stock clients. The others: the examples of OData 4.01 Part 2, 5.1.1, on our properties.
+        // The first two: WIRE §5, from stock clients. The others: the examples of OData 4.01 Part 2, 5.1.1, with our properties.
         let table = [
             ("properties/status eq 'New'", Text(IncidentField::Status, Comparison::Equal, "New".into())),
             (

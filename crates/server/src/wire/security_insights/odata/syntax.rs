@@ -1,4 +1,4 @@
-//! The syntax of `$filter`: the part of OData 4 that clients of Sentinel use, parsed properly.
+//! Parser for `$filter`: the subset of OData 4 that Sentinel clients use.
 //!
 //! Grammar: `or` of `and` of `not` of comparisons, searches (`contains`, `startswith`, `endswith`), `in` lists, lambdas (`any`, `all`) and
 //! parentheses; values are paths, `tolower`, `toupper`, `trim`, `length` and `indexof`. Source: OData 4.01 Part 2, 5.1.1.
@@ -7,7 +7,7 @@ use store::Comparison;
 
 use crate::error::ApiError;
 
-/// Nesting and comparisons of one filter; the database has a limit of its own behind them.
+/// Maximum nesting and comparisons of a filter, below the limits of the database.
 const MAX_DEPTH: usize = 32;
 const MAX_TERMS: usize = 100;
 
@@ -20,7 +20,7 @@ const COMPARISONS: &[(&str, Comparison)] = &[
     ("le", Comparison::LessOrEqual),
 ];
 
-/// A condition. Places are characters of the text, for refusals.
+/// A condition. Positions are character offsets, for errors.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Expr {
     And(Vec<Expr>),
@@ -54,7 +54,7 @@ pub(super) enum Search {
     EndsWith,
 }
 
-/// What is compared.
+/// The left side of a comparison.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Operand {
     Path(String, usize),
@@ -69,17 +69,17 @@ pub(super) enum Operand {
 pub(super) enum Literal {
     Null,
     Text(String),
-    /// A number, a time or a truth value, as it is written.
+    /// A number, time or boolean, as written.
     Word(String),
 }
 
-/// Reads a `$filter`.
+/// Parses a `$filter`.
 pub(super) fn parse(text: &str) -> Result<Expr, Wrong> {
     let mut parser = Parser { tokens: lex(text)?, at: 0, depth: 0, terms: 0, end: text.chars().count() };
     parser.whole()
 }
 
-/// What is wrong, and at which character.
+/// A syntax error and its character offset.
 #[derive(Debug)]
 pub(super) struct Wrong {
     pub at: usize,
@@ -146,7 +146,7 @@ fn lex(text: &str) -> Result<Vec<(usize, Token)>, Wrong> {
     Ok(tokens)
 }
 
-/// The text in quotation marks that begins at `start`, two of which stand for one, and the place behind it.
+/// The quoted text that starts at `start`, where a doubled quote is an escaped one, and the position after it.
 fn quoted(chars: &[char], start: usize) -> Result<(String, usize), Wrong> {
     let (mut text, mut at) = (String::new(), start + 1);
     loop {
@@ -269,7 +269,7 @@ impl Parser {
         Ok(Expr::Compare { left, comparison, right, at })
     }
 
-    /// A path, or a function of one.
+    /// A path or a function of one.
     fn operand(&mut self) -> Parsed<Operand> {
         let start = self.at;
         let Some(Token::Word(word)) = self.token() else { return Err(self.wrong("a property is expected.")) };
@@ -394,7 +394,7 @@ impl Parser {
         }
     }
 
-    /// A text, or `tolower('Text')` and `toupper('Text')` of one.
+    /// A text literal, or `tolower('Text')` and `toupper('Text')`.
     fn text(&mut self) -> Parsed<String> {
         let folded: Option<fn(&str) -> String> = match self.token() {
             Some(Token::Word(word)) if word.eq_ignore_ascii_case("tolower") => Some(str::to_lowercase),
@@ -434,7 +434,7 @@ impl Parser {
         if self.take(token) { Ok(()) } else { Err(self.wrong(message)) }
     }
 
-    /// The character at which a token begins.
+    /// The character offset of a token.
     fn place(&self, token: usize) -> usize {
         self.tokens.get(token).map_or(self.end, |(at, _)| *at)
     }
@@ -448,7 +448,7 @@ impl Parser {
     }
 }
 
-/// The path and the kind of `path/any` and `path/all`.
+/// Splits `path/any` and `path/all` into the path and whether it is `all`.
 fn lambda(word: &str) -> Option<(&str, bool)> {
     let (path, last) = word.rsplit_once('/')?;
     match last.to_ascii_lowercase().as_str() {

@@ -1,4 +1,4 @@
-//! `$filter` and `$orderby` over resources as they are shown: what hangs on an incident is few, and is filtered as JSON.
+//! `$filter` and `$orderby` evaluated over resources as JSON, for the few resources that belong to an incident.
 
 use std::cmp::Ordering;
 
@@ -17,20 +17,20 @@ impl Filter {
         parse(text).map(Filter).map_err(|error| error.refuse("$filter"))
     }
 
-    /// Whether a resource meets it. A property that is not there is null.
+    /// Whether a resource matches. A missing property is null.
     pub fn holds(&self, resource: &Value) -> bool {
         holds(&self.0, &Names { resource, element: None })
     }
 }
 
-/// What paths mean.
+/// Resolves paths.
 struct Names<'a> {
     resource: &'a Value,
     element: Option<(&'a str, &'a Value)>,
 }
 
 impl Names<'_> {
-    /// The value at a path, with or without `properties/`, in any case.
+    /// The value at a path, with or without `properties/`, case-insensitively.
     fn value(&self, path: &str) -> Value {
         if let Some((variable, element)) = self.element
             && let Some(rest) = path.strip_prefix(variable)
@@ -106,7 +106,7 @@ fn holds(expr: &Expr, names: &Names) -> bool {
     }
 }
 
-/// Texts that are both times compare as times. Nothing where the two cannot be compared.
+/// Texts that are both times compare as times. `None` if the values are not comparable.
 fn compared(left: &Value, right: &Value) -> Option<Ordering> {
     match (left, right) {
         (Value::Null, Value::Null) => Some(Ordering::Equal),
@@ -142,7 +142,7 @@ impl Order {
         Ok(Self(order))
     }
 
-    /// Sorts; resources that are equal keep their order. Null comes first.
+    /// Stable sort. Null comes first.
     pub fn sort(&self, resources: &mut [Value]) {
         resources.sort_by(|left, right| {
             for (path, descending) in &self.0 {
