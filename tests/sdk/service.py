@@ -40,7 +40,8 @@ class Service:
             # A file left by an earlier start names a port that nobody answers on, or ours.
             if requests.get(connect['base_url'] + '/healthz', verify=connect['ca_cert'], timeout=2).status_code != 200:
                 return False
-            self.connect = connect
+            # Read again: the file may have been one of the start before, with other ports of listeners.
+            self.connect = connect = json.loads(path.read_text())
             self.port = int(connect['base_url'].rsplit(':', 1)[1].strip('/'))
             return True
         except (OSError, ValueError, KeyError, requests.RequestException):

@@ -80,9 +80,8 @@ impl Report {
         let role = self.role.name();
         let condition = Condition::new(&format!("{role}-failing"), id.clone(), ConditionSeverity::Degraded)
             .summary(format!("{role} `{id}` failed {failures} times in a row; it is tried again"))
-            .action(format!("Run `bartizan {role}s test {id}` and correct what it names."))
-            .detail(text);
-        self.health.report(condition);
+            .action(format!("Run `bartizan {role}s test {id}` and correct what it names."));
+        self.health.report(Condition { detail: text, ..condition });
     }
 
     /// Forgets errors: the connector was paused or removed.

@@ -7,7 +7,7 @@ use arrow::array::RecordBatch;
 use bytes::Bytes;
 use model::{
     Ack, Append, AppendError, ByteSize, Catalog, Clock, Column, InlineTable, Limits, Query, QueryClass, QueryEngine, QueryError, Rows,
-    Scope, Span, StreamName, TableName, TableSchema, TableWriter, Timestamp, Type, chain,
+    Scope, Span, StreamName, TableName, TableSchema, TableWriter, Timestamp, chain,
 };
 use uuid::Uuid;
 

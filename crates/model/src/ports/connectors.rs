@@ -57,6 +57,7 @@ pub struct ConnectorStatus {
     pub dead: u64,
     /// When rows were last stored or acknowledged.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     pub last_rows: Option<Timestamp>,
     /// Errors in a row.
     pub failures: u32,
