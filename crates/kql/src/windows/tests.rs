@@ -1,4 +1,4 @@
-//! Window functions over columns made by hand. Expected answers are recordings of Microsoft's engine unless a test says otherwise.
+//! Tests of window functions over hand-written columns. Expected results are recorded from Microsoft's engine unless stated otherwise.
 
 use model::{Timestamp, Type};
 
@@ -85,7 +85,7 @@ fn prev_and_next_look_along_the_rows() {
     assert_eq!(by("prev", 1, -1).unwrap(), ["-1", "10", "20", "null"]);
     assert_eq!(by("next", 2, 7).unwrap(), ["null", "40", "7", "7"]);
     assert_eq!(by("prev", i64::MAX, 7).unwrap(), ["7", "7", "7", "7"]);
-    // Refused: an offset of 0, a default that is a column.
+    // Rejected: an offset of 0, and a default that is a column.
     assert!(by("prev", 0, 1).is_err());
     assert!(eval("prev", &[longs(&values), Given::Constant(Value::Long(1)), longs(&values)]).is_err());
 }

@@ -1,4 +1,4 @@
-//! What editors are told of published queries: nothing breaks on half of a text, tidy texts mean the same, and what is offered is right.
+//! Editor services over published queries: incomplete text is handled, formatting preserves meaning, and completions are correct.
 
 use kql::check::{TableSchemas, check};
 use kql::editor::{self, Completions, ItemKind, RenameError, SymbolKind};
@@ -19,7 +19,7 @@ fn now() -> Timestamp {
     Timestamp::UNIX_EPOCH
 }
 
-/// The text without its `│`, and where that stood.
+/// The text without the `│` mark, and its position.
 fn cursor(marked: &str) -> (String, usize) {
     let at = marked.find('│').expect("a cursor");
     (marked.replace('│', ""), at)
@@ -203,7 +203,7 @@ fn tidy_texts_have_one_step_a_line() {
     assert_eq!(editor::format("T | where a == 'x"), None);
 }
 
-/// Kinds and texts of the tokens, which are all that a text means.
+/// Kinds and texts of the tokens, which determine the meaning of a text.
 fn tokens(text: &str) -> Vec<(TokenKind, String)> {
     lex(text)
         .0
@@ -233,7 +233,7 @@ fn published_queries_mean_the_same_when_tidy() {
         assert_eq!(comments(text), comments(&tidy), "{}", row["id"]);
         let again = editor::format(&tidy).expect("what is tidy is laid out again");
         assert_eq!(tidy, again, "{}: laid out twice", row["id"]);
-        // The same diagnostics, too: white space that matters to the parser was left alone.
+        // The diagnostics must also be equal: significant white space was preserved.
         let codes = |text: &str| kql::syntax::parse(text).diagnostics.iter().map(|wrong| wrong.code).collect::<Vec<_>>();
         assert_eq!(codes(text), codes(&tidy), "{}", row["id"]);
     }
@@ -241,7 +241,7 @@ fn published_queries_mean_the_same_when_tidy() {
     assert!(formatted * 100 >= rows.len() * 97, "{formatted} of {}", rows.len());
 }
 
-/// Every prefix of some hundred published queries, and completion, hover and signatures at many of their places.
+/// Every prefix of some hundred published queries, with completion, hover and signature help at many positions.
 #[test]
 fn half_written_queries_are_survived() {
     let Some(rows) = shared::corpus() else { return };
@@ -254,7 +254,7 @@ fn half_written_queries_are_survived() {
             for (at, _) in text.char_indices() {
                 let _ = check(&text[..at], &tables, now());
                 prefixes += 1;
-                // Completion binds what stands before, too: at each place of some, at a few places of all.
+                // Completion binds the preceding text, so it is tested at each position of some queries, and at a few positions of all.
                 if index % 50 == 0 || at % 211 == 0 {
                     let found = editor::complete(text, at, &tables, now());
                     assert!(found.replaces.end == at && found.replaces.start <= at);
@@ -275,7 +275,7 @@ fn half_written_queries_are_survived() {
     worker.expect("a thread").join().expect("no panic");
 }
 
-/// Whatever a person wrote next in a published query was among what was offered, nearly always: the recall of completion.
+/// Recall of completion: the next token of a published query is nearly always among the completions.
 #[test]
 fn what_people_wrote_next_is_offered() {
     let Some(rows) = shared::corpus() else { return };
@@ -291,7 +291,7 @@ fn what_people_wrote_next_is_offered() {
             let next = all.get(index + 1).map_or("", |next| &text[next.start..next.end]);
             let before = index.checked_sub(1).map_or("", |before| &text[all[before].start..all[before].end]);
             let word = &text[token.start..token.end];
-            // Names that are being given cannot be known, nor can properties of bags.
+            // New names cannot be known, nor can properties of bags.
             if token.kind != TokenKind::Word
                 || next == "=" && before != "|"
                 || before == "."
@@ -355,7 +355,7 @@ fn renaming_is_refused_where_the_meaning_would_change() {
     assert_eq!(renamed("T | extend n│ = Count | where Count > n", "Count"), Err(RenameError::Taken("Count".to_owned())));
     assert_eq!(renamed("let a│ = 1; let b = 2; print a + b", "b"), Err(RenameError::Taken("b".to_owned())));
     assert_eq!(renamed("T | extend n│ = Missing", "m"), Err(RenameError::Unproven("n".to_owned())));
-    // The column that it hides would show again.
+    // The hidden column would become visible again.
     assert_eq!(renamed("T | extend Name│ = 1 | where Name > 0", "n"), Err(RenameError::Reaches("Name".to_owned())));
     assert_eq!(renamed("let a│ = 1; print a", ""), Err(RenameError::Empty));
 }

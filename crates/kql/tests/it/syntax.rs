@@ -1,5 +1,6 @@
-//! The grammar, construct by construct. `accepted.txt` and `refused.txt` hold one small query a line (`⏎` is a line break); the verdict on
-//! each is that of the language's own parser, and of its engine where that is recorded to be stricter. The shapes of trees follow from the language's reference on precedence.
+//! The grammar, construct by construct. `accepted.txt` and `refused.txt` hold one small query per line (`⏎` is a line break); the expected
+//! result is that of Microsoft's parser, or of its engine if that is recorded to be stricter. The expected trees follow the documented
+//! precedence.
 
 use kql::syntax::ast::{ExprKind, JoinOn, LetValue, OperatorKind, StatementKind};
 use kql::syntax::parse;
@@ -120,7 +121,7 @@ fn statements_and_operators_keep_what_was_written() {
 
 #[test]
 fn mistakes_are_named_placed_and_mended() {
-    // (text, code, what the place covers, a part of the help)
+    // (text, code, text at the location, a part of the help)
     for (text, code, covers, help) in [
         ("T | sumarize count()", "KQL0008", "sumarize", "`summarize`"),
         ("T | mv-expnd a", "KQL0008", "mv-expnd", "`mv-expand`"),
