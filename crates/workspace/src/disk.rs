@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use model::{Disk, DiskFile};
 
-/// Files are readable by their owner only, whatever the umask and the mode of the data directory.
+/// Files are readable by their owner only, regardless of the umask and the mode of the data directory.
 const PRIVATE: u32 = 0o600;
 const PRIVATE_FOLDER: u32 = 0o700;
 

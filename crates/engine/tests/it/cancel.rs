@@ -1,5 +1,5 @@
-//! A query that is cancelled, dropped or timed out releases its threads and memory promptly, whatever it is doing. Latencies are printed;
-//! the assertions leave room for busy machines.
+//! A query that is cancelled, dropped or timed out releases its threads and memory promptly, in every phase. Latencies are printed; the
+//! assertions leave room for busy machines.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -207,8 +207,8 @@ async fn the_bell_tells_the_newest_of_each_table() {
     assert_eq!((heard.table.as_str(), heard.ingested), (TABLE, last.ingested));
 }
 
-/// Reference: the promise itself. No row stored after `complete_until` returned may be at or below the returned instant, whatever the clock
-/// does.
+/// Reference: the promise itself. No row stored after `complete_until` returned may be at or below the returned instant, regardless of the
+/// clock.
 #[tokio::test]
 async fn what_is_complete_stays_complete() {
     let (disk, clock) = (SimDisk::new(1), HandClock::new());

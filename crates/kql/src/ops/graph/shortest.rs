@@ -163,7 +163,7 @@ impl Shortest {
         places.iter().for_each(|place| size += 48 + 8 * place.before.len());
         self.size = self.size.max(size);
         for (end, accepted) in ends {
-            // Recorded: a path from a node to itself is not returned, whatever `cycles` says.
+            // Recorded: a path from a node to itself is not returned, for any value of `cycles`.
             if end == start {
                 continue;
             }
