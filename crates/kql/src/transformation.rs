@@ -253,7 +253,7 @@ mod tests {
 
     /// Rules of Microsoft's own connectors and the samples of the page are all accepted.
     #[test]
-    fn what_azure_takes_is_taken() {
+    fn azure_transformations_are_accepted() {
         for text in [
             "source",
             "source | where severity == \"Critical\" | extend Properties = parse_json(properties) | project TimeGenerated = todatetime([\"time\"]), EventId = tostring(Properties.EventId)",
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn our_own_rules_obey() {
+    fn our_own_rules_are_accepted() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../content/data_collection_rules");
         let mut transforms = 0;
         for file in std::fs::read_dir(folder).unwrap() {
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn what_azure_refuses_is_refused() {
+    fn rejects_what_azure_rejects() {
         for (text, word) in [
             ("source | summarize n = count() by a", "summarize"),
             ("source | join kind=inner (source) on a", "join"),

@@ -241,7 +241,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_watch_of_a_thread_is_put_back() {
+    fn previous_watch_is_restored() {
         assert!(!stopped());
         let (outer, inner) = (Watch::new(1), Watch::new(2));
         outer.stop();
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn what_scopes_build_is_granted_before_and_given_back_after() {
+    fn scopes_reserve_and_release_memory() {
         let limited = Arc::new(Limited(AtomicUsize::new(0), 10 << 20));
         let watch = Watch::with_budget(10 << 20, limited.clone());
         {

@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_are_their_owners_only_and_links_are_not_followed() {
+    fn files_are_private_and_links_are_not_followed() {
         let folder = tempfile::tempdir().unwrap();
         let inside = folder.path().join("wal/main");
         SystemDisk.create_dir_all(&inside).unwrap();

@@ -18,7 +18,7 @@ fn memory(kql: &str, mebibytes: u64) -> Query {
 }
 
 #[test]
-fn rows_and_bytes_cut_the_answer_and_say_so() {
+fn row_and_byte_limits_truncate_with_a_warning() {
     let engine = &ways()[0];
     let answer = ask(engine, limited("range x from 1 to 1000000 step 1", Limits { rows: Some(10), ..Limits::default() })).unwrap();
     assert_eq!(answer.rows(), 10);
@@ -30,7 +30,7 @@ fn rows_and_bytes_cut_the_answer_and_say_so() {
 }
 
 #[test]
-fn an_answer_of_exactly_the_limit_is_whole() {
+fn result_at_the_limit_is_complete() {
     let answer = ask(&ways()[0], limited("range x from 1 to 10 step 1", Limits { rows: Some(10), ..Limits::default() })).unwrap();
     assert_eq!((answer.rows(), answer.partial.is_none()), (10, true));
 }
@@ -60,7 +60,7 @@ fn engine_in(folder: &std::path::Path, disk: u64) -> Engine {
 const ROWS: &str = "range x from 1 to 1000000 step 1 | extend s = strcat('some text of a length that does not lie in a view ', hash(x), x)";
 
 #[test]
-fn what_memory_cannot_hold_goes_on_on_disk() {
+fn operators_spill_to_disk() {
     let folder = tempfile::tempdir().unwrap();
     let engine = engine_in(folder.path(), 4 << 30);
     let answers = [
@@ -87,7 +87,7 @@ fn what_memory_cannot_hold_goes_on_on_disk() {
 }
 
 #[test]
-fn what_cannot_go_on_on_disk_stops_with_the_limits_own_error() {
+fn non_spilling_operators_fail_with_the_memory_error() {
     let folder = tempfile::tempdir().unwrap();
     let engine = engine_in(folder.path(), 4 << 30);
     let queries = [
@@ -111,7 +111,7 @@ fn what_cannot_go_on_on_disk_stops_with_the_limits_own_error() {
 }
 
 #[test]
-fn one_row_that_becomes_many_is_taken_in_small_steps() {
+fn expanding_rows_are_processed_in_small_steps() {
     // mvexpand-operator: one row per element.
     let folder = tempfile::tempdir().unwrap();
     let engine = engine_in(folder.path(), 1 << 30);
@@ -120,7 +120,7 @@ fn one_row_that_becomes_many_is_taken_in_small_steps() {
 }
 
 #[test]
-fn a_list_in_a_promised_order_is_in_that_order_with_little_memory_too() {
+fn list_order_is_kept_with_little_memory() {
     let folder = tempfile::tempdir().unwrap();
     let engine = engine_in(folder.path(), 4 << 30);
     let kql = format!(
@@ -131,7 +131,7 @@ fn a_list_in_a_promised_order_is_in_that_order_with_little_memory_too() {
 }
 
 #[test]
-fn a_full_disk_budget_has_an_error_of_its_own() {
+fn exceeded_spill_limit_has_its_own_error() {
     let folder = tempfile::tempdir().unwrap();
     let engine = engine_in(folder.path(), 8 << 20);
     let ended = ask(&engine, memory(&format!("{ROWS} | sort by hash(s) asc | summarize count()"), 48));
@@ -143,7 +143,7 @@ fn a_full_disk_budget_has_an_error_of_its_own() {
 }
 
 #[test]
-fn a_wrong_query_is_told_what_is_wrong() {
+fn invalid_query_returns_diagnostics() {
     let Err(QueryError::Wrong(diagnostics)) = ask(&ways()[0], Query::new("print x = 1 | where y == 2")) else { panic!("accepted") };
     assert!(diagnostics[0].message.contains('y'), "{}", diagnostics[0].message);
     assert_eq!(diagnostics[0].start, 20);

@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn terms_that_many_rows_share_stay() {
+    fn frequent_terms_are_kept() {
         // The patterns in the table on the page `reduce-operator`: `San *` and `* -on- *`.
         let texts = ["San Bernard", "San Diego", "One -on- One", "Two -on- Six", "Rome"];
         assert_eq!(
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn characters_turn_the_meaning_around() {
+    fn characters_invert_separators() {
         // The last example of the page: identifiers that contain `-` are single terms.
         let texts = ["job a-1 done", "job b-2 done"];
         assert_eq!(reduced(0.1, "-_", &texts), [("job * done".to_owned(), 2, "job a-1 done".to_owned())]);

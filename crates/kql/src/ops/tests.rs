@@ -115,7 +115,7 @@ fn mv_expand(kind: MvKind, items: &[(u32, Type)], index: bool, limit: Option<i64
 }
 
 #[test]
-fn mv_expand_gives_a_row_for_each_element() {
+fn mv_expand_returns_a_row_per_element() {
     let input = [field(0, "a", Type::Long), field(1, "d", Type::Dynamic), field(2, "e", Type::Dynamic)];
     let outputs = [input[0].clone(), field(11, "d", Type::Dynamic)];
     // Recorded: `datatable(d:dynamic)[ dynamic({"k":1}), dynamic(null), dynamic([1,2,3]) ] | mv-expand d`; an empty array gives no row
@@ -170,7 +170,7 @@ fn parse(kind: ParseKind, filter: bool, parts: &[&str], texts: &[&str]) -> Vec<V
 }
 
 #[test]
-fn parse_takes_what_stands_between_the_texts() {
+fn parse_extracts_text_between_literals() {
     let simple = |parts: &[&str], texts: &[&str]| parse(ParseKind::Simple, false, parts, texts);
     // Recorded from Microsoft's engine.
     assert_eq!(
@@ -190,7 +190,7 @@ fn parse_takes_what_stands_between_the_texts() {
 }
 
 #[test]
-fn parse_reads_regular_expressions() {
+fn parse_supports_regular_expressions() {
     let regex = |flags: &str, parts: &[&str], texts: &[&str]| parse(ParseKind::Regex { flags: flags.to_owned() }, false, parts, texts);
     // Recorded from Microsoft's engine: numbers match digits only, strings are greedy.
     assert_eq!(regex("", &["'[A-Z]+'", "mid", "'[a-z]*'"], &["ABCdef", "123XYZ"]), rows(&[&["def"], &[""]]));
@@ -449,7 +449,7 @@ fn top_nested_ranks_within_ranks() {
 }
 
 #[test]
-fn top_hitters_and_samples_are_those_of_the_engine() {
+fn top_hitters_and_samples_match_the_engine() {
     let input = [field(0, "g", Type::String), field(1, "v", Type::Long)];
     let row = |(g, v): &(&str, i64)| vec![text(g), Value::Long(*v)];
     let mut op = TopHitters {
@@ -497,7 +497,7 @@ fn column(field: &Field) -> Option<Argument> {
 }
 
 #[test]
-fn bag_unpack_makes_columns_of_properties() {
+fn bag_unpack_expands_properties_to_columns() {
     let input = [field(0, "Name", Type::String), field(1, "d", Type::Dynamic)];
     let row = |name: &str, d: &str| vec![text(name), json(d)];
     let data = vec![row("James", r#"{"Name":"John","Age":20}"#), row("David", r#"{"Name":"Dave","Age":40,"h":1.5}"#)];
@@ -528,7 +528,7 @@ fn bag_unpack_makes_columns_of_properties() {
 }
 
 #[test]
-fn pivot_makes_columns_of_values() {
+fn pivot_expands_values_to_columns() {
     // Computed by hand, with the shape of the reference's examples.
     let (input, data) = pairs();
     let sum = || Some(Argument::Aggregate { call: aggregate("sum", vec![Expr::column(&input[2])], Type::Long), name: "sum_v".to_owned() });

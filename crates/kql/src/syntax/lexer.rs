@@ -408,7 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_spans_and_names_that_begin_with_digits() {
+    fn numbers_timespans_and_names_starting_with_digits() {
         use TokenKind::*;
         let expected = vec![
             (Long, "12"),
@@ -439,7 +439,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_strings_are_told_and_end_with_the_line() {
+    fn unterminated_strings_are_reported_and_end_with_the_line() {
         for (text, code) in [
             ("\"abc\nd", "KQL0002"),
             ("'a\\", "KQL0003"),
@@ -453,7 +453,7 @@ mod tests {
     }
 
     #[test]
-    fn typed_literals_need_the_parenthesis_at_once() {
+    fn typed_literals_need_an_adjacent_parenthesis() {
         use TokenKind::*;
         assert_eq!(kinds("datetime(2020-01-01 10:00)"), vec![(Typed, "datetime(2020-01-01 10:00)")]);
         assert_eq!(kinds("long (5)")[0], (Word, "long"));

@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn unreadable_literals_have_no_value() {
+    fn invalid_literals_have_no_value() {
         // Recorded: the engine reports "could not be parsed as a literal of type …".
         for (word, inner) in [
             ("int", "abc"),

@@ -173,7 +173,7 @@ mod tests {
 
     // Expected results: recorded from Microsoft's engine.
     #[test]
-    fn conversions_agree_with_the_engine() {
+    fn conversions_match_the_engine() {
         let real = |x: f64, to| value(&Value::Real(x), to);
         assert_eq!(real(-2.9, Type::Int), Value::Int(-2));
         assert_eq!(real(1e30, Type::Int), Value::Int(i32::MAX));
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn arrays_convert_as_their_values_do() {
+    fn arrays_convert_like_their_values() {
         let samples = [
             Value::Int(7),
             Value::Long(-1),

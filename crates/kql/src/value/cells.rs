@@ -170,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_type_goes_into_an_array_and_back() {
+    fn every_type_round_trips_through_an_array() {
         let values = [
             Value::Bool(true),
             Value::Int(-3),

@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_read_and_printed() {
+    fn decimals_parse_and_format() {
         for text in ["0", "1", "-0.5", "3.14159265358979323846", "340282366920938463463374607431768211455"] {
             assert_eq!(format(parse(text).unwrap()), text);
         }

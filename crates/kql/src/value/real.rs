@@ -89,7 +89,7 @@ mod tests {
 
     // Results recorded from Microsoft's engine, the last two by RapidJSON's rules.
     #[test]
-    fn reals_print_as_the_engine_prints_them() {
+    fn reals_format_like_the_engine() {
         for (x, text) in [
             (0.1 + 0.2, "0.30000000000000007"),
             (1.0 / 3.0, "0.3333333333333333"),

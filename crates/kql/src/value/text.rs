@@ -262,7 +262,7 @@ mod tests {
 
     // The formats of the public reference, page `datetime` ("supported formats").
     #[test]
-    fn dates_are_read_in_the_documented_forms() {
+    fn documented_datetime_forms_parse() {
         let expected = Timestamp::parse_iso("2014-11-08T15:05:02Z");
         for text in [
             "2014-11-08T15:05:02Z",
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_read_as_the_engine_reads_them() {
+    fn numbers_parse_like_the_engine() {
         // Results recorded from Microsoft's engine.
         assert_eq!(parse_long("\t456\t"), Some(456));
         assert_eq!(parse_long("+0"), Some(0));

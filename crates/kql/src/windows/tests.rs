@@ -76,7 +76,7 @@ const fn some(n: i64) -> Option<i64> {
 }
 
 #[test]
-fn prev_and_next_look_along_the_rows() {
+fn prev_and_next_access_other_rows() {
     let values = [some(10), some(20), None, some(40)];
     assert_eq!(eval("prev", &[longs(&values)]).unwrap(), ["null", "10", "20", "null"]);
     assert_eq!(eval("next", &[longs(&values)]).unwrap(), ["20", "null", "40", "null"]);
@@ -109,7 +109,7 @@ fn rows_are_numbered_summed_and_ranked() {
 }
 
 #[test]
-fn sessions_end_after_a_pause_or_when_they_are_long() {
+fn sessions_end_after_a_gap_or_maximum_length() {
     // By the rules of the reference, page `row-window-session-function`: 10 from the first, 4 between neighbours, "equals or exceeds".
     let times = [some(0), some(3), some(6), some(9), some(12), some(16), None, some(17)];
     let spans = |n| Given::Constant(Value::Timespan(n));

@@ -130,7 +130,7 @@ fn sample() -> Names {
 }
 
 #[test]
-fn functions_of_several_columns_are_taken_apart() {
+fn multi_column_functions_are_expanded() {
     // Names, order and types: the public reference, pages `series-stats-function`, `series-fit-line-function`, `array-sort-asc-function`.
     check(
         "T | project series_stats(Bag)",
@@ -147,7 +147,7 @@ fn functions_of_several_columns_are_taken_apart() {
 
 /// Names, numbering and errors: results of Microsoft's parser for the same texts.
 #[test]
-fn a_column_is_declared_once_and_the_nameless_are_counted() {
+fn columns_are_unique_and_unnamed_ones_numbered() {
     check("T | project Name, strcat(Name, 'x'), Count + 1", "Name:string, Column1:string, Column2:long");
     check("T | summarize max(Count), max(Count), strcat('a', max(Name))", "max_Count:long, max_Count1:long, Column1:string");
     check("T | summarize count() by bin(Time, 1h), Time", "Time:datetime, Time1:datetime, count_:long");
@@ -159,7 +159,7 @@ fn a_column_is_declared_once_and_the_nameless_are_counted() {
 }
 
 #[test]
-fn sizes_are_estimated_of_all_columns_and_not_of_sketches() {
+fn estimate_data_size_rejects_sketches() {
     // `*`: the public reference, page `estimate-data-size-function`. Sketches are rejected by us, because their layout is ours.
     check("T | summarize Total = sum(estimate_data_size(*))", "Total:long");
     let refusal = "error: the size of a result of `hll` or `tdigest` is not what it is in Kusto: the sketch has another layout here";
@@ -221,7 +221,7 @@ fn lets_and_functions() {
 }
 
 #[test]
-fn wrong_queries_are_refused() {
+fn invalid_queries_are_rejected() {
     check("Tt", "error: there is no table `Tt`");
     check("T | where Nane == 'x'", "error: there is no column or variable `Nane`");
     check("T | project Time | where Name == 'x'", "error: there is no column or variable `Name`");
@@ -239,7 +239,7 @@ fn wrong_queries_are_refused() {
 }
 
 #[test]
-fn errors_say_what_is_near() {
+fn errors_suggest_similar_names() {
     let found = bound("T | where Nane == 'x'", &sample());
     let help = found.diagnostics[0].help.clone().unwrap_or_default();
     assert!(help.contains("did you mean `Name`?") && help.contains("columns here: Time, Name, Count, Bag"), "{help}");
@@ -248,7 +248,7 @@ fn errors_say_what_is_near() {
 
 /// The row order is preserved when its sort key is dropped.
 #[test]
-fn the_sort_key_is_kept_below_a_projection() {
+fn sort_key_is_kept_below_a_projection() {
     let found = bound("T | sort by Time asc | project Name | extend n = prev(Name)", &sample());
     let plan = found.plan.unwrap_or_else(|| panic!("{:?}", found.diagnostics));
     sound(&plan.root);
@@ -257,7 +257,7 @@ fn the_sort_key_is_kept_below_a_projection() {
 }
 
 #[test]
-fn depth_has_a_bound() {
+fn depth_is_limited() {
     let nested = |n: usize| format!("print {}1{}", "abs(".repeat(n), ")".repeat(n));
     let pipes = (0..3_000).fold("T".to_owned(), |text, _| text + " | where Count > 1");
     let ors = format!("T | where {}", vec!["Count == 1"; 3_000].join(" or "));
@@ -326,7 +326,7 @@ fn report(title: &str, differences: &BTreeMap<String, Vec<String>>) {
 
 /// `measured.jsonl`: result columns and errors of Microsoft's engine.
 #[test]
-fn measured_columns_and_refusals() {
+fn measured_columns_and_errors() {
     let Some(text) = shared("conformance/kql/measured.jsonl") else { return };
     let names = Names::default();
     let (mut good, mut right, mut bad, mut refused) = (0, 0, 0, 0);

@@ -11,7 +11,7 @@ const COLUMNS: usize = 98;
 
 /// Errors and types according to the checker, which differ from the engine's. Source: results of Microsoft's parser for the same texts.
 #[test]
-fn calls_are_judged_as_the_checker_does() {
+fn calls_match_the_checker() {
     let schemas: TableSchemas = serde_json::from_str(
         r#"{"T": [["Time", "datetime"], ["Name", "string"], ["Count", "long"], ["Bag", "dynamic"]], "U": [["Name", "string"], ["Count", "real"]]}"#,
     )
@@ -91,7 +91,7 @@ fn calls_are_judged_as_the_checker_does() {
 }
 
 #[test]
-fn published_queries_get_the_official_verdict_and_columns() {
+fn published_queries_match_the_official_binder() {
     let Some(schema) = shared::text("schemas/tables.json") else { return };
     let schemas: TableSchemas = serde_json::from_str(&schema).expect("a table schema");
     let Some(rows) = shared::corpus() else { return };

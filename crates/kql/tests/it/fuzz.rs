@@ -43,7 +43,7 @@ fn schemas() -> TableSchemas {
 }
 
 #[test]
-fn what_fuzzing_found_is_survived() {
+fn fuzz_corpus_is_handled() {
     let schemas = schemas();
     let (mut all, seeds) = (corpus(), seeds());
     assert!(seeds.len() > 50 && all.len() > 2000, "{} seeds, {} texts", seeds.len(), all.len());

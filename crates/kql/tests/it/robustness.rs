@@ -67,7 +67,7 @@ fn on_a_small_stack(run: impl FnOnce() + Send + 'static) {
 }
 
 #[test]
-fn changed_queries_are_survived() {
+fn mutated_queries_are_handled() {
     on_a_small_stack(|| {
         let mut texts = accepted();
         if let Some(rows) = shared::corpus() {
@@ -86,7 +86,7 @@ fn changed_queries_are_survived() {
 }
 
 #[test]
-fn nesting_has_a_bound_of_its_own() {
+fn nesting_is_limited() {
     // Each has a prefix, a repeated middle and a repeated suffix.
     let shapes: &[(&str, &str, &str)] = &[
         ("print ", "(", ")"),
@@ -126,7 +126,7 @@ fn nesting_has_a_bound_of_its_own() {
 }
 
 #[test]
-fn long_chains_of_conditions_are_no_nesting() {
+fn long_condition_chains_are_not_nesting() {
     on_a_small_stack(|| {
         for op in ["or", "and"] {
             let text = format!("T | where {}", vec!["a == 1"; 5000].join(&format!(" {op} ")));
@@ -137,7 +137,7 @@ fn long_chains_of_conditions_are_no_nesting() {
 }
 
 #[test]
-fn a_broken_text_gives_a_bounded_number_of_diagnostics() {
+fn number_of_diagnostics_is_limited() {
     let parsed = parse(&"T | where ) ".repeat(10_000));
     assert!(parsed.diagnostics.len() <= 101, "{}", parsed.diagnostics.len());
 }
