@@ -1,7 +1,7 @@
 //! Keywords, and which of them may be names. KQL's keywords are contextual: most may be column names.
 //!
-//! The lists record what Microsoft's parser accepts unquoted as a reference (`where by == 1` is rejected) and as a declaration (`extend by
-//! = 1` is accepted).
+//! The lists record what Microsoft's parser accepts unquoted as a reference (`where by == 1` is rejected) and as a declaration
+//! (`extend by = 1` is accepted).
 
 /// Keywords that may be names anywhere.
 const NAMES: &[&str] = &[
