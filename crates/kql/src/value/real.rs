@@ -1,7 +1,7 @@
 //! Formatting of `real`.
 //!
-//! Prints the fewest digits that parse back to the same number; if several texts of that length do, the greatest, as Kusto does (`0.1 +
-//! 0.2` is `0.30000000000000007`, recorded). Point and exponent are placed as by RapidJSON: `.0` on integers, an exponent above 10^21 and
+//! Prints the fewest digits that parse back to the same number; if several texts of that length do, the greatest, as Kusto does
+//! (`0.1 + 0.2` is `0.30000000000000007`, recorded). Point and exponent are placed as by RapidJSON: `.0` on integers, an exponent above 10^21 and
 //! below 10^-6.
 
 /// Formats like `tostring`.

@@ -77,7 +77,7 @@ impl Shortest {
         self.deep.is_some()
     }
 
-    /// Adds the paths from one start node, or searches for the next path; returns whether more remain.
+    /// Adds the paths from one start node, or searches for the next path; [`Event::Done`] if there are no more.
     pub fn next(&mut self, found: &mut Found, budget: &mut u64) -> Event {
         if self.masks.never {
             return Event::Done;
