@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_made_to_fit() {
+    fn values_are_converted_to_the_table() {
         let now = Timestamp::parse_iso("2026-05-01").unwrap();
         let hour_ago = (now - Span::HOUR).ticks();
         let columns = vec![

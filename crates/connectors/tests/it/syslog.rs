@@ -86,7 +86,7 @@ async fn frames_of_each_kind_are_stored_once_and_in_order() {
 }
 
 #[tokio::test]
-async fn a_client_that_stops_in_the_middle_holds_nobody_up() {
+async fn a_stalled_client_does_not_block_others() {
     let running = Running::start(json!([{ "name": "one", "tcp": "127.0.0.1:0" }])).await;
     let mut half = running.connect("one").await;
     half.write_all(b"200 <13>1 2026-11-20T12:00:00Z host app - - - half").await.unwrap();
