@@ -2,7 +2,9 @@
 //!
 //! Exit codes: 0 success, 1 the input is invalid, 2 the command could not run.
 
+mod apps;
 mod case;
+mod cert;
 mod client;
 mod connectors;
 mod demo;
@@ -74,6 +76,12 @@ enum Command {
         after_help = "Examples:\n  bartizan destinations list\n  bartizan destinations test archive\n  bartizan destinations rewind archive"
     )]
     Destinations(connectors::Command),
+    /// Applications that get tokens: register, list, secrets, certificates.
+    #[command(subcommand)]
+    Apps(apps::Command),
+    /// Certificates with which applications prove themselves.
+    #[command(subcommand)]
+    Cert(cert::Command),
     /// Schedules as code, who is on call, and answers to pages.
     #[command(subcommand)]
     Oncall(oncall::Command),
@@ -145,6 +153,8 @@ pub fn main() -> ExitCode {
         Command::Incidents(command) => incidents::run(command),
         Command::Sources(command) => connectors::run(model::ConnectorRole::Source, command),
         Command::Destinations(command) => connectors::run(model::ConnectorRole::Destination, command),
+        Command::Apps(command) => apps::run(command),
+        Command::Cert(command) => cert::run(command),
         Command::Oncall(command) => oncall::run(command),
         Command::Kql(Kql::Run(args)) => kql_run::run(args),
         Command::Kql(Kql::Check(args)) => kql_check::run(args),

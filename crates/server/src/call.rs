@@ -49,7 +49,7 @@ impl Call {
     pub fn actor(&self, via: &str) -> Actor {
         let principal = self.principal.as_ref();
         Actor {
-            name: principal.map_or_else(|| "nobody".to_owned(), |principal| principal.app_id.clone()),
+            name: principal.map_or_else(|| "nobody".to_owned(), |principal| principal.name.as_ref().unwrap_or(&principal.app_id).clone()),
             object_id: principal.map(|principal| principal.object_id.clone()),
             email: None,
             user_principal_name: None,

@@ -17,6 +17,7 @@ use crate::context::Context;
 use crate::dialect::{self, Dialect, RequestIds, ScopeOf};
 use crate::endpoint::{Endpoint, Role};
 use crate::error::ApiError;
+use crate::identity::permissions::scopes_allow;
 use crate::identity::{Principal, TokenError};
 use crate::reply::Reply;
 use crate::rights;
@@ -160,6 +161,15 @@ impl Dispatcher {
             }
         };
         let namespace = namespace.as_deref().unwrap_or(endpoint.dialect.namespace);
+        if let Some(scopes) = principal.scopes.as_deref().filter(|scopes| !scopes_allow(endpoint.dialect, endpoint.role, scopes)) {
+            let message = format!(
+                "The token's scopes ({}) do not include what '{} {}' needs. The application must ask for a scope and get consent to it.",
+                scopes.join(" "),
+                endpoint.method,
+                endpoint.path
+            );
+            return Err(ApiError::forbidden("Authorization_RequestDenied", message));
+        }
         if context.identity.allows(principal, endpoint.role, namespace, &scope) {
             return Ok(());
         }

@@ -1,11 +1,13 @@
 //! Audit entries written by endpoints.
 
+use model::Actor;
 use serde_json::Value;
 use store::{AuditEntry, Change};
 
 use crate::call::Call;
 use crate::context::Context;
 use crate::error::ApiError;
+use crate::identity::Person;
 
 /// A change for the audit trail.
 pub struct Changed<'a> {
@@ -30,6 +32,28 @@ pub async fn record(cx: &Context, call: &Call, via: &'static str, change: &mut C
         id: what.id.to_owned(),
         action: what.action.to_owned(),
         actor: call.actor(via),
+        changes: what.changes,
+    };
+    change.record(&entry).await.map_err(failed)
+}
+
+/// As [`record`], for a person who signed in on a page: the request itself has no token.
+pub async fn record_as(
+    cx: &Context,
+    call: &Call,
+    via: &'static str,
+    change: &mut Change,
+    person: &Person,
+    what: Changed<'_>,
+) -> Result<(), ApiError> {
+    let actor =
+        Actor { name: person.name.clone(), object_id: Some(person.object_id.clone()), email: person.email.clone(), ..call.actor(via) };
+    let entry = AuditEntry {
+        at: cx.clock.now(),
+        aggregate: what.aggregate.to_owned(),
+        id: what.id.to_owned(),
+        action: what.action.to_owned(),
+        actor,
         changes: what.changes,
     };
     change.record(&entry).await.map_err(failed)

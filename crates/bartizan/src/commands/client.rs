@@ -19,6 +19,7 @@ const DATA_COLLECTION: &str = "2023-03-11";
 const LOGS_INGESTION: &str = "2023-01-01";
 
 const RESOURCE_MANAGER_SCOPE: &str = "https://management.azure.com/.default";
+const GRAPH_SCOPE: &str = "https://graph.microsoft.com/.default";
 const INGESTION_SCOPE: &str = "https://monitor.azure.com/.default";
 
 /// The running service of a data directory.
@@ -130,6 +131,20 @@ impl Client {
         let request = self.http.post(url).query(&[("api-version", LOGS_INGESTION)]);
         let request = request.header("content-type", "application/json").header("x-ms-client-request-id", key).body(records);
         self.send(request, INGESTION_SCOPE).await.map(drop)
+    }
+
+    /// Calls Microsoft Graph. `path` begins with its version.
+    pub async fn graph(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, CallError> {
+        let url = format!("{}{path}", self.connect.graph_endpoint.trim_end_matches('/'));
+        let mut request = self.http.request(method, url);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        self.send(request, GRAPH_SCOPE).await
+    }
+
+    pub fn tenant_id(&self) -> &str {
+        &self.connect.tenant_id
     }
 
     /// A route of our own API. `path` begins with `/api/v1`.

@@ -9,7 +9,10 @@ use model::{Secret, Timestamp};
 use store::{AppRegistration, Change, ClientSecret, RoleAssignment, Store, StoreError};
 use uuid::Uuid;
 
-use super::{HostName, Identity, KeyError, SecretHash, generate_secret, secrets::SecretError, write_private};
+use super::{
+    ADMIN_NAME, ADMIN_OBJECT_ID, BootstrapAdministrator, HostName, Identity, KeyError, SecretHash, generate_secret, secrets::SecretError,
+    write_private,
+};
 use crate::context::Cloud;
 use crate::rights::{Grant, METRICS_PUBLISHER, OWNER};
 use crate::tls::{ServerCertificate, TlsError, TlsFiles};
@@ -100,10 +103,12 @@ pub async fn bootstrap(folder: &Path, store: &Store, reached: &Reached, now: Tim
     let client_id = change.keep_cloud_name("first_app_id", &known(&previous.client_id)).await?;
     let client_secret = first_app(&mut change, &client_id, previous.client_secret, now).await?;
     let admin_password = admin_password(&mut change, previous.admin_password).await?;
+    administrator(&mut change, now).await?;
     change.commit().await?;
 
     let identity = Identity::open(&folder.join("keys"), tenant_id.as_str(), domain, names)?;
     identity.set_grants(grants(store).await?);
+    identity.set_sign_in(std::sync::Arc::new(BootstrapAdministrator::new(store.clone())));
     Ok(Bootstrapped {
         identity,
         certificate,
@@ -112,7 +117,7 @@ pub async fn bootstrap(folder: &Path, store: &Store, reached: &Reached, now: Tim
         client_id,
         client_secret,
         workspace_key: workspace_key(&folder.join("keys/workspace.key"))?,
-        admin_user: "admin".to_owned(),
+        admin_user: ADMIN_NAME.to_owned(),
         admin_password,
     })
 }
@@ -143,8 +148,12 @@ async fn first_app(
         (None, Some(secret)) if secret.reveal().len() >= SHORTEST_SECRET => secret,
         _ => generate_secret()?,
     };
-    let hash =
-        ClientSecret { key_id: FIRST_SECRET.to_owned(), hash: SecretHash::of_generated(&secret)?.as_stored().to_owned(), expires: None };
+    let hash = ClientSecret {
+        key_id: FIRST_SECRET.to_owned(),
+        hash: SecretHash::of_generated(&secret)?.as_stored().to_owned(),
+        display_name: Some("connect.json".to_owned()),
+        ..ClientSecret::default()
+    };
     let is_new = existing.is_none();
     let mut app = existing.unwrap_or_else(|| AppRegistration {
         app_id: app_id.to_owned(),
@@ -153,6 +162,7 @@ async fn first_app(
         created: now,
         secrets: Vec::new(),
         certificates: Vec::new(),
+        settings: Default::default(),
     });
     app.secrets.retain(|each| each.key_id != FIRST_SECRET);
     app.secrets.push(hash);
@@ -190,6 +200,24 @@ async fn admin_password(change: &mut Change, known: Option<Secret<String>>) -> R
             Ok(password)
         }
     }
+}
+
+/// Gives the administrator an object id and the role *Owner*, once.
+async fn administrator(change: &mut Change, now: Timestamp) -> Result<(), BootstrapError> {
+    if change.cloud_name(ADMIN_OBJECT_ID).await?.is_some() {
+        return Ok(());
+    }
+    let principal_id = change.keep_cloud_name(ADMIN_OBJECT_ID, &Uuid::new_v4().to_string()).await?;
+    let assignment = RoleAssignment {
+        name: Uuid::new_v4().to_string(),
+        scope: "/".to_owned(),
+        definition_id: OWNER.to_owned(),
+        principal_id,
+        created: now,
+        created_by: "first start".to_owned(),
+    };
+    change.add_role_assignment(&assignment).await?;
+    Ok(())
 }
 
 /// Kept in plain text: signatures of the Data Collector API are computed with the key itself.
@@ -245,7 +273,7 @@ mod tests {
         assert_eq!(second.admin_password.reveal(), first.admin_password.reveal());
         assert_eq!(second.workspace_key.reveal(), first.workspace_key.reveal());
         assert_eq!((second.tenant_id, second.client_id.clone()), (first.tenant_id, first.client_id));
-        assert_eq!(store.role_assignments().list().await.unwrap().len(), 2);
+        assert_eq!(store.role_assignments().list().await.unwrap().len(), 3);
 
         // Without the file the secret is replaced and the old one revoked.
         std::fs::remove_file(folder.path().join("connect.json")).unwrap();
@@ -255,8 +283,14 @@ mod tests {
             |secret: &Secret<String>| app.secrets.iter().any(|each| SecretHash::from_stored(each.hash.as_str()).proves(secret.reveal()));
         assert!(proves(&third.client_secret) && !proves(&first.client_secret));
 
-        let principal =
-            Principal { app_id: app.app_id.clone(), object_id: app.object_id.clone(), audience: String::new(), expires: Timestamp::MAX };
+        let principal = Principal {
+            app_id: app.app_id.clone(),
+            object_id: app.object_id.clone(),
+            audience: String::new(),
+            expires: Timestamp::MAX,
+            scopes: None,
+            name: None,
+        };
         for role in [Role::Reader, Role::Responder, Role::Contributor, Role::Owner] {
             assert!(third.identity.allows(&principal, role, "Microsoft.SecurityInsights", &third.cloud.workspace_path()));
         }

@@ -49,6 +49,7 @@ pub struct Booted {
     pub client_id: String,
     pub client_secret: String,
     pub object_id: String,
+    pub admin_password: String,
     pub cloud: server::Cloud,
 }
 
@@ -58,12 +59,19 @@ impl House {
     }
 
     pub async fn with(config: ServerConfig) -> Self {
+        Self::named(config, &[]).await
+    }
+
+    /// With further names besides the local ones.
+    pub async fn named(config: ServerConfig, names: &[&str]) -> Self {
+        let names = names.iter().map(|name| server::identity::HostName::parse(name).unwrap()).collect();
+        let reached = Reached { names, tls: None };
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("state.db")).await.unwrap();
         let clock = Arc::new(HandClock(AtomicI64::new(noon().ticks())));
-        let Bootstrapped { identity, certificate, cloud, tenant_id, client_id, client_secret, .. } =
+        let Bootstrapped { identity, certificate, cloud, tenant_id, client_id, client_secret, admin_password, .. } =
             // The HTTP client validates the certificate with the real clock.
-            bootstrap(folder.path(), &store, &Reached::default(), Timestamp::from_system(std::time::SystemTime::now())).await.unwrap();
+            bootstrap(folder.path(), &store, &reached, Timestamp::from_system(std::time::SystemTime::now())).await.unwrap();
         let object_id = store.app_registrations().get(&client_id).await.unwrap().unwrap().object_id;
         let engine = Arc::new(Canned::default());
         let pipeline = Arc::new(Pipe::new(store.clone(), cloud.group_path()));
@@ -99,7 +107,14 @@ impl House {
         let served = tokio::spawn(serve(config, dispatcher, certificate, listener, clock.clone(), stop.clone()));
         let authority = reqwest::Certificate::from_pem(&ca_pem).unwrap();
         let http = reqwest::Client::builder().tls_certs_only([authority]).no_proxy().build().unwrap();
-        let boot = Booted { tenant: tenant_id, client_id, client_secret: client_secret.reveal().clone(), object_id, cloud };
+        let boot = Booted {
+            tenant: tenant_id,
+            client_id,
+            client_secret: client_secret.reveal().clone(),
+            object_id,
+            admin_password: admin_password.reveal().clone(),
+            cloud,
+        };
         let base = format!("https://localhost:{}", address.port());
         Self { _folder: folder, address, base, http, boot, clock, engine, pipeline, oncall, health, ca_pem, stop, served }
     }

@@ -1,10 +1,13 @@
 //! The server from outside: real TLS, a real HTTP client, and canned ports.
 
+mod assertions;
 mod bad_input;
 mod bearer;
+mod browser;
 mod entra;
 mod health;
 mod host_names;
+mod hostile;
 mod house;
 mod ingestion;
 mod kql;
@@ -16,3 +19,4 @@ mod refusals;
 mod resource_manager;
 mod routes;
 mod rules;
+mod sign_in;
