@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use jsonwebtoken::{Algorithm, EncodingKey};
 use model::{Span, Timestamp};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -34,7 +34,6 @@ pub fn assertion(made: &NewCertificate, app: &str, audience: &str, now: Timestam
     let key = EncodingKey::from_rsa_pem(made.key_pem.reveal().as_bytes()).unwrap();
     let algorithm = if head["alg"] == "PS256" { Algorithm::PS256 } else { Algorithm::RS256 };
     let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &key, algorithm).unwrap();
-    let _ = Header::default();
     format!("{message}.{signature}")
 }
 

@@ -91,7 +91,6 @@ async fn what_is_sent_back_as_an_error() {
     )
     .await;
     let id = app["appId"].as_str().unwrap();
-    let challenge = challenge();
     let good = [("client_id", id), ("response_type", "code"), ("redirect_uri", REPLY), ("scope", "openid"), ("state", "s")];
     let with = |more: &[(&'static str, &'static str)]| {
         let mut pairs: Vec<(&str, &str)> = good.to_vec();
@@ -125,7 +124,6 @@ async fn what_is_sent_back_as_an_error() {
         assert_eq!(answered["state"], "s");
         assert!(!answered.contains_key("code"));
     }
-    let _ = challenge;
 }
 
 /// Codes and tokens in the wrong hands.

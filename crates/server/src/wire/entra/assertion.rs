@@ -88,7 +88,7 @@ pub async fn record_use(cx: &Context, app: &AppRegistration, token: &str, checke
 }
 
 /// The claims of a token signed by one of the application's certificates that is valid now.
-pub fn verify<T: DeserializeOwned + Clone>(app: &AppRegistration, token: &str, now: Timestamp) -> Result<T, ApiError> {
+pub fn verify<T: DeserializeOwned>(app: &AppRegistration, token: &str, now: Timestamp) -> Result<T, ApiError> {
     let header: Header = token
         .split('.')
         .next()

@@ -2,7 +2,9 @@
 //!
 //! Format: learn.microsoft.com/graph/api/resources/application. Properties that are not listed here are ignored, as clients send all of them.
 
-use model::{Span, Timestamp};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use model::Timestamp;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use store::{AppRegistration, AppRole, ClientCertificate, DelegatedScope, RequiredResource};
@@ -21,8 +23,6 @@ pub const MAX_NAME: usize = 256;
 const MAX_REPLY_URLS: usize = 256;
 /// Maximum roles, scopes, identifiers and required resources.
 const MAX_ENTRIES: usize = 200;
-/// A credential that ends within this time is reported.
-pub const WARN_BEFORE: Span = Span(30 * Span::DAY.0);
 
 /// The properties that a request sets.
 #[derive(Default, Deserialize)]
@@ -289,9 +289,8 @@ impl KeyCredential {
             let message = format!("Key credential end date is invalid: the certificate is valid until {}.", certificate.until);
             return Err(ApiError::bad_request("KeyCredentialsInvalidEndDate", message).target(target));
         }
-        use base64::Engine as _;
         Ok(ClientCertificate {
-            der: base64::prelude::BASE64_STANDARD.encode(&certificate.der),
+            der: BASE64_STANDARD.encode(&certificate.der),
             key_id: self.key_id.unwrap_or_else(Uuid::new_v4).to_string(),
             display_name: self.display_name.or(Some(certificate.subject)).map(|name| name.chars().take(MAX_NAME).collect()),
             start,
@@ -302,8 +301,7 @@ impl KeyCredential {
 
 /// A thumbprint that is given must be the certificate's: SHA-1 in base64 or hexadecimal. Other identifiers are the client's own.
 fn check_identifier(identifier: &str, certificate: &PublicCertificate) -> Result<(), ApiError> {
-    use base64::Engine as _;
-    let as_base64 = base64::prelude::BASE64_STANDARD.decode(identifier).ok().filter(|bytes| bytes.len() == 20);
+    let as_base64 = BASE64_STANDARD.decode(identifier).ok().filter(|bytes| bytes.len() == 20);
     let as_hex = hex::decode(identifier).ok().filter(|bytes| bytes.len() == 20);
     match as_base64.or(as_hex) {
         Some(bytes) if bytes != certificate.sha1() => {
@@ -357,7 +355,8 @@ pub fn view(app: &AppRegistration) -> Value {
         .required
         .iter()
         .map(|each| {
-            json!({ "resourceAppId": each.resource, "resourceAccess": [access(&each.scopes, "Scope"), access(&each.roles, "Role")].concat() })
+            let both = [access(&each.scopes, "Scope"), access(&each.roles, "Role")].concat();
+            json!({ "resourceAppId": each.resource, "resourceAccess": both })
         })
         .collect();
     json!({
@@ -398,6 +397,8 @@ pub fn key_view(known: &ClientCertificate) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use model::Span;
+
     use super::*;
 
     fn app() -> AppRegistration {
