@@ -16,7 +16,7 @@ use arrow::datatypes::{DataType, Int64Type, TimeUnit};
 use arrow::record_batch::RecordBatch;
 use kql::Value;
 use kql::value::cells::Cells;
-use model::{Column, InlineTable, TableSchema, Timestamp, Type, arrow_schema};
+use model::{Column, InlineTable, TableSchema, Timestamp, Type, arrow_schema, surrogates};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::reader::ChunkReader;
 use serde_json::Value as Json;
@@ -561,13 +561,17 @@ impl Objects {
             }
         };
         if start == Some(b'[') {
-            let records: Vec<serde_json::Map<String, Json>> = serde_json::from_reader(reader).map_err(|why| bad(why.line(), why))?;
+            let mut document = Vec::new();
+            reader.read_to_end(&mut document).map_err(read_error(path))?;
+            let records: Vec<serde_json::Map<String, Json>> =
+                serde_json::from_slice(&surrogates::replaced(&document)).map_err(|why| bad(why.line(), why))?;
             records.into_iter().for_each(|record| self.add(record, progress));
         } else {
             for (index, line) in reader.lines().enumerate() {
                 let line = line.map_err(read_error(path))?;
                 if !line.trim().is_empty() {
-                    self.add(serde_json::from_str(&line).map_err(|why| bad(index + 1, why))?, progress);
+                    let record = serde_json::from_slice(&surrogates::replaced(line.as_bytes()));
+                    self.add(record.map_err(|why| bad(index + 1, why))?, progress);
                 }
             }
         }
@@ -724,6 +728,25 @@ mod tests {
         let other = file(folder.path(), "4.ndjson", b"{\"a\": \"word\"}\n");
         let error = open_all("T", &[inputs[0].clone(), other], None, &progress).unwrap_err().to_string();
         assert!(error.starts_with("column `a` of table `T` is a string in") && error.contains("a long in other files"), "{error}");
+    }
+
+    #[test]
+    fn unpaired_surrogates_in_json_are_replaced() {
+        // RFC 8259 §8.2; github.com/elizaOS/eliza/pull/18079 shows such a record.
+        let folder = tempfile::tempdir().unwrap();
+        for (name, content) in [
+            ("s.ndjson", r#"{"a": "x\ud83d", "d": {"\ude00": 1}}"#.to_owned() + "\n" + r#"{"a": "\ud83d\ude00"}"#),
+            ("s.json", r#"[{"a": "x\ud83d", "d": {"\ude00": 1}}, {"a": "\ud83d\ude00"}]"#.to_owned()),
+        ] {
+            let table = open_all("s", &[file(folder.path(), name, content.as_bytes())], None, &Progress::default()).unwrap();
+            assert_eq!(shape(&table), "s a:string,d:dynamic 2", "{name}");
+            let batch = &table.table.batches[0];
+            let cell =
+                |row, index: usize| Value::from_cell(batch.column(index).as_ref(), row, table.table.schema.columns[index].ty).to_text();
+            assert_eq!([cell(0, 0), cell(1, 0), cell(0, 1)], ["x\u{fffd}", "😀", "{\"\u{fffd}\":1}"], "{name}");
+        }
+        let error = open_all("s", &[file(folder.path(), "t.json", b"[{\"a\": 1},\n{\"a\": ?}]")], None, &Progress::default()).unwrap_err();
+        assert!(matches!(error, FileError::Line { line: 2, .. }), "{error}");
     }
 
     #[test]

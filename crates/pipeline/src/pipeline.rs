@@ -7,7 +7,7 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use bytes::Bytes;
 use model::{
     Ack, Append, AppendError, ByteSize, Catalog, Clock, Column, InlineTable, Limits, Query, QueryClass, QueryEngine, QueryError, Rows,
-    Scope, Span, StreamName, TableName, TableSchema, TableWriter, Timestamp, Type, chain,
+    Scope, Span, StreamName, TableName, TableSchema, TableWriter, Timestamp, Type, chain, surrogates,
 };
 use uuid::Uuid;
 
@@ -15,7 +15,6 @@ use crate::bounds::{Memory, beside};
 use crate::decode::{BodyError, Misfit, decode, look_over};
 use crate::output::{MAX_FIELD, fit, is_blank, repeated, texts};
 use crate::rule::{Flow, Rule, RuleError, table_of};
-use crate::surrogates;
 
 /// The dead-letter table: rows that could not be stored, and notes on rows that were changed.
 pub const DEAD_LETTERS: &str = "DCRLogErrors";
