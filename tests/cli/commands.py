@@ -19,6 +19,7 @@ sys.path.insert(0, str(ROOT / 'tests' / 'sdk'))
 from service import Service  # noqa: E402
 
 BARTIZAN = str(ROOT / 'target' / 'debug' / 'bartizan')
+ROWS = 1000  # Rows of an answer at most, as configured below.
 failures = []
 checks = 0
 
@@ -105,6 +106,18 @@ def service(folder, data):
     check('both files are in the table', out.splitlines()[-1] == '5,7,4', out)
     code, _, err = run('query', *at, 'Doors_CL\n| were 1 == 1')
     check('a refusal of the service is placed in the text', code == 1 and 'line 2' in err and '^^^^' in err, (code, err))
+    code, out, err = run('query', *at, '--format', 'csv', f'range x from 1 to {ROWS + 1} step 1')
+    check('a partial answer is a warning', code == 0 and len(out.split()) == ROWS + 1 and f'rows are missing: the answer has more than {ROWS} rows' in err, (code, out[-99:], err))
+    code, out, _ = run('kql', 'run', '--jsonl', *at, given=json.dumps({'id': '1', 'query': f'range x from 1 to {ROWS + 1} step 1'}) + '\n')
+    check('a partial answer is an error of a line', code == 0 and json.loads(out)['error']['code'] == 'Rows', (code, out[:300]))
+    example = (ROOT / 'examples' / 'rules' / 'many-failures.yaml').read_text()
+    rule = folder / 'at.yaml'
+    rule.write_text(example.replace('| where Failures >= 3', '| where Failures >= 3 and now() == datetime(2026-01-01 10:00) and ago(1h) == datetime(2026-01-01 09:00)'))
+    code, out, err = run('rules', 'run', str(rule), '--at', '2026-01-01T10:00:00Z', *at)
+    check('a rule runs over the service at the time given', code == 0 and '3 failed sign-ins of ann@example.com' in out, (code, out, err))
+    rule.write_text(example.replace('SigninLogs\n', f'range x from 1 to {ROWS + 1} step 1 | extend ResultType = "50126", IPAddress = "", UserPrincipalName = tostring(x)\n').replace('>= 3', '>= 1'))
+    code, out, err = run('rules', 'run', str(rule), *at)
+    check('a rule does not run over a partial answer', code == 1 and f'more than {ROWS} rows' in err, (code, out, err))
     code, out, err = run('incidents', 'open', 'Does it wake?', '--severity', 'High', '--drill', *at)
     check('an incident is opened', code == 0 and 'incident 1 is open' in out, (code, out, err))
     run('incidents', 'take', '1', '--as', 'ann@example.com', *at)
@@ -133,7 +146,9 @@ def main():
         rules(folder)
         files(folder)
         data = os.path.join(name, 'data')
-        with Service(data):
+        config = folder / 'bartizan.yaml'
+        config.write_text(f'version: 1\nquery:\n  rows: {ROWS}\n')
+        with Service(data, extra=['--config', str(config)]):
             service(folder, data)
     print(f'{checks - len(failures)} of {checks} hold')
     sys.exit(1 if failures else 0)
