@@ -72,6 +72,18 @@ def files(folder):
     check('an exported file has the published types', code == 0 and out.splitlines() == ['hour,n', '2026-01-01T09:00:00.0000000Z,3'], (code, out))
     code, out, _ = run('query', '--file', signins, 'Syslog | count')
     check('other published tables are empty', code == 0 and out.split()[-1] == '0', (code, out))
+    lower = folder / 'lower' / 'signinlogs.csv'
+    lower.parent.mkdir()
+    lower.write_text(pathlib.Path(signins).read_text())
+    for name in ['SigninLogs', 'signinlogs']:
+        code, out, err = run('query', '--file', str(lower), '--format', 'csv', f'{name} | where ResultType == "50126" | count')
+        check(f'a file named in another case is the published table: {name}', code == 0 and out.split() == ['Count', '3'], (code, out, err))
+    code, out, err = run('query', '--file', str(lower), '--format', 'csv', 'union * | count')
+    check('it is listed once', code == 0 and out.split() == ['Count', '4'], (code, out, err))
+    half = folder / 'half.ndjson'
+    half.write_text('{"a": "\\ud83d", "b": "\\ud83d\\ude00"}\n')
+    code, out, err = run('query', '--file', str(half), '--format', 'csv', 'half | where a == "\\ufffd" and b == "\\ud83d\\ude00" | count')
+    check('half a surrogate pair in a file is replaced', code == 0 and out.split() == ['Count', '1'], (code, out, err))
     query = folder / 'hunt.kql'
     query.write_text('print x = 1\n| were x > 1')
     code, out, _ = run('kql', 'check', str(query))
