@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""The commands for people, run as people run them: rules checked and tested, files loaded, incidents worked on.
+"""End-to-end tests of user commands: check and test rules, load files, work on incidents.
 
     commands.py
 
-Expected answers: what the guides promise (docs/guide/first-day.md, docs/guide/rules.md); JUnit is read by Python's XML parser, SARIF by its JSON
+Expected results: the guides (docs/guide/first-day.md, docs/guide/rules.md); JUnit is read by Python's XML parser, SARIF by its JSON
 parser against the required members of SARIF 2.1.0.
 """
 import json

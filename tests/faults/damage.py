@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Removes, zeroes, cuts and flips every file of a data directory in turn; then the loss must be named, nothing else gone, the rest served.
+"""Deletes, zeroes, truncates and corrupts every file of a data directory in turn; checks that the loss is reported and everything else is served.
 
     damage.py                 each kind of file once (a minute)
-    damage.py --long          each file, every harm, after a clean stop and after kill -9
+    damage.py --long          each file, every kind of damage, after a clean stop and after kill -9
 
 A template directory is filled once: a table with several data files and rows in the log, a rule, an incident, keys and certificates. Each trial
-copies it, harms one file, starts the service over the copy and asks it: `/healthz` and `/api/v1/health` (which must name the file), the rows, the
-rule, the other files' bytes. Times of files are kept, as bit rot keeps them. Prints the seed.
+copies it, damages one file, starts the service over the copy and checks `/healthz` and `/api/v1/health` (which must name the file), the rows, the
+rule, and the bytes of other files. Modification times are kept, as in bit rot. Prints the seed.
 """
 import argparse
 import hashlib
@@ -25,9 +25,9 @@ from service import Service, credential, define, put, scope  # noqa: E402
 TABLE, FLUSHED, LOGGED = 'Kept_CL', 3, 2  # batches in data files, and in the log
 ROWS = 200
 HARMS = ('remove', 'empty', 'zero', 'cut', 'flip')
-# What holds nothing that could be lost: not named, and made again.
+# Files without data to lose: recreated without a report.
 NOTHING = re.compile(r'^(lock|state\.db-shm|reserve/.*|tmp(/.*)?|quarantine/.*)$')
-# Rewritten by a start whatever happens to other files.
+# Rewritten by every start.
 REWRITTEN = re.compile(r'^(lock|connect\.json|state\.db.*|copies/.*|reserve/.*|tmp/.*|.*\.json|tables/[^/]+/keys-.*)$')
 
 
@@ -63,7 +63,7 @@ def main():
 
 
 def fill(data_dir, state):
-    """A data directory in which everything has happened once."""
+    """A data directory with every kind of file."""
     config = data_dir.parent / f'{state}.yaml'
     config.write_text('version: 1\nworkspace:\n  flush_after: 1s\n  small_files: 100\n')
     with Service(data_dir, extra=['--config', str(config)]) as service:
@@ -107,7 +107,7 @@ def wait(level, what, seconds=60):
 
 
 def plan(template, long, rng):
-    """Pairs of a file and a harm: all, or each kind of file once with one harm each."""
+    """Pairs of a file and a kind of damage: all, or each kind of file once with one kind of damage."""
     files = sorted(str(path.relative_to(template)) for path in template.rglob('*') if path.is_file() and not path.is_symlink())
     if long:
         return [(file, harm) for file in files for harm in HARMS]
@@ -135,7 +135,7 @@ def harm_file(path, harm, rng):
     elif harm == 'cut':
         data = data[:len(data) // 2]
     elif harm == 'flip' and data:
-        at = rng.randrange(min(4, len(data) - 1), len(data))  # a Parquet file's first four bytes mean nothing
+        at = rng.randrange(min(4, len(data) - 1), len(data))  # a Parquet file's first four bytes are only a magic number
         data[at] ^= 1 << rng.randrange(8)
     path.write_bytes(data)
     os.utime(path, ns=times)
@@ -147,7 +147,7 @@ def digests(data_dir):
 
 
 def trial(data_dir, file, harm, state, rng):
-    """What is wrong after one harm."""
+    """Errors after one kind of damage."""
     import requests
     path = data_dir / file
     was = path.read_bytes()
@@ -173,7 +173,7 @@ def trial(data_dir, file, harm, state, rng):
             reply.raise_for_status()
             return reply.json()['conditions']
 
-        # The name that people see leaves out folders they need not know.
+        # The reported name omits internal folders.
         label = '/'.join(file.split('/')[-2:]) if file.endswith('.parquet') else file.split('/')[-1]
         named = lambda: any(label in each['subject'] + each['summary'] for each in conditions())
         if not harmless:
@@ -184,7 +184,7 @@ def trial(data_dir, file, harm, state, rng):
         wrong += rows(connect, file, harm, harmless)
         rule = scope(connect)[1] + '/providers/Microsoft.SecurityInsights/alertRules/11111111-2222-3333-4444-555555555555'
         reply = requests.get(connect['arm_endpoint'] + rule, params={'api-version': '2024-09-01'}, **auth('https://management.azure.com'))
-        # After kill -9 the newest changes are in the log of the database alone, or in a database newer than its copy.
+        # After kill -9 the newest changes are only in the database's log, or in a database newer than its copy.
         if reply.status_code != 200 and not (state == 'killed' and file.startswith('state.db')):
             wrong.append(f'the rule is gone: {reply.status_code}')
         said = requests.get(connect['base_url'] + '/healthz', verify=connect['ca_cert'], timeout=30)
@@ -193,7 +193,7 @@ def trial(data_dir, file, harm, state, rng):
         for text in (said.text, str(conditions())):
             if str(data_dir) in text:
                 wrong.append('a path of the server is shown')
-    except Exception as error:  # noqa: BLE001 a trial reports, the next one goes on
+    except Exception as error:  # noqa: BLE001 report the trial and continue
         wrong.append(f'{type(error).__name__}: {error}')
     finally:
         if service.process.poll() is None:
@@ -211,7 +211,7 @@ def trial(data_dir, file, harm, state, rng):
 
 
 def rows(connect, file, harm, harmless):
-    """What is wrong with the rows that are served."""
+    """Errors in the rows served."""
     import requests
     token = credential(connect).get_token('https://api.loganalytics.io/.default').token
     reply = requests.post(f"{connect['log_analytics_endpoint']}/v1/workspaces/{connect['workspace_id']}/query", timeout=60, verify=connect['ca_cert'],

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""A disk that is full, has no inodes, answers EIO or is read-only, healed while the service runs; and a start on a full disk.
+"""Disk faults at run time (full, no inodes, EIO, read-only) and recovery from them; and a start on a full disk.
 
     disk_faults.py [--long]
 
 The data directory is on a tmpfs of its own (`size=`, `nr_inodes=`); errors of the disk are injected into the running service with
 `strace -e inject`. While a fault lasts, uploads and changes of state must be refused with 429 or 503 and `Retry-After`, queries answered, and
-health must say so; after it is healed both must be taken within 10 s. At the end every acknowledged row is stored, and once. Needs root for the
-mounts and ptrace for the injections: what cannot be done here is skipped and said.
+health must report it; after the fault is cleared both must be accepted within 10 s. At the end every acknowledged row is stored exactly once. Needs
+root for the mounts and ptrace for the injections: checks that cannot run are skipped with a message.
 """
 import argparse
 import datetime as dt
@@ -30,7 +30,7 @@ FULL = ('full', 'no inodes', 'restart on a full disk')
 
 
 class Trial:
-    """A service on a small file system, with somebody who uploads and somebody who changes state all the time."""
+    """A service on a small file system, with a client that uploads and one that changes state continuously."""
 
     def __init__(self, folder):
         self.mount = pathlib.Path(folder)
@@ -66,7 +66,7 @@ class Trial:
     def upload(self):
         name = uuid.uuid4().hex
         rows = [{'TimeGenerated': dt.datetime.now(dt.timezone.utc).isoformat(), 'Batch': name, 'N': n, 'Text': uuid.uuid4().hex * 8} for n in range(40)]
-        while self.going:  # the same key until it is acknowledged
+        while self.going:  # retry with the same key until acknowledged
             try:
                 reply = requests.post(f"{self.connect['logs_ingestion_endpoint']}/dataCollectionRules/{self.rule}/streams/Custom-{TABLE}", json=rows,
                                       params={'api-version': '2023-01-01'}, verify=self.connect['ca_cert'], timeout=20,
@@ -115,7 +115,7 @@ class Trial:
         return requests.get(self.connect['base_url'] + '/healthz', verify=self.connect['ca_cert'], timeout=10).text
 
     def fault(self, name, begin, end, expect=('upload', 'change')):
-        """One fault, from its begin to 10 s after its end."""
+        """One fault, from its start to 10 s after its end."""
         self.refusals.clear()
         began = time.monotonic()
         begin()
@@ -138,7 +138,7 @@ class Trial:
         self.until(lambda: 'upload' in self.refusals and 'change' in self.refusals, 'refusals before the restart', 60)
         for kill in (False, True):
             self.service.kill() if kill else self.service.stop()
-            filler.fill()  # what the stop gave back
+            filler.fill()  # the space freed by the stop
             took = self.service.start()
             self.connect = self.service.connect
             self.tokens.clear()
@@ -173,7 +173,7 @@ class Trial:
 
 
 class Filler:
-    """Takes all bytes of a file system, and gives them back."""
+    """Fills a file system, and frees it again."""
 
     def __init__(self, mount):
         self.folder = mount / 'filler'

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Small uploads that would become large ones, one at a time and fifty at once: refused or stored within the memory stated, others go on.
+"""Decompression bombs, one at a time and fifty at once: rejected or stored within the documented memory, while others are served.
 
     bombs.py [--together N]
 
-Prints the most memory that the service had before and with each kind. The limits are those of docs/reference/service-limits.md.
+Prints the peak memory of the service before and with each kind. The limits are those of docs/reference/service-limits.md.
 """
 import argparse
 import concurrent.futures
@@ -21,7 +21,7 @@ import requests
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../sdk'))
 from service import Service, credential, define
 
-# Inflated bodies 256, bodies on the wire 128, rows 512, transforms and tables of one round, and what a process of this build has anyway.
+# Inflated bodies 256, bodies on the wire 128, rows 512, transforms and tables of one round, and the base size of the process.
 STATED_MIB = 256 + 128 + 512 + 300
 WIDE = 300
 SLOW = ('20,000,000 empty objects', '60 MB of blanks', '50,000 empty objects for a wide table')
@@ -32,7 +32,7 @@ def memory(pid, field='VmRSS'):
 
 
 class Peak(threading.Thread):
-    """The most memory that a process had since the last look."""
+    """Peak memory of a process since the last call."""
 
     def __init__(self, pid):
         super().__init__(daemon=True)
@@ -53,7 +53,7 @@ class Peak(threading.Thread):
 
 
 def bombs():
-    """Name, stream, gzip body, statuses that are right."""
+    """Name, stream, gzip body, accepted statuses."""
     spread = json.dumps([{'A': 'x'}])[:-1].encode()
     return [
         ('2,000,000 numbers instead of objects', 'Small_CL', gzip.compress(b'[' + b'1,' * 1_999_999 + b'1]'), {400, 503}),
@@ -104,7 +104,7 @@ def main():
                 fine &= ok
                 print(f"{'ok   ' if ok else 'FAIL '} {together} × {name} ({len(body):,} bytes): {kinds}, at most {most} MiB, "
                       f'{time.monotonic() - began:.1f} s; another upload meanwhile: {good}', flush=True)
-        # Nothing is left of it: an honest upload is stored.
+        # No lasting effect: a normal upload is stored.
         fine &= send('Small_CL', small).status_code == 204
     print('1 passed, 0 failed' if fine else '0 passed, 1 failed')
     sys.exit(0 if fine else 1)

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Slow, silent and many clients deny service to none: while they hold all they can get, a probe is answered and uploads are stored.
+"""Slow, silent and numerous clients do not deny service: while they hold as many connections as they can, a probe is answered and uploads are stored.
 
     lock_out.py [--seconds N]
 
-The service gets 512 file descriptors, less than the attackers have connections. Attackers come from one loopback address and from many.
+The service has 512 file descriptors, fewer than the attackers open connections. Attackers come from one loopback address and from many.
 """
 import argparse
 import os
@@ -28,7 +28,7 @@ IDLE = 1_500
 
 
 class Limited(Service):
-    """A service that may open few files."""
+    """A service with a low limit of open files."""
 
     def start(self, seconds=60):
         popen = subprocess.Popen
@@ -41,7 +41,7 @@ class Limited(Service):
 
 
 class Probe(threading.Thread):
-    """Asks all the while, each time over a connection of its own: a token, a query, an upload."""
+    """Continuously requests a token, a query and an upload, each over a new connection."""
 
     def __init__(self, connect, rule):
         super().__init__(daemon=True)
@@ -81,7 +81,7 @@ class Probe(threading.Thread):
 
 
 def opened(port, n):
-    """A TCP connection, every second one from an address of its own."""
+    """A TCP connection, every second one from a different address."""
     stream = socket.socket()
     if n % 2:
         stream.bind((f'127.1.{n // 250}.{n % 250 + 1}', 0))
@@ -91,14 +91,14 @@ def opened(port, n):
 
 
 def slow(port, tenant, n, context):
-    """A token request that stops in the middle of its body."""
+    """A token request that stalls within its body."""
     stream = context.wrap_socket(opened(port, n), server_hostname='localhost')
     stream.sendall(f'POST /{tenant}/oauth2/v2.0/token HTTP/1.1\r\nHost: localhost\r\nContent-Length: 400\r\n\r\ngrant_type=cli'.encode())
     return stream
 
 
 def attack(seconds, make, count):
-    """Keeps `count` connections made, opening new ones for those that were closed, for so long."""
+    """Keeps `count` connections open for the given time, replacing closed ones."""
     streams, until, failures, made = {}, time.monotonic() + seconds, 0, 0
     n = 0
     while time.monotonic() < until:
@@ -134,7 +134,7 @@ def main():
             probe = Probe(connect, rule)
             probe.start()
             streams, made, failures = attack(args.seconds, make, count)
-            # All there are go on being held while the probe asks.
+            # All connections stay open while the probe runs.
             time.sleep(1)
             fine &= probe.end(f'{what} ({made} opened, {failures} refused)')
             for stream in streams.values():

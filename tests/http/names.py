@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""The service from another host: under its own name and address, with an operator's certificate that is renewed while it runs.
+"""Access from another host: by name and address, with an operator's certificate that is renewed at run time.
 
     names.py [SDK_LOOP]
 
-Needs root and `ip netns`: the client has a network namespace of its own with an address and a hosts file; skipped with the reason elsewhere. The
-last part runs the demo in a namespace that has a loopback interface and nothing else.
+Needs root and `ip netns`: the client has its own network namespace with an address and a hosts file; otherwise skipped with the reason. The
+last part runs the demo in a namespace with a loopback interface only.
 """
 import datetime as dt
 import ipaddress
@@ -100,7 +100,7 @@ class Authority:
         return builder.sign(self.key, self.hashes.SHA256())
 
     def issue(self, folder):
-        """A new certificate and key into `folder`, as certbot would: written aside and renamed. Gives its serial number."""
+        """A new certificate and key into `folder`, as certbot does: written to a temporary file and renamed. Returns its serial number."""
         x509, serialization = self.x509, self.serialization
         key = self.ec.generate_private_key(self.ec.SECP256R1())
         names = [x509.DNSName(NAME), x509.IPAddress(ipaddress.ip_address(SERVER))]
@@ -137,7 +137,7 @@ print(json.dumps(out))
 
 
 def serial(port):
-    """The serial number of the certificate that a client from here gets under the name."""
+    """The serial number of the certificate served for the name to a client in this namespace."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     with socket.create_connection((SERVER, port), 10) as stream, context.wrap_socket(stream, server_hostname=NAME) as tls:
@@ -185,7 +185,7 @@ def from_outside(folder, loop):
             check('both are served', said[NAME] == said[SERVER] == 200)
             links = [said['openid']['token_endpoint'], said['openid']['issuer'], said['nextLink'], said['evil']]
             check('links have the name, also where the Host header does not', all(link.startswith(base + '/') for link in links), links)
-        # Our own tools on this machine, where the name does not resolve.
+        # Our own tools on this machine work although the name does not resolve.
         asked = subprocess.run([BINARY, 'query', 'print 1', '--data-dir', str(service.data_dir)], capture_output=True, text=True, timeout=60)
         check('the command line reaches it though the name is unknown here', asked.returncode == 0, asked.stderr[-200:])
         if loop and os.path.exists(loop):

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""What nginx delivers of the refusals that refusals.py asks of us: the measure for "as nginx does".
+"""Runs the cases of refusals.py against nginx, as the reference for "as nginx does".
 
     nginx.py [--requests N]
 
-Runs the same clients against nginx and prints what arrived. Skipped where nginx is not installed (`apt-get install nginx-light`).
+Prints which responses arrived. Skipped if nginx is not installed (`apt-get install nginx-light`).
 """
 import os
 import pathlib
@@ -45,7 +45,7 @@ def main():
                        check=True, capture_output=True)
         config = pathlib.Path(folder) / 'nginx.conf'
         config.write_text(CONFIG.format(folder=folder, port=port))
-        # Its worker writes what is refused late to these folders.
+        # Its worker writes bodies of late rejections to these folders.
         os.chmod(folder, 0o777)
         server = subprocess.Popen(['nginx', '-c', str(config), '-p', folder], stderr=subprocess.DEVNULL)
         try:

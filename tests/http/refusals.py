@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Refused requests arrive: every client reads every status, with bodies from 10 bytes to 100 MB, over HTTP/1.1 and HTTP/2.
+"""Rejections are delivered: every client reads every status, with bodies from 10 bytes to 100 MB, over HTTP/1.1 and HTTP/2.
 
     refusals.py [--requests N] [--against URL --ca FILE]
 
-Clients: httpx with a pool over both versions, requests, curl over both versions. After each refusal the same client is served. With `--against`
-the same is asked of another server (nginx, in the soak trial), and only what arrived is printed.
+Clients: httpx with a pool over both versions, requests, curl over both versions. After each rejection the same client is served. With `--against`
+the same requests are sent to another server (nginx, in the soak test), and only the results are printed.
 """
 import argparse
 import collections
@@ -22,17 +22,17 @@ import requests
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../sdk'))
 from service import Service, credential, define
 
-# Mostly small, some large: the sum is what a CI machine can send in seconds.
+# Mostly small, some large: the total can be sent by a CI machine in seconds.
 SIZES = [10, 100, 1_000, 10_000, 65_536, 100_000, 10, 300_000, 1_000, 1_048_577]
 LARGE = [5_000_000, 20_000_000]
 HUGE = 100_000_000
-# Statuses lost until a client is not asked any further.
+# Lost statuses after which a client is skipped.
 GIVE_UP = 5
 BODY = os.urandom(1 << 20)
 
 
 def pieces(size):
-    """A body of `size` bytes that is not announced as one piece in memory."""
+    """A body of `size` bytes without a copy in memory."""
     while size > 0:
         yield BODY[:min(size, len(BODY))]
         size -= len(BODY)
@@ -49,7 +49,7 @@ class Score:
     def add(self, size, run, expected):
         try:
             status = run()
-        except Exception as error:  # every kind of failure is one: the status was not read
+        except Exception as error:  # any failure means that the status was not read
             self.lost.append(f'{size} bytes: {type(error).__name__}: {str(error)[:120]}')
             return
         self.read[status] += 1
@@ -80,7 +80,7 @@ def curl(url, size, version, ca, headers=()):
 
 
 def trial(targets, good, ca, count, strict=True, patience=60):
-    """`targets`: (method, URL, headers, expected status by size). Gives whether everything arrived."""
+    """`targets`: (method, URL, headers, expected status by size). Returns whether everything arrived."""
     context = ssl.create_default_context(cafile=ca)
     fine = True
     sizes = [SIZES[n % len(SIZES)] for n in range(count)] + LARGE * 3
@@ -91,7 +91,7 @@ def trial(targets, good, ca, count, strict=True, patience=60):
                 if len(score.lost) > GIVE_UP:
                     break
                 method, url, headers, expected = targets[n % len(targets)]
-                # A body without a length announced, now and then.
+                # Sometimes a body without Content-Length.
                 content = whole(size) if n % 7 else pieces(size)
                 score.add(size, lambda: client.request(method, url, headers=headers, content=content).status_code, expected(size))
                 if strict and n % 10 == 0:
@@ -113,7 +113,7 @@ def trial(targets, good, ca, count, strict=True, patience=60):
         for n, size in enumerate(SIZES + LARGE * 5 + SIZES + [HUGE] * 2):
             _, url, headers, expected = targets[n % 2]
             said = [f'{key}: {value}' for key, value in headers.items()]
-            # With and without asking first.
+            # With and without `Expect: 100-continue`.
             score.add(size, lambda: curl(url, size, version, ca, said + ([] if n % 3 else ['Expect:'])), expected(size))
         fine &= score.done()
     return fine

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Queries that are made to end the process or to fill its memory. Each is answered rightly, or refused by a limit that has a name, in
-bounded time; the process lives on and stays under the limit of all queries plus a slack that is stated here. The answers are arithmetic.
+"""Queries designed to crash the process or exhaust its memory. Each is either answered correctly or rejected with a specific limit error,
+in bounded time; the process survives and stays below the limit of all queries plus the slack below. Expected results are computed
+arithmetically.
 
     tests/kql/attacks.py            part of `make test`
     tests/kql/attacks.py --only and
 
-The memory of the process is what the kernel says was resident at most (VmHWM), set back before each query.
+Process memory is the peak resident size reported by the kernel (VmHWM), reset before each query.
 """
 
 import argparse
@@ -21,13 +22,13 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MEMORY = 256 << 20
-# The program itself, plans, batches on their way between operators, and what the allocator keeps of what was freed.
+# The program itself, plans, batches in flight, and memory kept by the allocator.
 SLACK = 300 << 20
-# Seconds that a query may take on a busy machine. Some of these took minutes, and could not be cancelled.
+# Maximum seconds per query on a busy machine. Regression: some took minutes and could not be cancelled.
 LONGEST = 60
-# Answered rightly, refused by a limit, either of them.
+# Answered correctly, rejected by a limit, or either.
 RIGHT, REFUSED, EITHER = "right", "refused", "either"
-# What `kql run` calls the limits: of the text's depth and size, of planning, of memory.
+# Limit errors of `kql run`: depth and size of the text, planning, memory.
 LIMITS = {"KQL0011", "KQL0113", "KQL0114", "Planning", "Memory", "SharedMemory"}
 
 
@@ -39,7 +40,7 @@ def arithmetic(depth):
 
 
 def cases():
-    """(name, what must come, query, rows of the answer)"""
+    """(name, expected outcome, query, expected rows)"""
     ten, sixty = "range N from 1 to 10 step 1", arithmetic(60)
     tests = lambda op, sign, start, count: f"{ten} | where " + f" {op} ".join(f"N{sign}{n}" for n in range(start, start + count)) + " | count"
     nest = lambda begin, times, inner, end: begin * times + inner + end * times
@@ -91,7 +92,7 @@ class Engine:
         return int(re.search(field + r":\s+(\d+) kB", status)[1]) << 10
 
     def ask(self, query):
-        """The answer, none where the process ended; and the most memory it had."""
+        """Returns the response (None if the process ended) and the peak memory."""
         pathlib.Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
         try:
             self.process.stdin.write(json.dumps({"id": "1", "query": query}) + "\n")
@@ -133,7 +134,7 @@ def main():
         notes += "" if took <= LONGEST else "  FAIL: took too long"
         failed += bool(notes)
         print(f"{name:>26}  {came:<8} {took:6.1f} s  {peak >> 20:5} MiB{notes}", flush=True)
-    # What was freed goes back to the system, a little later.
+    # Freed memory is returned to the system with a short delay.
     deadline = time.monotonic() + 10
     while engine.status("VmRSS") > SLACK and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -1,6 +1,5 @@
-// Calls of every function, aggregate and plug-in that the official parser knows, and expressions over every operator: with the right number
-// of arguments and one fewer or more, each argument once in every type. What they are judged by is the verdict, and the name and type of
-// the result.
+// Generates calls of every function, aggregate and plug-in known to Microsoft's parser, and expressions over every operator: with the right
+// number of arguments and one fewer or more, each argument once in every type. Validity, result name and result type are compared.
 "use strict";
 
 /** One column of each type. */
@@ -10,7 +9,7 @@ const LITERALS = { string: "'a'", long: "1", int: "int(1)", real: "1.5", datetim
 const COLUMNS = Object.values(OF_TYPE);
 const OPERATORS = ["==", "!=", "=~", "!~", "<", "<=", ">", ">=", "+", "-", "*", "/", "%", "and", "or", "has", "!has", "has_cs", "contains", "!contains_cs", "startswith", "endswith_cs", "hasprefix", "matches regex", "in", "!in", "in~", "has_any", "has_all"];
 
-/** A list of the package's, of whichever of its kinds. */
+/** Converts any list type of the package to an array. */
 function list(items) {
   if (Array.isArray(items)) return items;
   const out = [];
@@ -22,7 +21,7 @@ function list(items) {
 function likely(parameter) {
   const declared = list(parameter.DeclaredTypes).map((type) => type.Name);
   const values = list(parameter.Values);
-  // 0 is any expression; the others want constants, literals, columns …
+  // 0 is any expression; the others require constants, literals, columns …
   const constant = parameter.ArgumentKind >= 8;
   if (values.length) return typeof values[0] === "string" ? `'${values[0]}'` : String(values[0]);
   if (declared.length) return (constant ? LITERALS : OF_TYPE)[declared[0]] || OF_TYPE[declared[0]] || "n";

@@ -1,7 +1,7 @@
-"""`bartizan query` and `bartizan shell` as people use them: patterns, compressed files, standard input, charts, and lines piped in.
+"""Tests of `bartizan query` and `bartizan shell`: file patterns, compressed files, standard input, charts, and piped input.
 
-The expected rows are computed here with Python's csv and json; gz and zst are written by other programs (Python's gzip, the zstd tool where
-there is one)."""
+Expected rows are computed with Python's csv and json; gz and zst files are written by other programs (Python's gzip, and the zstd tool if
+it is installed)."""
 import gzip
 import json
 import os

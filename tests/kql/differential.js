@@ -1,10 +1,10 @@
 // Differential test of `bartizan kql check` against Microsoft's parser and binder, over published rules and queries, mutants of them, and
-// calls of every function there is. Run by `tests/kql/differential`; see there for what it needs.
+// calls of every function. Run by `tests/kql/differential`, which lists the requirements.
 //
 //   node differential.js --package DIR --shared DIR --bartizan FILE --cache FILE [--floors FILE] [--mutants N] [--seed N] [--share S]
 //                        [--show N] [--only corpus,mutants,calls] [--kind NAME] [--dump FILE]
 //
-// Official verdicts are kept in the cache file, because each takes some 50 ms.
+// Results of Microsoft's parser are cached in a file, because each takes some 50 ms.
 "use strict";
 const crypto = require("crypto");
 const fs = require("fs");
@@ -19,7 +19,7 @@ const options = { mutants: "1000", seed: "1", share: "1", show: "0", only: "corp
 for (let at = 2; at < process.argv.length; at += 2) options[process.argv[at].slice(2)] = process.argv[at + 1];
 const show = Number(options.show);
 
-/** What the published queries take from outside: functions of every Sentinel workspace, whose columns only content knows. */
+/** Functions of every Sentinel workspace used by published queries; their columns depend on its content. */
 const OPEN = { _GetWatchlist: [["LastUpdatedTimeUTC", "datetime"], ["SearchKey", "string"], ["_DTItemId", "string"]] };
 
 const tables = JSON.parse(fs.readFileSync(path.join(options.shared, "schemas/tables.json"), "utf8"));
@@ -65,12 +65,12 @@ function ours(queries) {
 const read = (name) =>
   fs.readFileSync(path.join(options.shared, "corpus", name), "utf8").split("\n").filter((line) => line.trim()).map((line) => JSON.parse(line));
 
-/** Normalising parsers come with a workspace: the judge has none, a check leaves their columns open. */
+/** ASIM parsers are part of a workspace: Microsoft's parser has none, a check leaves their columns open. */
 function isElsewhere(theirs) {
   return theirs.errors.some((error) => /^The name '(_Im_|_ASim_|im[A-Z]|ASim[A-Z])\w*' does not refer to any known (function|table)/.test(error.message));
 }
 
-/** Same names and types; where either side does not know a type, or the schema is open, there is nothing to compare. */
+/** Compares names and types; unknown types and open schemas match anything. */
 function sameColumns(theirs, mine) {
   if (!theirs.columns || theirs.open || !mine) return true;
   return (
@@ -146,7 +146,7 @@ if (wanted.includes("mutants")) {
   compare("mutants", mutants(judge, good, Number(options.mutants), Number(options.seed)));
 }
 if (wanted.includes("calls")) {
-  // All of them are 25,000; a share of them, another for each seed, says the same in a minute.
+  // There are 25,000; a sample, which depends on the seed, takes a minute.
   const share = Math.max(1, Math.round(1 / Number(options.share)));
   compare("calls", calls(judge).filter((_, at) => (at + Number(options.seed)) % share === 0));
 }

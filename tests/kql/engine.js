@@ -1,9 +1,9 @@
-// Where Microsoft's engine is recorded to judge otherwise than Microsoft's parser. `bartizan kql check` follows the engine there, because a rule
-// runs on an engine; the recorded answers are cases in cases/kql/ (literals, mixed-types, names, parse, summarize). Published queries are
-// compared without these exceptions: what the engine refuses is not published.
+// Recorded differences between Microsoft's engine and Microsoft's parser. `bartizan kql check` follows the engine, because rules run on an
+// engine; the recorded results are cases in cases/kql/ (literals, mixed-types, names, parse, summarize). Published queries are compared
+// without these exceptions, because a query that the engine rejects is not published.
 "use strict";
 
-/** Messages of ours for what the engine refuses and the parser accepts. */
+/** Our messages for queries that the engine rejects and the parser accepts. */
 const REFUSED = [
   /^`(iff|case|coalesce)` wants a \w+ as for the other values/,
   /^`!?in~?` compares a \w+ with column/,
@@ -16,10 +16,10 @@ const REFUSED = [
   /^`flags` needs `kind=regex`$/,
 ];
 
-/** Calls whose columns the engine names otherwise. */
+/** Calls with different default column names in the engine. */
 const NAMED = /\b(pow|covariance|covarianceif|covariancep|covariancepif)\s*\(/;
 
-/** `theirs` and `mine` are verdicts on `query`. */
+/** `theirs` and `mine` are the results for `query`. */
 function differs(theirs, mine, query) {
   if (theirs.errors.length > 0) return false;
   if (mine.errors.length > 0) return mine.errors.every((error) => REFUSED.some((pattern) => pattern.test(error.message)));

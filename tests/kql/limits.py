@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Queries that need many times the memory that they may hold: each is answered rightly, or refused with the limit's own error, and the
-process stays under the limit plus a slack that is stated here. The answers are arithmetic.
+"""Queries that need many times their memory limit: each is either answered correctly or rejected with the limit's error, and the process
+stays below the limit plus the slack below. Expected results are computed arithmetically.
 
     tests/kql/limits.py                 128 MiB, rows in millions: a minute or two, part of `make test`
     tests/kql/limits.py --long          1 GiB and rows for about 20 GB, part of `make soak`
 
-The memory of the process is what the kernel says was resident at most (VmHWM), set back before each query.
+Process memory is the peak resident size reported by the kernel (VmHWM), reset before each query.
 """
 
 import argparse
@@ -20,16 +20,16 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-# The program itself, batches on their way between operators, and what the allocator keeps of what was freed.
+# The program itself, batches in flight, and memory kept by the allocator.
 SLACK = 300 << 20
-# Refused within its limits is right, too, where the answer is one value or one row that cannot be cut into parts.
+# A rejection is also accepted if the result is a single value or row that cannot be split.
 RIGHT, REFUSED, EITHER = "right", "refused", "either"
-# Elements that a list or a set has at most.
+# Maximum number of elements of a list or a set.
 LONGEST = 1 << 20
 
 
 def cases(n, memory):
-    """(name, what must come, query, rows of the answer). `n` rows of some 100 bytes."""
+    """(name, expected outcome, query, expected rows). `n` rows of some 100 bytes."""
     rows = f"range x from 1 to {n} step 1 | extend s = strcat('a text that is long enough to lie outside of its view: ', hash(x), '-', x)"
     total, half = n * (n + 1) // 2, n // 2
     longest = REFUSED if memory < LONGEST * 256 else RIGHT
@@ -85,7 +85,7 @@ class Engine:
         return json.loads(line), self.peak(), time.monotonic() - began
 
     def left(self):
-        """Bytes in the folder for what memory cannot hold."""
+        """Bytes in the spill folder."""
         return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
 
 
@@ -108,7 +108,7 @@ def main():
             came = REFUSED if error["code"] == "Memory" else f"{error['code']}: {error['message']}"
         fits = came in (RIGHT, REFUSED) if wanted == EITHER else came == wanted
         small = peak <= memory + SLACK
-        # Waits for a level: operators that ran when the query ended give their files back when they notice.
+        # Wait: operators still running when the query ended remove their files with a delay.
         deadline = time.monotonic() + 10
         while engine.left() and time.monotonic() < deadline:
             time.sleep(0.01)

@@ -1,5 +1,5 @@
-// The language server, driven by a client that others wrote: Microsoft's npm packages `vscode-languageserver-protocol` (typed requests) and
-// `vscode-jsonrpc` (framing), as editors use them. Usage: lsp.cjs MODULES BARTIZAN
+// Tests the language server with Microsoft's client libraries, the npm packages `vscode-languageserver-protocol` (typed requests) and
+// `vscode-jsonrpc` (framing), which editors also use. Usage: lsp.cjs MODULES BARTIZAN
 const { spawn } = require('node:child_process');
 const fs = require('node:fs');
 const os = require('node:os');
@@ -37,7 +37,7 @@ const diagnosed = () => new Promise((resolve, reject) => {
   waiting.set(Symbol(), { wanted: (params) => params.uri === uri && params.version === wanted, resolve });
   setTimeout(() => reject(new Error(`no diagnostics of version ${wanted}`)), 20000).unref();
 });
-// Replaces the whole text, or what stands at a range.
+// Replaces the whole text, or a range of it.
 const change = (text, range) => {
   version += 1;
   const answer = diagnosed();
@@ -46,7 +46,7 @@ const change = (text, range) => {
   });
   return answer;
 };
-// A text with its cursor at `│`, and the place of that in UTF-16 units, as a client counts.
+// Opens a text with its cursor at `│`; returns the cursor position in UTF-16 code units, as required by the protocol.
 const at = async (marked) => {
   const before = marked.slice(0, marked.indexOf('│'));
   const lines = before.split('\n');

@@ -1,11 +1,11 @@
-// Wrong (and sometimes still right) variants of good queries, made from the official syntax tree by seeded chance: what people really get
-// wrong — a name, a type, a count, a place — and what an editor sees half-written.
+// Generates invalid (and sometimes still valid) variants of valid queries from Microsoft's syntax tree, with a seeded random generator:
+// common mistakes — a wrong name, type, count or position — and incomplete text as seen by an editor.
 //
 //   const { mutants } = require("./mutants.js");
 //   mutants(judge, queries, count, seed) → [{ kind, query }]
 "use strict";
 
-/** A small generator of numbers that needs nothing but its seed (mulberry32). */
+/** A small seeded random number generator (mulberry32). */
 function random(seed) {
   let state = seed >>> 0;
   const next = () => {
@@ -65,7 +65,7 @@ function misspelt(chance, text) {
 const elements = (item) => item.children.filter((child) => child.kind === "SeparatedElement");
 const isColumn = (item) => item.kind === "NameReference" && item.symbol === "ColumnSymbol";
 const isPipe = (item) => item.kind === "PipeExpression";
-/** Where another operator may be put behind: the ends of the operators of pipes. */
+/** Positions where an operator may be appended: the ends of pipe operators. */
 const pipes = (all) => all.filter(isPipe);
 const columnsOf = (all) => [...new Set(all.filter(isColumn).map((item) => item.text))].filter((name) => /^[A-Za-z_]\w*$/.test(name));
 const typed = (all, ...types) => all.filter((item) => isColumn(item) && types.includes(item.type));
@@ -77,7 +77,7 @@ const argumentsOf = (call) => {
   return inner ? elements(inner) : [];
 };
 
-/** Each takes the chance, the query and its flat tree, and gives a query or nothing. */
+/** Each takes the random generator, the query and its flat tree, and returns a query or null. */
 const KINDS = {
   misspeltColumn: (c, q, all) => of(c, all.filter(isColumn), (item) => put(q, item, misspelt(c, item.text))),
   misspeltFunction: (c, q, all) =>
@@ -218,7 +218,7 @@ const KINDS = {
       return put(q, { start: arg.start, end: arg.start + arg.text.replace(/\s*,\s*$/, "").length }, c.pick(["1", "'x'", "1h", "dynamic([])", "now()", "T", "(print 1)"]));
     }),
   outOfScope: (c, q, all) => {
-    // A name of a `let` made local to a function, or a column of the other side.
+    // Moves a `let` into a function, so that its name is out of scope.
     const lets = all.filter((item) => item.kind === "LetStatement");
     if (!lets.length) return null;
     return of(c, lets, (item) => put(q, item, `let wrapped = () { ${item.text}; print 1 }`));
@@ -232,7 +232,7 @@ function of(chance, list, make) {
   return list.length ? make(chance.pick(list)) : null;
 }
 
-/** Puts an operator behind one of a pipe. */
+/** Appends an operator after one of a pipe. */
 function after(chance, query, all, make) {
   return of(chance, pipes(all), (item) => {
     const at = item.end;

@@ -1,19 +1,19 @@
-// Microsoft's own parser and binder for KQL, as a judge of queries: npm `@kusto/language-service-next`, a development dependency that
-// lives in a git-ignored folder (see `differential`) and never ships.
+// Wraps Microsoft's parser and binder for KQL as the reference for validity: npm `@kusto/language-service-next`, a development dependency
+// installed in a git-ignored folder (see `differential`) and never shipped.
 //
 //   const { Official } = require("./official.js");
 //   const judge = new Official(folderOfThePackage, tables, functions);
 //   judge.of(query) → { errors: [{ code, message, start, end }], columns: [[name, type]] | null }
 //
-// The package is two plain scripts that want to be loaded as scripts, not as modules. `columns` is null where its schema is open.
+// The package consists of two scripts that must be loaded as scripts, not as modules. `columns` is null if the schema is open.
 "use strict";
 const fs = require("fs");
 const path = require("path");
 const vm = require("vm");
 
 class Official {
-  /** `tables`: {"Table": [["Column", "type"], …]}; `open`: functions of an alias and keys that give a table of at
-   *  least these columns, {"Function": […]}. */
+  /** `tables`: {"Table": [["Column", "type"], …]}; `open`: functions of an alias and keys that return a table with
+   *  at least these columns, {"Function": […]}. */
   constructor(folder, tables, open = {}) {
     for (const script of ["bridge.js", "Kusto.Language.Bridge.js"]) {
       vm.runInThisContext(fs.readFileSync(path.join(folder, script), "utf8"), { filename: script });
@@ -57,7 +57,7 @@ class Official {
   }
 }
 
-/** Published schemas spell some types in ways of their own. */
+/** Published schemas use nonstandard names for some types. */
 function spelled(name) {
   const known = { sbyte: "bool", boolean: "bool", integer: "int", bigint: "long", double: "real", "system.string": "string" };
   const lower = name.trim().toLowerCase();

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""How long from the moment an SDK's upload starts until the page is handed to its provider: percentiles of N events.
+"""Latency from the start of an SDK's upload until the page reaches its provider: percentiles of N events.
 
     event_to_page.py [--events 300] [--every 0.1] [--p50 0.1] [--p99 0.5]
 
-Everything on the way is real: the SDK, TLS, the synced log, the near-real-time rule in KQL, alert, incident, escalation, and the request that
+All components are real: the SDK, TLS, the synced log, the near-real-time rule in KQL, alert, incident, escalation, and the request that
 reaches a receiver on this machine. Events come one after the other, each of them an incident of its own.
 """
 import argparse

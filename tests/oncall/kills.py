@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Kills the service between deciding on a page, sending it and recording it, and asks the provider what arrived.
+"""Kills the service between planning, sending and recording a page, and checks what the provider received.
 
     kills.py [--kills 10] [--seed N] [--faults 0.5]
 
-Incidents keep opening through Sentinel's API; each reaches two people, one step after the other, by a webhook whose receiver keeps
-`Idempotency-Key` and by a text message API that knows no keys. kill -9 at random moments; the provider is slow, refuses, and loses answers.
+Incidents keep opening through Sentinel's API; each reaches two people, one step after the other, by a webhook whose receiver honours
+`Idempotency-Key` and by a text message API without keys. kill -9 at random times; the provider is slow, rejects requests, and loses responses.
 
-It must hold: every step arrived; the receiver with keys saw one key for each step and person, however often it was sent; without keys a
-second message exists only where the page says that the first one was doubtful, or where the process was killed between sending and recording.
+Invariants: every step arrived; the receiver with keys saw one key for each step and person, however often it was sent; without keys a
+second message exists only if the page is marked doubtful, or if the process was killed between sending and recording.
 """
 import argparse
 import collections
@@ -42,7 +42,7 @@ alert_policies:
 
 
 class Opener:
-    """Opens incidents all the while; those that the service acknowledged are counted."""
+    """Opens incidents continuously; those acknowledged by the service are counted."""
 
     def __init__(self, service):
         self.service, self.opened, self.going = service, {}, True
@@ -62,13 +62,13 @@ class Opener:
                 if reply.status_code in (200, 201):
                     self.opened[name] = reply.json()['properties']['incidentNumber']
                     return
-                if reply.status_code == 409:  # an answer was lost: it is there
+                if reply.status_code == 409:  # the response was lost, but the incident exists
                     reply = requests.get(url, headers=headers, verify=verify, timeout=10)
                     self.opened[name] = reply.json()['properties']['incidentNumber']
                     return
             except (requests.RequestException, OSError, ValueError, KeyError):
                 pass
-            except Exception as error:  # the token could not be had while the service was down
+            except Exception as error:  # no token while the service was down
                 if 'azure' not in type(error).__module__:
                     raise
             time.sleep(0.05)
@@ -150,7 +150,7 @@ def judge(service, provider, opened, a):
         if not missing:
             break
         time.sleep(0.5)
-    time.sleep(3)  # whatever would come twice has time to come
+    time.sleep(3)  # time for duplicates to arrive
     keys, texts = arrived(provider)
     doubled_keys = [(number, person, len(found)) for number in wanted for person, found in keys[number].items() if len(found) > 1]
     unflagged, flagged = [], 0

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Mail with outside peers, in both directions.
+"""Mail with third-party servers and clients, in both directions.
 
-Out: our channel sends to aiosmtpd with STARTTLS, TLS and a password; Python's `email` reads what came.
-In: smtplib and swaks send answers to our receiver, in the clear and after STARTTLS.
-Around: a real Postfix (Debian's, an instance of its own) takes our page with STARTTLS and SASL and delivers it; the answer to the mail that it
-delivered goes through Postfix to our receiver. Needs root and the packages postfix and libsasl2-modules; skipped without.
+Out: our channel sends to aiosmtpd with STARTTLS, TLS and a password; Python's `email` parses the result.
+In: smtplib and swaks send answers to our receiver, with and without STARTTLS.
+Round trip: a real Postfix (Debian's, a separate instance) accepts our page with STARTTLS and SASL and delivers it; the reply
+goes through Postfix to our receiver. Needs root and the packages postfix and libsasl2-modules; skipped without.
 
 Servers listen on loopback only. Our side is the tests `outside::*` of the crate `oncall`.
 """
@@ -33,7 +33,7 @@ from aiosmtpd.smtp import AuthResult, LoginPassword
 from peers import Ours, Score, binary, certificate
 
 PAGE = '123456789abcdef0123456789abcdef0'
-# As docs/guide/oncall.md says it is made: the page's id and the first 80 bits of an HMAC over it and the recipient.
+# As described in docs/guide/oncall.md: the page's id and the first 80 bits of an HMAC over it and the recipient.
 MAC = hmac.digest(b'\x07' * 32, b'bartizan/oncall/reply/1\0' + bytes.fromhex(PAGE) + b'ann@example.org', 'sha256')[:10]
 TOKEN = base64.b32encode(bytes.fromhex(PAGE) + MAC).decode().lower().rstrip('=')
 REPLY_TO = f'oncall+{TOKEN}@soc.example.org'
@@ -41,7 +41,7 @@ score = Score()
 
 
 class Taken:
-    """Keeps what aiosmtpd takes; knows no `nobody`."""
+    """Stores mails received by aiosmtpd; rejects the recipient `nobody`."""
 
     def __init__(self):
         self.mails = queue.Queue()
@@ -61,12 +61,12 @@ class Taken:
 
 def authenticator(server, session, envelope, mechanism, data):
     good = isinstance(data, LoginPassword) and (data.login, data.password) == (b'bartizan', b'geheim')
-    # `handled` would say that the client was answered already.
+    # `handled` would mean that the client has got its reply already.
     return AuthResult(success=good, handled=False)
 
 
 def free():
-    """A port that was free a moment ago: aiosmtpd and Postfix want to be told one."""
+    """A port that was just free, since aiosmtpd and Postfix need a fixed one."""
     with socket.socket() as probe:
         probe.bind(('127.0.0.1', 0))
         return probe.getsockname()[1]
@@ -163,7 +163,7 @@ def look_at(taken):
 
 
 def outlook(body):
-    """As Outlook for Windows answers: HTML and text, the old mail below its header block."""
+    """A reply as written by Outlook for Windows: HTML and text, the original mail below its header block."""
     mail = EmailMessage()
     mail['From'], mail['To'], mail['Subject'] = 'Ann Bjørk <ann@example.org>', REPLY_TO, 'SV: [High] #12 A password was leaked'
     mail['In-Reply-To'] = mail['References'] = f'<page.{TOKEN}@example.org>'
@@ -227,7 +227,7 @@ def postfix(folder):
     shutil.chown(base / 'data', 'postfix')
     for above in (pathlib.Path(folder), base):
         above.chmod(0o755)
-    # Debian's Postfix looks for its SASL settings below its configuration.
+    # Debian's Postfix reads its SASL settings from its configuration folder.
     secrets = base / 'etc' / 'sasl' / 'sasldb2'
     subprocess.run(['saslpasswd2', '-p', '-c', '-f', str(secrets), '-u', 'localhost', 'bartizan'], input='geheim', text=True, check=True)
     os.chown(secrets, pwd.getpwnam('postfix').pw_uid, -1)

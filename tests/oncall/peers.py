@@ -1,4 +1,4 @@
-"""What the trials with outside peers share: the test binary that holds our side, and a certificate."""
+"""Shared by tests with third-party peers: the test binary with our side, and a certificate."""
 import datetime as dt
 import glob
 import ipaddress
@@ -8,7 +8,7 @@ import subprocess
 
 
 def binary(test):
-    """The newest built test binary that has this test."""
+    """The newest test binary that contains this test."""
     for path in sorted(glob.glob('target/debug/deps/it-*'), key=os.path.getmtime, reverse=True):
         if path.endswith('.d') or not os.access(path, os.X_OK):
             continue
@@ -19,7 +19,7 @@ def binary(test):
 
 
 class Ours:
-    """One test of ours as a process: it prints `listening ADDRESS`, works until its input ends, and prints what it saw."""
+    """One of our tests as a process: it prints `listening ADDRESS`, runs until its input ends, and prints what it received."""
 
     def __init__(self, test, env):
         self.process = subprocess.Popen([binary(test), test, '--exact', '--nocapture'], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
@@ -33,7 +33,7 @@ class Ours:
         raise SystemExit(f'ours ended with {self.process.wait()} before it said `{start}`')
 
     def end(self):
-        """Ends its input; gives the lines it prints then."""
+        """Closes its input; returns the lines it prints then."""
         out, _ = self.process.communicate(timeout=30)
         if self.process.returncode:
             raise SystemExit(f'ours ended with {self.process.returncode}:\n{out}')
@@ -41,7 +41,7 @@ class Ours:
 
 
 def certificate(folder, name='authority'):
-    """A key and a certificate that signs itself for `localhost` and 127.0.0.1, in one PEM file each and together."""
+    """A key and a self-signed certificate for `localhost` and 127.0.0.1, in one PEM file each and together."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec

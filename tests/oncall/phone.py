@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""The telephone provider that the demo and the tests use, judged by the vendor's own client library (PyPI `twilio`): it must take what the
-library sends, refuse as the API does, and sign what it posts so that the library's validator accepts it."""
+"""Validates the simulated telephone provider of the demo and the tests with the vendor's own client library (PyPI `twilio`): it must accept the
+library's requests, reject as the API does, and sign its callbacks so that the library's validator accepts them."""
 import http.server
 import threading
 import urllib.parse
@@ -17,7 +17,7 @@ score = Score()
 
 
 class ToHere(TwilioHttpClient):
-    """Sends the library's requests to another host."""
+    """Redirects the library's requests to another host."""
 
     def __init__(self, base):
         super().__init__()

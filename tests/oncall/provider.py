@@ -1,7 +1,7 @@
-"""A stand-in for the services that pages go through: a webhook receiver that keeps `Idempotency-Key`, and a text message API without keys.
+"""A fake provider: a webhook receiver that honours `Idempotency-Key`, and a text message API without keys.
 
-Loopback only. What arrives is written down before it is answered, as a provider does; whether the answer is slow, lost or a refusal is the
-dice's business. Written from the documents of Twilio's Messages resource and of the `Idempotency-Key` header; shares nothing with the sender.
+Loopback only. Requests are recorded before the response, as a provider does; slow, lost and error responses are
+random. Written from the documentation of Twilio's Messages resource and of the `Idempotency-Key` header; shares no code with the sender.
 """
 import http.server
 import json
@@ -14,12 +14,12 @@ ACCOUNT = 'AC00000000000000000000000000000000'
 
 
 class Provider:
-    """Answers on a port of its own until closed. `faults` from 0 (none) to 1."""
+    """Serves on a free port until closed. `faults` from 0 (none) to 1."""
 
     def __init__(self, seed=0, faults=0.0):
         self.random, self.faults = random.Random(seed), faults
         self.lock = threading.Lock()
-        self.hooks = []   # (time, key, body): every request that was taken
+        self.hooks = []   # (time, key, body): every accepted request
         self.texts = []   # (time, to, body)
         self.refused = 0
         provider = self
@@ -52,7 +52,7 @@ class Provider:
             dice = self.random.random()
             wait = self.random.random() * 0.15
         if dice < self.faults * 0.2:
-            # Not taken, and said so: certainly not delivered.
+            # Rejected: certainly not delivered.
             with self.lock:
                 self.refused += 1
             return self.answer(handler, 503, {'message': 'try again'}, {'Retry-After': '1'})
@@ -67,7 +67,7 @@ class Provider:
         if dice > 1 - self.faults * 0.4:
             time.sleep(wait)
         if dice > 1 - self.faults * 0.15:
-            # Taken, and the answer lost: the sender cannot know.
+            # Accepted, but the response is lost: the sender cannot know.
             handler.close_connection = True
             handler.connection.close()
             return
@@ -96,11 +96,11 @@ class Provider:
 
 
 def configuration(folder, provider, directory, keys=True):
-    """Writes a configuration whose channels lead to `provider`, and the directory of people and plans; gives its path."""
+    """Writes a configuration with channels to `provider`, and the directory of users and schedules; returns its path."""
     (folder / 'team.yaml').write_text(directory)
     (folder / 'hook.secret').write_text('a secret of thirty-two characters\n')
     (folder / 'phone.secret').write_text('0123456789abcdef0123456789abcdef\n')
-    for person in ('ann', 'bo'):  # a webhook's address is a secret, so it stands by reference
+    for person in ('ann', 'bo'):  # a webhook's address is a secret, so it is given by reference
         (folder / f'{person}.hook').write_text(f'{provider.url}/hook/{person}\n')
     path = folder / 'bartizan.yaml'
     path.write_text(f'''version: 1

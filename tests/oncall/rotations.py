@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Who is on call, computed a second time by others: random schedules at random and at awkward instants, against arithmetic on Python's
-zoneinfo written here, and for plain rotations against `icalendar` and `recurring-ical-events` from RRULEs. Our iCalendar feed is read by
-`icalendar`. Awkward: every change of clocks 2024-2030 in ten zones, hand-overs, ends of hours, of overrides and of temporary schedules,
+"""Checks who is on call against independent implementations: random schedules at random instants and edge cases, against arithmetic on Python's
+zoneinfo written here, and for plain rotations against `icalendar` and `recurring-ical-events` from RRULEs. Our iCalendar feed is parsed by
+`icalendar`. Edge cases: every change of clocks 2024-2030 in ten zones, hand-overs, ends of hours, of overrides and of temporary schedules,
 each a second before, at, and after.
 
-Both sides must speak of the same laws: PyPI `tzdata` is pinned to the release that is compiled into the service, and the machine's is unused.
+Both sides must use the same time zone data: PyPI `tzdata` is pinned to the release compiled into the service, and the system's is unused.
 """
 import argparse
 import bisect
@@ -24,7 +24,7 @@ import tzdata
 
 from peers import Score, binary
 
-zoneinfo.reset_tzpath(to=())  # the package alone
+zoneinfo.reset_tzpath(to=())  # use the package only
 
 UTC = dt.timezone.utc
 SECOND, HOUR, DAY = dt.timedelta(seconds=1), dt.timedelta(hours=1), dt.timedelta(days=1)
@@ -35,10 +35,10 @@ WEEKDAYS = ['monday', 'tuesday', 'wednesday', 'thursday', 'friday', 'saturday', 
 FIRST, LAST = dt.datetime(2024, 1, 1, tzinfo=UTC), dt.datetime(2031, 1, 1, tzinfo=UTC)
 
 
-# --- the outside answer ---------------------------------------------------------------------------------------------------------------
+# --- the reference implementations ---------------------------------------------------------------------------------------------------------------
 
 class Zone:
-    """Wall clocks by zoneinfo. `fold=0`: a skipped time takes the offset from before the gap, a repeated one is the first."""
+    """Wall-clock times by zoneinfo. `fold=0`: a skipped time takes the offset from before the gap, a repeated one is the first."""
 
     def __init__(self, name):
         self.name, self.info = name, zoneinfo.ZoneInfo(name)
@@ -67,7 +67,7 @@ class Zone:
 
 
 def moved(start, every, units):
-    """`start` that many units later on the calendar; months by hand, the last day where there is none of that number."""
+    """`start` plus that many calendar units; months clamp to the last day."""
     if every == 'month':
         months = start.year * 12 + start.month - 1 + units
         year, month = divmod(months, 12)
@@ -88,7 +88,7 @@ class Rotation:
         self.end = zone.instant(dt.datetime.fromisoformat(rotation['end'])) if 'end' in rotation else None
         self.turns = [users_of(turn) for turn in rotation['users']]
         self.began = zone.instant(self.start)
-        self.known = [self.began]  # hand-overs, walked one after the other from the first
+        self.known = [self.began]  # hand-overs, computed one after the other from the first
 
     def handover(self, n):
         if self.every == 'hour':
@@ -111,7 +111,7 @@ class Rotation:
 
 
 class Plan:
-    """What SOC and the reference say a schedule means, one instant at a time: no intervals, nothing shared with ours."""
+    """The documented meaning of a schedule, one instant at a time: no intervals, no code shared with ours."""
 
     def __init__(self, question):
         schedule = question['schedule']
@@ -193,7 +193,7 @@ def by_rrule(question, at):
     return sorted(json.loads(max(begun)[1])) if begun else []
 
 
-# --- the questions --------------------------------------------------------------------------------------------------------------------
+# --- the test cases --------------------------------------------------------------------------------------------------------------------
 
 class Dice(random.Random):
     def some(self, few):
@@ -209,7 +209,7 @@ def utc_text(at):
 
 
 def question(dice, number, zone, change):
-    """A schedule whose times lie around a change of clocks (or anywhere, in the zone that has none) and instants to ask about."""
+    """A schedule with times near a DST change (or anywhere, in the zone without one), and instants to check."""
     plain = number % 25 == 0
     near = change if dice.random() < 0.8 else FIRST + dice.random() * (LAST - FIRST) // SECOND * SECOND
     wall = zone.wall(near)
@@ -311,12 +311,12 @@ INSTANTS = 8
 
 
 def read(text):
-    """Ours has seven digits; ours are whole seconds wherever schedules are."""
+    """Our timestamps have seven digits; schedules use whole seconds."""
     return dt.datetime.fromisoformat(text[:19]).replace(tzinfo=UTC)
 
 
 def check_window(asked, plan, answer):
-    """Between two neighbouring edges of our shifts nothing changes in the plan either, and at each edge they say the same."""
+    """Between adjacent edges of our shifts the reference does not change either, and at each edge both agree."""
     begin, end = (dt.datetime.fromisoformat(text) for text in asked['window'])
     shifts = [(read(start), read(until), user) for start, until, user in answer['shifts']]
     edges = sorted({begin, end, *(edge for shift in shifts for edge in shift[:2])})
@@ -331,7 +331,7 @@ def check_window(asked, plan, answer):
 
 
 def check_calendar(asked, answer):
-    """A reader finds the shifts of the window in the feed."""
+    """A parser finds the shifts of the window in the feed."""
     begin, end = (dt.datetime.fromisoformat(text) for text in asked['window'])
     raw = answer['calendar'].encode()
     if not raw.endswith(b'\r\n') or any(len(line) > 75 or b'\n' in line for line in raw.split(b'\r\n')):
@@ -363,7 +363,7 @@ def main():
     disagreements, instants, by_rules, edges, feeds, reached = [], 0, 0, 0, 0, 0
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / 'questions.jsonl'
-        # In parts: neither side holds a hundred thousand schedules at once.
+        # In batches, to limit memory.
         for first in range(0, arguments.schedules, 5000):
             asked = [question(dice, n, *changes[n % len(changes)]) for n in range(first, min(first + 5000, arguments.schedules))]
             path.write_text(''.join(json.dumps(one) + '\n' for one, _ in asked))

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""What our channels put on the wire, read by the libraries of those who receive it.
+"""Validates the requests of our channels with the libraries of the receivers.
 
 The test `web::requests_for_the_judges_outside` of the crate `oncall` writes the requests to a file, for each channel and kind of message, once
-with plain content and once with the worst that a rule can write. Here they are judged:
+with plain content and once with worst-case content. Here they are validated:
 
 - webhook: the reference verifier of Standard Webhooks; our own signature, computed anew; the published schema; Apprise. Apprise has no
   reader of its JSON in the package, so the reference is what its `json://` sends for the same notification: ours must have each of those fields,
-  with the same value, and an Apprise object must take what ours says.
+  with the same value, and an Apprise object must accept ours.
 - Slack: Slack's SDK parses the blocks and validates them. Teams: Microsoft's renderer (npm `adaptivecards`) parses the card; skipped without npm.
 - PagerDuty: the fields of PagerDuty's published description (api-schema, events-v2), as a schema that PagerDuty's own Python client passes first.
 - ntfy: the documented fields; topic, title and message as Apprise's `ntfy://` has them (it puts the rest into headers). Opsgenie: the documented fields, which Apprise's `opsgenie://` passes first.
@@ -65,11 +65,11 @@ def ours():
 
 
 def complaint(judge, *arguments):
-    """What a judge says against it; nothing if it is content."""
+    """The error of a validator, or nothing."""
     try:
         judge(*arguments)
         return None
-    except Exception as error:  # whatever a library raises is its verdict
+    except Exception as error:  # any exception is a validation error
         return f'{type(error).__name__}: {str(error)[:300]}'
 
 
@@ -79,7 +79,7 @@ def each(what, sents, judge):
 
 
 class Catcher(http.server.BaseHTTPRequestHandler):
-    """Takes any post and keeps it."""
+    """Accepts and stores any POST."""
     caught = []
 
     def do_POST(self):
@@ -94,7 +94,7 @@ class Catcher(http.server.BaseHTTPRequestHandler):
 
 
 def reference(send):
-    """What another's client posts: `send` gets the port to post to."""
+    """The request posted by a third-party client: `send` gets the port."""
     server = http.server.HTTPServer(('127.0.0.1', 0), Catcher)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     Catcher.caught.clear()
@@ -132,12 +132,12 @@ def webhook(sents, schema):
         def send(port):
             target = apprise.Apprise()
             assert target.add(f'json://127.0.0.1:{port}/')
-            # An unknown type or an empty text is refused here.
+            # Unknown types and empty texts are rejected here.
             assert target.notify(body=body['message'], title=body['title'], notify_type=apprise.NotifyType(body['type']))
         theirs = reference(send)
         assert set(theirs) <= set(body), set(theirs) - set(body)
         assert all(type(theirs[field]) is type(body[field]) for field in theirs)
-        # Apprise trims and cuts texts for its own limits: the same text, where it leaves it whole.
+        # Apprise truncates texts to its own limits, so only texts that it leaves unchanged are compared.
         assert all(theirs[field] == body[field] for field in theirs if field != 'message' or theirs[field] == body[field].strip()), theirs
     each('webhook: Apprise takes it, and sends the same fields with the same values', [s for s in sents if s.content == 'plain'], as_apprise)
 
@@ -152,7 +152,7 @@ def slack_blocks(sents):
             parsed.validate_json()
             if block['type'] == 'header':
                 assert 1 <= len(block['text']['text']) <= 150
-            # What the SDK does not know it drops: all that we say must come back.
+            # The SDK drops unknown fields, so all of ours must come back.
             assert parsed.to_dict() == block, (parsed.to_dict(), block)
     each("Slack: Slack's SDK parses and validates the blocks, and drops nothing", sents, judge)
 
@@ -171,7 +171,7 @@ def teams_card(sents):
         body = json.loads(sent.body)
         [attachment] = body['attachments']
         assert (body['type'], attachment['contentType']) == ('message', 'application/vnd.microsoft.card.adaptive')
-        # Text blocks read Markdown: an alert could show a link of its own making.
+        # Text blocks render Markdown, so an alert could inject a link.
         assert '"TextBlock"' not in json.dumps(attachment['content'])
     each("Teams: one card in a message within Teams' limit, without Markdown", sents, envelope)
     modules = pathlib.Path('target/node')
@@ -188,7 +188,7 @@ def teams_card(sents):
     score.check('Teams: and it does remark on a wrong one', bool(said and said[-1]))
 
 
-# reference/events-v2/openapiv3.json of PagerDuty/api-schema, with no room for what it does not name; lengths from the documentation.
+# reference/events-v2/openapiv3.json of PagerDuty/api-schema, without additional properties; lengths from the documentation.
 TEXT = {'type': 'string'}
 EVENT = {
     'type': 'object', 'additionalProperties': False, 'required': ['routing_key', 'event_action'],
@@ -210,10 +210,10 @@ EVENT = {
 def pagerduty_events(sents):
     def theirs(port):
         session = pagerduty.EventsApiV2Client('R0123456789ABCDEF0123456789ABCDE')
-        session._url = f'http://127.0.0.1:{port}'  # the setter takes https only
+        session._url = f'http://127.0.0.1:{port}'  # the setter accepts https only
         try:
             session.trigger('disk full', 'host', dedup_key='a', severity='error', custom_details={'a': 1}, links=[{'href': 'https://a.example', 'text': 'a'}])
-        except Exception:  # the catcher's answer names no key; what was sent is what counts
+        except Exception:  # the fake response has no key; only the request matters
             pass
     event = reference(theirs)
     score.check("PagerDuty: the schema takes what PagerDuty's client sends", complaint(jsonschema.validate, event, EVENT) is None, complaint(jsonschema.validate, event, EVENT))

@@ -3,8 +3,8 @@
 
     supervision.py
 
-No other rule starts more than a second late, `/healthz` and `SentinelHealth` name what is wrong and why, and the service goes on. Needs a debug
-build: faults are asked for through the folder that BARTIZAN_FAULTS names.
+No other rule starts more than a second late, `/healthz` and `SentinelHealth` report the problem and its cause, and the service continues. Needs a debug
+build: faults are triggered through the folder in BARTIZAN_FAULTS.
 """
 import datetime as dt
 import json
@@ -24,7 +24,7 @@ from service import BINARY, Service, credential, define
 
 TABLE = 'Watched_CL'
 CONFIG = 'version: 1\ndetection:\n  time: 3s\nsources:\n  syslog:\n    - { name: lines, tcp: 0 }\nrules: [%s]\n'
-TASKS = ['detection', 'correlation', 'outbox', 'paging', 'incident-changes', 'sending', 'heartbeats', 'rule-files', 'source.lines', 'http']
+TASKS = ['detection', 'correlation', 'outbox', 'paging', 'incident-changes', 'sending', 'heartbeats', 'rule-files', 'source.syslog.lines', 'http']
 score = Score()
 
 
@@ -45,7 +45,7 @@ RULES = {
 
 
 class Peer:
-    """The service as a sender, an analyst and an operator see it."""
+    """The service from the view of a sender, an analyst and an operator."""
 
     def __init__(self, connect):
         self.connect, self.cred, self.session = connect, credential(connect), requests.Session()
@@ -60,12 +60,12 @@ class Peer:
         return reply.status_code, reply.json() if 'json' in reply.headers.get('content-type', '') else reply.text
 
     def conditions(self):
-        """The summaries by name, as anyone may read them: `NAME COUNT: SUMMARY`."""
+        """The public summaries by name: `NAME COUNT: SUMMARY`."""
         lines = [line.partition(': ') for line in self.get('/healthz')[1].splitlines()[1:]]
         return {head.split(' ')[0]: summary for head, _, summary in lines}
 
     def wait(self, what, found, seconds=30):
-        """Looks until `found` gives something; gives it, or nothing."""
+        """Polls until `found` returns a value; returns it, or nothing."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             try:
@@ -93,7 +93,7 @@ class Peer:
 
 
 def rules(peer, stream):
-    """One rule that runs for its whole limit, one that fails: the one that is well starts within a second of each row."""
+    """One rule that runs into its time limit, and one that fails: the healthy one starts within a second of each row."""
     for n in range(6):
         peer.send(stream, n)
         time.sleep(0.7)  # a row while the slow rule runs, not only before it
@@ -125,7 +125,7 @@ def instant(text):
 
 
 def files(peer, folder, stream, process):
-    """Rule files: what is wrong is named, and changes are taken over without a restart."""
+    """Rule files: errors are reported, and changes are applied without a restart."""
     conditions = peer.conditions()
     names = [name for name in ('rule-file.x-twin.yaml', 'rule-file.wrong.yaml', 'rule-columns.daily') if name not in conditions]
     score.check('two files with one id, a broken file and a mapping to a missing column are named', not names, names)
@@ -150,7 +150,7 @@ def files(peer, folder, stream, process):
 
 
 def tasks(peer, faults, stream):
-    """Every task panics once; each is named and works again."""
+    """Every task panics once; each is reported and works again."""
     for name in TASKS:
         (faults / f'panic-{name}').touch()
     missing = lambda: [name for name in TASKS if f'task.{name}' not in peer.conditions()]

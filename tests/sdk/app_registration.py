@@ -3,8 +3,8 @@
 
     app_registration.py
 
-Graph makes the application and its secret; without the role the upload is refused; with the role it is taken; a removed secret and a deleted
-application get no token. Shapes are those of Graph's public reference.
+Graph creates the application and its secret; without the role the upload is rejected; with the role it is accepted; a removed secret and a deleted
+application get no token. Formats are those of Graph's public reference.
 """
 import datetime as dt
 import os
@@ -15,7 +15,7 @@ import uuid
 import requests
 from service import Service, credential, define
 
-PUBLISHER = '3913510d-42f4-4e42-8a64-420c390055eb'  # Monitoring Metrics Publisher, an id of Azure's
+PUBLISHER = '3913510d-42f4-4e42-8a64-420c390055eb'  # Monitoring Metrics Publisher, Azure's role id
 
 
 def main():

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Sends what must be refused, over real TLS to a real service, and sees that each gets its own clear error while others go on being served.
+"""Sends invalid requests over real TLS to a real service, and checks that each gets a specific error while others are served.
 
     bad_input.py
 
-A second client uploads and queries all the while; one refusal or lost row of its own fails the run. The disk that fills is a small tmpfs, for
-which the script needs to be root; elsewhere that check is skipped and says so.
+A second client uploads and queries continuously; a rejection or lost row of it fails the run. The disk that fills is a small tmpfs, for
+which the script needs to be root; otherwise that check is skipped with a message.
 """
 import base64
 import datetime as dt
@@ -32,7 +32,7 @@ def check(name, run):
         said = run()
         passed += 1
         print(f'ok    {name}: {str(said)[:150]}', flush=True)
-    except Exception as error:  # the point is to go on and count
+    except Exception as error:  # count it and continue
         failed += 1
         print(f'FAIL  {name}: {type(error).__name__}: {str(error)[:400]}', flush=True)
 
@@ -47,7 +47,7 @@ def expect(reply, status, *words):
 
 
 class Others:
-    """A well-behaved client that works all the while."""
+    """A well-behaved client that works continuously."""
 
     def __init__(self, connect, rule):
         from azure.monitor.ingestion import LogsIngestionClient
@@ -129,7 +129,7 @@ def against(service):
     ask = lambda kql: requests.post(query, json={'query': kql}, headers={'Authorization': f'Bearer {la}'}, verify=c['ca_cert'], timeout=60)
     check('a query nested 1,000 deep', lambda: expect(ask('print ' + '(' * 1000 + '1' + ')' * 1000), 400, 'nested'))
 
-    # One bad row does not hold up its neighbours, and is kept with the reason.
+    # One invalid row does not affect its neighbours, and is kept with the reason.
     mixed = [row, {'TimeGenerated': '2026-01-01T00:00:00Z', 'A': 'y', 'N': 'not a number'}, 17]
 
     def dead_letters():
@@ -153,7 +153,7 @@ def against(service):
 
 
 def starts(folder):
-    """Mistakes that are found at start."""
+    """Errors that are detected at start."""
     def config(text, *words):
         path = folder / 'bartizan.yaml'
         path.write_text(text)
@@ -183,7 +183,7 @@ def starts(folder):
 
 
 def full_disk(folder):
-    """Refuses new rows when the disk is full, goes on answering, and takes rows again when there is room, without a restart."""
+    """Rejects new rows when the disk is full, continues to serve queries, and accepts rows again once there is space, without a restart."""
     global skipped
     place = folder / 'small'
     place.mkdir()

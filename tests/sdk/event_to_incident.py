@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""How long from the moment an SDK's upload starts until the incident can be listed: median, worst and all of N rounds.
+"""Latency from the start of an SDK's upload until the incident is listed: median, maximum and all of N rounds.
 
     event_to_incident.py [--rounds 10] [--limit 0.5]
 """

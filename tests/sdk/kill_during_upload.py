@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Kills the service at random moments while the unmodified SDK uploads; then every acknowledged row must be stored, and none twice.
+"""Kills the service at random times while the unmodified SDK uploads; then checks that every acknowledged row is stored exactly once.
 
     kill_during_upload.py --kills 10 [--seed 7] [--rows 1000000]
 
@@ -66,7 +66,7 @@ def trial(a, data_dir):
                 with lock:
                     name, rows = batch(random.randrange(1, 60))
                     sent += 1
-                while True:  # until it is acknowledged: the key makes that safe
+                while True:  # retry until acknowledged, which the key makes safe
                     try:
                         client.upload(rule, f'Custom-{TABLE}', rows, request_id=name)
                         with lock:

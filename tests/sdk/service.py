@@ -1,4 +1,4 @@
-"""Starts, kills and connects to a service under test. Loopback only; everything ends with the process that started it."""
+"""Starts, kills and connects to a service under test. Loopback only; everything stops with the parent process."""
 import json
 import os
 import pathlib
@@ -11,7 +11,7 @@ BINARY = os.environ.get('BARTIZAN', 'target/debug/bartizan')
 
 
 class Service:
-    """A `bartizan up` over a data directory of its own."""
+    """A `bartizan up` with its own data directory."""
 
     def __init__(self, data_dir, binary=BINARY, extra=()):
         self.data_dir, self.binary, self.extra = pathlib.Path(data_dir), binary, list(extra)
@@ -37,17 +37,18 @@ class Service:
         path = self.data_dir / 'connect.json'
         try:
             connect = json.loads(path.read_text())
-            # A file left by an earlier start names a port that nobody answers on, or ours.
+            # A file left by an earlier start has a closed port, or ours.
             if requests.get(connect['base_url'] + '/healthz', verify=connect['ca_cert'], timeout=2).status_code != 200:
                 return False
-            self.connect = connect
+            # Read again: the file may have been one of the start before, with other ports of listeners.
+            self.connect = connect = json.loads(path.read_text())
             self.port = int(connect['base_url'].rsplit(':', 1)[1].strip('/'))
             return True
         except (OSError, ValueError, KeyError, requests.RequestException):
             return False
 
     def kill(self):
-        """kill -9: nothing is flushed, nothing is said goodbye to."""
+        """kill -9: no flush and no clean shutdown."""
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 
@@ -91,7 +92,7 @@ def scope(connect):
 
 
 def define(connect, table, columns):
-    """A table, and a rule whose stream has the same columns; gives the rule's immutable id."""
+    """A table, and a rule whose stream has the same columns; returns the rule's immutable id."""
     providers, workspace = scope(connect)
     columns = [{'name': name, 'type': kind} for name, kind in columns]
     put(connect, f'{workspace}/tables/{table}', '2022-10-01', {'properties': {'schema': {'name': table, 'columns': columns}}})

@@ -3,7 +3,7 @@
 
     stored_functions.py
 
-Shapes are those of azure-mgmt-loganalytics; what a function answers is arithmetic.
+Formats are those of azure-mgmt-loganalytics; expected results are arithmetic.
 """
 import datetime as dt
 import os
@@ -52,13 +52,13 @@ def walk(service):
     made = saved.create_or_update(*place, 'Doubled', search('print y = x * factor', 'Doubled', 'x:long, factor:long=2'))
     assert (made.name, made.properties.function_alias, made.properties.tags[0].value) == ('Doubled', 'Doubled', 'test'), made
     assert ask('Doubled(21)') == [[42]] and ask('Doubled(2, factor=5) | extend z = y + 1 | project z') == [[11]]
-    # A function may call another, and tables of the workspace.
+    # A function may use other functions and tables of the workspace.
     saved.create_or_update(*place, 'Twice', search('Doubled(1) | union (Doubled(2)) | union (SecurityAlert | take 0 | project y = 1)', 'Twice'))
     assert sorted(ask('Twice | project y')) == [[2], [4]], ask('Twice')
     saved.create_or_update(*place, 'plain', search('SecurityEvent | take 10'))
     assert sorted(each.name for each in saved.list_by_workspace(*place).value) == ['Doubled', 'Twice', 'plain']
 
-    # What stands in the way is said.
+    # Errors name the cause.
     refused(409, 'FunctionAliasConflict', lambda: saved.create_or_update(*place, 'other', search('print 1', 'Doubled')))
     refused(409, 'EtagMismatch', lambda: saved.create_or_update(*place, 'Doubled', search('print 1', etag='W/"0"')))
     refused(400, 'functionAlias', lambda: saved.create_or_update(*place, 'bad', search('print 1', '1st')))

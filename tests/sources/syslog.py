@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""Syslog with outside peers: what they send is what the tables hold, all of it and once.
+"""Syslog with third-party senders: every message is stored exactly once.
 
     syslog.py
 
-Peers: util-linux' `logger` over UDP and TCP, with and without octet counting, RFC 3164 and RFC 5424; Debian's rsyslog over TLS, an instance of its own
+Peers: util-linux' `logger` over UDP and TCP, with and without octet counting, RFC 3164 and RFC 5424; Debian's rsyslog over TLS, a separate instance
 that trusts the service's authority; rsyslog and syslog-ng as relays of CEF, LEEF and Cisco's lines, through each of their templates; sockets that send Sophos'
-lines, CEF and what nobody should send. rsyslog and syslog-ng are installed where they are missing and the script is root, and skipped otherwise.
+lines, CEF and malformed messages. rsyslog and syslog-ng are installed if missing and the script runs as root, and skipped otherwise.
 Everything listens on loopback, on ports the kernel chose, read from `connect.json`.
 
-UDP has no back-pressure, and a socket's buffer on Linux holds some 270 small datagrams: the script hands `logger` 50 lines at a time, waits for the
-kernel to say that the listener's socket is empty (`/proc/net/udp`), and reads there at the end that nothing was dropped.
+UDP has no back-pressure, and a socket's buffer on Linux holds some 270 small datagrams: the script passes 50 lines at a time to `logger`, waits until
+the listener's socket is empty (`/proc/net/udp`), and checks there at the end that nothing was dropped.
 """
 import collections
 import datetime as dt
@@ -52,7 +52,7 @@ sources:
 
 
 class Peer:
-    """The service as a sender and an analyst see it."""
+    """The service from the view of a sender and an analyst."""
 
     def __init__(self, service):
         self.data_dir, self.connect = service.data_dir, service.connect
@@ -67,7 +67,7 @@ class Peer:
         return self.ask(kql + ' | count')[0]['Count']
 
     def wait(self, kql, rows, seconds=30):
-        """Waits for so many rows; gives how many there are then."""
+        """Waits for that many rows; returns their number."""
         deadline = time.monotonic() + seconds
         while (found := self.count(kql)) < rows and time.monotonic() < deadline:
             time.sleep(0.1)
@@ -77,7 +77,7 @@ class Peer:
         return socket.create_connection(self.places[name, 'tcp'], timeout=90)
 
     def send(self, name, data):
-        """Sends over TCP, and waits until the listener closes: it does once what it took is synced. Gives the seconds."""
+        """Sends over TCP, and waits until the listener closes: it does so once everything read is synced. Returns the seconds."""
         began = time.monotonic()
         with self.tcp(name) as client:
             client.sendall(data)
@@ -98,7 +98,7 @@ def split(address):
 
 
 def lines(mark, rows=MESSAGES):
-    """Numbered lines; what follows the number is text that parsers like to trip over."""
+    """Numbered lines; what follows the number is text that is difficult to parse."""
     return ''.join(f'{mark} {n:06} a: b[7]: "c" = <d> blåbær\n' for n in range(rows))
 
 
@@ -118,7 +118,7 @@ def whole(peer, what, mark, expected, began, rows=MESSAGES, seconds=60, told='')
     seen = {column: {row[column] for row in found} for column in expected}
     wrong = {column: sorted(map(str, values))[:3] for column, values in seen.items() if values != {expected[column]}}
     score.check(f'{what}: {", ".join(expected)}', not wrong, wrong)
-    # RFC 3164 has whole seconds; a sender's clock and ours are the same here.
+    # RFC 3164 has whole seconds; sender and listener share a clock here.
     span = [instant(row[column]) for row in found for column in ('EventTime', 'TimeGenerated')]
     late = began.replace(microsecond=0), dt.datetime.now(UTC)
     score.check(f'{what}: EventTime and TimeGenerated are of now', span and late[0] <= min(span) and max(span) <= late[1], (span and (min(span), max(span)), late))
@@ -148,7 +148,7 @@ def logger(mark, place, *options, zone='UTC', paced=False):
 
 
 def udp_socket(port):
-    """Bytes that wait in the socket of this port, and datagrams the kernel dropped for want of room."""
+    """Bytes queued in the socket of this port, and datagrams dropped by the kernel because it was full."""
     for line in pathlib.Path('/proc/net/udp').read_text().splitlines()[1:]:
         fields = line.split()
         if int(fields[1].rsplit(':', 1)[1], 16) == port:
@@ -240,7 +240,7 @@ def free_port():
         return probe.getsockname()[1]
 
 
-# What devices send to a relay, and what the tables must hold whichever template it goes on through. `{}` is a number of the template.
+# Device messages sent to a relay, and the expected rows for every forwarding template. `{}` is the number of the template.
 RELAYED_EVENTS = [
     (r'<134>Nov 30 10:00:00 gw-1 CEF:0|Vendor|Product|1.0|relay-cef-{}|a name|9|src=10.0.0.1 duser=BLAH\robert msg=two words',
      'CommonSecurityLog', 'relay-cef-{}', {'Computer': 'gw-1', 'DeviceVendor': 'Vendor', 'SourceIP': '10.0.0.1', 'DestinationUserName': r'BLAH\robert', 'Message': 'two words'}),
@@ -265,7 +265,7 @@ def relays(peer, folder):
 
 
 def syslog_ng(folder, path):
-    """syslog-ng as it is installed, or unpacked into a folder: its package and rsyslog's exclude each other."""
+    """syslog-ng as it is installed, or unpacked into a folder: its package conflicts with rsyslog's."""
     if binary := shutil.which('syslog-ng', path=path):
         return binary, {}
     if os.geteuid() or not shutil.which('apt-get'):
@@ -348,7 +348,7 @@ def stranger(peer, what):
         score.check(what, True, error)
 
 
-# The traps: values with spaces and no quotes, an empty value, doubled spaces, upper-case keys, an ambiguous zone, a last value that is cut.
+# Irregularities: unquoted values with spaces, an empty value, doubled spaces, upper-case keys, an ambiguous zone, a truncated last value.
 FIREWALL = ('<30>device="SFW" date=2026-11-20 time=13:38:48 timezone="IST" device_name="XG230" device_id=C44313350024- P29PUA log_id=010101600001 '
             'log_type="Firewall" log_component="Firewall Rule" log_subtype="Allowed" status="Allow" priority=Information duration=30 fw_rule_id=7 policy_type=1 '
             'user_name="ann@example.org" user_gp="Office" ether_type=Unknown (0x0000) in_interface="Port1" out_interface="Port2" src_mac=00: 0:5e: 0:53: 1 '
@@ -362,7 +362,7 @@ SPAM = ('<28>device="SFW" date=2026-07-20 time=14:38:48 timezone="BST" device_na
         'dst_port=25 sent_bytes=0 recv_bytes=0')
 MAIL = ('<30>device="SFW" date=2026-11-20 time=14:38:50 timezone="CET" device_name="XG230" log_id=041107413001 log_type="Anti-Spam" log_component="SMTPS" '
         'log_subtype="Denied" priority=Warning sender="eve@example.net" recipient="bo@example.org" email_subject="Invoice = now" reason="Mail is <spam>"')
-# Advanced threat protection names its addresses in its own way.
+# Advanced threat protection has its own field names for addresses.
 THREAT = ('<33>device="SFW" date=2026-11-20 time=14:40:00 timezone="CET" device_name="XG230" log_id=086304418010 log_type="ATP" log_component="Firewall" '
           'log_subtype="Drop" priority=Notice user_name="carla" protocol="TCP" src_port=51000 dst_port=8080 sourceip=10.1.2.4 destinationip=203.0.113.66 '
           'url="203.0.113.66" threatname="C2/Generic-A" eventid="00C0FFEE" execution_path=""')
@@ -375,7 +375,7 @@ CENTRAL = ('<14>device_name="SFW" timestamp="2026-11-20T18:25:00-0600" device_mo
 RELAYED = '<30>Nov 20 14:41:00 xg-oslo device="SFW" date=2026-11-20 time=14:41:01 timezone="CET" log_id=010102600002 log_type="Firewall" log_subtype="Denied" src_ip=10.9.9.9'
 UTM = '<30>device="SFW" date=2026:11:06 time=00:08:03 log_id=010102600003 log_type="Firewall" log_subtype="Denied" src_ip=10.9.9.10'
 
-# Worked out by hand from the vendor's description of the fields and Microsoft's of the columns; Berlin is +01:00 in November and +02:00 in July.
+# Computed by hand from the vendor's description of the fields and Microsoft's of the columns; Berlin is +01:00 in November and +02:00 in July.
 SOPHOS = [
     (FIREWALL, {'Activity': 'Firewall Rule', 'Computer': '127.0.0.1', 'DeviceAddress': '127.0.0.1', 'DeviceAction': 'Allowed', 'DeviceName': 'XG230',
                 'DeviceTimeZone': 'IST', 'DeviceExternalID': 'C44313350024- P29PUA', 'DeviceEventCategory': 'Firewall', 'EventOutcome': 'Allow',
@@ -411,7 +411,7 @@ def sophos(peer):
         for line, _ in SOPHOS:
             client.sendto(line.encode(), peer.places['firewalls', 'udp'])
     over('Sophos, UDP', peer, SOPHOS)
-    # TCP with nothing between the messages, in pieces, and nothing after the last while the connection stays open.
+    # TCP without delimiters between messages, in chunks, and nothing after the last one while the connection stays open.
     glued = [each for each in SOPHOS if each[0] is not RELAYED]
     data = ''.join(line for line, _ in glued).encode()
     with peer.tcp('firewalls') as client:
@@ -446,7 +446,7 @@ def right(what, rows, expected, each=1):
 
 
 def cef(peer):
-    """ArcSight's escapes: `|` in the header, `=` in values; values hold spaces. IBM's LEEF with a delimiter of its own."""
+    """ArcSight's escapes: `|` in the header, `=` in values; values contain spaces. IBM's LEEF with a custom delimiter."""
     message = (r'<134>Nov 20 13:00:00 gw-1 CEF:0|Ven\|dor|Pro\\duct|1.0|cef-100|a name|9|src=10.0.0.1 spt=1232 dst=203.0.113.7 dpt=443 proto=TCP act=blocked '
                r'suser=ann duser=bo request=http://a.example/?b\=c msg=two words \= one\nline cn1=42 cn1Label=Tries cs1=x y cs1Label=Rule start=1732096800000 '
                r'end=Nov 20 2024 10:00:05 deviceDirection=1 in=5 out=6 cnt=3 weird=kept as it is dvchost=gw shost=pc-1 dpt=many')
@@ -479,7 +479,7 @@ def filters(peer):
 
 
 class Dead:
-    """Clients that hold a connection and do nothing good with it."""
+    """Clients that misuse a connection."""
 
     def __init__(self, peer):
         self.peer, self.going = peer, True
@@ -491,7 +491,7 @@ class Dead:
         for each in self.waiting:
             each.start()
         tls = peer.places['all', 'tls']
-        # One that never begins its handshake, one that has done so and neither reads nor writes.
+        # One that never starts its handshake, and one that neither reads nor writes after it.
         self.mute = socket.create_connection(tls)
         context = ssl.create_default_context(cafile=peer.connect['ca_cert'])
         self.deaf = context.wrap_socket(socket.create_connection(tls), server_hostname='localhost')
@@ -511,7 +511,7 @@ class Dead:
         client.close()
 
     def write(self):
-        """A line without an end, some 10 MB a second."""
+        """An endless line, about 10 MB per second."""
         self.endless.sendall(b'<13>Nov 20 13:00:00 h endless: markendless ')
         while self.going:
             self.endless.sendall(b'x' * 65_536)
@@ -539,7 +539,7 @@ def others(peer):
     counts = [peer.count(f'Syslog | where SyslogMessage has "{mark}{n}"') for n in range(3)]
     what = (f'beside half a frame, half a count, a silent handshake, a deaf client, 200 idle ones and an endless line: {MESSAGES / min(taken):,.0f} messages/s, '
             f'alone {MESSAGES / alone:,.0f}')
-    # An endless line takes its share of the processors, but nobody waits for it.
+    # An endless line uses CPU, but does not block others.
     score.check(what, counts == [MESSAGES] * 3 and min(taken) <= max(3 * alone, 1), (counts, taken))
     dead.end()
     peer.wait('Syslog | where SyslogMessage has "markafter"', 1)
@@ -552,7 +552,7 @@ def others(peer):
 
 
 def silent(peer, dead):
-    """What fell silent within a message is closed after a minute, and what it had said is set aside."""
+    """A connection that stalls within a message is closed after a minute, and the partial message becomes a dead letter."""
     for each in dead.waiting:
         each.join(90)
     score.check('half a message is waited for for a minute, then its connection is closed',
@@ -599,7 +599,7 @@ def bad(peer):
     score.check('the good ones around a bad one are stored', peer.count('Syslog | where SyslogMessage == "markgood"') == 2)
     unknown = peer.metric('bartizan_source_dropped_total', listener='strict', reason='unreadable')
     score.check('and the bad one is counted', unknown == 1, unknown)
-    # Bytes that are no UTF-8 cost a letter, not the message.
+    # Invalid UTF-8 costs a character, not the message.
     peer.send('all', b'<13>Nov 20 13:00:00 h app: marklatin caf\xe9 au lait\n')
     texts = [row['SyslogMessage'] for row in peer.ask('Syslog | where SyslogMessage has "marklatin" | project SyslogMessage')]
     score.check('bytes that are no UTF-8', texts == ['marklatin caf\ufffd au lait'], texts)
@@ -618,14 +618,14 @@ def throughput(peer, rows=200_000):
 
 
 def again(service):
-    # The file of the start before names ports that are gone.
+    # The file of the previous start has closed ports.
     (service.data_dir / 'connect.json').unlink()
     service.start()
     return Peer(service)
 
 
 def killed(service):
-    """What a sender may count on: that the listener closes after the sender has ended means that all is on disk."""
+    """Guarantee for senders: once the listener closes after the sender has, everything is on disk."""
     peer = Peer(service)
     before = peer.count('Syslog')
     peer.send('all', ''.join(f'<13>Nov 20 13:00:00 h app: {line}\n' for line in lines('markkill').splitlines()).encode())
@@ -635,7 +635,7 @@ def killed(service):
 
 
 def stopped(service):
-    """A service that is told to end stores what it has read: a sender on an open connection loses nothing that was read."""
+    """A stopping service stores everything it has read from open connections."""
     peer = Peer(service)
     before = peer.count('Syslog')
     with peer.tcp('all') as client:
@@ -662,7 +662,7 @@ def listeners(peer):
 
 
 def reference():
-    """docs/reference/syslog.md has every key beside its column, as the tables in the source have them."""
+    """docs/reference/syslog.md lists every key with its column, as in the source."""
     root = HERE.parent.parent
     text = ''.join((root / 'crates/connectors/src/sources/syslog' / name).read_text() for name in ('cef.rs', 'sophos.rs')) \
         if (root / 'crates').is_dir() else None
@@ -695,7 +695,7 @@ def main():
             silent(peer, dead)
             stopped(service)
             killed(service)
-            stopped(service)  # after a kill the workspace may be busy with what the log held
+            stopped(service)  # after a kill the workspace may be busy replaying the log
     reference()
     score.end()
 

@@ -4,6 +4,7 @@
 
 mod case;
 mod client;
+mod connectors;
 mod demo;
 mod doctor;
 mod incidents;
@@ -61,6 +62,18 @@ enum Command {
     /// List, show, open, take, close and reopen incidents.
     #[command(subcommand)]
     Incidents(incidents::Command),
+    /// Where records come from: state, position, pause, resume, rewind, test.
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  bartizan sources list\n  bartizan sources show syslog/firewalls\n  bartizan sources pause firewalls\n  bartizan sources test firewalls"
+    )]
+    Sources(connectors::Command),
+    /// Where rows are sent on: state, position, pause, resume, rewind, test.
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  bartizan destinations list\n  bartizan destinations test archive\n  bartizan destinations rewind archive"
+    )]
+    Destinations(connectors::Command),
     /// Schedules as code, who is on call, and answers to pages.
     #[command(subcommand)]
     Oncall(oncall::Command),
@@ -130,6 +143,8 @@ pub fn main() -> ExitCode {
         Command::Ingest(args) => ingest::run(args),
         Command::Rules(command) => rules::run(command),
         Command::Incidents(command) => incidents::run(command),
+        Command::Sources(command) => connectors::run(model::ConnectorRole::Source, command),
+        Command::Destinations(command) => connectors::run(model::ConnectorRole::Destination, command),
         Command::Oncall(command) => oncall::run(command),
         Command::Kql(Kql::Run(args)) => kql_run::run(args),
         Command::Kql(Kql::Check(args)) => kql_check::run(args),

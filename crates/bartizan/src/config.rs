@@ -43,9 +43,15 @@ pub struct Config {
     /// Limits of queries.
     #[serde(default)]
     pub query: engine::QueryConfig,
-    /// What speaks to us in its own protocol: listeners and pollers, by kind.
+    /// Where records come from: listeners, and vendors that are asked, by kind.
     #[serde(default)]
     pub sources: connectors::SourcesConfig,
+    /// Other systems that get the rows of tables, by kind.
+    #[serde(default)]
+    pub destinations: connectors::DestinationsConfig,
+    /// Folders below which destinations may write files; none by default. Example: `[/var/lib/bartizan-archive]`.
+    #[serde(default)]
+    pub destination_roots: Vec<PathBuf>,
     /// Folders, and beginnings of addresses, that `externaldata` in a query may read; none by default. Example:
     /// `[/srv/lists, https://lists.example.org/public/]`.
     #[serde(default)]
@@ -102,6 +108,8 @@ pub fn default() -> Config {
         workspace: Default::default(),
         query: Default::default(),
         sources: Default::default(),
+        destinations: Default::default(),
+        destination_roots: Vec::new(),
         external: Vec::new(),
         outbound: Default::default(),
         oncall: Default::default(),

@@ -1,6 +1,7 @@
 //! The composition root: wires all parts, starts them in order and stops them in reverse.
 
 mod connect;
+mod connectors;
 mod descriptors;
 mod desk;
 mod external;
@@ -17,7 +18,6 @@ mod reload;
 mod reserve;
 mod rules;
 mod secrets;
-mod sources;
 pub mod supervisor;
 mod watchdog;
 
@@ -130,8 +130,8 @@ impl Service {
         let rule_files = Arc::new(RuleFiles::new(store.clone(), clock.clone(), health.clone(), config.rules.clone(), sample_rules));
         unless_full(rule_files.load().await.map(drop), "rules from files")?;
 
-        let pipeline = Pipeline::new(engine.clone(), writer.clone(), catalog.clone(), clock.clone());
-        let door = ingest::Door::open(pipeline, store.clone(), cloud.cloud.clone()).await?;
+        let pipeline = Arc::new(Pipeline::new(engine.clone(), writer.clone(), catalog.clone(), clock.clone()));
+        let door = ingest::Door::open(pipeline.clone(), store.clone(), cloud.cloud.clone()).await?;
         let incidents = Incidents { store: store.clone(), clock: clock.clone(), facts: facts.clone() };
         let needs = paging::Needs {
             data_dir: &data_dir,
@@ -145,6 +145,25 @@ impl Service {
         };
         let oncall = paging::start(needs).await?;
         let desk_incidents = incidents.clone();
+        let stop = CancellationToken::new();
+        let mut tasks = Supervisor::new(health.clone(), clock.clone(), stop.clone());
+        mail_in::start(config.oncall.mail_in.as_ref(), cloud.certificate.config()?, &oncall, &mut tasks).await?;
+        let world = connectors::World {
+            sink: pipeline,
+            engine: engine.clone(),
+            catalog: catalog.clone(),
+            writer: writer.clone(),
+            clock: clock.clone(),
+            http: http.clone(),
+            secrets: Arc::new(secrets::SystemSecrets),
+            certificate: cloud.certificate.clone(),
+            health: health.clone(),
+            roots: config.destination_roots.clone().into(),
+            host: connectors::host(),
+            stop: stop.clone(),
+        };
+        let (manager, bound) = connectors::Manager::start(config.sources.clone(), config.destinations.clone(), world, &mut tasks).await?;
+        connect.syslog = bound;
         let context = Arc::new(server::Context {
             engine: engine.clone(),
             writer: writer.clone(),
@@ -156,16 +175,11 @@ impl Service {
             oncall: oncall.clone(),
             identity: Arc::new(cloud.identity),
             cloud: cloud.cloud,
+            connectors: manager,
             health: health.clone(),
             metrics: Box::new(move || recorded.render() + &metrics::process()),
         });
-        let stop = CancellationToken::new();
-        let mut tasks = Supervisor::new(health.clone(), clock.clone(), stop.clone());
-        mail_in::start(config.oncall.mail_in.as_ref(), cloud.certificate.config()?, &oncall, &mut tasks).await?;
-        let own: Arc<dyn rustls::server::ResolvesServerCert> = cloud.certificate.clone();
-        connect.syslog = sources::start(config.sources.clone(), writer.clone(), clock.clone(), own, stop.clone(), &mut tasks).await?;
-        // Written before requests are served: once /healthz returns 200, clients may read the file, and one of an earlier start has stale
-        // ports.
+        // Before anyone is answered: who sees /healthz say 200 may read the file, and one of an earlier start names ports that are gone.
         let connect_path = match connect.write(&data_dir) {
             Ok(path) => path,
             Err(cause) if is_full(&cause) && data_dir.join("connect.json").exists() => {

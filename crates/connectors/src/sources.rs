@@ -1,6 +1,8 @@
 //! The source types. To add one, add a file and a line here.
 
-use crate::{Source, SourceError, SourceType};
+use std::sync::Arc;
+
+use crate::{SourceError, SourceMaker, SourceType};
 
 /// Declares the modules, the table of kinds, and the configuration section with one list for each kind.
 macro_rules! sources {
@@ -18,18 +20,19 @@ macro_rules! sources {
         }
 
         impl SourcesConfig {
-            /// Builds all entries. Names are unique within a type.
-            pub fn build(self) -> Result<Vec<Box<dyn Source>>, SourceError> {
-                let mut built: Vec<Box<dyn Source>> = Vec::new();
+            /// All entries, checked. Names are unique within a kind.
+            pub fn makers(self) -> Result<Vec<SourceMaker>, SourceError> {
+                let mut built = Vec::new();
                 $(
                     let mut names = std::collections::HashSet::new();
                     for settings in self.$name {
-                        let source = $name::build(settings)?;
-                        if !names.insert(source.name().to_owned()) {
-                            let problem = format!("two entries are named `{}`", source.name());
+                        let name = $name::build(settings.clone())?.name().to_owned();
+                        if names.contains(&name) {
+                            let problem = format!("two entries are named `{name}`");
                             return Err(SourceError::Settings { kind: stringify!($name), problem });
                         }
-                        built.push(source);
+                        names.insert(name);
+                        built.push(SourceMaker { kind: &$name::SOURCE, make: Arc::new(move || $name::build(settings.clone())) });
                     }
                 )*
                 Ok(built)

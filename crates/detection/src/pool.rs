@@ -1,4 +1,4 @@
-//! Concurrency limits of rule runs. Pure functions of the running jobs and their start times.
+//! Concurrency limits of rule runs. Pure: depends only on the running jobs and their start times.
 //!
 //! Three limits keep slow rules from delaying the others:
 //!

@@ -28,7 +28,7 @@ pub struct RunState {
     /// Earliest retry after a failure.
     #[serde(default)]
     pub retry_at: Option<Timestamp>,
-    /// Schedule that the state was computed for; a rule with a changed frequency restarts its grid from the current position.
+    /// Start of the last successful run.
     #[serde(default)]
     pub last_run: Option<Timestamp>,
 }

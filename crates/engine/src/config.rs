@@ -1,4 +1,4 @@
-//! The `query` section of the configuration: what a query gets that does not say otherwise, and where it may put what memory cannot hold.
+//! The `query` section of the configuration: default limits of queries, and the spill limit.
 
 use model::{ByteSize, Limits, QueryClass, Span};
 use schemars::JsonSchema;

@@ -195,7 +195,7 @@ impl<T> Drop for Aborting<T> {
     }
 }
 
-/// Cancels the query when dropped, whatever it is doing.
+/// Cancels the query when dropped.
 struct Stopping(Arc<Run>);
 
 impl Drop for Stopping {

@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_format_has_its_rows() {
+    async fn external_formats_are_decoded() {
         // The formats documented in the reference's ingestion pages.
         assert_eq!(rows("x.csv", "a,b\n1,\"x, y\"\nno\n", |wanted| wanted.ignore_first_record = true).await, ["1|x, y", "|"]);
         assert_eq!(rows("x.tsv", "1\tx\n", |_| ()).await, ["1|x"]);
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_cannot_be_read_says_so() {
+    async fn unreadable_external_data_is_an_error() {
         let wanted = External {
             columns: vec![("a".to_owned(), Type::Long)],
             locations: vec!["x.parquet".to_owned()],

@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn compressed_files_are_read_by_what_they_begin_with() {
+    fn compression_is_detected_by_magic_bytes() {
         let folder = tempfile::tempdir().unwrap();
         let plain = b"a,b\n1,x\n2,y\n";
         let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_published_table_keeps_its_types_whatever_its_values_look_like() {
+    fn known_tables_keep_their_column_types() {
         // Column names and times in the format of the Azure portal's Logs page.
         let folder = tempfile::tempdir().unwrap();
         let csv = b"\xef\xbb\xbf\"TimeGenerated [UTC]\",UserPrincipalName,ResultType,LocationDetails,Extra\n\"11/30/2026, 9:05:04.123 PM\",ann,0,\"{\"\"city\"\":\"\"Oslo\"\"}\",7\n";

@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn nothing_leads_out_of_a_folder() {
+    async fn paths_cannot_escape_a_folder() {
         let base = tempfile::tempdir().unwrap();
         let (inside, outside) = (base.path().join("inside"), base.path().join("outside.csv"));
         std::fs::create_dir(&inside).unwrap();

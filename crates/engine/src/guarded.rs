@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_query_that_ends_the_process_alone_is_refused_and_others_run() {
+    async fn crashing_query_is_refused_and_others_run() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().join("running");
         ends_the_process(&folder, "bad").await;
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_ends_leaves_nothing_and_damage_is_ignored() {
+    async fn completed_queries_leave_no_file_and_damaged_files_are_ignored() {
         let folder = tempfile::tempdir().unwrap();
         let engine = guarded(folder.path(), true);
         engine.query(rule("good")).await.unwrap();

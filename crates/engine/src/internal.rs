@@ -41,7 +41,7 @@ pub(crate) fn one_zero(array: ArrayRef) -> ArrayRef {
     }
 }
 
-/// Sort rank of a real among nulls, NaN and numbers: NaN is sorted next to null, wherever nulls go.
+/// Sort rank of a real among nulls, NaN and numbers: NaN is sorted next to null, at either end.
 pub(crate) fn real_rank(expr: Expr, nulls_first: bool) -> Expr {
     static FIRST: LazyLock<Arc<ScalarUDF>> =
         LazyLock::new(|| Arc::new(Call::internal("$real_rank_first", kernel(|args| rank(&args.array(0), true)), DataType::Int8, 1)));

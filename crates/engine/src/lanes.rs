@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_caller_leaves_lanes_to_others_and_one_class_to_another() {
+    async fn lanes_are_limited_per_caller_and_per_class() {
         let lanes = lanes();
         let lease = |caller: &'static str| lanes.lease(QueryClass::Interactive, caller);
         let held = [lease("a").await.unwrap(), lease("a").await.unwrap()];

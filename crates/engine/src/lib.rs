@@ -55,6 +55,7 @@ pub use engine::{Engine, EngineError, Load, SystemClock};
 pub use files::{FileError, FileFormat, FileTable, Input, Progress, from_rows, open, open_all, read_all, table_name};
 pub use folders::Folders;
 pub use guarded::{FIRST_REFUSED, Guarded, LONGEST_REFUSED};
+pub use memory::trim_memory;
 pub use run::Store;
 pub use session::Options;
 pub use stored_literals::TablesAs;

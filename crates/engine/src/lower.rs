@@ -1,12 +1,13 @@
-//! KQL's typed plan as a DataFusion logical plan. Columns are fields named by their id (`c17`), unique in the whole plan.
+//! Lowers KQL's typed plan to a DataFusion logical plan. Columns are fields named by their id (`c17`), unique in the whole plan.
 //!
-//! What comes in has been prepared ([`crate::prepare`]): subqueries are constants, shared relations and everything a group's body
-//! does not compute per group are tables in memory. What DataFusion has a node for becomes that node; the rest is an [`OpNode`].
+//! The input has been prepared ([`crate::prepare`]): subqueries are constants; shared relations, and everything in a group's subquery that
+//! does not depend on the group, are tables in memory. An operator becomes the DataFusion node with the same semantics if there is one,
+//! otherwise an [`OpNode`].
 //!
-//! Order: `ordered` says that the consumer reads the rows in order. Where nobody does, a sort is not even made; where somebody does,
-//! rows without a promised order still come in the same one every time, as far as one thread can see to it.
+//! Order: `ordered` means that the consumer depends on the row order. Otherwise sorts are omitted. If it does, rows without a guaranteed
+//! order still come in a reproducible order, as far as a single thread can ensure it.
 //!
-//! Null keys of a join match each other: measured on Microsoft's engine, whatever `==` says.
+//! Null join keys match each other, unlike with `==`: measured on Microsoft's engine.
 
 mod inlined;
 mod ordered;
@@ -44,47 +45,46 @@ use inlined::Terms;
 
 pub(crate) use ordered::total_order;
 
-/// Where the rows of a `Scan` come from. `columns` are the names in the table of `fields`.
+/// Provides the rows of a `Scan`. `columns` are the table's column names of `fields`.
 pub(crate) trait Tables {
-    /// The table as it is read directly; nothing where its rows are in memory.
+    /// The table for direct execution; `None` if its rows are in memory.
     fn readable(&self, table: &TableRef, fields: &[Field], columns: &[String]) -> Result<Option<Readable>, QueryError>;
 
-    /// A table whose rows are in memory: columns are named by the ids of the fields asked for.
+    /// A table with rows in memory: columns are named by the ids of the requested fields.
     fn source(&self, table: &TableRef, fields: &[Field], columns: &[String]) -> Result<Arc<dyn TableProvider>, QueryError>;
 
-    /// Whether the table is known to have no rows.
+    /// True if the table is known to be empty.
     fn is_empty(&self, table: &TableRef) -> bool;
 
-    /// The rows, where they are in memory.
+    /// The rows, if they are in memory.
     fn rows(&self, table: &TableRef, fields: &[Field], columns: &[String]) -> Result<Option<RecordBatch>, QueryError>;
 }
 
 pub(crate) struct Lowering<'a> {
     pub tables: &'a dyn Tables,
     pub runtime: Runtime,
-    /// With operators that hold little and go on on disk: slower, and needed only where memory is short. Where the order of rows within a
-    /// group counts, rows are then sorted by group first, so that no state of a group is ever put on disk: the states would come back in any
-    /// order.
+    /// Use operators that need little memory and can spill: slower, and used only if memory is short. If the row order within a group
+    /// matters, rows are then sorted by group first, so that no group state is spilled: merged states would be in arbitrary order.
     pub frugal: bool,
-    /// How many columns have been made up.
+    /// Number of generated column names.
     temporaries: u32,
-    /// How many projections have been made.
+    /// Number of projections created.
     projections: u32,
-    /// How large computed columns have become.
+    /// Sizes of computed columns.
     terms: Terms,
-    /// How many junctions of conditions DataFusion may still be shown.
+    /// Remaining number of native `and` and `or` nodes.
     junctions: usize,
 }
 
-/// Projections between two cuts of a chain.
+/// Number of projections after which a chain is cut.
 const CUT: u32 = 24;
 
-/// Ids of columns of places count down from here; a plan's own count up from 0, those of window steps down from the last one.
+/// Ids of row number columns count down from here; ids of the plan count up from 0, those of window steps down from the last one.
 const PLACES: u32 = u32::MAX / 2;
 
 type Lowered = Result<LogicalPlan, QueryError>;
 
-/// A defect: DataFusion refuses what we built.
+/// A bug: DataFusion rejected our plan.
 pub(crate) fn broken(why: DataFusionError) -> QueryError {
     QueryError::Internal(why.to_string())
 }
@@ -94,7 +94,7 @@ impl<'a> Lowering<'a> {
         Self { tables, runtime, frugal: false, temporaries: 0, projections: 0, terms: Terms::default(), junctions: MOST_JUNCTIONS }
     }
 
-    /// The whole of `rel`: exactly `fields` of it, in order, and its rows in the order it promises. Strings are not null.
+    /// Lowers `rel` completely: exactly `fields`, in order, and rows in the guaranteed order. Strings are not null.
     pub(crate) fn answer(&mut self, rel: &Rel, fields: &[Field]) -> Lowered {
         let input = self.lower(rel, promises(rel))?;
         let exprs = fields.iter().map(|field| match field.ty {
@@ -104,7 +104,7 @@ impl<'a> Lowering<'a> {
         project(input, exprs.collect())
     }
 
-    /// A plan that has at least the fields of `rel`.
+    /// Lowers `rel` to a plan that has at least its fields.
     pub(crate) fn lower(&mut self, rel: &Rel, ordered: bool) -> Lowered {
         if watch::stopped() {
             return Err(QueryError::Cancelled);
@@ -172,7 +172,7 @@ impl<'a> Lowering<'a> {
             }
             RelOp::Group => Err(QueryError::Internal("the rows of a group outside a group".to_owned())),
             RelOp::Shared { input, .. } => {
-                // Used once: not worth keeping.
+                // Used once: not cached.
                 let lowered = self.lower(input, ordered)?;
                 let exprs = rel.fields.iter().zip(&input.fields).map(|(field, from)| named(column(from.id), field.id));
                 project(lowered, exprs.collect())
@@ -180,13 +180,13 @@ impl<'a> Lowering<'a> {
         }
     }
 
-    /// A name that no column of the plan has.
+    /// A column name unique in the plan.
     fn temporary(&mut self) -> String {
         self.temporaries += 1;
         format!("t{}", self.temporaries)
     }
 
-    /// Keys and arguments are computed below the aggregation, so that it sees columns and constants only.
+    /// Keys and arguments are computed below the aggregation, so that it reads only columns and constants.
     fn aggregate(&mut self, rel: &Rel, input: &Rel, keys: &[KqlExpr], aggregates: &[AggregateCall]) -> Lowered {
         let ordered = aggregates.iter().any(|call| reads_order(call.function.name));
         let promised = promises(input);
@@ -251,13 +251,13 @@ impl<'a> Lowering<'a> {
         }
         let keys: Vec<Expr> = key_fields.iter().map(|field| column(field.id)).collect();
         if keys.is_empty() && calls.is_empty() {
-            // `summarize` of nothing by nothing: one empty row.
+            // `summarize` without keys and aggregates: one empty row.
             return Ok(LogicalPlan::EmptyRelation(EmptyRelation { produce_one_row: true, schema: Arc::new(DFSchema::empty()) }));
         }
         Ok(LogicalPlan::Aggregate(Aggregate::try_new(Arc::new(input), keys, calls).map_err(broken)?))
     }
 
-    /// `promised`: the rows come in an order that the answer must tell of.
+    /// `promised`: the input order is guaranteed and affects the result.
     fn aggregate_function(&self, call: &AggregateCall, promised: bool) -> Arc<AggregateUDF> {
         let types: Vec<Type> = call.args.iter().map(|arg| arg.ty).collect();
         let constants: Vec<Option<Value>> = call.args.iter().map(|arg| constant(arg, &self.runtime)).collect();
@@ -278,7 +278,7 @@ impl<'a> Lowering<'a> {
             let op: Arc<dyn TableOp> = Arc::new(UniqueOp { keys });
             left_plan = OpNode::plan(op, self.runtime, vec![left_plan], vec![left.fields.clone()], left.fields.clone()).map_err(broken)?;
         }
-        // Keys are columns of either side, computed there where they are not.
+        // Keys must be columns of either side; computed keys are added below.
         let mut lefts = Vec::new();
         let mut rights = Vec::new();
         for (l, r) in on {
@@ -309,7 +309,7 @@ impl<'a> Lowering<'a> {
             false,
         );
         let joined = LogicalPlan::Join(join.map_err(broken)?);
-        // The side that may be missing gets `""` for its strings.
+        // Unmatched strings are `""`.
         let filled = |field: &Field| {
             let of_left = left.fields.iter().any(|other| other.id == field.id);
             let missing = match join_type {
@@ -323,14 +323,14 @@ impl<'a> Lowering<'a> {
         project(joined, rel.fields.iter().map(filled).collect())
     }
 
-    /// A key that rows of `side` are matched or sorted by: a null string is the empty one, also where nulls go last.
+    /// A key by which rows of `side` are matched or sorted: a null string is treated as empty, even if nulls go last.
     fn key(&self, key: &KqlExpr, side: &Rel) -> Result<Expr, QueryError> {
         let lowered = expr(key, &self.runtime)?;
         let filled = matches!(key.kind, ExprKind::Column(id) if is_filled(side, id));
         Ok(if key.ty == Type::String && !filled { text(lowered) } else { lowered })
     }
 
-    /// `input` with further columns for those of `exprs` that are none yet; and the columns.
+    /// Adds columns to `input` for those of `exprs` that are not columns; also returns the columns.
     fn with_computed(&mut self, input: LogicalPlan, exprs: Vec<Expr>) -> Result<(LogicalPlan, Vec<Expr>), QueryError> {
         let mut columns = Vec::new();
         let mut added = Vec::new();
@@ -358,13 +358,13 @@ impl<'a> Lowering<'a> {
         }
         let mut lowered = Vec::new();
         for (input, exprs) in inputs.iter().zip(columns) {
-            // `union *` and `search` name every table there is, most of which are empty.
+            // `union *` and `search` reference all tables, most of which are empty.
             if self.is_empty(input) {
                 continue;
             }
             let plan = self.lower(input, ordered)?;
             let exprs = exprs.iter().zip(&rel.fields).map(|(source, field)| {
-                // A constant null says nothing of its type; the field does.
+                // A null constant has no type of its own, so the field's is used.
                 let value = match &source.kind {
                     ExprKind::Const(Value::Null(_)) => lit(null(field.ty)),
                     _ => expr(source, &self.runtime)?,
@@ -399,7 +399,7 @@ impl<'a> Lowering<'a> {
         OpNode::plan(Arc::new(op), self.runtime, lowered, takes, rel.fields.clone()).map_err(broken)
     }
 
-    /// True where it is plain that there will be no rows.
+    /// True if the relation is known to be empty.
     fn is_empty(&self, rel: &Rel) -> bool {
         match &rel.op {
             RelOp::Scan { table, .. } => self.tables.is_empty(table),
@@ -411,7 +411,7 @@ impl<'a> Lowering<'a> {
         }
     }
 
-    /// A union of nothing but tables that are read directly.
+    /// True for a union whose inputs all support direct execution.
     fn is_union_of_files(&self, rel: &Rel) -> Result<bool, QueryError> {
         let inputs = match &rel.op {
             RelOp::Project { input, .. } => return self.is_union_of_files(input),
@@ -434,7 +434,7 @@ fn no_rows(fields: &[Field]) -> Lowered {
     Ok(LogicalPlan::EmptyRelation(EmptyRelation { produce_one_row: false, schema: Arc::new(schema) }))
 }
 
-/// A table with nothing over it but filters and computed columns: nothing that is grouped or sorted while it is read.
+/// True for a table with only filters and computed columns above it: nothing grouped or sorted during the scan.
 fn is_plain(rel: &Rel) -> bool {
     match &rel.op {
         RelOp::Scan { .. } => true,
@@ -443,7 +443,7 @@ fn is_plain(rel: &Rel) -> bool {
     }
 }
 
-/// Whether a column of strings has no null in it: tables have none, functions may give some.
+/// True if a string column has no nulls: tables have none, functions may return some.
 fn is_filled(rel: &Rel, id: ColumnId) -> bool {
     match &rel.op {
         RelOp::Scan { .. } => true,
@@ -456,12 +456,12 @@ fn is_filled(rel: &Rel, id: ColumnId) -> bool {
     }
 }
 
-/// Whether KQL promises an order of the rows.
+/// True if KQL guarantees an order of the rows.
 fn promises(rel: &Rel) -> bool {
     rel.serialized || !rel.order.is_empty()
 }
 
-/// Aggregates whose answer depends on the order of their rows.
+/// True for aggregates that depend on the order of their rows.
 fn reads_order(name: &str) -> bool {
     matches!(name, "make_list" | "make_list_if" | "make_list_with_nulls" | "make_set" | "make_set_if" | "make_bag" | "make_bag_if")
         || name.starts_with("take_any")
@@ -483,7 +483,7 @@ pub(crate) fn project(input: LogicalPlan, exprs: Vec<Expr>) -> Lowered {
 }
 
 fn scan(name: &str, provider: Arc<dyn TableProvider>) -> Lowered {
-    // Quoted as a bare name: `TableScan` qualifies its columns with it, and a projection takes the qualifier away again.
+    // Quoted as a bare name: `TableScan` qualifies its columns with it, and a projection removes the qualifier.
     let source = provider_as_source(provider);
     let table = datafusion::common::TableReference::bare(name.to_owned());
     let scan = LogicalPlan::TableScan(TableScanBuilder::new(table, source).build().map_err(broken)?);

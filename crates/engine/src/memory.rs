@@ -175,13 +175,20 @@ static BELL: LazyLock<Option<SyncSender<()>>> = LazyLock::new(|| {
     started.is_ok().then_some(bell)
 });
 
+/// Asks the trimming thread to return freed memory to the system. Returns at once.
+pub fn trim_memory() {
+    if let Some(bell) = &*BELL {
+        // If the channel is full, a trim is already pending.
+        let _ = bell.try_send(());
+    }
+}
+
 impl Drop for QueryPool {
     fn drop(&mut self) {
         let shares = self.shares.get_mut().unwrap_or_else(PoisonError::into_inner);
         self.all.shrink(shares.held());
-        if let (true, Some(bell)) = (self.peak() > WORTH_GIVING_BACK, &*BELL) {
-            // If the channel is full, a trim is already pending.
-            let _ = bell.try_send(());
+        if self.peak() > WORTH_GIVING_BACK {
+            trim_memory();
         }
     }
 }
@@ -363,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn all_queries_together_have_a_limit() {
+    fn shared_memory_limit_applies() {
         let (all, alive) = (Arc::new(SharedMemory::new(100 * MIB)), Arc::default());
         let pool = |limit: usize| Arc::new(QueryPool::new(limit, &all, &alive));
         let (one, other) = (pool(80 * MIB), pool(80 * MIB));
@@ -385,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn spillers_share_what_the_others_leave() {
+    fn spilling_consumers_share_remaining_memory() {
         let alive = Arc::default();
         let pool: Arc<dyn MemoryPool> = Arc::new(QueryPool::new(1000 * MIB, &unlimited(), &alive));
         let fixed = MemoryConsumer::new("fixed").register(&pool);
@@ -404,7 +411,7 @@ mod tests {
     }
 
     #[test]
-    fn sorts_that_merge_leave_some_to_each_other() {
+    fn merging_sorts_share_memory() {
         let pool: Arc<dyn MemoryPool> = Arc::new(QueryPool::new(1000 * MIB, &unlimited(), &Arc::default()));
         let one = MemoryConsumer::new("ExternalSorterMerge[0]").register(&pool);
         let two = MemoryConsumer::new("ExternalSorterMerge[1]").register(&pool);
@@ -422,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crumb_is_never_refused() {
+    fn minimum_grant_always_succeeds() {
         let pool: Arc<dyn MemoryPool> = Arc::new(QueryPool::new(MIB, &unlimited(), &Arc::default()));
         let noted = MemoryConsumer::new("merge join").register(&pool);
         noted.grow(2 * MIB);
@@ -432,7 +439,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_join_is_charged_for_laying_its_side_together() {
+    fn hash_join_build_side_is_charged_twice() {
         let pool: Arc<dyn MemoryPool> = Arc::new(QueryPool::new(1000 * MIB, &unlimited(), &Arc::default()));
         let join = MemoryConsumer::new("HashJoinInput[0]").register(&pool);
         join.try_grow(500 * MIB).unwrap();

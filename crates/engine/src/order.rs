@@ -1,10 +1,10 @@
-//! Keeps an order that KQL promises.
+//! Preserves an order that KQL guarantees.
 //!
-//! DataFusion deletes a sort that no operator above asks for; KQL's `sort` is a promise to whatever follows (`take`, windows,
-//! `make_list`, the answer). So a sort that matters gets a node above it that does nothing but ask for its order.
+//! DataFusion removes a sort that no operator above requires; KQL's `sort` determines the order for all following operators (`take`,
+//! windows, `make_list`, the result). A sort that matters therefore gets a node above it whose only purpose is to require its order.
 //!
-//! A node that asks for no order cuts a long chain of projections: DataFusion works out the statistics of each node anew from the bottom, for
-//! every node, and of this one nothing is known. One that fences columns keeps filters above large expressions (see `lower/inlined.rs`).
+//! A node without an order cuts a long chain of projections: DataFusion recomputes statistics from the bottom for every node, and this node
+//! has none. A node with fenced columns keeps filters above large expressions (see `lower/inlined.rs`).
 
 use std::collections::{BTreeSet, HashSet};
 use std::fmt;
@@ -21,12 +21,12 @@ use datafusion::physical_expr::{LexOrdering, OrderingRequirements, PhysicalExpr,
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, Distribution, ExecutionPlan, PlanProperties};
 use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 
-/// Asks its input for an order, in a logical plan.
+/// Logical plan node that requires an order of its input.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd)]
 pub(crate) struct KeepOrder {
     input: LogicalPlan,
     order: Vec<SortExpr>,
-    /// Columns whose filters stay above.
+    /// Columns whose filters must stay above.
     fenced: BTreeSet<String>,
 }
 
@@ -35,7 +35,7 @@ impl KeepOrder {
         LogicalPlan::Extension(Extension { node: Arc::new(Self { input, order, fenced: BTreeSet::new() }) })
     }
 
-    /// Asks for no order; filters that read one of `fenced` are not moved below it.
+    /// Requires no order; filters that read one of `fenced` are not pushed below it.
     pub(crate) fn fence(input: LogicalPlan, fenced: BTreeSet<String>) -> LogicalPlan {
         LogicalPlan::Extension(Extension { node: Arc::new(Self { input, order: Vec::new(), fenced }) })
     }
@@ -65,7 +65,7 @@ impl UserDefinedLogicalNodeCore for KeepOrder {
     }
 
     fn prevent_predicate_push_down_columns(&self) -> HashSet<String> {
-        // A sort that stops early stops predicates itself.
+        // A sort with a limit blocks predicates itself.
         self.fenced.iter().cloned().collect()
     }
 
@@ -88,7 +88,7 @@ impl UserDefinedLogicalNodeCore for KeepOrder {
     }
 }
 
-/// Makes [`KeepOrderExec`] of [`KeepOrder`].
+/// Plans [`KeepOrder`] as [`KeepOrderExec`].
 pub(crate) struct KeepOrderPlanner;
 
 #[async_trait]
@@ -108,7 +108,7 @@ impl ExtensionPlanner for KeepOrderPlanner {
     }
 }
 
-/// Asks its input for an order and hands its rows on.
+/// Physical plan node that requires an order of its input and passes its rows through.
 #[derive(Debug)]
 struct KeepOrderExec {
     input: Arc<dyn ExecutionPlan>,

@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_planning_counts() {
+    fn only_planning_time_is_counted() {
         let time = PlanningTime::default();
         let wait = || std::thread::sleep(Duration::from_millis(5));
         wait();

@@ -217,7 +217,7 @@ mod tests {
 
     /// Expected: the order obtained by comparing the values.
     #[test]
-    fn numbers_sort_as_the_values_do() {
+    fn numbers_sort_like_their_values() {
         let rows = 5000u32;
         let texts: ArrayRef = Arc::new(StringViewArray::from_iter_values((0..rows).map(|n| match n % 13 {
             0 => String::new(),

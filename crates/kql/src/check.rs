@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_are_counted_as_editors_count() {
+    fn offsets_convert_to_utf16() {
         // `é` is two bytes and one unit, `😀` four bytes and two units.
         let text = "é😀x";
         assert_eq!([0, 1, 2, 6, 7, 99].map(|offset| utf16_offset(text, offset)), [0, 1, 1, 3, 4, 4]);

@@ -7,8 +7,8 @@
 //! | `FunctionQuery`, `ParserQuery`, `Query`, `Body` | the text |
 //! | `FunctionParameters`, `ParserParams`, `Parameters` | `a:string='x', b:long`, or a list of `Name`, `Type`, `Default` |
 //!
-//! A file is one definition, a list of them, or a map from names to definitions. Source of truth for the keys: the public content repository
-//! of Microsoft Sentinel.
+//! A file is one definition, a list of them, or a map from names to definitions. Source of truth for the keys: the public content
+//! repository of Microsoft Sentinel.
 
 use model::StoredFunction;
 use serde_json::{Map, Value as Json};

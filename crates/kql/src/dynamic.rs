@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn strings_lose_and_gain_their_quotes() {
+    fn strings_are_quoted_and_unquoted() {
         assert_eq!(unquote(r#""a\"\\\/\u0041\ud83d\ude00\q""#), "a\"\\/A😀\\q");
         assert_eq!(unquote(r#""\ud83d""#), "\u{fffd}");
         let mut out = String::new();

@@ -1,7 +1,7 @@
-//! The typed plan: what `bind` makes and `engine` runs. Names are resolved, types are settled, implicit casts are explicit.
+//! The typed plan, produced by `bind` and run by `engine`. Names and types are resolved, implicit casts are explicit.
 //!
-//! Columns are known by [`ColumnId`], unique within a plan; names matter only at the very end. An operator that passes a column on keeps
-//! its id; one that computes a column gives it a new id. A tabular `let` used twice is bound twice, with fresh ids.
+//! Columns are identified by [`ColumnId`], unique within a plan; names matter only in the final result. A passed-through column keeps its
+//! id; a computed column has a new id. A tabular `let` used twice is bound twice, with fresh ids.
 
 use std::fmt;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ impl fmt::Debug for ColumnId {
     }
 }
 
-/// A column that a relation puts out.
+/// An output column of a relation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Field {
     pub id: ColumnId,
@@ -40,8 +40,8 @@ pub struct Field {
 }
 
 impl Field {
-    /// A column that no name in the query means: it carries the order of rows past a `project` that dropped the sort key, or the instant
-    /// a row came in. The root of a plan has none.
+    /// A column not accessible by name: it carries the row order past a `project` that dropped the sort key, or the ingestion time. The
+    /// root of a plan has none.
     pub fn is_hidden(&self) -> bool {
         self.name.is_empty() || &*self.name == "$IngestionTime"
     }
@@ -51,12 +51,12 @@ impl Field {
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub root: Rel,
-    /// Subqueries whose answer is needed as a constant before the rest runs; each may refer to those before it.
+    /// Subqueries whose results are needed as constants first; each may reference earlier ones.
     pub subqueries: Vec<Subquery>,
     pub render: Option<Render>,
-    /// What the query calls its first result, where `fork` names it.
+    /// The name of the first result, if `fork` names it.
     pub name: Option<String>,
-    /// Further results of `fork` and `facet`, with their names.
+    /// Additional results of `fork` and `facet`, with their names.
     pub more: Vec<(String, Rel)>,
 }
 
@@ -69,27 +69,26 @@ pub struct Subquery {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SubqueryKind {
-    /// First row, first column; null (or `""`) where there is none. From `toscalar`.
+    /// First row, first column; null (or `""`) if there is none. From `toscalar`.
     Scalar,
     /// All values of the first column as a dynamic array; type `dynamic`. From `in (T)`, `has_any (T)`.
     Set,
 }
 
-/// A relation: an operator and the columns it puts out.
+/// A relation: an operator and its output columns.
 #[derive(Clone, Debug)]
 pub struct Rel {
     pub op: RelOp,
     pub fields: Vec<Field>,
-    /// The order of the rows, where KQL promises one ("serialized"): empty where it does not. The engine gives this order to
-    /// windows and to the final answer explicitly. Keys read fields of
-    /// this relation, hidden ones included.
+    /// The order of the rows, if guaranteed by KQL ("serialized"); otherwise empty. The engine enforces it for windows and the final
+    /// result. Keys read fields of this relation, including hidden ones.
     pub order: Vec<OrderKey>,
     /// The row set is serialized even if `order` is empty (after `serialize`, `range`, `datatable`, `print`).
     pub serialized: bool,
 }
 
 impl Rel {
-    /// Operators on top of each other, what is shared included. Needs no stack.
+    /// Height of the operator tree, including shared relations. Iterative.
     pub fn height(&self) -> usize {
         let mut highest = 0;
         let mut waiting = vec![(self, 1)];
@@ -103,7 +102,7 @@ impl Rel {
         highest
     }
 
-    /// The relations below, except what is shared.
+    /// The input relations, except shared ones.
     pub fn inputs(&self) -> Vec<&Rel> {
         match &self.op {
             RelOp::Scan { .. } | RelOp::Values { .. } | RelOp::Range { .. } | RelOp::Group | RelOp::Shared { .. } => Vec::new(),
@@ -119,7 +118,7 @@ impl Rel {
         }
     }
 
-    /// The relations below, except what is shared.
+    /// The input relations, except shared ones.
     pub fn inputs_mut(&mut self) -> Vec<&mut Rel> {
         match &mut self.op {
             RelOp::Scan { .. } | RelOp::Values { .. } | RelOp::Range { .. } | RelOp::Group | RelOp::Shared { .. } => Vec::new(),
@@ -145,7 +144,7 @@ pub struct OrderKey {
 
 #[derive(Clone, Debug)]
 pub enum RelOp {
-    /// Rows of a table. `columns` names the table's column behind each field; the scan reads only those that are used.
+    /// Rows of a table. `columns` names the table column of each field; only used columns are read.
     Scan {
         table: TableRef,
         columns: Vec<String>,
@@ -164,27 +163,27 @@ pub enum RelOp {
         input: Box<Rel>,
         predicate: Expr,
     },
-    /// Every field of this relation is the expression with the same index: `extend`, `project`, `project-away`, renaming, order.
+    /// Each field is the expression with the same index: `extend`, `project`, `project-away`, renaming, reordering.
     Project {
         input: Box<Rel>,
         exprs: Vec<Expr>,
     },
-    /// Fields are the keys, then the aggregates. Without keys there is always exactly one row. Without aggregates: `distinct`.
-    /// Keys may be reordered among the fields by a `Project` above.
+    /// Fields are the keys, then the aggregates. Without keys there is always exactly one row. Without aggregates: `distinct`. A `Project`
+    /// above may reorder the fields.
     Aggregate {
         input: Box<Rel>,
         keys: Vec<Expr>,
         aggregates: Vec<AggregateCall>,
     },
-    /// Fields are a subset of left and right fields. Keys are pairs of expressions, one over each side, already of equal type.
-    /// A null key never matches, except that `""` matches `""`. `filter` is a further condition over both sides.
+    /// Fields are a subset of left and right fields. Keys are pairs of expressions, one over each side, of equal type. A null key never
+    /// matches, except that `""` matches `""`. `filter` is an additional condition over both sides.
     Join {
         kind: JoinKind,
         left: Box<Rel>,
         right: Box<Rel>,
         on: Vec<(Expr, Expr)>,
     },
-    /// Rows of all inputs. `columns[i][f]` is the expression over input `i` for field `f` (a column, or a null constant where it has none).
+    /// Rows of all inputs. `columns[i][f]` is the expression over input `i` for field `f` (a column, or a null constant if it has none).
     Union {
         inputs: Vec<Rel>,
         columns: Vec<Vec<Expr>>,
@@ -194,31 +193,31 @@ pub enum RelOp {
         input: Box<Rel>,
         keys: Vec<OrderKey>,
     },
-    /// The first `count` rows in `input.order`, or any rows where there is none. `top` is `Take` over `Sort`.
+    /// The first `count` rows in `input.order`, or any rows if there is none. `top` is `Take` over `Sort`.
     Take {
         input: Box<Rel>,
         count: Expr,
     },
-    /// Window functions over a serialized input, all rows at once: fields are the input's, then one for each expression.
+    /// Window functions over a serialized input, all rows at once: fields are the input's, then one per expression.
     Window {
         input: Box<Rel>,
         exprs: Vec<Expr>,
     },
-    /// An operator of ours (see [`TableOp`]): `mv-expand`, `parse`, `make-series`, `scan`, plug-ins …
+    /// A table operator (see [`TableOp`]): `mv-expand`, `parse`, `make-series`, `scan`, plug-ins …
     Op {
         op: Arc<dyn TableOp>,
         inputs: Vec<Rel>,
     },
-    /// `mv-apply` and `partition`: `body` runs once for each group of rows of `input` that agree on `keys`, and sees only those rows.
-    /// Inside `body`, `RelOp::Group` is the group's rows. Fields are those of `body`.
+    /// `mv-apply` and `partition`: `body` runs once per group of rows of `input` with equal `keys`, and reads only those rows. Inside
+    /// `body`, `RelOp::Group` is the group's rows. Fields are those of `body`.
     Apply {
         input: Box<Rel>,
         keys: Vec<Expr>,
         body: Box<Rel>,
     },
-    /// The rows of the group in an `Apply`.
+    /// The rows of the current group in an `Apply`.
     Group,
-    /// A relation that is computed once however often it is used (`materialize`, `as`, repeated subplans). Fields are fresh ids for
+    /// A relation that is computed once, even if used several times (`materialize`, `as`, repeated subplans). Fields are fresh ids for
     /// those of `input`, by index.
     Shared {
         id: u32,
@@ -255,11 +254,11 @@ pub struct AggregateCall {
     pub ty: Type,
 }
 
-/// How large an expression is.
+/// The size of an expression.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Extent {
     pub depth: usize,
-    /// Calls, columns and constants.
+    /// Number of calls, columns and constants.
     pub parts: usize,
     pub calls: usize,
 }
@@ -275,14 +274,14 @@ pub struct Expr {
 pub enum ExprKind {
     Const(Value),
     Column(ColumnId),
-    /// The answer of `Plan::subqueries[i]`: a constant once the engine has run it.
+    /// The result of `Plan::subqueries[i]`; a constant once the engine has run it.
     Subquery(usize),
-    /// Operators are functions too: `==` is [`ScalarFn`] `"=="`.
+    /// Operators are functions, too: `==` is [`ScalarFn`] `"=="`.
     Call {
         function: &'static ScalarFn,
         args: Vec<Expr>,
     },
-    /// Only in `RelOp::Window`, possibly inside calls.
+    /// Only in `RelOp::Window`, possibly nested in calls.
     Window {
         function: &'static WindowFn,
         args: Vec<Expr>,
@@ -323,7 +322,7 @@ impl Expr {
         }
     }
 
-    /// Calls `visit` for this expression and all below it.
+    /// Calls `visit` for this expression and all subexpressions.
     pub fn walk(&self, visit: &mut dyn FnMut(&Expr)) {
         visit(self);
         if let ExprKind::Call { args, .. } | ExprKind::Window { args, .. } = &self.kind {
@@ -333,7 +332,7 @@ impl Expr {
         }
     }
 
-    /// Calls within each other, and how many parts there are. Needs no stack.
+    /// Nesting depth and number of parts. Iterative.
     pub fn extent(&self) -> Extent {
         let mut extent = Extent::default();
         let mut waiting = vec![(self, 1)];

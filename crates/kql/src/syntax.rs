@@ -1,4 +1,4 @@
-//! From text to a syntax tree.
+//! Lexer and parser: text to a syntax tree.
 
 pub mod ast;
 pub mod charts;

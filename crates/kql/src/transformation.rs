@@ -1,8 +1,8 @@
-//! What of KQL a transformation of a data collection rule may use, as Azure Monitor judges it.
+//! The subset of KQL that Azure Monitor accepts in the transformation of a data collection rule.
 //!
-//! Source: learn.microsoft.com/azure/azure-monitor/data-collection/data-collection-transformations-kql ("Only the operators listed in this article
-//! are supported in transformations"), read 2026-01-20. Functions that the page does not list and Microsoft's own published rules or
-//! samples use are in [`USED`], each with where it is used.
+//! Source: learn.microsoft.com/azure/azure-monitor/data-collection/data-collection-transformations-kql ("Only the operators listed in this
+//! article are supported in transformations"), read 2026-01-20. Functions that the page does not list but Microsoft's own published rules
+//! or samples use are in [`USED`], each with its source.
 
 use std::collections::HashSet;
 
@@ -11,13 +11,13 @@ use crate::syntax::ast::{
     Expr, ExprKind, Function, LetValue, Operator, OperatorKind, ParameterType, ParsePart, Place, Script, StatementKind,
 };
 
-/// Columns that one `parse` may have.
+/// Maximum number of columns of one `parse`.
 pub const MAX_PARSE_COLUMNS: usize = 10;
 
-/// The table that stands for the records.
+/// The table that contains the records.
 const SOURCE: &str = "source";
 
-/// Functions on the page, in its groups.
+/// Functions listed on the page, in its groups.
 const LISTED: &[&[&str]] = &[
     &["binary_and", "binary_or", "binary_not", "binary_shift_left", "binary_shift_right", "binary_xor"],
     &["tobool", "todatetime", "todouble", "toreal", "toguid", "toint", "tolong", "tostring", "totimespan"],
@@ -38,7 +38,7 @@ const LISTED: &[&[&str]] = &[
     &["typeof"],
 ];
 
-/// Functions that the page does not list and Azure takes.
+/// Functions that the page does not list and Azure accepts.
 const USED: &[&str] = &[
     "iff",                         // the page's own sample of `parse_cef_dictionary`; Solutions/Flare in Azure/Azure-Sentinel
     "not",                         // Solutions/Flare in Azure/Azure-Sentinel
@@ -51,7 +51,7 @@ const USED: &[&str] = &[
     "unixtime_nanoseconds_todatetime",
 ];
 
-/// String operators on the page, with the numeric and logical ones.
+/// String operators listed on the page, and the numeric and logical ones.
 const BINARY: &[&str] = &[
     "+",
     "-",
@@ -88,14 +88,14 @@ const BINARY: &[&str] = &[
     "matches regex",
 ];
 
-/// Something that Azure refuses in a transformation.
+/// A construct that Azure rejects in a transformation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     pub place: Place,
     pub message: String,
 }
 
-/// Everything in a transformation that Azure refuses, in the order of the text. What is no KQL is the binder's to say.
+/// All constructs of a transformation that Azure rejects, in source order. Invalid KQL is reported by the binder.
 pub fn check(text: &str, script: &Script) -> Vec<Refusal> {
     let mut checker = Checker { text, functions: HashSet::new(), refusals: Vec::new() };
     checker.script(script);
@@ -105,7 +105,7 @@ pub fn check(text: &str, script: &Script) -> Vec<Refusal> {
 
 struct Checker<'t> {
     text: &'t str,
-    /// Functions that the transformation defines.
+    /// Functions defined in the transformation.
     functions: HashSet<&'t str>,
     refusals: Vec<Refusal>,
 }
@@ -135,7 +135,7 @@ impl<'t> Checker<'t> {
         self.script(&function.body);
     }
 
-    /// A query or a scalar expression: which one shows only when names are resolved.
+    /// A query or a scalar expression, not distinguished before names are resolved.
     fn table(&mut self, expr: &'t Expr) {
         match &expr.kind {
             ExprKind::Paren(inner) => self.table(inner),
@@ -234,7 +234,7 @@ impl<'t> Checker<'t> {
     }
 }
 
-/// Whether a transformation may call the function.
+/// True if a transformation may call the function.
 pub fn is_function(name: &str) -> bool {
     debug_assert!(transformation::ALL.iter().all(|function| LISTED.iter().any(|group| group.contains(&function.name))));
     LISTED.iter().any(|group| group.contains(&name)) || USED.contains(&name)
@@ -251,9 +251,9 @@ mod tests {
             .collect()
     }
 
-    /// Rules of Microsoft's own connectors and the samples of the page: all are taken.
+    /// Rules of Microsoft's own connectors and the samples of the page are all accepted.
     #[test]
-    fn what_azure_takes_is_taken() {
+    fn azure_transformations_are_accepted() {
         for text in [
             "source",
             "source | where severity == \"Critical\" | extend Properties = parse_json(properties) | project TimeGenerated = todatetime([\"time\"]), EventId = tostring(Properties.EventId)",
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn our_own_rules_obey() {
+    fn our_own_rules_are_accepted() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../content/data_collection_rules");
         let mut transforms = 0;
         for file in std::fs::read_dir(folder).unwrap() {
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn what_azure_refuses_is_refused() {
+    fn rejects_what_azure_rejects() {
         for (text, word) in [
             ("source | summarize n = count() by a", "summarize"),
             ("source | join kind=inner (source) on a", "join"),

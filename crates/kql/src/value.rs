@@ -1,12 +1,12 @@
-//! A single value of the language, and its passage to and from Arrow cells, text and JSON.
+//! A single KQL value, and its conversion to and from Arrow cells, text and JSON.
 //!
 //! | file | what |
 //! |---|---|
 //! | [`cells`] | `Value` ↔ an entry of an Arrow array |
-//! | [`text`] | each type as `tostring` prints it, and read back as `toint`, `todatetime` … read it |
-//! | [`cast`] | one type to another |
+//! | [`text`] | formatting like `tostring`, and parsing like `toint`, `todatetime` … |
+//! | [`cast`] | conversion between types |
 //! | [`decimal`] | arithmetic on `decimal` |
-//! | [`real`] | a `real` as text |
+//! | [`real`] | formatting of `real` |
 
 use model::Type;
 
@@ -16,7 +16,7 @@ pub mod decimal;
 pub mod real;
 pub mod text;
 
-/// A constant: what a literal, a folded expression or one cell is.
+/// A constant: a literal, a folded expression or a cell.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     /// Null of a type. A `string` has no null: its empty value is `String("")`.
@@ -34,7 +34,7 @@ pub enum Value {
     Timespan(i64),
     /// 36 lower-case characters.
     Guid(String),
-    /// JSON text as Kusto prints it.
+    /// JSON text as printed by Kusto.
     Dynamic(String),
 }
 
@@ -66,7 +66,7 @@ impl Value {
         }
     }
 
-    /// The number in an int, long, datetime or timespan.
+    /// The integer in an int, long, datetime or timespan.
     pub fn as_i64(&self) -> Option<i64> {
         match self {
             Value::Int(n) => Some((*n).into()),

@@ -1,15 +1,14 @@
-//! A watch over a query while its own loops run: whether it has been stopped, and how many bytes it may build.
+//! Cancellation and memory limits for the loops of kernels and operators.
 //!
-//! Kernels and operators run from one end of a batch to the other without ever waiting, so nothing outside can end them; yet a cancelled
-//! query must give its threads back within a tenth of a second. The engine enters the query's [`Watch`] on the thread that works for it, and
-//! every loop that may be long calls [`stopped`] or [`check`] now and then. A cancelled kernel may return arbitrary values of the right
-//! length; they are discarded.
+//! Kernels and operators process a batch without yielding, so they cannot be cancelled from outside; yet a cancelled query must release its
+//! threads within a tenth of a second. The engine enters the query's [`Watch`] on its working thread, and every potentially long loop calls
+//! [`stopped`] or [`check`] periodically. A cancelled kernel may return arbitrary values of the right length; they are discarded.
 //!
-//! Memory works the same way: what builds texts or dynamics calls [`build`] with its size *before* it builds them, and builds nothing where
-//! that is refused. A [`Scope`] gives the bytes back once they are no longer needed.
+//! Memory works the same way: code that builds strings or dynamics calls [`build`] with the size *before* building them, and builds nothing
+//! if that is refused. A [`Scope`] releases the bytes once they are no longer needed.
 //!
-//! The watch belongs to the thread, not to an argument, because a kernel deep in an expression knows its columns and nothing else. A thread
-//! without a watch (checking a text, editing) has [`UNWATCHED_MEMORY`].
+//! The watch is thread-local rather than an argument, because a kernel deep in an expression receives only its columns. A thread without a
+//! watch (checking a text, editing) may use [`UNWATCHED_MEMORY`].
 
 use std::cell::RefCell;
 use std::fmt;
@@ -19,21 +18,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::eval::EvalError;
 
-/// Bytes that kernels may build at a time where no query is watched.
+/// Maximum bytes that kernels may build on a thread without a watch.
 pub const UNWATCHED_MEMORY: usize = 256 << 20;
 
-/// Bytes by which a thread asks for more at least, so that small values do not ask each time.
+/// Minimum reservation of a thread, so that small values do not reserve each time.
 const CHUNK: usize = 256 << 10;
 
-/// Memory that kernels ask for.
+/// The memory budget of kernels.
 pub trait Budget: Send + Sync + fmt::Debug {
-    /// False where so many bytes more are not available.
+    /// Reserves memory; returns false if it is not available.
     fn try_grow(&self, bytes: usize) -> bool;
-    /// Gives bytes back that were granted.
+    /// Releases reserved bytes.
     fn shrink(&self, bytes: usize);
 }
 
-/// Of one query; clones are the same watch.
+/// The watch of one query; clones share state.
 #[derive(Clone, Debug)]
 pub struct Watch(Arc<Inner>);
 
@@ -44,12 +43,12 @@ struct Inner {
     budget: Option<Arc<dyn Budget>>,
 }
 
-/// What a thread works for, and what it has built.
+/// The watch of a thread, and its memory.
 struct Current {
     watch: Option<Watch>,
-    /// Bytes granted by the budget.
+    /// Bytes reserved from the budget.
     granted: usize,
-    /// Bytes of what the open scopes have built.
+    /// Bytes built in the open scopes.
     built: usize,
     refused: bool,
 }
@@ -83,7 +82,7 @@ impl Current {
         true
     }
 
-    /// Gives back what was granted beyond `keep` bytes.
+    /// Releases reserved bytes in excess of `keep`.
     fn release(&mut self, keep: usize) {
         let excess = self.granted.saturating_sub(keep);
         if excess == 0 {
@@ -101,17 +100,17 @@ thread_local! {
 }
 
 impl Watch {
-    /// A watch over a query that may hold `memory` bytes.
+    /// Creates a watch for a query with a limit of `memory` bytes.
     pub fn new(memory: usize) -> Self {
         Self(Arc::new(Inner { stopped: AtomicBool::new(false), memory, budget: None }))
     }
 
-    /// As [`Watch::new`]; what kernels build is asked of `budget`.
+    /// Like [`Watch::new`], with memory of kernels reserved from `budget`.
     pub fn with_budget(memory: usize, budget: Arc<dyn Budget>) -> Self {
         Self(Arc::new(Inner { stopped: AtomicBool::new(false), memory, budget: Some(budget) }))
     }
 
-    /// Tells the query's loops to end; for good.
+    /// Cancels the query's loops, permanently.
     pub fn stop(&self) {
         self.0.stopped.store(true, Ordering::Relaxed);
     }
@@ -120,29 +119,29 @@ impl Watch {
         self.0.stopped.load(Ordering::Relaxed)
     }
 
-    /// What the query may hold.
+    /// The query's memory limit.
     pub fn memory(&self) -> usize {
         self.0.memory
     }
 
-    /// Refuses to go on once the query has been stopped.
+    /// Returns an error if the query has been cancelled.
     pub fn check(&self) -> Result<(), EvalError> {
         if self.is_stopped() { Err(EvalError::Stopped) } else { Ok(()) }
     }
 
-    /// Makes this the watch of the thread until the guard is dropped.
+    /// Makes this the thread's watch until the guard is dropped.
     pub fn enter(&self) -> Entered {
         let before = CURRENT.with(|current| current.replace(Current::new(Some(self.clone()))));
         Entered { before: Some(before), thread: PhantomData }
     }
 
-    /// The watch of this thread, if it runs a query.
+    /// The watch of this thread, if any.
     pub fn current() -> Option<Watch> {
         CURRENT.with(|current| current.borrow().watch.clone())
     }
 }
 
-/// Puts back the watch that was there before. Stays on its thread.
+/// Restores the previous watch on drop. Not `Send`.
 pub struct Entered {
     before: Option<Current>,
     thread: PhantomData<*const ()>,
@@ -156,38 +155,38 @@ impl Drop for Entered {
     }
 }
 
-/// Whether the query that this thread runs has been stopped.
+/// True if the query running on this thread has been cancelled.
 pub fn stopped() -> bool {
     CURRENT.with(|current| current.borrow().watch.as_ref().is_some_and(Watch::is_stopped))
 }
 
-/// As [`stopped`], for operators, which may fail.
+/// Like [`stopped`], for operators, which may fail.
 pub fn check() -> Result<(), EvalError> {
     if stopped() { Err(EvalError::Stopped) } else { Ok(()) }
 }
 
-/// What the query that this thread runs may hold.
+/// The memory limit of the query running on this thread.
 pub fn memory() -> usize {
     CURRENT.with(|current| current.borrow().watch.as_ref().map_or(usize::MAX, Watch::memory))
 }
 
-/// Asks for `bytes` that the caller is about to build. Where it returns false the caller builds nothing and returns any value; whoever
-/// called the kernel finds out by [`refused`].
+/// Reserves `bytes` that the caller is about to build. If it returns false, the caller must build nothing and may return any value; the
+/// caller of the kernel checks [`refused`].
 pub fn build(bytes: usize) -> bool {
     CURRENT.with(|current| current.borrow_mut().build(bytes))
 }
 
-/// Whether [`build`] has been refused on this thread since this was last asked.
+/// True if [`build`] has been refused on this thread since the last call.
 pub fn refused() -> bool {
     CURRENT.with(|current| std::mem::take(&mut current.borrow_mut().refused))
 }
 
-/// Begins to count what is built; what was built since is given back when the guard is dropped.
+/// Starts a scope; memory built in it is released when the guard is dropped.
 pub fn scope() -> Scope {
     Scope { before: CURRENT.with(|current| current.borrow().built), thread: PhantomData }
 }
 
-/// What a thread builds while this lives. Stays on its thread.
+/// Tracks memory built by a thread. Not `Send`.
 pub struct Scope {
     before: usize,
     thread: PhantomData<*const ()>,
@@ -211,20 +210,20 @@ impl Drop for Scope {
     }
 }
 
-/// Asks [`stopped`] once in so many turns of a loop whose turns are cheap.
+/// Calls [`stopped`] once every few thousand iterations of a cheap loop.
 #[derive(Default)]
 pub struct Turns(usize);
 
-/// Turns between two looks.
+/// Iterations between two checks.
 const TURNS: usize = 8192;
 
 impl Turns {
-    /// True once the query has been stopped.
+    /// True if the query has been cancelled.
     pub fn stopped(&mut self) -> bool {
         self.stopped_after(1)
     }
 
-    /// As [`Self::stopped`], for a loop that does the work of `turns` at a time.
+    /// Like [`Self::stopped`], for a loop step that counts as `turns` iterations.
     pub fn stopped_after(&mut self, turns: usize) -> bool {
         self.0 += turns;
         if self.0 < TURNS {
@@ -242,7 +241,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_watch_of_a_thread_is_put_back() {
+    fn previous_watch_is_restored() {
         assert!(!stopped());
         let (outer, inner) = (Watch::new(1), Watch::new(2));
         outer.stop();
@@ -257,7 +256,7 @@ mod tests {
         assert!(!stopped() && memory() == usize::MAX);
     }
 
-    /// Grants up to a limit.
+    /// A budget with a fixed limit.
     #[derive(Debug)]
     struct Limited(AtomicUsize, usize);
 
@@ -276,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn what_scopes_build_is_granted_before_and_given_back_after() {
+    fn scopes_reserve_and_release_memory() {
         let limited = Arc::new(Limited(AtomicUsize::new(0), 10 << 20));
         let watch = Watch::with_budget(10 << 20, limited.clone());
         {

@@ -1,4 +1,4 @@
-//! The table of window functions: `row_number`, `prev`, `next`, `row_cumsum`, … They see the whole serialized table at once.
+//! The table of window functions: `row_number`, `prev`, `next`, `row_cumsum`, … They process the whole serialized table at once.
 
 use std::fmt;
 
@@ -11,10 +11,10 @@ pub struct WindowFn {
     pub name: &'static str,
     pub summary: &'static str,
     pub signature: Signature,
-    /// Names of the parameters, for people.
+    /// Parameter names, for documentation.
     pub parameters: &'static [&'static str],
     pub prepare: fn(&Prepare) -> Result<Box<dyn Window>, PrepareError>,
-    /// A query and the value of its last row's last cell as `tostring` prints it.
+    /// A query and the value of its last row's last cell as formatted by `tostring`.
     pub examples: &'static [(&'static str, &'static str)],
 }
 
@@ -29,7 +29,7 @@ pub trait Window: Send + Sync {
     fn eval(&self, args: &Args) -> ArrayRef;
 }
 
-/// A window from a closure.
+/// Creates a window function from a closure.
 fn closure<F>(eval: F) -> Box<dyn Window>
 where
     F: Fn(&Args) -> ArrayRef + Send + Sync + 'static,
@@ -43,7 +43,7 @@ where
     Box::new(Closure(eval))
 }
 
-/// The window function called `name`.
+/// Finds the window function `name`.
 pub fn find(name: &str) -> Option<&'static WindowFn> {
     WINDOWS.iter().flat_map(|family| family.iter().copied()).find(|window| window.name == name)
 }

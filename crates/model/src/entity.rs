@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_is_in_the_order_of_the_kinds_and_speaks_only_of_its_identifiers() {
+    fn the_table_is_in_the_order_of_the_kinds_and_uses_only_its_identifiers() {
         for (index, info) in KINDS.iter().enumerate() {
             assert_eq!(info.kind as usize, index, "{}", info.mapping);
             assert_eq!(EntityKind::parse(info.mapping), Some(info.kind));

@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn halves_are_replaced_and_pairs_stay() {
+    fn unpaired_surrogates_are_replaced() {
         let read = |json: &str| String::from_utf8(replaced(json.as_bytes()).into_owned()).unwrap();
         for (json, expected) in [
             // github.com/elizaOS/eliza/pull/18079

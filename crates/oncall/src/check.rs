@@ -470,7 +470,7 @@ mod tests {
     }
 
     #[test]
-    fn plans_that_reach_nobody_are_found() {
+    fn policies_without_recipients_are_reported() {
         let found = problems(
             "users: {ann: {}}\nescalation_policies: {a: {repeat: 10}, b: {steps: [{after: 400d, targets: []}]}}\n\
              alert_policies: {x: {}, y: {mute: true}, z: {escalation_policy: a, group_for: 5m}}\n\

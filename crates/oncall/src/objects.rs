@@ -92,7 +92,8 @@ impl Objects {
         }
         let rows = self.store.oncall_objects().list().await?;
         let directory = match rows.len() {
-            // A large directory takes a while to load. Not queued in the lanes, so that pages and API callers do not wait for each other.
+            // A large directory takes a while to load, so this runs on a blocking thread. It bypasses the lanes: paging must not queue behind API
+            // callers.
             MANY.. => {
                 tokio::task::spawn_blocking(move || load(rows)).await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
             }

@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn elements_are_counted_as_json_has_them() {
+    fn json_elements_are_counted() {
         let of = |body: &str| {
             let found = survey(body.as_bytes());
             (found.elements, found.strays, found.depth)
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_upload_at_its_limits_has_room() {
+    async fn upload_at_the_limits_is_accepted() {
         let memory = Memory::default();
         let largest = Survey { depth: 2, elements: MAX_RECORDS, strays: 0 };
         let held = memory.hold(&largest, 64 << 20, MAX_CELLS / MAX_RECORDS).await.unwrap();

@@ -230,7 +230,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn json_becomes_what_the_column_wants() {
+    fn json_converts_to_column_types() {
         let text = |text: &str| Ok(Cell::Text(text.to_owned().into()));
         let time = |iso: &str| Ok(Cell::Long(Timestamp::parse_iso(iso).unwrap().ticks()));
         let cases: Vec<(Type, &str, Result<Cell<'_>, Unfit>)> = vec![

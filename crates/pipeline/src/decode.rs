@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_row_does_not_keep_the_others() {
+    fn invalid_row_does_not_affect_others() {
         let body = br#" [ {"n": 1, "url": "a", "Url": "A", "more": {"x": []}}, 5, {"n": "two"}, {"n": null}, {} ] "#;
         let decoded = decode(body, &columns()).unwrap();
         assert_eq!(decoded.batch.num_rows(), 4);
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn bodies_that_hold_no_records_are_told_apart() {
+    fn invalid_bodies_have_distinct_errors() {
         let error = |body: &[u8]| look_over(body, 3).and_then(|_| decode(body, &columns())).err().unwrap();
         assert_eq!(error(b"{}"), BodyError::NotAnArray);
         assert_eq!(error(b"\"x\""), BodyError::NotAnArray);

@@ -1,4 +1,4 @@
-//! Data collection rules: stream, transform, table, dead letters.
+//! Data collection rules: stream, transform, table, dead letters; for uploads ([`Pipeline::ingest`]) and sources ([`model::StreamSink`]).
 //!
 //! ```text
 //! body ─► decode into the stream's columns ─► flow: KQL over `source` ─► fit to the table ─┐
@@ -13,6 +13,8 @@
 mod bounds;
 mod cell;
 mod decode;
+mod deliver;
+mod letters;
 mod output;
 mod pipeline;
 mod rule;

@@ -19,7 +19,32 @@ pub const MAX_FIELD: usize = 64 * 1024;
 const OLDEST: Span = Span(2 * model::TICKS_PER_DAY);
 const NEWEST: Span = Span(model::TICKS_PER_DAY);
 
-/// Adapted rows, and the changes made.
+/// Which times of events are kept.
+#[derive(Clone, Copy, Debug)]
+pub enum Times {
+    /// Those near the arrival; others become the arrival, as Log Analytics has it for uploads.
+    Recent(Timestamp),
+    /// All. Rows without one get the arrival.
+    All(Timestamp),
+}
+
+impl Times {
+    /// The arrival.
+    pub fn now(self) -> Timestamp {
+        match self {
+            Times::Recent(now) | Times::All(now) => now,
+        }
+    }
+
+    fn keeps(self, tick: i64) -> bool {
+        match self {
+            Times::Recent(now) => ((now - OLDEST).ticks()..=(now + NEWEST).ticks()).contains(&tick),
+            Times::All(_) => true,
+        }
+    }
+}
+
+/// Rows that fit, and what was done to make them.
 pub struct Fitted {
     pub batch: RecordBatch,
     /// Columns that the table does not have.
@@ -28,8 +53,8 @@ pub struct Fitted {
     pub notes: Vec<String>,
 }
 
-/// Adapts a batch with these columns to the table.
-pub fn fit(table: &TableSchema, columns: &[Column], batch: &RecordBatch, now: Timestamp) -> Fitted {
+/// Makes a batch with these columns fit the table.
+pub fn fit(table: &TableSchema, columns: &[Column], batch: &RecordBatch, kept: Times) -> Fitted {
     let (mut fields, mut arrays, mut dropped, mut notes) = (Vec::new(), Vec::<ArrayRef>::new(), Vec::new(), Vec::new());
     for (column, array) in columns.iter().zip(batch.columns()) {
         let Some(wanted) = table.column(&column.name) else {
@@ -52,7 +77,7 @@ pub fn fit(table: &TableSchema, columns: &[Column], batch: &RecordBatch, now: Ti
     }
     if table.column("TimeGenerated").is_some_and(|column| column.ty == Type::Datetime) {
         let place = fields.iter().position(|field| field.name() == "TimeGenerated");
-        let (times, replaced) = times(place.map(|place| &arrays[place]), batch.num_rows(), now);
+        let (times, replaced) = times(place.map(|place| &arrays[place]), batch.num_rows(), kept);
         if replaced > 0 {
             notes.push(format!(
                 "{replaced} values of `TimeGenerated` were more than 2 days old or 1 day ahead and were replaced by the time of arrival"
@@ -150,18 +175,18 @@ fn shorten(array: ArrayRef, ty: Type) -> (ArrayRef, u64) {
     (Arc::new(builder.finish()), count)
 }
 
-/// Replaces missing times by the arrival; also returns how many were out of range and replaced.
-fn times(array: Option<&ArrayRef>, rows: usize, now: Timestamp) -> (ArrayRef, u64) {
+/// The times with arrival where there is none, and how many were too far away.
+fn times(array: Option<&ArrayRef>, rows: usize, kept: Times) -> (ArrayRef, u64) {
+    let now = kept.now();
     let Some(sent) = array.and_then(|array| array.as_primitive_opt::<Int64Type>()) else {
         return (Arc::new(Int64Array::from_value(now.ticks(), rows)), 0);
     };
-    let (oldest, newest) = ((now - OLDEST).ticks(), (now + NEWEST).ticks());
     let mut replaced = 0;
     let times: Int64Array = sent
         .iter()
         .map(|tick| {
             Some(match tick {
-                Some(tick) if (oldest..=newest).contains(&tick) => tick,
+                Some(tick) if kept.keeps(tick) => tick,
                 Some(_) => {
                     replaced += 1;
                     now.ticks()
@@ -195,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_made_to_fit() {
+    fn values_are_converted_to_the_table() {
         let now = Timestamp::parse_iso("2026-05-01").unwrap();
         let hour_ago = (now - Span::HOUR).ticks();
         let columns = vec![
@@ -217,7 +242,7 @@ mod tests {
             ],
         )
         .unwrap();
-        let fitted = fit(&table(), &columns, &batch, now);
+        let fitted = fit(&table(), &columns, &batch, Times::Recent(now));
         assert_eq!(fitted.dropped, ["Extra"]);
         assert_eq!(fitted.batch.column(0).as_primitive::<Int64Type>().values(), &[hour_ago, now.ticks(), now.ticks()]);
         assert_eq!(fitted.batch.column(1).as_string_view().iter().collect::<Vec<_>>(), [Some("-5"), Some(""), Some("7")]);

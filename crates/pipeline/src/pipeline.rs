@@ -3,17 +3,18 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+use arrow::array::RecordBatch;
 use bytes::Bytes;
 use model::{
     Ack, Append, AppendError, ByteSize, Catalog, Clock, Column, InlineTable, Limits, Query, QueryClass, QueryEngine, QueryError, Rows,
-    Scope, Span, StreamName, TableName, TableSchema, TableWriter, Timestamp, Type, chain, surrogates,
+    Scope, Span, StreamName, TableName, TableSchema, TableWriter, Timestamp, chain, surrogates,
 };
 use uuid::Uuid;
 
 use crate::bounds::{Memory, beside};
-use crate::decode::{BodyError, Misfit, decode, look_over};
-use crate::output::{MAX_FIELD, fit, is_blank, repeated, texts};
+use crate::decode::{BodyError, decode, look_over};
+use crate::letters::{About, Letters};
+use crate::output::{Times, fit, is_blank};
 use crate::rule::{Flow, Rule, RuleError, table_of};
 
 /// The dead-letter table: rows that could not be stored, and notes on rows that were changed.
@@ -63,11 +64,11 @@ pub enum IngestError {
 /// The ingest pipeline with its data collection rules.
 pub struct Pipeline {
     engine: Arc<dyn QueryEngine>,
-    writer: Arc<dyn TableWriter>,
-    catalog: Arc<dyn Catalog>,
-    clock: Arc<dyn Clock>,
+    pub(crate) writer: Arc<dyn TableWriter>,
+    pub(crate) catalog: Arc<dyn Catalog>,
+    pub(crate) clock: Arc<dyn Clock>,
     rules: RwLock<HashMap<String, Arc<Rule>>>,
-    memory: Memory,
+    pub(crate) memory: Memory,
 }
 
 /// Azure Monitor's time limit for a transform is 20 seconds.
@@ -96,7 +97,14 @@ impl Pipeline {
         self.rules.read().unwrap_or_else(PoisonError::into_inner).get(&immutable_id.to_ascii_lowercase()).cloned()
     }
 
-    /// Semantic errors of a rule: missing tables, invalid transforms, transforms whose output has no column of the table.
+    /// The rule whose resource has this name, in any case.
+    pub fn rule_named(&self, name: &str) -> Option<Arc<Rule>> {
+        let rules = self.rules.read().unwrap_or_else(PoisonError::into_inner);
+        let is = |rule: &&Arc<Rule>| rule.name().is_some_and(|known| known.eq_ignore_ascii_case(name));
+        rules.values().find(is).cloned()
+    }
+
+    /// What is wrong with a rule beyond its shape: tables that do not exist, transforms that are wrong or give nothing the table has.
     pub async fn check(&self, rule: &Rule) -> Vec<RuleError> {
         let mut errors = Vec::new();
         for (n, flow) in rule.flows.iter().enumerate() {
@@ -146,21 +154,26 @@ impl Pipeline {
         metrics::counter!("bartizan_pipeline_members_unknown_total").increment(decoded.unknown);
 
         let mut letters = Letters::default();
-        letters.misfits(&decoded.misfits);
-        letters.notes.extend(decoded.notes.iter().cloned());
+        letters.misfits(&ingest.stream, &decoded.misfits);
+        letters.notes(&ingest.stream, decoded.notes.iter().cloned());
         let mut rows = Vec::new();
         for flow in rule.flows_of(&ingest.stream) {
-            match self.run(flow, &columns, &decoded.batch, now).await? {
+            match self.run(flow, &columns, &decoded.batch, Times::Recent(now)).await? {
                 Ok((batches, notes)) => {
-                    letters.notes.extend(notes.into_iter().map(|note| format!("table `{}`: {note}", flow.output)));
+                    letters.notes(&ingest.stream, notes.into_iter().map(|note| format!("table `{}`: {note}", flow.output)));
                     rows.extend(batches.into_iter().map(|batch| Rows { table: flow.output.clone(), batch }));
                 }
-                Err(reason) => letters.all(&decoded.records, &reason),
+                Err(reason) => letters.records(&ingest.stream, decoded.records.iter().copied(), &reason),
             }
         }
         let stored = rows.iter().map(|part| part.batch.num_rows()).sum();
-        let dead = letters.records.len();
-        if let Some(batch) = letters.batch(&ingest, rule.resource_id.as_deref(), now) {
+        let dead = letters.dead();
+        let about = About {
+            resource: rule.resource_id.as_deref().unwrap_or(&ingest.rule),
+            correlation: &ingest.correlation_id.to_string(),
+            client_request: ingest.client_request_id.as_deref().unwrap_or_default(),
+        };
+        if let Some(batch) = letters.batch(&about, now) {
             rows.push(Rows { table: TableName::new(DEAD_LETTERS), batch });
         }
         metrics::counter!("bartizan_pipeline_dead_letters_total").increment(dead as u64);
@@ -172,8 +185,8 @@ impl Pipeline {
         Ok(Ingested { ack, rows: stored, dead })
     }
 
-    /// The columns of a stream: as declared, or those of the table that a `Microsoft-` stream refers to.
-    fn columns(&self, rule: &Rule, stream: &str) -> Option<Vec<Column>> {
+    /// The columns of a stream: as declared, or those of the table that a `Microsoft-` stream stands for.
+    pub(crate) fn columns(&self, rule: &Rule, stream: &str) -> Option<Vec<Column>> {
         if let Some(columns) = rule.streams.get(&StreamName::new(stream)) {
             return Some(columns.clone());
         }
@@ -181,13 +194,13 @@ impl Pipeline {
         self.catalog.table(table).map(|table| table.columns.clone())
     }
 
-    /// Runs a flow. The inner error is permanent: its records can never be stored.
-    async fn run(
+    /// Runs a flow. The inner error is why its records cannot be stored and never will.
+    pub(crate) async fn run(
         &self,
         flow: &Flow,
         columns: &[Column],
         batch: &RecordBatch,
-        now: Timestamp,
+        times: Times,
     ) -> Result<Result<Output, String>, IngestError> {
         let Some(table) = self.catalog.table(flow.output.as_str()) else {
             return Ok(Err(format!("there is no table `{}`", flow.output)));
@@ -198,11 +211,11 @@ impl Pipeline {
         let blank =
             |columns: &[Column]| is_blank(&table, columns).then(|| format!("no column of the records is in table `{}`", flow.output));
         let Some(transform) = &flow.transform else {
-            return Ok(blank(columns).map_or_else(|| Ok(fit_all(&table, columns, std::slice::from_ref(batch), now)), Err));
+            return Ok(blank(columns).map_or_else(|| Ok(fit_all(&table, columns, std::slice::from_ref(batch), times)), Err));
         };
-        match self.engine.query(self.query(transform, columns.to_vec(), batch.clone(), now)).await {
+        match self.engine.query(self.query(transform, columns.to_vec(), batch.clone(), times.now())).await {
             Ok(answer) => match &answer.partial {
-                None => Ok(blank(&answer.columns).map_or_else(|| Ok(fit_all(&table, &answer.columns, &answer.batches, now)), Err)),
+                None => Ok(blank(&answer.columns).map_or_else(|| Ok(fit_all(&table, &answer.columns, &answer.batches, times)), Err)),
                 Some(limit) => Ok(Err(format!("the transform stopped: {}", chain(limit)))),
             },
             Err(
@@ -239,63 +252,13 @@ fn batch_key(ingest: &Ingest, key: &str) -> String {
 
 type Output = (Vec<RecordBatch>, Vec<String>);
 
-fn fit_all(table: &TableSchema, columns: &[Column], batches: &[RecordBatch], now: Timestamp) -> Output {
+fn fit_all(table: &TableSchema, columns: &[Column], batches: &[RecordBatch], times: Times) -> Output {
     let (mut fitted, mut notes) = (Vec::new(), Vec::new());
     for batch in batches.iter().filter(|batch| batch.num_rows() > 0) {
-        let one = fit(table, columns, batch, now);
+        let one = fit(table, columns, batch, times);
         metrics::counter!("bartizan_pipeline_columns_dropped_total").increment(one.dropped.len() as u64);
         notes.extend(one.notes);
         fitted.push(one.batch);
     }
     (fitted, notes)
-}
-
-/// Rows for the dead-letter table.
-#[derive(Default)]
-struct Letters {
-    /// Each record with the reason.
-    records: Vec<(String, String)>,
-    /// Changes made to stored rows.
-    notes: Vec<String>,
-}
-
-impl Letters {
-    fn misfits(&mut self, misfits: &[Misfit<'_>]) {
-        self.records.extend(misfits.iter().map(|misfit| (cut(misfit.record), misfit.reason.clone())));
-    }
-
-    fn all(&mut self, records: &[&str], reason: &str) {
-        self.records.extend(records.iter().map(|record| (cut(record), reason.to_owned())));
-    }
-
-    fn batch(&self, ingest: &Ingest, resource_id: Option<&str>, now: Timestamp) -> Option<RecordBatch> {
-        let entries = self.records.iter().map(|(record, reason)| ("Ingest", record.as_str(), reason.as_str()));
-        let entries: Vec<_> = entries.chain(self.notes.iter().map(|note| ("Note", "", note.as_str()))).collect();
-        if entries.is_empty() {
-            return None;
-        }
-        // Shared values are stored once.
-        let every = |value: &str| repeated(value, entries.len());
-        let correlation = ingest.correlation_id.to_string();
-        let columns: Vec<(&str, ArrayRef)> = vec![
-            ("TimeGenerated", Arc::new(Int64Array::from_value(now.ticks(), entries.len()))),
-            ("OperationName", texts(entries.iter().map(|entry| entry.0))),
-            ("Record_CF", texts(entries.iter().map(|entry| entry.1))),
-            ("Message", texts(entries.iter().map(|entry| entry.2))),
-            ("InputStreamId", every(&ingest.stream)),
-            ("CorrelationId", every(&correlation)),
-            ("ClientRequestId", every(ingest.client_request_id.as_deref().unwrap_or_default())),
-            ("_ResourceId", every(resource_id.unwrap_or(&ingest.rule))),
-        ];
-        let fields: Vec<Column> = columns.iter().map(|(name, _)| Column::new(*name, letter_type(name))).collect();
-        RecordBatch::try_new(model::arrow_schema(&fields), columns.into_iter().map(|(_, array)| array).collect()).ok()
-    }
-}
-
-fn letter_type(column: &str) -> Type {
-    if column == "TimeGenerated" { Type::Datetime } else { Type::String }
-}
-
-fn cut(record: &str) -> String {
-    record[..record.floor_char_boundary(MAX_FIELD)].to_owned()
 }

@@ -49,7 +49,12 @@ impl Rule {
         if reader.errors.is_empty() { Ok(Rule { streams, flows, resource_id: None }) } else { Err(reader.errors) }
     }
 
-    /// Flows that consume this stream; none if the rule does not declare it.
+    /// The resource's name, where it has one.
+    pub fn name(&self) -> Option<&str> {
+        self.resource_id.as_deref()?.rsplit('/').next()
+    }
+
+    /// Flows that take this stream; none where the rule does not know it.
     pub fn flows_of<'r>(&'r self, stream: &'r str) -> impl Iterator<Item = &'r Flow> {
         self.flows.iter().filter(move |flow| flow.streams.iter().any(|known| known.as_str() == stream))
     }

@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn hours_are_due_once_they_have_ended_and_settled() {
+    fn hours_are_due_after_the_settle_delay() {
         let hours = |written: Option<&str>, now: &str| -> Vec<String> {
             due(written.map(at), at(now)).iter().map(|hour| hour.from.to_string()[11..13].to_owned()).collect()
         };

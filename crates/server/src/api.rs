@@ -2,12 +2,15 @@
 
 use crate::endpoint::Endpoint;
 
+mod connectors;
 mod kql;
 pub mod oncall;
 mod phone;
 
 model::register! { ENDPOINTS: Endpoint = ENDPOINT;
     conditions,
+    destination_action,
+    destinations,
     health,
     kql_completion,
     kql_diagnostics,
@@ -21,6 +24,8 @@ model::register! { ENDPOINTS: Endpoint = ENDPOINT;
     oncall_voice,
     ready,
     rules,
+    source_action,
+    sources,
     tables,
     version,
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use model::{Catalog, Clock, HealthRegister, QueryEngine, TableWriter};
+use model::{Catalog, Clock, Connectors, HealthRegister, QueryEngine, TableWriter};
 use store::Store;
 use uuid::Uuid;
 
@@ -27,7 +27,9 @@ pub struct Context {
     /// People, plans, pages and answers.
     pub oncall: Arc<oncall::OnCall>,
     pub cloud: Cloud,
-    /// Active health conditions.
+    /// Sources and destinations.
+    pub connectors: Arc<dyn Connectors>,
+    /// What is wrong at this moment.
     pub health: HealthRegister,
     /// Renders the metrics in Prometheus' text format.
     pub metrics: Box<dyn Fn() -> String + Send + Sync>,

@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dropped_table_leaves_its_folder_behind() {
+    fn dropped_table_folder_is_not_reused() {
         let name = TableName::new("T_CL");
         let first = CatalogDocument::default().define(&name, vec![]).unwrap();
         let second = first.drop_table(&name).unwrap().define(&name, vec![]).unwrap();

@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_read_back_without_void_columns() {
+    fn rows_round_trip_without_empty_columns() {
         let compacted = compact(&table(), &batch()).unwrap();
         let names: Vec<_> = compacted.schema().fields().iter().map(|field| field.name().clone()).collect();
         assert_eq!(names, ["Name", "Up", "TimeGenerated"]);

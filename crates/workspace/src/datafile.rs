@@ -295,7 +295,7 @@ mod tests {
 
     /// Reference: the bytes written. The first four bytes are Parquet's magic number, which readers that start from the footer ignore.
     #[test]
-    fn every_flipped_bit_is_noticed() {
+    fn every_flipped_bit_is_detected() {
         let name = TableName::new("T_CL");
         let columns = vec![model::Column::new("A", Type::String), model::Column::new("B", Type::Long)];
         let catalog = CatalogDocument::default().define(&name, columns).unwrap();

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use model::{Disk, DiskFile};
 
-/// Files are readable by their owner only, whatever the umask and the mode of the data directory.
+/// Files are readable by their owner only, regardless of the umask and the mode of the data directory.
 const PRIVATE: u32 = 0o600;
 const PRIVATE_FOLDER: u32 = 0o700;
 
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_are_their_owners_only_and_links_are_not_followed() {
+    fn files_are_private_and_links_are_not_followed() {
         let folder = tempfile::tempdir().unwrap();
         let inside = folder.path().join("wal/main");
         SystemDisk.create_dir_all(&inside).unwrap();

@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_read_back() {
+    fn frames_round_trip() {
         let (file, _) = sample(5);
         let found = scan(&Bytes::from(file));
         assert_eq!(found.first, Some(7));
@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_inside_a_row_is_no_frame() {
+    fn frame_bytes_inside_a_row_are_ignored() {
         let mut inner = Vec::new();
         encode(&mut inner, 1, 99, 1, 1, None);
         let mut file = file_head(7, 0xfeed).to_vec();
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn every_cut_keeps_the_frames_before_it() {
+    fn truncation_keeps_earlier_frames() {
         let (file, starts) = sample(6);
         for length in 0..file.len() {
             let found = scan(&Bytes::from(file[..length].to_vec()));

@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_forgotten_by_age_and_by_count() {
+    fn keys_expire_by_age_and_count() {
         let mut keys = Keys::new(Span::seconds(10), 3);
         for n in 0..3 {
             keys.insert(n as u128, seen(n));
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn the_checkpoint_reads_back_and_damage_is_seen() {
+    fn checkpoint_round_trips_and_damage_is_detected() {
         let mut keys = Keys::new(Span::DAY, 100);
         (0..5).for_each(|n| keys.insert(hash(&n.to_string()), seen(n)));
         let bytes = keys.to_bytes();

@@ -2,7 +2,7 @@
 //!
 //! A frame that was written but not confirmed synced may remain in an abandoned file. The header of the next file holds the sequence it
 //! starts with; frames of earlier files at or beyond that sequence are void. A sender that retries with the same key therefore stores its
-//! rows once, whatever the disk kept of the first attempt.
+//! rows once, regardless of what the disk kept of the first attempt.
 
 use std::io;
 use std::path::{Path, PathBuf};

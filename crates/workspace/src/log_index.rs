@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn appends_that_are_gone_are_named() {
+    fn lost_appends_are_reported() {
         let index = LogIndex { version: 1, files: vec![file("1", 1, Some(5)), file("2", 6, Some(9)), file("3", 10, None)] };
         let whole = || vec![read("1", 1, 1..=5), read("2", 6, 6..=9), read("3", 10, 10..=12)];
         assert_eq!(lost(&index, &whole(), 0), []);
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_data_files_is_not_missed() {
+    fn flushed_appends_are_not_reported_lost() {
         let index = LogIndex { version: 1, files: vec![file("1", 1, Some(5)), file("2", 6, Some(9))] };
         assert_eq!(lost(&index, &[], 9), []);
         assert_eq!(lost(&index, &[read("2", 6, 6..=9)], 5), []);

@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_never_get_an_instant_that_was_promised() {
+    fn promised_instants_are_never_assigned() {
         let mut times = Times { floor: at(0), lease: at(100), in_flight: None };
         assert_eq!(times.complete_until(at(10)), at(10));
         // The clock goes back an hour.

@@ -132,6 +132,16 @@ impl Client {
         self.send(request, INGESTION_SCOPE).await.map(drop)
     }
 
+    /// A route of our own API. `path` begins with `/api/v1`.
+    pub async fn ours(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, CallError> {
+        let base = self.connect.base_url.trim_end_matches('/');
+        let mut request = self.http.request(method, format!("{base}{path}"));
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        self.send(request, &format!("{base}/.default")).await
+    }
+
     async fn send(&self, request: reqwest::RequestBuilder, scope: &str) -> Result<Value, CallError> {
         let token = self.token(scope).await.map_err(CallError::Broken)?;
         let broken = |error: reqwest::Error, what: &'static str| CallError::Broken(anyhow::Error::new(error).context(what));

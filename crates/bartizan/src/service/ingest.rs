@@ -11,7 +11,7 @@ use server::{ApiError, Cloud, Upload};
 use store::{Store, StoreError};
 
 pub struct Door {
-    pipeline: Pipeline,
+    pipeline: Arc<Pipeline>,
     store: Store,
     cloud: Cloud,
     /// Resource ids by lower-case immutable id.
@@ -19,8 +19,8 @@ pub struct Door {
 }
 
 impl Door {
-    /// Creates the adapter with the rules in the store.
-    pub async fn open(pipeline: Pipeline, store: Store, cloud: Cloud) -> Result<Arc<Self>, StoreError> {
+    /// A door that knows the rules in the store.
+    pub async fn open(pipeline: Arc<Pipeline>, store: Store, cloud: Cloud) -> Result<Arc<Self>, StoreError> {
         let door = Arc::new(Self { pipeline, store, cloud, scopes: RwLock::default() });
         door.reload().await?;
         Ok(door)

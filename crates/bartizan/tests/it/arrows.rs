@@ -14,7 +14,7 @@ const MAY: &[(&str, &[&str])] = &[
     ("detection", &["kql", "store", "model"]),
     ("incidents", &["kql", "store", "model"]),
     ("oncall", &["store", "model"]),
-    ("connectors", &["model"]),
+    ("connectors", &["kql", "model"]),
     ("server", &["pipeline", "detection", "incidents", "oncall", "kql", "store", "model"]),
     ("simulators", &["model"]),
     ("testkit", &["kql", "model"]),

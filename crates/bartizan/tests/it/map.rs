@@ -22,7 +22,7 @@ fn the_map_is_true() {
 }
 
 #[test]
-fn the_documents_do_not_speak_of_how_they_were_made() {
+fn the_documents_do_not_mention_how_they_were_made() {
     let root = super::shared::root();
     let machine = ["/root", "/home/"];
     for file in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "STYLE.md"] {

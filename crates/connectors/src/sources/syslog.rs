@@ -27,6 +27,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::tz::TimeZone;
+use model::Route;
 
 use self::batch::Reader;
 use self::listen::Open;
@@ -35,7 +36,7 @@ use crate::{Bound, Source, SourceContext, SourceError, SourceType};
 pub static SOURCE: SourceType = SourceType {
     name: "syslog",
     summary: "Listeners for syslog, CEF, LEEF and Sophos' own format over UDP, TCP and TLS",
-    tables: &["Syslog", "CommonSecurityLog"],
+    streams: &["Microsoft-Syslog", "Microsoft-CommonSecurityLog"],
     settings: || schemars::schema_for!(Settings),
     build: |value| build(serde_json::from_value(value).map_err(|cause| wrong(cause.to_string()))?),
 };
@@ -74,6 +75,10 @@ struct Listener {
 impl Source for Listener {
     fn name(&self) -> &str {
         &self.settings.name
+    }
+
+    fn route(&self) -> &Route {
+        &self.settings.route
     }
 
     async fn open(&mut self, cx: &SourceContext) -> Result<Vec<Bound>, SourceError> {

@@ -31,7 +31,7 @@ pub(crate) struct Keys {
     count: usize,
 }
 
-const NOBODY: u32 = u32::MAX;
+const UNASSIGNED: u32 = u32::MAX;
 
 impl Keys {
     pub(crate) fn new(types: &[Type]) -> Self {
@@ -40,7 +40,7 @@ impl Keys {
             types: types.to_vec(),
             columns: types.iter().map(|ty| Values::new(*ty)).collect(),
             pairs: vec![HashMap::new(); pairs],
-            last: vec![(u64::MAX, NOBODY); pairs],
+            last: vec![(u64::MAX, UNASSIGNED); pairs],
             groups: Vec::new(),
             count: if types.is_empty() { 1 } else { 0 },
         }
@@ -223,14 +223,14 @@ impl Texts {
         };
         if self.stamp != Some(coded.stamp) {
             self.map.clear();
-            self.map.resize(values.len(), NOBODY);
+            self.map.resize(values.len(), UNASSIGNED);
             self.stamp = Some(coded.stamp);
         }
         let mut numbers = Vec::with_capacity(coded.codes.len());
         for code in coded.codes.iter() {
             let code = *code as usize;
             let mut number = self.map[code];
-            if number == NOBODY {
+            if number == UNASSIGNED {
                 number = self.number(values.is_valid(code).then(|| values.value(code)));
                 self.map[code] = number;
             }

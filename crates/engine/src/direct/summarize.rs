@@ -232,7 +232,7 @@ struct Best {
     off: bool,
 }
 
-const NOBODY: u32 = u32::MAX;
+const NO_ROW: u32 = u32::MAX;
 
 impl Best {
     /// Returns the rows that may beat the best row of their group; `None` if all rows must be examined.
@@ -243,7 +243,7 @@ impl Best {
         }
         self.order.resize(total, 0);
         self.seen.resize(total, false);
-        self.winner.resize(total, NOBODY);
+        self.winner.resize(total, NO_ROW);
         if let Some(order) = order.as_primitive_opt::<Int64Type>() {
             return Some(self.best(|row| order.value(row), groups, want));
         }
@@ -261,11 +261,11 @@ impl Best {
             if !self.seen[group] || order.cmp(&self.order[group]) == want {
                 self.seen[group] = true;
                 self.order[group] = order;
-                if std::mem::replace(&mut self.winner[group], row as u32) == NOBODY {
+                if std::mem::replace(&mut self.winner[group], row as u32) == NO_ROW {
                     touched.push(group);
                 }
             }
         }
-        touched.into_iter().map(|group| std::mem::replace(&mut self.winner[group], NOBODY)).collect()
+        touched.into_iter().map(|group| std::mem::replace(&mut self.winner[group], NO_ROW)).collect()
     }
 }

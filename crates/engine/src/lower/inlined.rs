@@ -1,22 +1,22 @@
-//! How large a computed column is once everything it is computed from is written out.
+//! Estimates the size of computed columns after inlining.
 //!
-//! DataFusion moves a filter below a projection by writing the projected expressions into it. A column that is computed from itself twice
-//! in each of twenty steps becomes a million terms that way, and planning does not end. Where a column grows past [`MOST_TERMS`], a node
-//! above it keeps filters that read it where they are.
+//! DataFusion pushes a filter below a projection by inlining the projected expressions. A column that is computed from itself twice in each
+//! of twenty steps grows to a million terms that way, and planning does not terminate. If a column exceeds [`MOST_TERMS`], a node above it
+//! prevents filters on it from being pushed down.
 
 use std::collections::{BTreeSet, HashMap};
 
 use kql::plan::{ColumnId, Expr, ExprKind, Field};
 
-/// Terms that a column may have before filters over it stay above it. Published rules that fall apart into simple conditions stay far below.
+/// Maximum terms of a column whose filters are pushed down. Published rules with many simple conditions stay far below.
 const MOST_TERMS: u64 = 2_000;
 
-/// The terms of each computed column that has more than one.
+/// Number of terms of each computed column with more than one.
 #[derive(Default)]
 pub(super) struct Terms(HashMap<ColumnId, u64>);
 
 impl Terms {
-    /// Notes the columns of a projection. Gives those that are too large to be written out once more.
+    /// Registers the columns of a projection. Returns those that are too large to be inlined again.
     pub(super) fn project(&mut self, exprs: &[Expr], fields: &[Field]) -> BTreeSet<String> {
         let counted: Vec<u64> = exprs.iter().map(|expr| self.of(expr)).collect();
         let mut large = BTreeSet::new();

@@ -38,9 +38,9 @@ impl Lowering<'_> {
     pub(super) fn sort(&mut self, input: &Rel, keys: &[OrderKey], fetch: Option<usize>) -> Lowered {
         let mut lowered = self.lower(input, promises(input))?;
         let mut keys = total_order(input, keys);
-        if group_keys(input).is_empty() {
-            // DataFusion's sort is not stable and its top-N breaks ties arbitrarily, so the row number is the last sort key, as for all
-            // sorts here.
+        if fetch.is_some() && group_keys(input).is_empty() {
+            // DataFusion's top-N breaks ties arbitrarily, so the row number is the last sort key. A sort of all rows, which comes here only
+            // where memory is short, goes without: the number costs memory, and KQL promises no order of equal rows.
             let place;
             (lowered, place) = self.numbered(lowered, input)?;
             keys.push(OrderKey { expr: KqlExpr::column(&place_field(place)), ascending: true, nulls_first: true });

@@ -15,7 +15,7 @@ fn null_keys_of_a_join_match() {
 }
 
 #[test]
-fn a_string_that_an_outer_join_misses_is_empty_and_not_null() {
+fn unmatched_outer_join_strings_are_empty() {
     // join-operator: [M] unmatched columns of a leftouter join are '' for strings and null otherwise.
     assert_eq!(rows(&format!("{NULLS} L | join kind=leftouter R on k | where lv == 'b' | project rv == '', isnull(k1)")), ["True|True"]);
     assert_eq!(rows(&format!("{NULLS} R | join kind=rightouter L on k | where rv == '' | project lv")), ["b"]);
@@ -30,7 +30,7 @@ fn innerunique_keeps_the_first_left_row_of_a_key() {
 }
 
 #[test]
-fn a_comparison_with_null_is_what_kusto_says_wherever_it_stands() {
+fn null_comparisons_match_kusto() {
     // null-values: null != x is true, null == null is null, and `where` drops null; `not` does not turn one into the other.
     let table = "datatable(x:long)[1, long(null), 3]";
     assert_eq!(rows(&format!("{table} | where x != 1 | count")), ["2"]);
@@ -50,7 +50,7 @@ fn sort_puts_null_and_nan_together() {
 }
 
 #[test]
-fn an_order_reaches_what_reads_it() {
+fn order_is_preserved_for_consumers() {
     // serialize-operator: a sorted row set is serialized; take, windows and lists read it in order.
     let table = "range x from 1 to 20 step 1 | extend g = x % 3";
     assert_eq!(rows(&format!("{table} | sort by x desc | take 2 | project x")), ["20", "19"]);
@@ -65,7 +65,7 @@ fn an_order_reaches_what_reads_it() {
 }
 
 #[test]
-fn summarize_of_nothing() {
+fn summarize_without_rows() {
     // [M] trap 8: without keys one row, with keys none.
     assert_eq!(rows("datatable(x:long, g:string)[] | summarize count(), sum(x)"), ["0|0"]);
     assert_eq!(rows("datatable(x:long, g:string)[] | summarize count() by g"), Vec::<String>::new());
@@ -83,7 +83,7 @@ fn a_subquery_is_a_constant() {
 }
 
 #[test]
-fn a_body_runs_for_each_group() {
+fn subquery_runs_per_group() {
     // mv-apply-operator, partition-operator.
     let table = "datatable(g:string, a:dynamic)['p', dynamic([1,5,3]), 'r', dynamic([4,2])]";
     assert_eq!(
@@ -97,7 +97,7 @@ fn a_body_runs_for_each_group() {
 }
 
 #[test]
-fn what_is_used_twice_is_run_once() {
+fn shared_relations_run_once() {
     // materialize-function: both uses see the same random number.
     assert_eq!(
         rows("let T = materialize(print r = rand()); T | extend k = 1 | join kind=inner (T | extend k = 1) on k | project r == r1"),

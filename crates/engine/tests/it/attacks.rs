@@ -32,7 +32,7 @@ fn is_limit(why: &QueryError) -> bool {
 }
 
 #[test]
-fn long_chains_are_answered() {
+fn long_operator_chains_succeed() {
     let numbers = |op: &str, sign: &str, from: usize, count: usize| {
         let tests: Vec<String> = (from..from + count).map(|n| format!("N{sign}{n}")).collect();
         format!("range N from 1 to 10 step 1 | where {} | count", tests.join(op))
@@ -68,7 +68,7 @@ fn deep_arithmetic_in_many_steps_is_planned_in_bounded_time() {
 }
 
 #[test]
-fn what_is_too_deep_or_too_large_is_refused_by_a_limit() {
+fn too_deep_or_large_queries_hit_a_limit() {
     let (sixty, _) = nested(60);
     let lets: String = (1..3_000).map(|n| format!("let a{n} = a{} + 1; ", n - 1)).collect();
     let terms: Vec<String> = (0..10_000).map(|n| format!("'term{n}'")).collect();
@@ -95,7 +95,7 @@ fn what_is_too_deep_or_too_large_is_refused_by_a_limit() {
 }
 
 #[test]
-fn what_kernels_build_is_asked_for_before() {
+fn kernels_reserve_memory_before_building() {
     let pack = "| extend p = pack('a', p, 'b', p, 'c', p, 'd', p) ";
     let concat = "| extend a = array_concat(a, a, a, a) ";
     let texts = [
@@ -118,7 +118,7 @@ fn what_kernels_build_is_asked_for_before() {
 }
 
 #[test]
-fn all_running_queries_have_one_limit_of_memory() {
+fn running_queries_share_a_memory_limit() {
     let config = QueryConfig { memory: ByteSize(256 << 20), total_memory: Some(ByteSize(64 << 20)), ..QueryConfig::default() };
     let options = Options { partitions: 2, ..Options::default() };
     let engine = Engine::new(None, Arc::new(SystemClock::default()), options).unwrap().with_config(config, None).unwrap();
@@ -134,7 +134,7 @@ fn all_running_queries_have_one_limit_of_memory() {
 }
 
 #[test]
-fn planning_has_a_limit_of_its_own() {
+fn planning_time_is_limited() {
     let _measuring = measuring();
     let config = QueryConfig { planning: Span::seconds(2), ..QueryConfig::default() };
     let options = Options { partitions: 1, ..Options::default() };
@@ -161,7 +161,7 @@ fn slow_to_plan() -> Vec<(&'static str, String)> {
 }
 
 #[test]
-fn a_query_that_is_planned_ends_when_it_is_cancelled() {
+fn planning_can_be_cancelled() {
     let _measuring = measuring();
     let engine = Arc::new(Engine::new(None, Arc::new(SystemClock::default()), Options { partitions: 2, ..Options::default() }).unwrap());
     for (name, kql) in slow_to_plan() {
@@ -187,7 +187,7 @@ fn a_query_that_is_planned_ends_when_it_is_cancelled() {
 }
 
 #[test]
-fn a_small_query_and_a_rule_are_answered_beside_many_heavy_ones() {
+fn small_queries_complete_next_to_heavy_ones() {
     let _measuring = measuring();
     let engine = Arc::new(Engine::new(None, Arc::new(SystemClock::default()), Options { partitions: 2, ..Options::default() }).unwrap());
     let heavy = "range x from 1 to 10000000 step 1 | extend k = 1 \

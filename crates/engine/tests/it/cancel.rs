@@ -1,5 +1,5 @@
-//! A query that is cancelled, dropped or timed out releases its threads and memory promptly, whatever it is doing. Latencies are printed;
-//! the assertions leave room for busy machines.
+//! A query that is cancelled, dropped or timed out releases its threads and memory promptly, in every phase. Latencies are printed; the
+//! assertions leave room for busy machines.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -92,7 +92,7 @@ fn cancelled(engine: &Arc<Engine>, kql: &str, after: Duration) -> Ended {
 }
 
 #[test]
-fn a_cancelled_query_frees_everything_whatever_it_does() {
+fn cancelled_query_releases_resources() {
     let _measuring = measuring();
     let engine = engine();
     let mut all = Vec::new();
@@ -119,7 +119,7 @@ fn a_cancelled_query_frees_everything_whatever_it_does() {
 }
 
 #[test]
-fn a_query_that_nobody_waits_for_is_stopped() {
+fn dropped_query_is_cancelled() {
     let _measuring = measuring();
     let engine = engine();
     for (name, kql) in SHAPES.iter().step_by(5) {
@@ -133,7 +133,7 @@ fn a_query_that_nobody_waits_for_is_stopped() {
 }
 
 #[test]
-fn a_query_whose_time_is_over_is_stopped() {
+fn timed_out_query_is_cancelled() {
     let _measuring = measuring();
     let engine = engine();
     for (name, kql) in SHAPES.iter().skip(2).step_by(5) {

@@ -159,7 +159,7 @@ fn no_flipped_bit_gives_a_wrong_answer() {
 }
 
 #[test]
-fn a_file_that_is_gone_or_cut_costs_its_own_rows() {
+fn missing_or_truncated_file_costs_only_its_rows() {
     block_on(async {
         let world = world().await;
         for damaged in 0..world.files.len() {

@@ -17,26 +17,26 @@ fn hold(kind: &str, examples: impl Iterator<Item = (&'static str, &'static [(&'s
 }
 
 #[test]
-fn aggregates_do_what_their_examples_say() {
+fn aggregate_examples_are_correct() {
     hold("aggregate", aggregates::all().map(|function| (function.name, function.examples)));
 }
 
 #[test]
-fn windows_do_what_their_examples_say() {
+fn window_examples_are_correct() {
     hold("window", windows::all().map(|function| (function.name, function.examples)));
 }
 
 #[test]
-fn plugins_do_what_their_examples_say() {
+fn plugin_examples_are_correct() {
     hold("plug-in", ops::plugins::PLUGINS.iter().map(|plugin| (plugin.name, plugin.examples)));
 }
 
 #[test]
-fn operators_do_what_their_examples_say() {
+fn operator_examples_are_correct() {
     hold("operator", tabular_operators().map(|operator| (operator.name, operator.examples)));
 }
 
 #[test]
-fn forms_do_what_their_examples_say() {
+fn special_form_examples_are_correct() {
     hold("form", FORMS.iter().map(|form| (form.name, form.examples)));
 }

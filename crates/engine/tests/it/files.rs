@@ -124,7 +124,7 @@ const QUERIES: &[&str] = &[
 ];
 
 #[test]
-fn a_file_answers_as_the_same_rows_in_memory_do() {
+fn file_and_memory_results_are_equal() {
     let folder = tempfile::tempdir().unwrap();
     let plain = Options { optimize: true, batch_size: 8192, partitions: 1, ..Options::default() };
     let group = |rows| WriterProperties::builder().set_max_row_group_row_count(Some(rows));

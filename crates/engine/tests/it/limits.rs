@@ -1,6 +1,6 @@
-//! Each limit has its own error, what memory cannot hold goes on on disk, and the engine answers the next query.
+//! Each limit has its own error, operators spill to disk, and the engine can run the next query.
 //!
-//! Every right answer below is arithmetic, given in the test; whole processes are watched from outside by `tests/kql/limits.py`.
+//! Expected results are computed arithmetically; `tests/kql/limits.py` measures whole processes from outside.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ fn memory(kql: &str, mebibytes: u64) -> Query {
 }
 
 #[test]
-fn rows_and_bytes_cut_the_answer_and_say_so() {
+fn row_and_byte_limits_truncate_with_a_warning() {
     let engine = &ways()[0];
     let answer = ask(engine, limited("range x from 1 to 1000000 step 1", Limits { rows: Some(10), ..Limits::default() })).unwrap();
     assert_eq!(answer.rows(), 10);
@@ -30,7 +30,7 @@ fn rows_and_bytes_cut_the_answer_and_say_so() {
 }
 
 #[test]
-fn an_answer_of_exactly_the_limit_is_whole() {
+fn result_at_the_limit_is_complete() {
     let answer = ask(&ways()[0], limited("range x from 1 to 10 step 1", Limits { rows: Some(10), ..Limits::default() })).unwrap();
     assert_eq!((answer.rows(), answer.partial.is_none()), (10, true));
 }
@@ -49,22 +49,22 @@ fn time_memory_and_cancellation_end_a_query() {
     assert_eq!(printed(&ask(engine, Query::new("print 1 + 1")).unwrap()), ["2"]);
 }
 
-/// An engine of several threads with a folder that is looked into.
+/// A multi-threaded engine with a spill folder that the test inspects.
 fn engine_in(folder: &std::path::Path, disk: u64) -> Engine {
     let options = Options { partitions: 2, ..Options::default() };
     let config = QueryConfig { disk: ByteSize(disk), ..QueryConfig::default() };
     Engine::new(None, Arc::new(SystemClock::default()), options).unwrap().with_config(config, Some(folder)).unwrap()
 }
 
-/// A million rows of some 60 bytes: several times the memory that the queries below may hold.
+/// A million rows of some 60 bytes: several times the memory limit of the queries below.
 const ROWS: &str = "range x from 1 to 1000000 step 1 | extend s = strcat('some text of a length that does not lie in a view ', hash(x), x)";
 
 #[test]
-fn what_memory_cannot_hold_goes_on_on_disk() {
+fn operators_spill_to_disk() {
     let folder = tempfile::tempdir().unwrap();
     let engine = engine_in(folder.path(), 4 << 30);
     let answers = [
-        // A sort that a window reads: no top-N.
+        // A sort whose order a window reads, so no top-N.
         (format!("{ROWS} | sort by hash(s) asc | summarize count(), sum(x)"), "1000000|500000500000"),
         (format!("{ROWS} | summarize c = count() by s | summarize count(), sum(c)"), "1000000|1000000"),
         (format!("{ROWS} | distinct s, x | count"), "1000000"),
@@ -79,7 +79,7 @@ fn what_memory_cannot_hold_goes_on_on_disk() {
     for (kql, wanted) in answers {
         let answer = ask(&engine, memory(&kql, 48)).unwrap_or_else(|why| panic!("{kql}: {why}"));
         assert_eq!(printed(&answer), [wanted], "{kql}");
-        // Some operators of DataFusion only note what they already hold: batches under way.
+        // Some DataFusion operators only register memory they already hold, for batches in flight.
         assert!(answer.stats.peak_memory <= 64 << 20, "{kql}: {} bytes", answer.stats.peak_memory);
     }
     drop(engine);
@@ -87,7 +87,7 @@ fn what_memory_cannot_hold_goes_on_on_disk() {
 }
 
 #[test]
-fn what_cannot_go_on_on_disk_stops_with_the_limits_own_error() {
+fn non_spilling_operators_fail_with_the_memory_error() {
     let folder = tempfile::tempdir().unwrap();
     let engine = engine_in(folder.path(), 4 << 30);
     let queries = [
@@ -98,7 +98,7 @@ fn what_cannot_go_on_on_disk_stops_with_the_limits_own_error() {
         format!("{ROWS} | as T | join kind=inner T on s | count"),
         format!("let T = materialize({ROWS}); T | union T | count"),
         format!("{ROWS} | evaluate bag_unpack(d)").replace("extend s", "extend d = bag_pack('a', x), s"),
-        // A thousand bytes that become a gigabyte.
+        // A thousand bytes that expand to a gigabyte.
         "range x from 1 to 10000 step 1 | extend s = strrep(strrep(strcat('a', x), 1000), 1000) | summarize max(strlen(s))".to_owned(),
         "range x from 1 to 10000 step 1 | extend a = range(x, x + 1000000) | summarize max(array_length(a))".to_owned(),
         "range x from 1 to 100000 step 1 | extend k = 1 | as T | partition by k (join kind=inner (T) on k) | count".to_owned(),
@@ -111,8 +111,8 @@ fn what_cannot_go_on_on_disk_stops_with_the_limits_own_error() {
 }
 
 #[test]
-fn one_row_that_becomes_many_is_taken_in_small_steps() {
-    // mvexpand-operator: one row an element.
+fn expanding_rows_are_processed_in_small_steps() {
+    // mvexpand-operator: one row per element.
     let folder = tempfile::tempdir().unwrap();
     let engine = engine_in(folder.path(), 1 << 30);
     let kql = "range x from 1 to 300 step 1 | extend a = range(1, 100000) | mv-expand a to typeof(long) | summarize count(), sum(a)";
@@ -120,7 +120,7 @@ fn one_row_that_becomes_many_is_taken_in_small_steps() {
 }
 
 #[test]
-fn a_list_in_a_promised_order_is_in_that_order_with_little_memory_too() {
+fn list_order_is_kept_with_little_memory() {
     let folder = tempfile::tempdir().unwrap();
     let engine = engine_in(folder.path(), 4 << 30);
     let kql = format!(
@@ -131,11 +131,11 @@ fn a_list_in_a_promised_order_is_in_that_order_with_little_memory_too() {
 }
 
 #[test]
-fn a_full_disk_budget_has_an_error_of_its_own() {
+fn exceeded_spill_limit_has_its_own_error() {
     let folder = tempfile::tempdir().unwrap();
     let engine = engine_in(folder.path(), 8 << 20);
     let ended = ask(&engine, memory(&format!("{ROWS} | sort by hash(s) asc | summarize count()"), 48));
-    // Nobody reads the order, so there is no sort.
+    // The order is not used, so there is no sort.
     assert!(ended.is_ok(), "{ended:?}");
     let ended = ask(&engine, memory(&format!("{ROWS} | sort by hash(s) asc | project s"), 48));
     assert!(matches!(ended, Err(QueryError::Disk(_))), "{:?}", ended.map(|answer| answer.rows()));
@@ -143,7 +143,7 @@ fn a_full_disk_budget_has_an_error_of_its_own() {
 }
 
 #[test]
-fn a_wrong_query_is_told_what_is_wrong() {
+fn invalid_query_returns_diagnostics() {
     let Err(QueryError::Wrong(diagnostics)) = ask(&ways()[0], Query::new("print x = 1 | where y == 2")) else { panic!("accepted") };
     assert!(diagnostics[0].message.contains('y'), "{}", diagnostics[0].message);
     assert_eq!(diagnostics[0].start, 20);
@@ -156,7 +156,7 @@ fn long_texts_are_planned_in_bounded_time() {
     let over = "range x from 1 to 1000 step 1 | extend s = strcat('needle', x)";
     let extends: String = (1..390).map(|n| format!("| extend a{n} = a{} + 1 ", n - 1)).collect();
     let wheres: String = (0..390).map(|n| format!("| where x != {} ", n + 2000)).collect();
-    // Each step reads the column of the step before twice.
+    // Each step reads the previous step's column twice.
     let doubled: String = (0..60).map(|n| format!("| extend a = iff(s contains 'needle{n}', array_concat(a, dynamic([1])), a) ")).collect();
     let texts = [
         (format!("{over} | extend a = dynamic([]) {doubled} | where array_length(a) > 0 | summarize by tostring(a) | count"), "2"),
@@ -169,7 +169,7 @@ fn long_texts_are_planned_in_bounded_time() {
     for (kql, wanted) in texts {
         let started = std::time::Instant::now();
         assert_eq!(printed(&ask(&ways()[0], Query::new(&kql)).unwrap()), [wanted]);
-        // A wide bound: it is there to find what grows out of proportion, on a busy machine too.
+        // A generous limit: it detects superlinear growth even on a busy machine.
         assert!(started.elapsed().as_secs() < 20, "{:?} for {}…", started.elapsed(), &kql[..60]);
     }
 }

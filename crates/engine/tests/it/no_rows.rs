@@ -174,7 +174,7 @@ fn operators_over_no_rows_of_a_stored_table() {
 }
 
 #[test]
-fn an_order_of_no_rows_is_no_error() {
+fn sorting_no_rows_succeeds() {
     // take-operator: `take 0` returns no rows, including on sorted input.
     for kql in [
         "range x from 1 to 3 step 1 | sort by x asc | take 0",

@@ -32,7 +32,7 @@ fn table(name: &str, columns: &str, rows: &[&str]) -> (String, String, Vec<Strin
 }
 
 #[test]
-fn fork_gives_a_table_for_each_subquery() {
+fn fork_returns_a_table_per_subquery() {
     // fork-operator: tables are named explicitly, by `as`, or `GenericResult`.
     assert_eq!(
         tables(
@@ -55,7 +55,7 @@ fn the_input_of_several_tables_is_run_once() {
 }
 
 #[test]
-fn facet_gives_a_table_for_the_rest_and_one_for_each_column() {
+fn facet_returns_a_table_per_column_and_the_rest() {
     // facet-operator: the table of `with` comes first.
     assert_eq!(
         tables("datatable(State:string, Kind:long)['A', 1, 'A', 2, 'B', 2] | facet by State, Kind with (where Kind == 1)"),
@@ -68,14 +68,14 @@ fn facet_gives_a_table_for_the_rest_and_one_for_each_column() {
 }
 
 #[test]
-fn preview_gives_rows_and_their_number() {
+fn preview_returns_rows_and_their_count() {
     // preview-plugin.
     let both = tables("range x from 1 to 50 step 1 | sort by x asc | evaluate preview(2)");
     assert_eq!((both[0].2.len(), both[1].clone()), (2, table("GenericResult", "Count:long", &["50"])));
 }
 
 #[test]
-fn limits_hold_for_all_tables_together() {
+fn limits_apply_to_all_tables_together() {
     let limits = Limits { rows: Some(6), ..Limits::default() };
     let kql = "range x from 1 to 5 step 1 | fork (take 5) (take 5) (take 5)";
     let answer = ask(&ways()[0], Query { limits, ..Query::new(kql) }).unwrap();
@@ -101,7 +101,7 @@ impl ExternalData for List {
 }
 
 #[test]
-fn externaldata_reads_what_is_allowed_and_nothing_else() {
+fn externaldata_reads_only_allowed_locations() {
     let list = Arc::new(List::default());
     let engine = Engine::new(None, Arc::new(SystemClock::default()), Options::default()).unwrap().with_external(list.clone());
     let users = r#"externaldata(name:string, n:long) ["https://lists.example.org/users.csv"] with (ignoreFirstRecord=true)"#;

@@ -51,7 +51,7 @@ fn columns_that_a_table_lacks_are_null_or_empty() {
 }
 
 #[test]
-fn conditions_over_a_wide_union_are_asked_of_each_table() {
+fn wide_union_filters_are_pushed_down() {
     assert_eq!(rows("search in (All) 's9x1own' | project n"), ["9"]);
     assert_eq!(rows("search in (All) 'd9x3any' | project who"), ["all"]);
     assert_eq!(rows("search in (All) 'nowhere' | count"), ["0"]);
@@ -60,7 +60,7 @@ fn conditions_over_a_wide_union_are_asked_of_each_table() {
 }
 
 #[test]
-fn order_and_limits_hold_over_a_wide_union() {
+fn wide_union_supports_order_and_limits() {
     assert_eq!(rows("All | sort by n desc | take 1 | project n"), [(TABLES - 1).to_string()]);
     assert_eq!(rows("All | top 2 by n desc | summarize sum(n)"), [(2 * TABLES - 3).to_string()]);
     assert_eq!(rows("All | take 7 | count"), ["7"]);

@@ -1,4 +1,4 @@
-//! Rows reach their tables exactly once, whatever step fails.
+//! Rows reach their tables exactly once, regardless of which step fails.
 
 use std::sync::atomic::Ordering;
 

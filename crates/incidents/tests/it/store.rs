@@ -107,7 +107,7 @@ async fn pages_neither_repeat_nor_skip_even_where_values_tie_or_are_missing() {
 }
 
 #[tokio::test]
-async fn state_survives_and_nobody_else_may_read_it() {
+async fn state_survives_and_is_readable_by_owner_only() {
     let house = filled().await;
     let (before, id) = (house.all().await, house.store.id());
     let house = house.restart().await;

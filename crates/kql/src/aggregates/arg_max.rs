@@ -75,7 +75,7 @@ struct BestRow {
     winner: Vec<u32>,
 }
 
-const NOBODY: u32 = u32::MAX;
+const NO_ROW: u32 = u32::MAX;
 
 impl BestRow {
     fn new(start: &Start, want: Ordering) -> Self {
@@ -88,7 +88,7 @@ impl Groups for BestRow {
         self.order.resize(total);
         self.value.resize(total);
         self.seen.resize(total, false);
-        self.winner.resize(total, NOBODY);
+        self.winner.resize(total, NO_ROW);
         let mut touched = Vec::new();
         for (row, group) in selected(groups, filter) {
             if !self.seen[group] {
@@ -99,13 +99,13 @@ impl Groups for BestRow {
         }
         let winner = &mut self.winner;
         self.order.keep(self.want, &args[0], selected(groups, filter), |row, group| {
-            if winner[group] == NOBODY {
+            if winner[group] == NO_ROW {
                 touched.push(group);
             }
             winner[group] = row as u32;
         });
         for group in touched {
-            let row = std::mem::replace(&mut self.winner[group], NOBODY);
+            let row = std::mem::replace(&mut self.winner[group], NO_ROW);
             self.value.set(group, &args[1], row as usize);
         }
     }

@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn digests_travel_as_json() {
+    fn digests_round_trip_through_json() {
         for mut digest in
             [of(0..5), of(0..5000), of([i64::MIN, 0, i64::MAX].into_iter()), Digest::new(Type::Real), Digest::new(Type::Datetime)]
         {

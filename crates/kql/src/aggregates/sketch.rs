@@ -267,7 +267,7 @@ mod tests {
 
     // The bounds are three times the error documented in the public reference for each accuracy.
     #[test]
-    fn estimates_are_as_good_as_promised() {
+    fn estimates_are_within_documented_error() {
         for (accuracy, error) in [(0, 0.016), (1, 0.008), (2, 0.004), (3, 0.0028), (4, 0.002)] {
             for n in [1u64, 100, 5_000, 60_000, 400_000] {
                 let got = of(0..n, accuracy).count() as f64;
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn sketches_travel_as_json() {
+    fn sketches_round_trip_through_json() {
         for n in [0, 5, 100_000] {
             let sketch = of(0..n, 1);
             assert_eq!(Sketch::from_json(&sketch.to_json()).unwrap().to_bytes(), sketch.to_bytes());

@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_set_has_what_was_put_in() {
+    fn set_contains_inserted_ids() {
         let mut set = ColumnSet::default();
         assert!(!set.contains(&ColumnId(70)));
         assert!(set.insert(ColumnId(70)));

@@ -193,8 +193,8 @@ mod tests {
         }
     }
 
-    /// Source: columns and errors of Microsoft's parser for `project bin(t, 1h), t`, `project t, t` and `summarize count_ = max(x),
-    /// count()`.
+    /// Source: columns and errors of Microsoft's parser for `project bin(t, 1h), t`, `project t, t` and
+    /// `summarize count_ = max(x), count()`.
     #[test]
     fn a_name_is_declared_once() {
         let mut names = Names::default();

@@ -778,7 +778,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_line_is_read() {
+    fn every_line_parses() {
         for (name, forms, naming) in SCALARS.iter().chain(AGGREGATES).chain(PLUGINS) {
             assert!(forms.split("; ").all(|text| form(text).is_some()), "{name}: {forms}");
             assert!(naming.is_empty() || call(naming) != Naming::Place, "{name}: {naming}");

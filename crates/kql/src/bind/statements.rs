@@ -110,8 +110,8 @@ impl Binder<'_> {
         self.define(name, Binding::Scalar(bound), env)
     }
 
-    /// A missing table is an error of the `let` that reads it only if the `let` is never used; otherwise the use reports it, unless `union
-    /// isfuzzy=true` tolerates it.
+    /// A missing table is an error of the `let` that reads it only if the `let` is never used; otherwise the use reports it, unless
+    /// `union isfuzzy=true` tolerates it.
     fn hold_missing(&mut self, before: usize, use_of: &Use) {
         if self.diagnostics[before..].iter().any(|found| found.code == code::UNKNOWN_TABLE) {
             use_of.hold();

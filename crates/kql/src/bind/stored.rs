@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_is_parsed_once_and_a_changed_one_anew() {
+    fn texts_are_cached_by_content() {
         let stored = |body: &str| StoredFunction { name: "F".to_owned(), parameters: "n:long".to_owned(), body: body.to_owned() };
         let first = parse(&stored("T | where N > n"));
         assert!(first.function.is_some() && first.diagnostics.is_empty());

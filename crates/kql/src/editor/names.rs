@@ -78,7 +78,7 @@ impl Names {
 
     fn script(&mut self, script: &Script, env: &mut Vec<usize>, end: usize) {
         for statement in &script.statements {
-            // Earlier statements' local definitions are not visible in the last one.
+            // If the text ends in this statement, only definitions before it are visible.
             self.in_sight.clone_from(env);
             match &statement.kind {
                 StatementKind::Let { name, value } => {

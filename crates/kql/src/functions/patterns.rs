@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pattern_that_explodes_is_refused_with_its_reason() {
+    fn too_large_pattern_is_rejected_with_a_reason() {
         let huge = r"(\pL{100}){100}{100}";
         let message = build(huge).unwrap_err();
         assert!(message.contains("too large") && message.contains("10 MiB"), "{message}");
@@ -177,7 +177,7 @@ mod tests {
 
     /// Source: patterns of published rules that .NET and RE2 accept.
     #[test]
-    fn brackets_that_mean_nothing_are_themselves() {
+    fn meaningless_brackets_are_literal() {
         for (pattern, text, matches) in [
             ("[[]", "a[b", true),
             ("^[[]+$", "[[", true),

@@ -500,7 +500,7 @@ mod tests {
 
     // scipy.stats.norm.ppf
     #[test]
-    fn quantiles_are_those_of_the_normal_distribution() {
+    fn quantiles_match_the_normal_distribution() {
         for (percentile, want) in
             [(2.0, -2.053748910631823), (5.0, -1.6448536269514729), (60.0, 0.2533471031357997), (98.0, 2.0537489106318225)]
         {
@@ -510,7 +510,7 @@ mod tests {
 
     // A result of Microsoft's engine: stackoverflow.com/q/75264555.
     #[test]
-    fn scores_are_those_of_the_engine() {
+    fn scores_match_the_engine() {
         let series = [-3.0, 2.4, 15.0, 3.9, 5.0, 6.0, 4.5, 5.2, 3.0, 4.0, 5.0, 16.0, 7.0, 5.0, 5.0, 4.0].map(Some);
         let scores = Fences::CUSTOM.scores(&series, series.len(), 16.0);
         let want = [(0, -1.9040785483608571), (1, -0.10021466044004519), (2, 1.3361954725339347), (11, 1.6702443406674186)];
@@ -521,7 +521,7 @@ mod tests {
     }
 
     #[test]
-    fn rounding_is_no_anomaly_and_a_lone_spike_is_one() {
+    fn rounding_errors_are_not_anomalies() {
         let request = |series: Vec<Option<f64>>, trend| Request { series, period: None, trend, test_points: 0 };
         let flags = |request: Request| -> usize {
             let residual = request.decompose().residual;

@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn transforms_of_every_length_follow_the_definition_and_come_back() {
+    fn transforms_match_the_definition_and_invert() {
         for n in (0..40).chain([97, 128, 168, 1000]) {
             let re: Vec<f64> = (0..n).map(|t| ((t * 7919 % 101) as f64) - 50.0).collect();
             let im: Vec<f64> = (0..n).map(|t| (t * 104_729 % 13) as f64).collect();

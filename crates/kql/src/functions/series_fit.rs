@@ -453,7 +453,7 @@ mod tests {
 
     // Expected: numpy.polyfit(x, y, 3) and its curve.
     #[test]
-    fn polynomials_are_those_of_least_squares() {
+    fn polynomials_match_least_squares() {
         let points: Vec<(f64, f64)> = (0..20).map(|t| (t as f64 * 0.5, ((t * 7919) % 101) as f64)).collect();
         let polynomial = Polynomial::fit(&points, 3).unwrap();
         for (got, want) in polynomial.coefficients().iter().zip(POLYFIT) {

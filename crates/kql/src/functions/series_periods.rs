@@ -227,7 +227,7 @@ mod tests {
 
     // From the reference, `series-seasonal-function`: detected periods at its threshold of 0.7.
     #[test]
-    fn periods_of_the_reference_are_found() {
+    fn reference_periods_are_detected() {
         let first = [2, 5, 3, 4, 3, 2, 1, 2, 3, 4, 3, 2, 1, 2, 3, 4, 3, 2, 1, 2, 3, 4, 3, 2, 1].map(f64::from);
         let second = [8, 12, 14, 12, 10, 10, 12, 14, 12, 10, 10, 12, 14, 12, 10, 10, 12, 14, 12, 10].map(f64::from);
         let third = [1, 3, 5, 2, 4, 6, 1, 3, 5, 2, 4, 6].map(f64::from);
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn both_ways_to_sum_products_agree() {
+    fn direct_and_fft_products_agree() {
         let series: Vec<f64> = (0..700).map(|t| (t * 7919 % 101) as f64 - 50.0).collect();
         for (lag, sum) in products(&series).iter().enumerate() {
             let slow: f64 = series[lag..].iter().zip(&series).map(|(a, b)| a * b).sum();
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_vary_has_no_period() {
+    fn constant_series_has_no_period() {
         for series in [vec![], of(&[1.0; 3]), of(&[0.1; 200]), vec![None; 50], of(&(0..100).map(|t| 0.1 * t as f64).collect::<Vec<_>>())] {
             assert_eq!(detect(&series, 0.0, 1e9), Vec::new());
         }

@@ -184,7 +184,7 @@ mod tests {
 
     /// Expected: the result of examining each text.
     #[test]
-    fn the_sieve_finds_what_looking_at_each_text_finds() {
+    fn prefilter_matches_per_text_search() {
         let texts: Vec<String> = (0..4000u32)
             .map(|n| match n % 7 {
                 0 => format!("some longer text number {n} with a Needle in it"),

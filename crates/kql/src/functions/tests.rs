@@ -67,7 +67,7 @@ fn evaluate(text: &str) -> Result<String, String> {
 }
 
 #[test]
-fn every_example_answers_what_it_says() {
+fn function_examples_are_correct() {
     let mut wrong = Vec::new();
     let mut without = Vec::new();
     for function in all().chain(super::transformation::ALL.iter().copied()) {

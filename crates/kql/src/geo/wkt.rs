@@ -117,7 +117,7 @@ mod tests {
     use super::to_geojson;
 
     #[test]
-    fn reads_what_is_a_shape_and_nothing_else() {
+    fn only_valid_shapes_parse() {
         // The grammar: OGC 06-103r4, 7.2.
         let read = |text: &str| to_geojson(text).unwrap_or_default();
         assert_eq!(read("point(-1.5 2)"), r#"{"type":"Point","coordinates":[-1.5,2]}"#);

@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn slices_hold_their_batch_once() {
+    fn slices_count_their_batch_once() {
         let whole = batch(10_000);
         let (mut once, mut sliced) = (Held::default(), Held::default());
         once.add(&whole);
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_of_a_large_batch_is_copied() {
+    fn remainder_of_a_large_batch_is_copied() {
         let left = batch(100_000).slice(99_990, 10);
         let small = compacted(left.clone()).unwrap();
         assert_eq!(left, small);

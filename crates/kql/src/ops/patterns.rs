@@ -464,7 +464,7 @@ mod tests {
     }
 
     #[test]
-    fn closed_patterns_are_those_of_the_definition() {
+    fn closed_patterns_match_the_definition() {
         for seed in 0..20 {
             let mut draw = draws(seed);
             let table: Vec<Vec<u64>> = (0..40).map(|_| vec![draw(2), draw(3), draw(3), draw(2)]).collect();
@@ -485,7 +485,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frequent_value_is_kept_whenever_it_comes() {
+    fn frequent_value_is_kept_at_any_position() {
         // Forty values once each, then one that makes up half of all rows.
         let table: Vec<Vec<u64>> = (0..80).map(|row| vec![if row < 40 { row } else { 1000 }]).collect();
         let transactions = rows(&table, 0.3);
@@ -494,7 +494,7 @@ mod tests {
     }
 
     #[test]
-    fn too_many_patterns_are_refused() {
+    fn too_many_patterns_are_rejected() {
         // Every subset of 24 columns is a closed pattern.
         let table: Vec<Vec<u64>> = (0..24).map(|row| (0..24).map(|column| u64::from(row == column)).collect()).collect();
         let transactions = rows(&table, 0.04);

@@ -1,11 +1,11 @@
-//! `reduce by` — texts that look alike, as patterns. Source: the public KQL reference, `reduce-operator`, and the method it names: R. Vaarandi,
-//! "A Data Clustering Algorithm for Mining Patterns From Event Logs" (2003).
+//! `reduce by` — groups similar strings by pattern. Source: the public KQL reference, `reduce-operator`, and the algorithm it cites: R.
+//! Vaarandi, "A Data Clustering Algorithm for Mining Patterns From Event Logs" (2003).
 //!
-//! A text is terms and what separates them. A term counts where it stands at the same place in at least `threshold` of the rows, and in two
-//! at least; a number never does, as the printed examples show. What does not count becomes `*`, and texts that then read the same are a
-//! group, if the group too has `threshold` of the rows; all others are `others`. A term ends at what is neither letter nor digit.
-//! `characters` turns that around for the characters it names: the reference's examples have a letter end a term, and `-` not end one.
-//! Of separators only those beside a term that counts are shown, and of those in `characters` not those beside a `*`.
+//! A text consists of terms and separators. A term is frequent if it occurs at the same position in at least `threshold` of the rows, and
+//! in at least two; numbers are never frequent, as in the documented examples. Infrequent terms become `*`, and texts with the same pattern
+//! form a group, if it also has `threshold` of the rows; all other texts are in `others`. Terms end at non-alphanumeric characters.
+//! `characters` inverts this for the characters it lists: in the reference's examples a letter ends a term, and `-` does not. Only
+//! separators next to a frequent term are part of the pattern, and those in `characters` only if not next to a `*`.
 
 use std::sync::Arc;
 
@@ -18,10 +18,10 @@ use super::layout::Layout;
 use super::{EvalError, Evaluator, OpState, Runtime, TableOp};
 use crate::plan::{ColumnId, Expr, Field};
 
-/// Terms of a text that are looked at; the rest of a longer text is `*`.
+/// Maximum number of terms per text; the rest of a longer text is `*`.
 const MOST_TERMS: usize = 1000;
 
-/// What is not like enough others.
+/// The group of texts without a frequent pattern.
 const OTHERS: &str = "others";
 
 /// A bound `reduce`.
@@ -32,7 +32,7 @@ pub struct Reduce {
     /// Between 0 and 1.
     pub threshold: f64,
     pub characters: String,
-    /// `kind=source`: the rows go on, each with its group.
+    /// `kind=source`: output the rows, each with its group.
     pub source: bool,
     /// `Pattern`, `Count`, `Representative`.
     pub own: [ColumnId; 3],
@@ -72,18 +72,18 @@ struct Running {
     op: Reduce,
     by: Evaluator,
     layout: Layout,
-    /// Distinct texts and how many rows have each.
+    /// Distinct texts with their row counts.
     texts: HashMap<Box<str>, i64>,
-    /// The rows, where they go on.
+    /// The input rows, if they are in the output.
     kept: Vec<(RecordBatch, ArrayRef)>,
     bytes: usize,
 }
 
-/// A group of texts that look alike.
+/// A group of similar texts.
 struct Group {
     count: i64,
     representative: String,
-    /// Rows with the representative.
+    /// Number of rows with the representative.
     most: i64,
 }
 
@@ -111,7 +111,7 @@ impl OpState for Running {
         let (groups, of) = self.op.groups(&self.texts);
         if !self.op.source {
             let mut sorted: Vec<(&String, &Group)> = groups.iter().collect();
-            // The largest first, and what is like nothing last.
+            // Largest group first, `others` last.
             sorted.sort_by_key(|(pattern, group)| (*pattern == OTHERS, -group.count, (*pattern).clone()));
             let own = columns(&sorted);
             if !sorted.is_empty() {
@@ -132,7 +132,7 @@ impl OpState for Running {
     }
 
     fn size(&self) -> usize {
-        // In the end there is a pattern for each text, too.
+        // The result also needs a pattern per text.
         2 * self.bytes
     }
 }
@@ -146,7 +146,7 @@ fn columns(groups: &[(&String, &Group)]) -> [ArrayRef; 3] {
 }
 
 impl Reduce {
-    /// The groups by their patterns, and the pattern of each text that is in one.
+    /// The groups by pattern, and the pattern of each grouped text.
     fn groups<'t>(&self, texts: &'t HashMap<Box<str>, i64>) -> (HashMap<String, Group>, HashMap<&'t str, String>) {
         let rows: i64 = texts.values().sum();
         let least = ((self.threshold * rows as f64).ceil() as i64).max(2);
@@ -198,13 +198,13 @@ impl Reduce {
     fn pattern(&self, text: &str, counts: &HashMap<(usize, &str), i64>) -> String {
         let shown = |separator: &str| separator.chars().filter(|c| !self.characters.contains(*c)).collect::<String>();
         let mut pattern = String::new();
-        // Whether a term that counts stands before.
+        // Whether the previous term is frequent.
         let mut counted = None;
         let mut after = "";
         for (place, term) in self.terms(text).enumerate() {
             let counts = place < MOST_TERMS && counts.contains_key(&(place, term.text));
             match (counted, counts) {
-                // Two terms that count: what stands between them, whatever it is.
+                // Between two frequent terms, all separators are kept.
                 (Some(true), true) | (None, true) => pattern.push_str(term.before),
                 (Some(true), false) | (Some(false), true) => pattern.push_str(&shown(term.before)),
                 (Some(false) | None, false) => {}
@@ -220,14 +220,14 @@ impl Reduce {
         match counted {
             Some(true) => pattern.push_str(after),
             Some(false) => {}
-            // A text of separators only is what it is.
+            // A text without terms is its own pattern.
             None => pattern.push_str(text),
         }
         pattern
     }
 }
 
-/// A term with the separators around it.
+/// A term with its surrounding separators.
 struct Term<'t> {
     before: &'t str,
     text: &'t str,
@@ -252,8 +252,8 @@ mod tests {
     }
 
     #[test]
-    fn terms_that_many_rows_share_stay() {
-        // The forms of the table on the page `reduce-operator`: `San *` and `* -on- *`.
+    fn frequent_terms_are_kept() {
+        // The patterns in the table on the page `reduce-operator`: `San *` and `* -on- *`.
         let texts = ["San Bernard", "San Diego", "One -on- One", "Two -on- Six", "Rome"];
         assert_eq!(
             reduced(0.4, "", &texts),
@@ -266,8 +266,8 @@ mod tests {
     }
 
     #[test]
-    fn characters_turn_the_meaning_around() {
-        // The last example of the page: identifiers with `-` in them are one term each.
+    fn characters_invert_separators() {
+        // The last example of the page: identifiers that contain `-` are single terms.
         let texts = ["job a-1 done", "job b-2 done"];
         assert_eq!(reduced(0.1, "-_", &texts), [("job * done".to_owned(), 2, "job a-1 done".to_owned())]);
         assert_eq!(reduced(0.1, "", &["xZ1", "xZ2"]), [(OTHERS.to_owned(), 2, String::new())]);

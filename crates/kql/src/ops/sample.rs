@@ -1,5 +1,5 @@
-//! `sample`, `sample-distinct` — some rows, some distinct values. Source: the public KQL reference, `sample-operator`,
-//! `sample-distinct-operator`. A sample is drawn evenly (a reservoir); distinct values are the first ones, as Microsoft's engine gives them
+//! `sample`, `sample-distinct` — random rows, and distinct values. Source: the public KQL reference, `sample-operator`,
+//! `sample-distinct-operator`. A sample is uniform (reservoir sampling); distinct values are the first ones, as in Microsoft's engine
 //! (recorded).
 
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! `scan` — a state machine over ordered rows. Source: the public KQL reference, `scan-operator`, "matching logic".
 //!
-//! Step *k* remembers the last row that it matched and those of the steps before it that led there. Each row is tried against the last step
-//! first: it matches if the step before has a state (which then moves here) or if this step has one (or is the first) and its condition is
-//! true. A condition or assignment sees a step's row by ids of their own, see [`Step`].
+//! Step *k* stores the last row it matched, with the rows of the preceding steps that led to it. Each row is tested against the last step
+//! first: it matches if its condition is true and either the previous step has a state (which then moves here) or this step has one (or is
+//! the first). Conditions and assignments read the rows of steps by separate column ids, see [`Step`].
 
 use std::sync::Arc;
 
@@ -19,14 +19,14 @@ use crate::Value;
 use crate::plan::{ColumnId, Expr, Field};
 use crate::value::cells::nulls;
 
-/// A bound `scan`. Outputs are the input's fields (passed on), the declared columns, and `match_id`.
+/// A bound `scan`. Outputs are the input's fields (passed through), the declared columns, and `match_id`.
 #[derive(Clone, Debug)]
 pub struct Scan {
     pub declared: Vec<Declared>,
     pub steps: Vec<Step>,
-    /// The column of `with_match_id`, a long from 0.
+    /// The column of `with_match_id`, a long starting at 0.
     pub match_id: Option<ColumnId>,
-    /// One machine for each value of these.
+    /// Partition keys; each partition has its own state machine.
     pub partition: Vec<Expr>,
 }
 
@@ -35,21 +35,21 @@ pub struct Scan {
 pub struct Declared {
     pub id: ColumnId,
     pub ty: Type,
-    /// Constant, of type `ty`; null (`""`) where absent.
+    /// Constant, of type `ty`; null (`""`) if absent.
     pub default: Option<Expr>,
 }
 
-/// Expressions see the row (input ids), the declared columns at their defaults (their ids), and the columns of every step's last row by
-/// the ids in that step's `state`: `s.cum` is the id of `cum` in the state of `s`. What a step without a row has is null, and the defaults
-/// for declared columns.
+/// Expressions read the row (by input ids), the declared columns at their defaults (by their ids), and the columns of every step's last row
+/// by the ids in that step's `state`: `s.cum` is the id of `cum` in the state of `s`. For a step without a row these are null, and the
+/// defaults for declared columns.
 #[derive(Clone, Debug)]
 pub struct Step {
     pub optional: bool,
     pub output: StepOutput,
     pub condition: Expr,
-    /// A declared column (by index) and its new value, already of its type.
+    /// A declared column (by index) and its new value, already of the right type.
     pub assignments: Vec<(usize, Expr)>,
-    /// Which id stands for which column in the state of this step, and its type; only those that are used need be here.
+    /// Maps ids to columns of this step's state, with types; only those used are listed.
     pub state: Vec<(Field, StateColumn)>,
 }
 
@@ -152,7 +152,7 @@ impl Step {
     }
 }
 
-/// Where a column that expressions see comes from.
+/// Source of a column visible to expressions.
 enum Source {
     Input(String),
     Declared(usize),
@@ -167,10 +167,10 @@ struct Compiled {
     state: Vec<StateColumn>,
 }
 
-/// What a step remembers of the row it matched: its `state`, each an array of length one.
+/// The stored row of a step: its `state`, as arrays of length one.
 type Remembered = Arc<Vec<ArrayRef>>;
 
-/// The state of one step: what each step up to it remembers.
+/// The state of one step: the stored rows of all steps up to it.
 #[derive(Clone)]
 struct Sequence {
     rows: Vec<Option<Remembered>>,
@@ -180,7 +180,7 @@ struct Sequence {
 #[derive(Clone)]
 struct Machine {
     states: Vec<Option<Sequence>>,
-    /// For `output=last`: what a step puts out once its run of matches has ended.
+    /// For `output=last`: the row a step emits once its run of matches has ended.
     held: Vec<Option<RecordBatch>>,
 }
 
@@ -198,7 +198,7 @@ struct Running {
     next_match: i64,
 }
 
-/// Rows that a batch puts out: which, their declared columns, their match.
+/// Output rows of a batch: indices, declared columns, match ids.
 #[derive(Default)]
 struct Pending {
     picked: Vec<u32>,
@@ -207,7 +207,7 @@ struct Pending {
 }
 
 impl Running {
-    /// What expressions see at a row, given the states of a sequence.
+    /// The columns visible to expressions at a row, given the state of a sequence.
     fn view(&self, batch: &RecordBatch, row: usize, sequence: Option<&Sequence>) -> Result<RecordBatch, EvalError> {
         let columns = self.sources.iter().zip(&self.types).map(|(source, ty)| match source {
             Source::Input(name) => Ok(batch.column_by_name(name).ok_or_else(|| EvalError::MissingColumn(name.clone()))?.slice(row, 1)),
@@ -236,7 +236,7 @@ impl Running {
         Ok(Some(declared))
     }
 
-    /// The nearest step before `k` that has a state and from which `k` may be reached.
+    /// The nearest earlier step that has a state and from which `k` can be reached.
     fn before(&self, machine: &Machine, k: usize) -> Option<usize> {
         for j in (0..k).rev() {
             if machine.states[j].is_some() {
@@ -308,7 +308,7 @@ impl Running {
         Ok(())
     }
 
-    /// Puts out what step `k` holds, because its run of matches has ended.
+    /// Emits the row held by step `k`, because its run of matches has ended.
     fn release(
         &self,
         machine: &mut Machine,

@@ -1,5 +1,5 @@
-//! Operators over batches made by hand. Expected answers are recordings of Microsoft's engine and tables of the public KQL reference; each
-//! test says which.
+//! Tests of operators over hand-written batches. Expected results are recorded from Microsoft's engine or taken from the public KQL
+//! reference, as stated in each test.
 
 use arrow::record_batch::RecordBatch;
 use model::{Timestamp, Type};
@@ -59,7 +59,7 @@ fn batch(fields: &[Field], rows: &[Vec<Value>]) -> RecordBatch {
     build(schema(fields), columns.collect(), rows.len()).expect("columns of one length")
 }
 
-/// Rows as `tostring` prints their cells; a null is `null`.
+/// Rows with cells formatted as by `tostring`; a null is `null`.
 fn printed(fields: &[Field], batches: &[RecordBatch]) -> Vec<Vec<String>> {
     let cell = |batch: &RecordBatch, row: usize, at: usize| match Value::from_cell(batch.column(at), row, fields[at].ty) {
         Value::Null(_) => "null".to_owned(),
@@ -71,7 +71,7 @@ fn printed(fields: &[Field], batches: &[RecordBatch]) -> Vec<Vec<String>> {
         .collect()
 }
 
-/// Runs an operator with all rows in one batch and with one row a batch: the answers must agree.
+/// Runs an operator with all rows in one batch and with one row per batch, and asserts that the results are equal.
 fn try_run(op: &dyn TableOp, inputs: &[(&[Field], &[Vec<Value>])], outputs: &[Field]) -> Result<Vec<Vec<String>>, EvalError> {
     let mut answers = Vec::new();
     for one_by_one in [false, true] {
@@ -115,7 +115,7 @@ fn mv_expand(kind: MvKind, items: &[(u32, Type)], index: bool, limit: Option<i64
 }
 
 #[test]
-fn mv_expand_gives_a_row_for_each_element() {
+fn mv_expand_returns_a_row_per_element() {
     let input = [field(0, "a", Type::Long), field(1, "d", Type::Dynamic), field(2, "e", Type::Dynamic)];
     let outputs = [input[0].clone(), field(11, "d", Type::Dynamic)];
     // Recorded: `datatable(d:dynamic)[ dynamic({"k":1}), dynamic(null), dynamic([1,2,3]) ] | mv-expand d`; an empty array gives no row
@@ -132,14 +132,14 @@ fn mv_expand_gives_a_row_for_each_element() {
         &[&["1", r#"{"k":1}"#], &["1", r#"{"l":[2]}"#], &["2", "null"], &["3", "1"], &["3", "2"], &["3", "3"], &["5", "x"]];
     assert_eq!(got, rows(expected));
 
-    // The reference, "zipped two columns", and kind=array; the index counts from 0.
+    // The reference, "zipped two columns", and kind=array; the index starts at 0.
     let outputs = [input[0].clone(), field(11, "d", Type::Dynamic), field(12, "e", Type::Int), field(20, "i", Type::Long)];
     let got = run(&mv_expand(MvKind::Array, &[(1, Type::Dynamic), (2, Type::Int)], true, Some(2)), (&input, &data), &outputs);
     let expected: &[&[&str]] = &[
         &["1", r#"["k",1]"#, "5", "0"],
         &["1", r#"["l",[2]]"#, "4", "1"],
         &["2", "null", "null", "0"],
-        // A text is no int: types are applied without parsing.
+        // A string is not an int: types are applied without parsing.
         &["3", "1", "null", "0"],
         &["3", "2", "null", "1"],
         &["5", "x", "null", "0"],
@@ -170,7 +170,7 @@ fn parse(kind: ParseKind, filter: bool, parts: &[&str], texts: &[&str]) -> Vec<V
 }
 
 #[test]
-fn parse_takes_what_stands_between_the_texts() {
+fn parse_extracts_text_between_literals() {
     let simple = |parts: &[&str], texts: &[&str]| parse(ParseKind::Simple, false, parts, texts);
     // Recorded from Microsoft's engine.
     assert_eq!(
@@ -181,7 +181,7 @@ fn parse_takes_what_stands_between_the_texts() {
     assert_eq!(simple(&["p", "'X'", "q", "'X'", "r"], &["aXbXc"]), rows(&[&["a", "b", "c"]]));
     assert_eq!(simple(&["'<<'", "k", "'>>=<<'", "v", "'>>'"], &["<<key>>=<<value>>"]), rows(&[&["key", "value"]]));
     assert_eq!(simple(&["'negative='", "n:int", "' positive='", "p"], &["negative=-42 positive=+17"]), rows(&[&["-42", "+17"]]));
-    // The reference: strict fails the row, relaxed the column, `parse-where` drops the row; a number may be followed by `*`.
+    // From the reference: strict fails the row, relaxed the column, `parse-where` drops the row; a number may be followed by `*`.
     let parts = ["*", "'total='", "total:long", "*", "'slice='", "slice:long", "', '", "*"];
     let texts = ["E (total=27, slice=bad, x", "E (total=27, slice=20, x"];
     assert_eq!(simple(&parts, &texts), rows(&[&["null", "null"], &["27", "20"]]));
@@ -190,13 +190,13 @@ fn parse_takes_what_stands_between_the_texts() {
 }
 
 #[test]
-fn parse_reads_regular_expressions() {
+fn parse_supports_regular_expressions() {
     let regex = |flags: &str, parts: &[&str], texts: &[&str]| parse(ParseKind::Regex { flags: flags.to_owned() }, false, parts, texts);
-    // Recorded from Microsoft's engine: numbers take digits only, texts are greedy.
+    // Recorded from Microsoft's engine: numbers match digits only, strings are greedy.
     assert_eq!(regex("", &["'[A-Z]+'", "mid", "'[a-z]*'"], &["ABCdef", "123XYZ"]), rows(&[&["def"], &[""]]));
     assert_eq!(regex("", &["'v'", "a:int", "'.'", "b:int", "'.'", "c:int"], &["v1.2.3"]), rows(&[&["1", "2", "3"]]));
     assert_eq!(regex("", &["letters", r"'\d+'", "rest"], &["abc123def"]), rows(&[&["abc12", "def"]]));
-    // The reference: without `U` the column runs to the last comma; a group in the pattern is not a column.
+    // From the reference: without `U` the column extends to the last comma; a group in the pattern is not a column.
     let parts = ["*", "'resource(Name|Id)='", "r", "','", "*"];
     let one = ["x resourceName=P, a=1, b=2"];
     assert_eq!(regex("", &parts, &one), rows(&[&["P, a=1"]]));
@@ -235,7 +235,7 @@ fn parse_kv_reads_pairs() {
     );
     assert_eq!(parse_kv(form(";", "=", None, None, false), &[("a", Type::Int)], "a=1;a=2"), ["1"]);
     assert_eq!(parse_kv(form(";", "=", None, None, false), &[("x", Type::Real), ("y", Type::Real)], "x=1.5e3;y=NaN"), ["1500.0", "NaN"]);
-    // The reference.
+    // From the reference.
     assert_eq!(
         parse_kv(
             form(" ", "=", Some(('"', '"')), Some('\\'), false),
@@ -291,10 +291,10 @@ fn make_series_fills_its_axis() {
     let row = |t: &str, v: i64, g: &str| vec![time(t), Value::Long(v), text(g)];
     let data = vec![row("2020-01-01", 10, "a"), row("2020-01-02", 20, "b"), row("2020-01-03", 30, "a"), row("2020-01-05", 9, "c")];
     let days = r#"["2020-01-01T00:00:00.0000000Z","2020-01-02T00:00:00.0000000Z","2020-01-03T00:00:00.0000000Z"]"#;
-    // Recorded from Microsoft's engine (without the row behind the end).
+    // Recorded from Microsoft's engine (without the row beyond the end).
     assert_eq!(run(&op, (&input, &data), &outputs), rows(&[&["a", "[10,0,30]", days], &["b", "[0,20,0]", days]]));
 
-    // The reference: `in range` has its end, and steps are multiples of the step.
+    // From the reference: `in range` includes its end, and steps are multiples of the step.
     op.by.clear();
     op.in_range = true;
     op.from = Some(constant(time("2020-01-01T06:00")));
@@ -302,12 +302,12 @@ fn make_series_fills_its_axis() {
     op.aggregates[0].default = Some(Value::Long(-1));
     assert_eq!(run(&op, (&input, &data), &outputs[1..]), rows(&[&["[10,20,30]", days]]));
 
-    // Recorded: an axis without steps gives no row.
+    // Recorded: an axis without steps gives no rows.
     op.in_range = false;
     op.to = op.from.clone();
     assert_eq!(run(&op, (&input, &data), &outputs[1..]), rows(&[]));
 
-    // Without ends each series has its own; an average's default is a real; the reference: `kind=nonempty`.
+    // Without bounds each series has its own; the default of an average is a real; from the reference: `kind=nonempty`.
     op.from = None;
     op.to = None;
     op.by = vec![(Expr::column(&input[2]), ColumnId(12))];
@@ -319,7 +319,7 @@ fn make_series_fills_its_axis() {
     op.from = Some(constant(time("2020-01-01")));
     op.to = Some(constant(time("2020-01-03")));
     assert_eq!(run(&op, (&input, &[]), &outputs[1..2]), rows(&[&["[0.0,0.0]"]]));
-    // A series that is too long is refused.
+    // A series that is too long is rejected.
     op.step = constant(Value::Timespan(1));
     assert!(matches!(try_run(&op, &[(&input, &data)], &outputs[1..2]), Err(EvalError::Limit(_))));
 }
@@ -343,7 +343,7 @@ fn make_series_counts_along_numbers() {
         by: Vec::new(),
     };
     let data: Vec<Vec<Value>> = (1..=5).map(|n| vec![Value::Long(n)]).collect();
-    // Recorded: the end does not belong to the axis.
+    // Recorded: the end is exclusive.
     assert_eq!(
         run(&op, (&input, &data), &[field(10, "s", Type::Dynamic), field(11, "x", Type::Dynamic)]),
         rows(&[&["[1,2,3,4]", "[1,2,3,4]"]])
@@ -373,7 +373,7 @@ fn scan_remembers_its_steps() {
     // The reference, "cumulative sum".
     let expected: &[&[&str]] = &[&["1", "1"], &["2", "3"], &["3", "6"], &["4", "10"], &["5", "15"]];
     assert_eq!(run(&op, (&input, &data), &outputs), rows(expected));
-    // Recorded: the declared column itself is at its default on every row.
+    // Recorded: the declared column itself has its default value on every row.
     op.steps[0].assignments[0].1 = call("+", vec![Expr::column(&declared), t.clone()], Type::Long);
     let expected: &[&[&str]] = &[&["1", "1"], &["2", "2"], &["3", "3"], &["4", "4"], &["5", "5"]];
     assert_eq!(run(&op, (&input, &data), &outputs), rows(expected));
@@ -440,7 +440,7 @@ fn top_nested_ranks_within_ranks() {
         [field(10, "cat", Type::String), field(11, "Tot", Type::Long), field(12, "sub", Type::String), field(13, "SubTot", Type::Long)];
     // Recorded from Microsoft's engine.
     assert_eq!(run(&op, (&input, &data), &outputs), rows(&[&["b", "35", "x", "30"], &["a", "35", "y", "25"]]));
-    // The reference: one row more a level, with all that did not make it to the top.
+    // From the reference: one additional row per level, for everything not in the top.
     op.levels[0].count = Some(constant(Value::Long(1)));
     op.levels[0].others = Some(constant(text("rest")));
     op.levels[1].others = Some(constant(text("other subs")));
@@ -449,7 +449,7 @@ fn top_nested_ranks_within_ranks() {
 }
 
 #[test]
-fn top_hitters_and_samples_are_those_of_the_engine() {
+fn top_hitters_and_samples_match_the_engine() {
     let input = [field(0, "g", Type::String), field(1, "v", Type::Long)];
     let row = |(g, v): &(&str, i64)| vec![text(g), Value::Long(*v)];
     let mut op = TopHitters {
@@ -471,7 +471,7 @@ fn top_hitters_and_samples_are_those_of_the_engine() {
     assert_eq!(run(&distinct, (&input, &data), &[field(12, "g", Type::String)]), rows(&[&["a"], &["b"], &["c"]]));
 }
 
-/// Calls a plug-in as the binder does and runs what it gives: column names, and rows.
+/// Calls a plug-in like the binder and runs its operator: returns column names and rows.
 fn evaluate(
     name: &str,
     args: Vec<Option<Argument>>,
@@ -497,7 +497,7 @@ fn column(field: &Field) -> Option<Argument> {
 }
 
 #[test]
-fn bag_unpack_makes_columns_of_properties() {
+fn bag_unpack_expands_properties_to_columns() {
     let input = [field(0, "Name", Type::String), field(1, "d", Type::Dynamic)];
     let row = |name: &str, d: &str| vec![text(name), json(d)];
     let data = vec![row("James", r#"{"Name":"John","Age":20}"#), row("David", r#"{"Name":"Dave","Age":40,"h":1.5}"#)];
@@ -512,7 +512,7 @@ fn bag_unpack_makes_columns_of_properties() {
     let (names, _) = unpack(Some("replace_source")).unwrap();
     assert_eq!(names, ["Name:string", "Age:long", "h:real"]);
     assert!(matches!(unpack(None), Err(PluginError::Columns(_))));
-    // Recorded: the property `d` stands where the column `d` stood.
+    // Recorded: the property `d` takes the position of the column `d`.
     let only = [field(1, "d", Type::Dynamic)];
     let data = vec![vec![json(r#"{"a":1,"b":"two","c":[3],"d":{"e":4}}"#)]];
     let (names, got) = evaluate("bag_unpack", vec![column(&only[0])], &[(&only, &data)], None, false).unwrap();
@@ -528,8 +528,8 @@ fn bag_unpack_makes_columns_of_properties() {
 }
 
 #[test]
-fn pivot_makes_columns_of_values() {
-    // Paper arithmetic over the shape that the reference's examples have.
+fn pivot_expands_values_to_columns() {
+    // Computed by hand, with the shape of the reference's examples.
     let (input, data) = pairs();
     let sum = || Some(Argument::Aggregate { call: aggregate("sum", vec![Expr::column(&input[2])], Type::Long), name: "sum_v".to_owned() });
     let (names, got) = evaluate("pivot", vec![column(&input[1]), sum()], &[(&input, &data)], None, false).unwrap();
@@ -539,7 +539,7 @@ fn pivot_makes_columns_of_values() {
     let (names, got) = evaluate("pivot", vec![column(&input[1]), sum()], &[(&input, &data)], Some(&schema), false).unwrap();
     assert_eq!(names, ["cat:string", "y:long"]);
     assert_eq!(got, rows(&[&["a", "25"], &["b", "0"], &["c", "0"]]));
-    // `count()` unless another aggregate is given; all other columns are keys.
+    // `count()` is the default aggregate; all other columns are keys.
     let two = [input[0].clone(), input[1].clone()];
     let short: Vec<Vec<Value>> = data.iter().map(|row| row[..2].to_vec()).collect();
     let (names, got) = evaluate("pivot", vec![column(&two[0])], &[(&two, &short)], None, false).unwrap();
@@ -574,7 +574,7 @@ fn addresses_are_looked_up_in_networks() {
         &["2404:6800:4001:1::2", "", ""],
     ];
     assert_eq!(got, rows(expected));
-    // The page of `ipv6_lookup` prints the table's columns before the input's, in both of its examples.
+    // The page of `ipv6_lookup` shows the table's columns before the input's, in both of its examples.
     let (names, got) = lookup("ipv6_lookup", &["2404:6800:4001:0:0:8a2e:370:7334", "a5e:f127:8a9d:146d:e102:b5d3:c755:abcd"], false);
     assert_eq!(names, ["network:string", "name:string", "ip:string"]);
     assert_eq!(got, rows(&[&["2404:6800:4001::/48", "Japan", "2404:6800:4001:0:0:8a2e:370:7334"]]));
@@ -598,7 +598,7 @@ fn activity_is_counted_along_a_timeline() {
 
 #[test]
 fn percentiles_roll_over_bins() {
-    // The reference, page `rolling-percentile-plugin`, with hours as numbers: ten days of 24 values, three days a window.
+    // The reference, page `rolling-percentile-plugin`, with hours as numbers: ten days of 24 values, windows of three days.
     let input = [field(0, "val", Type::Long), field(1, "hour", Type::Long), field(2, "half", Type::String)];
     let data: Vec<Vec<Value>> =
         (0..240).map(|n| vec![Value::Long(n + 1), Value::Long(n), text(if n % 2 == 0 { "Odd" } else { "Even" })]).collect();

@@ -1,6 +1,7 @@
 //! `top-hitters` — the most frequent values, or those with the largest sum. Source: the public KQL reference, `top-hitters-operator`.
 //!
-//! Counted exactly. The rarest comes first, and of equal ones the later seen is taken: so does Microsoft's engine (recorded).
+//! Counts are exact. The result is sorted by ascending frequency, and of equal values the one seen later is kept, as in Microsoft's engine
+//! (recorded).
 
 use std::sync::Arc;
 
@@ -22,7 +23,7 @@ pub struct TopHitters {
     pub count: Expr,
     pub of: Expr,
     pub of_id: ColumnId,
-    /// A number; rows are counted where absent.
+    /// A number; if absent, rows are counted.
     pub by: Option<Expr>,
     /// `approximate_count_x` (long) or `approximate_sum_x`: long for int and long, otherwise of `by`'s type.
     pub value_id: ColumnId,
@@ -75,7 +76,7 @@ fn answer(table: &Table, of: Type, by: Option<Type>) -> Result<Vec<ArrayRef>, Ev
     Ok(own)
 }
 
-/// The places of the first `count` of `values`, the very first in front; of equal ones the later.
+/// The indices of the first `count` of `values` in sort order; of equal ones the later.
 pub fn top(values: &ArrayRef, count: usize, options: SortOptions) -> Result<Vec<usize>, EvalError> {
     let compare = arrow::array::make_comparator(values, values, options).map_err(run)?;
     let mut order: Vec<usize> = (0..values.len()).collect();

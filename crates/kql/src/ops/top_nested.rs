@@ -1,8 +1,8 @@
 //! `top-nested` — the top values of a column, and within each the top values of another. Source: the public KQL reference,
-//! `top-nested-operator`. Of equal values the later seen comes first (recorded from Microsoft's engine).
+//! `top-nested-operator`. Of equal values the one seen later comes first (recorded from Microsoft's engine).
 //!
-//! A row of `others` stands for all values that are not among the top. Below it, levels that have `others` themselves repeat it for all their
-//! rows; the rest are null.
+//! A row of `others` aggregates all values not in the top. Below it, levels with their own `others` repeat it for all their rows; other
+//! levels are null.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ pub struct TopNested {
 
 #[derive(Clone, Debug)]
 pub struct NestedLevel {
-    /// A long, constant; all values where absent.
+    /// A long, constant; if absent, all values.
     pub count: Option<Expr>,
     pub of: Expr,
     pub of_id: ColumnId,
@@ -35,7 +35,7 @@ pub struct NestedLevel {
     pub by_id: ColumnId,
     pub ascending: bool,
     pub nulls_first: bool,
-    /// Stands for all other values together; constant, of `of`'s type.
+    /// The value that represents all other values; constant, of `of`'s type.
     pub others: Option<Expr>,
 }
 
@@ -102,7 +102,7 @@ impl TableOp for TopNested {
     }
 }
 
-/// Where a level's columns stand in the table.
+/// Positions of a level's columns in the table.
 struct Level {
     of: usize,
     ty: Type,
@@ -118,7 +118,7 @@ struct Nested<'a> {
     table: &'a Table,
     levels: &'a [Level],
     columns: Vec<Vec<Value>>,
-    /// What the levels above have.
+    /// Values of the levels above.
     row: Vec<Value>,
 }
 
@@ -148,7 +148,7 @@ impl Nested<'_> {
         let values = self.aggregate(level, rows, &groups, keys.len())?;
         let chosen = top(&values, level.count.map_or(usize::MAX, |at| self.table.count(at)), level.options)?;
         let names = keys.columns(&chosen)?;
-        // Rows of each group, and of all that were not chosen.
+        // Rows of each group, and of all groups not selected.
         let mut place = vec![chosen.len(); keys.len()];
         chosen.iter().enumerate().for_each(|(at, group)| place[*group] = at);
         let mut members: Vec<Vec<u32>> = vec![Vec::new(); chosen.len() + 1];

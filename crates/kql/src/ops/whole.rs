@@ -1,4 +1,4 @@
-//! Operators that need all rows at once: the rows are kept (only the columns that are asked for), and one function makes the answer.
+//! Operators that need all rows at once: the rows are buffered (only the columns used), and a function computes the result.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,22 +17,22 @@ use crate::plan::{ColumnId, Expr, Field};
 
 /// All rows of the input.
 pub struct Table {
-    /// One an expression.
+    /// One per expression.
     pub columns: Vec<ArrayRef>,
-    /// The values of expressions that do not depend on rows.
+    /// Values of constant expressions.
     pub constants: Vec<Option<Value>>,
     pub rows: usize,
 }
 
-/// Makes the own columns of the operator, all equally long.
+/// Computes the operator's own columns, all of equal length.
 pub type Answer = dyn Fn(&Table) -> Result<Vec<ArrayRef>, EvalError> + Send + Sync;
 
-/// A plug-in that sees all rows.
+/// A plug-in that processes all rows at once.
 #[derive(Clone)]
 pub struct Whole {
     pub name: &'static str,
     pub exprs: Vec<Expr>,
-    /// The columns that `answer` makes.
+    /// The columns computed by `answer`.
     pub own: Vec<ColumnId>,
     pub answer: Arc<Answer>,
 }
@@ -65,7 +65,7 @@ impl TableOp for Whole {
     }
 }
 
-/// The running state of an operator that puts out the columns `own`, made by `answer` of the values of `exprs`.
+/// The state of an operator that outputs the columns `own`, computed by `answer` from the values of `exprs`.
 pub fn start<'a>(
     exprs: impl IntoIterator<Item = &'a Expr>,
     own: &[ColumnId],
@@ -128,13 +128,13 @@ impl OpState for Running {
     }
 
     fn peak(&self) -> usize {
-        // Laid together, and an answer of about the same size.
+        // The concatenated rows, and a result of about the same size.
         2 * self.size()
     }
 }
 
 impl Table {
-    /// The constant at `index`, as a number of rows.
+    /// The constant at `index`, as a row count.
     pub fn count(&self, index: usize) -> usize {
         self.constants[index].as_ref().and_then(Value::as_i64).map_or(0, |n| usize::try_from(n).unwrap_or(0))
     }

@@ -1,4 +1,4 @@
-//! The syntax tree. Names and literals are as written; nothing is resolved. Every node knows its place.
+//! The syntax tree. Names and literals are as written; nothing is resolved. Every node has its source location.
 
 use std::ops::Range;
 
@@ -34,13 +34,13 @@ pub enum StatementKind {
     },
     /// `declare query_parameters(a:long = 1, …)`.
     QueryParameters(Vec<Parameter>),
-    /// `declare pattern name = (a:string)[path:string] { ("x").["y"] = { query }; … }`, or without all from `=` on.
+    /// `declare pattern name = (a:string)[path:string] { ("x").["y"] = { query }; … }`, or without the part from `=` on.
     Pattern(Pattern),
     /// `alias database …`, `restrict access to …`: kept as text.
     Other {
         what: &'static str,
     },
-    /// A query or a scalar expression; the last one is the answer.
+    /// A query or a scalar expression; the last one is the result.
     Query(Expr),
 }
 
@@ -63,7 +63,7 @@ pub struct PatternCase {
 
 #[derive(Clone, Debug)]
 pub enum LetValue {
-    /// A scalar or a tabular expression: which one shows only when names are resolved.
+    /// A scalar or a tabular expression, not distinguished before names are resolved.
     Expr(Expr),
     Function(Function),
 }
@@ -139,7 +139,7 @@ pub enum ExprKind {
     Named { names: Vec<Name>, value: Box<Expr> },
     /// `(expr)`: a scalar or a whole query.
     Paren(Box<Expr>),
-    /// `T | op | op`. Where there are no operators the source stands alone as its own kind.
+    /// `T | op | op`. Without operators the source is used directly.
     Pipe { source: Box<Expr>, operators: Vec<Operator> },
     /// A source operator without a pipe in front: `union A, B`, `print …`, `range …`, `search …`, `find …`, `datatable …`, `externaldata …`.
     Source(Box<Operator>),
@@ -153,7 +153,7 @@ pub enum ExprKind {
     ExternalData { columns: Vec<(Name, Type)>, locations: Vec<Expr>, options: Vec<(Name, Expr)> },
     /// `[a, b]` as in `row_window_session`-style lists or legacy arrays.
     List(Vec<Expr>),
-    /// What could not be parsed; a diagnostic says why.
+    /// Text that could not be parsed; a diagnostic gives the reason.
     Error,
 }
 
@@ -168,7 +168,7 @@ pub struct Call {
 pub struct Operator {
     pub kind: OperatorKind,
     pub place: Place,
-    /// Where the keyword stands, for messages.
+    /// Location of the keyword, for messages.
     pub keyword: Place,
 }
 
@@ -335,7 +335,7 @@ pub enum OperatorKind {
         to: Box<Expr>,
         step: Box<Expr>,
     },
-    /// `with_node_id` stands among the properties.
+    /// `with_node_id` is among the properties.
     MakeGraph {
         source: Name,
         target: Name,
@@ -356,7 +356,7 @@ pub enum OperatorKind {
     GraphWhereEdges(Expr),
     AssertSchema(Vec<(Name, Type)>),
     MacroExpand,
-    /// A keyword that is no operator, with what follows it.
+    /// An unknown operator, with the text after it.
     Unknown(Name),
 }
 

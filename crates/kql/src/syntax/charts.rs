@@ -1,7 +1,6 @@
-//! The kinds of chart that `render` may ask for.
-//! Source of truth: the public KQL reference, `render-operator`.
+//! Chart types of `render`. Source of truth: the public KQL reference, `render-operator`.
 
-/// Name and what it shows.
+/// Name and description.
 pub const CHARTS: &[(&str, &str)] = &[
     ("anomalychart", "A time chart with the anomalies of its series"),
     ("areachart", "An area for each series"),

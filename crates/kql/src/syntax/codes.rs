@@ -1,16 +1,16 @@
-//! The table of syntax diagnostics: every code that the lexer and the parser give, what it means and how to mend it. The reference
-//! page is printed from it, and a test keeps the codes unique.
+//! The table of syntax diagnostics: every code of the lexer and the parser, its meaning and the fix. The reference page is generated from
+//! it, and a test checks that codes are unique.
 //!
-//! `KQL0001` to `KQL0029` are the syntax's; codes from `KQL0030` belong to the binder.
+//! `KQL0001` to `KQL0029` are syntax codes; codes from `KQL0030` belong to the binder.
 
 /// A kind of diagnostic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Code {
     /// `KQL0001`
     pub code: &'static str,
-    /// What is wrong, without the particulars.
+    /// What is wrong, without details.
     pub summary: &'static str,
-    /// What to do, where it is the same each time.
+    /// The fix, if it is always the same.
     pub help: Option<&'static str>,
 }
 
@@ -49,9 +49,9 @@ codes! {
     DIRECTIVE = "KQL0022", "a directive that is not known here", Some("leave the line out");
 }
 
-/// True for what Microsoft's editors complain about although it can mean but one thing: a keyword as the name of an aggregate, as in
-/// `summarize last = max(x)`, which people's queries have; a type in capitals; an int or a decimal inside a dynamic. `kql check` reports it,
-/// running a query does not stop at it.
+/// True for unambiguous constructs that Microsoft's editors report: a keyword as the name of an aggregate, as in `summarize last = max(x)`,
+/// which occurs in published queries; a type in capitals; an int or a decimal inside a dynamic. `kql check` reports them, running a query
+/// does not fail.
 pub fn is_tolerated(code: &str) -> bool {
     [AGGREGATE_KEYWORD, TYPE_CASE, JSON_LITERAL].iter().any(|tolerated| code == tolerated.code)
 }

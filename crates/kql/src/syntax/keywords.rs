@@ -1,7 +1,7 @@
-//! Which words may be names. KQL's keywords are contextual: most of them may name a column.
+//! Keywords, and which of them may be names. KQL's keywords are contextual: most may be column names.
 //!
-//! The lists are facts about the language: what its own parser accepts unquoted as a reference (`where by == 1` is refused) and as a
-//! declaration (`extend by = 1` is not).
+//! The lists record what Microsoft's parser accepts unquoted as a reference (`where by == 1` is rejected) and as a declaration
+//! (`extend by = 1` is accepted).
 
 /// Keywords that may be names anywhere.
 const NAMES: &[&str] = &[
@@ -70,7 +70,7 @@ const NAMES: &[&str] = &[
     "with_node_id",
 ];
 
-/// Keywords that may be names only where the name is being given: in front of `=` or `:`.
+/// Keywords allowed as names only in declarations, before `=` or `:`.
 const DECLARED: &[&str] = &[
     "accumulate",
     "as",
@@ -104,7 +104,7 @@ const DECLARED: &[&str] = &[
     "where",
 ];
 
-/// Keywords that may be names only where the name is used.
+/// Keywords allowed as names only in references.
 const REFERRED: &[&str] = &["kind", "with_source", "withsource"];
 
 /// All other keywords: never names without `['…']`.
@@ -240,7 +240,7 @@ const RESERVED: &[&str] = &[
     "writeaheadlog",
 ];
 
-/// Words that continue or close an expression: where one stands in the place of an operand, the operand is missing.
+/// Words that continue or close an expression: if one occurs in place of an operand, the operand is missing.
 const CONNECTIVES: &[&str] = &[
     "and",
     "asc",
@@ -276,17 +276,17 @@ const CONNECTIVES: &[&str] = &[
     "where",
 ];
 
-/// True where `word` may be used as the name of something.
+/// True if `word` may be used as a reference.
 pub fn may_refer(word: &str) -> bool {
     !listed(RESERVED, word) && !listed(DECLARED, word)
 }
 
-/// True where `word` may be given as a name, in front of `=` or `:`.
+/// True if `word` may be declared as a name before `=` or `:`.
 pub fn may_declare(word: &str) -> bool {
     !listed(RESERVED, word) && !listed(REFERRED, word)
 }
 
-/// True where `word` may be given as a name that nothing follows: `let x`, `as x`.
+/// True if `word` may be declared as a name that nothing follows: `let x`, `as x`.
 pub fn may_name(word: &str) -> bool {
     may_refer(word) && may_declare(word)
 }
@@ -296,7 +296,7 @@ pub fn is_connective(word: &str) -> bool {
     listed(CONNECTIVES, word)
 }
 
-/// True for every keyword, whether it may be a name or not.
+/// True for every keyword, whether or not it may be a name.
 pub fn is_keyword(word: &str) -> bool {
     [NAMES, DECLARED, REFERRED, RESERVED].iter().any(|list| listed(list, word))
 }
@@ -320,7 +320,7 @@ mod tests {
 
     #[test]
     fn context_decides() {
-        // Expected answers: the language's own parser.
+        // Expected results: Microsoft's parser.
         assert!(may_refer("count") && may_declare("count"));
         assert!(may_declare("where") && !may_refer("where"));
         assert!(may_refer("kind") && !may_declare("kind"));

@@ -1,8 +1,8 @@
-//! Text to tokens. Every byte of the text belongs to one token, to white space or to a comment; what means nothing becomes a token of
-//! kind [`TokenKind::Bad`] with a diagnostic, so that the parser always sees all of the text.
+//! The lexer. Every byte of the text belongs to one token, to white space or to a comment; invalid text becomes a token of kind
+//! [`TokenKind::Bad`] with a diagnostic, so that the parser always sees the whole text.
 //!
-//! Words are not yet keywords: which of them are depends on the place, and the parser decides. Typed literals (`datetime(2020-01-01)`) are
-//! one token, because what stands in their parentheses follows no grammar. The rules imitate the language's own parser.
+//! Keywords are contextual and are recognised by the parser. Typed literals (`datetime(2020-01-01)`) are one token, because the text in
+//! their parentheses has no token structure. The rules follow Microsoft's parser.
 
 use model::{Diagnostic, DiagnosticKind};
 
@@ -27,11 +27,11 @@ pub enum TokenKind {
     Timespan,
     /// `"…"`, `'…'`, `@"…"`, `h"…"`, ` ```…``` `
     String,
-    /// `datetime(…)` and its kin, dynamic excepted.
+    /// `datetime(…)` and similar, except dynamic.
     Typed,
-    /// Punctuation, the longest that fits.
+    /// Punctuation, longest match.
     Sign(&'static str),
-    /// What means nothing; a diagnostic says why.
+    /// Invalid text; a diagnostic gives the reason.
     Bad,
     End,
 }
@@ -42,7 +42,7 @@ const SIGNS: &[&str] = &[
     "*", "/", "%",
 ];
 
-/// Words that `!` may stand in front of.
+/// Words that may be prefixed with `!`.
 const NEGATABLE: &[&str] = &[
     "in~",
     "in",
@@ -61,7 +61,7 @@ const NEGATABLE: &[&str] = &[
     "has",
 ];
 
-/// Words that make a literal with the parenthesis right behind them.
+/// Words that form a literal with a directly following parenthesis.
 const TYPED: &[&str] =
     &["bool", "date", "datetime", "decimal", "double", "guid", "int", "int32", "int64", "long", "real", "time", "timespan"];
 
@@ -102,7 +102,7 @@ const UNITS: &[&str] = &[
     "ticks",
 ];
 
-/// Lines in front of a query that talk to the tool it is written in: `#save`, `#connect …`. Microsoft's parser reads and skips them.
+/// Client directives before a query, one per line: `#save`, `#connect …`. Microsoft's parser skips them.
 const DIRECTIVES: &[&str] = &[
     "automate",
     "browse",
@@ -122,7 +122,7 @@ const DIRECTIVES: &[&str] = &[
 
 const FENCES: [&[u8]; 2] = [b"```", b"~~~"];
 
-/// The tokens of a text, closed by one of kind [`TokenKind::End`], and what is wrong with them.
+/// The tokens of a text, terminated by one of kind [`TokenKind::End`], and diagnostics.
 pub fn lex(text: &str) -> (Vec<Token>, Vec<Diagnostic>) {
     let mut lexer = Lexer { text, bytes: text.as_bytes(), at: 0, diagnostics: Vec::new() };
     let mut tokens = Vec::with_capacity(text.len() / 5 + 1);
@@ -165,7 +165,8 @@ impl Lexer<'_> {
         self.diagnostics.push(Diagnostic { code: code.code, kind: DiagnosticKind::Syntax, message, help, start, end });
     }
 
-    /// White space, Unicode's included (a byte order mark and a zero-width space too: texts are pasted from anywhere), and `//` comments.
+    /// Skips white space, including Unicode's (also a byte order mark and a zero-width space, which occur in pasted text), and `//`
+    /// comments.
     fn skip_blank(&mut self) {
         while let Some(&byte) = self.bytes.get(self.at) {
             if byte.is_ascii_whitespace() || byte == 0x0b {
@@ -182,7 +183,7 @@ impl Lexer<'_> {
         }
     }
 
-    /// Skips the directives at the head of the text, one a line.
+    /// Skips directives at the start of the text, one per line.
     fn directives(&mut self) {
         loop {
             self.skip_blank();
@@ -260,7 +261,7 @@ impl Lexer<'_> {
         TokenKind::Word
     }
 
-    /// From the parenthesis to the next closing one on the line. A string literal inside may hold anything.
+    /// From the parenthesis to the next closing one on the line. A string literal inside may contain anything.
     fn typed(&mut self, start: usize) -> TokenKind {
         let line = self.bytes[self.at..].iter().position(|b| matches!(b, b'\n' | b'\r')).map_or(self.bytes.len(), |n| self.at + n);
         match self.bytes[self.at..line].iter().position(|b| *b == b')') {
@@ -314,14 +315,14 @@ impl Lexer<'_> {
             return TokenKind::Timespan;
         }
         if self.bytes[start..self.at].iter().all(|b| is_word(*b)) {
-            // A name may begin with a digit.
+            // A name may start with a digit.
             return TokenKind::Word;
         }
         self.at = number;
         kind
     }
 
-    /// A string of any form, or nothing where none begins here.
+    /// A string of any form, or `None` if no string starts here.
     fn string(&mut self) -> Option<TokenKind> {
         let start = self.at;
         let mut open = self.at + usize::from(matches!(self.peek(0), b'h' | b'H'));
@@ -359,7 +360,7 @@ impl Lexer<'_> {
         Some(TokenKind::String)
     }
 
-    /// Steps over a backslash and what belongs to it.
+    /// Skips a backslash escape.
     fn escape(&mut self) {
         let start = self.at;
         let hex = |lexer: &Self, n: usize| (2..2 + n).all(|i| lexer.peek(i).is_ascii_hexdigit());
@@ -380,12 +381,12 @@ impl Lexer<'_> {
         let end = self.at + what.map_or(0, char::len_utf8);
         let message = format!("strings know no escape `\\{}`", what.map_or(String::new(), String::from));
         self.diagnose(codes::ESCAPE, start, end, message);
-        // A backslash in front of a line break leaves the break to close the string.
+        // After a backslash at the end of a line, the line break still terminates the string.
         self.at = end;
     }
 }
 
-/// What a character that means nothing was probably meant to be.
+/// The probably intended replacement of an invalid character.
 fn mend(c: char) -> Option<&'static str> {
     Some(match c {
         '“' | '”' | '„' | '‘' | '’' => "use straight quotes: \" or '",
@@ -407,7 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_spans_and_names_that_begin_with_digits() {
+    fn numbers_timespans_and_names_starting_with_digits() {
         use TokenKind::*;
         let expected = vec![
             (Long, "12"),
@@ -438,7 +439,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_strings_are_told_and_end_with_the_line() {
+    fn unterminated_strings_are_reported_and_end_with_the_line() {
         for (text, code) in [
             ("\"abc\nd", "KQL0002"),
             ("'a\\", "KQL0003"),
@@ -452,7 +453,7 @@ mod tests {
     }
 
     #[test]
-    fn typed_literals_need_the_parenthesis_at_once() {
+    fn typed_literals_need_an_adjacent_parenthesis() {
         use TokenKind::*;
         assert_eq!(kinds("datetime(2020-01-01 10:00)"), vec![(Typed, "datetime(2020-01-01 10:00)")]);
         assert_eq!(kinds("long (5)")[0], (Word, "long"));

@@ -1,15 +1,15 @@
-//! What literals mean: from the text of a token to a [`Value`]. Forms that the language prints itself, and those that its reference shows.
+//! Parses literal tokens to a [`Value`]: the forms printed by Kusto itself, and those in its reference.
 
 use arrow::datatypes::i256;
 use model::{Civil, DECIMAL_SCALE, Span, TICKS_PER_DAY, Timestamp, Type};
 
 use crate::Value;
 
-/// A `long` literal: decimal or hexadecimal. `None` where it does not fit in 64 bits.
+/// A `long` literal: decimal or hexadecimal. `None` if it does not fit in 64 bits.
 pub fn long(text: &str) -> Option<i64> {
     let (negative, digits) = text.strip_prefix('-').map_or((false, text.strip_prefix('+').unwrap_or(text)), |rest| (true, rest));
     let number = match digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")) {
-        // Hexadecimal writes the bits: 0xffffffffffffffff is -1.
+        // Hexadecimal digits are the bit pattern: 0xffffffffffffffff is -1.
         Some(hex) if hex.bytes().all(|b| b.is_ascii_hexdigit()) => u64::from_str_radix(hex, 16).ok()? as i64,
         Some(_) => return None,
         None if digits.starts_with(['+', '-']) => return None,
@@ -18,7 +18,7 @@ pub fn long(text: &str) -> Option<i64> {
     if negative { number.checked_neg() } else { Some(number) }
 }
 
-/// A `real`, with `nan` and the infinities.
+/// A `real` literal, including `nan` and infinities.
 pub fn real(text: &str) -> Option<f64> {
     match text.to_ascii_lowercase().as_str() {
         "nan" => Some(f64::NAN),
@@ -29,7 +29,7 @@ pub fn real(text: &str) -> Option<f64> {
     }
 }
 
-/// A `decimal`, scaled; digits beyond the scale are dropped. Exponents are understood.
+/// A `decimal` literal, scaled; excess digits are truncated. Exponents are supported.
 pub fn decimal(text: &str) -> Option<i256> {
     let (mantissa, exponent) = match text.find(['e', 'E']) {
         Some(at) => (&text[..at], text[at + 1..].parse::<i32>().ok()?),
@@ -41,7 +41,7 @@ pub fn decimal(text: &str) -> Option<i256> {
     if all.is_empty() || !all.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
-    // The point moves right by the scale and the exponent.
+    // The decimal point moves right by the scale and the exponent.
     let zeros = i64::from(DECIMAL_SCALE) + i64::from(exponent) - fraction.len() as i64;
     let scaled = match usize::try_from(zeros) {
         Ok(zeros) if zeros <= 100 => format!("{sign}{all}{}", "0".repeat(zeros)),
@@ -65,7 +65,7 @@ pub fn timespan(text: &str) -> Option<Span> {
     if let Ok(days) = text.parse::<i64>() {
         return days.checked_mul(TICKS_PER_DAY).map(Span);
     }
-    // Recorded: a part of a microsecond is dropped.
+    // Recorded: fractions of a microsecond are dropped.
     if let Some((whole, _)) = text.split_once('.')
         && let Some(unit) = text.find("micro")
         && let Ok(whole) = if whole.is_empty() { Ok(0) } else { whole.parse::<i64>() }
@@ -79,7 +79,7 @@ pub fn timespan(text: &str) -> Option<Span> {
     Span::parse_literal(text).or_else(negated).or_else(|| Span::parse_clock(text))
 }
 
-/// A `datetime` literal: ISO 8601 with its relaxations, a year, a year and month, `1/2/2020` (month first), and the form of mail headers.
+/// A `datetime` literal: ISO 8601 with relaxations, a year, a year and month, `1/2/2020` (month first), and RFC 822.
 pub fn datetime(text: &str) -> Option<Timestamp> {
     let text = text.trim();
     Timestamp::parse_iso(text).or_else(|| short(text)).or_else(|| slashed(text)).or_else(|| listed(text)).or_else(|| mail(text))
@@ -99,7 +99,7 @@ fn short(text: &str) -> Option<Timestamp> {
     Timestamp::from_civil(Civil { year: year as i32, month, day, time: 0 })
 }
 
-/// `1/31/2020`, `1-31-2020`, `2020/1/31`, each with a time of day behind it.
+/// `1/31/2020`, `1-31-2020`, `2020/1/31`, each optionally followed by a time of day.
 fn slashed(text: &str) -> Option<Timestamp> {
     let (date, time) = text.split_once([' ', 'T']).unwrap_or((text, ""));
     let parts: Vec<&str> = date.split(['/', '-']).collect();
@@ -123,7 +123,7 @@ fn listed(text: &str) -> Option<Timestamp> {
     Timestamp::parse_iso(&format!("{year}-{month:0>2}-{day:0>2}"))
 }
 
-/// `Sat, 8 Nov 2014 15:05:02 GMT`, the day of the week left out or not, the year with two digits or four.
+/// `Sat, 8 Nov 2014 15:05:02 GMT`, with optional day of the week and a two- or four-digit year.
 fn mail(text: &str) -> Option<Timestamp> {
     const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
     let text = text.split_once(',').map_or(text, |(_, rest)| rest).trim();
@@ -140,18 +140,18 @@ fn mail(text: &str) -> Option<Timestamp> {
     Timestamp::parse_iso(format!("{year:04}-{month:02}-{day:0>2} {}", time.join(" ")).trim())
 }
 
-/// The value of `word(inner)`; without a value it is null. `None` where the type cannot read it, which Kusto's engine refuses too.
+/// The value of `word(inner)`; null if empty. `None` if the type cannot parse it, which Kusto's engine rejects too.
 pub fn typed(word: &str, inner: &str) -> Option<Value> {
     let ty = Type::parse(word).unwrap_or(Type::String);
     let inner = inner.trim();
     if inner.is_empty() || inner.eq_ignore_ascii_case("null") {
         return Some(Value::Null(ty));
     }
-    // A number of days has no fraction between parentheses (recorded: `time(2)` is two days, `time(1.5)` is refused).
+    // A number of days in parentheses must be an integer (recorded: `time(2)` is two days, `time(1.5)` is rejected).
     parse(ty, unquote(inner).unwrap_or(inner))
 }
 
-/// `text` as a value of a type, or nothing where it is none (and `null` is none).
+/// Parses `text` as a value of a type; `None` if invalid, including `null`.
 pub fn parse(ty: Type, text: &str) -> Option<Value> {
     let text = text.trim();
     Some(match ty {
@@ -177,7 +177,7 @@ fn unquote(text: &str) -> Option<&str> {
     text[1..].strip_suffix(quote)
 }
 
-/// The characters that a string token means: prefix, quotes and escapes resolved. Understands broken tokens too.
+/// The content of a string token: prefix, quotes and escapes resolved. Also accepts incomplete tokens.
 pub fn string(token: &str) -> String {
     let text = token.strip_prefix(['h', 'H']).unwrap_or(token);
     for fence in ["```", "~~~"] {
@@ -276,9 +276,9 @@ mod tests {
             ("8 Nov 2014 15:05", "2014-11-08T15:05:00.0000000Z"),
             ("1/31/2020 10:00:00", "2020-01-31T10:00:00.0000000Z"),
             ("12-02-2022", "2022-12-02T00:00:00.0000000Z"),
-            // The page on endofweek() writes days so.
+            // Format on the page of endofweek().
             ("2025, 6, 14", "2025-06-14T00:00:00.0000000Z"),
-            // And that on sliding_window_counts() so.
+            // Format on the page of sliding_window_counts().
             ("2017 - 08 - 01", "2017-08-01T00:00:00.0000000Z"),
         ] {
             assert_eq!(datetime(text).map(|t| t.to_string()).as_deref(), Some(expected), "{text}");
@@ -304,8 +304,8 @@ mod tests {
     }
 
     #[test]
-    fn unreadable_literals_have_no_value() {
-        // Recorded: the engine answers "could not be parsed as a literal of type …".
+    fn invalid_literals_have_no_value() {
+        // Recorded: the engine reports "could not be parsed as a literal of type …".
         for (word, inner) in [
             ("int", "abc"),
             ("int", "3000000000"),

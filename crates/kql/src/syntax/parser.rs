@@ -1,5 +1,5 @@
-//! Tokens to a syntax tree, by recursive descent. Parsing never fails: where something is missing or superfluous a diagnostic says so, the
-//! tree gets [`ExprKind::Error`](super::ast::ExprKind::Error) in its place, and parsing goes on behind it.
+//! Recursive descent parser. Parsing never fails: missing or superfluous text gives a diagnostic and an
+//! [`ExprKind::Error`](super::ast::ExprKind::Error) node, and parsing continues after it.
 //!
 //! | part | where |
 //! |---|---|
@@ -8,10 +8,10 @@
 //! | names, argument lists, columns with types | [`lists`] |
 //! | `dynamic(…)` | [`json`] |
 //! | the table of operators, and the simple ones | [`operators`] |
-//! | operators with a grammar of their own | [`joins`], [`shapes`], [`sources`], [`scan`], [`graph`] |
+//! | operators with their own grammar | [`joins`], [`shapes`], [`sources`], [`scan`], [`graph`] |
 //!
-//! Invariants: every loop consumes a token or ends; nesting has a bound ([`MAX_DEPTH`]), counted in levels of the resulting tree, so that
-//! whoever walks the tree by recursion is safe too; one token gets at most one diagnostic.
+//! Invariants: every loop consumes a token or ends; nesting is limited ([`MAX_DEPTH`]), counted in levels of the resulting tree, so that
+//! recursive traversals are safe, too; each token gets at most one diagnostic.
 
 mod expressions;
 mod graph;
@@ -36,28 +36,28 @@ pub use expressions::text_operators;
 pub use operators::{OperatorDef, tabular_operators};
 pub use sources::SOURCE_OPERATORS;
 
-/// Levels of nesting that a text may have. A query within a query weighs [`QUERY_LEVELS`], because binding one takes that much more of the
-/// stack, and threads have 2 MiB.
+/// Maximum nesting depth of a text. A nested query counts [`QUERY_LEVELS`], because binding one needs that much more stack, and threads
+/// have 2 MiB.
 pub const MAX_DEPTH: usize = 200;
 
 const QUERY_LEVELS: usize = 4;
 
-/// Diagnostics that are kept; the rest only says the same.
+/// Maximum number of diagnostics kept.
 const MAX_DIAGNOSTICS: usize = 100;
 
-/// What was understood of a text, and what was wrong with it.
+/// Result of parsing: the syntax tree and diagnostics.
 #[derive(Clone, Debug)]
 pub struct Parsed {
     pub script: Script,
     pub diagnostics: Vec<Diagnostic>,
 }
 
-/// Parses a whole query text. Never fails and never panics, whatever the text. Diagnostics are in the order of their places.
+/// Parses a whole query text. Never fails and never panics. Diagnostics are in source order.
 pub fn parse(text: &str) -> Parsed {
     parse_noting(text, Wants::default()).0
 }
 
-/// As [`parse`], and what could stand where the text ends.
+/// Like [`parse`]; also returns what the parser expected at the end of the text.
 pub fn parse_wanting(text: &str) -> (Parsed, Vec<Want>) {
     let (parsed, wants) = parse_noting(text, Wants::asked());
     (parsed, wants.into_vec())
@@ -68,7 +68,7 @@ fn parse_noting(text: &str, wants: Wants) -> (Parsed, Wants) {
     let mut parser = Parser { text, tokens, at: 0, depth: 0, peak: 0, last: None, aggregating: false, operator: "", wants, diagnostics };
     let mut script = parser.script(None);
     if parser.peak > MAX_DEPTH {
-        // Nobody shall walk half a tree that is too deep.
+        // Do not return a tree that is too deep to traverse.
         script = Script::default();
     }
     let mut diagnostics = parser.diagnostics;
@@ -84,18 +84,18 @@ fn parse_noting(text: &str, wants: Wants) -> (Parsed, Wants) {
 
 struct Parser<'t> {
     text: &'t str,
-    /// Closed by one of kind `End`.
+    /// Terminated by one of kind `End`.
     tokens: Vec<Token>,
     at: usize,
-    /// Levels open now.
+    /// Current nesting depth.
     depth: usize,
-    /// The deepest level of the tree so far; see [`Parser::taller`].
+    /// Maximum depth of the tree so far; see [`Parser::taller`].
     peak: usize,
-    /// The token that the last diagnostic was about.
+    /// The token of the last diagnostic.
     last: Option<usize>,
-    /// Expressions here may hold aggregate calls.
+    /// Expressions here may contain aggregate calls.
     aggregating: bool,
-    /// The operator that is being read.
+    /// The operator being parsed.
     operator: &'static str,
     wants: Wants,
     diagnostics: Vec<Diagnostic>,
@@ -140,7 +140,7 @@ impl<'t> Parser<'t> {
         found
     }
 
-    /// The word here, if there is one.
+    /// The current word, if any.
     fn word(&self) -> Option<&'t str> {
         self.ahead_word(0)
     }
@@ -155,7 +155,7 @@ impl<'t> Parser<'t> {
         self.word() == Some(word)
     }
 
-    /// Notes what could stand here, where the text ends here. Once something is missing, what would follow it is not asked for yet.
+    /// Records what is expected here if the text ends here. After a missing element, later elements are not recorded.
     fn want(&self, want: Want) {
         if self.at_end() && self.last != Some(self.at) {
             self.wants.note(want);
@@ -170,13 +170,13 @@ impl<'t> Parser<'t> {
         found
     }
 
-    /// True where token `n` begins where the one before it ends.
+    /// True if token `n` starts where the previous one ends.
     fn touches(&self, n: usize) -> bool {
         let index = self.at + n;
         index > 0 && index < self.tokens.len() && self.tokens[index - 1].end == self.tokens[index].start
     }
 
-    /// Where the last token that was consumed ends.
+    /// The end of the last consumed token.
     fn end(&self) -> usize {
         if self.at == 0 { 0 } else { self.tokens[self.at - 1].end }
     }
@@ -207,7 +207,7 @@ impl<'t> Parser<'t> {
         found
     }
 
-    /// The bracket that closes the one at token `open`.
+    /// Expects the bracket that closes the one at token `open`.
     fn expect_closing(&mut self, sign: &str, open: usize) {
         if self.eat(sign) {
             return;
@@ -215,13 +215,13 @@ impl<'t> Parser<'t> {
         let opener = self.tokens[open.min(self.tokens.len() - 1)];
         let message = format!("`{}` is not closed: expected `{sign}`, found {}", self.slice(opener), self.found());
         self.report(codes::CLOSING, message, None);
-        // What cannot be understood inside the brackets is passed over, if the closing one stands in this operator.
+        // Skip invalid text inside the brackets, if the closing one is within this operator.
         if let Some(closing) = self.find_closing(sign) {
             self.at = closing + 1;
         }
     }
 
-    /// The index of the closing `sign` of the brackets that we are in, unless the operator or statement ends before.
+    /// The index of the closing `sign` of the current brackets, unless the operator or statement ends first.
     fn find_closing(&self, sign: &str) -> Option<usize> {
         let mut open = 0usize;
         for (index, token) in self.tokens.iter().enumerate().skip(self.at) {
@@ -237,7 +237,7 @@ impl<'t> Parser<'t> {
         None
     }
 
-    /// What stands here, for messages.
+    /// Describes the current token, for messages.
     fn found(&self) -> String {
         let token = self.peek();
         match token.kind {
@@ -252,14 +252,14 @@ impl<'t> Parser<'t> {
         self.report(codes::EXPECTED, message, None);
     }
 
-    /// A diagnostic about the token here.
+    /// Reports a diagnostic at the current token.
     fn report(&mut self, code: Code, message: String, help: Option<String>) {
         let token = self.peek();
         if self.last == Some(self.at) {
             return;
         }
         self.last = Some(self.at);
-        // The lexer has already said what is wrong with it.
+        // The lexer has already reported it.
         if token.kind != TokenKind::Bad {
             self.report_at(code, token.start..token.end, message, help);
         }
@@ -277,7 +277,7 @@ impl<'t> Parser<'t> {
         });
     }
 
-    /// Goes one level down; false, with a diagnostic and the rest of the text given up, where that is too deep.
+    /// Increases the nesting depth; if it is too deep, reports it, abandons the rest of the text and returns false.
     fn enter(&mut self) -> bool {
         self.enter_by(1)
     }
@@ -300,8 +300,8 @@ impl<'t> Parser<'t> {
         self.depth -= levels;
     }
 
-    /// The tree built so far becomes the child of one more node. A chain such as `a + b + c` grows that way without going down a level, so
-    /// the height is counted here: `peak` is the depth of the lowest node, wherever it stands. False where that is too deep.
+    /// Makes the tree built so far the child of another node. A chain such as `a + b + c` grows that way without recursion, so the height
+    /// is counted here: `peak` is the maximum depth of any node. Returns false if it is too deep.
     fn taller(&mut self) -> bool {
         self.peak += 1;
         if self.peak <= MAX_DEPTH {
@@ -314,23 +314,23 @@ impl<'t> Parser<'t> {
     fn give_up(&mut self) {
         if !self.at_end() {
             let token = self.peek();
-            // Nobody reads what a stopped query finds.
+            // Diagnostics of a cancelled query are not read.
             let message = format!("the text is nested more than {MAX_DEPTH} levels deep here");
             self.report_at(codes::DEPTH, token.start..token.end, message, None);
             self.at = self.tokens.len() - 1;
         }
-        // What the end of the text would still give is noise.
+        // Suppress follow-up errors at the end of the text.
         self.last = Some(self.at);
     }
 
-    /// Says that what stands here does not belong, and passes over it up to the end of the operator or statement.
+    /// Reports unexpected text and skips it up to the end of the operator or statement.
     fn leftover(&mut self) {
         let message = format!("unexpected {}", self.found());
         self.report(codes::LEFTOVER, message, None);
         self.skip_operator();
     }
 
-    /// Up to the next `|`, `;` or closing bracket that is not within brackets opened from here on.
+    /// Skips to the next `|`, `;` or closing bracket, ignoring those in brackets opened from here on.
     fn skip_operator(&mut self) {
         let mut open = 0usize;
         while !self.at_end() {
@@ -345,7 +345,7 @@ impl<'t> Parser<'t> {
         }
     }
 
-    /// A name that could not be read.
+    /// Placeholder for a missing name.
     fn no_name(&self) -> Name {
         let at = self.peek().start;
         Name { text: String::new(), place: at..at, quoted: false }

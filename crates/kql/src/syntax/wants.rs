@@ -1,44 +1,44 @@
-//! What the grammar would take where a text ends. The parser notes it while it reads: whatever it looks for at the end of the text is what
-//! could stand there, so that completion knows the grammar without having one of its own.
+//! What the grammar expects at the end of a text. The parser records everything it looks for at the end of the text, so that completion
+//! needs no grammar of its own.
 
 use std::cell::RefCell;
 
-/// Something that could stand at the end of a text.
+/// Something expected at the end of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Want {
     /// This word: `by`, `on`, `asc`.
     Word(&'static str),
-    /// An option in front of `=`: `kind`, `isfuzzy`.
+    /// An option before `=`: `kind`, `isfuzzy`.
     Option(&'static str),
-    /// The value of that option of that operator.
+    /// The value of an option.
     Value {
         operator: &'static str,
         option: &'static str,
     },
-    /// The beginning of a statement.
+    /// The start of a statement.
     Statement,
-    /// The beginning of a query: a table, an operator that gives rows, or a value where a value may stand.
+    /// The start of a query: a table, a source operator, or a value if allowed.
     Query,
-    /// A table and nothing else.
+    /// Only a table.
     Table,
-    /// A tabular operator: the text ends behind `|`.
+    /// A tabular operator: the text ends after `|`.
     Operator,
     /// A scalar expression.
     Expression,
-    /// An aggregate call, beside an expression.
+    /// An aggregate call, in addition to an expression.
     Aggregate,
-    /// A column of the input by its name alone.
+    /// The name of an input column.
     Column,
-    /// An operator between two operands: what stands before is a whole expression.
+    /// A binary operator: the preceding text is a complete expression.
     Binary,
     Type,
     /// The name of a plug-in.
     Plugin,
-    /// A kind of chart.
+    /// A chart type.
     Chart,
 }
 
-/// The wants noted so far; nothing where nobody asks.
+/// Expectations recorded so far; `None` if not requested.
 #[derive(Default)]
 pub(super) struct Wants(Option<RefCell<Vec<Want>>>);
 

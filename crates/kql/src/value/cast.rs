@@ -1,5 +1,5 @@
-//! One type to another, as `toint`, `tostring`, `todatetime` … and the binder's implicit casts (`$cast`) convert. What cannot be converted
-//! is null.
+//! Conversion between types, by `toint`, `tostring`, `todatetime` … and the binder's implicit casts (`$cast`). If a conversion is
+//! impossible, the result is null.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::cells::{Cells, nulls};
 use super::{Value, decimal, text};
 use crate::dynamic::{self, Kind};
 
-/// `value` in type `to`.
+/// Converts `value` to type `to`.
 pub fn value(value: &Value, to: Type) -> Value {
     if value.ty() == to {
         return value.clone();
@@ -53,7 +53,7 @@ fn from_long(n: i64, to: Type) -> Value {
     .unwrap_or(Value::null(to))
 }
 
-/// Cut towards zero; beyond the range it is the nearest there is (recorded: `tolong(1e30)` is the greatest long). NaN is null.
+/// Truncates towards zero and saturates (recorded: `tolong(1e30)` is the maximum long). NaN is null.
 pub fn real_to_long(x: f64) -> Option<i64> {
     (!x.is_nan()).then_some(x as i64)
 }
@@ -68,7 +68,7 @@ fn from_real(x: f64, to: Type) -> Value {
     .unwrap_or(Value::null(to))
 }
 
-/// What a dynamic value is in type `to`: its number, the text of a string, else null.
+/// Converts a dynamic value to type `to`: its number, or its string parsed, otherwise null.
 pub fn from_dynamic(json: &str, to: Type) -> Value {
     match (dynamic::kind(json), to) {
         (_, Type::Dynamic) => Value::Dynamic(json.to_owned()),
@@ -82,7 +82,7 @@ pub fn from_dynamic(json: &str, to: Type) -> Value {
     }
 }
 
-/// A whole array of type `from` in type `to`.
+/// Converts an array of type `from` to type `to`.
 pub fn array(array: &ArrayRef, from: Type, to: Type) -> ArrayRef {
     if from == to || array.data_type() == &to.arrow() && same_layout(from, to) {
         return array.clone();
@@ -162,7 +162,7 @@ pub fn array(array: &ArrayRef, from: Type, to: Type) -> ArrayRef {
     cells.finish()
 }
 
-/// Types whose values are the same bits.
+/// True if both types have the same representation.
 fn same_layout(from: Type, to: Type) -> bool {
     matches!((from, to), (Type::Long, Type::Timespan) | (Type::Timespan | Type::Datetime, Type::Long))
 }
@@ -171,9 +171,9 @@ fn same_layout(from: Type, to: Type) -> bool {
 mod tests {
     use super::*;
 
-    // Expected answers: recorded from Microsoft's engine.
+    // Expected results: recorded from Microsoft's engine.
     #[test]
-    fn conversions_agree_with_the_engine() {
+    fn conversions_match_the_engine() {
         let real = |x: f64, to| value(&Value::Real(x), to);
         assert_eq!(real(-2.9, Type::Int), Value::Int(-2));
         assert_eq!(real(1e30, Type::Int), Value::Int(i32::MAX));
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn arrays_convert_as_their_values_do() {
+    fn arrays_convert_like_their_values() {
         let samples = [
             Value::Int(7),
             Value::Long(-1),

@@ -12,7 +12,8 @@ use model::{DECIMAL_PRECISION, DECIMAL_SCALE, Type};
 use super::{Value, cast, decimal, text};
 
 impl Value {
-    /// Entry `row` of `array`, which is laid out as [`Type::arrow`] of `ty`. A null string is `""`; what lies otherwise is null.
+    /// Entry `row` of `array`, in the representation of [`Type::arrow`] of `ty`. A null string is `""`; any other representation gives
+    /// null.
     pub fn from_cell(array: &dyn Array, row: usize, ty: Type) -> Value {
         if row >= array.len() || array.is_null(row) {
             return Value::null(ty);
@@ -45,7 +46,7 @@ impl Value {
         Value::array(std::slice::from_ref(self), self.ty())
     }
 
-    /// One entry a value; a value of another type is cast to `ty`.
+    /// One entry per value; values of other types are cast to `ty`.
     pub fn array(values: &[Value], ty: Type) -> ArrayRef {
         let mut cells = Cells::new(ty, values.len());
         for value in values {
@@ -54,13 +55,13 @@ impl Value {
         cells.finish()
     }
 
-    /// As `tostring` prints it.
+    /// Formats like `tostring`.
     pub fn to_text(&self) -> String {
         text::format(self)
     }
 
-    /// As answers carry it: numbers and booleans as JSON, `dynamic` as the JSON it is, everything else as text; real infinities and NaN
-    /// as `Infinity`, `-Infinity`, `NaN`.
+    /// The representation in query results: numbers and booleans as JSON, `dynamic` as its JSON, everything else as strings; real
+    /// infinities and NaN as `Infinity`, `-Infinity`, `NaN`.
     pub fn to_json(&self) -> serde_json::Value {
         match self {
             Value::Null(_) => serde_json::Value::Null,
@@ -76,13 +77,13 @@ impl Value {
         }
     }
 
-    /// In another type, as `tolong`, `tostring` … convert.
+    /// Converts to another type, like `tolong`, `tostring` …
     pub fn cast(&self, to: Type) -> Value {
         cast::value(self, to)
     }
 }
 
-/// Builds an array of a Kusto type value by value.
+/// Builds an array of a Kusto type one value at a time.
 pub struct Cells {
     ty: Type,
     builder: Builder,
@@ -110,7 +111,7 @@ impl Cells {
         Self { ty, builder }
     }
 
-    /// Appends `value`, cast where its type differs.
+    /// Appends `value`, cast if its type differs.
     pub fn push(&mut self, value: &Value) {
         let cast;
         let value = if value.ty() == self.ty {
@@ -169,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_type_goes_into_an_array_and_back() {
+    fn every_type_round_trips_through_an_array() {
         let values = [
             Value::Bool(true),
             Value::Int(-3),
@@ -189,7 +190,7 @@ mod tests {
             let null = Value::null(value.ty());
             assert_eq!(Value::from_cell(&null.to_array(), 0, value.ty()), null);
         }
-        // The wrong layout is null, not a panic.
+        // A wrong representation gives null, not a panic.
         assert_eq!(Value::from_cell(&Value::Long(1).to_array(), 0, Type::Bool), Value::Null(Type::Bool));
     }
 }

@@ -1,9 +1,9 @@
-//! Arithmetic on `decimal`: an `i256` scaled by 10^[`DECIMAL_SCALE`]. What does not fit is nothing, never wrapped.
+//! Arithmetic on `decimal`: an `i256` scaled by 10^[`DECIMAL_SCALE`]. Overflow gives `None` and never wraps.
 
 use arrow::datatypes::i256;
 use model::{DECIMAL_PRECISION, DECIMAL_SCALE};
 
-/// 10^`exponent`; the exponent is at most 76, the digits of an `i256`.
+/// 10^`exponent`; the exponent is at most 76, the number of digits of an `i256`.
 pub fn power_of_ten(exponent: u32) -> i256 {
     let ten = i256::from_i128(10);
     (0..exponent.min(DECIMAL_PRECISION.into())).fold(i256::ONE, |power, _| power.wrapping_mul(ten))
@@ -23,7 +23,7 @@ pub fn from_i64(n: i64) -> i256 {
     i256::from_i128(n.into()).wrapping_mul(unit())
 }
 
-/// The nearest decimal; nothing for what is not finite or too large. Goes by the shortest text, so that `0.1` stays one tenth.
+/// The nearest decimal; `None` if not finite or too large. Uses the shortest decimal representation, so that `0.1` is exactly one tenth.
 pub fn from_f64(x: f64) -> Option<i256> {
     if !x.is_finite() {
         return None;
@@ -35,7 +35,7 @@ pub fn to_f64(value: i256) -> f64 {
     format(value).parse().unwrap_or(f64::NAN)
 }
 
-/// Whole part, cut towards zero, where it fits.
+/// The integer part, truncated towards zero, if it fits.
 pub fn to_i64(value: i256) -> Option<i64> {
     value.checked_div(unit())?.to_i128().and_then(|whole| i64::try_from(whole).ok())
 }
@@ -49,7 +49,7 @@ pub fn subtract(a: i256, b: i256) -> Option<i256> {
 }
 
 pub fn multiply(a: i256, b: i256) -> Option<i256> {
-    // (ah·S + al)(bh·S + bl) / S, so that no intermediate needs more than 256 bits.
+    // (ah·S + al)(bh·S + bl) / S, so that intermediates fit in 256 bits.
     let scale = unit();
     let (ah, al) = (a.checked_div(scale)?, a.checked_rem(scale)?);
     let (bh, bl) = (b.checked_div(scale)?, b.checked_rem(scale)?);
@@ -59,7 +59,7 @@ pub fn multiply(a: i256, b: i256) -> Option<i256> {
     high.checked_add(middle)?.checked_add(low).and_then(fits)
 }
 
-/// Cut, not rounded; nothing by zero.
+/// Truncated, not rounded; `None` for division by zero.
 pub fn divide(a: i256, b: i256) -> Option<i256> {
     if b == i256::ZERO {
         return None;
@@ -69,7 +69,7 @@ pub fn divide(a: i256, b: i256) -> Option<i256> {
     let fraction = match rest.checked_mul(unit()) {
         Some(scaled) => scaled.checked_div(b)?,
         None => {
-            // Digit by digit, as on paper.
+            // Long division, digit by digit.
             let ten = i256::from_i128(10);
             let mut digits = i256::ZERO;
             for _ in 0..DECIMAL_SCALE {
@@ -83,7 +83,7 @@ pub fn divide(a: i256, b: i256) -> Option<i256> {
     whole.checked_mul(unit())?.checked_add(fraction).and_then(fits)
 }
 
-/// Never negative, as all of Kusto's remainders.
+/// Never negative, like all of Kusto's remainders.
 pub fn remainder(a: i256, b: i256) -> Option<i256> {
     if b == i256::ZERO {
         return None;
@@ -92,7 +92,7 @@ pub fn remainder(a: i256, b: i256) -> Option<i256> {
     if rest.is_negative() { rest.checked_add(b.checked_abs()?) } else { Some(rest) }
 }
 
-/// The largest multiple of `size` that is not above `value`.
+/// The largest multiple of `size` not above `value`.
 pub fn floor_to(value: i256, size: i256) -> Option<i256> {
     if size <= i256::ZERO {
         return None;
@@ -100,7 +100,7 @@ pub fn floor_to(value: i256, size: i256) -> Option<i256> {
     value.checked_sub(remainder(value, size)?).and_then(fits)
 }
 
-/// Reads `12`, `-3.5`, `1e-3`; digits beyond the scale are cut.
+/// Parses `12`, `-3.5`, `1e-3`; excess digits are truncated.
 pub fn parse(text: &str) -> Option<i256> {
     let text = text.trim();
     let (negative, digits) = match text.as_bytes().first()? {
@@ -116,14 +116,14 @@ pub fn parse(text: &str) -> Option<i256> {
     if whole.is_empty() && fraction.is_empty() || !whole.bytes().chain(fraction.bytes()).all(|b| b.is_ascii_digit()) {
         return None;
     }
-    // The digits as one whole number, and how far its point stands from the scale's.
+    // The digits as an integer, and the offset of its point from the scale's.
     let ten = i256::from_i128(10);
     let mut shift = exponent.checked_add(DECIMAL_SCALE.into())?.checked_sub(i32::try_from(fraction.len()).ok()?)?;
     let mut value = i256::ZERO;
     for digit in whole.bytes().chain(fraction.bytes()) {
         match value.checked_mul(ten).and_then(|v| v.checked_add(i256::from_i128((digit - b'0').into()))) {
             Some(next) => value = next,
-            // More digits than there is room for: those that follow count only for the place of the point.
+            // Further digits do not fit and only shift the point.
             None => shift = shift.checked_add(1)?,
         }
     }
@@ -138,7 +138,7 @@ pub fn parse(text: &str) -> Option<i256> {
     fits(if negative { value.wrapping_neg() } else { value })
 }
 
-/// As Kusto prints it: no trailing zeros, no exponent.
+/// Formats like Kusto: no trailing zeros, no exponent.
 pub fn format(value: i256) -> String {
     let digits = value.wrapping_abs().to_string();
     let scale = DECIMAL_SCALE as usize;
@@ -153,7 +153,7 @@ pub fn format(value: i256) -> String {
 mod tests {
     use super::*;
 
-    // Expected answers by paper arithmetic.
+    // Expected results computed by hand.
     #[test]
     fn decimals_compute_exactly() {
         let d = |text: &str| parse(text).unwrap();
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_read_and_printed() {
+    fn decimals_parse_and_format() {
         for text in ["0", "1", "-0.5", "3.14159265358979323846", "340282366920938463463374607431768211455"] {
             assert_eq!(format(parse(text).unwrap()), text);
         }

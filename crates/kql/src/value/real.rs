@@ -1,17 +1,17 @@
-//! A `real` as text.
+//! Formatting of `real`.
 //!
-//! The digits are the fewest that read back as the same number; where several texts of that length do, Kusto prints the greatest
-//! (`0.1 + 0.2` is `0.30000000000000007`, recorded). Point and exponent stand where RapidJSON puts them: always a `.0` on whole
-//! numbers, an exponent above 10^21 and below 10^-6.
+//! Prints the fewest digits that parse back to the same number; if several texts of that length do, the greatest, as Kusto does
+//! (`0.1 + 0.2` is `0.30000000000000007`, recorded). Point and exponent are placed as by RapidJSON: `.0` on integers, an exponent above 10^21 and
+//! below 10^-6.
 
-/// As `tostring` prints it.
+/// Formats like `tostring`.
 pub fn format(x: f64) -> String {
     let mut text = String::new();
     push(&mut text, x);
     text
 }
 
-/// Appends what [`format`] gives.
+/// Appends the result of [`format`].
 pub fn push(out: &mut String, x: f64) {
     use std::fmt::Write;
     if x.is_nan() {
@@ -27,7 +27,7 @@ pub fn push(out: &mut String, x: f64) {
     if x == 0.0 {
         return out.push_str("0.0");
     }
-    // Whole numbers below 2^53 are their digits.
+    // Integers below 2^53 are printed directly.
     if x < 9_007_199_254_740_992.0 && x.fract() == 0.0 {
         let _ = write!(out, "{}.0", x as u64);
         return;
@@ -36,12 +36,12 @@ pub fn push(out: &mut String, x: f64) {
     let (mantissa, exponent) = shortest.split_once('e').unwrap_or((&shortest, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
     let mut digits: String = mantissa.bytes().filter(u8::is_ascii_digit).map(char::from).collect();
-    // A step of the last digit that is more than one to the next number leads to another one.
+    // If one step of the last digit exceeds the distance to the next number, it gives another number.
     let step = 10f64.powi(exponent + 1 - digits.len() as i32);
     if digits.len() >= 16 && step <= 1.01 * (x.next_up() - x) {
         raise(&mut digits, exponent, x);
     }
-    // `point` digits stand before the point.
+    // `point` digits precede the decimal point.
     let (len, point) = (digits.len() as i32, exponent + 1);
     if len <= point && point <= 21 {
         out.push_str(&digits);
@@ -65,7 +65,7 @@ pub fn push(out: &mut String, x: f64) {
     }
 }
 
-/// Raises the last digit as long as the text still reads as `x`.
+/// Increases the last digit as long as the text still parses to `x`.
 fn raise(digits: &mut String, exponent: i32, x: f64) {
     loop {
         let Some(last) = digits.pop() else { return };
@@ -87,9 +87,9 @@ fn raise(digits: &mut String, exponent: i32, x: f64) {
 mod tests {
     use super::*;
 
-    // Recorded answers of Microsoft's engine, the last two by RapidJSON's rules.
+    // Results recorded from Microsoft's engine, the last two by RapidJSON's rules.
     #[test]
-    fn reals_print_as_the_engine_prints_them() {
+    fn reals_format_like_the_engine() {
         for (x, text) in [
             (0.1 + 0.2, "0.30000000000000007"),
             (1.0 / 3.0, "0.3333333333333333"),

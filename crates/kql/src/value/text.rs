@@ -1,11 +1,11 @@
-//! Each type as text: printed as `tostring` prints it, read as `toint`, `todouble`, `todatetime` … read it. What cannot be read is nothing.
+//! Formatting like `tostring`, and parsing like `toint`, `todouble`, `todatetime` … Invalid text gives `None` or null.
 
 use model::{Civil, Span, TICKS_PER_DAY, TICKS_PER_HOUR, TICKS_PER_MINUTE, TICKS_PER_SECOND, Timestamp, Type};
 
 use super::{Value, decimal, real};
 use crate::dynamic;
 
-/// The value as `tostring` prints it; a null is the empty string.
+/// Formats like `tostring`; a null is the empty string.
 pub fn format(value: &Value) -> String {
     match value {
         Value::Null(_) => String::new(),
@@ -21,7 +21,7 @@ pub fn format(value: &Value) -> String {
     }
 }
 
-/// The value that `text` is in type `ty`, or null.
+/// Parses `text` as type `ty`, or null.
 pub fn parse(text: &str, ty: Type) -> Value {
     match ty {
         Type::String => Some(Value::String(text.to_owned())),
@@ -38,7 +38,7 @@ pub fn parse(text: &str, ty: Type) -> Value {
     .unwrap_or(Value::Null(ty))
 }
 
-/// `true`, `false` in any case, or a whole number, of which only zero is false; no surrounding space.
+/// `true` or `false` in any case, or an integer, where only zero is false; no surrounding space.
 pub fn parse_bool(text: &str) -> Option<bool> {
     match text {
         _ if text.eq_ignore_ascii_case("true") => Some(true),
@@ -47,12 +47,12 @@ pub fn parse_bool(text: &str) -> Option<bool> {
     }
 }
 
-/// Digits with a sign, or hexadecimal after `0x`; surrounding space is ignored.
+/// Digits with optional sign, or hexadecimal after `0x`; surrounding space is ignored.
 pub fn parse_long(text: &str) -> Option<i64> {
     let text = text.trim();
     let (negative, digits) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
     match digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")) {
-        // Sixteen hexadecimal digits are two's complement, as Kusto's own literals are.
+        // Sixteen hexadecimal digits are two's complement, as in Kusto's literals.
         Some(hex) if !hex.is_empty() && hex.bytes().all(|b| b.is_ascii_hexdigit()) => {
             let n = u64::from_str_radix(hex, 16).ok()? as i64;
             Some(if negative { n.wrapping_neg() } else { n })
@@ -62,7 +62,7 @@ pub fn parse_long(text: &str) -> Option<i64> {
     }
 }
 
-/// A decimal number, `nan`, `inf`, `infinity`; of the names only the spellings that Kusto reads.
+/// A decimal number, `nan`, `inf`, `infinity`; only the spellings that Kusto accepts.
 pub fn parse_real(text: &str) -> Option<f64> {
     let text = text.trim();
     match text {
@@ -74,7 +74,7 @@ pub fn parse_real(text: &str) -> Option<f64> {
     }
 }
 
-/// 32 hexadecimal digits with or without dashes (wherever they stand), braces or parentheses; printed in lower case.
+/// 32 hexadecimal digits with or without dashes (at any position), braces or parentheses; normalised to lower case.
 pub fn parse_guid(text: &str) -> Option<String> {
     let text = text.trim();
     let text = text.strip_prefix('(').and_then(|t| t.strip_suffix(')')).unwrap_or(text);
@@ -99,8 +99,8 @@ pub fn parse_timespan(text: &str) -> Option<i64> {
 const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
-/// Reads ISO 8601 and the other forms the reference lists: RFC 822 (`Sat, 8 Nov 2014 15:05:02 GMT`), RFC 850 (`Saturday, 08-Nov-14 15:05:02`),
-/// `11/8/2014 3:05:02 PM`, `2014/11/08`, `Nov 8, 2014`, and years and months alone (`2014`, `2014-11`).
+/// Parses ISO 8601 and the other documented formats: RFC 822 (`Sat, 8 Nov 2014 15:05:02 GMT`), RFC 850 (`Saturday, 08-Nov-14 15:05:02`),
+/// `11/8/2014 3:05:02 PM`, `2014/11/08`, `Nov 8, 2014`, and a year or month alone (`2014`, `2014-11`).
 pub fn parse_datetime(text: &str) -> Option<Timestamp> {
     let text = text.trim();
     if text.is_empty() || text.len() > 64 {
@@ -109,7 +109,7 @@ pub fn parse_datetime(text: &str) -> Option<Timestamp> {
     Timestamp::parse_iso(text).or_else(|| parse_loose(text))
 }
 
-/// One word of a date in prose.
+/// One word of a textual date.
 enum Word<'a> {
     Number(i64, usize),
     Name(&'a str),
@@ -175,7 +175,7 @@ fn parse_loose(text: &str) -> Option<Timestamp> {
     Timestamp::from_ticks(local.ticks() - zone)
 }
 
-/// Two digits mean 1950 to 2049, as in .NET.
+/// Two-digit years are 1950 to 2049, as in .NET.
 fn full_year(year: i64, digits: usize) -> i64 {
     match digits {
         1 | 2 if year < 50 => 2000 + year,
@@ -187,7 +187,7 @@ fn full_year(year: i64, digits: usize) -> i64 {
 fn words(text: &str) -> Option<Vec<Word<'_>>> {
     let mut found = Vec::new();
     for word in text.split([' ', ',', '/']).filter(|word| !word.is_empty()) {
-        // `08-Nov-14` and `2014-11`, but not the sign of a zone.
+        // `08-Nov-14` and `2014-11`, but not a time zone offset.
         let dashed = word.contains('-') && !word.starts_with('-') && !word.contains(':');
         // `1:45PM`
         let (word, half) = match word.len().checked_sub(2).and_then(|at| word.split_at_checked(at)) {
@@ -260,9 +260,9 @@ fn clock(word: &str) -> Option<Word<'_>> {
 mod tests {
     use super::*;
 
-    // The forms and their meaning are those of the public reference, page `datetime` ("supported formats").
+    // The formats of the public reference, page `datetime` ("supported formats").
     #[test]
-    fn dates_are_read_in_the_documented_forms() {
+    fn documented_datetime_forms_parse() {
         let expected = Timestamp::parse_iso("2014-11-08T15:05:02Z");
         for text in [
             "2014-11-08T15:05:02Z",
@@ -286,8 +286,8 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_read_as_the_engine_reads_them() {
-        // Recorded answers of Microsoft's engine.
+    fn numbers_parse_like_the_engine() {
+        // Results recorded from Microsoft's engine.
         assert_eq!(parse_long("\t456\t"), Some(456));
         assert_eq!(parse_long("+0"), Some(0));
         assert_eq!(parse_long("1e19"), None);

@@ -1,5 +1,5 @@
-//! `prev(column, offset, default)`, `next` — the value of a column some rows before or behind. The offset is at least 1 and the default a
-//! constant: Microsoft's engine refuses anything else (recorded).
+//! `prev(column, offset, default)`, `next` — the value of a column some rows before or after. The offset must be at least 1 and the default
+//! a constant: Microsoft's engine rejects anything else (recorded).
 
 use arrow::array::{ArrayRef, UInt64Array};
 use arrow::compute::{concat, take};
@@ -65,7 +65,7 @@ fn shift(prepare: &Prepare, at: fn(row: usize, offset: usize, rows: usize) -> Op
     Ok(closure(move |args: &Args| {
         let values = args.array(0);
         let rows = args.rows;
-        // The default stands behind the last row.
+        // The default is stored after the last row.
         let indices: UInt64Array = (0..rows).map(|row| Some(at(row, offset, rows).unwrap_or(rows) as u64)).collect();
         let extended: ArrayRef = concat(&[&values, &default]).unwrap_or(values);
         take(&extended, &indices, None).unwrap_or(extended)

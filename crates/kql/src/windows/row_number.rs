@@ -1,4 +1,4 @@
-//! `row_number`, `row_cumsum`, `row_rank_dense`, `row_rank_min` — counting along the rows; where `restart` is true the count begins anew.
+//! `row_number`, `row_cumsum`, `row_rank_dense`, `row_rank_min` — running counts; they restart where `restart` is true.
 
 use std::sync::Arc;
 
@@ -81,7 +81,7 @@ static ROW_RANK_MIN: WindowFn = WindowFn {
     examples: &[("datatable(s:long)[10, 10, 20, 20, 20, 5] | sort by s desc | serialize r = row_rank_min(s)", "6")],
 };
 
-/// The old name, whose second argument chooses.
+/// Deprecated name; its second argument selects the kind.
 static ROW_RANK: WindowFn = WindowFn {
     name: "row_rank",
     summary: "The rank of the row, dense unless asked otherwise",
@@ -96,7 +96,7 @@ static ROW_RANK: WindowFn = WindowFn {
     examples: &[("datatable(s:long)[10, 10, 20] | sort by s asc | serialize r = row_rank(s)", "2")],
 };
 
-/// Checks argument `index`, the condition for beginning anew.
+/// Checks argument `index`, the restart condition.
 fn restart(args: &[Arg], index: usize, types: &mut Vec<Type>) -> Result<(), SignatureError> {
     match args.get(index) {
         None => Ok(()),
@@ -119,7 +119,7 @@ fn resolve_rank(args: &[Arg]) -> Result<Resolved, SignatureError> {
     Ok(Resolved { args: types, returns: Type::Long })
 }
 
-/// Where counting begins anew: the first row, and each for which argument `index` is true.
+/// True for rows where counting restarts: the first row, and each for which argument `index` is true.
 pub fn starts(args: &Args, index: usize) -> impl Fn(usize) -> bool {
     let restart: Option<BooleanArray> = (index < args.len()).then(|| args.array(index).as_boolean().clone());
     move |row| row == 0 || restart.as_ref().is_some_and(|restart| restart.is_valid(row) && restart.value(row))
@@ -142,7 +142,7 @@ fn row_number(args: &Args) -> ArrayRef {
 fn row_cumsum(args: &Args, ty: Type) -> ArrayRef {
     let starts = starts(args, 1);
     let terms = args.array(0);
-    /// A null term adds nothing.
+    /// Null terms are ignored.
     macro_rules! sums {
         ($type:ty, $array:ty, $zero:expr, $add:expr) => {{
             let typed = terms.as_primitive::<$type>();

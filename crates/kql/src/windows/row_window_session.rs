@@ -1,4 +1,4 @@
-//! `row_window_session(time, from first, between neighbours, restart)` — when the session of a row began. Source of truth: the public KQL
+//! `row_window_session(time, from first, between neighbours, restart)` — the start of a row's session. Source of truth: the public KQL
 //! reference, page `row-window-session-function`.
 
 use std::sync::Arc;
@@ -41,7 +41,7 @@ fn sessions(args: &Args) -> ArrayRef {
     let restart = starts(args, 3);
     let columns = [args.array(0), args.array(1), args.array(2)];
     let [times, from_first, between] = columns.each_ref().map(|column| column.as_primitive::<Int64Type>());
-    // A null distance ends no session.
+    // A null distance never ends a session.
     let reached = |time: i64, since: i64, distance: &Int64Array, row: usize| {
         distance.is_valid(row) && time >= since.saturating_add(distance.value(row))
     };

@@ -1,4 +1,4 @@
-//! Window functions over columns made by hand. Expected answers are recordings of Microsoft's engine unless a test says otherwise.
+//! Tests of window functions over hand-written columns. Expected results are recorded from Microsoft's engine unless stated otherwise.
 
 use model::{Timestamp, Type};
 
@@ -76,7 +76,7 @@ const fn some(n: i64) -> Option<i64> {
 }
 
 #[test]
-fn prev_and_next_look_along_the_rows() {
+fn prev_and_next_access_other_rows() {
     let values = [some(10), some(20), None, some(40)];
     assert_eq!(eval("prev", &[longs(&values)]).unwrap(), ["null", "10", "20", "null"]);
     assert_eq!(eval("next", &[longs(&values)]).unwrap(), ["20", "null", "40", "null"]);
@@ -85,7 +85,7 @@ fn prev_and_next_look_along_the_rows() {
     assert_eq!(by("prev", 1, -1).unwrap(), ["-1", "10", "20", "null"]);
     assert_eq!(by("next", 2, 7).unwrap(), ["null", "40", "7", "7"]);
     assert_eq!(by("prev", i64::MAX, 7).unwrap(), ["7", "7", "7", "7"]);
-    // Refused: an offset of 0, a default that is a column.
+    // Rejected: an offset of 0, and a default that is a column.
     assert!(by("prev", 0, 1).is_err());
     assert!(eval("prev", &[longs(&values), Given::Constant(Value::Long(1)), longs(&values)]).is_err());
 }
@@ -109,7 +109,7 @@ fn rows_are_numbered_summed_and_ranked() {
 }
 
 #[test]
-fn sessions_end_after_a_pause_or_when_they_are_long() {
+fn sessions_end_after_a_gap_or_maximum_length() {
     // By the rules of the reference, page `row-window-session-function`: 10 from the first, 4 between neighbours, "equals or exceeds".
     let times = [some(0), some(3), some(6), some(9), some(12), some(16), None, some(17)];
     let spans = |n| Given::Constant(Value::Timespan(n));

@@ -1,5 +1,5 @@
-//! The binder against outside truths: columns and refusals recorded from Microsoft's engine, verdicts and columns of Microsoft's parser over
-//! published rules, and cases of our own for what those do not reach.
+//! Compares the binder with external sources of truth: columns and errors recorded from Microsoft's engine, results of Microsoft's parser
+//! for published rules, and our own cases for the rest.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -51,7 +51,7 @@ fn bound(query: &str, names: &Names) -> Bound {
     bind(&kql::syntax::parse(query), names, Timestamp::from_ticks(637_134_336_000_000_000).expect("an instant in 2020"))
 }
 
-/// `a:long, b:?` for a good query, `error: …` for a wrong one.
+/// `a:long, b:?` for a valid query, `error: …` for an invalid one.
 fn shown(bound: &Bound) -> String {
     if let Some(first) = bound.diagnostics.first() {
         return format!("error: {}", first.message);
@@ -75,7 +75,7 @@ fn check(query: &str, expected: &str) {
     }
 }
 
-/// Every column that an expression reads is there, and ids are not mixed up: what any engine relies on.
+/// Invariants that engines rely on: every column read by an expression exists, and ids are consistent.
 fn sound(rel: &Rel) {
     let inputs = rel.inputs();
     for input in &inputs {
@@ -130,7 +130,7 @@ fn sample() -> Names {
 }
 
 #[test]
-fn functions_of_several_columns_are_taken_apart() {
+fn multi_column_functions_are_expanded() {
     // Names, order and types: the public reference, pages `series-stats-function`, `series-fit-line-function`, `array-sort-asc-function`.
     check(
         "T | project series_stats(Bag)",
@@ -138,16 +138,16 @@ fn functions_of_several_columns_are_taken_apart() {
          series_stats_Bag_avg:real, series_stats_Bag_stdev:real, series_stats_Bag_variance:real",
     );
     check("T | project Bag | extend (RSquare, Slope) = series_fit_line(Bag)", "Bag:dynamic, RSquare:real, Slope:real");
-    // From: columns of Microsoft's parser.
+    // Source: columns of Microsoft's parser.
     check("T | project low = series_stats(Bag), array_sort_asc(Bag, false)", "low:real, Bag_sorted:dynamic");
     check("let a = dynamic([2, 1]); let b = dynamic([3, 4]); print array_sort_desc(a, b)", "a_sorted:dynamic, b_sorted:dynamic");
     check("T | extend (a, b, c) = array_sort_asc(Bag, Bag)", "error: `array_sort_asc` gives 2 columns, not 3");
     check("T | project (a, a) = series_stats(Bag)", "error: there are two columns `a`");
 }
 
-/// Names, numbers and refusals: columns and verdicts of Microsoft's parser for the same texts.
+/// Names, numbering and errors: results of Microsoft's parser for the same texts.
 #[test]
-fn a_column_is_declared_once_and_the_nameless_are_counted() {
+fn columns_are_unique_and_unnamed_ones_numbered() {
     check("T | project Name, strcat(Name, 'x'), Count + 1", "Name:string, Column1:string, Column2:long");
     check("T | summarize max(Count), max(Count), strcat('a', max(Name))", "max_Count:long, max_Count1:long, Column1:string");
     check("T | summarize count() by bin(Time, 1h), Time", "Time:datetime, Time1:datetime, count_:long");
@@ -159,8 +159,8 @@ fn a_column_is_declared_once_and_the_nameless_are_counted() {
 }
 
 #[test]
-fn sizes_are_estimated_of_all_columns_and_not_of_sketches() {
-    // `*`: the public reference, page `estimate-data-size-function`. Sketches: a house rule, because their layout is ours.
+fn estimate_data_size_rejects_sketches() {
+    // `*`: the public reference, page `estimate-data-size-function`. Sketches are rejected by us, because their layout is ours.
     check("T | summarize Total = sum(estimate_data_size(*))", "Total:long");
     let refusal = "error: the size of a result of `hll` or `tdigest` is not what it is in Kusto: the sketch has another layout here";
     check("T | summarize h = hll(Name) | project k = h | extend estimate_data_size(k)", refusal);
@@ -168,7 +168,7 @@ fn sizes_are_estimated_of_all_columns_and_not_of_sketches() {
     check("T | summarize h = hll(Name) | project size = estimate_data_size(dcount_hll(h))", "size:long");
 }
 
-/// Expected columns follow from the public KQL reference and the naming that `measured.jsonl` shows.
+/// Expected columns follow from the public KQL reference and the names in `measured.jsonl`.
 #[test]
 fn columns_of_operators() {
     check("T", "Time:datetime, Name:string, Count:long, Bag:dynamic");
@@ -221,7 +221,7 @@ fn lets_and_functions() {
 }
 
 #[test]
-fn wrong_queries_are_refused() {
+fn invalid_queries_are_rejected() {
     check("Tt", "error: there is no table `Tt`");
     check("T | where Nane == 'x'", "error: there is no column or variable `Nane`");
     check("T | project Time | where Name == 'x'", "error: there is no column or variable `Name`");
@@ -239,16 +239,16 @@ fn wrong_queries_are_refused() {
 }
 
 #[test]
-fn errors_say_what_is_near() {
+fn errors_suggest_similar_names() {
     let found = bound("T | where Nane == 'x'", &sample());
     let help = found.diagnostics[0].help.clone().unwrap_or_default();
     assert!(help.contains("did you mean `Name`?") && help.contains("columns here: Time, Name, Count, Bag"), "{help}");
     assert_eq!((found.diagnostics[0].start, found.diagnostics[0].end), (10, 14));
 }
 
-/// The order of rows outlives the column it hangs on.
+/// The row order is preserved when its sort key is dropped.
 #[test]
-fn the_sort_key_is_kept_below_a_projection() {
+fn sort_key_is_kept_below_a_projection() {
     let found = bound("T | sort by Time asc | project Name | extend n = prev(Name)", &sample());
     let plan = found.plan.unwrap_or_else(|| panic!("{:?}", found.diagnostics));
     sound(&plan.root);
@@ -257,7 +257,7 @@ fn the_sort_key_is_kept_below_a_projection() {
 }
 
 #[test]
-fn depth_has_a_bound() {
+fn depth_is_limited() {
     let nested = |n: usize| format!("print {}1{}", "abs(".repeat(n), ")".repeat(n));
     let pipes = (0..3_000).fold("T".to_owned(), |text, _| text + " | where Count > 1");
     let ors = format!("T | where {}", vec!["Count == 1"; 3_000].join(" or "));
@@ -272,7 +272,7 @@ fn depth_has_a_bound() {
     let twice = twice + "print g40(1)";
     let values = (0..40).fold("let v0 = rand();".to_owned(), |text, i| text + &format!("let v{} = v{i} + v{i};", i + 1)) + "print v40";
     let texts = [twice, values, nested(50), nested(1_000), nested(100_000), pipes, ors, sums, lets, doubling, functions];
-    // The stack of a worker thread.
+    // The stack size of a worker thread.
     let thread = std::thread::Builder::new().stack_size(2 << 20).spawn(move || {
         for text in &texts {
             let found = bound(text, &sample());
@@ -285,9 +285,9 @@ fn depth_has_a_bound() {
     thread.expect("a thread starts").join().expect("no text overflows the stack");
 }
 
-// ---- outside truths
+// ---- external sources of truth
 
-/// A file of `../shared`, or nothing where it is absent.
+/// A file of `../shared`, or `None` if it is absent.
 fn shared(path: &str) -> Option<String> {
     let root = std::env::var_os("BARTIZAN_SHARED")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared"), PathBuf::from);
@@ -302,7 +302,7 @@ fn lines(text: &str) -> impl Iterator<Item = serde_json::Value> + '_ {
     text.lines().filter(|line| !line.trim().is_empty()).map(|line| serde_json::from_str(line).expect("a line is JSON"))
 }
 
-/// Types as `measured.jsonl` tells them apart.
+/// Type classes distinguished by `measured.jsonl`.
 fn bucket(ty: &str) -> &str {
     match ty {
         "long" | "int" => "int",
@@ -311,7 +311,7 @@ fn bucket(ty: &str) -> &str {
     }
 }
 
-/// Prints what differs, the most frequent reasons first.
+/// Prints the differences, most frequent reasons first.
 fn report(title: &str, differences: &BTreeMap<String, Vec<String>>) {
     let mut reasons: Vec<_> = differences.iter().collect();
     reasons.sort_by_key(|(_, queries)| std::cmp::Reverse(queries.len()));
@@ -324,9 +324,9 @@ fn report(title: &str, differences: &BTreeMap<String, Vec<String>>) {
     }
 }
 
-/// `measured.jsonl`: result columns and refusals of Microsoft's engine.
+/// `measured.jsonl`: result columns and errors of Microsoft's engine.
 #[test]
-fn measured_columns_and_refusals() {
+fn measured_columns_and_errors() {
     let Some(text) = shared("conformance/kql/measured.jsonl") else { return };
     let names = Names::default();
     let (mut good, mut right, mut bad, mut refused) = (0, 0, 0, 0);
@@ -367,7 +367,7 @@ fn measured_columns_and_refusals() {
     assert!(refused * 100 >= bad * MEASURED_REFUSALS, "refused {refused} of {bad}");
 }
 
-/// Verdict and columns of Microsoft's parser over published rules and queries.
+/// Validity and columns according to Microsoft's parser for published rules and queries.
 #[test]
 fn published_queries() {
     let (Some(rules), Some(queries), Some(tables)) =
@@ -437,7 +437,7 @@ fn published_queries() {
     assert!(same * 100 >= clean * PUBLISHED_COLUMNS, "same columns for {same} of {clean}");
 }
 
-// Floors, in percent: raise them as the functions and operators arrive; never lower them.
+// Minimum agreement in percent. Raise it as functions and operators are added; never lower it.
 const MEASURED_COLUMNS: usize = 98;
 const MEASURED_REFUSALS: usize = 94;
 const PUBLISHED_ACCEPTED: usize = 96;

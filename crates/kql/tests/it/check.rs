@@ -1,17 +1,17 @@
-//! Verdicts and result columns against those of the language's own binder, recorded beside each published query.
+//! Compares validity and result columns with those of Microsoft's binder, recorded for each published query.
 
 use kql::check::{TableSchemas, check};
 use model::{StoredFunction, Timestamp};
 
 use crate::shared;
 
-/// Agreement that must not be lost again, in percent.
+/// Minimum agreement in percent.
 const VERDICTS: usize = 98;
 const COLUMNS: usize = 98;
 
-/// What the checker says and an engine does not. From: verdicts and columns of Microsoft's parser over the same texts.
+/// Errors and types according to the checker, which differ from the engine's. Source: results of Microsoft's parser for the same texts.
 #[test]
-fn calls_are_judged_as_the_checker_does() {
+fn calls_match_the_checker() {
     let schemas: TableSchemas = serde_json::from_str(
         r#"{"T": [["Time", "datetime"], ["Name", "string"], ["Count", "long"], ["Bag", "dynamic"]], "U": [["Name", "string"], ["Count", "real"]]}"#,
     )
@@ -33,7 +33,7 @@ fn calls_are_judged_as_the_checker_does() {
         }
     };
     for (text, expected) in [
-        // Types of arguments: a dynamic is text, and nothing else.
+        // Argument types: a dynamic is accepted as text only.
         ("T | project tolower(Count), strlen(Bag)", "Column1:string, strlen_Bag:long"),
         ("T | project strlen(Count)", "refused"),
         ("T | project startofday(Bag.t)", "refused"),
@@ -41,14 +41,14 @@ fn calls_are_judged_as_the_checker_does() {
         ("T | summarize max(Bag.x)", "refused"),
         ("T | where Bag.x", "refused"),
         ("T | project y = iff(true, Bag, 1)", "y:long"),
-        // The engine's verdict (recorded); the parser lets it pass.
+        // The engine's behaviour (recorded); the parser accepts it.
         ("T | project x = iff(true, Name, 1)", "refused"),
         ("T | project bag_keys(split(Name, ','))", "refused"),
         ("T | project strcat_array(bag_pack('a', 1), ',')", "refused"),
         ("T | project datetime_diff('dayz', Time, now())", "refused"),
         ("T | project extract(Name, 1, Name)", "refused"),
         ("let f = (p:string) { print extract(p, 1, 'x') }; f('a')", "print_0:string"),
-        // Functions that do not run here have types all the same.
+        // Functions that cannot run here also have types.
         ("T | project welch_test(1, 2, 3, 4, 5, 6)", "Column1:real"),
         ("T | summarize covariance(Count, Count)", "covariance_Count_Count:real"),
         (
@@ -65,7 +65,7 @@ fn calls_are_judged_as_the_checker_does() {
         ("T | take Count | project Name", "Name:string"),
         ("T | project n = row_number()", "n:long"),
         ("T | summarize Name by Name", "refused"),
-        // Functions of the text, and functions of the workspace.
+        // Functions defined in the text, and functions of the workspace.
         ("let f = (a:string) { a }; print f(1)", "print_0:string"),
         ("let f = (t:(*)) { t | project Name }; f(T)", "refused"),
         ("let f = (n:string) { table(n) | project Name, Nope }; f('T')", "Name:string, Nope:?"),
@@ -77,7 +77,7 @@ fn calls_are_judged_as_the_checker_does() {
         ("Busy(5) | count", "Count:long"),
         ("Busy('a', 2)", "refused"),
         ("Busy(nope=2)", "refused"),
-        // Names from outside.
+        // External names.
         ("union isfuzzy=true Missing, (T | project Name) | project Other", "Other:?"),
         ("union Missing, T", "refused"),
         ("_GetWatchlist('x') | project SearchKey, Anything", "SearchKey:string, Anything:?"),
@@ -91,7 +91,7 @@ fn calls_are_judged_as_the_checker_does() {
 }
 
 #[test]
-fn published_queries_get_the_official_verdict_and_columns() {
+fn published_queries_match_the_official_binder() {
     let Some(schema) = shared::text("schemas/tables.json") else { return };
     let schemas: TableSchemas = serde_json::from_str(&schema).expect("a table schema");
     let Some(rows) = shared::corpus() else { return };
@@ -109,7 +109,7 @@ fn published_queries_get_the_official_verdict_and_columns() {
         let (true, Some(columns)) = (errors.is_empty() && bound.diagnostics.is_empty(), row["official"]["columns"].as_array()) else {
             continue;
         };
-        // Where the official binder does not know a type, the schema is open at that point.
+        // If Microsoft's binder does not know a type, the schema is open at that point.
         let Some(ours) = &bound.columns else { continue };
         shaped += 1;
         let official: Vec<_> =

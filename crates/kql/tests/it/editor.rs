@@ -1,4 +1,4 @@
-//! What editors are told of published queries: nothing breaks on half of a text, tidy texts mean the same, and what is offered is right.
+//! Editor services over published queries: incomplete text is handled, formatting preserves meaning, and completions are correct.
 
 use kql::check::{TableSchemas, check};
 use kql::editor::{self, Completions, ItemKind, RenameError, SymbolKind};
@@ -19,7 +19,7 @@ fn now() -> Timestamp {
     Timestamp::UNIX_EPOCH
 }
 
-/// The text without its `│`, and where that stood.
+/// The text without the `│` mark, and its position.
 fn cursor(marked: &str) -> (String, usize) {
     let at = marked.find('│').expect("a cursor");
     (marked.replace('│', ""), at)
@@ -46,7 +46,7 @@ fn offers(marked: &str, wanted: &[&str], unwanted: &[&str]) {
 }
 
 #[test]
-fn the_grammar_says_what_may_stand_at_a_place() {
+fn completion_follows_the_grammar() {
     offers("│", &["T", "U", "Odd name", "print", "union", "let"], &["where", "strlen", "Name"]);
     offers("T | │", &["where", "summarize", "project-away", "mv-expand"], &["T", "strlen", "let"]);
     offers("T | wh│", &["where"], &["summarize"]);
@@ -90,7 +90,7 @@ fn the_grammar_says_what_may_stand_at_a_place() {
 }
 
 #[test]
-fn columns_and_names_are_those_in_sight() {
+fn completion_offers_visible_names() {
     offers("T | project n = Count | where │", &["n"], &["Count", "Name"]);
     offers("T | summarize total = sum(Count) by Name | extend │", &["total", "Name"], &["Count"]);
     offers("let a = 5; let A = T | project Name; A | where │", &["Name", "a"], &["Count", "A"]);
@@ -106,7 +106,7 @@ fn columns_and_names_are_those_in_sight() {
 }
 
 #[test]
-fn nothing_is_offered_in_texts_and_comments() {
+fn no_completion_in_strings_and_comments() {
     for marked in
         ["T | where Name == 'a│", "T // wh│", "T | where Name == \"│\"", "print 1│", "T | where Time > datetime(2020│", "T | extend a.│"]
     {
@@ -115,7 +115,7 @@ fn nothing_is_offered_in_texts_and_comments() {
 }
 
 #[test]
-fn the_best_comes_first_and_replaces_what_was_begun() {
+fn best_completion_comes_first_and_replaces_the_prefix() {
     let found = completed("T | where Na│");
     assert_eq!((found.replaces, found.items[0].label.as_str(), found.items[0].kind), (10..12, "Name", ItemKind::Column));
     assert_eq!(found.items[0].detail, "string");
@@ -133,7 +133,7 @@ fn hovered(marked: &str) -> Option<String> {
 }
 
 #[test]
-fn hover_tells_what_a_thing_is() {
+fn hover_describes_the_symbol() {
     for (marked, part) in [
         ("T│ | take 1", "| Name | string |"),
         ("T | where Na│me == 'x'", "Name: string"),
@@ -160,7 +160,7 @@ fn hover_tells_what_a_thing_is() {
 }
 
 #[test]
-fn signatures_know_the_argument_at_hand() {
+fn signature_help_tracks_the_current_argument() {
     let help = |marked: &str| {
         let (text, at) = cursor(marked);
         editor::signature_help(&text, at, &schemas(), now()).map(|help| {
@@ -187,7 +187,7 @@ fn tidy(text: &str, expected: &str) {
 }
 
 #[test]
-fn tidy_texts_have_one_step_a_line() {
+fn formatted_text_has_one_step_per_line() {
     tidy("T|where a>1|take 10", "T\n| where a > 1\n| take 10");
     tidy("T\n\n|  where   a == 1  // why\n | take 1", "T\n| where a == 1 // why\n| take 1");
     tidy("let a=1;let b = 2 ;T | take a", "let a = 1;\nlet b = 2;\nT\n| take a");
@@ -203,7 +203,7 @@ fn tidy_texts_have_one_step_a_line() {
     assert_eq!(editor::format("T | where a == 'x"), None);
 }
 
-/// Kinds and texts of the tokens, which are all that a text means.
+/// Kinds and texts of the tokens, which determine the meaning of a text.
 fn tokens(text: &str) -> Vec<(TokenKind, String)> {
     lex(text)
         .0
@@ -222,7 +222,7 @@ fn comments(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn published_queries_mean_the_same_when_tidy() {
+fn formatting_preserves_published_queries() {
     let Some(rows) = shared::corpus() else { return };
     let mut formatted = 0;
     for row in &rows {
@@ -233,7 +233,7 @@ fn published_queries_mean_the_same_when_tidy() {
         assert_eq!(comments(text), comments(&tidy), "{}", row["id"]);
         let again = editor::format(&tidy).expect("what is tidy is laid out again");
         assert_eq!(tidy, again, "{}: laid out twice", row["id"]);
-        // The same diagnostics, too: white space that matters to the parser was left alone.
+        // The diagnostics must also be equal: significant white space was preserved.
         let codes = |text: &str| kql::syntax::parse(text).diagnostics.iter().map(|wrong| wrong.code).collect::<Vec<_>>();
         assert_eq!(codes(text), codes(&tidy), "{}", row["id"]);
     }
@@ -241,9 +241,9 @@ fn published_queries_mean_the_same_when_tidy() {
     assert!(formatted * 100 >= rows.len() * 97, "{formatted} of {}", rows.len());
 }
 
-/// Every prefix of some hundred published queries, and completion, hover and signatures at many of their places.
+/// Every prefix of some hundred published queries, with completion, hover and signature help at many positions.
 #[test]
-fn half_written_queries_are_survived() {
+fn incomplete_queries_are_handled() {
     let Some(rows) = shared::corpus() else { return };
     let tables: TableSchemas =
         shared::text("schemas/tables.json").map(|text| serde_json::from_str(&text).expect("schemas")).unwrap_or_default();
@@ -254,7 +254,7 @@ fn half_written_queries_are_survived() {
             for (at, _) in text.char_indices() {
                 let _ = check(&text[..at], &tables, now());
                 prefixes += 1;
-                // Completion binds what stands before, too: at each place of some, at a few places of all.
+                // Completion binds the preceding text, so it is tested at each position of some queries, and at a few positions of all.
                 if index % 50 == 0 || at % 211 == 0 {
                     let found = editor::complete(text, at, &tables, now());
                     assert!(found.replaces.end == at && found.replaces.start <= at);
@@ -275,9 +275,9 @@ fn half_written_queries_are_survived() {
     worker.expect("a thread").join().expect("no panic");
 }
 
-/// Whatever a person wrote next in a published query was among what was offered, nearly always: the recall of completion.
+/// Recall of completion: the next token of a published query is nearly always among the completions.
 #[test]
-fn what_people_wrote_next_is_offered() {
+fn completion_recall_on_published_queries() {
     let Some(rows) = shared::corpus() else { return };
     let Some(tables) = shared::text("schemas/tables.json") else { return };
     let tables: TableSchemas = serde_json::from_str(&tables).expect("schemas");
@@ -291,7 +291,7 @@ fn what_people_wrote_next_is_offered() {
             let next = all.get(index + 1).map_or("", |next| &text[next.start..next.end]);
             let before = index.checked_sub(1).map_or("", |before| &text[all[before].start..all[before].end]);
             let word = &text[token.start..token.end];
-            // Names that are being given cannot be known, nor can properties of bags.
+            // New names cannot be known, nor can properties of bags.
             if token.kind != TokenKind::Word
                 || next == "=" && before != "|"
                 || before == "."
@@ -327,7 +327,7 @@ fn renamed(marked: &str, new: &str) -> Result<String, RenameError> {
 }
 
 #[test]
-fn renaming_follows_names_and_keeps_the_meaning() {
+fn rename_updates_all_uses() {
     let same = |marked: &str, new: &str, expected: &str| assert_eq!(renamed(marked, new).as_deref(), Ok(expected), "{marked}");
     same("let a│ = 1; T | where Count > a | extend b = a", "limit", "let limit = 1; T | where Count > limit | extend b = limit");
     same("let A = T | take 1; union A│, A", "B", "let B = T | take 1; union B, B");
@@ -349,13 +349,13 @@ fn renaming_follows_names_and_keeps_the_meaning() {
 }
 
 #[test]
-fn renaming_is_refused_where_the_meaning_would_change() {
+fn rename_is_rejected_if_semantics_change() {
     assert_eq!(renamed("T│ | take 1", "V"), Err(RenameError::NothingHere));
     assert_eq!(renamed("T | where Name│ == 'x'", "V"), Err(RenameError::NothingHere));
     assert_eq!(renamed("T | extend n│ = Count | where Count > n", "Count"), Err(RenameError::Taken("Count".to_owned())));
     assert_eq!(renamed("let a│ = 1; let b = 2; print a + b", "b"), Err(RenameError::Taken("b".to_owned())));
     assert_eq!(renamed("T | extend n│ = Missing", "m"), Err(RenameError::Unproven("n".to_owned())));
-    // The column that it hides would show again.
+    // The hidden column would become visible again.
     assert_eq!(renamed("T | extend Name│ = 1 | where Name > 0", "n"), Err(RenameError::Reaches("Name".to_owned())));
     assert_eq!(renamed("let a│ = 1; print a", ""), Err(RenameError::Empty));
 }

@@ -1,4 +1,4 @@
-//! Replays the seeds and corpora of `fuzz/`: what once broke the parser, the binder or a kernel, and one query for each part of the language.
+//! Replays the seeds and corpora of `fuzz/`: texts that once broke the parser, the binder or a kernel, and one query per language feature.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -18,12 +18,12 @@ fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_else(|why| panic!("{}: {why}", path.display()))
 }
 
-/// Queries of ours, a file each.
+/// Our own queries, one per file.
 fn seeds() -> Vec<(String, String)> {
     folder("seeds").iter().map(|path| (path.display().to_string(), read(path))).collect()
 }
 
-/// What fuzzing has found, a JSON string a line.
+/// Inputs found by fuzzing, one JSON string per line.
 fn corpus() -> Vec<(String, String)> {
     let lines = |path: &PathBuf| {
         let texts = read(path);
@@ -34,7 +34,7 @@ fn corpus() -> Vec<(String, String)> {
     folder("corpus").iter().flat_map(lines).collect()
 }
 
-/// The schema that the targets bind against.
+/// The schema used by the fuzz targets.
 fn schemas() -> TableSchemas {
     let text = r#"{"Events": [["TimeGenerated", "datetime"], ["User", "string"], ["IP", "string"], ["Port", "int"], ["Bytes", "long"],
         ["Score", "real"], ["Ok", "bool"], ["Id", "guid"], ["Took", "timespan"], ["Price", "decimal"], ["More", "dynamic"]],
@@ -43,12 +43,12 @@ fn schemas() -> TableSchemas {
 }
 
 #[test]
-fn what_fuzzing_found_is_survived() {
+fn fuzz_corpus_is_handled() {
     let schemas = schemas();
     let (mut all, seeds) = (corpus(), seeds());
     assert!(seeds.len() > 50 && all.len() > 2000, "{} seeds, {} texts", seeds.len(), all.len());
     all.extend(seeds);
-    // On a stack as small as threads of a server have.
+    // Use a stack as small as that of server threads.
     let replay = move || {
         for (file, text) in &all {
             let started = Instant::now();

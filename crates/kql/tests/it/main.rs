@@ -1,4 +1,4 @@
-//! Tests of the whole crate against outside truths, through its public interface alone.
+//! Integration tests of the crate against external sources of truth, through its public API.
 
 mod binding;
 mod check;

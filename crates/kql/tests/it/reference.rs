@@ -1,4 +1,4 @@
-//! The reference page is printed from the tables; `BLESS=1` writes it anew.
+//! The reference page is generated from the tables; `BLESS=1` rewrites it.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -46,7 +46,7 @@ fn page() -> String {
     text
 }
 
-/// As code, whatever back-quotes are in it (CommonMark: the fence is longer than any run inside).
+/// Formats as code, even if the text contains backquotes (CommonMark: the fence is longer than any run inside).
 fn quoted(text: &str) -> String {
     let text = text.replace('\n', " ");
     if text.is_empty() {

@@ -1,5 +1,5 @@
-//! No text makes parsing or binding panic, hang or overflow the stack. Texts are published queries and small ones of ours with tokens and
-//! bytes deleted, doubled, exchanged and put in; seeds are fixed, so that a failure comes again.
+//! No text may make parsing or binding panic, hang or overflow the stack. Inputs are published queries and small hand-written ones with
+//! tokens and bytes deleted, duplicated, replaced and inserted; seeds are fixed, so that failures are reproducible.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use model::Timestamp;
 use crate::shared;
 use crate::syntax::accepted;
 
-/// Marsaglia's xorshift: enough randomness, the same everywhere.
+/// Marsaglia's xorshift: sufficiently random and portable.
 struct Random(u64);
 
 impl Random {
@@ -48,7 +48,7 @@ fn mutate(text: &str, random: &mut Random) -> String {
     pieces.join(" ")
 }
 
-/// Everything that must hold of any text at all.
+/// Asserts what must hold for any text.
 fn survives(text: &str, schemas: &TableSchemas) {
     let started = Instant::now();
     let bound = check(text, schemas, Timestamp::UNIX_EPOCH);
@@ -57,17 +57,17 @@ fn survives(text: &str, schemas: &TableSchemas) {
         assert!(text.is_char_boundary(wrong.start) && text.is_char_boundary(wrong.end), "{wrong:?} in {text:?}");
         assert!(!wrong.message.is_empty());
     }
-    // A wide bound: it is there to find what grows out of proportion, on a busy machine too.
+    // A generous limit: it detects superlinear growth even on a busy machine.
     assert!(started.elapsed() < Duration::from_secs(5), "{:?} for {text:?}", started.elapsed());
 }
 
-/// On a stack as small as threads of a server have.
+/// Runs on a stack as small as that of server threads.
 fn on_a_small_stack(run: impl FnOnce() + Send + 'static) {
     std::thread::Builder::new().stack_size(2 << 20).spawn(run).expect("a thread").join().expect("no panic");
 }
 
 #[test]
-fn changed_queries_are_survived() {
+fn mutated_queries_are_handled() {
     on_a_small_stack(|| {
         let mut texts = accepted();
         if let Some(rows) = shared::corpus() {
@@ -86,8 +86,8 @@ fn changed_queries_are_survived() {
 }
 
 #[test]
-fn nesting_has_a_bound_of_its_own() {
-    // Each is a beginning, a middle that is repeated, and an end that is repeated.
+fn nesting_is_limited() {
+    // Each has a prefix, a repeated middle and a repeated suffix.
     let shapes: &[(&str, &str, &str)] = &[
         ("print ", "(", ")"),
         ("print ", "f(", ")"),
@@ -116,7 +116,7 @@ fn nesting_has_a_bound_of_its_own() {
                 let text = format!("{start}{}{}", middle.repeat(times), end.repeat(times));
                 survives(&text, &TableSchemas::default());
                 let deep = parse(&text).diagnostics.iter().filter(|wrong| wrong.code == "KQL0011").count();
-                // Between the two either answer is right.
+                // In between, either result is allowed.
                 if times < MAX_DEPTH / 5 || times >= 1000 {
                     assert_eq!(deep, usize::from(times >= 1000), "{times} × {middle}");
                 }
@@ -126,7 +126,7 @@ fn nesting_has_a_bound_of_its_own() {
 }
 
 #[test]
-fn long_chains_of_conditions_are_no_nesting() {
+fn long_condition_chains_are_not_nesting() {
     on_a_small_stack(|| {
         for op in ["or", "and"] {
             let text = format!("T | where {}", vec!["a == 1"; 5000].join(&format!(" {op} ")));
@@ -137,7 +137,7 @@ fn long_chains_of_conditions_are_no_nesting() {
 }
 
 #[test]
-fn a_broken_text_gives_a_bounded_number_of_diagnostics() {
+fn number_of_diagnostics_is_limited() {
     let parsed = parse(&"T | where ) ".repeat(10_000));
     assert!(parsed.diagnostics.len() <= 101, "{}", parsed.diagnostics.len());
 }

@@ -1,4 +1,4 @@
-//! Published content to measure against. It is data beside the repository, not part of it: where it is absent, tests say so and pass.
+//! Published content for tests. It is outside the repository: if it is absent, tests print a message and pass.
 
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ fn folder() -> Option<PathBuf> {
     folder.is_dir().then_some(folder)
 }
 
-/// The text of a shared file; `None`, with a message, where there is none.
+/// The text of a shared file; `None`, with a message, if it is absent.
 pub fn text(path: &str) -> Option<String> {
     let text = folder().and_then(|folder| std::fs::read_to_string(folder.join(path)).ok());
     if text.is_none() {
@@ -28,7 +28,7 @@ pub fn rows(path: &str) -> Option<Vec<Value>> {
     Some(text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{path}: {error}"))).collect())
 }
 
-/// Both published collections, one after the other.
+/// Both published collections, concatenated.
 pub fn corpus() -> Option<Vec<Value>> {
     let mut all = rows("corpus/analytics_rules.jsonl")?;
     all.extend(rows("corpus/queries.jsonl")?);

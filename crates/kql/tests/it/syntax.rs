@@ -1,5 +1,6 @@
-//! The grammar, construct by construct. `accepted.txt` and `refused.txt` hold one small query a line (`⏎` is a line break); the verdict on
-//! each is that of the language's own parser, and of its engine where that is recorded to be stricter. The shapes of trees follow from the language's reference on precedence.
+//! The grammar, construct by construct. `accepted.txt` and `refused.txt` hold one small query per line (`⏎` is a line break); the expected
+//! result is that of Microsoft's parser, or of its engine if that is recorded to be stricter. The expected trees follow the documented
+//! precedence.
 
 use kql::syntax::ast::{ExprKind, JoinOn, LetValue, OperatorKind, StatementKind};
 use kql::syntax::parse;
@@ -14,13 +15,13 @@ pub fn accepted() -> Vec<String> {
 }
 
 #[test]
-fn every_form_of_the_language_is_read() {
+fn accepted_queries_parse() {
     let wrong: Vec<_> = accepted().into_iter().filter_map(|text| Some((parse(&text).diagnostics.into_iter().next()?, text))).collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 #[test]
-fn what_is_no_kql_is_refused() {
+fn invalid_kql_is_rejected() {
     let wrong: Vec<_> = lines(include_str!("refused.txt")).into_iter().filter(|text| parse(text).diagnostics.is_empty()).collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
@@ -59,7 +60,7 @@ fn show(expr: &ExprKind) -> String {
 }
 
 #[test]
-fn operators_bind_as_the_reference_says() {
+fn operator_precedence_matches_the_reference() {
     for (text, expected) in [
         ("a or b and c", "(a or (b and c))"),
         ("a and b or c and d", "((a and b) or (c and d))"),
@@ -102,7 +103,7 @@ fn dynamic_literals_become_json() {
 }
 
 #[test]
-fn statements_and_operators_keep_what_was_written() {
+fn statements_and_operators_keep_their_parts() {
     let text = "let f = view (T:(*), n:long = 5) { T | take n };\nA | join kind=leftouter hint.strategy=shuffle (B | where x) on a, $left.b == $right.c | count";
     let parsed = parse(text);
     assert!(parsed.diagnostics.is_empty(), "{:?}", parsed.diagnostics);
@@ -119,8 +120,8 @@ fn statements_and_operators_keep_what_was_written() {
 }
 
 #[test]
-fn mistakes_are_named_placed_and_mended() {
-    // (text, code, what the place covers, a part of the help)
+fn diagnostics_have_code_location_and_help() {
+    // (text, code, text at the location, a part of the help)
     for (text, code, covers, help) in [
         ("T | sumarize count()", "KQL0008", "sumarize", "`summarize`"),
         ("T | mv-expnd a", "KQL0008", "mv-expnd", "`mv-expand`"),
@@ -147,7 +148,7 @@ fn mistakes_are_named_placed_and_mended() {
 }
 
 #[test]
-fn parsing_goes_on_behind_a_mistake() {
+fn parsing_continues_after_an_error() {
     let parsed = parse("T | sumarize count() | where a == | project first, b | take 5; let = 5; U | tke 1");
     let codes: Vec<_> = parsed.diagnostics.iter().map(|wrong| wrong.code).collect();
     assert_eq!(codes, ["KQL0008", "KQL0007", "KQL0009", "KQL0010", "KQL0008"]);

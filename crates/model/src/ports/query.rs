@@ -76,7 +76,7 @@ pub struct Query {
     pub scope: Scope,
     pub limits: Limits,
     pub class: QueryClass,
-    /// The caller: concurrent queries of one caller are queued before those of others. Empty if unknown.
+    /// The caller, for fair queueing: many queries of one caller do not delay those of others. Empty if unknown.
     pub caller: String,
     pub cancel: CancellationToken,
 }

@@ -194,7 +194,7 @@ impl<'a> Run<'a> {
     }
 
     fn begin_again(&mut self) {
-        // Alerts that joined, or the end of maintenance, page even if the incident is being worked on.
+        // Starts over: what was held back is paged even if the incident is already being worked on.
         let begun = decide(self.scene, self.state.generation, false, self.now);
         // Waits of a held escalation count from the end of the hold.
         let wait = begun.escalation.plan.steps.first().map(|step| step.after).unwrap_or_default();
@@ -424,7 +424,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Drops waiting pages; incidents bundled into them are passed on to the first of them.
+    /// Drops waiting pages. Of the pages bundled into a dropped one, the first is sent in its place, and the others are bundled into it.
     pub fn drop_planned(&mut self, because: &str) {
         self.drop_where(because, |_| true);
     }

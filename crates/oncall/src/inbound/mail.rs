@@ -406,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mail_of_several_or_no_senders_is_nobodys_answer() {
+    fn a_mail_with_several_or_no_senders_is_not_an_answer() {
         let to = tagged();
         for head in
             ["From: a@example.org, b@example.org\r\n", "", "From: a@example.org\r\nFrom: b@example.org\r\n", "From: undisclosed:;\r\n"]

@@ -154,7 +154,7 @@ mod tests {
 
     // Expected: Samoa skipped 2011-12-30, so that day's hand-over coincides with the next one's, and its turn is empty.
     #[test]
-    fn a_day_that_a_zone_skipped_is_nobodys_turn() {
+    fn a_day_skipped_by_a_zone_is_an_empty_turn() {
         let zone = model::time_zone("Pacific/Apia").unwrap();
         let users = ["ann", "bo", "cy"].map(|user| Turn::One(user.into())).to_vec();
         let rotation = Rotation { every: Every::Day, length: 1, start: "2011-12-29T08:00".parse().unwrap(), end: None, users };

@@ -51,7 +51,7 @@ fn a_weekly_hand_over_keeps_its_wall_clock_time() {
 }
 
 #[test]
-fn nobody_is_on_call_before_the_start_or_after_the_end() {
+fn no_user_is_on_call_before_the_start_or_after_the_end() {
     let yaml = WEEKLY.replace("users:", "end: 2026-03-18T08:00, users:");
     assert_eq!(told(&yaml, "2026-03-01", "2026-05-01"), ["03-16T07:00 03-18T07:00 ann (layer primary)"]);
 }
@@ -81,7 +81,7 @@ schedule:
 }
 
 #[test]
-fn a_temporary_schedule_hides_everything_even_where_it_has_nobody() {
+fn a_temporary_schedule_hides_layers_even_when_empty() {
     let yaml = WEEKLY.to_owned()
         + "
   temporary:
@@ -158,7 +158,7 @@ fn who_says_until_when_and_why() {
 
 // A hundred layers of hourly turns under one of 83 years: many shifts must not make `who` fail.
 #[test]
-fn who_has_an_answer_whatever_the_size() {
+fn who_succeeds_for_schedules_of_any_size() {
     let rotation = |every, length| Rotation {
         every,
         length,
@@ -224,7 +224,7 @@ schedule:
 }
 
 #[test]
-fn what_somebody_wrote_is_not_a_double() {
+fn intended_overlaps_are_not_reported_as_doubled() {
     let yaml = WEEKLY.replace("[ann, bo]", "[[ann, bo]]")
         + "
 overrides:

@@ -188,7 +188,7 @@ fn trial(seed: u64) -> Result<usize, String> {
 }
 
 #[test]
-fn whatever_happens_nobody_is_forgotten_and_nobody_paged_twice() {
+fn random_histories_never_lose_or_duplicate_pages() {
     let seeds: Vec<u64> = match std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()) {
         Some(seed) => vec![seed],
         None => (0..std::env::var("TRIALS").ok().and_then(|n| n.parse().ok()).unwrap_or(1_000)).collect(),

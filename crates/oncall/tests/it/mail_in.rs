@@ -196,7 +196,7 @@ async fn codes_are_not_found_by_trying_and_their_owner_is_not_locked_out() {
 }
 
 #[tokio::test]
-async fn clients_that_stall_keep_nobody_waiting() {
+async fn stalled_clients_do_not_block_others() {
     let kept = Arc::new(Kept::default());
     let (address, _stop, _done) = start(kept.clone()).await;
     // Twenty clients that stall within a command, and twenty within a mail.

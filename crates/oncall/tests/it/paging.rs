@@ -363,7 +363,7 @@ async fn a_page_that_was_claimed_when_the_service_died_is_sent_again_under_its_k
 }
 
 #[tokio::test]
-async fn a_refused_page_brings_the_next_at_once_and_a_stuck_one_delays_nobody() {
+async fn a_rejected_page_triggers_the_next_and_a_stuck_one_does_not_block_others() {
     let world = World::new(true, Some("+4790000002"), OnDoubt::SendAgain).await;
     world.sms.script.lock().unwrap().push(Err(SendError::Refused { reason: "no such number".to_owned() }));
     let running = world.start().await;

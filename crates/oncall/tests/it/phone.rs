@@ -85,7 +85,7 @@ async fn a_text_message_closes_with_a_code_only() {
 }
 
 #[tokio::test]
-async fn what_is_not_signed_is_nobodys_answer() {
+async fn unsigned_requests_are_rejected() {
     let kept = Arc::new(Kept::default());
     let inbox = inbox(kept.clone());
     let (path, form) = ("/api/v1/oncall/inbound/sms", form(&[("From", NUMBER), ("Body", "4821")]));

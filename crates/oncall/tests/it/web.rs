@@ -239,7 +239,7 @@ async fn every_kind_goes_out_once_to_a_public_place_or_is_refused_with_a_reason(
 
 /// Limits are the vendors', as cited in each channel's module.
 #[tokio::test]
-async fn limits_hold_for_whatever_a_rule_writes() {
+async fn limits_hold_for_any_rule_content() {
     for (name, settings, address) in setups() {
         let (outcome, requests) = sent(name, settings, &hostile(MessageKind::Page, address)).await;
         outcome.unwrap();

@@ -27,7 +27,7 @@ async fn a_stream_feeds_its_flows_in_one_append() {
 
 /// github.com/elizaOS/eliza/pull/18079: an unpaired surrogate in a value and in a key.
 #[tokio::test]
-async fn halves_of_surrogate_pairs_are_replaced() {
+async fn unpaired_surrogates_are_replaced() {
     let (world, pipeline) = pipeline(&[("source", "Custom-T_CL")]);
     let body = r#"[{"Who": "a\ud83d", "Raw": {"\ude00": "\ud83d", "ok": "\ud83d\ude00"}}, {"W\ud83dho": 1, "n": 2}]"#;
     let ingested = pipeline.ingest(upload(body)).await.unwrap();
@@ -38,7 +38,7 @@ async fn halves_of_surrogate_pairs_are_replaced() {
 
 /// learn.microsoft.com/azure/data-explorer/ingest-invalid-data; rows without a time follow Log Analytics.
 #[tokio::test]
-async fn a_time_that_does_not_fit_is_the_arrival() {
+async fn out_of_range_time_becomes_the_arrival() {
     let (world, pipeline) = pipeline(&[("source", "Custom-T_CL")]);
     let body = r#"[{"TimeGenerated": 1772366400.5, "n": 1}, {"TimeGenerated": "/Date(1772366400000)/", "n": 1.5}, {"TimeGenerated": "Sun, 01 Mar 2026 11:00:00 GMT", "n": 3}]"#;
     let ingested = pipeline.ingest(upload(body)).await.unwrap();
@@ -57,7 +57,7 @@ async fn a_time_that_does_not_fit_is_the_arrival() {
 }
 
 #[tokio::test]
-async fn rows_that_would_be_blank_are_set_aside() {
+async fn blank_rows_become_dead_letters() {
     let (world, pipeline) = pipeline(&[("source | count them", "Custom-T_CL")]);
     let ingested = pipeline.ingest(upload(r#"[{"n": 1}, {"n": 2}]"#)).await.unwrap();
     assert_eq!((ingested.rows, ingested.dead), (0, 2));
@@ -67,7 +67,7 @@ async fn rows_that_would_be_blank_are_set_aside() {
 }
 
 #[tokio::test]
-async fn what_would_become_large_is_refused_before_it_is_decoded() {
+async fn oversized_bodies_are_rejected_before_decoding() {
     let (world, pipeline) = pipeline(&[("source | where n > 0", "Custom-T_CL")]);
     let refused = async |body: String| match pipeline.ingest(upload(&body)).await.unwrap_err() {
         IngestError::Body(error) => error,
@@ -94,7 +94,7 @@ async fn a_transform_that_fails_loses_no_record() {
 }
 
 #[tokio::test]
-async fn what_may_pass_later_is_refused_whole() {
+async fn temporary_failures_reject_the_whole_request() {
     let (world, pipeline) = pipeline(&[("source | where n > 0", "Custom-T_CL"), ("source | hungry", "Custom-T_CL")]);
     assert!(matches!(pipeline.ingest(upload(r#"[{"n": 1}]"#)).await, Err(IngestError::Busy { .. })));
     pipeline.put_rule(RULE, rule(&[("source", "Custom-T_CL")]));
@@ -126,7 +126,7 @@ async fn changes_of_values_are_noted() {
 }
 
 #[tokio::test]
-async fn a_key_is_for_these_very_records() {
+async fn deduplication_key_includes_the_body() {
     let (world, pipeline) = pipeline(&[("source", "Custom-T_CL")]);
     for body in [r#"[{"n": 1}]"#, r#"[{"n": 1}]"#, r#"[{"n": 2}]"#] {
         pipeline.ingest(upload(body)).await.unwrap();
@@ -137,7 +137,7 @@ async fn a_key_is_for_these_very_records() {
 }
 
 #[tokio::test]
-async fn refusals_are_told_apart() {
+async fn rejections_have_distinct_errors() {
     let (world, pipeline) = pipeline(&[("source", "Custom-T_CL")]);
     let to = |rule: &str, stream: &str| pipeline::Ingest { rule: rule.to_owned(), stream: stream.to_owned(), ..upload("[]") };
     assert!(matches!(pipeline.ingest(to("dcr-2", "Custom-S")).await, Err(IngestError::UnknownRule(_))));

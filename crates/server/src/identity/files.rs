@@ -28,7 +28,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
-    fn nobody_else_may_read_it() {
+    fn is_readable_by_owner_only() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys/a");
         super::write_private(&path, b"1").unwrap();

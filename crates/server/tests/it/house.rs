@@ -88,6 +88,7 @@ impl House {
             identity: Arc::new(identity),
             oncall: oncall.clone(),
             cloud: cloud.clone(),
+            connectors: Arc::new(model::NoConnectors),
             health: health.clone(),
             metrics: Box::new(|| "bartizan_up 1\n".to_owned()),
         };

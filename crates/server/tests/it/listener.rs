@@ -69,7 +69,7 @@ async fn slow_clients_are_cut_off() {
 }
 
 #[tokio::test]
-async fn stopping_lets_requests_end_and_takes_no_more() {
+async fn stopping_completes_running_requests_and_accepts_no_more() {
     let house = House::with(quick()).await;
     let path = format!("{}/v1/workspaces/{}/query", house.base, house.boot.cloud.workspace_id);
     let running = tokio::spawn(house.http.post(path).bearer_auth(house.token(LOGS).await).json(&json!({ "query": "never" })).send());

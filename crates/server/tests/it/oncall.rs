@@ -106,7 +106,7 @@ async fn contacts_name_no_commands_and_addresses_are_sealed() {
 /// Two documents of 2 MB with only invalid names are checked concurrently with other requests, on one I/O thread. Regression test: this
 /// used to block all requests for minutes.
 #[tokio::test]
-async fn checks_of_large_documents_hold_up_nobody() {
+async fn checks_of_large_documents_do_not_block_requests() {
     use std::fmt::Write as _;
     let house = House::new().await;
     let mut users = String::new();

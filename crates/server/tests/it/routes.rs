@@ -28,7 +28,7 @@ fn sample(house: &House, pattern: &str) -> String {
 }
 
 #[tokio::test]
-async fn nobody_gets_in_without_a_token() {
+async fn every_route_rejects_requests_without_a_token() {
     let house = House::new().await;
     let mut open = Vec::new();
     for endpoint in endpoints() {

@@ -79,7 +79,7 @@ fn appends(workspace: &Workspace) -> Vec<i64> {
 }
 
 #[tokio::test]
-async fn a_whole_directory_is_nothing_to_report() {
+async fn intact_directory_reports_nothing() {
     let disk = filled().await;
     for _ in 0..2 {
         let health = HealthRegister::default();
@@ -91,7 +91,7 @@ async fn a_whole_directory_is_nothing_to_report() {
 /// Reference: what each file contained. Losing a data file costs the appends in it, losing a log file those not yet in data files, losing
 /// any other file nothing.
 #[tokio::test]
-async fn each_file_is_missed_by_name_and_costs_only_what_it_held() {
+async fn each_missing_file_is_reported_and_costs_only_its_rows() {
     let paths = files(&filled().await);
     let kinds = ["catalog.json", "catalog.copy.json", "manifest.json", "manifest.copy.json", "table.json", "index.json"];
     for kind in kinds {
@@ -142,7 +142,7 @@ async fn each_file_is_missed_by_name_and_costs_only_what_it_held() {
 
 /// The catalog and its copy are removed, as by `rm *.json`. Regression: startup used to delete the data files of all custom tables.
 #[tokio::test]
-async fn without_any_catalog_tables_come_back_from_their_folders() {
+async fn lost_catalog_is_rebuilt_from_folders() {
     let disk = filled().await;
     let parquet = |disk: &SimDisk| files(disk).into_iter().filter(|path| path.extension().is_some_and(|e| e == "parquet")).count();
     let before = parquet(&disk);
@@ -170,7 +170,7 @@ async fn without_any_catalog_tables_come_back_from_their_folders() {
 }
 
 #[tokio::test]
-async fn without_any_manifest_data_files_are_set_aside_and_not_removed() {
+async fn lost_manifest_quarantines_data_files() {
     let disk = filled().await;
     let parquet: Vec<Vec<u8>> =
         files(&disk).iter().filter(|path| path.extension().is_some_and(|e| e == "parquet")).map(|path| disk.read(path).unwrap()).collect();
@@ -190,7 +190,7 @@ async fn without_any_manifest_data_files_are_set_aside_and_not_removed() {
 
 /// Only the copy shows that the first file is outdated: restoring last week's catalog must not delete tables created since.
 #[tokio::test]
-async fn an_old_catalog_put_back_costs_no_data_files() {
+async fn restored_old_catalog_keeps_data_files() {
     let disk = filled().await;
     let catalog = Path::new(DATA).join("tables/main/catalog.json");
     let old = {

@@ -23,7 +23,7 @@ async fn fresh(disk: &SimDisk, clock: &Arc<HandClock>) -> Workspace {
 }
 
 #[tokio::test]
-async fn rows_are_visible_when_acknowledged_and_keys_count_once() {
+async fn acknowledged_rows_are_visible_and_keys_deduplicate() {
     let (disk, clock) = (SimDisk::new(1), HandClock::new());
     let workspace = fresh(&disk, &clock).await;
     let first = add(&workspace, 0, 5).await.unwrap();
@@ -72,7 +72,7 @@ async fn senders_share_syncs_and_each_gets_its_own_sequence() {
 }
 
 #[tokio::test]
-async fn positions_live_with_their_rows() {
+async fn positions_are_stored_with_their_rows() {
     let (disk, clock) = (SimDisk::new(1), HandClock::new());
     let workspace = fresh(&disk, &clock).await;
     let at =
@@ -90,7 +90,7 @@ async fn positions_live_with_their_rows() {
 }
 
 #[tokio::test]
-async fn files_are_written_merged_and_let_go() {
+async fn files_are_flushed_merged_and_expired() {
     let (disk, clock) = (SimDisk::new(1), HandClock::new());
     let workspace = fresh(&disk, &clock).await;
     let mut old = None;
@@ -137,7 +137,7 @@ async fn logs_shrink_once_their_rows_are_in_files() {
 }
 
 #[tokio::test]
-async fn a_dropped_table_does_not_come_back_with_its_name() {
+async fn recreated_table_does_not_contain_old_rows() {
     let (disk, clock) = (SimDisk::new(1), HandClock::new());
     let workspace = fresh(&disk, &clock).await;
     add(&workspace, 0, 5).await.unwrap();
@@ -190,7 +190,7 @@ async fn columns_are_added_to_rows_that_lack_them() {
 }
 
 #[tokio::test]
-async fn the_bell_tells_the_newest_of_each_table() {
+async fn listeners_receive_the_newest_arrival_per_table() {
     let (disk, clock) = (SimDisk::new(1), HandClock::new());
     let workspace = fresh(&disk, &clock).await;
     add(&workspace, 0, 1).await.unwrap();
@@ -207,10 +207,10 @@ async fn the_bell_tells_the_newest_of_each_table() {
     assert_eq!((heard.table.as_str(), heard.ingested), (TABLE, last.ingested));
 }
 
-/// Reference: the promise itself. No row stored after `complete_until` returned may be at or below the returned instant, whatever the clock
-/// does.
+/// Reference: the promise itself. No row stored after `complete_until` returned may be at or below the returned instant, regardless of the
+/// clock.
 #[tokio::test]
-async fn what_is_complete_stays_complete() {
+async fn completeness_promise_holds() {
     let (disk, clock) = (SimDisk::new(1), HandClock::new());
     let mut promised = None;
     for start in 0..6 {
@@ -251,7 +251,7 @@ async fn a_full_disk_refuses_and_recovers_without_a_restart() {
 }
 
 #[tokio::test]
-async fn a_failed_sync_is_never_taken_back() {
+async fn failed_sync_is_never_retried() {
     let (disk, clock) = (SimDisk::new(1), HandClock::new());
     let workspace = fresh(&disk, &clock).await;
     add(&workspace, 0, 5).await.unwrap();
@@ -267,7 +267,7 @@ async fn a_failed_sync_is_never_taken_back() {
 }
 
 #[tokio::test]
-async fn memory_has_a_bound() {
+async fn memory_is_bounded() {
     let (disk, clock) = (SimDisk::new(1), HandClock::new());
     let config = WorkspaceConfig { memory: ByteSize(20_000), ..small() };
     let workspace = open(data(), Arc::new(disk.clone()), clock, config).unwrap();
@@ -287,7 +287,7 @@ async fn memory_has_a_bound() {
 
 /// Measures restart time with a million rows, in the worst case all still in the log.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_million_rows_are_back_within_seconds() {
+async fn million_rows_recover_within_seconds() {
     let folder = tempfile::tempdir().unwrap();
     let most = ByteSize(1 << 30);
     let config = WorkspaceConfig { memory: ByteSize(4 << 30), flush_size: most, log_size: most, ..WorkspaceConfig::default() };

@@ -43,7 +43,7 @@ async fn live(disk: &SimDisk, random: &mut Random, life: &mut Life, from: i64) {
 
 /// Reference: acknowledged rows are stored exactly once; unacknowledged rows at most once, and exactly once after a retry.
 #[tokio::test]
-async fn a_power_cut_at_any_step_loses_nothing_acknowledged() {
+async fn power_cut_loses_no_acknowledged_rows() {
     let seed = seed();
     let (mut cuts, mut resent) = (0, 0);
     for story in 0..trials("BARTIZAN_POWER_SEEDS", 12) {

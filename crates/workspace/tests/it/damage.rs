@@ -55,7 +55,7 @@ async fn a_flipped_byte_anywhere_costs_at_most_its_append() {
 }
 
 #[tokio::test]
-async fn a_cut_anywhere_keeps_what_stands_before_it() {
+async fn truncation_keeps_earlier_appends() {
     let (disk, log, bytes) = filled().await;
     let step = (bytes.len() / 200).max(1);
     for length in (0..bytes.len()).step_by(step) {
@@ -80,7 +80,7 @@ async fn check_cut(disk: &SimDisk, length: usize, lost: usize) {
 
 /// A damaged manifest is an error: serving half a table would be wrong data.
 #[tokio::test]
-async fn a_damaged_manifest_refuses_to_open() {
+async fn damaged_manifest_prevents_opening() {
     let (disk, ..) = filled().await;
     let workspace = open(Path::new("/data"), Arc::new(disk.clone()), HandClock::new(), small()).unwrap();
     workspace.flush().await.unwrap();

@@ -16,7 +16,7 @@ fn names(health: &HealthRegister) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn each_fault_is_refused_reported_and_survived() {
+async fn each_disk_fault_is_reported_and_survived() {
     for fault in [Fault::Full, Fault::NoInodes, Fault::ReadOnly, Fault::Broken] {
         let (disk, health) = (SimDisk::new(1), HealthRegister::default());
         let workspace = open_with(Path::new(DATA), Arc::new(disk.clone()), HandClock::new(), small(), health.clone()).unwrap();
@@ -89,7 +89,7 @@ async fn a_workspace_opens_on_a_disk_with_each_fault() {
 
 /// Random faults with restarts: every acknowledged append is stored exactly once.
 #[tokio::test]
-async fn faults_at_random_lose_nothing_acknowledged() {
+async fn random_faults_lose_no_acknowledged_rows() {
     let seed = seed();
     for story in 0..6 {
         let (mut random, disk) = (Random::new(seed.wrapping_add(story)), SimDisk::new(seed));

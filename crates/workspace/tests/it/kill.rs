@@ -57,7 +57,7 @@ fn say(line: &str) {
 
 /// Reference: the set of acknowledged appends reported by the child.
 #[tokio::test]
-async fn killed_at_any_moment_nothing_acknowledged_is_lost_and_nothing_is_twice() {
+async fn kill_loses_and_duplicates_no_acknowledged_rows() {
     let seed = seed();
     let mut random = Random::new(seed);
     let folder = tempfile::tempdir().unwrap();

@@ -72,7 +72,7 @@ fn kind(path: &Path) -> Option<Kind> {
     Some(if stem.ends_with(".test") { Kind::Test } else { Kind::Rule })
 }
 
-/// The files of this kind in `paths`, including folders recursively, sorted. A file given explicitly is included whatever its name.
+/// The files of this kind in `paths`, including folders recursively, sorted. A file given explicitly is included regardless of its name.
 pub fn of_kind(paths: &[PathBuf], wanted: Kind) -> anyhow::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for path in paths {

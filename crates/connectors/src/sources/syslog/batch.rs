@@ -3,10 +3,10 @@
 //! Every message is counted. An unparseable one becomes a row of `DCRLogErrors` with its bytes and the reason.
 
 use jiff::tz::TimeZone;
-use model::{Rows, Timestamp};
+use model::Timestamp;
 
 use super::names::{Facility, Severity};
-use super::rows::{Letter, Security, Syslog, TableRows};
+use super::rows::{Letter, Rows, Security, Syslog, TableRows};
 use super::time::Reference;
 use super::{Format, cef, header, sophos};
 

@@ -1,13 +1,12 @@
-//! Sockets, connections and heartbeat of a listener.
+//! The sockets of a listener and its connections.
 //!
 //! Every connection is a task with its own window, so that a slow, stalled or flooded one does not block others.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use arrow::array::{Int64Array, RecordBatch, StringViewArray};
 use metrics::Label;
-use model::{Append, Column, Rows, Span, TableName, Type, chain};
+use model::Span;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -29,8 +28,7 @@ const HANDSHAKE: Span = Span(10 * model::TICKS_PER_SECOND);
 const HALF: Span = Span(60 * model::TICKS_PER_SECOND);
 /// After this much silence a complete Sophos line without delimiter is accepted.
 const QUIET: Span = Span(model::TICKS_PER_SECOND / 2);
-const HEARTBEAT: Span = Span::MINUTE;
-/// Batches queued for storing.
+/// Batches that may wait for the one who stores them.
 const WAITING: usize = 64;
 
 /// Open sockets.
@@ -98,7 +96,7 @@ pub async fn run(open: Open, reader: Arc<Reader>, settings: &Settings, cx: &Sour
         max,
         idle: settings.idle_timeout,
     };
-    let storing = tokio::spawn(store::run(work, cx.clone(), labels.clone()));
+    let storing = tokio::spawn(store::run(work, cx.clone(), settings.route.clone(), labels.clone()));
     let places = Arc::new(Semaphore::new(settings.max_connections));
     let mut parts = JoinSet::new();
     if let Some(socket) = open.udp {
@@ -111,7 +109,6 @@ pub async fn run(open: Open, reader: Arc<Reader>, settings: &Settings, cx: &Sour
     if let Some((listener, config)) = open.tls {
         parts.spawn(accept(listener, Some(config.into()), places, shared("tls")));
     }
-    let beating = tokio::spawn(heartbeat(cx.clone(), settings.name.clone()));
     drop(door);
     let mut early = false;
     while parts.join_next().await.is_some() {
@@ -119,7 +116,6 @@ pub async fn run(open: Open, reader: Arc<Reader>, settings: &Settings, cx: &Sour
     }
     // All senders are dropped now: queued batches are stored, then it ends.
     let stored = storing.await;
-    beating.abort();
     if early || stored.is_err() { Err(SourceError::Ended(settings.name.clone())) } else { Ok(()) }
 }
 
@@ -269,24 +265,5 @@ async fn synced(pending: &mut Option<oneshot::Receiver<()>>) -> bool {
     match pending {
         Some(pending) => pending.await.is_ok(),
         None => std::future::pending().await,
-    }
-}
-
-/// Writes a row of `Heartbeat` every minute, as Azure's agents do, so that rules can detect a missing listener.
-async fn heartbeat(cx: SourceContext, name: String) {
-    let columns = ["Computer", "Category", "Resource", "ResourceType", "OSType", "Version", "SourceSystem"];
-    let values = [&cx.host, "syslog", &name, "listener", "Linux", env!("CARGO_PKG_VERSION"), "Bartizan"];
-    let mut schema = vec![Column::new("TimeGenerated", Type::Datetime)];
-    schema.extend(columns.map(|column| Column::new(column, Type::String)));
-    loop {
-        let mut arrays: Vec<arrow::array::ArrayRef> = vec![Arc::new(Int64Array::from(vec![cx.clock.now().ticks()]))];
-        arrays.extend(values.map(|value| -> arrow::array::ArrayRef { Arc::new(StringViewArray::from_iter_values([value])) }));
-        if let Ok(batch) = RecordBatch::try_new(model::arrow_schema(&schema), arrays) {
-            let rows = vec![Rows { table: TableName::new("Heartbeat"), batch }];
-            if let Err(error) = cx.writer.append(Append { rows, ..Append::default() }).await {
-                tracing::warn!(error = %chain(&error), "A heartbeat was not stored.");
-            }
-        }
-        cx.clock.sleep(HEARTBEAT).await;
     }
 }

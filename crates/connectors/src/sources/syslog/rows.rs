@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Builder, Int32Builder, Int64Builder, RecordBatch, StringViewBuilder};
-use model::{Column, Rows, TableName, Timestamp, Type};
+use model::{Column, TableName, Timestamp, Type};
 
 /// Declares a table: an enum of its columns with their types.
 macro_rules! columns {
@@ -72,6 +72,14 @@ columns! {
         SourceTranslatedAddress: String, SourceTranslatedPort: Int, SourceUserID: String, SourceUserName: String,
         SourceUserPrivileges: String, StartTime: Datetime,
     }
+}
+
+/// Rows of a table, taken out.
+#[derive(Clone, Debug)]
+pub struct Rows {
+    pub table: TableName,
+    pub columns: Vec<Column>,
+    pub batch: RecordBatch,
 }
 
 enum Slot {
@@ -184,7 +192,7 @@ impl TableRows {
         let arrays = filled.into_iter().map(|(_, slot)| slot.finish()).collect();
         // `end` pads all columns to the same length, so this cannot fail.
         let batch = RecordBatch::try_new(model::arrow_schema(&columns), arrays).ok()?;
-        Some(Rows { table: self.table.clone(), batch })
+        Some(Rows { table: self.table.clone(), columns, batch })
     }
 }
 

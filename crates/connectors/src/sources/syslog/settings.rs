@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use model::{ByteSize, Span};
+use model::{ByteSize, Route, Span};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
@@ -63,6 +63,9 @@ pub struct Settings {
     /// The certificate of the TLS listener, and whose clients it takes. Default: the service's own, and all.
     #[serde(default)]
     pub certificate: TlsSettings,
+    /// How messages reach their tables: transforms, or a data collection rule.
+    #[serde(default)]
+    pub route: Route,
 }
 
 /// The certificate of a listener and whose clients it takes.

@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use arrow::compute::concat_batches;
 use metrics::Label;
-use model::{Append, AppendError, Rows, Span, Timestamp, chain};
+use model::{Delivery, DeliveryError, Records, Route, Span, StreamName, StreamRecords, Timestamp, chain};
 use tokio::sync::{mpsc, oneshot};
 
 use super::batch::Taken;
+use super::rows::Rows;
 use crate::SourceContext;
 
 /// How long a batch waits for others; adds to the latency of alerts.
@@ -42,8 +43,8 @@ pub async fn submit(door: &Door, taken: Taken) -> oneshot::Receiver<()> {
     heard
 }
 
-/// Stores batches until all senders are dropped.
-pub async fn run(mut work: mpsc::Receiver<Work>, cx: SourceContext, labels: Vec<Label>) {
+/// Stores until all doors are dropped.
+pub async fn run(mut work: mpsc::Receiver<Work>, cx: SourceContext, route: Route, labels: Vec<Label>) {
     let stored = metrics::counter!("bartizan_source_stored_total", labels.clone());
     let refused = metrics::counter!("bartizan_source_dropped_total", [labels, vec![Label::new("reason", "refused")]].concat());
     let mut deadline = None;
@@ -71,13 +72,13 @@ pub async fn run(mut work: mpsc::Receiver<Work>, cx: SourceContext, labels: Vec<
         }
         let messages: usize = parts.iter().map(|part| part.taken.messages).sum();
         let rows = merge(parts.iter_mut().flat_map(|part| std::mem::take(&mut part.taken.rows)).collect());
-        match append(&cx, rows, &mut deadline).await {
+        match deliver(&cx, &route, rows, &mut deadline).await {
             Ok(()) => stored.increment(messages as u64),
             Err(error) => {
                 tracing::error!(error = %chain(&error), messages, "Syslog messages were not stored.");
                 refused.increment(messages as u64);
-                if matches!(error, AppendError::Closed) {
-                    continue; // their senders are notified that the rows are not stored
+                if matches!(error, DeliveryError::Closed) {
+                    continue; // their senders hear that nobody stores them
                 }
             }
         }
@@ -90,21 +91,30 @@ pub async fn run(mut work: mpsc::Receiver<Work>, cx: SourceContext, labels: Vec<
 
 /// Appends with retries. Fails only with a permanent error.
 ///
-/// While the service stops, retries continue until `deadline`, which is set by the first attempt after the stop.
-async fn append(cx: &SourceContext, rows: Vec<Rows>, deadline: &mut Option<Timestamp>) -> Result<(), AppendError> {
+/// What was read is worth a wait even when the service ends, but not for ever: `deadline` is set by the first try after that.
+async fn deliver(cx: &SourceContext, route: &Route, rows: Vec<Rows>, deadline: &mut Option<Timestamp>) -> Result<(), DeliveryError> {
     if rows.is_empty() {
         return Ok(());
     }
-    let append = Append { rows, key: None, position: None };
+    let records = rows.into_iter().map(records).collect();
+    let delivery = Delivery { source: cx.id.clone(), route: route.clone(), records, ..Delivery::default() };
     loop {
-        let wait = match cx.writer.append(append.clone()).await {
-            Ok(_) => return Ok(()),
-            Err(AppendError::Busy { reason, retry_after_seconds }) => {
+        let wait = match cx.sink.deliver(delivery.clone()).await {
+            Ok(_) => {
+                cx.report.well();
+                return Ok(());
+            }
+            Err(DeliveryError::Busy { reason, retry_after_seconds }) => {
                 tracing::warn!(reason, "The workspace takes no rows; syslog senders wait.");
                 metrics::counter!("bartizan_source_waits_total").increment(1);
                 Span::seconds(i64::try_from(retry_after_seconds).unwrap_or(1).clamp(1, 5))
             }
-            Err(error @ AppendError::Log(_)) => {
+            Err(error @ DeliveryError::Refused(_)) => {
+                // The rule of the route is missing or does not take the stream: messages wait until a person corrects it.
+                cx.report.broken(&error);
+                AGAIN
+            }
+            Err(error @ DeliveryError::Store(_)) => {
                 tracing::error!(error = %chain(&error), "Syslog messages are not stored yet; will try again.");
                 AGAIN
             }
@@ -113,7 +123,7 @@ async fn append(cx: &SourceContext, rows: Vec<Rows>, deadline: &mut Option<Times
         if cx.stop.is_cancelled() {
             let now = cx.clock.now();
             if now >= *deadline.get_or_insert(now + LAST) {
-                return Err(AppendError::Closed);
+                return Err(DeliveryError::Closed);
             }
             cx.clock.sleep(OFTEN).await;
         } else {
@@ -125,7 +135,12 @@ async fn append(cx: &SourceContext, rows: Vec<Rows>, deadline: &mut Option<Times
     }
 }
 
-/// Merges batches with the same table and columns.
+/// The rows of a table as records of its stream.
+fn records(rows: Rows) -> StreamRecords {
+    StreamRecords { stream: StreamName::new(format!("Microsoft-{}", rows.table)), records: Records::Rows(rows.columns, rows.batch) }
+}
+
+/// Batches with the same columns of one table become one.
 fn merge(rows: Vec<Rows>) -> Vec<Rows> {
     let mut groups: Vec<Vec<Rows>> = Vec::new();
     for part in rows {
@@ -138,7 +153,7 @@ fn merge(rows: Vec<Rows>) -> Vec<Rows> {
     for group in groups {
         let joined = concat_batches(group[0].batch.schema_ref(), group.iter().map(|part| &part.batch));
         match joined {
-            Ok(batch) if group.len() > 1 => merged.push(Rows { table: group[0].table.clone(), batch }),
+            Ok(batch) if group.len() > 1 => merged.push(Rows { batch, ..group[0].clone() }),
             _ => merged.extend(group),
         }
     }

@@ -31,7 +31,7 @@ impl Binder<'_> {
             self.refuse_dynamic(&bound, &value.place, "a key of `summarize`");
             // Recorded: a variable does not name a key.
             let source = match (written.first(), bound.expr.as_const()) {
-                (None, Some(_)) => Source::Unnamed,
+                (None, Some(_)) if bound.known => Source::Unnamed,
                 (written, _) => self.name_source(written, value, &bound),
             };
             let name = self.take_name(&mut names, source, &expr.place);

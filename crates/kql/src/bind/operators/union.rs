@@ -14,7 +14,7 @@ use crate::syntax::ast::{Expr, ExprKind, Name, Place, Property};
 
 use super::property;
 
-/// A `let` function without parameters used as a table of the union.
+/// True for a `let` function declared as `view`, which wildcards and `union *` include.
 fn is_view(binding: &Binding) -> bool {
     matches!(binding, Binding::Function(function) if function.function.view)
 }

@@ -77,7 +77,7 @@ impl Shortest {
         self.deep.is_some()
     }
 
-    /// Adds the paths from one start node, or searches for the next path; returns whether more remain.
+    /// Adds the paths from one start node, or searches for the next path; [`Event::Done`] if there are no more.
     pub fn next(&mut self, found: &mut Found, budget: &mut u64) -> Event {
         if self.masks.never {
             return Event::Done;
@@ -163,7 +163,7 @@ impl Shortest {
         places.iter().for_each(|place| size += 48 + 8 * place.before.len());
         self.size = self.size.max(size);
         for (end, accepted) in ends {
-            // Recorded: a path from a node to itself is not returned, whatever `cycles` says.
+            // Recorded: a path from a node to itself is not returned, for any value of `cycles`.
             if end == start {
                 continue;
             }

@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_sorted_and_none_is_also_had() {
+    fn names_are_sorted_and_not_implemented() {
         assert!(REFUSED.windows(2).all(|pair| pair[0].name < pair[1].name));
         assert!(REFUSED.iter().all(|refused| super::super::find(refused.name).is_none()));
     }

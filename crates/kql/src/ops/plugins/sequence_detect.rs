@@ -1,8 +1,8 @@
-//! `sequence_detect(timeline, step window, span, step = (condition), …, dimensions…)` — times at which conditions became true one after the other.
-//! Source: the public KQL reference, `sequence-detect-plugin`.
+//! `sequence_detect(timeline, step window, span, step = (condition), …, dimensions…)` — detect sequences of conditions. Source: the public
+//! KQL reference, `sequence-detect-plugin`.
 //!
-//! Every combination of moments, one for each condition and none before the one before it, where no two neighbours are further apart than the
-//! window and the whole is no longer than the span; each once. Arguments that are bools are steps, all others dimensions.
+//! Returns every distinct combination of times, one per condition in non-decreasing order, in which adjacent times differ by at most the
+//! window and the total is at most the span. Bool arguments are steps, all others dimensions.
 
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ pub static PLUGIN: Plugin = Plugin {
     )],
 };
 
-/// Sequences that one call may find.
+/// Maximum number of sequences found by one call.
 const MOST_SEQUENCES: usize = 5_000_000;
 
 fn bind(mut call: Call) -> Result<Bound, PluginError> {
@@ -66,7 +66,7 @@ fn answer(table: &Table, types: &[Type], steps: &[usize], dimensions: &[usize]) 
     let mut keys = Keys::new(dimensions.iter().map(|index| types[*index]))?;
     let columns: Vec<ArrayRef> = dimensions.iter().map(|index| table.columns[*index].clone()).collect();
     let slices = keys.groups(&columns, table.rows)?;
-    // The moments of each step in each slice, each once.
+    // Distinct times of each step in each slice.
     let mut moments: Vec<Vec<Vec<i64>>> = vec![vec![Vec::new(); steps.len()]; keys.len()];
     for (step, index) in steps.iter().enumerate() {
         let Some(holds) = table.columns[*index].as_boolean_opt() else { continue };
@@ -82,7 +82,7 @@ fn answer(table: &Table, types: &[Type], steps: &[usize], dimensions: &[usize]) 
             step.sort_unstable();
             step.dedup();
         }
-        // Sequences so far, each step adding its moments to all of them.
+        // Sequences so far; each step is combined with all of them.
         let mut sequences: Vec<Vec<i64>> = moments.first().into_iter().flatten().map(|at| vec![*at]).collect();
         for step in &moments[1..] {
             let mut longer = Vec::new();

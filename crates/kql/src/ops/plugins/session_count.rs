@@ -1,7 +1,7 @@
-//! `session_count(id, timeline, start, end, bin, lookback, dimensions…)` — how many sessions begin in each bin: an id begins one when it was not
-//! there within the lookback before. Source: the public KQL reference, `session-count-plugin`. Its chart tells that bins are those of
-//! `bin()`, not counted from the start, and that an appearance exactly the lookback ago goes on a session; all of its hundred points but the
-//! first agree with what is computed here (57 in the chart, 58 here).
+//! `session_count(id, timeline, start, end, bin, lookback, dimensions…)` — number of sessions starting in each bin: a row starts a session
+//! if its id did not occur within the preceding lookback. Source: the public KQL reference, `session-count-plugin`. According to its chart,
+//! bins are those of `bin()`, not aligned to the start, and an occurrence exactly the lookback ago continues a session; all of its hundred
+//! points but the first match this implementation (57 in the chart, 58 here).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
-//! `sliding_window_counts(id, timeline, start, end, lookback, bin, dimensions…)` — for each bin the rows and the ids of the bins that the lookback
-//! reaches, this one included. Source: the public KQL reference, `sliding-window-counts-plugin`; a lookback that is no multiple of the bin
-//! is cut down to one. Bins that nothing reaches are left out; names of the columns as Microsoft's parser has them.
+//! `sliding_window_counts(id, timeline, start, end, lookback, bin, dimensions…)` — for each bin, the rows and distinct ids of all bins
+//! within the lookback, including this one. Source: the public KQL reference, `sliding-window-counts-plugin`; a lookback that is not a
+//! multiple of the bin is rounded down to one. Bins without rows in their lookback are omitted; column names are as in Microsoft's parser.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
-//! What the plug-ins over a timeline have in common: their arguments, the steps of the timeline, and who was there when.
+//! Shared by the plug-ins over a timeline: arguments, the steps of the timeline, and events by time, id and slice.
 //!
-//! A step of a number or a timespan is counted from the start of the analysis; `week`, `month` and `year` are those of the calendar, and a
-//! week begins on Sunday.
+//! Steps given as a number or timespan start at the beginning of the analysis; `week`, `month` and `year` are calendar units, and weeks
+//! start on Sunday.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::ops::keys::Keys;
 use crate::ops::whole::{Answer, Table, Whole};
 use crate::plan::{Expr, Field};
 
-/// Steps that a timeline may have.
+/// Maximum number of steps of a timeline.
 pub const MOST_STEPS: i64 = 1_000_000;
 
 pub const fn expr(name: &'static str) -> PluginArg {
@@ -56,7 +56,7 @@ impl Arguments {
         }
     }
 
-    /// Arguments that are moments of the timeline.
+    /// Checks arguments that are points on the timeline.
     pub fn moments(&self, timeline: Type, indices: &[usize]) -> Result<(), PluginError> {
         let wrong = |index: &&usize| {
             let ty = self.ty(**index);
@@ -71,7 +71,7 @@ impl Arguments {
         }
     }
 
-    /// Arguments that are lengths of time; with `calendar` also `week`, `month`, `year`.
+    /// Checks arguments that are lengths of time; with `calendar` also `week`, `month`, `year`.
     pub fn lengths(&self, timeline: Type, indices: &[usize], calendar: bool) -> Result<(), PluginError> {
         let wanted = if timeline == Type::Datetime { Type::Timespan } else { timeline };
         let wrong = |index: &&usize| {
@@ -89,13 +89,13 @@ impl Arguments {
         }
     }
 
-    /// Everything from `index` on slices the analysis: a field for each.
+    /// The arguments from `index` on are dimensions: one field each.
     pub fn dimensions(&self, index: usize, call: &mut Call) -> Vec<Field> {
         let pairs = self.exprs.iter().zip(&self.names).skip(index);
         pairs.map(|(expr, name)| Field { id: (call.fresh)(), name: name.as_str().into(), ty: expr.ty }).collect()
     }
 
-    /// The plug-in as an operator.
+    /// Builds the operator.
     pub fn bound(self, name: &'static str, fields: Vec<Field>, answer: Arc<Answer>) -> Bound {
         let own = fields.iter().map(|field| field.id).collect();
         Bound { op: Box::new(Whole { name, exprs: self.exprs, own, answer }), fields }
@@ -110,23 +110,23 @@ fn whole(ty: Type) -> bool {
     matches!(ty, Type::Int | Type::Long)
 }
 
-/// A field of the answer.
+/// An output field.
 pub fn field(call: &mut Call, name: &str, ty: Type) -> Field {
     Field { id: (call.fresh)(), name: name.into(), ty }
 }
 
-/// What is wrong with an argument that only a run knows.
+/// An error in an argument value found at run time.
 pub fn wrong(function: &'static str, message: impl Into<String>) -> EvalError {
     EvalError::Prepare { function, message: message.into() }
 }
 
-/// The number, moment or length that argument `index` is.
+/// The constant argument `index` as an integer.
 pub fn constant(table: &Table, index: usize, function: &'static str) -> Result<i64, EvalError> {
     let value = table.constants.get(index).and_then(Option::as_ref).and_then(Value::as_i64);
     value.ok_or_else(|| wrong(function, format!("argument {} must be a constant that is not null", index + 1)))
 }
 
-/// A length that argument `index` is.
+/// The constant argument `index` as a length.
 pub fn length(table: &Table, index: usize, function: &'static str) -> Result<i64, EvalError> {
     let length = constant(table, index, function)?;
     if length > 0 { Ok(length) } else { Err(wrong(function, format!("argument {} must be greater than 0", index + 1))) }
@@ -142,7 +142,7 @@ pub enum Steps {
 }
 
 impl Steps {
-    /// The steps that argument `index` says, from `origin` on where they are of one length.
+    /// The steps given by argument `index`; steps of fixed length start at `origin`.
     pub fn of(table: &Table, index: usize, origin: i64, function: &'static str) -> Result<Self, EvalError> {
         match table.constants.get(index).and_then(Option::as_ref) {
             Some(Value::String(name)) => match name.as_str() {
@@ -155,7 +155,7 @@ impl Steps {
         }
     }
 
-    /// The number of the step that a moment lies in.
+    /// The number of the step that contains a time.
     pub fn number(&self, at: i64) -> i64 {
         let days = at.div_euclid(TICKS_PER_DAY);
         match self {
@@ -170,7 +170,7 @@ impl Steps {
         }
     }
 
-    /// The first moment of a step.
+    /// The start of a step.
     pub fn start(&self, number: i64) -> i64 {
         let days = match self {
             Steps::Fixed { size, origin } => return origin.saturating_add(number.saturating_mul(*size)),
@@ -181,7 +181,7 @@ impl Steps {
         days.saturating_mul(TICKS_PER_DAY)
     }
 
-    /// The numbers of all steps from `start` to `end`, when they are not too many.
+    /// The numbers of all steps from `start` to `end`; an error if there are more than `most`.
     pub fn span(&self, start: i64, end: i64, most: i64, function: &'static str) -> Result<std::ops::RangeInclusive<i64>, EvalError> {
         let (first, last) = (self.number(start), self.number(end));
         if last.saturating_sub(first) >= most {
@@ -191,9 +191,9 @@ impl Steps {
     }
 }
 
-/// Who was there when, in which slice.
+/// Events: time, id and slice of each row.
 pub struct Events {
-    /// By time.
+    /// Sorted by time.
     pub rows: Vec<Event>,
     dimensions: Keys,
 }
@@ -207,7 +207,7 @@ pub struct Event {
 }
 
 impl Events {
-    /// Ids are argument 0, the timeline is argument 1; dimensions begin at `dimensions`. Rows without a time are no events.
+    /// Ids are argument 0, the timeline is argument 1; dimensions start at `dimensions`. Rows without a time are dropped.
     pub fn new(table: &Table, types: &[Type], dimensions: usize) -> Result<Self, EvalError> {
         Self::with_ids(table, types, dimensions, &mut Keys::new([types[0]])?)
     }
@@ -226,14 +226,14 @@ impl Events {
         Ok(Self { rows, dimensions: keys })
     }
 
-    /// The events of each slice, by time.
+    /// The events of each slice, sorted by time.
     pub fn slices(&self) -> Vec<Vec<Event>> {
         let mut slices = vec![Vec::new(); self.dimensions.len()];
         self.rows.iter().for_each(|event| slices[event.slice].push(*event));
         slices
     }
 
-    /// The events of each id in each slice, by time.
+    /// The events of each id in each slice, sorted by time.
     pub fn visits(&self) -> Vec<Vec<Event>> {
         let mut numbers: hashbrown::HashMap<(usize, usize), usize> = hashbrown::HashMap::new();
         let mut visits: Vec<Vec<Event>> = Vec::new();
@@ -248,7 +248,7 @@ impl Events {
     }
 }
 
-/// Rows of an answer: moments, slices and numbers.
+/// Output rows: time, slice and numbers.
 pub struct Rows {
     times: Vec<Vec<i64>>,
     slices: Vec<usize>,
@@ -268,7 +268,7 @@ impl Rows {
         self.reals.iter_mut().zip(reals).for_each(|(column, value)| column.push(*value));
     }
 
-    /// Moments of type `ty`, then the dimensions, then the numbers.
+    /// Builds the columns: times of type `ty`, the dimensions, the numbers.
     pub fn finish(self, ty: Type, events: &Events) -> Result<Vec<ArrayRef>, EvalError> {
         let mut own: Vec<ArrayRef> = Vec::new();
         for times in self.times {
@@ -282,7 +282,7 @@ impl Rows {
     }
 }
 
-/// How many of `all` there are in `part`; NaN of none.
+/// The ratio of `part` to `all`; NaN if `all` is 0.
 pub fn rate(part: usize, all: usize) -> f64 {
     if all == 0 { f64::NAN } else { part as f64 / all as f64 }
 }

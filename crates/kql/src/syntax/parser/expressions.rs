@@ -1,5 +1,5 @@
-//! Expressions. Precedence, loosest first: `or` · `and` · `==` `!=` `<>` `in` `between` `has_any` · `<` `<=` `>` `>=` · `=~` `has` `contains`
-//! and other string operators · `+` `-` · `*` `/` `%` · one sign · paths. Comparisons of one row do not chain.
+//! Expressions. Precedence, loosest first: `or` · `and` · `==` `!=` `<>` `in` `between` `has_any` · `<` `<=` `>` `>=` · `=~` `has`
+//! `contains` and other string operators · `+` `-` · `*` `/` `%` · one sign · paths. Comparisons within one group do not chain.
 
 use model::Type;
 
@@ -20,11 +20,11 @@ enum Level {
     Text,
     Sum,
     Product,
-    /// Tighter than all: what stands between two products.
+    /// Tightest: operands of products.
     Sign,
 }
 
-/// What an operator makes of its operands.
+/// The node an operator creates.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Shape {
     Plain,
@@ -84,18 +84,18 @@ const WORDS: &[(&str, Level, Shape)] = &[
     ("notlikecs", Level::Text, Shape::Plain),
 ];
 
-/// The operators that are written as words, `matches regex` included.
+/// Operators written as words, including `matches regex`.
 pub fn text_operators() -> impl Iterator<Item = &'static str> {
     WORDS.iter().map(|(op, ..)| *op).chain(["matches regex"])
 }
 
 impl Parser<'_> {
-    /// A scalar expression, or a table's name.
+    /// A scalar expression or a table name.
     pub(super) fn expr(&mut self) -> Expr {
         self.binary(Level::Or)
     }
 
-    /// As [`Self::expr`], or `*` alone: the predicate of `search`.
+    /// Like [`Self::expr`], or a bare `*`: the predicate of `search`.
     pub(super) fn search_expr(&mut self) -> Expr {
         let token = self.peek();
         if self.is("*") && !self.star_compares() {
@@ -135,14 +135,14 @@ impl Parser<'_> {
         }
     }
 
-    /// Operands and operators that bind at least as tightly as `least`. One frame for all levels: nesting stays cheap on the stack.
+    /// Operands and operators that bind at least as tightly as `least`. All levels share one stack frame, so nesting is cheap.
     fn binary(&mut self, least: Level) -> Expr {
         let outer = std::mem::replace(&mut self.peak, self.depth);
         let mut left = self.unary();
         let mut previous = None;
         while let Some(operation) = self.operation().filter(|operation| operation.level >= least) {
             let Operation { op, level, shape, tokens } = operation;
-            // An operator tighter than the one before it can only follow a list or a range, which nothing compares further.
+            // An operator tighter than the previous one can only follow a list or a range, which cannot be compared further.
             let alone = matches!(level, Level::Equality | Level::Relation | Level::Text) && previous == Some(level);
             if alone || previous.is_some_and(|previous| level > previous) {
                 self.report(codes::CHAIN, format!("`{op}` cannot follow another comparison of its kind"), None);
@@ -177,8 +177,8 @@ impl Parser<'_> {
         left
     }
 
-    /// All operands of a chain of `and` or of `or`, as a balanced tree: rules list hundreds of alternatives, and a tree leaning to one
-    /// side would be as deep. Both operators are associative in three-valued logic.
+    /// All operands of a chain of `and` or `or`, as a balanced tree: rules list hundreds of alternatives, and a degenerate tree would be as
+    /// deep. Both operators are associative in three-valued logic.
     fn chain(&mut self, first: Expr, op: &'static str, level: Level) -> Expr {
         let mut operands = vec![first];
         let mut places = Vec::new();
@@ -187,7 +187,7 @@ impl Parser<'_> {
             places.push(token.start..token.end);
             operands.push(self.binary(next(level)));
         }
-        // Each round joins neighbours; the operator between two trees is the one in front of the right one.
+        // Each round joins adjacent trees; each right tree carries the operator before it.
         let mut trees: Vec<(Expr, Option<std::ops::Range<usize>>)> =
             operands.into_iter().zip(std::iter::once(None).chain(places.into_iter().map(Some))).collect();
         while trees.len() > 1 {
@@ -264,7 +264,7 @@ impl Parser<'_> {
         Expr { kind: ExprKind::Unary { op, operand }, place: self.place_from(start) }
     }
 
-    /// `-9223372036854775808` among the values of a `datatable`: its digits alone do not fit. Elsewhere it is refused (recorded).
+    /// `-9223372036854775808` in a `datatable`: its digits alone overflow. Rejected elsewhere (recorded).
     fn least_long(&mut self, sign: &str) -> Option<Expr> {
         let (start, token) = (self.peek().start, self.ahead(1));
         let text = self.slice(token);
@@ -276,7 +276,7 @@ impl Parser<'_> {
         Some(Expr { kind: ExprKind::Literal(Value::Long(number)), place: self.place_from(start) })
     }
 
-    /// A primary expression with its path.
+    /// A primary expression with member and index access.
     pub(super) fn postfix(&mut self) -> Expr {
         let mut expr = self.primary();
         let start = expr.place.start;
@@ -314,7 +314,7 @@ impl Parser<'_> {
         }
     }
 
-    /// What token `n` is, where it is `true` or `false`.
+    /// The value of token `n` if it is `true` or `false`.
     pub(super) fn truth(&self, n: usize) -> Option<bool> {
         match self.ahead_word(n)? {
             "true" | "True" | "TRUE" => Some(true),
@@ -323,7 +323,7 @@ impl Parser<'_> {
         }
     }
 
-    /// The literal here, `dynamic(…)` excepted.
+    /// A literal, except `dynamic(…)`.
     pub(super) fn literal(&mut self) -> Option<Value> {
         let token = self.peek();
         let text = self.slice(token);
@@ -354,7 +354,7 @@ impl Parser<'_> {
                 let closed = inner.strip_suffix(')');
                 literals::typed(word, closed.unwrap_or(inner)).unwrap_or_else(|| {
                     let ty = Type::parse(word).unwrap_or(Type::String);
-                    // The lexer has already reported what has no closing parenthesis.
+                    // The lexer has already reported a missing closing parenthesis.
                     if let Some(inner) = closed {
                         let message = format!("`{}` cannot be read as a {ty}", inner.trim());
                         self.report(codes::LITERAL, message, None);
@@ -368,7 +368,7 @@ impl Parser<'_> {
         Some(value)
     }
 
-    /// Strings that stand side by side are one.
+    /// Adjacent strings are concatenated.
     pub(super) fn string(&mut self) -> String {
         let mut text = String::new();
         while self.peek().kind == TokenKind::String {
@@ -378,7 +378,7 @@ impl Parser<'_> {
         text
     }
 
-    /// A literal with its sign, or `dynamic(…)`: what `datatable` rows and defaults are made of.
+    /// A literal with optional sign, or `dynamic(…)`: used in `datatable` rows and default values.
     pub(super) fn literal_operand(&mut self) -> Expr {
         let start = self.peek().start;
         let sign = match self.peek().kind {
@@ -432,7 +432,7 @@ impl Parser<'_> {
                 self.expect_closing("]", open);
                 return Expr { kind: ExprKind::List(vec![item]), place: self.place_from(start) };
             }
-            // `*` stands for every column, in front of a comparison.
+            // `*` before a comparison means every column.
             TokenKind::Sign("*") if self.star_compares() => {
                 self.advance();
                 return Expr { kind: ExprKind::Star, place: token.start..token.end };
@@ -461,7 +461,7 @@ impl Parser<'_> {
         self.word_expr()
     }
 
-    /// What begins with a word that is no literal.
+    /// An expression that starts with a word that is not a literal.
     fn word_expr(&mut self) -> Expr {
         let start = self.peek().start;
         let word = self.word().unwrap_or_default();
@@ -495,7 +495,7 @@ impl Parser<'_> {
         self.error()
     }
 
-    /// True at `*` with a comparison behind it.
+    /// True at `*` followed by a comparison.
     fn star_compares(&self) -> bool {
         match self.ahead(1).kind {
             TokenKind::Sign(sign) => matches!(sign, "==" | "!=" | "=~" | "!~" | "<>" | ":"),
@@ -521,7 +521,7 @@ impl Parser<'_> {
         Expr { kind: ExprKind::Paren(Box::new(inner)), place: self.place_from(start) }
     }
 
-    /// `toscalar(query)`, `materialize(query)`, with a `kind=` between.
+    /// `toscalar(query)`, `materialize(query)`, with an optional `kind=`.
     fn subquery(&mut self) -> Expr {
         let token = self.advance();
         let word = self.slice(token);

@@ -69,7 +69,7 @@ impl Parser<'_> {
         GraphElement::Node(name)
     }
 
-    /// `-->`, `<--`, `--`, `-[name*least..most]->` and its kin.
+    /// `-->`, `<--`, `--`, `-[name*least..most]->` and similar.
     fn edge(&mut self) -> GraphElement {
         let backward = self.eat("<");
         self.expect("-");

@@ -1,4 +1,4 @@
-//! `join`, `lookup`, `union`: operators that take further tables.
+//! `join`, `lookup`, `union`: operators with additional tables.
 
 use super::Parser;
 use crate::syntax::Want;
@@ -33,7 +33,7 @@ impl Parser<'_> {
         OperatorKind::Union { properties, tables }
     }
 
-    /// A table as an operand: a name, a path, a call, a literal table, or a query in parentheses.
+    /// A table operand: a name, a path, a call, a literal table, or a query in parentheses.
     pub(super) fn table(&mut self) -> Expr {
         self.want(Want::Table);
         if let Some(word @ ("materialize" | "toscalar" | "totable")) = self.word() {
@@ -43,7 +43,7 @@ impl Parser<'_> {
         self.postfix()
     }
 
-    /// As [`Self::table`], or a name with `*` in it, qualified or not.
+    /// Like [`Self::table`], or a wildcard name, qualified or not.
     pub(super) fn table_or_wildcard(&mut self) -> Expr {
         self.want(Want::Table);
         let start = self.peek().start;
@@ -51,7 +51,7 @@ impl Parser<'_> {
             return self.name_or_wildcard();
         }
         let mut table = self.table();
-        // The last name of a path may go on with `*`.
+        // The last name of a path may continue with `*`.
         if self.is("*")
             && self.touches(0)
             && let ExprKind::Member { name, .. } = &mut table.kind
@@ -66,7 +66,7 @@ impl Parser<'_> {
         table
     }
 
-    /// Tokens of the plain name that ends here.
+    /// Number of tokens of the plain name that ends here.
     fn name_length_back(&self) -> usize {
         usize::from(self.at > 0 && self.tokens[self.at - 1].kind == crate::syntax::lexer::TokenKind::Word)
     }

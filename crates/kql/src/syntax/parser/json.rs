@@ -1,4 +1,4 @@
-//! `dynamic(…)`: JSON with the language's own strings and typed literals in it, turned into JSON text as the language prints it.
+//! `dynamic(…)`: JSON extended by KQL strings and typed literals, converted to JSON text as printed by Kusto.
 
 use model::Type;
 
@@ -91,7 +91,7 @@ impl Parser<'_> {
             }
             return;
         }
-        // Digits are kept as written, where JSON writes them so too: a number may be longer than a long.
+        // Digits are kept as written if they are valid JSON: a number may be longer than a long.
         let plain = text.bytes().all(|b| b.is_ascii_digit() || b == b'.')
             && !text.ends_with('.')
             && (text.len() == 1 || !text.starts_with('0') || text.starts_with("0."));
@@ -108,7 +108,7 @@ impl Parser<'_> {
                     Value::Int(_) | Value::Decimal(_) => {
                         self.report_at(codes::JSON_LITERAL, at, format!("`{text}` is no JSON value"), None);
                     }
-                    // Recorded: the engine takes `long(null)` and refuses `bool(true)` and `datetime(null)`.
+                    // Recorded: the engine accepts `long(null)` and rejects `bool(true)` and `datetime(null)`.
                     Value::Bool(_) | Value::Null(Type::Bool | Type::Datetime | Type::Timespan | Type::Guid) if typed => {
                         let help = Some("write `true`, `false` or `null`".to_owned());
                         self.report_at(codes::JSON, at, format!("`{text}` is no JSON value"), help);
@@ -134,7 +134,7 @@ fn quote(text: &str, out: &mut String) {
     out.push_str(&serde_json::Value::from(text).to_string());
 }
 
-/// A literal as JSON. What JSON has no form for is text, printed as `tostring` prints it.
+/// Writes a literal as JSON. Values without a JSON form are strings, formatted as by `tostring`.
 fn write(value: &Value, out: &mut String) {
     match value {
         Value::Null(_) => out.push_str("null"),
@@ -162,7 +162,7 @@ fn write(value: &Value, out: &mut String) {
         }
         Value::String(text) | Value::Guid(text) => quote(text, out),
         Value::Datetime(ticks) => quote(&model::Timestamp::clamp_ticks(*ticks).to_string(), out),
-        // Recorded: a literal inside `dynamic(…)` is the number of its ticks.
+        // Recorded: a literal inside `dynamic(…)` is its number of ticks.
         Value::Timespan(ticks) => out.push_str(&ticks.to_string()),
         Value::Dynamic(json) => out.push_str(json),
     }

@@ -7,7 +7,7 @@ use crate::syntax::ast::{Call, Expr, ExprKind, Name, Property};
 use crate::syntax::lexer::TokenKind;
 use crate::syntax::{Want, codes, keywords, literals};
 
-/// Options that every operator with options may be given, whatever it makes of them.
+/// Options accepted by every operator with options, possibly without effect.
 const ANYWHERE: &[&str] = &[
     "bagexpansion",
     "bin_legacy",
@@ -24,7 +24,7 @@ const ANYWHERE: &[&str] = &[
     "withsource",
 ];
 
-/// What stands behind `hint.`.
+/// Names after `hint.`.
 const HINTS: &[&str] = &[
     "concurrency",
     "distribution",
@@ -39,29 +39,29 @@ const HINTS: &[&str] = &[
     "strategy",
 ];
 
-/// How a name stands in the text, which decides which keywords it may be.
+/// The syntactic role of a name, which decides which keywords are allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Use {
-    /// It refers to something.
+    /// A reference.
     Refer,
-    /// It is given, in front of `=` or `:`.
+    /// A declaration before `=` or `:`.
     Declare,
-    /// It is given and nothing follows: `as x`, `let x`.
+    /// A declaration that nothing follows: `as x`, `let x`.
     Bare,
 }
 
 impl Parser<'_> {
-    /// True where `['…']` begins.
+    /// True if `['…']` starts at token `n`.
     pub(super) fn is_quoted_name(&self, n: usize) -> bool {
         self.ahead_is(n, "[") && self.ahead(n + 1).kind == TokenKind::String && self.ahead_is(n + 2, "]")
     }
 
-    /// True where a name begins, keywords included.
+    /// True if a name starts here, including keywords.
     pub(super) fn is_name(&self) -> bool {
         self.word().is_some() || self.is_quoted_name(0)
     }
 
-    /// How many tokens the name at `n` takes: 0 where there is none.
+    /// Number of tokens of the name at `n`; 0 if there is none.
     pub(super) fn name_length(&self, n: usize) -> usize {
         match self.ahead(n).kind {
             TokenKind::Word if self.truth(n).is_none() => 1,
@@ -70,7 +70,7 @@ impl Parser<'_> {
         }
     }
 
-    /// A name, plain or quoted. A keyword that may not be one here is told and taken.
+    /// A name, plain or quoted. A keyword that is not allowed here is reported and accepted.
     pub(super) fn name(&mut self, usage: Use) -> Name {
         let start = self.peek().start;
         if self.is_quoted_name(0) {
@@ -95,7 +95,7 @@ impl Parser<'_> {
         Name { text: word.to_owned(), place: start..self.end(), quoted: false }
     }
 
-    /// A word as it stands, whatever it is: values of properties, kinds of charts.
+    /// Any word: values of properties, chart types.
     pub(super) fn any_word(&mut self, what: &str) -> Name {
         let token = self.peek();
         if token.kind != TokenKind::Word {
@@ -106,7 +106,7 @@ impl Parser<'_> {
         Name { text: self.slice(token).to_owned(), place: token.start..token.end, quoted: false }
     }
 
-    /// A name in which `*` stands for any characters, or a plain name, or `*` alone.
+    /// A wildcard name, a plain name, or a bare `*`.
     pub(super) fn name_or_wildcard(&mut self) -> Expr {
         self.want(Want::Column);
         let start = self.peek().start;
@@ -129,7 +129,7 @@ impl Parser<'_> {
         Expr { kind, place }
     }
 
-    /// One item or more, separated by commas.
+    /// One or more items, separated by commas.
     pub(super) fn list<T>(&mut self, mut item: impl FnMut(&mut Self) -> T) -> Vec<T> {
         let mut items = vec![item(self)];
         while self.eat(",") {
@@ -138,7 +138,7 @@ impl Parser<'_> {
         items
     }
 
-    /// Items in brackets, none or more.
+    /// Zero or more items in brackets.
     pub(super) fn bracketed<T>(&mut self, open: &str, close: &str, mut item: impl FnMut(&mut Self) -> T) -> Vec<T> {
         let at = self.at;
         if !self.expect(open) {
@@ -172,7 +172,7 @@ impl Parser<'_> {
         items
     }
 
-    /// `name(arguments)`; the name has been read.
+    /// `name(arguments)`; the name has already been read.
     pub(super) fn call(&mut self, name: Name) -> Call {
         // Aggregates do not nest.
         let outer = self.aggregating;
@@ -231,7 +231,7 @@ impl Parser<'_> {
         }
     }
 
-    /// As [`Self::named`], with aggregate calls.
+    /// Like [`Self::named`], with aggregate calls.
     pub(super) fn aggregate(&mut self) -> Expr {
         let outer = std::mem::replace(&mut self.aggregating, true);
         let item = self.named();
@@ -274,7 +274,7 @@ impl Parser<'_> {
         ty.unwrap_or(Type::Dynamic)
     }
 
-    /// `typeof(type)`, with the keyword not yet read.
+    /// `typeof(type)`, including the keyword.
     pub(super) fn type_of(&mut self) -> Option<Type> {
         if !self.expect_word("typeof") {
             return None;
@@ -286,7 +286,7 @@ impl Parser<'_> {
         Some(ty)
     }
 
-    /// `kind=inner hint.strategy=shuffle …`: as long as names of `known`, of [`ANYWHERE`], or hints, stand in front of `=`.
+    /// `kind=inner hint.strategy=shuffle …`: as long as names in `known` or [`ANYWHERE`], or hints, precede `=`.
     pub(super) fn properties(&mut self, known: &[&'static str]) -> Vec<Property> {
         let mut properties = Vec::new();
         while let Some(property) = self.property(known) {
@@ -295,7 +295,7 @@ impl Parser<'_> {
         properties
     }
 
-    /// As [`Self::properties`], separated by commas or not.
+    /// Like [`Self::properties`], optionally separated by commas.
     pub(super) fn property(&mut self, known: &[&'static str]) -> Option<Property> {
         known.iter().for_each(|name| self.want(Want::Option(*name)));
         let word = self.word()?;
@@ -336,7 +336,7 @@ impl Parser<'_> {
     }
 }
 
-/// The name of `names` that `word` was probably meant to be.
+/// The most similar of `names`, for a suggestion.
 pub(super) fn nearest<'n>(word: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     let lower = word.to_ascii_lowercase();
     names

@@ -1,25 +1,25 @@
-//! The table of tabular operators, and those whose grammar is a line. Adding an operator is one line in [`OPERATORS`].
+//! The table of tabular operators, and those with a one-line grammar. To add an operator, add one line to [`OPERATORS`].
 
 use super::Parser;
 use super::lists::{Use, nearest};
 use crate::syntax::ast::{Call, Expr, ExprKind, Name, Operator, OperatorKind, SortKey, SubPipe};
 use crate::syntax::{Want, codes};
 
-/// An operator behind `|`: its grammar, and what people are told of it.
+/// A tabular operator: its grammar and documentation.
 pub struct OperatorDef {
     pub name: &'static str,
     rule: Rule,
     pub summary: &'static str,
-    /// What may be written, with `[…]` around what may be left out.
+    /// The syntax, with `[…]` around optional parts.
     pub syntax: &'static str,
-    /// A query and the value of its last row's last cell as `tostring` prints it; run as tests and shown in the reference.
+    /// A query and the value of its last row's last cell as formatted by `tostring`; run as tests and shown in the reference.
     pub examples: &'static [(&'static str, &'static str)],
 }
 
-/// Reads what stands behind the keyword.
+/// Parses the text after the keyword.
 type Rule = fn(&mut Parser<'_>) -> OperatorKind;
 
-/// Operators behind a `|`, alphabetical.
+/// Operators after `|`, in alphabetical order.
 const OPERATORS: &[OperatorDef] = &[
     OperatorDef { name: "__partitionby", rule: |p| p.partition_by(), summary: "", syntax: "", examples: &[] },
     OperatorDef {
@@ -425,7 +425,7 @@ const OPERATORS: &[OperatorDef] = &[
     },
 ];
 
-/// All operators that people are told of.
+/// All documented operators.
 pub fn tabular_operators() -> impl Iterator<Item = &'static OperatorDef> {
     OPERATORS.iter().filter(|operator| !operator.name.starts_with('_'))
 }
@@ -439,7 +439,7 @@ fn rule(name: &str) -> Option<Rule> {
 }
 
 impl Parser<'_> {
-    /// One operator, its keyword first.
+    /// One operator, including its keyword.
     pub(super) fn operator(&mut self) -> Operator {
         self.want(Want::Operator);
         let start = self.peek().start;
@@ -457,7 +457,7 @@ impl Parser<'_> {
         Operator { kind, place: self.place_from(start), keyword }
     }
 
-    /// The operator's name here and the number of its tokens: `mv-expand` is three. Of words joined by `-` the longest that is known.
+    /// The operator name and its number of tokens: `mv-expand` is three. Of words joined by `-`, the longest known prefix.
     pub(super) fn operator_name(&self) -> (String, usize) {
         let (mut length, mut best) = (0, None);
         let start = self.peek().start;
@@ -472,7 +472,7 @@ impl Parser<'_> {
             }
             length += 1;
         }
-        // A misspelt name keeps all of its parts, for the message.
+        // A misspelt name is reported in full.
         match best {
             Some((name, _)) if rule(&name).is_none() => {
                 let end = self.ahead(length - usize::from(self.ahead_word(length - 1).is_none()) - 1).end;
@@ -536,13 +536,13 @@ impl Parser<'_> {
         Some(first)
     }
 
-    /// True where an operator ends at once though `wanted` could follow.
+    /// True if the operator ends here although `wanted` could follow.
     fn nothing_follows(&self, wanted: Want) -> bool {
         self.want(wanted);
         self.at_operator_end()
     }
 
-    /// `asc` or `desc`, where one stands here.
+    /// An optional `asc` or `desc`.
     pub(super) fn direction(&mut self) -> Option<bool> {
         self.want(Want::Word("asc"));
         self.want(Want::Word("desc"));
@@ -561,7 +561,7 @@ impl Parser<'_> {
     }
 }
 
-/// What people write who come from another language.
+/// Operators of other query languages.
 fn synonym(lower: &str) -> Option<&'static str> {
     Some(match lower {
         "select" => "project",
@@ -679,7 +679,7 @@ fn summarize(p: &mut Parser<'_>) -> OperatorKind {
     let before = p.diagnostics.len();
     let nothing = p.nothing_follows(Want::Aggregate) | p.nothing_follows(Want::Expression);
     let aggregates = if nothing || at_by(p) { Vec::new() } else { p.list(Parser::aggregate) };
-    // `last = max(x)` among aggregates cannot be anything else; elsewhere the engine refuses such names (recorded).
+    // `last = max(x)` is unambiguous among aggregates; elsewhere the engine rejects such names (recorded).
     for diagnostic in &mut p.diagnostics[before..] {
         if diagnostic.code == codes::KEYWORD.code {
             diagnostic.code = codes::AGGREGATE_KEYWORD.code;
@@ -731,7 +731,7 @@ mod tests {
 
     #[test]
     fn kind_of_token_decides_where_a_name_ends() {
-        // `take-1` has no name `take-1`.
+        // `take-1` does not contain a name `take-1`.
         let parsed = crate::syntax::parse("T | take-1");
         assert!(parsed.diagnostics.is_empty(), "{:?}", parsed.diagnostics);
         assert_eq!(crate::syntax::lexer::lex("take-1").0[1].kind, TokenKind::Sign("-"));

@@ -108,7 +108,7 @@ impl Parser<'_> {
         OperatorKind::ParseKv { expr, columns, options }
     }
 
-    /// `(name = value, …)`; any name where none are given.
+    /// `(name = value, …)`; any name if `known` is absent.
     pub(super) fn options(&mut self, known: Option<&[&'static str]>) -> Vec<Property> {
         self.bracketed("(", ")", |p| {
             known.unwrap_or_default().iter().for_each(|name| p.want(Want::Option(*name)));
@@ -161,7 +161,7 @@ impl Parser<'_> {
         OperatorKind::MakeSeries { properties, aggregates, on, from, to, step, in_range, by }
     }
 
-    /// Levels, each with the keyword in front; the first one's has been read.
+    /// Levels, each preceded by the keyword; the first keyword has already been read.
     pub(super) fn top_nested(&mut self) -> OperatorKind {
         let mut levels = vec![self.top_nested_level()];
         while self.eat(",") {
@@ -209,7 +209,7 @@ impl Parser<'_> {
         OperatorKind::Evaluate { properties, call, schema, schema_star }
     }
 
-    /// `invoke f(…)`; of a path such as `f(…).g(…)` the last call counts.
+    /// `invoke f(…)`; of a path such as `f(…).g(…)` the last call is used.
     pub(super) fn invoke(&mut self) -> OperatorKind {
         if !self.ahead_is(self.name_length(0).max(1), "(") {
             let name = self.name(Use::Refer);
@@ -230,14 +230,14 @@ impl Parser<'_> {
         self.partition_body(properties)
     }
 
-    /// `__partitionby`: an older spelling.
+    /// `__partitionby`: a deprecated spelling.
     pub(super) fn partition_by(&mut self) -> OperatorKind {
         let properties = self.properties(&["kind"]);
         self.partition_body(properties)
     }
 
     fn partition_body(&mut self, properties: Vec<Property>) -> OperatorKind {
-        // A path, and no call: the parenthesis behind it opens the body.
+        // A path without a call: the parenthesis after it opens the subquery.
         self.want(Want::Column);
         let start = self.peek().start;
         let mut by = Expr { place: start..start, kind: ExprKind::Name(self.name(Use::Refer)) };
@@ -280,7 +280,7 @@ impl Parser<'_> {
         OperatorKind::Render { visualization, properties }
     }
 
-    /// `name = value`, `by columns`; a value may be a list of names, which goes on behind a comma as long as no `name =` follows.
+    /// `name = value`, `by columns`; a value may be a comma-separated list of names, which ends before the next `name =`.
     fn render_property(&mut self) -> Property {
         if let Some(word) = self.word().filter(|word| !CHART.contains(word) && *word != "by") {
             let help = nearest(word, CHART.iter().copied()).map(|known| format!("did you mean `{known}`?"));

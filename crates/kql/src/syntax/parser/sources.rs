@@ -1,4 +1,4 @@
-//! Where rows come from: `datatable`, `externaldata`, `print`, `range`, `union`, `search`, `find`, and operators that may begin a query.
+//! Row sources: `datatable`, `externaldata`, `print`, `range`, `union`, `search`, `find`, and operators that may start a query.
 
 use super::Parser;
 use super::lists::Use;
@@ -6,11 +6,11 @@ use crate::syntax::Want;
 use crate::syntax::ast::{Call, Expr, ExprKind, Name, Operator, OperatorKind};
 use crate::syntax::lexer::TokenKind;
 
-/// Operators that may stand in front of the first `|`.
+/// Operators that may start a query.
 pub const SOURCE_OPERATORS: &[&str] = &["find", "print", "range", "search", "union"];
 
 impl Parser<'_> {
-    /// What stands in front of the first `|`.
+    /// The source before the first `|`.
     pub(super) fn source(&mut self) -> Expr {
         self.want(Want::Query);
         let start = self.peek().start;
@@ -24,7 +24,7 @@ impl Parser<'_> {
         Expr { kind: ExprKind::Source(Box::new(operator)), place: self.place_from(start) }
     }
 
-    /// True at an operator that begins a query, and not at a column, table or function of that name.
+    /// True at an operator that starts a query, as opposed to a column, table or function of that name.
     fn at_source_operator(&self) -> bool {
         let next = self.ahead(1);
         match self.word() {
@@ -85,7 +85,7 @@ impl Parser<'_> {
         OperatorKind::Find { properties, tables, predicate, project, project_smart, project_away }
     }
 
-    /// `column`, `column:type`, `*`, `pack(*)`. A type is a conversion: `a:long` is `a = tolong(a)`.
+    /// `column`, `column:type`, `*`, `pack(*)`. A type is a conversion: `a:long` means `a = tolong(a)`.
     fn find_column(&mut self) -> Expr {
         let start = self.peek().start;
         if self.eat("*") {
@@ -107,14 +107,14 @@ impl Parser<'_> {
         Expr { kind: ExprKind::Named { names: vec![name], value }, place: self.place_from(start) }
     }
 
-    /// `datatable (a: long, …) [literal, …]`; a comma behind the last one is allowed.
+    /// `datatable (a: long, …) [literal, …]`; a trailing comma is allowed.
     pub(super) fn datatable(&mut self) -> Expr {
         let start = self.advance().start;
         let columns = self.columns();
         let open = self.at;
         let mut values = Vec::new();
         if self.expect("[") {
-            // Commas in front of the first value and behind the last one are let pass, as the language does.
+            // Leading and trailing commas are accepted, as in Microsoft's parser.
             while self.eat(",") {}
             while !self.is("]") {
                 values.push(self.literal_operand());
@@ -168,7 +168,7 @@ impl Parser<'_> {
         Expr { kind: ExprKind::ExternalData { columns, locations, options }, place: self.place_from(start) }
     }
 
-    /// Passes over brackets and what stands in them.
+    /// Skips brackets and their content.
     fn skip_brackets(&mut self) {
         let open = self.at;
         if self.expect("(") {
@@ -179,7 +179,7 @@ impl Parser<'_> {
         }
     }
 
-    /// `macro-expand [properties] group as name (statements)`: read and not kept.
+    /// `macro-expand [properties] group as name (statements)`: parsed and discarded.
     fn macro_expand(&mut self) -> Expr {
         let start = self.peek().start;
         self.at += 3;

@@ -8,7 +8,7 @@ use crate::syntax::ast::{
 };
 
 impl Parser<'_> {
-    /// Statements up to the end of the text, or up to the bracket `close`, which is left.
+    /// Statements up to the end of the text, or up to the bracket `close`, which is not consumed.
     pub(super) fn script(&mut self, close: Option<&str>) -> Script {
         let mut statements = Vec::new();
         let mut fresh = true;
@@ -28,7 +28,7 @@ impl Parser<'_> {
             }
             if !self.at_end() && !close.is_some_and(|sign| self.is(sign)) {
                 self.leftover();
-                // What a stray bracket or bar closes belongs to nothing.
+                // Skip text after a stray bracket or bar.
                 while !self.at_end() && !self.eat(";") && !close.is_some_and(|sign| self.is(sign)) {
                     if self.is("|") || self.is(")") || self.is("]") || self.is("}") {
                         self.advance();
@@ -105,7 +105,7 @@ impl Parser<'_> {
         PatternCase { args, path, body, place: self.place_from(start) }
     }
 
-    /// A statement that is passed over.
+    /// A statement that is skipped.
     fn other(&mut self, what: &'static str) -> StatementKind {
         while !self.at_end() && !self.is(";") {
             if self.is("|") || self.is(")") || self.is("]") || self.is("}") {
@@ -219,12 +219,12 @@ impl Parser<'_> {
         operators
     }
 
-    /// True where an operator may end.
+    /// True at the end of an operator.
     pub(super) fn at_operator_end(&self) -> bool {
         self.at_end() || ["|", ";", ")", "]", "}", ","].iter().any(|sign| self.is(sign))
     }
 
-    /// `(operator | operator …)`: what is applied to rows that come from outside.
+    /// `(operator | operator …)`: applied to rows of an outer operator.
     pub(super) fn sub_pipe(&mut self) -> SubPipe {
         let (open, start) = (self.at, self.peek().start);
         let mut operators = Vec::new();

@@ -117,7 +117,7 @@ async fn of_user(cx: &Context, name: &str) -> Result<Reply, ApiError> {
     computed(&cx.oncall.objects.lanes.short, work).await
 }
 
-/// Rounded to whole days, so that the feed of an unchanged schedule is stable within a day.
+/// The range of a feed, in whole days, so that the feed of an unchanged schedule stays the same within a day; and the current time.
 fn window(cx: &Context) -> (Timestamp, Timestamp, Timestamp) {
     let now = cx.clock.now();
     let day = Timestamp::clamp_ticks(now.ticks() - now.ticks().rem_euclid(Span::DAY.ticks()));

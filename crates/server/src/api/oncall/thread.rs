@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_at_calls_whoever_is_in_the_directory() {
+    fn mentions_match_users_in_the_directory() {
         let directory = oncall::document::parse("x", "users: {bo: {name: Bo}, ann.b: {name: Ann}}").unwrap();
         assert_eq!(mentions(&directory, "@bo, please ask (@ann.b). Not @cy, not me@bo, and @bo again."), ["bo", "ann.b"]);
         assert!(mentions(&directory, "@ @@ @é").is_empty());

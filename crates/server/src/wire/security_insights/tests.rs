@@ -180,6 +180,7 @@ impl Served {
                 workspace_id: WORKSPACE.to_owned(),
                 location: "local".to_owned(),
             },
+            connectors: Arc::new(model::NoConnectors),
             health: model::HealthRegister::default(),
             metrics: Box::new(String::new),
         };

@@ -1,0 +1,20 @@
+//! `POST /api/v1/destinations/{id}` — pause, resume, rewind or test a destination.
+
+use http::Method;
+use model::ConnectorRole;
+
+use super::connectors::{Action, Done, act};
+use crate::dialect::OURS;
+use crate::endpoint::{Endpoint, Role, nothing, schema};
+
+pub static ENDPOINT: Endpoint = Endpoint {
+    method: Method::POST,
+    path: "/api/v1/destinations/{id*}",
+    summary: "Pause, resume, rewind or test the destination of that kind and name, such as `file/archive`",
+    dialect: &OURS,
+    role: Role::Contributor,
+    query: nothing,
+    takes: schema::<Action>,
+    returns: schema::<Done>,
+    run: |cx, call| Box::pin(act(cx, call, ConnectorRole::Destination)),
+};
