@@ -12,6 +12,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import time
 import xml.etree.ElementTree as ET
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -148,8 +149,17 @@ def service(folder, data):
     check('it is new again', 'DRILL: Does it wake?' in out, out)
     code, _, err = run('incidents', 'show', '99', *at)
     check('an unknown number is refused', code == 1 and 'no incident 99' in err, (code, err))
-    code, out, _ = run('rules', 'list', *at)
-    check('rules are listed', code == 0, out)
+    end = time.monotonic() + 60
+    loaded = None
+    while time.monotonic() < end and not (loaded and loaded['next_run']):
+        code, out, _ = run('rules', 'list', '--format', 'json', *at)
+        loaded = next((rule for rule in json.loads(out)['rules'] if rule['file'] == 'loaded.yaml'), None)
+    check('a rule is listed with its file and next run', code == 0 and loaded and loaded['next_run'], out)
+    code, out, err = run('rules', 'list', *at)
+    lines = out.splitlines()
+    check('the list has runs, files and problems', code == 0 and all(name in lines[0] for name in ['last run', 'next run', 'file', 'problem']), out)
+    check('a rule is shown with its file', any('loaded.yaml' in line and 'PT1H' in line for line in lines), out)
+    check('a file that is not loaded is a warning', 'warning: ' in err and 'broken.yaml' in err, err)
 
 
 def main():
@@ -158,8 +168,14 @@ def main():
         rules(folder)
         files(folder)
         data = os.path.join(name, 'data')
+        loaded = folder / 'loaded'
+        loaded.mkdir()
+        rule = (ROOT / 'examples' / 'rules' / 'many-failures.yaml').read_text()
+        # It never fires, so that incidents are those of the commands.
+        (loaded / 'loaded.yaml').write_text(rule.replace('50126', 'never'))
+        (loaded / 'broken.yaml').write_text(rule.replace('id: 3d7c2f5e', 'id: 4d7c2f5e').replace('queryFrequency: 1h', 'queryFrequency: 1m'))
         config = folder / 'bartizan.yaml'
-        config.write_text(f'version: 1\nquery:\n  rows: {ROWS}\n')
+        config.write_text(f'version: 1\nrules: [{loaded}]\nquery:\n  rows: {ROWS}\n')
         with Service(data, extra=['--config', str(config)]):
             service(folder, data)
     print(f'{checks - len(failures)} of {checks} hold')
