@@ -3,6 +3,7 @@
 //! | step | what | where |
 //! |---|---|---|
 //! | bind | text → typed plan; names resolved against the tables visible to the query | [`kql::bind`], `schema` |
+//! | keep | plans of texts that run again over other rows are bound once | `plans` |
 //! | prune | unused columns are removed; filters over wide unions are pushed down | `prune`, `wide` |
 //! | prepare | subqueries run and become constants; shared relations run once | `prepare` |
 //! | lower | typed plan → DataFusion logical plan, KQL operators as extension nodes | `lower`, `expr`, `node`, `order` |
@@ -34,6 +35,7 @@ mod number;
 mod opaque;
 mod order;
 mod planning;
+mod plans;
 mod prepare;
 mod prune;
 mod range;
