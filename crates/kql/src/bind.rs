@@ -161,9 +161,10 @@ pub fn bind_for_reuse(text: &str, parsed: &Parsed, schema: &dyn Schema, now: Tim
         answer = binder.script(&parsed.script);
     }
     let (clock_read, size) = (binder.clock_read.get(), binder.work + binder.calls);
+    let calls_stored = binder.stored.values().any(Option::is_some);
     let bound = binder.finish(answer, parsed.diagnostics.clone());
-    if defers_clock && clock_read && bound.plan.is_none() {
-        // Something must know the time when it is bound.
+    if defers_clock && clock_read && (calls_stored || bound.plan.is_none()) {
+        // Something must know the time when it is bound, or a stored function may have such operators.
         return Reusable { bound: bind(parsed, schema, now), timeless: false, size };
     }
     Reusable { bound, timeless: defers_clock || !clock_read, size }
