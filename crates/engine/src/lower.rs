@@ -20,8 +20,8 @@ use datafusion::catalog::TableProvider;
 use datafusion::common::{DFSchema, DataFusionError, JoinType, NullEquality};
 use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::{
-    Aggregate, AggregateUDF, EmptyRelation, Expr, Filter, Join, JoinConstraint, LogicalPlan, Sort, SortExpr, TableScanBuilder,
-    Union, expr::AggregateFunction, lit,
+    Aggregate, AggregateUDF, EmptyRelation, Expr, Filter, Join, JoinConstraint, LogicalPlan, Sort, SortExpr, TableScanBuilder, Union,
+    expr::AggregateFunction, lit,
 };
 use kql::Value;
 use kql::eval::Runtime;
