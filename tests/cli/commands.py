@@ -48,8 +48,9 @@ def rules(folder):
     text = (example / 'many-failures.yaml').read_text()
     broken = folder / 'broken.yaml'
     broken.write_text(text.replace('| where Failures', '| were Failures'))
+    line = next(number for number, line in enumerate(text.splitlines(), 1) if '| where Failures' in line)
     code, out, _ = run('rules', 'check', str(broken))
-    check('a wrong query is placed in its file', code == 1 and f'{broken}:19:5: error[KQL0008]' in out, (code, out))
+    check('a wrong query is placed in its file', code == 1 and f'{broken}:{line}:5: error[KQL0008]' in out, (code, out))
     broken.write_text(text.replace('columnName: UserPrincipalName', 'columnName: User'))
     code, out, _ = run('rules', 'check', str(broken), '--format', 'sarif')
     log = json.loads(out)
