@@ -12,6 +12,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import time
 import xml.etree.ElementTree as ET
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -19,6 +20,7 @@ sys.path.insert(0, str(ROOT / 'tests' / 'sdk'))
 from service import Service  # noqa: E402
 
 BARTIZAN = str(ROOT / 'target' / 'debug' / 'bartizan')
+ROWS = 1000  # Rows of an answer at most, as configured below.
 failures = []
 checks = 0
 
@@ -72,6 +74,18 @@ def files(folder):
     check('an exported file has the published types', code == 0 and out.splitlines() == ['hour,n', '2026-01-01T09:00:00.0000000Z,3'], (code, out))
     code, out, _ = run('query', '--file', signins, 'Syslog | count')
     check('other published tables are empty', code == 0 and out.split()[-1] == '0', (code, out))
+    lower = folder / 'lower' / 'signinlogs.csv'
+    lower.parent.mkdir()
+    lower.write_text(pathlib.Path(signins).read_text())
+    for name in ['SigninLogs', 'signinlogs']:
+        code, out, err = run('query', '--file', str(lower), '--format', 'csv', f'{name} | where ResultType == "50126" | count')
+        check(f'a file named in another case is the published table: {name}', code == 0 and out.split() == ['Count', '3'], (code, out, err))
+    code, out, err = run('query', '--file', str(lower), '--format', 'csv', 'union * | count')
+    check('it is listed once', code == 0 and out.split() == ['Count', '4'], (code, out, err))
+    half = folder / 'half.ndjson'
+    half.write_text('{"a": "\\ud83d", "b": "\\ud83d\\ude00"}\n')
+    code, out, err = run('query', '--file', str(half), '--format', 'csv', 'half | where a == "\\ufffd" and b == "\\ud83d\\ude00" | count')
+    check('half a surrogate pair in a file is replaced', code == 0 and out.split() == ['Count', '1'], (code, out, err))
     query = folder / 'hunt.kql'
     query.write_text('print x = 1\n| were x > 1')
     code, out, _ = run('kql', 'check', str(query))
@@ -106,6 +120,18 @@ def service(folder, data):
     check('both files are in the table', out.splitlines()[-1] == '5,7,4', out)
     code, _, err = run('query', *at, 'Doors_CL\n| were 1 == 1')
     check('a refusal of the service is placed in the text', code == 1 and 'line 2' in err and '^^^^' in err, (code, err))
+    code, out, err = run('query', *at, '--format', 'csv', f'range x from 1 to {ROWS + 1} step 1')
+    check('a partial answer is a warning', code == 0 and len(out.split()) == ROWS + 1 and f'rows are missing: the answer has more than {ROWS} rows' in err, (code, out[-99:], err))
+    code, out, _ = run('kql', 'run', '--jsonl', *at, given=json.dumps({'id': '1', 'query': f'range x from 1 to {ROWS + 1} step 1'}) + '\n')
+    check('a partial answer is an error of a line', code == 0 and json.loads(out)['error']['code'] == 'Rows', (code, out[:300]))
+    example = (ROOT / 'examples' / 'rules' / 'many-failures.yaml').read_text()
+    rule = folder / 'at.yaml'
+    rule.write_text(example.replace('| where Failures >= 3', '| where Failures >= 3 and now() == datetime(2026-01-01 10:00) and ago(1h) == datetime(2026-01-01 09:00)'))
+    code, out, err = run('rules', 'run', str(rule), '--at', '2026-01-01T10:00:00Z', *at)
+    check('a rule runs over the service at the time given', code == 0 and '3 failed sign-ins of ann@example.com' in out, (code, out, err))
+    rule.write_text(example.replace('SigninLogs\n', f'range x from 1 to {ROWS + 1} step 1 | extend ResultType = "50126", IPAddress = "", UserPrincipalName = tostring(x)\n').replace('>= 3', '>= 1'))
+    code, out, err = run('rules', 'run', str(rule), *at)
+    check('a rule does not run over a partial answer', code == 1 and f'more than {ROWS} rows' in err, (code, out, err))
     code, out, err = run('incidents', 'open', 'Does it wake?', '--severity', 'High', '--drill', *at)
     check('an incident is opened', code == 0 and 'incident 1 is open' in out, (code, out, err))
     run('incidents', 'take', '1', '--as', 'ann@example.com', *at)
@@ -124,8 +150,17 @@ def service(folder, data):
     check('it is new again', 'DRILL: Does it wake?' in out, out)
     code, _, err = run('incidents', 'show', '99', *at)
     check('an unknown number is refused', code == 1 and 'no incident 99' in err, (code, err))
-    code, out, _ = run('rules', 'list', *at)
-    check('rules are listed', code == 0, out)
+    end = time.monotonic() + 60
+    loaded = None
+    while time.monotonic() < end and not (loaded and loaded['next_run']):
+        code, out, _ = run('rules', 'list', '--format', 'json', *at)
+        loaded = next((rule for rule in json.loads(out)['rules'] if rule['file'] == 'loaded.yaml'), None)
+    check('a rule is listed with its file and next run', code == 0 and loaded and loaded['next_run'], out)
+    code, out, err = run('rules', 'list', *at)
+    lines = out.splitlines()
+    check('the list has runs, files and problems', code == 0 and all(name in lines[0] for name in ['last run', 'next run', 'file', 'problem']), out)
+    check('a rule is shown with its file', any('loaded.yaml' in line and 'PT1H' in line for line in lines), out)
+    check('a file that is not loaded is a warning', 'warning: ' in err and 'broken.yaml' in err, err)
 
 
 def main():
@@ -134,7 +169,15 @@ def main():
         rules(folder)
         files(folder)
         data = os.path.join(name, 'data')
-        with Service(data):
+        loaded = folder / 'loaded'
+        loaded.mkdir()
+        rule = (ROOT / 'examples' / 'rules' / 'many-failures.yaml').read_text()
+        # It never fires, so that incidents are those of the commands.
+        (loaded / 'loaded.yaml').write_text(rule.replace('50126', 'never'))
+        (loaded / 'broken.yaml').write_text(rule.replace('id: 3d7c2f5e', 'id: 4d7c2f5e').replace('queryFrequency: 1h', 'queryFrequency: 1m'))
+        config = folder / 'bartizan.yaml'
+        config.write_text(f'version: 1\nrules: [{loaded}]\nquery:\n  rows: {ROWS}\n')
+        with Service(data, extra=['--config', str(config)]):
             service(folder, data)
     print(f'{checks - len(failures)} of {checks} hold')
     sys.exit(1 if failures else 0)

@@ -15,6 +15,7 @@ mod ports;
 mod register;
 mod schema;
 mod secret;
+pub mod surrogates;
 mod time;
 mod types;
 mod units;

@@ -9,7 +9,7 @@ use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use model::{
     Append, AppendError, Column, Delivered, Delivery, DeliveryError, Records, Route, Rows, StreamName, StreamRecords, StreamSink,
-    TableName, chain,
+    TableName, chain, surrogates,
 };
 
 use crate::bounds::beside;
@@ -18,7 +18,6 @@ use crate::letters::{About, Letters};
 use crate::output::Times;
 use crate::pipeline::{DEAD_LETTERS, IngestError, Pipeline};
 use crate::rule::{Flow, Rule, table_of};
-use crate::surrogates;
 
 #[async_trait]
 impl StreamSink for Pipeline {

@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use kql::Value;
 use kql::value::cells::Cells;
 use model::{
-    Answer, AnswerTable, Column, Diagnostic, DiagnosticKind, Query, QueryEngine, QueryError, Secret, TableName, Type, Window, arrow_schema,
+    Answer, AnswerTable, ByteSize, Column, Diagnostic, DiagnosticKind, Query, QueryEngine, QueryError, Secret, Span, TableName, Timestamp,
+    Type, Window, arrow_schema,
 };
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
@@ -106,23 +107,54 @@ impl Service {
         Ok(answer.json().await?)
     }
 
-    async fn ask(&self, kql: &str, window: Option<Window>) -> Result<Answer, QueryError> {
+    async fn ask(&self, kql: &str, now: Option<Timestamp>, window: Option<Window>) -> Result<Answer, QueryError> {
         let broken = |why: reqwest::Error| QueryError::Run(model::chain(&why));
-        let mut body = json!({ "query": kql });
-        if let Some(window) = window {
-            body["timespan"] = json!(format!("{}/{}", window.from, window.until));
-        }
-        let sent = self.http.post(&self.url).bearer_auth(self.token.reveal()).json(&body).send().await.map_err(broken)?;
-        let answer: Json = sent.json().await.map_err(broken)?;
-        if let Some(error) = answer.get("error").filter(|_| answer.get("tables").is_none()) {
-            return Err(refusal(kql, error));
-        }
-        let none = || QueryError::Run("the service answers no table".to_owned());
-        let tables = answer["tables"].as_array().ok_or_else(none)?;
-        let mut read = tables.iter().map(|table| Some(AnswerTable { name: table["name"].as_str()?.to_owned(), ..read(table)? }));
-        let AnswerTable { name, columns, batches } = read.next().flatten().ok_or_else(none)?;
-        let more = read.collect::<Option<Vec<_>>>().ok_or_else(none)?;
-        Ok(Answer { name: Some(name), columns, batches, more, ..Answer::default() })
+        let sent = self.http.post(&self.url).bearer_auth(self.token.reveal()).json(&request(kql, now, window));
+        let answer: Json = sent.send().await.map_err(broken)?.json().await.map_err(broken)?;
+        response(kql, &answer)
+    }
+}
+
+/// The body of a query request.
+fn request(kql: &str, now: Option<Timestamp>, window: Option<Window>) -> Json {
+    let mut body = json!({ "query": kql });
+    if let Some(now) = now {
+        body["now"] = json!(now.to_string());
+    }
+    if let Some(Window { from, until }) = window {
+        // Both ends of a timespan are inclusive.
+        let last = (until - Span(1)).max(from);
+        body["timespan"] = json!(format!("{from}/{last}"));
+    }
+    body
+}
+
+/// Converts a response. An `error` beside tables says why the answer is partial.
+fn response(kql: &str, answer: &Json) -> Result<Answer, QueryError> {
+    let error = answer.get("error").filter(|error| !error.is_null());
+    if let Some(error) = error.filter(|_| answer.get("tables").is_none()) {
+        return Err(refusal(kql, error));
+    }
+    let none = || QueryError::Run("the service answers no table".to_owned());
+    let tables = answer["tables"].as_array().ok_or_else(none)?;
+    let mut read = tables.iter().map(|table| Some(AnswerTable { name: table["name"].as_str()?.to_owned(), ..read(table)? }));
+    let AnswerTable { name, columns, batches } = read.next().flatten().ok_or_else(none)?;
+    let more = read.collect::<Option<Vec<_>>>().ok_or_else(none)?;
+    Ok(Answer { name: Some(name), columns, batches, more, partial: error.map(partial), ..Answer::default() })
+}
+
+/// Why an answer is partial: the limit that was reached, or the service's own words.
+fn partial(error: &Json) -> QueryError {
+    let mut inner = error["details"].get(0).unwrap_or(error);
+    while let Some(deeper) = inner.get("innererror").filter(|deeper| deeper["message"].is_string()) {
+        inner = deeper;
+    }
+    let message = inner["message"].as_str().unwrap_or("the service gives no reason");
+    let limit = message.split_once("exceed the set limit of ").and_then(|(_, rest)| rest.split_once(' '));
+    match limit.and_then(|(number, rest)| Some((number.parse::<u64>().ok()?, rest))) {
+        Some((limit, rest)) if rest.starts_with("records") => QueryError::Rows(usize::try_from(limit).unwrap_or(usize::MAX)),
+        Some((limit, rest)) if rest.starts_with("bytes") => QueryError::Bytes(ByteSize(limit)),
+        _ => QueryError::Run(message.to_owned()),
     }
 }
 
@@ -192,7 +224,7 @@ impl QueryEngine for Service {
     async fn query(&self, query: Query) -> Result<Answer, QueryError> {
         tokio::select! {
             () = query.cancel.cancelled() => Err(QueryError::Cancelled),
-            answer = self.ask(&query.kql, query.scope.window) => answer,
+            answer = self.ask(&query.kql, query.scope.now, query.scope.window) => answer,
         }
     }
 
@@ -208,6 +240,40 @@ impl QueryEngine for Service {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_partial_answer_keeps_its_reason() {
+        // Log Analytics' format; the first message is that of azure-sdk-for-python#32282.
+        let answer = |code: &str, message: &str| {
+            let error = json!({"code": "PartialError", "message": "There were some errors when processing your query.", "details": [
+                {"code": "EngineError", "message": "Something went wrong processing your query on the server.", "innererror": {"code": code, "message": message}},
+            ]});
+            let tables = json!([{"name": "PrimaryResult", "columns": [{"name": "n", "type": "long"}], "rows": [[1]]}]);
+            response("T", &json!({ "tables": tables, "error": error })).unwrap()
+        };
+        let bytes =
+            answer("-2133196797", "The results of this query exceed the set limit of 64000000 bytes, so not all records were returned.");
+        assert_eq!(bytes.rows(), 1);
+        assert!(matches!(bytes.partial, Some(QueryError::Bytes(ByteSize(64_000_000)))), "{:?}", bytes.partial);
+        let rows =
+            answer("-2133196797", "The results of this query exceed the set limit of 1000 records, so not all records were returned.");
+        assert!(matches!(rows.partial, Some(QueryError::Rows(1000))), "{:?}", rows.partial);
+        let damaged = answer("EngineError", "7 rows of table `T` cannot be read");
+        assert!(matches!(&damaged.partial, Some(QueryError::Run(why)) if why == "7 rows of table `T` cannot be read"));
+        let whole = response("T", &json!({"tables": [{"name": "PrimaryResult", "columns": [], "rows": []}]})).unwrap();
+        assert!(whole.partial.is_none());
+    }
+
+    #[test]
+    fn a_request_has_the_time_and_the_window_of_its_query() {
+        let at = |text| Timestamp::parse_iso(text).unwrap();
+        let window = Window { from: at("2026-01-01T09:00:00Z"), until: at("2026-01-01T10:00:00Z") };
+        // The API's timespan includes its end, a window does not.
+        let timespan = "2026-01-01T09:00:00.0000000Z/2026-01-01T09:59:59.9999999Z";
+        let body = request("T", Some(window.until), Some(window));
+        assert_eq!(body, json!({"query": "T", "now": "2026-01-01T10:00:00.0000000Z", "timespan": timespan}));
+        assert_eq!(request("T", None, None), json!({"query": "T"}));
+    }
 
     #[test]
     fn a_refusal_of_the_service_is_placed_in_the_text() {

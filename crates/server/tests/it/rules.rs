@@ -42,6 +42,8 @@ async fn a_daily_rule_shows_when_it_runs_first_and_a_broken_one_why() {
     assert_eq!(status, 200, "{body}");
     let rule = |id: &str| body["rules"].as_array().unwrap().iter().find(|rule| rule["id"] == id).unwrap();
     assert_eq!((&rule("daily")["source"], &rule("daily")["file"]), (&json!("as_file"), &json!("daily.yaml")));
+    let daily = rule("daily");
+    assert_eq!((&daily["severity"], &daily["query_frequency"], &daily["query_period"]), (&json!("High"), &json!("P1D"), &json!("P1D")));
     let first = (noon() + Span::DAY).to_string();
     assert_eq!((&rule("daily")["last_run"], &rule("daily")["next_run"]), (&json!(null), &json!(first)));
     assert_eq!((&rule("tuned")["source"], &rule("tuned")["problems"][0]["detail"]), (&json!("changed"), &json!("`T` is unknown")));

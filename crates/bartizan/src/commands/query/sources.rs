@@ -78,7 +78,7 @@ impl Sources {
             if let Some(seen) = self.seen {
                 for table in &mut tables {
                     if let Some(rows) = table.in_memory() {
-                        *table = crate::commands::rules::fixtures::seen_rows(rows.clone(), seen)?.into();
+                        *table = table.with_rows(crate::commands::rules::fixtures::seen_rows(rows.clone(), seen)?);
                     }
                 }
             }
@@ -127,8 +127,16 @@ impl Sources {
 
     fn read(&self, progress: &Progress) -> anyhow::Result<Vec<FileTable>> {
         let mut groups: Vec<Group> = Vec::new();
+        // Names as they were given, where they are published in another spelling.
+        let mut aliases: Vec<(String, &'static str)> = Vec::new();
         for file in &self.files {
-            for group in self.groups(file)? {
+            for mut group in self.groups(file)? {
+                if let Some(table) = published(&group.name)
+                    && table.name.as_str() != group.name
+                {
+                    let given = std::mem::replace(&mut group.name, table.name.as_str().to_owned());
+                    aliases.push((given, table.name.as_str()));
+                }
                 if groups.iter().any(|known| known.name == group.name) {
                     bail!(
                         "two files give table `{}`: name one of them, as in `--file other=…`, or read both as one with a pattern, as in `--file '{}=…*'`",
@@ -140,10 +148,14 @@ impl Sources {
             }
         }
         let open = |group: &Group| {
-            let published = workspace::published_tables().iter().find(|table| table.name.as_str() == group.name);
-            engine::open_all(&group.name, &group.inputs, published.map(|table| table.columns.as_slice()), progress)
+            let known = published(&group.name).map(|table| table.columns.as_slice());
+            engine::open_all(&group.name, &group.inputs, known, progress)
         };
-        groups.iter().map(|group| open(group).map_err(anyhow::Error::from)).collect()
+        let mut tables: Vec<FileTable> = groups.iter().map(|group| open(group).map_err(anyhow::Error::from)).collect::<Result<_, _>>()?;
+        let alias = |(given, name): &(String, &str)| Some(tables.iter().find(|table| table.schema().name.as_str() == *name)?.alias(given));
+        let aliases: Vec<FileTable> = aliases.iter().filter_map(alias).collect();
+        tables.extend(aliases);
+        Ok(tables)
     }
 
     /// The tables of one `--file`: one per file, or a single one if it is named.
@@ -163,6 +175,13 @@ impl Sources {
             None => paths.into_iter().map(|path| Group { name: engine::table_name(&path), inputs: vec![Input::File(path)] }).collect(),
         })
     }
+}
+
+/// The published table of this name; the case of letters does not matter, as in names of files.
+fn published(name: &str) -> Option<&'static TableSchema> {
+    let tables = workspace::published_tables();
+    let exact = tables.iter().find(|table| table.name.as_str() == name);
+    exact.or_else(|| tables.iter().find(|table| table.name.as_str().eq_ignore_ascii_case(name)))
 }
 
 /// The files that match a pattern, sorted; an existing path matches itself.
@@ -208,6 +227,24 @@ fn workspace_name(data_dir: &Path) -> anyhow::Result<WorkspaceName> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_gives_the_published_table_whatever_the_case_of_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name).display().to_string();
+        std::fs::write(at("signinlogs.csv"), "ResultType\n50126\n").unwrap();
+        let sources = Sources { files: vec![at("signinlogs.csv")], ..Sources::default() };
+        let tables = sources.read(&Progress::default()).unwrap();
+        let names: Vec<&str> = tables.iter().map(|table| table.schema().name.as_str()).collect();
+        assert_eq!(names, ["SigninLogs", "signinlogs"]);
+        for table in &tables {
+            let column = table.schema().columns.iter().find(|column| column.name == "ResultType");
+            assert_eq!(column.map(|column| column.ty), Some(model::Type::String));
+        }
+        std::fs::write(at("SigninLogs.csv"), "ResultType\n0\n").unwrap();
+        let sources = Sources { files: vec![at("SigninLogs.csv"), at("signinlogs.csv")], ..Sources::default() };
+        assert!(sources.read(&Progress::default()).unwrap_err().to_string().starts_with("two files give table `SigninLogs`"));
+    }
 
     fn names(file: &str) -> Result<Vec<(String, usize)>, String> {
         let sources = Sources { input_format: Some(FileFormat::Csv), ..Sources::default() };

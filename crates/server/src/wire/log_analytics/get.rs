@@ -30,6 +30,6 @@ async fn query(cx: &Context, call: Call) -> Result<Reply, ApiError> {
 
 pub(super) async fn ask(cx: &Context, call: &Call) -> Result<Reply, ApiError> {
     let workspaces = call.query.filled("workspaces").map(|list| list.split(',').map(str::to_owned).collect());
-    let ask = Ask { query: call.query.get("query").map(str::to_owned), timespan: None, workspaces };
+    let ask = Ask { query: call.query.get("query").map(str::to_owned), workspaces, ..Ask::default() };
     run::run(cx, call, ask, call.query.get("timespan"), prefer(call)).await
 }
