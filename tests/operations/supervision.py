@@ -6,6 +6,7 @@
 No other rule starts more than a second late, `/healthz` and `SentinelHealth` name what is wrong and why, and the service goes on. Needs a debug
 build: faults are asked for through the folder that BARTIZAN_FAULTS names.
 """
+import concurrent.futures
 import datetime as dt
 import json
 import os
@@ -23,7 +24,7 @@ from peers import Score
 from service import BINARY, Service, credential, define
 
 TABLE = 'Watched_CL'
-CONFIG = 'version: 1\ndetection:\n  time: 3s\nsources:\n  syslog:\n    - { name: lines, tcp: 0 }\nrules: [%s]\n'
+CONFIG = 'version: 1\nworkspace:\n  flush_after: 1s\ndetection:\n  time: 3s\nsources:\n  syslog:\n    - { name: lines, tcp: 0 }\nrules: [%s]\n'
 TASKS = ['detection', 'correlation', 'outbox', 'paging', 'incident-changes', 'sending', 'heartbeats', 'rule-files', 'source.lines', 'http']
 score = Score()
 
@@ -169,6 +170,33 @@ def tasks(peer, faults, stream):
     score.check('a blocked thread of the runtime is named', blocked and 'blocked for' in blocked, blocked)
 
 
+def threads(peer, faults, stream):
+    """The threads that write the log and the files panic: senders get an answer, what was acknowledged is there, once, and rows are taken again."""
+    def send(n):
+        """The statuses until the row is taken."""
+        url = f"{peer.connect['logs_ingestion_endpoint']}/dataCollectionRules/{stream}/streams/Custom-{TABLE}?api-version=2023-01-01"
+        statuses, row = [], {'TimeGenerated': dt.datetime.now(dt.timezone.utc).isoformat(), 'N': n}
+        while 204 not in statuses and len(statuses) < 60:
+            reply = peer.session.post(url, json=[row], headers={**peer.bearer('https://monitor.azure.com'), 'x-ms-client-request-id': f'panic-{n}'}, timeout=30)
+            statuses.append(reply.status_code)
+            if statuses[-1] != 204:
+                time.sleep(0.2)
+        return statuses
+
+    for name, first in (('log', 400), ('files', 500)):
+        (faults / f'panic-{name}').touch()
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(send, range(first, first + 24)))
+        odd = [statuses for statuses in answers if statuses[-1] != 204 or not set(statuses) <= {204, 429, 503}]
+        score.check(f'senders get an answer while `{name}` panics, and their rows are taken afterwards', not odd, odd)
+        named = peer.wait(f'task.{name}', lambda: peer.conditions().get(f'task.{name}'))
+        score.check(f'/healthz names `{name}`, and answers 200', named and 'panicked and is started again' in named and peer.get('/healthz')[0] == 200, named)
+        counted = f'bartizan_task_restarts_total{{task="{name}",reason="panic"}} 1'
+        score.check(f'the panic of `{name}` is counted', counted in peer.get('/metrics')[1])
+        stored = sorted(row['N'] for row in peer.ask(f'{TABLE} | where N between ({first} .. {first + 23})'))
+        score.check(f'every row is there once after `{name}` panicked', stored == list(range(first, first + 24)), stored)
+
+
 def doctor(data_dir, *more):
     """Exit code, and the checks by name."""
     done = subprocess.run([BINARY, 'doctor', '--data-dir', str(data_dir), '--format', 'json', *more], capture_output=True, text=True, timeout=60)
@@ -210,6 +238,7 @@ def main():
             command_line(peer, folder / 'data', config)
             files(peer, rule_folder, stream, service.process)
             tasks(peer, faults, stream)
+            threads(peer, faults, stream)
             score.check('SIGTERM ends it cleanly', service.stop() == 0)
             config.write_text('version: 1\nlisten: 127.0.0.1:0\n')
             code, checks = doctor(folder / 'data', '--config', str(config))

@@ -36,7 +36,7 @@ use server::{Dispatcher, ServerConfig, identity};
 use store::{Store, StoreError};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use workspace::{SystemDisk, Workspace};
+use workspace::Workspace;
 
 pub use self::connect::Connect;
 use self::measure::Measure;
@@ -96,7 +96,7 @@ impl Service {
             name: WorkspaceName::new(&cloud.cloud.workspace_name),
             config: config.workspace.clone(),
             id: Some(cloud.cloud.workspace_id.clone()),
-            disk: Arc::new(SystemDisk),
+            disk: faults::disk(),
             clock: clock.clone(),
             health: health.clone(),
         };

@@ -34,6 +34,7 @@ mod scrub;
 mod snapshot;
 mod state;
 mod state_files;
+mod supervise;
 mod workspace;
 
 pub use builtin::tables as published_tables;
