@@ -9,6 +9,7 @@ mod phone;
 model::register! { ENDPOINTS: Endpoint = ENDPOINT;
     conditions,
     health,
+    incident_page,
     kql_completion,
     kql_diagnostics,
     kql_format,
@@ -21,6 +22,7 @@ model::register! { ENDPOINTS: Endpoint = ENDPOINT;
     oncall_voice,
     ready,
     rules,
+    start_page,
     tables,
     version,
 }
