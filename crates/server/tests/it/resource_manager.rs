@@ -44,14 +44,34 @@ async fn changes_of_tables_are_in_the_audit_trail() {
     let path = format!("{}/tables/T_CL", house.workspace());
     let made = table(json!([{ "name": "TimeGenerated", "type": "datetime" }]));
     assert_eq!(arm(&house, Method::PUT, &path, made).await.0, 200);
+    let longer = json!({ "properties": { "retentionInDays": 90 } });
+    assert_eq!(arm(&house, Method::PATCH, &path, Some(longer)).await.0, 200);
     assert_eq!(arm(&house, Method::DELETE, &path, None).await.0, 200);
     let store = house.pipeline.store();
+    let kept: Vec<_> =
+        store.audit().of("table", "T_CL").await.unwrap().into_iter().map(|entry| entry.changes["retention"].clone()).collect();
+    assert_eq!(kept, [json!([null, "P30D"]), json!(["P30D", "P90D"]), Value::Null]);
     let actions = |aggregate: &'static str, id: &'static str| async move {
         let trail = store.audit().of(aggregate, id).await.unwrap();
         trail.into_iter().map(|entry| entry.action).collect::<Vec<_>>()
     };
-    assert_eq!(actions("table", "T_CL").await, ["created", "deleted"]);
+    assert_eq!(actions("table", "T_CL").await, ["created", "changed", "deleted"]);
     store.audit().verify().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_change_that_the_audit_trail_lacks_is_a_condition() {
+    let house = House::new().await;
+    let token = house.token(ARM).await;
+    house.pipeline.store().close().await;
+    let url = format!("{}{}/tables/T_CL?api-version=2023-03-11", house.base, house.workspace());
+    let body = table(json!([{ "name": "TimeGenerated", "type": "datetime" }]));
+    let (status, answered) = answer(house.http.put(url).bearer_auth(token).json(&body)).await;
+    assert!(status.is_server_error(), "{status} {answered}");
+    let conditions = house.health.conditions();
+    let condition = conditions.iter().find(|condition| condition.name == "audit-entry-missing").unwrap();
+    assert_eq!(condition.subject, "table T_CL");
+    assert!(condition.detail.contains("created") && !condition.open, "{condition:?}");
 }
 
 #[tokio::test]
