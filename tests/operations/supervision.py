@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -170,7 +171,7 @@ def tasks(peer, faults, stream):
     score.check('a blocked thread of the runtime is named', blocked and 'blocked for' in blocked, blocked)
 
 
-def threads(peer, faults, stream):
+def table_threads(peer, faults, stream):
     """The threads that write the log and the files panic: senders get an answer, what was acknowledged is there, once, and rows are taken again."""
     def send(n):
         """The statuses until the row is taken."""
@@ -195,6 +196,27 @@ def threads(peer, faults, stream):
         score.check(f'the panic of `{name}` is counted', counted in peer.get('/metrics')[1])
         stored = sorted(row['N'] for row in peer.ask(f'{TABLE} | where N between ({first} .. {first + 23})'))
         score.check(f'every row is there once after `{name}` panicked', stored == list(range(first, first + 24)), stored)
+
+
+def hang_up_while_starting(folder):
+    """SIGHUP before the service is ready: it starts, and reloads afterwards."""
+    data = folder / 'early'
+    data.mkdir(mode=0o700)
+    service = Service(data)
+
+    def hang_up():
+        while service.process is None or not (data / 'lock').exists():
+            time.sleep(0.002)
+        while not service.healthy() and service.process.poll() is None:
+            service.process.send_signal(signal.SIGHUP)
+            time.sleep(0.05)
+
+    sender = threading.Thread(target=hang_up)
+    sender.start()
+    service.start()
+    sender.join()
+    score.check('SIGHUP while the service starts does not end it', service.healthy() and service.process.poll() is None)
+    score.check('it can be stopped as always', service.stop() == 0)
 
 
 def doctor(data_dir, *more):
@@ -238,12 +260,13 @@ def main():
             command_line(peer, folder / 'data', config)
             files(peer, rule_folder, stream, service.process)
             tasks(peer, faults, stream)
-            threads(peer, faults, stream)
+            table_threads(peer, faults, stream)
             score.check('SIGTERM ends it cleanly', service.stop() == 0)
             config.write_text('version: 1\nlisten: 127.0.0.1:0\n')
             code, checks = doctor(folder / 'data', '--config', str(config))
             wrong = [name for name, check in checks.items() if check['status'] == 'wrong' and name != 'disk room']
             score.check('doctor on a directory without a service', not wrong and checks['port']['status'] == 'ok', (code, checks))
+            hang_up_while_starting(folder)
             score.check('doctor without a directory ends with 2', doctor(folder / 'none')[0] == 2)
     score.end()
 
