@@ -11,6 +11,7 @@
 //! exactly one of them; a failed sync is never retried; clock and disk are accessed only through the ports; damaged data is quarantined and
 //! reported, never skipped silently.
 
+mod backup;
 mod bell;
 mod builtin;
 mod catalog;
@@ -37,6 +38,7 @@ mod state_files;
 mod supervise;
 mod workspace;
 
+pub use backup::{HeldContent, HeldFile, HeldFiles, HoldError, hold};
 pub use builtin::tables as published_tables;
 pub use config::WorkspaceConfig;
 pub use damage::{DamagedFiles, Unreadable, fault_of, inside};

@@ -2,6 +2,7 @@
 
 mod absence;
 mod appends;
+mod backup;
 mod catalog;
 mod crash;
 mod damage;
