@@ -113,7 +113,8 @@ def rules(peer, stream):
     score.check('/healthz and /readyz answer 200 meanwhile', peer.get('/healthz')[0] == peer.get('/readyz')[0] == 200)
     told = 'SentinelHealth | where SentinelResourceType == "Analytics Rule" | summarize arg_max(TimeGenerated, *) by SentinelResourceName'
     run = 'NRT analytics rule run'
-    expected = {'Rule well': ('Success', '', run), 'Rule slow': ('Failure', 'QueryTimeout', run), 'Rule fails': ('Failure', 'SemanticError', run)}
+    expected = {'Rule well': ('Success', '', run), 'Rule slow': ('Failure', 'QueryTimeout', run), 'Rule fails': ('Failure', 'SemanticError', run),
+                'Rule daily': ('Success', '', 'Scheduled analytics rule run')}
     seen = lambda: {row['SentinelResourceName']: (row['Status'], row['Reason'], row['OperationName']) for row in peer.ask(told)}
     score.check('SentinelHealth says which and why', peer.wait('SentinelHealth', lambda: seen() == expected), seen())
     metrics = peer.get('/metrics')[1]
@@ -133,7 +134,7 @@ def files(peer, folder, stream, process):
     score.check('two files with one id, a broken file and a mapping to a missing column are named', not names, names)
     status, listed = peer.get('/api/v1/rules', peer.connect['base_url'])
     daily = next((each for each in listed['rules'] if each['id'] == 'daily'), {}) if status == 200 else {}
-    score.check('a daily rule shows when it runs first', daily.get('last_run') is None and daily.get('next_run'), daily)
+    score.check('a daily rule ran when it was created, and shows when it runs next', daily.get('last_run') and daily.get('next_run', '') > daily['last_run'], daily)
     (folder / 'slow.yaml').unlink()
     (folder / 'fails.yaml').write_text(rule('fails', f'{TABLE} | where N == 100 | project N'))
     (folder / 'wrong.yaml').unlink()
