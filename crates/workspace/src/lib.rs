@@ -8,7 +8,8 @@
 //! ```
 //!
 //! Invariants: an acknowledged row is either in the synced log or in a file named by the durable manifest, and a query reads it from
-//! exactly one of them; a failed sync is never retried; clock and disk are accessed only through the ports; damaged data is quarantined and
+//! exactly one of them; a failed sync is never retried; clock and disk are accessed only through the ports (except in
+//! `backup`, which another process runs, and for pauses in `supervise`); damaged data is quarantined and
 //! reported, never skipped silently.
 
 mod backup;

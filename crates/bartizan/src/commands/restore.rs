@@ -2,6 +2,8 @@
 //! it is copied.
 
 use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -53,7 +55,7 @@ pub fn run(args: Args) -> Outcome {
             )));
         }
     }
-    write_new(&data_dir, Path::new(UNFINISHED_RESTORE), std::io::empty())
+    write_new(&data_dir, Path::new(UNFINISHED_RESTORE), io::empty())
         .with_context(|| format!("cannot write into `{}`", data_dir.display()))?;
     for (name, sum) in sums.names().filter(|(name, _)| *name != contents::ABOUT) {
         let source = File::open(args.from.join(name)).with_context(|| format!("cannot read `{name}` of the backup"))?;
@@ -62,10 +64,26 @@ pub fn run(args: Args) -> Outcome {
             return Err(Failure::Wrong(format!("error: {}", DamagedBackup::Checksum(name.to_owned()))));
         }
     }
+    give_to_owner(&data_dir, sums.names().map(|(name, _)| name)).context("cannot give the files to the owner of the data directory")?;
     fs::remove_file(data_dir.join(UNFINISHED_RESTORE)).and_then(|()| sync_folder(&data_dir)).context("cannot finish the restore")?;
     println!("{} files restored into `{}`, as of {}", about.files, data_dir.display(), about.began);
     for name in &about.missing {
         println!("warning: `{name}` was missing when the backup was made; its rows are not restored");
+    }
+    Ok(())
+}
+
+/// Root may restore into the directory of the service's user, who then must be able to use every file.
+fn give_to_owner<'a>(data_dir: &Path, names: impl Iterator<Item = &'a str>) -> io::Result<()> {
+    let owner = fs::metadata(data_dir)?;
+    if fs::metadata(data_dir.join(UNFINISHED_RESTORE))?.uid() == owner.uid() {
+        return Ok(());
+    }
+    for name in names.filter(|name| *name != contents::ABOUT).chain([LOCK]) {
+        let below = Path::new(name).ancestors().filter(|part| !part.as_os_str().is_empty());
+        for part in below {
+            chown(data_dir.join(part), Some(owner.uid()), Some(owner.gid()))?;
+        }
     }
     Ok(())
 }
