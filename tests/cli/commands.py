@@ -163,11 +163,74 @@ def service(folder, data):
     check('a file that is not loaded is a warning', 'warning: ' in err and 'broken.yaml' in err, err)
 
 
+TEAM = """\
+users:
+  ann: { name: Ann Berg, time_zone: Europe/Oslo, contacts: { mail: { email: ann@example.org } } }
+  bo: { name: Bo Lind, time_zone: Europe/Oslo, contacts: { mail: { email: bo@example.org } } }
+schedules:
+  weeks:
+    time_zone: Europe/Oslo
+    layers: [{ name: only, rotation: { every: week, start: 2026-01-05T08:00, users: [ann, bo] } }]
+escalation_policies:
+  all: { steps: [{ targets: [schedule:weeks] }] }
+alert_policies:
+  high: { escalation_policy: all, when: [{ field: severity, op: at_least, value: High }] }
+"""
+
+
+def oncall_files(folder):
+    code, out, err = run('oncall', 'check', '--strict', str(ROOT / 'examples' / 'oncall'))
+    check('the example passes the strict check', code == 0, (code, out, err))
+    team = folder / 'team.yaml'
+    team.write_text(TEAM)
+    code, out, err = run('oncall', 'check', str(team))
+    check('warnings are no mistakes', code == 0 and 'no policy matches every incident' in out, (code, out, err))
+    code, out, err = run('oncall', 'check', '--strict', str(team))
+    check('with --strict they are', code == 1 and '--strict' in err, (code, out, err))
+    code, out, err = run('oncall', 'check', str(folder / 'nope.yaml'))
+    check('a file that cannot be read ends with 2', code == 2 and 'nope.yaml' in err, (code, out, err))
+
+
+def oncall(folder, data):
+    at = ('--data-dir', data)
+    code, out, err = run('oncall', 'apply', str(folder / 'team.yaml'), *at)
+    check('a team is applied', code == 0, (code, out, err))
+    # Oslo is UTC+01:00 in December, Ann's week begins on 21 December 2026 (docs/guide/oncall.md): 08:00 there is 02:00 in New York.
+    code, out, err = run('oncall', 'shifts', '--user', 'ann', '--zone', 'America/New_York', '--from', '2026-12-21', '--to', '2026-12-29', *at)
+    check("a user's turns are shown in a zone", code == 0 and '2026-12-21 02:00' in out and 'bo' not in out.split(), (code, out, err))
+    code, out, err = run('oncall', 'shifts', 'weeks', '--user', 'nobody', *at)
+    check('an unknown user is refused', code != 0 and 'nobody' in err, (code, out, err))
+    for what in ['schedule/weeks', 'user/ann']:
+        code, out, err = run('oncall', 'address', what, *at)
+        check(f'{what} has an address', code == 0 and 'https://' in out and '/oncall/calendars/' in out, (code, out, err))
+    code, out, err = run('oncall', 'address', 'schedule/none', *at)
+    check('a schedule that is not there has none', code != 0 and 'none' in err, (code, out, err))
+    code, out, err = run('oncall', 'mute', '--for', '2h', '--when', 'severity at_most Medium', '--name', 'switches', *at)
+    check('a mute begins', code == 0, (code, out, err))
+    code, out, err = run('oncall', 'export', *at)
+    check('it is in the directory, with its condition', code == 0 and 'switches' in out and 'at_most' in out, (code, out, err))
+    code, out, err = run('oncall', 'mute', '--end', 'switches', *at)
+    check('it ends when asked', code == 0, (code, out, err))
+    code, out, err = run('oncall', 'mute', '--end', 'never-was', *at)
+    check('a mute that never was cannot end', code != 0 and 'never-was' in err, (code, out, err))
+    run('incidents', 'open', 'Who is paged?', '--severity', 'High', *at)
+    pages = lambda *more: json.loads(run('oncall', 'pages', '--format', 'json', *more, *at)[1] or '{}').get('value', [])
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and not pages():
+        time.sleep(0.2)
+    check('whoever is on call is paged', len(pages()) >= 1, pages())
+    check('pages due later than --from', pages('--from', '2000-01-01T00:00:00Z') == pages() and pages('--from', '2100-01-01T00:00:00Z') == [])
+    check('pages due before --to', pages('--to', '2000-01-01T00:00:00Z') == [] and len(pages('--to', '2100-01-01', '--zone', 'Europe/Oslo')) == len(pages()))
+    code, out, err = run('oncall', 'pages', '--zone', 'Nowhere/Here', *at)
+    check('an unknown zone is refused', code != 0 and 'Nowhere/Here' in err, (code, out, err))
+
+
 def main():
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         rules(folder)
         files(folder)
+        oncall_files(folder)
         data = os.path.join(name, 'data')
         loaded = folder / 'loaded'
         loaded.mkdir()
@@ -179,6 +242,7 @@ def main():
         config.write_text(f'version: 1\nrules: [{loaded}]\nquery:\n  rows: {ROWS}\n')
         with Service(data, extra=['--config', str(config)]):
             service(folder, data)
+            oncall(folder, data)
     print(f'{checks - len(failures)} of {checks} hold')
     sys.exit(1 if failures else 0)
 

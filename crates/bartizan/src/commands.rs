@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 success, 1 the input is invalid, 2 the command could not run.
 
+mod backup;
 mod case;
 mod client;
 mod connectors;
@@ -18,6 +19,7 @@ mod paths;
 mod query;
 mod reference;
 mod report;
+mod restore;
 mod rules;
 mod service;
 mod shell;
@@ -82,6 +84,10 @@ enum Command {
     Kql(Kql),
     /// Say what is wrong with a service or a data directory.
     Doctor(doctor::Args),
+    /// Copy a data directory into a new folder, also while its service runs.
+    Backup(backup::Args),
+    /// Put a backup into an empty data directory, after checking every file of it.
+    Restore(restore::Args),
     /// How much the tables of a running service hold.
     #[command(subcommand)]
     Tables(tables::Command),
@@ -149,6 +155,8 @@ pub fn main() -> ExitCode {
         Command::Kql(Kql::Run(args)) => kql_run::run(args),
         Command::Kql(Kql::Check(args)) => kql_check::run(args),
         Command::Doctor(args) => doctor::run(args),
+        Command::Backup(args) => backup::run(args),
+        Command::Restore(args) => restore::run(args),
         Command::Tables(command) => tables::run(command),
         Command::Case(args) => case::run(args),
         Command::Reference(args) => reference::run(args),

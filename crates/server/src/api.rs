@@ -12,6 +12,7 @@ model::register! { ENDPOINTS: Endpoint = ENDPOINT;
     destination_action,
     destinations,
     health,
+    incident_page,
     kql_completion,
     kql_diagnostics,
     kql_format,
@@ -26,6 +27,7 @@ model::register! { ENDPOINTS: Endpoint = ENDPOINT;
     rules,
     source_action,
     sources,
+    start_page,
     tables,
     version,
 }

@@ -2,7 +2,7 @@
 //!
 //! The table's data collection rule is `bartizan-ingest-<table>`, created or updated as needed. Batch keys are derived from the file's name
 //! and the batch's position, so that an interrupted load can be repeated and stores each row once, as long as the service keeps the keys
-//! (`workspace.dedup_window`).
+//! (`workspace.key_window`).
 
 use std::path::PathBuf;
 

@@ -173,6 +173,14 @@ impl House {
         Self::build(folder, workspace).await
     }
 
+    /// The service with its state database replaced by an older copy, over the same tables.
+    pub async fn restored(self, copy: &std::path::Path) -> Self {
+        let (folder, workspace) = (self.folder, self.workspace);
+        self.store.close().await;
+        std::fs::copy(copy, folder.path().join("state.db")).unwrap();
+        Self::build(folder, workspace).await
+    }
+
     async fn build(folder: tempfile::TempDir, workspace: Arc<MemoryWorkspace>) -> Self {
         let path: PathBuf = folder.path().join("state.db");
         let store = Store::open(&path).await.unwrap();

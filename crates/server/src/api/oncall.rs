@@ -8,7 +8,7 @@ mod duty;
 mod heartbeats;
 mod links;
 mod objects;
-mod page_html;
+pub(super) mod page_html;
 mod pages;
 mod replay;
 mod test_contact;

@@ -249,6 +249,7 @@ impl TableWriter for NoWriter {
 struct Tables {
     tables: Mutex<BTreeMap<String, Arc<TableSchema>>>,
     retention: Mutex<BTreeMap<String, Span>>,
+    searches: Mutex<BTreeMap<String, Arc<SavedSearch>>>,
 }
 
 #[async_trait]
@@ -285,6 +286,19 @@ impl Catalog for Tables {
 
     fn retention(&self, name: &str) -> Option<Span> {
         self.retention.lock().unwrap().get(name).copied()
+    }
+
+    fn saved_searches(&self) -> Vec<Arc<SavedSearch>> {
+        self.searches.lock().unwrap().values().cloned().collect()
+    }
+
+    async fn save_search(&self, search: SavedSearch) -> Result<(), CatalogError> {
+        self.searches.lock().unwrap().insert(search.name.clone(), Arc::new(search));
+        Ok(())
+    }
+
+    async fn remove_search(&self, name: &str) -> Result<bool, CatalogError> {
+        Ok(self.searches.lock().unwrap().remove(name).is_some())
     }
 
     fn arrivals(&self) -> BoxStream<'static, Arrival> {

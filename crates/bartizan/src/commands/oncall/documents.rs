@@ -78,6 +78,11 @@ pub fn when(text: &str, zone: &str) -> Result<Timestamp, Failure> {
     when::parse(text, zone, now()).map_err(|error| Failure::Wrong(error.to_string()))
 }
 
+/// Refuses an unknown time zone.
+pub fn check_zone(zone: &str) -> Result<(), Failure> {
+    when::zone_named(zone).map(drop).map_err(|error| Failure::Wrong(error.to_string()))
+}
+
 pub fn now() -> Timestamp {
     Timestamp::from_system(std::time::SystemTime::now())
 }

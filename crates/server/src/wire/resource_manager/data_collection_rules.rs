@@ -138,9 +138,15 @@ async fn delete(cx: &Context, call: Call) -> Result<Reply, ApiError> {
     let failed = |error: store::StoreError| ApiError::internal(&error);
     let mut change = cx.store.begin().await.map_err(failed)?;
     let name = call.param("rule");
+    let existing = change.data_collection_rule(&cx.cloud.resource_group, name).await.map_err(failed)?;
     let removed = change.delete_data_collection_rule(&cx.cloud.resource_group, name).await.map_err(failed)?;
-    if removed {
-        let what = Changed { aggregate: "data collection rule", id: name, action: "deleted", changes: json!({ "name": [name, null] }) };
+    if let Some(rule) = existing.filter(|_| removed) {
+        let what = Changed {
+            aggregate: "data collection rule",
+            id: &rule.immutable_id,
+            action: "deleted",
+            changes: json!({ "name": [name, null] }),
+        };
         trail::record(cx, &call, "ResourceManager", &mut change, what).await?;
     }
     change.commit().await.map_err(failed)?;

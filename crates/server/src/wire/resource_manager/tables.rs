@@ -119,6 +119,8 @@ async fn put(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
             Some(columns)
         }
     };
+    let kept = |name: &TableName| cx.catalog.retention(name.as_str()).map(Span::to_iso);
+    let kept_before = existing.as_ref().and_then(|_| kept(&name));
     let table = match schema {
         Some(columns) => cx.catalog.define(&name, columns).await.map_err(refusal)?,
         None => existing.clone().ok_or_else(|| not_found(name.as_str()))?,
@@ -129,8 +131,8 @@ async fn put(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
     let before = existing.as_deref().map(|table| shape(&table.columns));
     let action = if before.is_some() { "changed" } else { "created" };
     let mut changes = json!({ "columns": [before, shape(&table.columns)] });
-    if let Some(retention) = retention {
-        changes["retention"] = json!([null, retention.map(|span| span.to_iso())]);
+    if retention.is_some() {
+        changes["retention"] = json!([kept_before, kept(&name)]);
     }
     let what = Changed { aggregate: "table", id: name.as_str(), action, changes };
     trail::record_alone(cx, &call, "ResourceManager", what).await?;
