@@ -2,6 +2,8 @@
 """The telephone provider that the demo and the tests use, judged by the vendor's own client library (PyPI `twilio`): it must take what the
 library sends, refuse as the API does, and sign what it posts so that the library's validator accepts it."""
 import http.server
+import pathlib
+import sys
 import threading
 import urllib.parse
 
@@ -10,7 +12,9 @@ from twilio.http.http_client import TwilioHttpClient
 from twilio.request_validator import RequestValidator
 from twilio.rest import Client
 
-from peers import Ours, Score
+sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1] / 'harness')]
+from peers import Ours  # noqa: E402
+from score import Score  # noqa: E402
 
 ACCOUNT, TOKEN = 'AC00000000000000000000000000000001', '12345'
 score = Score()
