@@ -15,9 +15,9 @@ lint: ## Clippy with our small set, licences, unused dependencies (a second buil
 check: ## The quick loop: format, build, unit tests of what changed
 	@scripts/need && scripts/check
 case: build ## Runs the cases whose heading contains CASE="strlen > refuses"
-	@target/debug/bartizan case "$(CASE)"
+	@target/debug/bartizan-dev case "$(CASE)"
 bless: build ## Rewrites the answers of our own cases (CASE=… for some)
-	@target/debug/bartizan case --bless "$(CASE)"
+	@target/debug/bartizan-dev case --bless "$(CASE)"
 soak: ## Long fault trials: kills during upload and paging, power cuts, 100,000 schedules
 	@scripts/need && scripts/soak
 bench: ## Latencies and ratios, measured; prints a table

@@ -2,7 +2,6 @@
 //!
 //! Exit codes: 0 done, 1 something is wrong with what was read, 2 it could not run.
 
-mod case;
 mod client;
 mod demo;
 mod doctor;
@@ -13,9 +12,7 @@ mod kql_run;
 mod lsp;
 mod oncall;
 mod output;
-mod paths;
 mod query;
-mod reference;
 mod report;
 mod rules;
 mod service;
@@ -25,6 +22,8 @@ mod up;
 
 use std::process::ExitCode;
 
+pub use kql_run::code as error_code;
+pub use query::cells;
 pub use up::set_log_filter;
 
 use clap::{Parser, Subcommand};
@@ -72,15 +71,6 @@ enum Command {
     /// How much the tables of a running service hold.
     #[command(subcommand)]
     Tables(tables::Command),
-    /// Run the literate conformance cases.
-    #[command(hide = true)]
-    Case(case::Args),
-    /// Write the generated pages of the reference.
-    #[command(hide = true)]
-    Reference(reference::Args),
-    /// Compare the ways of running generated queries.
-    #[command(hide = true)]
-    Paths(paths::Args),
     /// Print completion for a shell.
     #[command(
         after_help = "Examples:\n  bartizan completion bash > ~/.local/share/bash-completion/completions/bartizan\n  bartizan completion zsh > ~/.zfunc/_bartizan\n  bartizan completion fish > ~/.config/fish/completions/bartizan.fish"
@@ -117,11 +107,35 @@ pub fn definition() -> clap::Command {
     <Cli as clap::CommandFactory>::command()
 }
 
+/// The program `bartizan`.
 pub fn main() -> ExitCode {
+    run_command(dispatch)
+}
+
+/// Runs one command as a process does: installs TLS, prints what went wrong, and returns the exit code.
+pub fn run_command(command: impl FnOnce() -> Outcome) -> ExitCode {
     // Both ring and aws-lc-rs are linked (object_store brings the former): the process says which one it means.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     end_when_output_is_closed();
-    let outcome = match Cli::parse().command {
+    match command() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Wrong(message)) => {
+            if !message.is_empty() {
+                eprintln!("{message}");
+            }
+            ExitCode::from(1)
+        }
+        // The reader of our output has what it wanted: `bartizan query … | head`.
+        Err(Failure::Broken(error)) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(Failure::Broken(error)) => {
+            eprintln!("error: {}", model::chain(error.as_ref()));
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn dispatch() -> Outcome {
+    match Cli::parse().command {
         Command::Up(args) => up::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Query(args) => query::run(args),
@@ -135,28 +149,10 @@ pub fn main() -> ExitCode {
         Command::Kql(Kql::Check(args)) => kql_check::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Tables(command) => tables::run(command),
-        Command::Case(args) => case::run(args),
-        Command::Reference(args) => reference::run(args),
-        Command::Paths(args) => paths::run(args),
         Command::Completion { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut <Cli as clap::CommandFactory>::command(), "bartizan", &mut script);
             std::io::Write::write_all(&mut std::io::stdout(), &script).map_err(Failure::from)
-        }
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::Wrong(message)) => {
-            if !message.is_empty() {
-                eprintln!("{message}");
-            }
-            ExitCode::from(1)
-        }
-        // The reader of our output has what it wanted: `bartizan query … | head`.
-        Err(Failure::Broken(error)) if is_broken_pipe(&error) => ExitCode::SUCCESS,
-        Err(Failure::Broken(error)) => {
-            eprintln!("error: {}", model::chain(error.as_ref()));
-            ExitCode::from(2)
         }
     }
 }

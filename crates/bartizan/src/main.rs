@@ -1,12 +1,7 @@
-//! The binary: reads the command line and the configuration, wires everything together. The only crate that knows everyone.
-
-mod commands;
-mod config;
-mod reference;
-mod service;
+//! The shipped binary; everything is in the library, which `bartizan-dev` shares.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    commands::main()
+    bartizan::main()
 }
