@@ -108,7 +108,7 @@ pub fn definition() -> clap::Command {
 }
 
 /// The program `bartizan`.
-pub fn main() -> ExitCode {
+pub fn run() -> ExitCode {
     run_command(dispatch)
 }
 

@@ -6,5 +6,5 @@ mod config;
 mod reference;
 mod service;
 
-pub use commands::{Failure, Outcome, cells, error_code, main, run_command};
+pub use commands::{Failure, Outcome, cells, error_code, run, run_command};
 pub use reference::PAGES;
