@@ -16,11 +16,9 @@ import time
 import xml.etree.ElementTree as ET
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / 'tests' / 'sdk'))
-from service import Service  # noqa: E402
+sys.path[:0] = [str(ROOT / 'tests' / 'harness')]
+from service import BINARY, Service, command as run  # noqa: E402
 
-BARTIZAN = str(ROOT / 'target' / 'debug' / 'bartizan')
-ROWS = 1000  # Rows of an answer at most, as configured below.
 failures = []
 checks = 0
 
@@ -31,11 +29,6 @@ def check(what, holds, seen=''):
     if not holds:
         failures.append(what)
         print(f'FAIL {what}: {str(seen)[:600]}')
-
-
-def run(*args, given=None):
-    done = subprocess.run([BARTIZAN, *args], input=given, capture_output=True, text=True, timeout=120)
-    return done.returncode, done.stdout, done.stderr
 
 
 def rules(folder):
@@ -94,7 +87,7 @@ def files(folder):
     check('a query is read from standard input', code == 0 and out.split() == ['y', '─', '2'], (code, out))
     code, out, _ = run('query', 'print x = 1 | where x > 5')
     check('an empty answer says so', '(no rows)' in out, out)
-    done = subprocess.run(f'{BARTIZAN} completion bash | head -1; echo ${{PIPESTATUS[0]}}', shell=True, executable='/bin/bash', capture_output=True, text=True)
+    done = subprocess.run(f'{BINARY} completion bash | head -1; echo ${{PIPESTATUS[0]}}', shell=True, executable='/bin/bash', capture_output=True, text=True)
     check('completion ends quietly', done.stdout.splitlines()[-1] == '0' and not done.stderr, (done.stdout, done.stderr))
 
 

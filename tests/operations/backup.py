@@ -14,10 +14,10 @@ import tempfile
 import threading
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent / 'sdk'), str(HERE.parent / 'oncall'), str(HERE)]
+sys.path[:0] = [str(HERE.parent / 'harness'), str(HERE)]
 import requests
-from peers import Score
-from service import BINARY, Service, define
+from score import Score
+from service import BINARY, Service, bearer, define
 from supervision import Peer
 
 TABLE = 'Kept_CL'
@@ -35,7 +35,7 @@ class Uploads(threading.Thread):
         self.url = f"{peer.connect['logs_ingestion_endpoint']}/dataCollectionRules/{stream}/streams/Custom-{TABLE}?api-version=2023-01-01"
 
     def run(self):
-        headers, session = self.peer.bearer('https://monitor.azure.com'), requests.Session()
+        headers, session = bearer(self.peer.connect, 'https://monitor.azure.com'), requests.Session()
         session.verify = self.peer.connect['ca_cert']
         while not self.ending.is_set():
             rows = [{'TimeGenerated': '2026-12-01T00:00:00Z', 'N': self.acknowledged + n, 'Text': 'x' * 200} for n in range(20)]

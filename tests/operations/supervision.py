@@ -12,17 +12,16 @@ import json
 import os
 import pathlib
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent / 'sdk'), str(HERE.parent / 'oncall')]
+sys.path[:0] = [str(HERE.parent / 'harness')]
 import requests
-from peers import Score
-from service import BINARY, Service, credential, define
+from score import Score, until
+from service import Service, bearer, command, define, ingest, query
 
 TABLE = 'Watched_CL'
 CONFIG = 'version: 1\nworkspace:\n  flush_after: 1s\ndetection:\n  time: 3s\nsources:\n  syslog:\n    - { name: lines, tcp: 0 }\nrules: [%s]\n'
@@ -50,14 +49,11 @@ class Peer:
     """The service from the view of a sender, an analyst and an operator."""
 
     def __init__(self, connect):
-        self.connect, self.cred, self.session = connect, credential(connect), requests.Session()
+        self.connect, self.session = connect, requests.Session()
         self.session.verify = connect['ca_cert']
 
-    def bearer(self, audience):
-        return {'Authorization': 'Bearer ' + self.cred.get_token(audience + '/.default').token}
-
     def get(self, path, audience=None):
-        headers = self.bearer(audience) if audience else {}
+        headers = bearer(self.connect, audience) if audience else {}
         reply = self.session.get(self.connect['base_url'] + path, headers=headers, timeout=30)
         return reply.status_code, reply.json() if 'json' in reply.headers.get('content-type', '') else reply.text
 
@@ -67,27 +63,19 @@ class Peer:
         return {head.split(' ')[0]: summary for head, _, summary in lines}
 
     def wait(self, what, found, seconds=30):
-        """Polls until `found` returns a value; returns it, or nothing."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            try:
-                if value := found():
-                    return value
-            except requests.RequestException:
-                pass
-            time.sleep(0.1)
+        """Looks until `found` gives something; gives it, or nothing."""
+        if value := until(found, seconds, 0.1, but=requests.RequestException):
+            return value
         print(f'  waited {seconds} s for: {what}', file=sys.stderr)
         return None
 
     def send(self, stream, n):
-        url = f"{self.connect['logs_ingestion_endpoint']}/dataCollectionRules/{stream}/streams/Custom-{TABLE}?api-version=2023-01-01"
         row = {'TimeGenerated': dt.datetime.now(dt.timezone.utc).isoformat(), 'N': n}
-        reply = self.session.post(url, json=[row], headers=self.bearer('https://monitor.azure.com'), timeout=60)
+        reply = ingest(self.connect, stream, TABLE, [row])
         assert reply.status_code == 204, (reply.status_code, reply.text[:300])
 
     def ask(self, kql):
-        url = f"{self.connect['log_analytics_endpoint']}/v1/workspaces/{self.connect['workspace_id']}/query"
-        reply = self.session.post(url, json={'query': kql}, headers=self.bearer('https://api.loganalytics.io'), timeout=60)
+        reply = query(self.connect, kql)
         assert reply.status_code == 200, reply.text[:500]
         table = reply.json()['tables'][0]
         names = [column['name'] for column in table['columns']]
@@ -222,8 +210,8 @@ def hang_up_while_starting(folder):
 
 def doctor(data_dir, *more):
     """Exit code, and the checks by name."""
-    done = subprocess.run([BINARY, 'doctor', '--data-dir', str(data_dir), '--format', 'json', *more], capture_output=True, text=True, timeout=60)
-    return done.returncode, {each['name']: each for each in json.loads(done.stdout)['checks']} if done.stdout else done.stderr
+    code, out, err = command('doctor', '--data-dir', data_dir, '--format', 'json', *more)
+    return code, {each['name']: each for each in json.loads(out)['checks']} if out else err
 
 
 def command_line(peer, data_dir, config):
@@ -233,10 +221,10 @@ def command_line(peer, data_dir, config):
     well = ['configuration', 'data directory', 'files', 'quarantine', 'certificate', 'authority', 'clock', 'service', 'tasks']
     score.check('doctor finds the failing rules and nothing else wrong', code == 1 and statuses['rules'] == 'wrong' and 'rule.slow' in checks['rules']['message']
                 and all(statuses[name] == 'ok' for name in well), checks)
-    done = subprocess.run([BINARY, 'tables', 'list', '--data-dir', str(data_dir), '--format', 'json'], capture_output=True, text=True, timeout=60)
-    tables = {each['name']: each for each in json.loads(done.stdout or '[]')}
+    _, out, err = command('tables', 'list', '--data-dir', data_dir, '--format', 'json')
+    tables = {each['name']: each for each in json.loads(out or '[]')}
     score.check('tables list says how much each table holds', tables.get(TABLE, {}).get('rows') == 6 and tables[TABLE]['bytes'] > 0 and tables[TABLE]['oldest'],
-                tables or done.stderr)
+                tables or err)
     text = peer.get('/metrics')[1]
     score.check('metrics have texts, and values of the process and the disk', all(part in text for part in (
         '# HELP bartizan_rule_failing ', '# TYPE process_resident_memory_bytes gauge', 'process_open_fds ', 'bartizan_disk_free_bytes ')), text[:300])
