@@ -7,6 +7,7 @@ mod client;
 mod connectors;
 mod demo;
 mod doctor;
+mod documents;
 mod incidents;
 mod ingest;
 mod kql_check;
@@ -75,6 +76,14 @@ enum Command {
         after_help = "Examples:\n  bartizan destinations list\n  bartizan destinations test archive\n  bartizan destinations rewind archive"
     )]
     Destinations(connectors::Command),
+    /// Check documents: tables, rules, functions, schedules and everything else that the service keeps.
+    Check(documents::check::Args),
+    /// Show what applying documents would change.
+    Diff(documents::diff::Args),
+    /// Make the configuration of the running service what documents say: all of it, or nothing.
+    Apply(documents::apply::Args),
+    /// Print the configuration as a document that can be applied again.
+    Export(documents::export::Args),
     /// Schedules as code, who is on call, and answers to pages.
     #[command(subcommand)]
     Oncall(oncall::Command),
@@ -163,6 +172,10 @@ fn dispatch() -> Outcome {
         Command::Ingest(args) => ingest::run(args),
         Command::Rules(command) => rules::run(command),
         Command::Incidents(command) => incidents::run(command),
+        Command::Check(args) => documents::run(documents::check::run(args)),
+        Command::Diff(args) => documents::run(documents::diff::run(args)),
+        Command::Apply(args) => documents::run(documents::apply::run(args)),
+        Command::Export(args) => documents::run(documents::export::run(args)),
         Command::Sources(command) => connectors::run(model::ConnectorRole::Source, command),
         Command::Destinations(command) => connectors::run(model::ConnectorRole::Destination, command),
         Command::Oncall(command) => oncall::run(command),

@@ -3,6 +3,7 @@
 use crate::endpoint::Endpoint;
 
 mod connectors;
+pub mod documents;
 mod kql;
 pub mod oncall;
 mod phone;
