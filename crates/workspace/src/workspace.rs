@@ -431,6 +431,14 @@ impl Catalog for Workspace {
         self.shared.state().tables.get(name).map(|table| table.stored.retention.unwrap_or(self.shared.config.retention))
     }
 
+    fn own_retention(&self, name: &str) -> Option<Span> {
+        self.shared.state().tables.get(name).and_then(|table| table.stored.retention)
+    }
+
+    fn published(&self, name: &str) -> Option<Arc<TableSchema>> {
+        crate::builtin::tables().iter().find(|table| table.name.as_str() == name).map(|table| Arc::new(table.clone()))
+    }
+
     fn arrivals(&self) -> BoxStream<'static, Arrival> {
         self.shared.bell.listen()
     }
