@@ -14,8 +14,9 @@ const MAY: &[(&str, &[&str])] = &[
     ("detection", &["kql", "store", "model"]),
     ("incidents", &["kql", "store", "model"]),
     ("oncall", &["store", "model"]),
+    ("documents", &["pipeline", "detection", "oncall", "kql", "store", "model"]),
     ("connectors", &["model"]),
-    ("server", &["pipeline", "detection", "incidents", "oncall", "kql", "store", "model"]),
+    ("server", &["documents", "pipeline", "detection", "incidents", "oncall", "kql", "store", "model"]),
     ("simulators", &["model"]),
     ("testkit", &["kql", "model"]),
 ];
