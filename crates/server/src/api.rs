@@ -2,6 +2,7 @@
 
 use crate::endpoint::Endpoint;
 
+pub mod documents;
 mod kql;
 pub mod oncall;
 mod phone;

@@ -14,6 +14,8 @@ mod replay;
 mod test_contact;
 mod thread;
 
+pub(crate) use common::apply_error;
+
 use crate::endpoint::Endpoint;
 
 pub static ENDPOINTS: &[&Endpoint] = &[

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod bearer;
+mod documents;
 mod entra;
 mod health;
 mod host_names;
