@@ -6,6 +6,7 @@ mod case;
 mod client;
 mod demo;
 mod doctor;
+mod documents;
 mod incidents;
 mod ingest;
 mod kql_check;
@@ -61,6 +62,14 @@ enum Command {
     /// List, show, open, take, close and reopen incidents.
     #[command(subcommand)]
     Incidents(incidents::Command),
+    /// Check documents: tables, rules, functions, schedules and everything else that the service keeps.
+    Check(documents::check::Args),
+    /// Show what applying documents would change.
+    Diff(documents::diff::Args),
+    /// Make the configuration of the running service what documents say: all of it, or nothing.
+    Apply(documents::apply::Args),
+    /// Print the configuration as a document that can be applied again.
+    Export(documents::export::Args),
     /// Schedules as code, who is on call, and answers to pages.
     #[command(subcommand)]
     Oncall(oncall::Command),
@@ -130,6 +139,10 @@ pub fn main() -> ExitCode {
         Command::Ingest(args) => ingest::run(args),
         Command::Rules(command) => rules::run(command),
         Command::Incidents(command) => incidents::run(command),
+        Command::Check(args) => documents::run(documents::check::run(args)),
+        Command::Diff(args) => documents::run(documents::diff::run(args)),
+        Command::Apply(args) => documents::run(documents::apply::run(args)),
+        Command::Export(args) => documents::run(documents::export::run(args)),
         Command::Oncall(command) => oncall::run(command),
         Command::Kql(Kql::Run(args)) => kql_run::run(args),
         Command::Kql(Kql::Check(args)) => kql_check::run(args),

@@ -4,6 +4,7 @@
 mod api;
 mod cli;
 mod configuration;
+mod documents;
 mod oncall;
 mod schema;
 mod tables;
@@ -13,6 +14,7 @@ pub const PAGES: &[(&str, fn() -> String)] = &[
     ("api.md", api::page),
     ("cli.md", cli::page),
     ("configuration.md", configuration::page),
+    ("documents.md", documents::page),
     ("oncall.md", oncall::page),
     ("tables.md", tables::page),
 ];

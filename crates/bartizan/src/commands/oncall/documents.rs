@@ -38,6 +38,12 @@ impl Wanted {
 /// The files, and the YAML files of the folders among them, as one directory. What is wrong with them is [`Failure::Wrong`]; where they cannot
 /// be read, it is [`Failure::Broken`].
 pub fn read(paths: &[PathBuf]) -> Result<Directory, Failure> {
+    let texts = read_texts(paths)?;
+    document::parse_all(texts.iter().map(|(file, text)| (file.as_str(), text.as_str()))).map_err(|error| Failure::Wrong(error.to_string()))
+}
+
+/// Names and texts of the files, and of the YAML and JSON files of the folders among them.
+pub fn read_texts(paths: &[PathBuf]) -> Result<Vec<(String, String)>, Failure> {
     let mut files = Vec::new();
     for path in paths {
         collect(path, &mut files)?;
@@ -51,7 +57,7 @@ pub fn read(paths: &[PathBuf]) -> Result<Directory, Failure> {
         let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read `{}`", file.display()))?;
         texts.push((file.display().to_string(), text));
     }
-    document::parse_all(texts.iter().map(|(file, text)| (file.as_str(), text.as_str()))).map_err(|error| Failure::Wrong(error.to_string()))
+    Ok(texts)
 }
 
 /// A file as it is; of a folder all YAML and JSON files, by name.
