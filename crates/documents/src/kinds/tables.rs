@@ -256,7 +256,9 @@ mod tests {
 
     #[test]
     fn types_have_one_name() {
-        let table: Table = serde_json::from_value(json!({ "columns": [{ "name": "a", "type": "DateTime" }, { "name": "b", "type": "boolean" }] })).unwrap();
+        let table: Table =
+            serde_json::from_value(json!({ "columns": [{ "name": "a", "type": "DateTime" }, { "name": "b", "type": "boolean" }] }))
+                .unwrap();
         assert_eq!(table.body(), json!({ "columns": [{ "name": "a", "type": "datetime" }, { "name": "b", "type": "bool" }] }));
         let error = serde_json::from_value::<Table>(json!({ "columns": [{ "name": "a", "type": "decimal" }] })).unwrap_err();
         assert!(error.to_string().starts_with("unknown variant `decimal`, expected one of `string`"), "{error}");
