@@ -40,7 +40,7 @@ data_collection_rules:
         transformKql: source | project TimeGenerated = at, Door, Badge
         outputStream: Custom-Doors_CL
 functions:
-  night-doors: { alias: NightDoors, parameters: "from:int=22", body: "Doors_CL | where hourofday(TimeGenerated) >= from" }
+  night-doors: { alias: NightDoors, parameters: "since:int=22", body: "Doors_CL | where hourofday(TimeGenerated) >= since" }
 analytics_rules:
   door-at-night:
     name: A door was opened at night

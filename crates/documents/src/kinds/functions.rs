@@ -35,7 +35,7 @@ pub struct Function {
     /// The name that queries call it by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alias: Option<String>,
-    /// As declared, without parentheses. Example: `from:datetime, host:string=''`.
+    /// As declared, without parentheses. Example: `since:datetime, host:string=''`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parameters: Option<String>,
     /// KQL.
