@@ -27,12 +27,12 @@ import time
 import uuid
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent / folder) for folder in ('sdk', 'oncall', 'kql', 'http')]
+sys.path[:0] = [str(HERE.parent / folder) for folder in ('harness', 'oncall', 'kql')]
 import requests
 from attacks import cases
 from event_to_page import DIRECTORY
-from peers import Score
 from provider import Provider, configuration
+from score import Score
 from service import Service, credential, define, put, scope
 
 ROLES = {'reader': '73c42c96-874c-492b-b04d-ab87d138a893', 'publisher': '3913510d-42f4-4e42-8a64-420c390055eb',

@@ -7,10 +7,10 @@ The service has 512 file descriptors, fewer than the attackers open connections.
 """
 import argparse
 import os
+import pathlib
 import resource
 import socket
 import ssl
-import subprocess
 import sys
 import tempfile
 import threading
@@ -19,25 +19,12 @@ import uuid
 
 import requests
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../sdk'))
-from service import BINARY, Service, credential, define
+sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1] / 'harness')]
+from service import Service, define
 
 DESCRIPTORS = 512
 SLOW = 1_024
 IDLE = 1_500
-
-
-class Limited(Service):
-    """A service with a low limit of open files."""
-
-    def start(self, seconds=60):
-        popen = subprocess.Popen
-        limit = lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (DESCRIPTORS, DESCRIPTORS))
-        subprocess.Popen = lambda *args, **named: popen(*args, preexec_fn=limit, **named)
-        try:
-            return super().start(seconds)
-        finally:
-            subprocess.Popen = popen
 
 
 class Probe(threading.Thread):
@@ -121,8 +108,9 @@ def main():
     args = parser.parse_args()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 8192), hard))
+    few = lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (DESCRIPTORS, DESCRIPTORS))
     fine = True
-    with tempfile.TemporaryDirectory() as folder, Limited(os.path.join(folder, 'data')) as service:
+    with tempfile.TemporaryDirectory() as folder, Service(os.path.join(folder, 'data'), prepare=few) as service:
         connect = service.connect
         rule = define(connect, 'Probe_CL', [('TimeGenerated', 'datetime'), ('A', 'string')])
         context = ssl.create_default_context(cafile=connect['ca_cert'])

@@ -30,7 +30,8 @@ pub struct Config {
     /// Limits of HTTPS connections.
     #[serde(default)]
     pub server: server::ServerConfig,
-    /// Folders and files with analytics rules in Microsoft's YAML format, loaded at start. Example: `[rules/]`.
+    /// Folders and files with analytics rules in Microsoft's YAML format. They are read at start, when they change, and on SIGHUP. Example:
+    /// `[rules/]`.
     #[serde(default)]
     pub rules: Vec<PathBuf>,
     /// How analytics rules run.

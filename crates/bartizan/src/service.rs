@@ -9,7 +9,7 @@ mod faults;
 pub mod http;
 mod ingest;
 mod keeper;
-mod lock;
+pub mod lock;
 mod mail_in;
 pub mod measure;
 pub mod metrics;
@@ -36,7 +36,7 @@ use server::{Dispatcher, ServerConfig, identity};
 use store::{Store, StoreError};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use workspace::{SystemDisk, Workspace};
+use workspace::Workspace;
 
 pub use self::connect::Connect;
 use self::measure::Measure;
@@ -80,6 +80,7 @@ impl Service {
         let Settings { data_dir, listen, config, config_path, sample_rules } = settings;
         let signals = Signals::listen().context("cannot listen for signals")?;
         let lock = lock::DirectoryLock::take(&data_dir)?;
+        lock::refuse_unfinished_restore(&data_dir)?;
         let recorded = metrics_handle()?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let health = HealthRegister::default();
@@ -96,7 +97,7 @@ impl Service {
             name: WorkspaceName::new(&cloud.cloud.workspace_name),
             config: config.workspace.clone(),
             id: Some(cloud.cloud.workspace_id.clone()),
-            disk: Arc::new(SystemDisk),
+            disk: faults::disk(),
             clock: clock.clone(),
             health: health.clone(),
         };
@@ -127,6 +128,9 @@ impl Service {
             resource_group: cloud.cloud.resource_group.clone(),
             portal_url: connect.portal_url.clone(),
         });
+        let outbox =
+            Arc::new(OutboxSender { store: store.clone(), writer: writer.clone(), catalog: catalog.clone(), clock: clock.clone() });
+        unless_full(outbox.align().await.map_err(Into::into), "the number of the next row")?;
         let rule_files = Arc::new(RuleFiles::new(store.clone(), clock.clone(), health.clone(), config.rules.clone(), sample_rules));
         unless_full(rule_files.load().await.map(drop), "rules from files")?;
 
@@ -216,7 +220,6 @@ impl Service {
         let correlation = Arc::new(Correlation { store: store.clone(), clock: clock.clone(), facts });
         let measure = Measure { data_dir: data_dir.clone(), catalog: catalog.clone(), clock: clock.clone(), health: health.clone() };
         let usage = Usage { engine: usage_engine, writer: writer.clone(), catalog: catalog.clone(), clock: clock.clone() };
-        let outbox = Arc::new(OutboxSender { store: store.clone(), writer, catalog, clock: clock.clone() });
         task(&mut tasks, "detection", detection, |detection, stop| async move { detection.run(stop).await });
         task(&mut tasks, "measurements", Arc::new(measure), Measure::run);
         task(&mut tasks, "usage", Arc::new(usage), |usage, stop| async move { usage.run(stop).await });

@@ -3,6 +3,7 @@
 use crate::endpoint::Endpoint;
 
 mod connectors;
+pub mod documents;
 mod kql;
 pub mod oncall;
 mod phone;
@@ -12,6 +13,7 @@ model::register! { ENDPOINTS: Endpoint = ENDPOINT;
     destination_action,
     destinations,
     health,
+    incident_page,
     kql_completion,
     kql_diagnostics,
     kql_format,
@@ -26,6 +28,7 @@ model::register! { ENDPOINTS: Endpoint = ENDPOINT;
     rules,
     source_action,
     sources,
+    start_page,
     tables,
     version,
 }

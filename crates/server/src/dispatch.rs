@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::body::Body;
 use crate::budgets::Budgets;
 use crate::call::{Call, Query};
-use crate::context::Context;
+use crate::context::{Context, check_path};
 use crate::dialect::{self, Dialect, RequestIds, ScopeOf};
 use crate::endpoint::{Endpoint, Role};
 use crate::error::ApiError;
@@ -94,7 +94,7 @@ impl Dispatcher {
             if endpoint.dialect.api_version {
                 api_version(&call.query)?;
             }
-            context.cloud.check(&call.params)?;
+            check_path(&context.cloud, &call.params)?;
             self.authorize(endpoint, &call, &principal)?;
             call.principal = Some(principal);
         }

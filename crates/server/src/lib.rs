@@ -14,7 +14,6 @@ mod dispatch;
 mod endpoint;
 mod error;
 pub mod identity;
-mod kql_errors;
 mod reply;
 mod rights;
 mod router;
@@ -40,5 +39,5 @@ pub use tls::{ServerCertificate, TlsError, TlsFiles};
 
 /// All routes: our own first, then Microsoft's.
 pub fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
-    api::ENDPOINTS.iter().chain(api::oncall::ENDPOINTS).copied().chain(wire::endpoints())
+    api::ENDPOINTS.iter().chain(api::documents::ENDPOINTS).chain(api::oncall::ENDPOINTS).copied().chain(wire::endpoints())
 }

@@ -49,6 +49,12 @@ impl AppRegistrations<'_> {
         get(&mut *self.store.reader().await?, app_id).await
     }
 
+    /// The id of the application that the service made at its first start.
+    pub async fn first_id(&self) -> Result<Option<String>, StoreError> {
+        let mut connection = self.store.reader().await?;
+        Ok(sqlx::query_scalar("SELECT value FROM cloud_names WHERE name = 'first_app_id'").fetch_optional(&mut *connection).await?)
+    }
+
     /// All applications, oldest first.
     pub async fn list(&self) -> Result<Vec<AppRegistration>, StoreError> {
         let mut connection = self.store.reader().await?;

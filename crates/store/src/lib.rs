@@ -45,6 +45,7 @@ pub use oncall_objects::{OnCallObject, OnCallObjects};
 pub use opt_outs::OptOuts;
 pub use outbox::{Outbox, OutboxRow};
 pub use pages::{PageFilter, PageRow, Pages};
+pub use recover::copy_beside;
 pub use role_assignments::{RoleAssignment, RoleAssignments};
 pub use rule_files::{RuleFile, RuleFiles};
 pub use topics::Topic;

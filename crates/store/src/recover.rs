@@ -60,6 +60,18 @@ impl Recorded {
     }
 }
 
+/// Writes a consistent copy of `D/state.db` to a new file, readable by its owner only, beside the process that uses the database. Changes
+/// nothing in the data directory.
+pub async fn copy_beside(data_dir: &Path, to: &Path) -> Result<(), StoreError> {
+    private(to).map_err(|cause| StoreError::Create { path: to.to_owned(), cause })?;
+    let mut connection =
+        SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(data_dir.join(DATABASE)).read_only(true)).await?;
+    let copied = sqlx::query("VACUUM INTO ?").bind(to.to_string_lossy().into_owned()).execute(&mut connection).await;
+    connection.close().await?;
+    copied?;
+    File::open(to).and_then(|file| file.sync_all()).map_err(|cause| StoreError::Create { path: to.to_owned(), cause })
+}
+
 impl Store {
     /// Opens `D/state.db` as [`Store::open_with`], after recovery. Losses and restores are reported to `health`.
     pub async fn open_in(data_dir: &Path, health: &HealthRegister, now: Timestamp) -> Result<Self, StoreError> {

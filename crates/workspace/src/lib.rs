@@ -8,9 +8,11 @@
 //! ```
 //!
 //! Invariants: an acknowledged row is either in the synced log or in a file named by the durable manifest, and a query reads it from
-//! exactly one of them; a failed sync is never retried; clock and disk are accessed only through the ports; damaged data is quarantined and
+//! exactly one of them; a failed sync is never retried; clock and disk are accessed only through the ports (except in
+//! `backup`, which another process runs, and for pauses in `supervise`); damaged data is quarantined and
 //! reported, never skipped silently.
 
+mod backup;
 mod bell;
 mod builtin;
 mod catalog;
@@ -34,8 +36,10 @@ mod scrub;
 mod snapshot;
 mod state;
 mod state_files;
+mod supervise;
 mod workspace;
 
+pub use backup::{HeldContent, HeldFile, HeldFiles, HoldError, hold};
 pub use builtin::tables as published_tables;
 pub use config::WorkspaceConfig;
 pub use damage::{DamagedFiles, Unreadable, fault_of, inside};

@@ -103,7 +103,7 @@ pub fn check(data_dir: &Path, health: &HealthRegister) {
         if readable.is_none() {
             let action = "give clients the new `client_secret`; the old one no longer works";
             let condition = Condition::new("connect-file-lost", "connect.json", ConditionSeverity::Degraded)
-                .summary("`connect.json` is missing or damaged: the first application and the administrator get new secrets")
+                .summary("`connect.json` is missing or damaged: it is written anew, with a new secret of the first application")
                 .action(action);
             tracing::error!("{}; {action}", condition.summary);
             health.report(condition);

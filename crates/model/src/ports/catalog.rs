@@ -96,6 +96,18 @@ pub trait Catalog: Send + Sync {
 
     fn retention(&self, name: &str) -> Option<Span>;
 
+    /// The retention set for this table; `None` if the workspace's default applies.
+    fn own_retention(&self, name: &str) -> Option<Span> {
+        let _ = name;
+        None
+    }
+
+    /// The published definition of a table that every workspace has; `None` for a custom table.
+    fn published(&self, name: &str) -> Option<Arc<TableSchema>> {
+        let _ = name;
+        None
+    }
+
     /// By name.
     fn saved_searches(&self) -> Vec<Arc<SavedSearch>> {
         Vec::new()

@@ -3,13 +3,11 @@
 //! Any api-version is accepted; responses are supersets. Names are case-insensitive and keep the case of their creation. Errors have the
 //! resource manager's `CloudError` format.
 
-mod data_collection_rule_checks;
 mod data_collection_rules;
 mod resource_groups;
 mod role_assignments;
 mod role_definitions;
 mod saved_searches;
-mod scopes;
 mod subscriptions;
 mod tables;
 mod workspaces;

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream::{BoxStream, StreamExt};
@@ -15,6 +14,7 @@ use serde_json::Value;
 use server::identity::{Bootstrapped, Reached, bootstrap};
 use server::{ApiError, Context, Dispatcher, Ingest, ServerConfig, Upload, serve};
 use store::Store;
+use testkit::HandClock;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -60,7 +60,7 @@ impl House {
     pub async fn with(config: ServerConfig) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("state.db")).await.unwrap();
-        let clock = Arc::new(HandClock(AtomicI64::new(noon().ticks())));
+        let clock = HandClock::still(noon());
         let Bootstrapped { identity, certificate, cloud, tenant_id, client_id, client_secret, .. } =
             // The HTTP client validates the certificate with the real clock.
             bootstrap(folder.path(), &store, &Reached::default(), Timestamp::from_system(std::time::SystemTime::now())).await.unwrap();
@@ -137,29 +137,6 @@ pub async fn answer(request: RequestBuilder) -> (StatusCode, Value) {
     let status = response.status();
     let text = response.text().await.unwrap();
     (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
-}
-
-pub struct HandClock(pub AtomicI64);
-
-impl HandClock {
-    pub fn advance(&self, span: Span) {
-        self.0.fetch_add(span.ticks(), Ordering::SeqCst);
-    }
-}
-
-#[async_trait]
-impl Clock for HandClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::clamp_ticks(self.0.load(Ordering::SeqCst))
-    }
-
-    fn monotonic(&self) -> Duration {
-        Duration::ZERO
-    }
-
-    async fn sleep(&self, _: Span) {
-        std::future::pending::<()>().await;
-    }
 }
 
 /// An engine that answers four queries and records requests.
@@ -249,6 +226,7 @@ impl TableWriter for NoWriter {
 struct Tables {
     tables: Mutex<BTreeMap<String, Arc<TableSchema>>>,
     retention: Mutex<BTreeMap<String, Span>>,
+    searches: Mutex<BTreeMap<String, Arc<SavedSearch>>>,
 }
 
 #[async_trait]
@@ -285,6 +263,19 @@ impl Catalog for Tables {
 
     fn retention(&self, name: &str) -> Option<Span> {
         self.retention.lock().unwrap().get(name).copied()
+    }
+
+    fn saved_searches(&self) -> Vec<Arc<SavedSearch>> {
+        self.searches.lock().unwrap().values().cloned().collect()
+    }
+
+    async fn save_search(&self, search: SavedSearch) -> Result<(), CatalogError> {
+        self.searches.lock().unwrap().insert(search.name.clone(), Arc::new(search));
+        Ok(())
+    }
+
+    async fn remove_search(&self, name: &str) -> Result<bool, CatalogError> {
+        Ok(self.searches.lock().unwrap().remove(name).is_some())
     }
 
     fn arrivals(&self) -> BoxStream<'static, Arrival> {

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod bearer;
+mod documents;
 mod entra;
 mod health;
 mod host_names;
@@ -11,6 +12,7 @@ mod kql;
 mod listener;
 mod lock_out;
 mod oncall;
+mod pages;
 mod query;
 mod refusals;
 mod resource_manager;

@@ -54,11 +54,13 @@ async fn every_route_rejects_requests_without_a_token() {
         paths,
         [
             "GET /healthz",
+            "GET /incidents/{id}",
             "GET /metrics",
             "POST /api/v1/oncall/inbound/sms",
             "POST /api/v1/oncall/inbound/status",
             "POST /api/v1/oncall/inbound/voice",
             "GET /readyz",
+            "GET /",
             "GET /oncall/calendars/schedules/{token}/{file}",
             "GET /oncall/calendars/users/{token}/{file}",
             "POST /oncall/heartbeats/{name}/{token}",

@@ -25,7 +25,8 @@ pub struct Common {
 /// The running service.
 pub struct Api {
     http: reqwest::Client,
-    base: String,
+    /// The part of our API: `oncall`.
+    root: String,
     token: model::Secret<String>,
 }
 
@@ -36,7 +37,13 @@ pub enum Body {
 }
 
 impl Api {
+    /// The part of our API that is on call's.
     pub async fn connect(common: &Common) -> anyhow::Result<Self> {
+        Self::connect_to(common, "oncall").await
+    }
+
+    /// A part of our API: what is below `/api/v1/{part}`.
+    pub async fn connect_to(common: &Common, part: &str) -> anyhow::Result<Self> {
         let data_dir = match &common.data_dir {
             Some(path) => path.clone(),
             None => crate::config::default_data_dir(|name| std::env::var(name).ok())?,
@@ -45,7 +52,7 @@ impl Api {
         let base = connect.base_url.trim_end_matches('/').to_owned();
         // The audience of our own API is the service itself.
         let token = connect.token(&http, &format!("{base}/.default")).await?;
-        Ok(Self { http, base, token })
+        Ok(Self { http, root: format!("{base}/api/v1/{part}"), token })
     }
 
     pub async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Value, Failure> {
@@ -60,7 +67,7 @@ impl Api {
 
     /// Returns the response body. Errors of the caller are [`Failure::Wrong`]; all others [`Failure::Broken`].
     pub async fn send(&self, method: Method, path: &str, query: &[(&str, &str)], body: Body) -> Result<String, Failure> {
-        let url = format!("{}/api/v1/oncall/{path}", self.base);
+        let url = if path.is_empty() { self.root.clone() } else { format!("{}/{path}", self.root) };
         let mut request = self.http.request(method, url).query(query).bearer_auth(self.token.reveal());
         request = match body {
             Body::None => request,

@@ -46,7 +46,7 @@ struct Body {
     /// Who answers, by their name in the directory. Default: the user whose object id the caller has.
     #[serde(default)]
     user: Option<String>,
-    /// `api`, `cli` or `portal`. Default: `api`.
+    /// `api` or `cli`; `portal` is reserved for a portal. Default: `api`.
     #[serde(default)]
     via: Option<Via>,
 }

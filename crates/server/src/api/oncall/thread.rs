@@ -52,7 +52,7 @@ struct Remark {
     /// Who says it, by their name in the directory. Default: the user whose object id the caller has.
     #[serde(default)]
     user: Option<String>,
-    /// `api`, `cli` or `portal`. Default: `api`.
+    /// `api` or `cli`; `portal` is reserved for a portal. Default: `api`.
     #[serde(default)]
     #[schemars(with = "Option<String>")]
     via: Option<Via>,

@@ -1,12 +1,14 @@
 //! `Microsoft.Authorization/roleAssignments` — effective immediately, not after minutes as in Azure.
 
+use documents::scopes;
+use documents::writes::{By, add_role_assignment, delete_role_assignment};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use store::{RoleAssignment, StoreError};
 use uuid::Uuid;
 
 use super::role_definitions::definition_path;
-use super::{page, properties, scopes};
+use super::{page, properties};
 use crate::call::Call;
 use crate::context::Context;
 use crate::dialect::RESOURCE_MANAGER;
@@ -15,7 +17,6 @@ use crate::error::ApiError;
 use crate::identity;
 use crate::reply::Reply;
 use crate::rights::{covers, definition};
-use crate::trail::{self, Changed};
 
 const ALL: &str = "/{scope*}/providers/Microsoft.Authorization/roleAssignments";
 const ONE: &str = "/{scope*}/providers/Microsoft.Authorization/roleAssignments/{name}";
@@ -74,7 +75,7 @@ fn failed(error: StoreError) -> ApiError {
 
 /// The scope of the path in canonical form.
 fn scope(cx: &Context, call: &Call) -> Result<String, ApiError> {
-    scopes::canonical(&cx.cloud, call.param("scope"))
+    Ok(scopes::canonical(&cx.cloud, call.param("scope"))?)
 }
 
 async fn list(cx: &Context, call: Call) -> Result<Reply, ApiError> {
@@ -165,8 +166,8 @@ async fn put(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
             ))
         };
     }
-    change.add_role_assignment(&assignment).await.map_err(failed)?;
-    trail::record(cx, &call, "ResourceManager", &mut change, changed(&assignment, "created")).await?;
+    let actor = call.actor("ResourceManager");
+    add_role_assignment(&mut change, &assignment, By { actor: &actor, at: cx.clock.now() }).await.map_err(failed)?;
     change.commit().await.map_err(failed)?;
     refresh(cx).await?;
     tracing::info!(
@@ -179,22 +180,13 @@ async fn put(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
     Reply::put(true, view(cx, &assignment))
 }
 
-/// The audit entry of an assignment.
-fn changed<'a>(assignment: &'a RoleAssignment, action: &'static str) -> Changed<'a> {
-    let pair = |value: &str| if action == "deleted" { json!([value, null]) } else { json!([null, value]) };
-    let changes = json!({
-        "scope": pair(&assignment.scope), "roleDefinitionId": pair(&assignment.definition_id), "principalId": pair(&assignment.principal_id),
-    });
-    Changed { aggregate: "role assignment", id: &assignment.name, action, changes }
-}
-
 async fn delete(cx: &Context, call: Call) -> Result<Reply, ApiError> {
     let (name, scope) = (call.param("name"), scope(cx, &call)?);
     let mut change = cx.store.begin().await.map_err(failed)?;
     let found = change.role_assignment(name).await.map_err(failed)?.filter(|assignment| assignment.scope.eq_ignore_ascii_case(&scope));
     let Some(assignment) = found else { return Ok(Reply::empty(StatusCode::NO_CONTENT)) };
-    change.delete_role_assignment(name).await.map_err(failed)?;
-    trail::record(cx, &call, "ResourceManager", &mut change, changed(&assignment, "deleted")).await?;
+    let actor = call.actor("ResourceManager");
+    delete_role_assignment(&mut change, name, By { actor: &actor, at: cx.clock.now() }).await.map_err(failed)?;
     change.commit().await.map_err(failed)?;
     refresh(cx).await?;
     tracing::info!(

@@ -1,9 +1,10 @@
 //! `Microsoft.Authorization/roleDefinitions` — the built-in roles that can be assigned.
 
+use documents::scopes;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::{page, scopes};
+use super::page;
 use crate::call::Call;
 use crate::context::Context;
 use crate::dialect::RESOURCE_MANAGER;

@@ -4,8 +4,7 @@
 //! Format: learn.microsoft.com/rest/api/loganalytics/saved-searches. An `etag` in the request must be the current one or `*`; without one
 //! the search is replaced.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
+use documents::checks::saved_searches::{MAX_SEARCHES, check, etag};
 use http::{Method, StatusCode};
 use model::{CatalogError, SavedSearch};
 use serde::Deserialize;
@@ -23,13 +22,6 @@ use crate::trail::{self, Changed};
 const ALL: &str =
     "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.OperationalInsights/workspaces/{workspace}/savedSearches";
 const ONE: &str = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.OperationalInsights/workspaces/{workspace}/savedSearches/{search}";
-
-/// Maximum length of a query.
-const LONGEST: usize = 1 << 20;
-
-/// Maximum saved searches of a workspace, and tags of a search.
-const MOST: usize = 10_000;
-const MOST_TAGS: usize = 100;
 
 pub static LIST: Endpoint = Endpoint {
     method: Method::GET,
@@ -121,8 +113,8 @@ async fn put(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
         let message = format!("The etag is not that of the saved search '{}'; read it again, or send '*' to replace it.", search.name);
         return Err(ApiError::conflict("EtagMismatch", message).target("etag"));
     }
-    if known.len() >= MOST && old.is_none() {
-        return Err(ApiError::bad_request("QuotaExceeded", format!("A workspace keeps at most {MOST} saved searches.")));
+    if known.len() >= MAX_SEARCHES && old.is_none() {
+        return Err(ApiError::bad_request("QuotaExceeded", format!("A workspace keeps at most {MAX_SEARCHES} saved searches.")));
     }
     cx.catalog.save_search(search.clone()).await.map_err(refusal)?;
     let action = if old.is_some() { "changed" } else { "created" };
@@ -146,44 +138,20 @@ async fn delete(cx: &Context, call: Call) -> Result<Reply, ApiError> {
 
 fn read(name: &str, body: &Value) -> Result<SavedSearch, ApiError> {
     let written = Value::Object(properties(body)?.clone());
-    let written: Properties =
-        serde_json::from_value(written).map_err(|why| invalid(format!("The saved search cannot be read: {why}."), "properties"))?;
-    let (alias, parameters) = (written.function_alias.unwrap_or_default(), written.function_parameters.unwrap_or_default());
-    if written.query.trim().is_empty() || written.query.len() > LONGEST {
-        return Err(invalid(format!("The query must have 1 to {LONGEST} bytes."), "properties.query"));
-    }
-    if !alias.is_empty() && !is_name(&alias) {
-        let message = format!("'{alias}' is no name for a function: letters, digits and '_', not beginning with a digit.");
-        return Err(invalid(message, "properties.functionAlias"));
-    }
-    if alias.is_empty() && !parameters.is_empty() {
-        return Err(invalid("Parameters want a 'functionAlias' that they are parameters of.", "properties.functionParameters"));
-    }
-    let tags: Vec<(String, String)> = written.tags.unwrap_or_default().into_iter().map(|tag| (tag.name, tag.value)).collect();
-    if tags.len() > MOST_TAGS {
-        return Err(invalid(format!("A saved search has at most {MOST_TAGS} tags."), "properties.tags"));
-    }
-    Ok(SavedSearch {
+    let written: Properties = serde_json::from_value(written).map_err(|why| {
+        ApiError::bad_request("InvalidParameter", format!("The saved search cannot be read: {why}.")).target("properties")
+    })?;
+    let search = SavedSearch {
         name: name.to_owned(),
         category: written.category,
         display_name: written.display_name,
         query: written.query,
-        function_alias: alias,
-        function_parameters: parameters,
-        tags,
-    })
-}
-
-fn is_name(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-}
-
-/// Changes with any field.
-fn etag(search: &SavedSearch) -> String {
-    let SavedSearch { name, category, display_name, query, function_alias, function_parameters, tags } = search;
-    let mut hasher = DefaultHasher::new();
-    (name, category, display_name, query, function_alias, function_parameters, tags).hash(&mut hasher);
-    format!("W/\"{:016x}\"", hasher.finish())
+        function_alias: written.function_alias.unwrap_or_default(),
+        function_parameters: written.function_parameters.unwrap_or_default(),
+        tags: written.tags.unwrap_or_default().into_iter().map(|tag| (tag.name, tag.value)).collect(),
+    };
+    check(&search)?;
+    Ok(search)
 }
 
 fn view(cx: &Context, search: &SavedSearch) -> Value {
@@ -206,10 +174,6 @@ fn view(cx: &Context, search: &SavedSearch) -> Value {
 
 fn not_found(name: &str) -> ApiError {
     ApiError::not_found("NotFound", format!("There is no saved search '{name}' in this workspace."))
-}
-
-fn invalid(message: impl Into<String>, target: &str) -> ApiError {
-    ApiError::bad_request("InvalidParameter", message).target(target)
 }
 
 fn refusal(error: CatalogError) -> ApiError {

@@ -5,10 +5,10 @@
 
 use std::collections::HashSet;
 
-use model::{Column, EntityKind, IncidentConfiguration, Query, QueryEngine, QueryError, Severity, Span};
+use model::{Column, EntityKind, IncidentConfiguration, Query, QueryEngine, QueryError, Scope, Severity, Span};
 use serde_json::{Map, Value, json};
 
-use crate::error::{ApiError, Detail};
+use crate::refusal::{Detail, Refusal};
 
 const MINUTES_5: Span = Span(5 * Span::MINUTE.0);
 const DAY: Span = Span::DAY;
@@ -56,21 +56,21 @@ const DYNAMIC_PROPERTIES: &[&str] = &[
 
 /// Supported kinds of rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub enum Kind {
     Scheduled,
     Nrt,
 }
 
 impl Kind {
-    pub(super) fn parse(name: &str) -> Result<Self, ApiError> {
+    pub fn parse(name: &str) -> Result<Self, Refusal> {
         [Kind::Scheduled, Kind::Nrt].into_iter().find(|kind| kind.name().eq_ignore_ascii_case(name)).ok_or_else(|| {
             let shown: String = name.chars().take(100).collect();
-            ApiError::bad_request("BadRequest", format!("Rules of kind '{shown}' do not run on this server; use 'Scheduled' or 'NRT'."))
+            Refusal::bad_request("BadRequest", format!("Rules of kind '{shown}' do not run on this server; use 'Scheduled' or 'NRT'."))
                 .target("kind")
         })
     }
 
-    pub(super) fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Kind::Scheduled => "Scheduled",
             Kind::Nrt => "NRT",
@@ -80,13 +80,13 @@ impl Kind {
 
 /// A validated rule.
 #[derive(Debug)]
-pub(super) struct Checked {
+pub struct Checked {
     pub properties: Map<String, Value>,
     pub enabled: bool,
 }
 
-/// Validates the rule and fills in defaults.
-pub(super) async fn check(engine: &dyn QueryEngine, kind: Kind, mut properties: Map<String, Value>) -> Result<Checked, ApiError> {
+/// Validates the rule and fills in defaults. `scope` has tables and functions that are about to be made.
+pub async fn check(engine: &dyn QueryEngine, scope: Scope, kind: Kind, mut properties: Map<String, Value>) -> Result<Checked, Refusal> {
     // Computed by the service.
     properties.remove("lastModifiedUtc");
     properties.retain(|_, value| !value.is_null());
@@ -95,13 +95,14 @@ pub(super) async fn check(engine: &dyn QueryEngine, kind: Kind, mut properties: 
     if kind == Kind::Scheduled {
         findings.schedule(&properties);
     }
-    findings.suppression(&mut properties);
-    findings.grouping(&mut properties);
+    fill_in(&mut properties);
+    findings.suppression(&properties);
+    findings.grouping(&properties);
     let query = properties.get("query").and_then(Value::as_str).unwrap_or_default();
     let columns = if query.trim().is_empty() || query.chars().count() > MAX_QUERY {
         None
     } else {
-        match engine.check(&Query::new(query)).await {
+        match engine.check(&Query::new(query).with_scope(scope)).await {
             Ok(columns) => columns,
             Err(error) => {
                 findings.query(query, &error)?;
@@ -116,6 +117,13 @@ pub(super) async fn check(engine: &dyn QueryEngine, kind: Kind, mut properties: 
     Ok(Checked { properties, enabled })
 }
 
+/// Adds the defaults of omitted properties.
+pub fn fill_in(properties: &mut Map<String, Value>) {
+    properties.entry("suppressionDuration").or_insert(json!("PT5H"));
+    properties.entry("suppressionEnabled").or_insert(json!(false));
+    properties.entry("incidentConfiguration").or_insert(json!({ "createIncident": true }));
+}
+
 /// Errors of a rule.
 #[derive(Default)]
 struct Findings(Vec<Detail>);
@@ -126,10 +134,10 @@ impl Findings {
     }
 
     /// A single error is returned directly; several become details.
-    fn conclude(self) -> Result<(), ApiError> {
+    fn conclude(self) -> Result<(), Refusal> {
         let mut all = self.0.into_iter();
         let Some(first) = all.next() else { return Ok(()) };
-        let mut error = ApiError::bad_request("BadRequest", first.message.clone());
+        let mut error = Refusal::bad_request("BadRequest", first.message.clone());
         error.target = first.target.clone();
         let rest: Vec<Detail> = all.collect();
         if !rest.is_empty() {
@@ -233,9 +241,7 @@ impl Findings {
         }
     }
 
-    fn suppression(&mut self, properties: &mut Map<String, Value>) {
-        properties.entry("suppressionDuration").or_insert(json!("PT5H"));
-        properties.entry("suppressionEnabled").or_insert(json!(false));
+    fn suppression(&mut self, properties: &Map<String, Value>) {
         if !properties["suppressionEnabled"].is_boolean() {
             self.add("suppressionEnabled", "`suppressionEnabled` must be true or false.");
         }
@@ -248,9 +254,8 @@ impl Findings {
         }
     }
 
-    fn grouping(&mut self, properties: &mut Map<String, Value>) {
-        let written = properties.entry("incidentConfiguration").or_insert(json!({ "createIncident": true }));
-        let configuration: IncidentConfiguration = match serde_path_to_error::deserialize(&*written) {
+    fn grouping(&mut self, properties: &Map<String, Value>) {
+        let configuration: IncidentConfiguration = match serde_path_to_error::deserialize(&properties["incidentConfiguration"]) {
             Ok(configuration) => configuration,
             Err(error) => {
                 let path = format!("incidentConfiguration.{}", error.path());
@@ -281,7 +286,7 @@ impl Findings {
     }
 
     /// Adds the engine's errors with line and column. An internal error of the engine is returned as such.
-    fn query(&mut self, query: &str, error: &QueryError) -> Result<(), ApiError> {
+    fn query(&mut self, query: &str, error: &QueryError) -> Result<(), Refusal> {
         match error {
             QueryError::Wrong(diagnostics) => {
                 for diagnostic in diagnostics.iter().take(20) {
@@ -296,7 +301,7 @@ impl Findings {
                 }
                 Ok(())
             }
-            QueryError::Internal(_) => Err(ApiError::internal(error)),
+            QueryError::Internal(_) => Err(Refusal::internal(error)),
             other => {
                 self.add("query", format!("The query cannot be checked: {other}."));
                 Ok(())

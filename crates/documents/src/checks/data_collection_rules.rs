@@ -9,12 +9,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use model::{Column, DiagnosticKind, InlineTable, Query, QueryError, Scope, TableSchema, Type};
+use model::{Column, DiagnosticKind, InlineTable, Query, QueryEngine, QueryError, Scope, TableSchema, Type};
 use serde_json::{Map, Value};
 
-use crate::context::Context;
-use crate::error::{ApiError, Detail};
 use crate::kql_errors;
+use crate::refusal::{Detail, Refusal};
 
 /// Prefix of streams declared by the rule.
 const CUSTOM: &str = "Custom-";
@@ -24,29 +23,38 @@ const MICROSOFT: &str = "Microsoft-";
 const SOURCE: &str = "source";
 
 /// Validates the name of a rule.
-pub fn name(name: &str) -> Result<String, ApiError> {
+pub fn name(name: &str) -> Result<String, Refusal> {
     let fits = (1..=64).contains(&name.len()) && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.'));
     if fits {
         return Ok(name.to_owned());
     }
     let message = "The name of a data collection rule has 1 to 64 letters, digits, '-', '_' and '.'.";
-    Err(ApiError::bad_request("InvalidResourceName", message).target("name"))
+    Err(Refusal::bad_request("InvalidResourceName", message).target("name"))
+}
+
+/// What a rule is checked against.
+#[derive(Clone, Copy)]
+pub struct Known<'a> {
+    pub table: &'a (dyn Fn(&str) -> Option<Arc<TableSchema>> + Send + Sync),
+    pub engine: &'a dyn QueryEngine,
+    /// The resource id of the only workspace.
+    pub workspace: &'a str,
 }
 
 /// Maximum columns of a stream or table (learn.microsoft.com/azure/azure-monitor/fundamentals/service-limits).
 pub const MAX_COLUMNS: usize = 500;
 
 /// Rejects properties that cannot work or that Azure rejects.
-pub async fn check(cx: &Context, properties: &Map<String, Value>) -> Result<(), ApiError> {
+pub async fn check(known: Known<'_>, properties: &Map<String, Value>) -> Result<(), Refusal> {
     let mut wrong = Wrong::default();
     let lenient = is_lenient(properties, &mut wrong);
     let streams = streams(properties, lenient, &mut wrong);
-    let destinations = destinations(cx, properties, &mut wrong);
+    let destinations = destinations(&known, properties, &mut wrong);
     let flows = flows(properties, &streams, &destinations, &mut wrong);
     wrong.refuse()?;
     let mut wrong = Wrong::default();
     for flow in flows {
-        check_flow(cx, &flow, lenient, &mut wrong).await;
+        check_flow(&known, &flow, lenient, &mut wrong).await;
     }
     wrong.refuse()
 }
@@ -80,14 +88,14 @@ impl Wrong {
         self.details.push(Detail { code: code.into(), message: message.into(), target: Some(target.into()) });
     }
 
-    fn refuse(self) -> Result<(), ApiError> {
+    fn refuse(self) -> Result<(), Refusal> {
         let Some(first) = self.details.first() else { return Ok(()) };
         let message = format!("Data collection rule is invalid: {}", first.message);
-        Err(ApiError {
+        Err(Refusal {
             target: first.target.clone(),
             inner: self.inner,
             details: self.details.clone(),
-            ..ApiError::bad_request("InvalidPayload", message)
+            ..Refusal::bad_request("InvalidPayload", message)
         })
     }
 }
@@ -152,7 +160,7 @@ fn stream_type(name: &str, lenient: bool) -> Option<Type> {
 }
 
 /// Names of destinations in our workspace.
-fn destinations(cx: &Context, properties: &Map<String, Value>, wrong: &mut Wrong) -> Vec<String> {
+fn destinations(known: &Known<'_>, properties: &Map<String, Value>, wrong: &mut Wrong) -> Vec<String> {
     let Some(destinations) = properties.get("destinations").and_then(Value::as_object) else {
         wrong.at("properties.destinations", "A rule needs 'destinations'.");
         return Vec::new();
@@ -172,9 +180,9 @@ fn destinations(cx: &Context, properties: &Map<String, Value>, wrong: &mut Wrong
             Some(name) => wrong.at(format!("{place}.name"), format!("Destination '{name}' is there twice.")),
             None => wrong.at(format!("{place}.name"), "A destination needs a 'name'."),
         }
-        let workspace = cx.cloud.workspace_path();
+        let workspace = known.workspace;
         match text("workspaceResourceId") {
-            Some(id) if id.trim_end_matches('/').eq_ignore_ascii_case(&workspace) => {}
+            Some(id) if id.trim_end_matches('/').eq_ignore_ascii_case(workspace) => {}
             Some(id) => wrong
                 .at(format!("{place}.workspaceResourceId"), format!("There is no workspace '{id}' here; this server has '{workspace}'.")),
             None => wrong.at(format!("{place}.workspaceResourceId"), "A destination needs a 'workspaceResourceId'."),
@@ -254,8 +262,8 @@ pub fn table_of(stream: &str) -> Option<&str> {
 }
 
 /// Checks that the table exists, the transform binds against the stream, and its output fits the table.
-async fn check_flow(cx: &Context, flow: &Flow, lenient: bool, wrong: &mut Wrong) {
-    let Some(table) = table_of(&flow.output).and_then(|name| cx.catalog.table(name)) else {
+async fn check_flow(known: &Known<'_>, flow: &Flow, lenient: bool, wrong: &mut Wrong) {
+    let Some(table) = table_of(&flow.output).and_then(|name| (known.table)(name)) else {
         let message = format!(
             "Table for output stream '{}' is not available for destination '{}': create the table first.",
             flow.output, flow.destination
@@ -264,7 +272,7 @@ async fn check_flow(cx: &Context, flow: &Flow, lenient: bool, wrong: &mut Wrong)
     };
     let input = match (&flow.columns, flow.streams.first().and_then(|stream| table_of(stream))) {
         (Some(columns), _) => columns.clone(),
-        (None, Some(name)) => match cx.catalog.table(name) {
+        (None, Some(name)) => match (known.table)(name) {
             Some(table) => table.columns.clone(),
             None => {
                 let message = format!("There is no table '{name}' whose columns stream '{}' could have.", flow.streams[0]);
@@ -274,7 +282,7 @@ async fn check_flow(cx: &Context, flow: &Flow, lenient: bool, wrong: &mut Wrong)
         (None, None) => return,
     };
     let output = match &flow.transform {
-        Some(kql) => match transformed(cx, kql, input, lenient).await {
+        Some(kql) => match transformed(known, kql, input, lenient).await {
             Ok(Some(columns)) => columns,
             Ok(None) => return,
             Err(mistakes) => {
@@ -299,10 +307,10 @@ struct Mistakes {
 }
 
 /// The output columns of a transform; `None` if they depend on the data.
-async fn transformed(cx: &Context, kql: &str, input: Vec<Column>, lenient: bool) -> Result<Option<Vec<Column>>, Mistakes> {
+async fn transformed(known: &Known<'_>, kql: &str, input: Vec<Column>, lenient: bool) -> Result<Option<Vec<Column>>, Mistakes> {
     let source = Arc::new(InlineTable { schema: TableSchema::new(SOURCE, input), batches: Vec::new() });
     let query = Query::new(kql).with_scope(Scope { tables: vec![source], inline_only: true, ..Scope::default() });
-    let output = match cx.engine.check(&query).await {
+    let output = match known.engine.check(&query).await {
         Ok(output) => output,
         Err(QueryError::Wrong(diagnostics)) => {
             let messages = diagnostics.iter().map(|each| kql_errors::numbered(kql, each)).collect();

@@ -3,7 +3,7 @@
 use model::{Diagnostic, DiagnosticKind};
 use serde_json::{Value, json};
 
-use crate::error::Detail;
+use crate::refusal::Detail;
 
 /// Line (from 1) and column (from 0, in UTF-16 units, as in .NET) of a byte offset.
 pub fn place(text: &str, offset: usize) -> (usize, usize) {

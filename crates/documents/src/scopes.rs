@@ -3,17 +3,17 @@
 //! A scope is stored in canonical form: subscription and group in their stored case, no empty or relative segments, and complete pairs of
 //! type and name after every provider, so that a scope cannot be interpreted in two ways.
 
-use crate::context::Cloud;
-use crate::error::ApiError;
+use crate::cloud::Cloud;
+use crate::refusal::Refusal;
 
 /// Maximum length of a scope; Azure's resource ids have at most 2,048 characters.
 const MAX_SCOPE: usize = 2_048;
 
 /// The scope of a path in canonical form.
-pub fn canonical(cloud: &Cloud, path: &str) -> Result<String, ApiError> {
+pub fn canonical(cloud: &Cloud, path: &str) -> Result<String, Refusal> {
     let invalid = |why: &str| {
         let shown: String = path.chars().filter(|c| !c.is_control()).take(200).collect();
-        ApiError::bad_request("InvalidScope", format!("The scope '/{shown}' is no resource id: {why}.")).target("scope")
+        Refusal::bad_request("InvalidScope", format!("The scope '/{shown}' is no resource id: {why}.")).target("scope")
     };
     if path.len() > MAX_SCOPE {
         return Err(invalid("it is too long"));
@@ -28,14 +28,14 @@ pub fn canonical(cloud: &Cloud, path: &str) -> Result<String, ApiError> {
     };
     if !subscription.eq_ignore_ascii_case(&cloud.subscription_id) {
         let message = format!("The subscription '{subscription}' could not be found. This server has '{}'.", cloud.subscription_id);
-        return Err(ApiError::not_found("SubscriptionNotFound", message));
+        return Err(Refusal::not_found("SubscriptionNotFound", message));
     }
     let mut scope = format!("/subscriptions/{}", cloud.subscription_id);
     let rest = match rest {
         [word, group, rest @ ..] if word.eq_ignore_ascii_case("resourceGroups") => {
             if !group.eq_ignore_ascii_case(&cloud.resource_group) {
                 let message = format!("Resource group '{group}' could not be found. This server has '{}'.", cloud.resource_group);
-                return Err(ApiError::not_found("ResourceGroupNotFound", message));
+                return Err(Refusal::not_found("ResourceGroupNotFound", message));
             }
             scope = cloud.group_path();
             rest
@@ -106,7 +106,7 @@ mod tests {
             "subscriptions/s1\\x",
             "subscriptions/s1/resourceGroups/group/providers/Microsoft.X/things/a%2Fb",
         ] {
-            assert_eq!(canonical(&cloud(), bad).unwrap_err().status.as_u16(), 400, "{bad}");
+            assert_eq!(canonical(&cloud(), bad).unwrap_err().reason, crate::refusal::Reason::Invalid, "{bad}");
         }
         assert_eq!(canonical(&cloud(), "subscriptions/other").unwrap_err().code, "SubscriptionNotFound");
         assert_eq!(canonical(&cloud(), "subscriptions/s1/resourceGroups/other").unwrap_err().code, "ResourceGroupNotFound");

@@ -1,6 +1,5 @@
-//! `bartizan paths` — differential testing: runs random queries through every execution path and compares the results: planned over literal
-//! rows, over Parquet files with several threads, over files and in-memory rows one row at a time, and interpreted as in the body of a
-//! group.
+//! `bartizan-dev paths` — runs queries made at random through every way of running a plan and compares the answers: planned over literal rows,
+//! over Parquet files with several threads, over files and rows in memory a row at a time, and interpreted as the body of a group is.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,11 +10,11 @@ use kql::Value;
 use model::{Answer, Limits, Query, QueryEngine, QueryError, Scope, Span};
 use testkit::plans::{Generator, NOW, bound, is_ordered, simpler};
 
-use super::{Failure, Outcome};
+use bartizan::{Failure, Outcome};
 
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  bartizan paths --seconds 900 --least 100\n  bartizan paths --query 'range x from 1 to 3 step 1 | top 1 by x'"
+    after_help = "Examples:\n  bartizan-dev paths --seconds 900 --least 100\n  bartizan-dev paths --query 'range x from 1 to 3 step 1 | top 1 by x'"
 )]
 pub struct Args {
     /// How long to go on.
@@ -202,19 +201,19 @@ fn outcome(answer: Result<Answer, QueryError>, ordered: bool) -> Answered {
         Ok(answer) => {
             let columns = answer.columns.iter().map(|column| format!("{}: {}", column.name, column.ty.name())).collect();
             let mut rows: Vec<Vec<String>> =
-                super::query::cells(&answer.columns, &answer.batches).map(|row| row.iter().map(printed).collect()).collect();
+                bartizan::cells(&answer.columns, &answer.batches).map(|row| row.iter().map(printed).collect()).collect();
             if !ordered {
                 rows.sort_unstable();
             }
             for table in &answer.more {
                 let mut more: Vec<Vec<String>> =
-                    super::query::cells(&table.columns, &table.batches).map(|row| row.iter().map(printed).collect()).collect();
+                    bartizan::cells(&table.columns, &table.batches).map(|row| row.iter().map(printed).collect()).collect();
                 more.sort_unstable();
                 rows.extend(more);
             }
             Answered::Rows { columns, rows }
         }
-        Err(why) => Answered::Error(super::kql_run::code(&why), why.to_string()),
+        Err(why) => Answered::Error(bartizan::error_code(&why), why.to_string()),
     }
 }
 

@@ -1,5 +1,4 @@
-//! `bartizan case` — runs the literate conformance cases: queries, each with several execution options that must agree, and on-call
-//! stories.
+//! `bartizan-dev case` — runs the literate conformance cases: queries, each in several ways that must agree, and stories of on call.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,11 +7,11 @@ use engine::{Engine, Options, SystemClock, TablesAs};
 use model::{InlineTable, Query, QueryEngine, QueryError};
 use testkit::cases::{self, Case, Outcome as Answered, Table};
 
-use super::{Failure, Outcome};
+use bartizan::{Failure, Outcome};
 
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  bartizan case                         all of them\n  bartizan case 'strlen > refuses'      those whose heading contains it\n  bartizan case --bless strlen          rewrite the answers that are ours"
+    after_help = "Examples:\n  bartizan-dev case                         all of them\n  bartizan-dev case 'strlen > refuses'      those whose heading contains it\n  bartizan-dev case --bless strlen          rewrite the answers that are ours"
 )]
 pub struct Args {
     /// Only cases whose heading contains this; case does not count.
@@ -111,7 +110,7 @@ async fn answer(case: &Case, options: Options) -> anyhow::Result<Answered> {
     Ok(match engine.query(Query::new(&case.query)).await {
         Ok(answer) => Ok(Table {
             columns: answer.columns.iter().map(|column| (column.name.clone(), column.ty.name().to_owned())).collect(),
-            rows: super::query::cells(&answer.columns, &answer.batches).map(|row| row.iter().map(kql::Value::to_text).collect()).collect(),
+            rows: bartizan::cells(&answer.columns, &answer.batches).map(|row| row.iter().map(kql::Value::to_text).collect()).collect(),
         }),
         Err(QueryError::Wrong(diagnostics)) => Err(diagnostics
             .iter()

@@ -1,15 +1,19 @@
-"""Shared by tests with third-party peers: the test binary with our side, and a certificate."""
+"""What trials with outside peers share: the peer's process, a free port, the test binary that holds our side, and a certificate."""
 import datetime as dt
 import glob
 import ipaddress
 import os
 import pathlib
+import socket
 import subprocess
+
+from score import until
+from service import BINARY
 
 
 def binary(test):
-    """The newest test binary that contains this test."""
-    for path in sorted(glob.glob('target/debug/deps/it-*'), key=os.path.getmtime, reverse=True):
+    """The newest built test binary that has this test."""
+    for path in sorted(glob.glob(str(pathlib.Path(BINARY).parent / 'deps' / 'it-*')), key=os.path.getmtime, reverse=True):
         if path.endswith('.d') or not os.access(path, os.X_OK):
             continue
         listed = subprocess.run([path, '--list'], capture_output=True, text=True, timeout=60)
@@ -61,22 +65,49 @@ def certificate(folder, name='authority'):
     return str(crt), str(both)
 
 
-class Score:
-    def __init__(self):
-        self.passed = self.failed = self.skipped = 0
+def free_port(kind=socket.SOCK_STREAM):
+    """A loopback port that was free a moment ago, for peers that must be told one."""
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind(('127.0.0.1', 0))
+        return probe.getsockname()[1]
 
-    def check(self, what, holds, detail=''):
-        if holds:
-            self.passed += 1
-            print(f'ok    {what}', flush=True)
-        else:
-            self.failed += 1
-            print(f'FAIL  {what}: {detail}', flush=True)
 
-    def skip(self, what, why):
-        self.skipped += 1
-        print(f'skipped: {what}: {why}', flush=True)
+def accepts(port):
+    """Whether a TCP connection to this loopback port succeeds."""
+    try:
+        socket.create_connection(('127.0.0.1', port), 1).close()
+        return True
+    except OSError:
+        return False
 
-    def end(self):
-        print(f'{self.passed} passed, {self.failed} failed, {self.skipped} skipped')
-        raise SystemExit(1 if self.failed else 0)
+
+class PeerFailed(Exception):
+    """A peer ended, or was not ready in time; the text is the end of what it printed."""
+
+
+class Peer:
+    """An outside peer as a process of its own, started in a scratch folder and ended by its process id. Used as a context.
+
+    `ready` is asked until it holds. What the peer prints goes to `FOLDER/stderr`."""
+
+    def __init__(self, command, folder, ready, env=None, seconds=15):
+        self.command, self.folder, self.ready, self.seconds = [str(part) for part in command], pathlib.Path(folder), ready, seconds
+        self.env = {**os.environ, 'HOME': str(folder), **(env or {})}
+        self.process = None
+
+    def __enter__(self):
+        with open(self.folder / 'stderr', 'wb') as log:
+            self.process = subprocess.Popen(self.command, cwd=self.folder, env=self.env, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        until(lambda: self.process.poll() is not None or self.ready(), self.seconds, 0.02)
+        if self.process.poll() is not None or not self.ready():
+            self.__exit__()
+            raise PeerFailed((self.folder / 'stderr').read_text(errors='replace')[-500:] or f'{self.command[0]}: not ready within {self.seconds} s')
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
