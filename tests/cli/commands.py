@@ -19,6 +19,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / 'tests' / 'harness')]
 from service import BINARY, Service, command as run  # noqa: E402
 
+ROWS = 1000  # Rows of an answer at most, as configured below.
 failures = []
 checks = 0
 
