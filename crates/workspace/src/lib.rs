@@ -12,6 +12,7 @@
 //! reported, never skipped silently.
 
 mod bell;
+mod billing;
 mod builtin;
 mod catalog;
 mod codec;
@@ -29,6 +30,7 @@ mod maintain;
 mod manifest;
 mod markers;
 mod proof;
+mod published;
 mod recover;
 mod scrub;
 mod snapshot;
@@ -36,7 +38,7 @@ mod state;
 mod state_files;
 mod workspace;
 
-pub use builtin::tables as published_tables;
+pub use builtin::tables as built_in_tables;
 pub use config::WorkspaceConfig;
 pub use damage::{DamagedFiles, Unreadable, fault_of, inside};
 pub use datafile::DataFileError;
@@ -45,6 +47,7 @@ pub use disk::SystemDisk;
 pub use maintain::MaintainError;
 pub use manifest::StateFileError;
 pub use proof::{ChunkSums, TailProof};
+pub use published::{PublishedTables, names as published_names, table as published_table};
 pub use recover::{OpenError, Quarantined, Recovery};
 pub use snapshot::{DataFile, MemoryBatch, Snapshot, Snapshots, TimeRange, is_hidden, tenth_name};
 pub use workspace::{FlushError, Options, ReadError, Workspace};

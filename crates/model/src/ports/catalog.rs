@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -25,6 +26,8 @@ pub enum CatalogError {
     AliasTaken { alias: String, of: String },
     #[error("saved searches are not kept here")]
     NoSearches,
+    #[error("table `{0}` cannot be changed here: there is no workspace")]
+    ReadOnly(TableName),
     #[error("cannot write the catalog")]
     Write(#[source] std::io::Error),
 }
@@ -71,14 +74,25 @@ pub struct SavedSearch {
 /// The tables of the workspace: names, columns, retention; the searches saved in it; and a bell that rings when rows arrive.
 #[async_trait]
 pub trait Catalog: Send + Sync {
+    /// A table by its exact name: a created one, or a published one, which the first append creates.
     fn table(&self, name: &str) -> Option<Arc<TableSchema>>;
+
+    /// True for a created table, false for a published one that has never had rows.
+    fn is_created(&self, name: &str) -> bool {
+        self.table(name).is_some()
+    }
+
+    /// Names of the published tables, created or not.
+    fn published_tables(&self) -> BTreeSet<&'static str> {
+        BTreeSet::new()
+    }
 
     /// Grows with every change of tables, columns and saved searches, so that what was computed from them is known to be old.
     fn version(&self) -> u64 {
         0
     }
 
-    /// All tables, by name.
+    /// All created tables, by name.
     fn tables(&self) -> Vec<Arc<TableSchema>>;
 
     /// How much each table holds now, by name.
@@ -86,7 +100,7 @@ pub trait Catalog: Send + Sync {
         Vec::new()
     }
 
-    /// Creates the table or adds the columns it lacks. Durable when it returns.
+    /// Creates the table or adds the columns it lacks; a table that Azure provides has its published columns too. Durable when it returns.
     async fn define(&self, name: &TableName, columns: Vec<Column>) -> Result<Arc<TableSchema>, CatalogError>;
 
     /// Removes a custom table with its rows.
