@@ -14,6 +14,7 @@ mod lsp;
 mod oncall;
 mod output;
 mod paths;
+mod published;
 mod query;
 mod reference;
 mod report;

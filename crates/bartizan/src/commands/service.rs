@@ -103,7 +103,8 @@ impl Service {
         // Our own API's audience is the service itself.
         let token = connect.token(&http, &format!("{base}/.default")).await?;
         let answer = http.get(format!("{base}/api/v1/kql/schema")).bearer_auth(token.reveal()).send().await?.error_for_status()?;
-        Ok(answer.json().await?)
+        let tables: kql::check::TableSchemas = answer.json().await?;
+        Ok(tables.with_unlisted(super::published::UNLISTED))
     }
 
     async fn ask(&self, kql: &str, window: Option<Window>) -> Result<Answer, QueryError> {

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use engine::{Engine, FileFormat, FileTable, Folders, Input, Options, Progress, QueryConfig, Store, SystemClock};
 use kql::check::TableSchemas;
-use model::{ByteSize, Catalog, ExternalData, QueryEngine, Span, TableSchema, Window, WorkspaceName};
+use model::{ByteSize, Catalog, ExternalData, QueryEngine, Span, Window, WorkspaceName};
 use workspace::Workspace;
 
+use crate::commands::published;
 use crate::commands::service::Service;
 
 /// What a query may read.
@@ -82,16 +83,15 @@ impl Sources {
                     }
                 }
             }
-            // A rule over several published tables runs where only one of them is at hand: the others have no rows.
-            let absent = |schema: &&TableSchema| tables.iter().all(|table| table.schema().name != schema.name);
-            let empty: Vec<FileTable> = workspace::published_tables().iter().filter(absent).cloned().map(FileTable::empty).collect();
-            tables.extend(empty);
-            let known = tables.iter().map(|table| (table.schema().name.as_str().to_owned(), table.schema().columns.clone())).collect();
+            let known: TableSchemas =
+                tables.iter().map(|table| (table.schema().name.as_str().to_owned(), table.schema().columns.clone())).collect();
+            // A rule over several published tables runs even if only one of them is given: the others have no rows.
+            let store = published::store();
             let engine = outside?.into_iter().fold(
-                Engine::new(None, clock, options)?.with_files(tables).with_config(self.limits.config(), None)?,
+                Engine::new(Some(store), clock, options)?.with_files(tables).with_config(self.limits.config(), None)?,
                 Engine::with_external,
             );
-            return Ok(Opened { engine: Arc::new(engine), tables: known, _lock: None });
+            return Ok(Opened { engine: Arc::new(engine), tables: known.with_unlisted(published::UNLISTED), _lock: None });
         };
         let path = data_dir.join("lock");
         let lock = File::open(&path).with_context(|| format!("`{}` is no data directory of a service", data_dir.display()))?;
@@ -113,11 +113,11 @@ impl Sources {
         let health = model::HealthRegister::default();
         let opened =
             Arc::new(Workspace::open(data_dir, workspace::Options { name, config, id: None, disk, clock: clock.clone(), health })?);
-        let known = opened.tables().iter().map(|table| (table.name.as_str().to_owned(), table.columns.clone())).collect();
+        let known: TableSchemas = opened.tables().iter().map(|table| (table.name.as_str().to_owned(), table.columns.clone())).collect();
         let engine = Engine::new(Some(Store { catalog: opened.clone(), snapshots: opened }), clock, options)?;
         let engine = engine.with_config(self.limits.config(), Some(&data_dir.join("tmp")))?;
         let engine = outside?.into_iter().fold(engine, Engine::with_external);
-        Ok(Opened { engine: Arc::new(engine), tables: known, _lock: Some(lock) })
+        Ok(Opened { engine: Arc::new(engine), tables: known.with_unlisted(published::UNLISTED), _lock: Some(lock) })
     }
 
     /// The port that `externaldata` reads through, where anything is allowed.
@@ -139,10 +139,7 @@ impl Sources {
                 groups.push(group);
             }
         }
-        let open = |group: &Group| {
-            let published = workspace::published_tables().iter().find(|table| table.name.as_str() == group.name);
-            engine::open_all(&group.name, &group.inputs, published.map(|table| table.columns.as_slice()), progress)
-        };
+        let open = |group: &Group| engine::open_all(&group.name, &group.inputs, published::columns(&group.name).as_deref(), progress);
         groups.iter().map(|group| open(group).map_err(anyhow::Error::from)).collect()
     }
 
