@@ -15,6 +15,7 @@ mod kql_run;
 mod lsp;
 mod oncall;
 mod output;
+mod published;
 mod query;
 mod report;
 mod restore;

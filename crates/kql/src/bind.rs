@@ -67,6 +67,10 @@ pub trait Schema {
         self.tables().iter().for_each(|name| f(name));
     }
 
+    /// Calls `f` with the names of tables that [`Schema::table`] returns and wildcards, `search` and `find` skip: they have no rows. Some of
+    /// the names may be in [`Schema::tables`] as well.
+    fn each_unlisted_table(&self, _f: &mut dyn FnMut(&str)) {}
+
     fn function(&self, name: &str) -> Option<StoredFunction>;
 
     /// Names of all stored functions, for completion.

@@ -4,6 +4,7 @@
 
 mod actor;
 mod alert;
+mod billing;
 pub mod cef;
 mod data_fault;
 mod entity;
@@ -23,6 +24,7 @@ mod zones;
 
 pub use actor::Actor;
 pub use alert::*;
+pub use billing::is_billable;
 pub use data_fault::{DataFault, MissingRows};
 pub use entity::*;
 pub use error::chain;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use model::{Ack, AppendError, Condition, ConditionSeverity, TableName, TableSchema, Timestamp};
 
+use crate::billing::{IS_BILLABLE, billable_text};
 use crate::codec;
 use crate::frame::{self, Appended};
 use crate::keys::Seen;
@@ -260,7 +261,7 @@ pub struct Constants {
 
 impl Constants {
     pub fn of(&self, table: &TableName) -> Vec<(&'static str, String)> {
-        let mut values = vec![("Type", table.as_str().to_owned())];
+        let mut values = vec![("Type", table.as_str().to_owned()), (IS_BILLABLE, billable_text(table).to_owned())];
         values.extend(self.tenant_id.clone().map(|id| ("TenantId", id)));
         values
     }

@@ -14,6 +14,7 @@
 
 mod backup;
 mod bell;
+mod billing;
 mod builtin;
 mod catalog;
 mod codec;
@@ -31,6 +32,7 @@ mod maintain;
 mod manifest;
 mod markers;
 mod proof;
+mod published;
 mod recover;
 mod scrub;
 mod snapshot;
@@ -40,7 +42,7 @@ mod supervise;
 mod workspace;
 
 pub use backup::{HeldContent, HeldFile, HeldFiles, HoldError, hold};
-pub use builtin::tables as published_tables;
+pub use builtin::tables as built_in_tables;
 pub use config::WorkspaceConfig;
 pub use damage::{DamagedFiles, Unreadable, fault_of, inside};
 pub use datafile::DataFileError;
@@ -49,6 +51,7 @@ pub use disk::SystemDisk;
 pub use maintain::MaintainError;
 pub use manifest::StateFileError;
 pub use proof::{ChunkSums, TailProof};
+pub use published::{PublishedTables, names as published_names, table as published_table};
 pub use recover::{OpenError, Quarantined, Recovery};
 pub use snapshot::{DataFile, MemoryBatch, Snapshot, Snapshots, TimeRange, is_hidden, tenth_name};
 pub use workspace::{FlushError, Options, ReadError, Workspace};

@@ -1,5 +1,6 @@
 //! The workspace: a thread that writes the log, a thread that maintains data files, and the ports on top.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -19,7 +20,7 @@ use tokio::sync::oneshot;
 
 use crate::bell::Bell;
 use crate::catalog::CatalogDocument;
-use crate::commit::{Committer, Constants, Prepared, PreparedRows};
+use crate::commit::{Committer, Constants, Prepared, PreparedRows, refusal};
 use crate::damage::{DamagedFiles, fault_of};
 use crate::datafile::{self, DataFileError};
 use crate::frame::{self, Appended, EncodedRows};
@@ -30,7 +31,7 @@ use crate::snapshot::{Snapshot, Snapshots};
 use crate::state::{Folders, State, Table};
 use crate::state_files::replace_both;
 use crate::supervise::Supervised;
-use crate::{WorkspaceConfig, codec, keys};
+use crate::{WorkspaceConfig, billing, codec, keys, published};
 
 /// Maximum number of appends that share one sync.
 const GROUP: usize = 512;
@@ -264,6 +265,18 @@ impl Workspace {
         Ok((rows, bytes))
     }
 
+    /// Creates a published table for its first rows. Durable when it returns.
+    async fn create_published(&self, name: &TableName) -> Result<(), AppendError> {
+        let table = published::table(name.as_str()).ok_or_else(|| AppendError::NoTable(name.clone()))?;
+        let created = self.change(move |catalog| Ok(catalog.create(&table)), |_| ()).await;
+        created.map_err(|error| match error {
+            CatalogError::Write(cause) => refusal(&cause),
+            _ => AppendError::NoTable(name.clone()),
+        })?;
+        tracing::info!(table = %name, "published table created");
+        Ok(())
+    }
+
     /// Changes the catalog: first durably, then visibly. Returns the result of `look`, evaluated under the same lock.
     async fn change<T: Send + 'static>(
         &self,
@@ -298,7 +311,12 @@ impl Drop for Workspace {
 #[async_trait]
 impl TableWriter for Workspace {
     async fn append(&self, append: Append) -> Result<Ack, AppendError> {
-        let (rows, bytes) = self.prepare(&append)?;
+        let (rows, bytes) = loop {
+            match self.prepare(&append) {
+                Err(AppendError::NoTable(name)) => self.create_published(&name).await?,
+                prepared => break prepared?,
+            }
+        };
         let waiting = self.queued.load(Ordering::Relaxed);
         if waiting > 0 && waiting + bytes > self.shared.config.queue.0 as usize {
             return Err(AppendError::Busy { reason: "the log is behind", retry_after_seconds: 1 });
@@ -311,10 +329,11 @@ impl TableWriter for Workspace {
         {
             return Err(AppendError::Log(io::Error::new(io::ErrorKind::InvalidInput, "a source needs a name of 1 to 65535 bytes")));
         }
+        let tenant_id = self.shared.constants.tenant_id.as_ref().map_or(0, String::len);
         let prepared = if bytes <= ENCODE_INLINE {
-            encode(rows, key, position)?
+            encode(rows, key, position, tenant_id)?
         } else {
-            let encoded = tokio::task::spawn_blocking(move || encode(rows, key, position)).await;
+            let encoded = tokio::task::spawn_blocking(move || encode(rows, key, position, tenant_id)).await;
             encoded.map_err(|cause| AppendError::Log(io::Error::other(cause)))??
         };
         if frame::body_length(&prepared.appended) > frame::MAX_BODY {
@@ -355,11 +374,18 @@ impl Drop for Queued<'_> {
     }
 }
 
-fn encode(rows: Vec<PreparedRows>, key: Option<u128>, position: Option<(String, Vec<u8>)>) -> Result<Prepared, AppendError> {
+/// `tenant_id` is the length of the workspace's ID.
+fn encode(
+    rows: Vec<PreparedRows>,
+    key: Option<u128>,
+    position: Option<(String, Vec<u8>)>,
+    tenant_id: usize,
+) -> Result<Prepared, AppendError> {
     let mut appended = Appended { key, position, tables: Vec::with_capacity(rows.len()) };
     let mut compacted = Vec::with_capacity(rows.len());
     for part in rows {
         let batch = codec::compact(&part.schema, &part.batch)?;
+        let batch = billing::with_size(&part.schema, batch, tenant_id).map_err(|cause| AppendError::Log(io::Error::other(cause)))?;
         let bytes = codec::encode(&batch).map_err(|cause| AppendError::Log(io::Error::other(cause)))?;
         appended.tables.push(EncodedRows { table: part.folder.clone(), rows: batch.num_rows() as u32, bytes });
         compacted.push(PreparedRows { batch, ..part });
@@ -370,7 +396,25 @@ fn encode(rows: Vec<PreparedRows>, key: Option<u128>, position: Option<(String, 
 #[async_trait]
 impl Catalog for Workspace {
     fn table(&self, name: &str) -> Option<Arc<TableSchema>> {
-        self.shared.state().tables.get(name).map(|table| table.schema.clone())
+        {
+            let state = self.shared.state();
+            if let Some(table) = state.tables.get(name) {
+                return Some(table.schema.clone());
+            }
+            // A saved function hides a published table without rows.
+            if state.functions.contains_key(name) {
+                return None;
+            }
+        }
+        published::table(name)
+    }
+
+    fn is_created(&self, name: &str) -> bool {
+        self.shared.state().tables.contains_key(name)
+    }
+
+    fn published_tables(&self) -> BTreeSet<&'static str> {
+        published::names()
     }
 
     fn tables(&self) -> Vec<Arc<TableSchema>> {
@@ -431,7 +475,9 @@ impl Catalog for Workspace {
     }
 
     fn retention(&self, name: &str) -> Option<Span> {
-        self.shared.state().tables.get(name).map(|table| table.stored.retention.unwrap_or(self.shared.config.retention))
+        let created = self.shared.state().tables.get(name).map(|table| table.stored.retention);
+        let retention = created.or_else(|| published::table(name).map(|_| None))?;
+        Some(retention.unwrap_or(self.shared.config.retention))
     }
 
     fn own_retention(&self, name: &str) -> Option<Span> {
@@ -439,7 +485,7 @@ impl Catalog for Workspace {
     }
 
     fn published(&self, name: &str) -> Option<Arc<TableSchema>> {
-        crate::builtin::tables().iter().find(|table| table.name.as_str() == name).map(|table| Arc::new(table.clone()))
+        published::azure_table(name)
     }
 
     fn arrivals(&self) -> BoxStream<'static, Arrival> {
@@ -465,12 +511,16 @@ impl Catalog for Workspace {
 
 impl Snapshots for Workspace {
     fn snapshot(&self, table: &str) -> Option<Snapshot> {
-        self.shared.state().tables.get(table).map(|table| table.snapshot())
+        let created = self.shared.state().tables.get(table).map(|table| table.snapshot());
+        created.or_else(|| published::empty_snapshot(table))
     }
 
     fn snapshots(&self, tables: &[&str]) -> Vec<Option<Snapshot>> {
-        let state = self.shared.state();
-        tables.iter().map(|table| state.tables.get(*table).map(|table| table.snapshot())).collect()
+        let created: Vec<Option<Snapshot>> = {
+            let state = self.shared.state();
+            tables.iter().map(|table| state.tables.get(*table).map(|table| table.snapshot())).collect()
+        };
+        created.into_iter().zip(tables).map(|(created, table)| created.or_else(|| published::empty_snapshot(table))).collect()
     }
 
     fn damaged_files(&self) -> DamagedFiles {

@@ -104,7 +104,8 @@ impl Service {
         // The audience of our own API is the service itself.
         let token = connect.token(&http, &format!("{base}/.default")).await?;
         let answer = http.get(format!("{base}/api/v1/kql/schema")).bearer_auth(token.reveal()).send().await?.error_for_status()?;
-        Ok(answer.json().await?)
+        let tables: kql::check::TableSchemas = answer.json().await?;
+        Ok(tables.with_unlisted(super::published::UNLISTED))
     }
 
     async fn ask(&self, kql: &str, now: Option<Timestamp>, window: Option<Window>) -> Result<Answer, QueryError> {

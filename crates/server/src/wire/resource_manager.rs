@@ -12,6 +12,8 @@ mod subscriptions;
 mod tables;
 mod workspaces;
 
+use std::ops::Range;
+
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -56,6 +58,11 @@ const PAGE: usize = 100;
 
 /// One page of `all`, with an absolute link to the next.
 fn page<T: Serialize>(call: &Call, all: &[T]) -> Result<Reply, ApiError> {
+    page_of(call, all.len(), |range| json!(all.get(range).unwrap_or_default()))
+}
+
+/// One page of `count` resources, of which `views` makes the JSON of a range.
+fn page_of(call: &Call, count: usize, views: impl FnOnce(Range<usize>) -> Value) -> Result<Reply, ApiError> {
     let size = match call.query.filled("$top") {
         None => PAGE,
         Some(text) => text
@@ -71,9 +78,10 @@ fn page<T: Serialize>(call: &Call, all: &[T]) -> Result<Reply, ApiError> {
                 .target("$skipToken")
         })?,
     };
-    let until = from.saturating_add(size).min(all.len());
-    let mut body = json!({ "value": all.get(from..until).unwrap_or_default() });
-    if until < all.len() {
+    let from = from.min(count);
+    let until = from.saturating_add(size).min(count);
+    let mut body = json!({ "value": views(from..until) });
+    if until < count {
         let next = until.to_string();
         let mut pairs: Vec<(&str, &str)> = call
             .query

@@ -37,11 +37,11 @@ impl Catalog for Published {
     }
 
     fn tables(&self) -> Vec<Arc<TableSchema>> {
-        workspace::published_tables().iter().cloned().map(Arc::new).collect()
+        workspace::built_in_tables().iter().cloned().map(Arc::new).collect()
     }
 
     fn published(&self, name: &str) -> Option<Arc<TableSchema>> {
-        workspace::published_tables().iter().find(|table| table.name.as_str() == name).cloned().map(Arc::new)
+        workspace::published_table(name)
     }
 
     async fn define(&self, name: &TableName, _: Vec<Column>) -> Result<Arc<TableSchema>, CatalogError> {
@@ -80,9 +80,8 @@ impl QueryEngine for Binder {
 
     async fn check(&self, query: &Query) -> Result<Option<Vec<Column>>, QueryError> {
         let named = |table: &TableSchema| (table.name.as_str().to_owned(), table.columns.clone());
-        let published: &[TableSchema] = if query.scope.inline_only { &[] } else { workspace::published_tables() };
-        let own = query.scope.tables.iter().map(|table| named(&table.schema));
-        let schemas: TableSchemas = published.iter().map(named).chain(own).collect();
+        let own: TableSchemas = query.scope.tables.iter().map(|table| named(&table.schema)).collect();
+        let schemas = if query.scope.inline_only { own } else { own.with_unlisted(crate::commands::published::UNLISTED) };
         let schemas = schemas.with_functions(query.scope.functions.iter().map(|function| (**function).clone()));
         let now = query.scope.now.unwrap_or_else(|| Timestamp::from_system(std::time::SystemTime::now()));
         let bound = kql::check::check(&query.kql, &schemas, now);

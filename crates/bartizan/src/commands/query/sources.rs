@@ -7,9 +7,10 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use engine::{Engine, FileFormat, FileTable, Folders, Input, Options, Progress, QueryConfig, Store, SystemClock};
 use kql::check::TableSchemas;
-use model::{ByteSize, Catalog, ExternalData, QueryEngine, Span, TableSchema, Window, WorkspaceName};
+use model::{ByteSize, Catalog, ExternalData, QueryEngine, Span, Window, WorkspaceName};
 use workspace::Workspace;
 
+use crate::commands::published;
 use crate::commands::service::Service;
 
 /// Data sources of a query.
@@ -82,16 +83,15 @@ impl Sources {
                     }
                 }
             }
-            // A rule over several published tables can run even if only one of them is given: the others are empty.
-            let absent = |schema: &&TableSchema| tables.iter().all(|table| table.schema().name != schema.name);
-            let empty: Vec<FileTable> = workspace::published_tables().iter().filter(absent).cloned().map(FileTable::empty).collect();
-            tables.extend(empty);
-            let known = tables.iter().map(|table| (table.schema().name.as_str().to_owned(), table.schema().columns.clone())).collect();
+            let known: TableSchemas =
+                tables.iter().map(|table| (table.schema().name.as_str().to_owned(), table.schema().columns.clone())).collect();
+            // A rule over several published tables runs even if only one of them is given: the others have no rows.
+            let store = published::store();
             let engine = outside?.into_iter().fold(
-                Engine::new(None, clock, options)?.with_files(tables).with_config(self.limits.config(), None)?,
+                Engine::new(Some(store), clock, options)?.with_files(tables).with_config(self.limits.config(), None)?,
                 Engine::with_external,
             );
-            return Ok(Opened { engine: Arc::new(engine), tables: known, _lock: None });
+            return Ok(Opened { engine: Arc::new(engine), tables: known.with_unlisted(published::UNLISTED), _lock: None });
         };
         let path = data_dir.join("lock");
         let lock = File::open(&path).with_context(|| format!("`{}` is no data directory of a service", data_dir.display()))?;
@@ -113,11 +113,11 @@ impl Sources {
         let health = model::HealthRegister::default();
         let opened =
             Arc::new(Workspace::open(data_dir, workspace::Options { name, config, id: None, disk, clock: clock.clone(), health })?);
-        let known = opened.tables().iter().map(|table| (table.name.as_str().to_owned(), table.columns.clone())).collect();
+        let known: TableSchemas = opened.tables().iter().map(|table| (table.name.as_str().to_owned(), table.columns.clone())).collect();
         let engine = Engine::new(Some(Store { catalog: opened.clone(), snapshots: opened }), clock, options)?;
         let engine = engine.with_config(self.limits.config(), Some(&data_dir.join("tmp")))?;
         let engine = outside?.into_iter().fold(engine, Engine::with_external);
-        Ok(Opened { engine: Arc::new(engine), tables: known, _lock: Some(lock) })
+        Ok(Opened { engine: Arc::new(engine), tables: known.with_unlisted(published::UNLISTED), _lock: Some(lock) })
     }
 
     /// The port for `externaldata`, if anything is allowed.
@@ -131,11 +131,11 @@ impl Sources {
         let mut aliases: Vec<(String, &'static str)> = Vec::new();
         for file in &self.files {
             for mut group in self.groups(file)? {
-                if let Some(table) = published(&group.name)
-                    && table.name.as_str() != group.name
+                if let Some(name) = published::spelling(&group.name)
+                    && name != group.name
                 {
-                    let given = std::mem::replace(&mut group.name, table.name.as_str().to_owned());
-                    aliases.push((given, table.name.as_str()));
+                    let given = std::mem::replace(&mut group.name, name.to_owned());
+                    aliases.push((given, name));
                 }
                 if groups.iter().any(|known| known.name == group.name) {
                     bail!(
@@ -147,10 +147,7 @@ impl Sources {
                 groups.push(group);
             }
         }
-        let open = |group: &Group| {
-            let known = published(&group.name).map(|table| table.columns.as_slice());
-            engine::open_all(&group.name, &group.inputs, known, progress)
-        };
+        let open = |group: &Group| engine::open_all(&group.name, &group.inputs, published::columns(&group.name).as_deref(), progress);
         let mut tables: Vec<FileTable> = groups.iter().map(|group| open(group).map_err(anyhow::Error::from)).collect::<Result<_, _>>()?;
         let alias = |(given, name): &(String, &str)| Some(tables.iter().find(|table| table.schema().name.as_str() == *name)?.alias(given));
         let aliases: Vec<FileTable> = aliases.iter().filter_map(alias).collect();
@@ -175,13 +172,6 @@ impl Sources {
             None => paths.into_iter().map(|path| Group { name: engine::table_name(&path), inputs: vec![Input::File(path)] }).collect(),
         })
     }
-}
-
-/// The published table of this name; the case of letters does not matter, as in names of files.
-fn published(name: &str) -> Option<&'static TableSchema> {
-    let tables = workspace::published_tables();
-    let exact = tables.iter().find(|table| table.name.as_str() == name);
-    exact.or_else(|| tables.iter().find(|table| table.name.as_str().eq_ignore_ascii_case(name)))
 }
 
 /// The files that match a pattern, sorted; an existing path matches itself.

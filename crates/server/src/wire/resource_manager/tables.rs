@@ -4,12 +4,15 @@
 //! may be added to a table but not change their type. Azure's further restrictions (reserved names, `_CF` suffix on custom columns of
 //! Microsoft tables, at most 500 columns) apply unless the properties say `lenient: true`.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use documents::checks::tables::{as_azure_has_it, columns, retention};
 use http::{Method, StatusCode};
 use model::{CatalogError, Column, Span, TableName, TableSchema, Type};
 use serde_json::{Value, json};
 
-use super::{page, properties};
+use super::{page_of, properties};
 use crate::call::Call;
 use crate::context::Context;
 use crate::dialect::RESOURCE_MANAGER;
@@ -84,13 +87,29 @@ pub static DELETE: Endpoint = Endpoint {
 };
 
 async fn list(cx: &Context, call: Call) -> Result<Reply, ApiError> {
-    let views: Vec<Value> = cx.catalog.tables().iter().map(|table| view(cx, table)).collect();
-    page(&call, &views)
+    // As in Azure, the tables that a workspace could have are listed with those that it has. Only those of the page are read.
+    let created = cx.catalog.tables();
+    let published = cx.catalog.published_tables();
+    let mut names: BTreeSet<&str> = published.into_iter().filter(|name| !is_custom(name)).collect();
+    names.extend(created.iter().map(|table| table.name.as_str()));
+    page_of(&call, names.len(), |range| {
+        let page = names.iter().skip(range.start).take(range.len());
+        page.filter_map(|name| cx.catalog.table(name)).map(|table| view(cx, &table)).collect()
+    })
+}
+
+/// A table as the resource manager has it: a custom table does not exist before it is created, though queries find a published one.
+fn existing(cx: &Context, name: &str) -> Option<Arc<TableSchema>> {
+    cx.catalog.table(name).filter(|_| !is_custom(name) || cx.catalog.is_created(name))
+}
+
+fn is_custom(name: &str) -> bool {
+    name.ends_with("_CL")
 }
 
 async fn get(cx: &Context, call: Call) -> Result<Reply, ApiError> {
     let name = call.param("table");
-    match cx.catalog.table(name) {
+    match existing(cx, name) {
         Some(table) => Reply::json(view(cx, &table)),
         None => Err(not_found(name)),
     }
@@ -100,7 +119,7 @@ async fn put(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
     let body: Value = call.json().await?;
     let properties = properties(&body)?;
     let name = TableName::new(call.param("table"));
-    let existing = cx.catalog.table(name.as_str());
+    let existing = existing(cx, name.as_str());
     if existing.is_none() && call.endpoint.method == Method::PATCH {
         return Err(not_found(name.as_str()));
     }
@@ -164,7 +183,7 @@ fn view(cx: &Context, table: &TableSchema) -> Value {
         .iter()
         .map(|column| json!({ "name": column.name, "type": type_name(column.ty), "isHidden": false, "isDefaultDisplay": false }))
         .collect();
-    let is_custom = name.ends_with("_CL");
+    let is_custom = is_custom(name);
     let days = cx.catalog.retention(name).map_or(-1, |span| span.ticks() / Span::DAY.ticks());
     let (custom, standard) = if is_custom { (json!(columns), json!([])) } else { (json!([]), json!(columns)) };
     json!({
