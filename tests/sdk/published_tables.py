@@ -7,9 +7,12 @@
 """
 import datetime as dt
 import os
+import pathlib
+import sys
 import tempfile
 import uuid
 
+sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1] / 'harness')]
 from service import Service, credential, put, scope
 
 TABLE = 'StorageBlobLogs'
