@@ -77,7 +77,7 @@ impl StreamSink for Pipeline {
                 Err(error) => problems.push(error.to_string()),
                 Ok(flows) => {
                     let streams = rule.as_ref().map(|rule| rule.streams.clone()).unwrap_or_default();
-                    let errors = Pipeline::check(self, &Rule { streams, flows, resource_id: None }).await;
+                    let errors = Pipeline::check(self, &Rule { streams, flows, resource_id: None, lenient: true }).await;
                     problems.extend(errors.into_iter().map(|error| format!("stream `{stream}`: {}", error.problem)));
                 }
             }

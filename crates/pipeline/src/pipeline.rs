@@ -156,9 +156,10 @@ impl Pipeline {
         let mut letters = Letters::default();
         letters.misfits(&ingest.stream, &decoded.misfits);
         letters.notes(&ingest.stream, decoded.notes.iter().cloned());
+        let times = if rule.lenient { Times::All(now) } else { Times::Recent(now) };
         let mut rows = Vec::new();
         for flow in rule.flows_of(&ingest.stream) {
-            match self.run(flow, &columns, &decoded.batch, Times::Recent(now)).await? {
+            match self.run(flow, &columns, &decoded.batch, times).await? {
                 Ok((batches, notes)) => {
                     letters.notes(&ingest.stream, notes.into_iter().map(|note| format!("table `{}`: {note}", flow.output)));
                     rows.extend(batches.into_iter().map(|batch| Rows { table: flow.output.clone(), batch }));
