@@ -109,6 +109,8 @@ def session(connect):
     form = {'grant_type': 'client_credentials', 'client_id': connect['client_id'], 'client_secret': connect['client_secret'],
             'scope': connect['base_url'].rstrip('/') + '/.default'}
     client = requests.Session()
+    # The environment may name the authority of another service of this process.
+    client.trust_env = False
     client.verify = connect['ca_cert']
     token = client.post(f"{connect['authority'].rstrip('/')}/{connect['tenant_id']}/oauth2/v2.0/token", data=form, timeout=30).json()['access_token']
     client.headers['Authorization'] = f'Bearer {token}'

@@ -485,7 +485,7 @@ impl Catalog for Workspace {
     }
 
     fn published(&self, name: &str) -> Option<Arc<TableSchema>> {
-        published::azure_table(name)
+        if crate::builtin::is_built_in(name) { published::table(name) } else { published::azure_table(name) }
     }
 
     fn arrivals(&self) -> BoxStream<'static, Arrival> {
