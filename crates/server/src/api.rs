@@ -5,6 +5,7 @@ use crate::endpoint::Endpoint;
 mod connectors;
 mod kql;
 pub mod oncall;
+pub mod people;
 mod phone;
 
 model::register! { ENDPOINTS: Endpoint = ENDPOINT;

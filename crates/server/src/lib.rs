@@ -40,5 +40,5 @@ pub use tls::{ServerCertificate, TlsError, TlsFiles};
 
 /// All routes: our own first, then Microsoft's.
 pub fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
-    api::ENDPOINTS.iter().chain(api::oncall::ENDPOINTS).copied().chain(wire::endpoints())
+    api::ENDPOINTS.iter().chain(api::oncall::ENDPOINTS).chain(api::people::ENDPOINTS).copied().chain(wire::endpoints())
 }
