@@ -11,6 +11,7 @@ mod kql;
 mod listener;
 mod lock_out;
 mod oncall;
+mod people;
 mod query;
 mod refusals;
 mod resource_manager;
