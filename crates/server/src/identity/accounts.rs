@@ -144,7 +144,7 @@ impl People {
     }
 
     /// The account with that object id, user name or user principal name.
-    pub async fn find(&self, text: &str) -> Result<Account, AccountError> {
+    pub async fn find_account(&self, text: &str) -> Result<Account, AccountError> {
         let found = match Uuid::parse_str(text) {
             Ok(_) => self.store.accounts().get(text).await?,
             Err(_) => None,
@@ -443,7 +443,17 @@ impl SignIn for People {
         if account.must_change_password {
             return Err(SignInError::PasswordChangeRequired);
         }
-        Ok(Person { object_id: account.object_id, name: account.name, display_name: account.display_name, email: account.email })
+        Ok(Person::from(account))
+    }
+
+    async fn find(&self, object_id: &str) -> Result<Option<Person>, SignInError> {
+        Ok(self.store.accounts().get(object_id).await?.filter(|account| !account.disabled).map(Person::from))
+    }
+}
+
+impl From<Account> for Person {
+    fn from(account: Account) -> Self {
+        Self { object_id: account.object_id, name: account.name, display_name: account.display_name, email: account.email }
     }
 }
 

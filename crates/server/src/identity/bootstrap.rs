@@ -197,18 +197,20 @@ async fn administrator(
     known: Option<Secret<String>>,
     now: Timestamp,
 ) -> Result<Secret<String>, BootstrapError> {
-    let Some(object_id) = change.cloud_name(ADMIN_ID).await? else {
-        let legacy = change.cloud_name(LEGACY_HASH).await?.filter(|hash| !hash.is_empty());
+    let object_id = change.cloud_name(ADMIN_ID).await?;
+    let legacy = change.cloud_name(LEGACY_HASH).await?.filter(|hash| !hash.is_empty());
+    let Some(object_id) = object_id.clone().filter(|_| legacy.is_none()) else {
         let is_kept = |password: &Secret<String>| match &legacy {
             Some(hash) => SecretHash::from_stored(hash.as_str()).proves(password.reveal()),
             None => password.reveal().len() >= SHORTEST_SECRET,
         };
         let password = known.filter(is_kept).map_or_else(generate_secret, Ok)?;
-        let account = Account {
+        let mut account = Account {
             display_name: "Administrator".to_owned(),
             bootstrap_password: true,
             ..empty(tenant_id, ADMIN, Some(passwords::hash(&password)?), now)
         };
+        account.object_id = object_id.unwrap_or(account.object_id);
         change.put_account(&account).await?;
         let assignment = RoleAssignment {
             name: Uuid::new_v4().to_string(),

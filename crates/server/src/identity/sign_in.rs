@@ -63,4 +63,7 @@ pub trait SignIn: Send + Sync {
         second_factor: Option<&str>,
         address: IpAddr,
     ) -> Result<Person, SignInError>;
+
+    /// The person with that object id, if the account exists and is enabled. Asked before a refresh token is used.
+    async fn find(&self, object_id: &str) -> Result<Option<Person>, SignInError>;
 }

@@ -397,7 +397,8 @@ async fn the_interface_of_sign_in_pages_says_why() {
     let here = "192.0.2.1".parse().unwrap();
     let secret = |text: &str| Secret::new(text.to_owned());
     let found = house.people.sign_in("Ann", &secret(PASSWORD), None, here).await.unwrap();
-    assert_eq!((found.object_id, found.name.as_str()), (ann, "ann"));
+    assert_eq!((&found.object_id, found.name.as_str()), (&ann, "ann"));
+    assert_eq!(house.people.find(&ann.to_uppercase()).await.unwrap(), Some(found));
     assert!(matches!(house.people.sign_in("ann", &secret("wrong"), None, here).await, Err(SignInError::WrongCredentials)));
     let (_, made) = admin(&house).await.call(Method::POST, "/api/v1/users", Some(json!({ "name": "bo" }))).await;
     let initial = secret(made["initial_password"].as_str().unwrap());

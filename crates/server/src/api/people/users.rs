@@ -149,7 +149,7 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<S
 
 /// The account that the path names.
 pub(super) async fn find(cx: &Context, call: &Call) -> Result<Account, ApiError> {
-    cx.people.find(call.param("user")).await.map_err(account_error)
+    cx.people.find_account(call.param("user")).await.map_err(account_error)
 }
 
 /// Group names of each account.
@@ -184,7 +184,7 @@ fn view(cx: &Context, account: &Account, groups: &HashMap<String, Vec<String>>) 
 
 /// The present state of an account.
 pub(super) async fn read(cx: &Context, object_id: &str) -> Result<User, ApiError> {
-    let account = cx.people.find(object_id).await.map_err(account_error)?;
+    let account = cx.people.find_account(object_id).await.map_err(account_error)?;
     Ok(view(cx, &account, &groups_of(cx).await?))
 }
 

@@ -3,7 +3,7 @@
 use crate::error::ApiError;
 
 /// The field and the value of `field eq 'value'`, where the field is one of `fields`.
-pub fn equality(filter: &str, fields: &[&'static str]) -> Result<(&'static str, &str), ApiError> {
+pub fn equality<'f>(filter: &'f str, fields: &[&'static str]) -> Result<(&'static str, &'f str), ApiError> {
     let parts = filter.trim().split_once(" eq ").and_then(|(field, value)| {
         let value = value.trim().strip_prefix('\'')?.strip_suffix('\'')?;
         let field = fields.iter().copied().find(|known| known.eq_ignore_ascii_case(field.trim()))?;

@@ -55,7 +55,7 @@ async fn list(cx: &Context, call: Call) -> Result<Reply, ApiError> {
 async fn get(cx: &Context, call: Call) -> Result<Reply, ApiError> {
     check_version(&call)?;
     let id = call.param("user");
-    let account = cx.people.find(id).await.map_err(|error| match error {
+    let account = cx.people.find_account(id).await.map_err(|error| match error {
         AccountError::Store(error) => failed(error),
         _ => {
             let message = format!("Resource '{id}' does not exist or one of its queried reference-property objects are not present.");
