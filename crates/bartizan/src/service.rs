@@ -168,6 +168,8 @@ impl Service {
         };
         let (manager, bound) = connectors::Manager::start(config.sources.clone(), config.destinations.clone(), world, &mut tasks).await?;
         connect.syslog = bound;
+        let people = identity::People::open(&data_dir, store.clone(), clock.clone(), &cloud.identity, config.identity.clone())
+            .context("cannot read or make the key of second factors")?;
         let context = Arc::new(server::Context {
             engine: engine.clone(),
             writer: writer.clone(),
@@ -178,6 +180,7 @@ impl Service {
             ingest: door,
             oncall: oncall.clone(),
             identity: Arc::new(cloud.identity),
+            people,
             cloud: cloud.cloud,
             connectors: manager,
             health: health.clone(),

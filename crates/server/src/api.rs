@@ -6,6 +6,7 @@ mod connectors;
 pub mod documents;
 mod kql;
 pub mod oncall;
+pub mod people;
 mod phone;
 
 model::register! { ENDPOINTS: Endpoint = ENDPOINT;

@@ -10,7 +10,7 @@ use store::Store;
 use uuid::Uuid;
 
 use crate::error::ApiError;
-use crate::identity::Identity;
+use crate::identity::{Identity, People};
 use crate::router::Params;
 
 /// Everything a handler may use. Built once by the composition root, shared by all requests.
@@ -25,6 +25,8 @@ pub struct Context {
     pub incidents: incidents::Incidents,
     pub ingest: Arc<dyn Ingest>,
     pub identity: Arc<Identity>,
+    /// Accounts and sessions of people.
+    pub people: Arc<People>,
     /// People, plans, pages and answers.
     pub oncall: Arc<oncall::OnCall>,
     pub cloud: Cloud,

@@ -34,6 +34,8 @@ pub struct Endpoint {
 pub enum Role {
     /// No authentication. The text says why that is safe; a test prints the list.
     Open(&'static str),
+    /// Any person who is signed in, for the person's own account. No role assignment is needed.
+    SignedIn,
     /// Read objects and run queries.
     Reader,
     /// Work on incidents.
@@ -50,6 +52,7 @@ impl Role {
     pub fn name(self) -> &'static str {
         match self {
             Role::Open(_) => "open",
+            Role::SignedIn => "signed in",
             Role::Reader => "reader",
             Role::Responder => "responder",
             Role::Contributor => "contributor",

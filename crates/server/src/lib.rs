@@ -39,5 +39,6 @@ pub use tls::{ServerCertificate, TlsError, TlsFiles};
 
 /// All routes: our own first, then Microsoft's.
 pub fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
-    api::ENDPOINTS.iter().chain(api::documents::ENDPOINTS).chain(api::oncall::ENDPOINTS).copied().chain(wire::endpoints())
+    let own = api::ENDPOINTS.iter().chain(api::documents::ENDPOINTS).chain(api::oncall::ENDPOINTS).chain(api::people::ENDPOINTS);
+    own.copied().chain(wire::endpoints())
 }

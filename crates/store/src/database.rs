@@ -16,8 +16,8 @@ use crate::error::StoreError;
 use crate::migrations::migrator;
 use crate::topics::{Bells, Topic};
 use crate::{
-    AlertResponses, Alerts, AnalyticsRules, AppRegistrations, Audit, DataCollectionRules, Escalations, Heartbeats, IncidentParts,
-    Incidents, OnCallObjects, OptOuts, Outbox, Pages, RoleAssignments, RuleFiles,
+    Accounts, AlertResponses, Alerts, AnalyticsRules, AppRegistrations, Audit, DataCollectionRules, Escalations, Groups, Heartbeats,
+    IncidentParts, Incidents, OnCallObjects, OptOuts, Outbox, Pages, RoleAssignments, RuleFiles, Sessions,
 };
 
 /// Connections for reading. Reads are short; on a small machine with two cores more would only wait for CPU.
@@ -104,6 +104,10 @@ impl Store {
         self.inner.bells.listen(topic)
     }
 
+    pub fn accounts(&self) -> Accounts<'_> {
+        Accounts { store: self }
+    }
+
     pub fn alert_responses(&self) -> AlertResponses<'_> {
         AlertResponses { store: self }
     }
@@ -130,6 +134,10 @@ impl Store {
 
     pub fn escalations(&self) -> Escalations<'_> {
         Escalations { store: self }
+    }
+
+    pub fn groups(&self) -> Groups<'_> {
+        Groups { store: self }
     }
 
     pub fn heartbeats(&self) -> Heartbeats<'_> {
@@ -166,6 +174,10 @@ impl Store {
 
     pub fn rule_files(&self) -> RuleFiles<'_> {
         RuleFiles { store: self }
+    }
+
+    pub fn sessions(&self) -> Sessions<'_> {
+        Sessions { store: self }
     }
 
     /// Waits for running work and closes the file, with a checkpoint of the log.

@@ -4,13 +4,12 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use model::Secret;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use tokio::sync::Mutex;
 
 use super::Failure;
-use super::service::Connect;
+use super::service::{Access, Connect};
 
 /// Versions of the API families as sent by their current SDKs.
 const SECURITY_INSIGHTS: &str = "2025-09-01";
@@ -26,7 +25,7 @@ pub struct Client {
     http: reqwest::Client,
     connect: Connect,
     /// By scope. Not refreshed: commands end long before a token expires.
-    tokens: Mutex<HashMap<String, Secret<String>>>,
+    access: Mutex<HashMap<String, Access>>,
 }
 
 /// An error response.
@@ -67,7 +66,7 @@ impl Client {
             None => crate::config::default_data_dir(|name| std::env::var(name).ok())?,
         };
         let (connect, http) = Connect::read(&data_dir).context("is the service running? `bartizan up` starts it")?;
-        Ok(Self { http, connect, tokens: Mutex::new(HashMap::new()) })
+        Ok(Self { http, connect, access: Mutex::new(HashMap::new()) })
     }
 
     /// The workspace's resource id.
@@ -143,9 +142,9 @@ impl Client {
     }
 
     async fn send(&self, request: reqwest::RequestBuilder, scope: &str) -> Result<Value, CallError> {
-        let token = self.token(scope).await.map_err(CallError::Broken)?;
+        let access = self.access(scope).await.map_err(CallError::Broken)?;
         let broken = |error: reqwest::Error, what: &'static str| CallError::Broken(anyhow::Error::new(error).context(what));
-        let answer = request.bearer_auth(token.reveal()).send().await.map_err(|error| broken(error, "the service does not answer"))?;
+        let answer = access.apply(request).send().await.map_err(|error| broken(error, "the service does not answer"))?;
         let status = answer.status();
         let text = answer.text().await.map_err(|error| broken(error, "the answer of the service broke off"))?;
         if !status.is_success() {
@@ -159,14 +158,14 @@ impl Client {
             .map_err(|error| CallError::Broken(anyhow::Error::new(error).context("the answer of the service is not JSON")))
     }
 
-    async fn token(&self, scope: &str) -> anyhow::Result<Secret<String>> {
-        let mut tokens = self.tokens.lock().await;
-        if let Some(token) = tokens.get(scope) {
-            return Ok(token.clone());
+    async fn access(&self, scope: &str) -> anyhow::Result<Access> {
+        let mut known = self.access.lock().await;
+        if let Some(access) = known.get(scope) {
+            return Ok(access.clone());
         }
-        let token = self.connect.token(&self.http, scope).await?;
-        tokens.insert(scope.to_owned(), token.clone());
-        Ok(token)
+        let access = self.connect.access(&self.http, scope).await?;
+        known.insert(scope.to_owned(), access.clone());
+        Ok(access)
     }
 }
 

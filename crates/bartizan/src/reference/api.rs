@@ -15,6 +15,7 @@ addresses and the credentials ([reference](connect.md)).
 | role | may |
 |---|---|
 | open | be called without a token; the reason is beside it |
+| signed in | change one's own account; any person who is signed in |
 | reader | look at things, run queries |
 | responder | work on incidents |
 | contributor | change tables, rules and everything but rights |

@@ -185,6 +185,7 @@ fn loss(name: &str) -> &'static str {
         "tls/ca.pem" | "tls/ca.key" => "a new certificate authority is made, which clients must be told to trust",
         _ if name.starts_with("tls/") => "a new certificate is made",
         "keys/workspace.key" => "a new workspace key is made: senders of the Data Collector API need it",
+        "keys/accounts" => "a new key of second factors is made: people sign in with a recovery code and set up their apps again",
         "keys/oncall-links" => "a new key of links is made: links in pages that were sent no longer work",
         "keys/vapid" => "a new key of Web Push is made: browsers must subscribe again",
         _ => "a new one is made: tokens that were given out no longer work",

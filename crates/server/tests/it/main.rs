@@ -13,6 +13,7 @@ mod listener;
 mod lock_out;
 mod oncall;
 mod pages;
+mod people;
 mod query;
 mod refusals;
 mod resource_manager;

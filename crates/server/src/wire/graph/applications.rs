@@ -265,7 +265,7 @@ async fn delete(cx: &Context, call: Call) -> Result<Reply, ApiError> {
     change.delete_app_registration(&app.app_id).await.map_err(failed)?;
     record(cx, &call, &mut change, &app, "deleted", json!({ "displayName": [app.display_name, null] })).await?;
     change.commit().await.map_err(failed)?;
-    cx.identity.set_grants(crate::identity::grants(&cx.store).await.map_err(failed)?);
+    cx.identity.reload(&cx.store).await.map_err(failed)?;
     Ok(Reply::no_content())
 }
 

@@ -14,7 +14,7 @@ use crate::context::Context;
 use crate::dialect::RESOURCE_MANAGER;
 use crate::endpoint::{Endpoint, Role, as_specified, nothing};
 use crate::error::ApiError;
-use crate::identity;
+use crate::identity::PrincipalKind;
 use crate::reply::Reply;
 use crate::rights::{covers, definition};
 
@@ -137,7 +137,8 @@ async fn put(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
         return Err(ApiError::bad_request("InvalidRoleAssignmentId", "The name of a role assignment is a GUID.").target("name"));
     }
     let applications = cx.store.app_registrations().list().await.map_err(failed)?;
-    if !applications.iter().any(|app| app.object_id.eq_ignore_ascii_case(principal_id)) {
+    let is_application = applications.iter().any(|app| app.object_id.eq_ignore_ascii_case(principal_id));
+    if !is_application && cx.identity.directory().kind(principal_id).is_none() {
         let message = format!(
             "Principal {principal_id} does not exist in the directory {}. Is it the object id, not the application id?",
             cx.identity.tenant_id
@@ -200,8 +201,7 @@ async fn delete(cx: &Context, call: Call) -> Result<Reply, ApiError> {
 
 /// Reloads role assignments before the response is sent.
 async fn refresh(cx: &Context) -> Result<(), ApiError> {
-    cx.identity.set_grants(identity::grants(&cx.store).await.map_err(failed)?);
-    Ok(())
+    cx.identity.reload(&cx.store).await.map_err(failed)
 }
 
 fn view(cx: &Context, assignment: &RoleAssignment) -> Value {
@@ -211,7 +211,8 @@ fn view(cx: &Context, assignment: &RoleAssignment) -> Value {
         "name": assignment.name, "type": "Microsoft.Authorization/roleAssignments",
         "properties": {
             "roleDefinitionId": definition_path(cx, &assignment.definition_id), "principalId": assignment.principal_id,
-            "principalType": "ServicePrincipal", "scope": assignment.scope, "createdOn": assignment.created, "updatedOn": assignment.created,
+            "principalType": cx.identity.directory().kind(&assignment.principal_id).unwrap_or(PrincipalKind::ServicePrincipal).name(),
+            "scope": assignment.scope, "createdOn": assignment.created, "updatedOn": assignment.created,
             "createdBy": assignment.created_by,
         },
     })
