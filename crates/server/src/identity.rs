@@ -19,7 +19,6 @@ pub use origins::{HostName, HostNameError, Origins};
 pub use secrets::{SecretError, SecretHash, generate_secret};
 pub use tokens::{Claims, TokenError};
 
-use crate::endpoint::Role;
 use crate::rights::{self, Grant};
 
 /// Lifetime of an access token, as in Entra's responses.
@@ -76,9 +75,13 @@ impl Identity {
         *self.grants.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = Arc::new(grants);
     }
 
-    /// Whether the principal may act as `role` in `namespace` at `scope`.
-    pub fn allows(&self, principal: &Principal, role: Role, namespace: &str, scope: &str) -> bool {
-        let grants = Arc::clone(&self.grants.read().unwrap_or_else(|poisoned| poisoned.into_inner()));
-        rights::allowed(grants.iter(), &principal.object_id, role, namespace, scope)
+    /// Whether the principal may do `action` at `scope`.
+    pub fn allows(&self, principal: &Principal, action: &str, scope: &str) -> bool {
+        rights::allowed(self.grants().iter(), &principal.object_id, action, scope)
+    }
+
+    /// The role assignments now in force.
+    pub fn grants(&self) -> Arc<Vec<Grant>> {
+        Arc::clone(&self.grants.read().unwrap_or_else(|poisoned| poisoned.into_inner()))
     }
 }

@@ -229,7 +229,6 @@ impl Previous {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::endpoint::Role;
     use crate::identity::Principal;
 
     #[tokio::test]
@@ -257,9 +256,10 @@ mod tests {
 
         let principal =
             Principal { app_id: app.app_id.clone(), object_id: app.object_id.clone(), audience: String::new(), expires: Timestamp::MAX };
-        for role in [Role::Reader, Role::Responder, Role::Contributor, Role::Owner] {
-            assert!(third.identity.allows(&principal, role, "Microsoft.SecurityInsights", &third.cloud.workspace_path()));
+        let allows = |action: &str, scope: &str| third.identity.allows(&principal, action, scope);
+        for action in ["Microsoft.SecurityInsights/incidents/delete", "Microsoft.Authorization/roleAssignments/write"] {
+            assert!(allows(action, &third.cloud.workspace_path()), "{action}");
         }
-        assert!(third.identity.allows(&principal, Role::Publisher, "Microsoft.Insights", "/subscriptions/x"));
+        assert!(allows("Microsoft.Insights/Telemetry/Write", "/subscriptions/x"));
     }
 }

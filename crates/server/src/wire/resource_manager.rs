@@ -5,9 +5,11 @@
 
 mod data_collection_rule_checks;
 mod data_collection_rules;
+mod permissions;
 mod resource_groups;
-mod role_assignments;
+pub(super) mod role_assignments;
 mod role_definitions;
+mod role_filters;
 mod saved_searches;
 mod scopes;
 mod subscriptions;
@@ -47,6 +49,8 @@ pub static ENDPOINTS: &[&Endpoint] = &[
     &data_collection_rules::PUT,
     &data_collection_rules::DELETE,
     &role_definitions::LIST,
+    &role_definitions::GET,
+    &permissions::LIST,
     &role_assignments::LIST,
     &role_assignments::GET,
     &role_assignments::PUT,

@@ -11,7 +11,7 @@ use super::{check_tenant, client, errors};
 use crate::call::{Call, Query};
 use crate::context::Context;
 use crate::dialect::{self, ENTRA};
-use crate::endpoint::{Endpoint, Role, as_specified, nothing};
+use crate::endpoint::{Endpoint, NO_ACTION, Role, as_specified, nothing};
 use crate::error::ApiError;
 use crate::identity::TOKEN_LIFETIME;
 use crate::reply::Reply;
@@ -22,6 +22,7 @@ pub static ENDPOINT: Endpoint = Endpoint {
     summary: "Give an application an access token for what it proves to be",
     dialect: &ENTRA,
     role: Role::Open("this is where tokens come from; the client proves itself in the body"),
+    action: NO_ACTION,
     query: nothing,
     takes: as_specified,
     returns: as_specified,
