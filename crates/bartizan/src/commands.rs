@@ -18,6 +18,7 @@ mod paths;
 mod query;
 mod reference;
 mod report;
+mod roles;
 mod rules;
 mod service;
 mod shell;
@@ -74,6 +75,9 @@ enum Command {
         after_help = "Examples:\n  bartizan destinations list\n  bartizan destinations test archive\n  bartizan destinations rewind archive"
     )]
     Destinations(connectors::Command),
+    /// Who may do what: role assignments, and what roles unlock.
+    #[command(subcommand)]
+    Roles(roles::Command),
     /// Schedules as code, who is on call, and answers to pages.
     #[command(subcommand)]
     Oncall(oncall::Command),
@@ -145,6 +149,7 @@ pub fn main() -> ExitCode {
         Command::Incidents(command) => incidents::run(command),
         Command::Sources(command) => connectors::run(model::ConnectorRole::Source, command),
         Command::Destinations(command) => connectors::run(model::ConnectorRole::Destination, command),
+        Command::Roles(command) => roles::run(command),
         Command::Oncall(command) => oncall::run(command),
         Command::Kql(Kql::Run(args)) => kql_run::run(args),
         Command::Kql(Kql::Check(args)) => kql_check::run(args),

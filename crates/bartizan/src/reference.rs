@@ -5,6 +5,7 @@ mod api;
 mod cli;
 mod configuration;
 mod oncall;
+mod roles;
 mod schema;
 mod tables;
 
@@ -14,6 +15,7 @@ pub const PAGES: &[(&str, fn() -> String)] = &[
     ("cli.md", cli::page),
     ("configuration.md", configuration::page),
     ("oncall.md", oncall::page),
+    ("roles.md", roles::page),
     ("tables.md", tables::page),
 ];
 

@@ -29,6 +29,7 @@ pub struct Connect {
     log_analytics_endpoint: String,
     pub logs_ingestion_endpoint: String,
     pub arm_endpoint: String,
+    pub graph_endpoint: String,
     pub subscription_id: String,
     pub resource_group: String,
     pub workspace_name: String,
