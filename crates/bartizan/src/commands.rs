@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 success, 1 the input is invalid, 2 the command could not run.
 
+mod audit;
 mod case;
 mod client;
 mod connectors;
@@ -78,6 +79,9 @@ enum Command {
     /// Who may do what: role assignments, and what roles unlock.
     #[command(subcommand)]
     Roles(roles::Command),
+    /// Who changed what: list the audit trail, verify its chain.
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Schedules as code, who is on call, and answers to pages.
     #[command(subcommand)]
     Oncall(oncall::Command),
@@ -150,6 +154,7 @@ pub fn main() -> ExitCode {
         Command::Sources(command) => connectors::run(model::ConnectorRole::Source, command),
         Command::Destinations(command) => connectors::run(model::ConnectorRole::Destination, command),
         Command::Roles(command) => roles::run(command),
+        Command::Audit(command) => audit::run(command),
         Command::Oncall(command) => oncall::run(command),
         Command::Kql(Kql::Run(args)) => kql_run::run(args),
         Command::Kql(Kql::Check(args)) => kql_check::run(args),

@@ -8,6 +8,7 @@ pub mod oncall;
 mod phone;
 
 model::register! { ENDPOINTS: Endpoint = ENDPOINT;
+    audit,
     conditions,
     destination_action,
     destinations,

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::error::ApiError;
 use crate::identity::Identity;
 use crate::router::Params;
+use crate::signins::SignIns;
 
 /// Everything a handler may use. Built once by the composition root, shared by all requests.
 pub struct Context {
@@ -24,6 +25,8 @@ pub struct Context {
     pub incidents: incidents::Incidents,
     pub ingest: Arc<dyn Ingest>,
     pub identity: Arc<Identity>,
+    /// Requests for tokens, for the tables of sign-ins.
+    pub sign_ins: Arc<SignIns>,
     /// People, plans, pages and answers.
     pub oncall: Arc<oncall::OnCall>,
     pub cloud: Cloud,

@@ -21,6 +21,7 @@ pub mod roles;
 mod router;
 mod serve;
 mod shares;
+pub mod signins;
 mod tls;
 mod trail;
 mod wire;

@@ -21,6 +21,7 @@ migrations! {
     8 "0008_oncall",
     9 "0009_oncall_opt_outs",
     10 "0010_rule_files",
+    11 "0011_audit_chain_version",
 }
 
 pub(crate) fn migrator() -> Migrator {

@@ -86,6 +86,7 @@ impl House {
             incidents: Incidents { store, clock: clock.clone(), facts },
             ingest: pipeline.clone(),
             identity: Arc::new(identity),
+            sign_ins: Arc::default(),
             oncall: oncall.clone(),
             cloud: cloud.clone(),
             connectors: Arc::new(model::NoConnectors),

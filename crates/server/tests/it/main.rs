@@ -14,5 +14,6 @@ mod oncall;
 mod query;
 mod refusals;
 mod resource_manager;
+mod roles;
 mod routes;
 mod rules;

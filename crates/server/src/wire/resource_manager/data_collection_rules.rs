@@ -142,9 +142,12 @@ async fn delete(cx: &Context, call: Call) -> Result<Reply, ApiError> {
     let failed = |error: store::StoreError| ApiError::internal(&error);
     let mut change = cx.store.begin().await.map_err(failed)?;
     let name = call.param("rule");
+    let before = change.data_collection_rule(&cx.cloud.resource_group, name).await.map_err(failed)?;
     let removed = change.delete_data_collection_rule(&cx.cloud.resource_group, name).await.map_err(failed)?;
     if removed {
-        let what = Changed { aggregate: "data collection rule", id: name, action: "deleted", changes: json!({ "name": [name, null] }) };
+        let id = before.as_ref().map_or(name, |rule| rule.immutable_id.as_str());
+        let changes = json!({ "name": [name, null], "properties": [before.as_ref().map(|rule| &rule.properties), null] });
+        let what = Changed { aggregate: "data collection rule", id, action: "deleted", changes };
         trail::record(cx, &call, "ResourceManager", &mut change, what).await?;
     }
     change.commit().await.map_err(failed)?;

@@ -130,7 +130,7 @@ async fn put(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
     }
     cx.catalog.save_search(search.clone()).await.map_err(refusal)?;
     let action = if old.is_some() { "changed" } else { "created" };
-    let changes = json!({ "query": [old.map(|old| &old.query), search.query] });
+    let changes = differences(old, Some(&search));
     let what = Changed { aggregate: "saved search", id: &search.name, action, changes };
     trail::record_alone(cx, &call, "ResourceManager", what).await?;
     tracing::info!(search = search.name, by = call.actor("ResourceManager").name, "search saved");
@@ -139,13 +139,31 @@ async fn put(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
 
 async fn delete(cx: &Context, call: Call) -> Result<Reply, ApiError> {
     let name = call.param("search");
+    let known = cx.catalog.saved_searches();
+    let old = known.iter().find(|search| search.name.eq_ignore_ascii_case(name));
     if cx.catalog.remove_search(name).await.map_err(refusal)? {
-        let what = Changed { aggregate: "saved search", id: name, action: "deleted", changes: json!({}) };
+        let what = Changed { aggregate: "saved search", id: name, action: "deleted", changes: differences(old, None) };
         trail::record_alone(cx, &call, "ResourceManager", what).await?;
         tracing::info!(search = name, by = call.actor("ResourceManager").name, "saved search removed");
     }
     // Deleting a missing resource is not an error in the resource manager; Microsoft's client accepts only 200 here.
     Ok(Reply::empty(StatusCode::OK))
+}
+
+/// The fields that differ, for the audit trail.
+fn differences(before: Option<&SavedSearch>, after: Option<&SavedSearch>) -> Value {
+    let fields = |search: Option<&SavedSearch>| {
+        let value = search.and_then(|search| serde_json::to_value(search).ok()).unwrap_or_default();
+        value.as_object().cloned().unwrap_or_default()
+    };
+    let (before, after) = (fields(before), fields(after));
+    let mut changes = serde_json::Map::new();
+    for name in before.keys().chain(after.keys()) {
+        if before.get(name) != after.get(name) {
+            changes.insert(name.clone(), json!([before.get(name), after.get(name)]));
+        }
+    }
+    Value::Object(changes)
 }
 
 fn read(name: &str, body: &Value) -> Result<SavedSearch, ApiError> {

@@ -128,6 +128,7 @@ async fn put(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
         Some(columns) => cx.catalog.define(&name, columns).await.map_err(refusal)?,
         None => existing.clone().ok_or_else(|| not_found(name.as_str()))?,
     };
+    let kept = cx.catalog.retention(name.as_str()).map(|span| span.to_iso());
     if let Some(retention) = retention {
         cx.catalog.set_retention(&name, retention).await.map_err(refusal)?;
     }
@@ -135,7 +136,7 @@ async fn put(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
     let action = if before.is_some() { "changed" } else { "created" };
     let mut changes = json!({ "columns": [before, shape(&table.columns)] });
     if let Some(retention) = retention {
-        changes["retention"] = json!([null, retention.map(|span| span.to_iso())]);
+        changes["retention"] = json!([kept, retention.map(|span| span.to_iso())]);
     }
     let what = Changed { aggregate: "table", id: name.as_str(), action, changes };
     trail::record_alone(cx, &call, "ResourceManager", what).await?;
@@ -145,9 +146,10 @@ async fn put(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
 
 async fn delete(cx: &Context, call: Call) -> Result<Reply, ApiError> {
     let name = TableName::new(call.param("table"));
+    let columns = cx.catalog.table(name.as_str()).map(|table| shape(&table.columns));
     match cx.catalog.drop_table(&name).await {
         Ok(()) => {
-            let what = Changed { aggregate: "table", id: name.as_str(), action: "deleted", changes: json!({}) };
+            let what = Changed { aggregate: "table", id: name.as_str(), action: "deleted", changes: json!({ "columns": [columns, null] }) };
             trail::record_alone(cx, &call, "ResourceManager", what).await?;
             tracing::info!(table = %name, by = call.actor("ResourceManager").name, "table removed");
             Ok(Reply::empty(StatusCode::OK))

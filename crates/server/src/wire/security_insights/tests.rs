@@ -172,6 +172,7 @@ impl Served {
             incidents: Incidents { store: store.clone(), clock: clock.clone(), facts: facts.clone() },
             ingest: Arc::new(Nothing),
             identity: Arc::new(identity),
+            sign_ins: Arc::default(),
             oncall: oncall::OnCall::alone(store.clone(), clock.clone()),
             cloud: Cloud {
                 subscription_id: SUBSCRIPTION.to_owned(),
