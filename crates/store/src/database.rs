@@ -76,7 +76,7 @@ impl Store {
             .await
             .map_err(open)?;
         migrator().run(&writer).await.map_err(StoreError::Migrate)?;
-        let upgraded = audit::seal_again(&mut *writer.acquire().await?).await?;
+        let upgrade = audit::seal_again(&mut *writer.acquire().await?).await?;
         // Journal mode is a property of the file: readers only have to be read-only.
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
@@ -89,7 +89,7 @@ impl Store {
         let audit_head = HeadFile::new(path.with_file_name(HEAD), health.clone());
         let inner = Inner { writer, readers, bells: Bells::new(), id, health: health.clone(), path: path.to_owned(), audit_head };
         let store = Self { inner: Arc::new(inner) };
-        audit::prepare(&store, &health, upgraded).await?;
+        audit::prepare(&store, &health, upgrade).await?;
         Ok(store)
     }
 

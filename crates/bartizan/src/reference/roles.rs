@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use server::roles::{Plane, RoleDefinition, area_of, areas};
-use server::{Endpoint, ROLE_DEFINITIONS, Role};
+use server::roles::{area_of, areas};
+use server::{Endpoint, ROLE_DEFINITIONS, Role, RoleDefinition};
 
 use super::cell;
 
@@ -90,6 +90,8 @@ fn anchor(heading: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use server::roles::Plane;
+
     use super::*;
 
     #[test]

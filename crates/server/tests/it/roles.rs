@@ -70,6 +70,7 @@ fn sample(house: &House, rule: &str, pattern: &str) -> String {
     let cloud = &house.boot.cloud;
     let mut path = pattern.replace(['[', ']'], "");
     let subscription = format!("subscriptions/{}", cloud.subscription_id);
+    let workspace = cloud.workspace_path();
     let immutable = pattern.starts_with("/dataCollectionRules/");
     for (parameter, value) in [
         ("{scope*}", subscription.as_str()),
@@ -78,7 +79,8 @@ fn sample(house: &House, rule: &str, pattern: &str) -> String {
         ("{workspace}", &cloud.workspace_name),
         ("{tenant}", &house.boot.tenant),
         ("{version}", "v1.0"),
-        ("{resource*}", "x/y"),
+        ("{resource*}", workspace.trim_start_matches("/subscriptions/")),
+        ("{id}", &cloud.workspace_id),
         ("{id*}", "x/y"),
         ("{rule}", if immutable { rule } else { "x" }),
     ] {
@@ -203,9 +205,11 @@ async fn definitions_permissions_and_filters_are_azures() {
 async fn the_last_owner_stays() {
     let house = House::new().await;
     let (_, all) = call(&house, ARM, Method::GET, ASSIGNMENTS, None).await;
-    let owner = all["value"].as_array().unwrap().iter().find(|each| {
-        each["properties"]["roleDefinitionId"].as_str().unwrap().ends_with(server::OWNER)
-    });
+    let owner = all["value"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|each| each["properties"]["roleDefinitionId"].as_str().unwrap().ends_with(server::OWNER));
     let first = format!("{ASSIGNMENTS}/{}", owner.unwrap()["name"].as_str().unwrap());
     let (status, body) = call(&house, ARM, Method::DELETE, &first, None).await;
     assert_eq!((status, body["error"]["code"].as_str()), (409, Some("LastRbacAdminAssignment")), "{body}");

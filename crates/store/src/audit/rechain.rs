@@ -19,21 +19,33 @@ pub const TRAIL_LOSS: &str = "entries missing";
 /// Entries per query.
 const PAGE: i64 = 1_000;
 
-/// Seals entries of version 1 again, in one transaction. Returns true if there was something to seal.
-pub async fn seal_again(connection: &mut SqliteConnection) -> Result<bool, StoreError> {
+/// What was found when the trail was sealed again.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Upgrade {
+    /// There were entries of version 1.
+    pub done: bool,
+    /// The first of them with a fault.
+    pub broken: Option<i64>,
+}
+
+/// Seals entries of version 1 again, in one transaction. Stops at an entry that cannot be read: verification names it.
+pub async fn seal_again(connection: &mut SqliteConnection) -> Result<Upgrade, StoreError> {
     let version: i64 = sqlx::query_scalar("SELECT version FROM audit_chain").fetch_one(&mut *connection).await?;
     if version >= 2 {
-        return Ok(false);
+        return Ok(Upgrade::default());
     }
     let mut transaction = connection.begin().await?;
     let (mut last, mut old, mut new, mut broken) = (0, String::new(), String::new(), None);
-    loop {
+    'pages: loop {
         let rows = page(&mut transaction, last, PAGE).await?;
         if rows.is_empty() {
             break;
         }
         for row in &rows {
-            let entry = Sealed::read(row)?;
+            let Ok(entry) = Sealed::read(row) else {
+                broken = broken.or(Some(last + 1));
+                break 'pages;
+            };
             // Entries before migration 7 have no seal.
             let sealed = !(old.is_empty() && entry.seal.is_empty());
             if sealed && broken.is_none() && entry.seal != first_seal_of(&old, &entry) {
@@ -50,7 +62,7 @@ pub async fn seal_again(connection: &mut SqliteConnection) -> Result<bool, Store
     if let Some(entry) = broken {
         tracing::error!(entry, "an audit entry was changed before this version sealed it again");
     }
-    Ok(last > 0)
+    Ok(Upgrade { done: last > 0, broken })
 }
 
 /// The seal of version 1, which did not cover the number.
@@ -72,10 +84,10 @@ async fn last_entry(connection: &mut SqliteConnection) -> Result<(i64, String), 
 
 /// Compares the trail with `audit.head`. Reports and records what is missing.
 ///
-/// `upgraded` says that the trail is of a version that had no such file. A disk that takes no writes is not an error here: stored state is
+/// `upgrade` says whether the trail is of a version that had no such file. A disk that takes no writes is not an error here: stored state is
 /// still served, and the next start compares again.
-pub async fn prepare(store: &Store, health: &HealthRegister, upgraded: bool) -> Result<(), StoreError> {
-    match compare(store, health, upgraded).await {
+pub async fn prepare(store: &Store, health: &HealthRegister, upgrade: Upgrade) -> Result<(), StoreError> {
+    match compare(store, health, upgrade).await {
         Err(error @ (StoreError::DiskFull(_) | StoreError::Unavailable(_))) => {
             tracing::warn!(error = %model::chain(&error), "the state of the audit trail cannot be recorded now");
             Ok(())
@@ -84,7 +96,7 @@ pub async fn prepare(store: &Store, health: &HealthRegister, upgraded: bool) -> 
     }
 }
 
-async fn compare(store: &Store, health: &HealthRegister, upgraded: bool) -> Result<(), StoreError> {
+async fn compare(store: &Store, health: &HealthRegister, upgrade: Upgrade) -> Result<(), StoreError> {
     let file = store.audit_head();
     let found = head::find(file.path());
     let mut connection = store.reader().await?;
@@ -99,7 +111,7 @@ async fn compare(store: &Store, health: &HealthRegister, upgraded: bool) -> Resu
     if damaged {
         report(health, "audit-head-damaged", ConditionSeverity::Notice, format!("`{HEAD}` is damaged; it is written again"));
     }
-    let lost = head.as_ref().filter(|head| head.database != database || known.as_deref() != Some(&head.seal)).cloned();
+    let lost = head.as_ref().filter(|head| head.database != database || known.as_deref() != Some(head.seal.as_str())).cloned();
     // A damaged file is written from the beginning; a generation that is lost must not be followed.
     file.continue_after(if damaged { None } else { head.clone() }).await;
     match (lost, head) {
@@ -110,7 +122,12 @@ async fn compare(store: &Store, health: &HealthRegister, upgraded: bool) -> Resu
             record(store, TRAIL_LOSS, changes(&head, &last)).await
         }
         (None, None) if last.0 > 0 => {
-            if !upgraded && !exists {
+            if let Some(entry) = upgrade.broken {
+                let summary = format!("audit entry {entry} was changed before this version sealed the trail again");
+                report(health, "audit-entries-missing", ConditionSeverity::Degraded, summary);
+                record(store, TRAIL_LOSS, json!({ "entry": [entry, null] })).await?;
+            }
+            if !upgrade.done && !exists {
                 report(health, "audit-head-lost", ConditionSeverity::Notice, format!("`{HEAD}` was missing; it is written again"));
             }
             record(store, "head written", json!({ "entry": [null, last.0], "seal": [null, last.1] })).await

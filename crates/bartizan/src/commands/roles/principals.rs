@@ -18,7 +18,7 @@ impl Principals {
 
     /// The object id of the principal with that object id, application id or name.
     pub fn find(&self, written: &str) -> Result<String, Failure> {
-        let is = |field: &str| move |each: &&Value| text(each, field).eq_ignore_ascii_case(written);
+        let is = |field: &'static str| move |each: &&Value| text(each, field).eq_ignore_ascii_case(written);
         if let Some(found) = self.0.iter().find(is("id")).or_else(|| self.0.iter().find(is("appId"))) {
             return Ok(text(found, "id"));
         }
