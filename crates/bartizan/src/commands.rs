@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 success, 1 the input is invalid, 2 the command could not run.
 
+mod audit;
 mod backup;
 mod client;
 mod connectors;
@@ -22,6 +23,7 @@ mod published;
 mod query;
 mod report;
 mod restore;
+mod roles;
 mod rules;
 mod service;
 mod session_file;
@@ -90,6 +92,12 @@ enum Command {
     Apply(documents::apply::Args),
     /// Print the configuration as a document that can be applied again.
     Export(documents::export::Args),
+    /// Who may do what: role assignments, and what roles unlock.
+    #[command(subcommand)]
+    Roles(roles::Command),
+    /// Who changed what: list the audit trail, verify its chain.
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Schedules as code, who is on call, and answers to pages.
     #[command(subcommand)]
     Oncall(oncall::Command),
@@ -194,6 +202,8 @@ fn dispatch() -> Outcome {
         Command::Export(args) => documents::run(documents::export::run(args)),
         Command::Sources(command) => connectors::run(model::ConnectorRole::Source, command),
         Command::Destinations(command) => connectors::run(model::ConnectorRole::Destination, command),
+        Command::Roles(command) => roles::run(command),
+        Command::Audit(command) => audit::run(command),
         Command::Oncall(command) => oncall::run(command),
         Command::Login(args) => login::login(args),
         Command::Logout => login::logout(),

@@ -117,6 +117,7 @@ pub fn default() -> Config {
         external: Vec::new(),
         outbound: Default::default(),
         oncall: Default::default(),
+        identity: Default::default(),
     }
 }
 

@@ -10,6 +10,7 @@ pub mod people;
 mod phone;
 
 model::register! { ENDPOINTS: Endpoint = ENDPOINT;
+    audit,
     conditions,
     destination_action,
     destinations,

@@ -20,7 +20,6 @@ use crate::endpoint::{Endpoint, Role};
 use crate::error::ApiError;
 use crate::identity::{self, Principal, SessionError, SignedIn, TokenError};
 use crate::reply::Reply;
-use crate::rights;
 use crate::router::{Found, Router};
 use crate::serve::Session;
 
@@ -211,9 +210,9 @@ impl Dispatcher {
                 None => Err(ApiError::forbidden("PersonRequired", "This is about the account of a person; the caller is an application.")),
             };
         }
-        let (scope, namespace) = match endpoint.dialect.scope {
-            ScopeOf::Workspace => (context.cloud.workspace_path(), None),
-            ScopeOf::Tenant => ("/".to_owned(), None),
+        let scope = match endpoint.dialect.scope {
+            ScopeOf::Workspace => context.cloud.workspace_path(),
+            ScopeOf::Tenant => "/".to_owned(),
             ScopeOf::Path => {
                 // Compared decoded, because the same resource can be spelled with and without escapes.
                 let path = crate::router::split(&call.path).unwrap_or_default();
@@ -221,20 +220,17 @@ impl Dispatcher {
                     let message = "The path has a name with an encoded '/' or '\\'; no resource is called that.";
                     return Err(ApiError::bad_request("InvalidResourceName", message));
                 }
-                let namespace = rights::namespace_of(&format!("/{}", endpoint.path)).map(str::to_owned);
-                (format!("/{}", path.join("/")), namespace)
+                format!("/{}", path.join("/"))
             }
             ScopeOf::Rule => {
                 let id = call.param("rule");
-                let scope = context.ingest.rule_scope(id).ok_or_else(|| {
+                context.ingest.rule_scope(id).ok_or_else(|| {
                     let message = format!("Data collection rule with immutable Id '{id}' not found.");
                     ApiError::not_found("NotFound", message).target(id)
-                })?;
-                (scope, None)
+                })?
             }
         };
-        let namespace = namespace.as_deref().unwrap_or(endpoint.dialect.namespace);
-        if context.identity.allows(principal, endpoint.role, namespace, &scope) {
+        if context.identity.allows(principal, endpoint.action, &scope) {
             return Ok(());
         }
         Err(if endpoint.dialect.scope == ScopeOf::Rule {
@@ -247,13 +243,11 @@ impl Dispatcher {
             ApiError::forbidden("OperationFailed", message)
         } else {
             let message = format!(
-                "The client '{}' with object id '{}' does not have authorization to perform action '{} {}' ({}) over scope '{scope}' or the \
+                "The client '{}' with object id '{}' does not have authorization to perform action '{}' over scope '{scope}' or the \
                  scope is invalid. If access was recently granted, please refresh your credentials.",
                 principal.label(),
                 principal.object_id,
-                endpoint.method,
-                namespace,
-                endpoint.role.name(),
+                endpoint.action,
             );
             ApiError::forbidden(
                 if endpoint.dialect.name == "log_analytics" { "InsufficientAccessError" } else { "AuthorizationFailed" },

@@ -41,7 +41,6 @@ pub use sign_in::{Person, SignIn, SignInError, seconds};
 pub use sign_in_events::{NoSignInEvents, SignInEvent, SignInEvents, SignInResult};
 pub use tokens::{Claims, TokenError};
 
-use crate::endpoint::Role;
 use crate::rights::{self, Grant};
 
 /// Lifetime of an access token, as in Entra's responses.
@@ -150,17 +149,19 @@ impl Identity {
         if name.contains('@') { name.to_owned() } else { format!("{name}@{}", self.domain) }
     }
 
-    /// Whether the principal may act as `role` in `namespace` at `scope`.
-    pub fn allows(&self, principal: &Principal, role: Role, namespace: &str, scope: &str) -> bool {
-        self.holds(&principal.object_id, role, namespace, scope)
+    /// Whether the principal may do `action` at `scope`.
+    pub fn allows(&self, principal: &Principal, action: &str, scope: &str) -> bool {
+        self.holds(&principal.object_id, action, scope)
     }
 
-    /// As [`Self::allows`], for any application, person or group. A person also has the roles of all groups that the person is in.
-    pub fn holds(&self, object_id: &str, role: Role, namespace: &str, scope: &str) -> bool {
-        let grants = Arc::clone(&self.grants.read().unwrap_or_else(|poisoned| poisoned.into_inner()));
-        let directory = self.directory();
-        let groups = directory.person(object_id).map(|person| person.groups.as_slice()).unwrap_or_default();
-        let held = |id: &str| rights::allowed(grants.iter(), id, role, namespace, scope);
-        held(object_id) || groups.iter().any(|group| held(group))
+    /// As [`Self::allows`], for any application, person or group.
+    pub fn holds(&self, object_id: &str, action: &str, scope: &str) -> bool {
+        let (grants, directory) = (self.grants(), self.directory());
+        directory.acting_as(object_id).any(|id| rights::allowed(grants.iter(), id, action, scope))
+    }
+
+    /// The role assignments now in force.
+    pub fn grants(&self) -> Arc<Vec<Grant>> {
+        Arc::clone(&self.grants.read().unwrap_or_else(|poisoned| poisoned.into_inner()))
     }
 }

@@ -12,6 +12,7 @@ use sqlx::{Sqlite, Transaction};
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use crate::audit::{self, HEAD, HeadFile};
 use crate::error::StoreError;
 use crate::migrations::migrator;
 use crate::topics::{Bells, Topic};
@@ -40,6 +41,7 @@ struct Inner {
     id: Uuid,
     health: HealthRegister,
     path: PathBuf,
+    audit_head: HeadFile,
 }
 
 impl Store {
@@ -74,6 +76,7 @@ impl Store {
             .await
             .map_err(open)?;
         migrator().run(&writer).await.map_err(StoreError::Migrate)?;
+        let upgrade = audit::seal_again(&mut *writer.acquire().await?).await?;
         // Journal mode is a property of the file: readers only have to be read-only.
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
@@ -83,7 +86,11 @@ impl Store {
             .await
             .map_err(open)?;
         let id = identity(&writer).await?;
-        Ok(Self { inner: Arc::new(Inner { writer, readers, bells: Bells::new(), id, health, path: path.to_owned() }) })
+        let audit_head = HeadFile::new(path.with_file_name(HEAD), health.clone());
+        let inner = Inner { writer, readers, bells: Bells::new(), id, health: health.clone(), path: path.to_owned(), audit_head };
+        let store = Self { inner: Arc::new(inner) };
+        audit::prepare(&store, &health, upgrade).await?;
+        Ok(store)
     }
 
     /// The identity of this database, generated at creation. Positions stored elsewhere include it.
@@ -94,7 +101,7 @@ impl Store {
     /// Begins a change. Waits for the previous one to end: keep it short, without network I/O.
     pub async fn begin(&self) -> Result<Change, StoreError> {
         match self.inner.writer.begin_with("BEGIN IMMEDIATE").await {
-            Ok(transaction) => Ok(Change { transaction, touched: Vec::new(), store: self.clone() }),
+            Ok(transaction) => Ok(Change { transaction, touched: Vec::new(), sealed: None, store: self.clone() }),
             Err(cause) => Err(self.failed(cause)),
         }
     }
@@ -203,6 +210,10 @@ impl Store {
         Ok(copied.map(drop)?)
     }
 
+    pub(crate) fn audit_head(&self) -> &HeadFile {
+        &self.inner.audit_head
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.inner.path
     }
@@ -226,17 +237,22 @@ impl Store {
 pub struct Change {
     transaction: Transaction<'static, Sqlite>,
     touched: Vec<Topic>,
+    /// Number and seal of the last audit entry of this change.
+    sealed: Option<(i64, String)>,
     store: Store,
 }
 
 impl Change {
-    /// Makes the change durable, then notifies listeners of changed topics.
+    /// Makes the change durable, and the head of the audit trail with it; then notifies listeners of changed topics.
     pub async fn commit(self) -> Result<(), StoreError> {
         if let Err(cause) = self.transaction.commit().await {
             return Err(self.store.failed(cause));
         }
         if self.store.inner.health.clear(WRITE_FAILED, "") {
             tracing::info!("the state database takes changes again");
+        }
+        if let Some((entry, seal)) = self.sealed {
+            self.store.audit_head().advance(&self.store.id().to_string(), entry, seal).await;
         }
         for topic in self.touched {
             self.store.inner.bells.ring(topic);
@@ -251,6 +267,17 @@ impl Change {
 
     pub(crate) fn connection(&mut self) -> &mut SqliteConnection {
         &mut self.transaction
+    }
+
+    /// Notes the last audit entry.
+    pub(crate) fn sealed(&mut self, entry: i64, seal: String) {
+        self.sealed = Some((entry, seal));
+    }
+
+    /// Leaves the head of the audit trail as it is.
+    #[cfg(test)]
+    pub(crate) fn forget_seal(&mut self) {
+        self.sealed = None;
     }
 
     pub(crate) fn touch(&mut self, topic: Topic) {

@@ -36,7 +36,7 @@ pub use alert_responses::{AlertResponseRow, AlertResponses};
 pub use alerts::Alerts;
 pub use analytics_rules::{AnalyticsRuleRecord, AnalyticsRules};
 pub use app_registrations::{AppRegistration, AppRegistrations, ClientCertificate, ClientSecret};
-pub use audit::{Audit, AuditEntry, Chain};
+pub use audit::{Audit, AuditEntry, AuditFilter, AuditRow, Chain, Fault, verify_in};
 pub use data_collection_rules::{DataCollectionRuleRecord, DataCollectionRules};
 pub use database::{Change, Store};
 pub use error::StoreError;

@@ -16,9 +16,11 @@ const SECURITY_INSIGHTS: &str = "2025-09-01";
 const OPERATIONAL_INSIGHTS: &str = "2025-02-01";
 const DATA_COLLECTION: &str = "2023-03-11";
 const LOGS_INGESTION: &str = "2023-01-01";
+const AUTHORIZATION: &str = "2022-04-01";
 
 const RESOURCE_MANAGER_SCOPE: &str = "https://management.azure.com/.default";
 const INGESTION_SCOPE: &str = "https://monitor.azure.com/.default";
+const GRAPH_SCOPE: &str = "https://graph.microsoft.com/.default";
 
 /// The running service of a data directory.
 pub struct Client {
@@ -69,6 +71,16 @@ impl Client {
         Ok(Self { http, connect, access: Mutex::new(HashMap::new()) })
     }
 
+    /// The subscription's resource id.
+    pub fn subscription(&self) -> String {
+        format!("/subscriptions/{}", self.connect.subscription_id)
+    }
+
+    /// The resource group's resource id.
+    pub fn group(&self) -> String {
+        format!("{}/resourceGroups/{}", self.subscription(), self.connect.resource_group)
+    }
+
     /// The workspace's resource id.
     pub fn workspace(&self) -> String {
         format!(
@@ -104,6 +116,29 @@ impl Client {
             segment(name)
         );
         self.resource(method, &path, DATA_COLLECTION, &[], body).await
+    }
+
+    /// Calls `Microsoft.Authorization` at a scope. `path` starts with a slash.
+    pub async fn authorization(
+        &self,
+        method: Method,
+        scope: &str,
+        path: &str,
+        query: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Result<Value, CallError> {
+        let path = format!("{}/providers/Microsoft.Authorization{path}", scope.trim_end_matches('/'));
+        self.resource(method, &path, AUTHORIZATION, query, body).await
+    }
+
+    /// Calls Microsoft Graph. `path` begins with the version.
+    pub async fn graph(&self, method: Method, path: &str, query: &[(&str, &str)], body: Option<&Value>) -> Result<Value, CallError> {
+        let url = format!("{}{path}", self.connect.graph_endpoint.trim_end_matches('/'));
+        let mut request = self.http.request(method, url).query(query);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        self.send(request, GRAPH_SCOPE).await
     }
 
     async fn resource(

@@ -216,7 +216,8 @@ pub fn create_private_folder(path: &Path) -> io::Result<()> {
 /// Restricts files with rows, state or secrets to their owner, even if created by an earlier version or another program.
 fn tighten(data_dir: &Path, health: &HealthRegister) {
     let folders = ["wal", "tables", "keys", "copies", "quarantine", "tmp", "reserve"].map(|name| (data_dir.join(name), 0o700));
-    let mut files: Vec<PathBuf> = ["state.db", "state.db-wal", "state.db-shm", "connect.json"].map(|name| data_dir.join(name)).to_vec();
+    let mut files: Vec<PathBuf> =
+        ["state.db", "state.db-wal", "state.db-shm", "audit.head", "connect.json"].map(|name| data_dir.join(name)).to_vec();
     for folder in FOLDERS {
         let entries = fs::read_dir(data_dir.join(folder)).into_iter().flatten().flatten();
         files.extend(entries.map(|entry| entry.path()).filter(|path| folder == "keys" || path.extension().is_some_and(|e| e == "key")));

@@ -64,6 +64,12 @@ impl Directory {
         self.people.get(&object_id.to_ascii_lowercase())
     }
 
+    /// The principals whose role assignments count for that object id: itself and, of a person, all groups that the person is in.
+    pub fn acting_as<'a>(&'a self, object_id: &'a str) -> impl Iterator<Item = &'a str> {
+        let groups = self.person(object_id).map(|person| person.groups.as_slice()).unwrap_or_default();
+        std::iter::once(object_id).chain(groups.iter().map(String::as_str))
+    }
+
     /// What the object id names, if it is a person or a group.
     pub fn kind(&self, object_id: &str) -> Option<PrincipalKind> {
         let key = object_id.to_ascii_lowercase();

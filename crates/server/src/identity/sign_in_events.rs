@@ -29,6 +29,19 @@ impl SignInResult {
             Self::PasswordChangeRequired => 50_055,
         }
     }
+
+    /// What happened, in words; empty for success.
+    pub fn description(self) -> &'static str {
+        match self {
+            Self::Success => "",
+            Self::WrongCredentials => "The user name or the password is wrong.",
+            Self::SecondFactorRequired => "A second factor is required.",
+            Self::WrongSecondFactor => "The second factor is wrong.",
+            Self::Throttled => "There were too many attempts.",
+            Self::Disabled => "The account is disabled.",
+            Self::PasswordChangeRequired => "The password must be changed.",
+        }
+    }
 }
 
 /// One attempt to sign in.

@@ -90,6 +90,7 @@ impl House {
             ingest: pipeline.clone(),
             identity: Arc::new(identity),
             people: people.clone(),
+            sign_ins: Arc::default(),
             oncall: oncall.clone(),
             cloud: cloud.clone(),
             connectors: Arc::new(model::NoConnectors),

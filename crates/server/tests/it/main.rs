@@ -17,5 +17,6 @@ mod people;
 mod query;
 mod refusals;
 mod resource_manager;
+mod roles;
 mod routes;
 mod rules;

@@ -6,7 +6,6 @@ use store::{Account, Session};
 
 use crate::call::Call;
 use crate::context::Context;
-use crate::endpoint::Role;
 use crate::error::{ApiError, sentence};
 use crate::identity::{self, AccountError, GroupError, Opened, SessionError, SignInError};
 use crate::reply::Reply;
@@ -103,7 +102,7 @@ pub fn with_cookie(reply: Reply, opened: &Opened) -> Result<Reply, ApiError> {
 
 /// Whether the caller may administer this person or group: nobody may take over a principal that owns more than the caller does.
 pub fn may_administer(cx: &Context, call: &Call, object_id: &str) -> Result<(), ApiError> {
-    let owns_all = |id: &str| cx.identity.holds(id, Role::Owner, "Bartizan", "/");
+    let owns_all = |id: &str| cx.identity.holds(id, "Bartizan/access/users/write", "/");
     let caller = call.principal.as_ref().map(|principal| principal.object_id.as_str()).unwrap_or_default();
     if owns_all(object_id) && !owns_all(caller) {
         let message = "The user or group has the role Owner at the scope '/', which you do not have.";

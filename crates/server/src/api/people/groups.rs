@@ -16,6 +16,7 @@ use crate::endpoint::{Endpoint, Role, nothing, schema};
 use crate::error::ApiError;
 use crate::reply::Reply;
 use crate::trail::{self, Changed};
+use crate::wire::resource_manager::role_assignments;
 
 const ALL: &str = "/api/v1/groups";
 const ONE: &str = "/api/v1/groups/{group}";
@@ -26,6 +27,7 @@ pub static LIST: Endpoint = Endpoint {
     summary: "List the groups with their members",
     dialect: &OURS,
     role: Role::Owner,
+    action: "Bartizan/access/groups/read",
     query: nothing,
     takes: nothing,
     returns: schema::<List>,
@@ -38,6 +40,7 @@ pub static GET: Endpoint = Endpoint {
     summary: "Read one group, by object id or name",
     dialect: &OURS,
     role: Role::Owner,
+    action: "Bartizan/access/groups/read",
     query: nothing,
     takes: nothing,
     returns: schema::<GroupView>,
@@ -50,6 +53,7 @@ pub static CREATE: Endpoint = Endpoint {
     summary: "Add a group",
     dialect: &OURS,
     role: Role::Owner,
+    action: "Bartizan/access/groups/write",
     query: nothing,
     takes: schema::<NewGroup>,
     returns: schema::<GroupView>,
@@ -62,6 +66,7 @@ pub static DELETE: Endpoint = Endpoint {
     summary: "Delete a group with its role assignments; its members stay",
     dialect: &OURS,
     role: Role::Owner,
+    action: "Bartizan/access/groups/delete",
     query: nothing,
     takes: nothing,
     returns: nothing,
@@ -152,6 +157,7 @@ async fn delete(cx: &Context, call: Call) -> Result<Reply, ApiError> {
     let group = find(cx, &call).await?;
     may_administer(cx, &call, &group.object_id)?;
     let mut change = cx.store.begin().await?;
+    role_assignments::remove_of(cx, &call, VIA, &mut change, &group.object_id).await?;
     change.delete_group(&group.object_id).await?;
     let what = Changed { aggregate: "group", id: &group.object_id, action: "deleted", changes: json!({ "name": [group.name, null] }) };
     trail::record(cx, &call, VIA, &mut change, what).await?;

@@ -9,7 +9,7 @@ use super::common::{VIA, own_session};
 use crate::call::Call;
 use crate::context::Context;
 use crate::dialect::OURS;
-use crate::endpoint::{Endpoint, Role, nothing, schema};
+use crate::endpoint::{Endpoint, NO_ACTION, Role, nothing, schema};
 use crate::error::ApiError;
 use crate::reply::Reply;
 use crate::trail::{self, Changed};
@@ -20,6 +20,7 @@ pub static LIST: Endpoint = Endpoint {
     summary: "List one's own open sessions",
     dialect: &OURS,
     role: Role::SignedIn,
+    action: NO_ACTION,
     query: nothing,
     takes: nothing,
     returns: schema::<List>,
@@ -32,6 +33,7 @@ pub static REVOKE: Endpoint = Endpoint {
     summary: "End one of one's own sessions",
     dialect: &OURS,
     role: Role::SignedIn,
+    action: NO_ACTION,
     query: nothing,
     takes: nothing,
     returns: nothing,
@@ -44,6 +46,7 @@ pub static REVOKE_OTHERS: Endpoint = Endpoint {
     summary: "End all of one's own sessions but the present one",
     dialect: &OURS,
     role: Role::SignedIn,
+    action: NO_ACTION,
     query: nothing,
     takes: nothing,
     returns: nothing,

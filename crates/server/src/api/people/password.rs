@@ -11,7 +11,7 @@ use super::session::{SessionView, view};
 use crate::call::Call;
 use crate::context::Context;
 use crate::dialect::OURS;
-use crate::endpoint::{Endpoint, Role, nothing, schema};
+use crate::endpoint::{Endpoint, NO_ACTION, Role, nothing, schema};
 use crate::error::ApiError;
 use crate::reply::Reply;
 use crate::trail::{self, Changed};
@@ -22,6 +22,7 @@ pub static CHANGE: Endpoint = Endpoint {
     summary: "Change one's own password; all other sessions end",
     dialect: &OURS,
     role: Role::SignedIn,
+    action: NO_ACTION,
     query: nothing,
     takes: schema::<Body>,
     returns: schema::<SessionView>,

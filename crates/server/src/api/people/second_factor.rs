@@ -11,7 +11,7 @@ use super::common::{VIA, account_error, confirm, own_session, session_error, wit
 use crate::call::Call;
 use crate::context::Context;
 use crate::dialect::OURS;
-use crate::endpoint::{Endpoint, Role, nothing, schema};
+use crate::endpoint::{Endpoint, NO_ACTION, Role, nothing, schema};
 use crate::error::ApiError;
 use crate::identity::AccountError;
 use crate::reply::Reply;
@@ -23,6 +23,7 @@ pub static ENROL: Endpoint = Endpoint {
     summary: "Begin to set up an authenticator app; the key is shown in this answer only",
     dialect: &OURS,
     role: Role::SignedIn,
+    action: NO_ACTION,
     query: nothing,
     takes: schema::<Proof>,
     returns: schema::<Key>,
@@ -35,6 +36,7 @@ pub static CONFIRM: Endpoint = Endpoint {
     summary: "Finish setting up an authenticator app with a code of it; shows the recovery codes",
     dialect: &OURS,
     role: Role::SignedIn,
+    action: NO_ACTION,
     query: nothing,
     takes: schema::<Code>,
     returns: schema::<Codes>,
@@ -47,6 +49,7 @@ pub static REMOVE: Endpoint = Endpoint {
     summary: "Sign in without an authenticator app from now on",
     dialect: &OURS,
     role: Role::SignedIn,
+    action: NO_ACTION,
     query: nothing,
     takes: schema::<Proof>,
     returns: schema::<Codes>,
@@ -59,6 +62,7 @@ pub static NEW_CODES: Endpoint = Endpoint {
     summary: "Replace one's recovery codes; they are shown in this answer only",
     dialect: &OURS,
     role: Role::SignedIn,
+    action: NO_ACTION,
     query: nothing,
     takes: schema::<Proof>,
     returns: schema::<Codes>,

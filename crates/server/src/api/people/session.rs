@@ -11,7 +11,7 @@ use crate::body::BodyLimits;
 use crate::call::{Call, from_json};
 use crate::context::Context;
 use crate::dialect::OURS;
-use crate::endpoint::{Endpoint, Role, nothing, schema};
+use crate::endpoint::{Endpoint, NO_ACTION, Role, nothing, schema};
 use crate::error::ApiError;
 use crate::identity::{self, Attempt, REMOVE_COOKIE};
 use crate::reply::Reply;
@@ -25,6 +25,7 @@ pub static SIGN_IN: Endpoint = Endpoint {
     summary: "Sign a person in: the response sets a cookie and has a token for requests that change something",
     dialect: &OURS,
     role: Role::Open("people sign in here; name, password and second factor are in the body, and attempts are throttled"),
+    action: NO_ACTION,
     query: nothing,
     takes: schema::<Credentials>,
     returns: schema::<SessionView>,
@@ -37,6 +38,7 @@ pub static GET: Endpoint = Endpoint {
     summary: "Read who is signed in, and the token for requests that change something",
     dialect: &OURS,
     role: Role::SignedIn,
+    action: NO_ACTION,
     query: nothing,
     takes: nothing,
     returns: schema::<SessionView>,
@@ -49,6 +51,7 @@ pub static SIGN_OUT: Endpoint = Endpoint {
     summary: "Sign out: the session ends and its cookie is removed",
     dialect: &OURS,
     role: Role::SignedIn,
+    action: NO_ACTION,
     query: nothing,
     takes: nothing,
     returns: nothing,

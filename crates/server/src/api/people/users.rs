@@ -18,6 +18,7 @@ use crate::error::ApiError;
 use crate::identity::{NewAccount, generate_secret};
 use crate::reply::Reply;
 use crate::trail::{self, Changed};
+use crate::wire::resource_manager::role_assignments;
 
 const ALL: &str = "/api/v1/users";
 const ONE: &str = "/api/v1/users/{user}";
@@ -28,6 +29,7 @@ pub static LIST: Endpoint = Endpoint {
     summary: "List the people who may sign in",
     dialect: &OURS,
     role: Role::Owner,
+    action: "Bartizan/access/users/read",
     query: nothing,
     takes: nothing,
     returns: schema::<List>,
@@ -40,6 +42,7 @@ pub static GET: Endpoint = Endpoint {
     summary: "Read one person, by object id or user name",
     dialect: &OURS,
     role: Role::Owner,
+    action: "Bartizan/access/users/read",
     query: nothing,
     takes: nothing,
     returns: schema::<User>,
@@ -52,6 +55,7 @@ pub static CREATE: Endpoint = Endpoint {
     summary: "Add a person; a generated password is shown in this answer only",
     dialect: &OURS,
     role: Role::Owner,
+    action: "Bartizan/access/users/write",
     query: nothing,
     takes: schema::<NewUser>,
     returns: schema::<Created>,
@@ -64,6 +68,7 @@ pub static UPDATE: Endpoint = Endpoint {
     summary: "Change the display name or the mail address of a person",
     dialect: &OURS,
     role: Role::Owner,
+    action: "Bartizan/access/users/write",
     query: nothing,
     takes: schema::<Update>,
     returns: schema::<User>,
@@ -76,6 +81,7 @@ pub static DELETE: Endpoint = Endpoint {
     summary: "Delete a person with all sessions, memberships and role assignments",
     dialect: &OURS,
     role: Role::Owner,
+    action: "Bartizan/access/users/delete",
     query: nothing,
     takes: nothing,
     returns: nothing,
@@ -249,6 +255,7 @@ async fn delete(cx: &Context, call: Call) -> Result<Reply, ApiError> {
     not_oneself(&call, &account.object_id)?;
     may_administer(cx, &call, &account.object_id)?;
     let mut change = cx.store.begin().await?;
+    role_assignments::remove_of(cx, &call, VIA, &mut change, &account.object_id).await?;
     change.delete_account(&account.object_id).await?;
     let changes = json!({ "name": [account.name, null] });
     let what = Changed { aggregate: "account", id: &account.object_id, action: "deleted", changes };
