@@ -112,7 +112,8 @@ mod tests {
     fn assignments_are_filtered_as_documented() {
         // The filters of Azure's reference, az and the SDKs: `principalId eq '{id}'`, `atScope()`, `atScope() and assignedTo('{id}')`.
         let read = |text: &str| assignments(text).map_err(|error| error.code.to_string());
-        let filter = |at_scope, principal: Option<&str>| Ok(AssignmentFilter { at_scope, principal: principal.map(str::to_owned) });
+        let filter =
+            |at_scope, principal: Option<&str>| Ok::<_, String>(AssignmentFilter { at_scope, principal: principal.map(str::to_owned) });
         assert_eq!(read("atScope()"), filter(true, None));
         assert_eq!(read("principalId eq 'p1'"), filter(false, Some("p1")));
         assert_eq!(read("principalid EQ  'p1'"), filter(false, Some("p1")));

@@ -130,7 +130,7 @@ async fn put(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
     }
     cx.catalog.save_search(search.clone()).await.map_err(refusal)?;
     let action = if old.is_some() { "changed" } else { "created" };
-    let changes = differences(old, Some(&search));
+    let changes = differences(old.map(|old| &**old), Some(&search));
     let what = Changed { aggregate: "saved search", id: &search.name, action, changes };
     trail::record_alone(cx, &call, "ResourceManager", what).await?;
     tracing::info!(search = search.name, by = call.actor("ResourceManager").name, "search saved");
@@ -142,7 +142,7 @@ async fn delete(cx: &Context, call: Call) -> Result<Reply, ApiError> {
     let known = cx.catalog.saved_searches();
     let old = known.iter().find(|search| search.name.eq_ignore_ascii_case(name));
     if cx.catalog.remove_search(name).await.map_err(refusal)? {
-        let what = Changed { aggregate: "saved search", id: name, action: "deleted", changes: differences(old, None) };
+        let what = Changed { aggregate: "saved search", id: name, action: "deleted", changes: differences(old.map(|old| &**old), None) };
         trail::record_alone(cx, &call, "ResourceManager", what).await?;
         tracing::info!(search = name, by = call.actor("ResourceManager").name, "saved search removed");
     }
