@@ -288,6 +288,12 @@ async fn people_and_groups_are_principals() {
     let (status, group) = admin.call(Method::PUT, "/api/v1/groups/readers/members/ANN", None).await;
     assert_eq!((status, &group["members"][0]["name"]), (200, &json!("ann")));
     assert_eq!(browser.get(&query).await, 200);
+    let listed = async |filter: &str| {
+        let path = "/providers/Microsoft.Authorization/roleAssignments?api-version=2022-04-01&$filter=";
+        let (_, list) = answer(house.call(ARM, Method::GET, &format!("{}{path}{filter}('{ann}')", house.workspace())).await).await;
+        list["value"].as_array().map(|list| list.iter().map(|each| each["properties"]["principalType"].clone()).collect::<Vec<_>>())
+    };
+    assert_eq!(listed("assignedTo").await, Some(vec![json!("Group")]), "through the group");
     // A reader may not change.
     let table = format!("{}/tables/T_CL?api-version=2022-10-01", house.workspace());
     assert_eq!(browser.call(Method::PUT, &table, Some(json!({}))).await.0, 403);
