@@ -29,7 +29,7 @@ HARMS = ('remove', 'empty', 'zero', 'cut', 'flip')
 # Files without data to lose: recreated without a report.
 NOTHING = re.compile(r'^(lock|state\.db-shm|reserve/.*|tmp(/.*)?|quarantine/.*)$')
 # Rewritten by every start.
-REWRITTEN = re.compile(r'^(lock|connect\.json|state\.db.*|copies/.*|reserve/.*|tmp/.*|.*\.json|tables/[^/]+/keys-.*)$')
+REWRITTEN = re.compile(r'^(lock|audit\.head|connect\.json|state\.db.*|copies/.*|reserve/.*|tmp/.*|.*\.json|tables/[^/]+/keys-.*)$')
 
 
 def main():

@@ -2,28 +2,35 @@
 //!
 //! Exit codes: 0 success, 1 the input is invalid, 2 the command could not run.
 
+mod audit;
 mod backup;
 mod client;
 mod connectors;
 mod demo;
 mod doctor;
 mod documents;
+mod groups;
 mod incidents;
 mod ingest;
 mod kql_check;
 mod kql_run;
+mod login;
 mod lsp;
 mod oncall;
 mod output;
+mod prompt;
 mod published;
 mod query;
 mod report;
 mod restore;
+mod roles;
 mod rules;
 mod service;
+mod session_file;
 mod shell;
 mod tables;
 mod up;
+mod users;
 
 use std::process::ExitCode;
 
@@ -85,9 +92,25 @@ enum Command {
     Apply(documents::apply::Args),
     /// Print the configuration as a document that can be applied again.
     Export(documents::export::Args),
+    /// Who may do what: role assignments, and what roles unlock.
+    #[command(subcommand)]
+    Roles(roles::Command),
+    /// Who changed what: list the audit trail, verify its chain.
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Schedules as code, who is on call, and answers to pages.
     #[command(subcommand)]
     Oncall(oncall::Command),
+    /// Sign in as a person; other commands use the session where connect.json cannot be read.
+    Login(login::Args),
+    /// End the session of `bartizan login`.
+    Logout,
+    /// The people who may sign in: list, show, add, disable, enable, remove, reset.
+    #[command(subcommand)]
+    Users(users::Command),
+    /// Groups of people: list, add, remove, members.
+    #[command(subcommand)]
+    Groups(groups::Command),
     /// Run or check KQL in bulk.
     #[command(subcommand)]
     Kql(Kql),
@@ -179,7 +202,13 @@ fn dispatch() -> Outcome {
         Command::Export(args) => documents::run(documents::export::run(args)),
         Command::Sources(command) => connectors::run(model::ConnectorRole::Source, command),
         Command::Destinations(command) => connectors::run(model::ConnectorRole::Destination, command),
+        Command::Roles(command) => roles::run(command),
+        Command::Audit(command) => audit::run(command),
         Command::Oncall(command) => oncall::run(command),
+        Command::Login(args) => login::login(args),
+        Command::Logout => login::logout(),
+        Command::Users(command) => users::run(command),
+        Command::Groups(command) => groups::run(command),
         Command::Kql(Kql::Run(args)) => kql_run::run(args),
         Command::Kql(Kql::Check(args)) => kql_check::run(args),
         Command::Doctor(args) => doctor::run(args),

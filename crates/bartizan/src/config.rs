@@ -27,6 +27,9 @@ pub struct Config {
     /// A certificate of your own instead of one signed by the service's authority.
     #[serde(default)]
     pub tls: Option<server::TlsFiles>,
+    /// How people sign in.
+    #[serde(default)]
+    pub identity: server::identity::IdentityConfig,
     /// Limits of HTTPS connections.
     #[serde(default)]
     pub server: server::ServerConfig,
@@ -114,6 +117,7 @@ pub fn default() -> Config {
         external: Vec::new(),
         outbound: Default::default(),
         oncall: Default::default(),
+        identity: Default::default(),
     }
 }
 

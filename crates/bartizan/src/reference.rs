@@ -6,6 +6,7 @@ mod cli;
 mod configuration;
 mod documents;
 mod oncall;
+mod roles;
 mod schema;
 mod tables;
 
@@ -16,6 +17,7 @@ pub const PAGES: &[(&str, fn() -> String)] = &[
     ("configuration.md", configuration::page),
     ("documents.md", documents::page),
     ("oncall.md", oncall::page),
+    ("roles.md", roles::page),
     ("tables.md", tables::page),
 ];
 

@@ -32,6 +32,7 @@ use incidents::{Correlation, Incidents, OutboxSender, WorkspaceFacts};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use model::{Catalog, Clock, ConditionSeverity, HealthRegister, Http, QueryEngine, Span, TableWriter, WorkspaceName};
 use pipeline::{Pipeline, Usage};
+use server::signins::{Place, SignInTask, SignIns};
 use server::{Dispatcher, ServerConfig, identity};
 use store::{Store, StoreError};
 use tokio::net::TcpListener;
@@ -168,6 +169,16 @@ impl Service {
         };
         let (manager, bound) = connectors::Manager::start(config.sources.clone(), config.destinations.clone(), world, &mut tasks).await?;
         connect.syslog = bound;
+        let sign_ins = Arc::new(SignIns::default());
+        let sign_in_task = SignInTask {
+            sign_ins: sign_ins.clone(),
+            store: store.clone(),
+            clock: clock.clone(),
+            place: Place { tenant_id: cloud.tenant_id.clone(), workspace_id: cloud.cloud.workspace_id.clone() },
+        };
+        let people = identity::People::open(&data_dir, store.clone(), clock.clone(), &cloud.identity, config.identity.clone())
+            .context("cannot read or make the key of second factors")?;
+        people.report_to(sign_ins.clone());
         let context = Arc::new(server::Context {
             engine: engine.clone(),
             writer: writer.clone(),
@@ -178,6 +189,8 @@ impl Service {
             ingest: door,
             oncall: oncall.clone(),
             identity: Arc::new(cloud.identity),
+            people,
+            sign_ins: sign_ins.clone(),
             cloud: cloud.cloud,
             connectors: manager,
             health: health.clone(),
@@ -225,6 +238,7 @@ impl Service {
         task(&mut tasks, "usage", Arc::new(usage), |usage, stop| async move { usage.run(stop).await });
         task(&mut tasks, "rule-files", rule_files.clone(), |files, stop| async move { files.run(stop).await });
         task(&mut tasks, "correlation", correlation, |correlation, stop| async move { correlation.run(stop).await });
+        task(&mut tasks, "sign-ins", Arc::new(sign_in_task), SignInTask::run);
         task(&mut tasks, "outbox", outbox, |outbox, stop| async move { outbox.run(stop).await });
         task(&mut tasks, "paging", oncall.clone(), |oncall, stop| async move { oncall.run_paging(stop).await });
         task(&mut tasks, "incident-changes", oncall.clone(), |oncall, stop| async move { oncall.run_changes(stop).await });
@@ -237,7 +251,7 @@ impl Service {
         if cfg!(debug_assertions) {
             tasks.spawn("faults", faults::block_runtime);
         }
-        let reloader = reload_hooks(config_path, &health, rule_files, certificate, reload_clock);
+        let reloader = reload_hooks(config_path, &health, store.clone(), rule_files, certificate, reload_clock);
         health.remove(STARTING);
         tracing::info!(url = connect.base_url, "Ready.");
         for condition in health.conditions() {
@@ -386,11 +400,12 @@ fn reached(listen: SocketAddr, config: &Config) -> anyhow::Result<identity::Reac
 fn reload_hooks(
     path: Option<PathBuf>,
     health: &HealthRegister,
+    store: Store,
     rules: Arc<RuleFiles>,
     certificate: Arc<server::ServerCertificate>,
     clock: Arc<dyn Clock>,
 ) -> Reloader {
-    let mut reloader = Reloader::new(path, health.clone());
+    let mut reloader = Reloader::new(path, health.clone()).with_trail(store, clock.clone());
     reloader.on_reload("log", |config| Box::pin(async move { crate::commands::set_log_filter(&config) }));
     reloader.on_reload("rules", move |config| {
         let rules = rules.clone();

@@ -16,6 +16,7 @@ use crate::kind::{Kind, Outside, Removal, Stored, Writing};
 use crate::kinds;
 use crate::plan::{Deletions, Plan};
 use crate::stored::{State, World};
+use crate::writes;
 
 /// Attempts to apply a document while others change its objects.
 const ATTEMPTS: u32 = 4;
@@ -133,9 +134,13 @@ impl Documents {
                 change.abandon().await?;
                 continue;
             }
+            let had_owner = writes::has_owner(&mut change, &self.world.cloud).await?;
             let principals = kinds::applications::principals(&self.world).await?;
             let mut at = Writing { world: &self.world, change: &mut change, actor, now: self.world.clock.now(), principals };
             write(&plan.differences, &mut at).await?;
+            if had_owner && !writes::has_owner(&mut change, &self.world.cloud).await? {
+                return Err(ApplyError::LastOwner);
+            }
             change.commit().await?;
             self.remove(&plan.differences).await?;
             return Ok(plan.differences);

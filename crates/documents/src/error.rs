@@ -19,6 +19,8 @@ pub enum ApplyError {
     NoObject { kind: String, name: String },
     #[error("`{path}`: {problem}{help}")]
     Shape { path: String, problem: String, help: String },
+    #[error("nobody would have the role Owner on the subscription any more; assign it to another principal first")]
+    LastOwner,
     #[error("documents cannot be applied without a service")]
     NoService,
     #[error("`{kind}.{name}` was not written to the catalog; what is not in the catalog was not applied")]

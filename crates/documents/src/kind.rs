@@ -118,13 +118,15 @@ pub enum Cache {
     Grants,
 }
 
-/// The rights that objects of a kind need, in the terms of Azure's roles.
+/// The actions, named as in Azure's roles, that objects of a kind need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Access {
-    /// The provider namespace.
-    pub namespace: &'static str,
     pub level: Level,
-    /// Whether writing needs the role Owner instead of Contributor.
+    pub read: &'static str,
+    /// To create and to replace.
+    pub write: &'static str,
+    pub delete: &'static str,
+    /// Whether of the general roles only Owner permits writing; otherwise Contributor does, too.
     pub owner: bool,
 }
 

@@ -9,6 +9,11 @@ use crate::refusal::Refusal;
 /// Maximum length of a scope; Azure's resource ids have at most 2,048 characters.
 const MAX_SCOPE: usize = 2_048;
 
+/// The scope of a role assignment's path in canonical form; without a scope, the root.
+pub fn of_roles(cloud: &Cloud, path: &str) -> Result<String, Refusal> {
+    if path.split('/').all(str::is_empty) { Ok("/".to_owned()) } else { canonical(cloud, path) }
+}
+
 /// The scope of a path in canonical form.
 pub fn canonical(cloud: &Cloud, path: &str) -> Result<String, Refusal> {
     let invalid = |why: &str| {
@@ -108,6 +113,8 @@ mod tests {
         ] {
             assert_eq!(canonical(&cloud(), bad).unwrap_err().reason, crate::refusal::Reason::Invalid, "{bad}");
         }
+        assert_eq!((of_roles(&cloud(), "").unwrap(), of_roles(&cloud(), "//").unwrap()), ("/".to_owned(), "/".to_owned()));
+        assert_eq!(of_roles(&cloud(), "subscriptions/s1").unwrap(), "/subscriptions/S1");
         assert_eq!(canonical(&cloud(), "subscriptions/other").unwrap_err().code, "SubscriptionNotFound");
         assert_eq!(canonical(&cloud(), "subscriptions/s1/resourceGroups/other").unwrap_err().code, "ResourceGroupNotFound");
     }

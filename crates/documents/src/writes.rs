@@ -5,6 +5,8 @@ use serde_json::{Map, Value, json};
 use store::{AnalyticsRuleRecord, AuditEntry, Change, DataCollectionRuleRecord, RoleAssignment, StoreError};
 use uuid::Uuid;
 
+use crate::cloud::Cloud;
+
 /// Who changes something, and when.
 #[derive(Clone, Copy)]
 pub struct By<'a> {
@@ -68,7 +70,8 @@ pub async fn delete_data_collection_rule(change: &mut Change, resource_group: &s
     let Some(rule) = change.data_collection_rule(resource_group, name).await? else { return Ok(false) };
     let removed = change.delete_data_collection_rule(resource_group, name).await?;
     if removed {
-        change.record(&by.entry("data collection rule", &rule.immutable_id, "deleted", json!({ "name": [name, null] }))).await?;
+        let changes = json!({ "name": [rule.name, null], "properties": [rule.properties, null] });
+        change.record(&by.entry("data collection rule", &rule.immutable_id, "deleted", changes)).await?;
     }
     Ok(removed)
 }
@@ -129,6 +132,30 @@ pub async fn delete_role_assignment(change: &mut Change, name: &str, by: By<'_>)
     change.delete_role_assignment(&assignment.name).await?;
     change.record(&by.entry("role assignment", &assignment.name, "deleted", assignment_changes(&assignment, true))).await?;
     Ok(Some(assignment))
+}
+
+/// Deletes the role assignments of a principal that is deleted.
+pub async fn delete_role_assignments_of(change: &mut Change, principal: &str, by: By<'_>) -> Result<(), StoreError> {
+    for assignment in change.role_assignments().await? {
+        if assignment.principal_id.eq_ignore_ascii_case(principal) {
+            delete_role_assignment(change, &assignment.name, by).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Azure's role Owner.
+const OWNER: &str = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635";
+
+/// Whether anybody has the role Owner on the whole subscription: nobody could assign roles otherwise.
+pub async fn has_owner(change: &mut Change, cloud: &Cloud) -> Result<bool, StoreError> {
+    let subscription = cloud.subscription_path();
+    let is_above = |scope: &str| {
+        let scope = scope.trim_end_matches('/');
+        scope.is_empty() || scope.eq_ignore_ascii_case(&subscription)
+    };
+    let all = change.role_assignments().await?;
+    Ok(all.iter().any(|each| each.definition_id.eq_ignore_ascii_case(OWNER) && is_above(&each.scope)))
 }
 
 fn assignment_changes(assignment: &RoleAssignment, deleted: bool) -> Value {

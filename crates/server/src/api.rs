@@ -6,9 +6,11 @@ mod connectors;
 pub mod documents;
 mod kql;
 pub mod oncall;
+pub mod people;
 mod phone;
 
 model::register! { ENDPOINTS: Endpoint = ENDPOINT;
+    audit,
     conditions,
     destination_action,
     destinations,

@@ -10,8 +10,9 @@ use store::Store;
 use uuid::Uuid;
 
 use crate::error::ApiError;
-use crate::identity::Identity;
+use crate::identity::{Identity, People};
 use crate::router::Params;
+use crate::signins::SignIns;
 
 /// Everything a handler may use. Built once by the composition root, shared by all requests.
 pub struct Context {
@@ -25,6 +26,10 @@ pub struct Context {
     pub incidents: incidents::Incidents,
     pub ingest: Arc<dyn Ingest>,
     pub identity: Arc<Identity>,
+    /// Accounts and sessions of people.
+    pub people: Arc<People>,
+    /// Requests for tokens, for the tables of sign-ins.
+    pub sign_ins: Arc<SignIns>,
     /// People, plans, pages and answers.
     pub oncall: Arc<oncall::OnCall>,
     pub cloud: Cloud,

@@ -4,6 +4,7 @@
 //! any aggregates, serialised by the single writing connection and durable when [`Change::commit`] returns (WAL, `synchronous=FULL`), which
 //! then notifies the listeners of changed topics. A change that is dropped is rolled back.
 
+mod accounts;
 mod alert_responses;
 mod alerts;
 mod analytics_rules;
@@ -13,6 +14,7 @@ mod data_collection_rules;
 mod database;
 mod error;
 mod escalations;
+mod groups;
 mod heartbeats;
 mod incident_filter;
 mod incident_parts;
@@ -25,18 +27,21 @@ mod pages;
 mod recover;
 mod role_assignments;
 mod rule_files;
+mod sessions;
 mod topics;
 mod wal;
 
+pub use accounts::{Account, Accounts, name_key};
 pub use alert_responses::{AlertResponseRow, AlertResponses};
 pub use alerts::Alerts;
 pub use analytics_rules::{AnalyticsRuleRecord, AnalyticsRules};
 pub use app_registrations::{AppRegistration, AppRegistrations, ClientCertificate, ClientSecret};
-pub use audit::{Audit, AuditEntry, Chain};
+pub use audit::{Audit, AuditEntry, AuditFilter, AuditRow, Chain, Fault, verify_in};
 pub use data_collection_rules::{DataCollectionRuleRecord, DataCollectionRules};
 pub use database::{Change, Store};
 pub use error::StoreError;
 pub use escalations::{EscalationRow, Escalations, WishRow};
+pub use groups::{Group, Groups};
 pub use heartbeats::{HeartbeatRow, Heartbeats};
 pub use incident_filter::{Comparison, Fold, IncidentField, IncidentFilter, IncidentList, IncidentOrder, Operand};
 pub use incident_parts::{IncidentParts, Part};
@@ -48,4 +53,5 @@ pub use pages::{PageFilter, PageRow, Pages};
 pub use recover::copy_beside;
 pub use role_assignments::{RoleAssignment, RoleAssignments};
 pub use rule_files::{RuleFile, RuleFiles};
+pub use sessions::{Session, Sessions};
 pub use topics::Topic;

@@ -18,8 +18,8 @@ use crate::error::is_corruption;
 use crate::wal::{self, Verdict};
 use crate::{Store, StoreError};
 
-const DATABASE: &str = "state.db";
-const LOG: &str = "state.db-wal";
+pub(crate) const DATABASE: &str = "state.db";
+pub(crate) const LOG: &str = "state.db-wal";
 const SEAL: &str = "state.db.seal";
 const COPIES: &str = "copies";
 /// Copies to keep.

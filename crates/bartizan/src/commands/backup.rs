@@ -33,6 +33,7 @@ pub struct Args {
 /// Folders copied file by file.
 const FOLDERS: [&str; 2] = ["tls", "keys"];
 const CONNECT: &str = "connect.json";
+const AUDIT_HEAD: &str = "audit.head";
 
 pub fn run(args: Args) -> Outcome {
     let data_dir = match args.data_dir {
@@ -68,6 +69,8 @@ fn backup(data_dir: &Path, to: &Path) -> anyhow::Result<About> {
     let began = model::Timestamp::from_system(std::time::SystemTime::now());
     let mut copy = Copy { to, sums: Sums::default(), bytes: 0 };
     private_folder(to)?;
+    // Before the database: an entry is stored before the head of the audit trail names it.
+    copy.file_if_there(&data_dir.join(AUDIT_HEAD), Path::new(AUDIT_HEAD))?;
     if stopped.is_some() {
         // As it is: opening the database would change it.
         copy.file(&data_dir.join("state.db"), Path::new("state.db"))?;

@@ -1,6 +1,7 @@
 //! Queries the running service of a data directory over the Log Analytics API. Only one process at a time may open a data directory; others
 //! query it through the service.
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
@@ -13,6 +14,8 @@ use model::{
     Type, Window, arrow_schema,
 };
 use serde::Deserialize;
+
+use super::session_file::SessionFile;
 use serde_json::{Value as Json, json};
 
 /// The content of `connect.json`.
@@ -30,44 +33,130 @@ pub struct Connect {
     log_analytics_endpoint: String,
     pub logs_ingestion_endpoint: String,
     pub arm_endpoint: String,
+    pub graph_endpoint: String,
     pub subscription_id: String,
     pub resource_group: String,
     pub workspace_name: String,
     workspace_id: String,
+    /// The session of the person who has logged in, in place of the application's secret.
+    #[serde(skip)]
+    session: Option<Access>,
+}
+
+/// What proves the caller of a request.
+#[derive(Clone)]
+pub enum Access {
+    /// A token of the first application.
+    Token(Secret<String>),
+    /// The session of a person.
+    Session { secret: Secret<String>, csrf_token: Secret<String> },
+}
+
+impl Access {
+    pub fn of_session(file: &SessionFile) -> Self {
+        Self::Session { secret: file.secret.clone(), csrf_token: file.csrf_token.clone() }
+    }
+
+    /// Adds the proof to the request.
+    pub fn apply(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+        match self {
+            Self::Token(token) => request.bearer_auth(token.reveal()),
+            Self::Session { secret, csrf_token } => {
+                let cookie = format!("{}={}", server::identity::COOKIE, secret.reveal());
+                request.header(http::header::COOKIE, cookie).header(server::identity::CSRF_HEADER, csrf_token.reveal())
+            }
+        }
+    }
+}
+
+/// A client that trusts the authority in `ca_pem` only, or the system's. With `listen`, the host of `base_url` is reached there.
+pub fn http_client(base_url: &str, ca_pem: Option<&str>, listen: Option<SocketAddr>) -> anyhow::Result<reqwest::Client> {
+    let mut http = reqwest::Client::builder().user_agent(concat!("bartizan/", env!("CARGO_PKG_VERSION")));
+    if let Some(pem) = ca_pem {
+        http = http.tls_certs_only(reqwest::Certificate::from_pem_bundle(pem.as_bytes())?);
+    }
+    let host = reqwest::Url::parse(base_url).ok().and_then(|url| url.domain().map(str::to_owned));
+    if let (Some(host), Some(listen)) = (host, listen) {
+        http = http.resolve(&host, local_address(listen));
+    }
+    Ok(http.build()?)
+}
+
+/// The address of a listener for connections on its own machine.
+fn local_address(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listen.port())
 }
 
 impl Connect {
-    /// Reads `connect.json`, and creates a client that trusts only the service's certificate authority.
+    /// Reads `connect.json`, and creates a client that trusts only the service's certificate authority. Where the file cannot be read, the
+    /// session of `bartizan login` is used.
     pub fn read(data_dir: &Path) -> anyhow::Result<(Self, reqwest::Client)> {
         let path = data_dir.join("connect.json");
-        let text = std::fs::read(&path)
-            .with_context(|| format!("a service holds `{}`, and `{}` does not say where it is", data_dir.display(), path.display()))?;
+        let text = match std::fs::read(&path) {
+            Ok(text) => text,
+            Err(error) => {
+                let unreadable = matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied);
+                if let Some(file) = if unreadable { SessionFile::read()? } else { None } {
+                    let http = http_client(&file.base_url, file.ca_pem.as_deref(), file.listen)?;
+                    return Ok((Self::of_session(file), http));
+                }
+                let context = format!("a service holds `{}`, and `{}` does not say where it is", data_dir.display(), path.display());
+                return Err(error).context(context);
+            }
+        };
         let connect: Connect = serde_json::from_slice(&text).with_context(|| format!("cannot read `{}`", path.display()))?;
         let pem = std::fs::read(&connect.ca_cert).with_context(|| format!("cannot read `{}`", connect.ca_cert))?;
-        let mut http = reqwest::Client::builder().tls_certs_only(reqwest::Certificate::from_pem_bundle(&pem)?);
-        if let (Some(name), Some(address)) = (connect.host(), connect.local_address()) {
-            http = http.resolve(&name, address);
+        let pem = String::from_utf8(pem).with_context(|| format!("`{}` is not PEM", connect.ca_cert))?;
+        let http = http_client(&connect.base_url, Some(&pem), connect.listen)?;
+        Ok((connect, http))
+    }
+
+    /// Address, certificate authority in PEM and listener of the service, from `connect.json`. `None` if the file cannot be read.
+    pub fn place(data_dir: &Path) -> anyhow::Result<Option<(String, String, Option<SocketAddr>)>> {
+        let path = data_dir.join("connect.json");
+        let Ok(text) = std::fs::read(&path) else { return Ok(None) };
+        let connect: Connect = serde_json::from_slice(&text).with_context(|| format!("cannot read `{}`", path.display()))?;
+        let pem = std::fs::read_to_string(&connect.ca_cert).with_context(|| format!("cannot read `{}`", connect.ca_cert))?;
+        Ok(Some((connect.base_url.trim_end_matches('/').to_owned(), pem, connect.listen)))
+    }
+
+    /// The service where the person has logged in. All APIs are at the same address.
+    fn of_session(file: SessionFile) -> Self {
+        Self {
+            session: Some(Access::of_session(&file)),
+            ca_cert: String::new(),
+            listen: file.listen,
+            authority: file.base_url.clone(),
+            tenant_id: file.cloud.tenant_id,
+            client_id: String::new(),
+            client_secret: Secret::new(String::new()),
+            log_analytics_endpoint: file.base_url.clone(),
+            logs_ingestion_endpoint: file.base_url.clone(),
+            arm_endpoint: file.base_url.clone(),
+            graph_endpoint: file.base_url.clone(),
+            subscription_id: file.cloud.subscription_id,
+            resource_group: file.cloud.resource_group,
+            workspace_name: file.cloud.workspace_name,
+            workspace_id: file.cloud.workspace_id,
+            base_url: file.base_url,
         }
-        Ok((connect, http.build()?))
     }
 
-    fn host(&self) -> Option<String> {
-        reqwest::Url::parse(&self.base_url).ok()?.domain().map(str::to_owned)
-    }
-
-    /// The address of the service for local connections.
-    fn local_address(&self) -> Option<SocketAddr> {
-        let listen = self.listen?;
-        let ip = match listen.ip() {
-            IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-            IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-            ip => ip,
-        };
-        Some(SocketAddr::new(ip, listen.port()))
+    /// The proof for requests to APIs with this scope: the person's session, or a token of the first application.
+    pub async fn access(&self, http: &reqwest::Client, scope: &str) -> anyhow::Result<Access> {
+        match &self.session {
+            Some(session) => Ok(session.clone()),
+            None => Ok(Access::Token(self.token(http, scope).await?)),
+        }
     }
 
     /// Requests a token for this scope like any application.
-    pub async fn token(&self, http: &reqwest::Client, scope: &str) -> anyhow::Result<Secret<String>> {
+    async fn token(&self, http: &reqwest::Client, scope: &str) -> anyhow::Result<Secret<String>> {
         let form = [
             ("grant_type", "client_credentials"),
             ("client_id", self.client_id.as_str()),
@@ -85,16 +174,16 @@ impl Connect {
 pub struct Service {
     http: reqwest::Client,
     url: String,
-    token: Secret<String>,
+    access: Access,
 }
 
 impl Service {
     /// Connects according to `connect.json` in the data directory.
     pub async fn connect(data_dir: &Path) -> anyhow::Result<Self> {
         let (connect, http) = Connect::read(data_dir)?;
-        let token = connect.token(&http, "https://api.loganalytics.io/.default").await?;
+        let access = connect.access(&http, "https://api.loganalytics.io/.default").await?;
         let url = format!("{}/v1/workspaces/{}/query", connect.log_analytics_endpoint.trim_end_matches('/'), connect.workspace_id);
-        Ok(Self { http, url, token })
+        Ok(Self { http, url, access })
     }
 
     /// The tables of the service's workspace.
@@ -102,15 +191,15 @@ impl Service {
         let (connect, http) = Connect::read(data_dir)?;
         let base = connect.base_url.trim_end_matches('/').to_owned();
         // The audience of our own API is the service itself.
-        let token = connect.token(&http, &format!("{base}/.default")).await?;
-        let answer = http.get(format!("{base}/api/v1/kql/schema")).bearer_auth(token.reveal()).send().await?.error_for_status()?;
+        let access = connect.access(&http, &format!("{base}/.default")).await?;
+        let answer = access.apply(http.get(format!("{base}/api/v1/kql/schema"))).send().await?.error_for_status()?;
         let tables: kql::check::TableSchemas = answer.json().await?;
         Ok(tables.with_unlisted(super::published::UNLISTED))
     }
 
     async fn ask(&self, kql: &str, now: Option<Timestamp>, window: Option<Window>) -> Result<Answer, QueryError> {
         let broken = |why: reqwest::Error| QueryError::Run(model::chain(&why));
-        let sent = self.http.post(&self.url).bearer_auth(self.token.reveal()).json(&request(kql, now, window));
+        let sent = self.access.apply(self.http.post(&self.url)).json(&request(kql, now, window));
         let answer: Json = sent.send().await.map_err(broken)?.json().await.map_err(broken)?;
         response(kql, &answer)
     }

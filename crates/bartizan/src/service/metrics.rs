@@ -70,6 +70,8 @@ pub const METRICS: &[Metric] = &[
     histogram("bartizan_rule_start_delay_seconds", "Time between the instant a scheduled run was due and its start."),
     gauge("bartizan_runtime_blocked_seconds", "How long a thread of the runtime has been blocked; 0 while none is."),
     counter("bartizan_runtime_blocked_total", "Times that a thread of the runtime was blocked for more than a second."),
+    counter("bartizan_sign_ins_not_listed_total", "Sign-ins beyond the limit of rows of a window; they are counted in one row."),
+    counter("bartizan_sign_ins_total", "Attempts of people to sign in; `result` is `success` or `refused`."),
     gauge("bartizan_source_connections", "Open connections of a listener."),
     counter("bartizan_source_dropped_total", "Messages that a listener refused or filtered, by reason."),
     gauge("bartizan_source_last_message_seconds", "When a listener last received a message, in seconds since 1970."),

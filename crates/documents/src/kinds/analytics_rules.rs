@@ -57,7 +57,13 @@ impl Kind for AnalyticsRules {
     }
 
     fn access(&self) -> Access {
-        Access { namespace: "Microsoft.SecurityInsights", level: Level::Workspace, owner: false }
+        Access {
+            level: Level::Workspace,
+            read: "Microsoft.SecurityInsights/alertRules/read",
+            write: "Microsoft.SecurityInsights/alertRules/write",
+            delete: "Microsoft.SecurityInsights/alertRules/delete",
+            owner: false,
+        }
     }
 
     fn check_name(&self, name: &str) -> Option<&'static str> {

@@ -17,6 +17,7 @@ use crate::error::ApplyError;
 use crate::kind::{Access, Cache, Kind, Level, Stored, Writing};
 use crate::plan::Plan;
 use crate::stored::World;
+use crate::writes::{self, By};
 
 pub static KIND: Applications = Applications;
 pub type Body = Application;
@@ -77,7 +78,13 @@ impl Kind for Applications {
     }
 
     fn access(&self) -> Access {
-        Access { namespace: "Microsoft.AAD", level: Level::Tenant, owner: true }
+        Access {
+            level: Level::Tenant,
+            read: "microsoft.directory/applications/standard/read",
+            write: "microsoft.directory/applications/create",
+            delete: "microsoft.directory/applications/delete",
+            owner: true,
+        }
     }
 
     fn ignores_case(&self) -> bool {
@@ -148,6 +155,9 @@ impl Kind for Applications {
 
     async fn delete(&self, at: &mut Writing<'_>, name: &str, before: &Value) -> Result<(), ApplyError> {
         let Some(app_id) = read(before).app_id else { return Ok(()) };
+        if let Some(app) = at.change.app_registration(&app_id).await? {
+            writes::delete_role_assignments_of(at.change, &app.object_id, By { actor: at.actor, at: at.now }).await?;
+        }
         at.change.delete_app_registration(&app_id).await?;
         Ok(at.record("app registration", &app_id, "deleted", json!({ "displayName": [name, null] })).await?)
     }

@@ -210,7 +210,13 @@ impl Kind for DataCollectionRules {
     }
 
     fn access(&self) -> Access {
-        Access { namespace: "Microsoft.Insights", level: Level::ResourceGroup, owner: false }
+        Access {
+            level: Level::ResourceGroup,
+            read: "Microsoft.Insights/dataCollectionRules/read",
+            write: "Microsoft.Insights/dataCollectionRules/write",
+            delete: "Microsoft.Insights/dataCollectionRules/delete",
+            owner: false,
+        }
     }
 
     async fn list(&self, world: &World) -> Result<Vec<Stored>, StoreError> {

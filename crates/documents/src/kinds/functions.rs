@@ -98,7 +98,13 @@ impl Kind for Functions {
     }
 
     fn access(&self) -> Access {
-        Access { namespace: "Microsoft.OperationalInsights", level: Level::Workspace, owner: false }
+        Access {
+            level: Level::Workspace,
+            read: "Microsoft.OperationalInsights/workspaces/savedSearches/read",
+            write: "Microsoft.OperationalInsights/workspaces/savedSearches/write",
+            delete: "Microsoft.OperationalInsights/workspaces/savedSearches/delete",
+            owner: false,
+        }
     }
 
     fn check_name(&self, name: &str) -> Option<&'static str> {

@@ -110,7 +110,13 @@ impl Kind for OnCallKind {
     }
 
     fn access(&self) -> Access {
-        Access { namespace: "Bartizan", level: Level::Workspace, owner: false }
+        Access {
+            level: Level::Workspace,
+            read: "Bartizan/oncall/read",
+            write: "Bartizan/oncall/write",
+            delete: "Bartizan/oncall/delete",
+            owner: false,
+        }
     }
 
     fn ignores_case(&self) -> bool {

@@ -101,7 +101,13 @@ impl Kind for RoleAssignments {
     }
 
     fn access(&self) -> Access {
-        Access { namespace: "Microsoft.Authorization", level: Level::Tenant, owner: true }
+        Access {
+            level: Level::Tenant,
+            read: "Microsoft.Authorization/roleAssignments/read",
+            write: "Microsoft.Authorization/roleAssignments/write",
+            delete: "Microsoft.Authorization/roleAssignments/delete",
+            owner: true,
+        }
     }
 
     async fn list(&self, world: &World) -> Result<Vec<Stored>, StoreError> {

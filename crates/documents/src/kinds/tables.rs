@@ -127,7 +127,13 @@ impl Kind for Tables {
     }
 
     fn access(&self) -> Access {
-        Access { namespace: "Microsoft.OperationalInsights", level: Level::Workspace, owner: false }
+        Access {
+            level: Level::Workspace,
+            read: "Microsoft.OperationalInsights/workspaces/tables/read",
+            write: "Microsoft.OperationalInsights/workspaces/tables/write",
+            delete: "Microsoft.OperationalInsights/workspaces/tables/delete",
+            owner: false,
+        }
     }
 
     fn ignores_case(&self) -> bool {

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::api::oncall::page_html::{View, reply};
 use crate::call::Call;
 use crate::dialect::OURS;
-use crate::endpoint::{Endpoint, Role, nothing};
+use crate::endpoint::{Endpoint, NO_ACTION, Role, nothing};
 use crate::error::ApiError;
 use crate::reply::Reply;
 
@@ -19,6 +19,7 @@ pub static ENDPOINT: Endpoint = Endpoint {
     summary: "Show how to read the incident that a link names",
     dialect: &OURS,
     role: Role::Open("people follow links before they have a token; the page shows no data, only the id in its address"),
+    action: NO_ACTION,
     query: nothing,
     takes: nothing,
     returns: nothing,

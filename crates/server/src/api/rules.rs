@@ -25,6 +25,7 @@ pub static ENDPOINT: Endpoint = Endpoint {
     summary: "List the analytics rules with their runs, their problems and the files they came from",
     dialect: &OURS,
     role: Role::Reader,
+    action: "Bartizan/rules/read",
     query: nothing,
     takes: nothing,
     returns: schema::<Rules>,

@@ -4,7 +4,7 @@ use http::{Method, StatusCode};
 
 use crate::api::oncall::page_html::{View, reply};
 use crate::dialect::OURS;
-use crate::endpoint::{Endpoint, Role, nothing};
+use crate::endpoint::{Endpoint, NO_ACTION, Role, nothing};
 
 pub static ENDPOINT: Endpoint = Endpoint {
     method: Method::GET,
@@ -12,6 +12,7 @@ pub static ENDPOINT: Endpoint = Endpoint {
     summary: "Show what this service is and how to go on",
     dialect: &OURS,
     role: Role::Open("people open the address of the service before they have a token; the page is the same for everyone"),
+    action: NO_ACTION,
     query: nothing,
     takes: nothing,
     returns: nothing,

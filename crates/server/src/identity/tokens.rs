@@ -146,7 +146,7 @@ impl Identity {
         if from > now + SKEW {
             return Err(TokenError::NotYet { from, now });
         }
-        Ok(Principal { app_id: claims.appid, object_id: claims.oid, audience, expires })
+        Ok(Principal { app_id: claims.appid, object_id: claims.oid, audience, expires, person: None })
     }
 }
 

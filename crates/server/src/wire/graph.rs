@@ -4,7 +4,10 @@
 //! id (`id`) besides `appId`; role assignments use the object id of its service principal.
 
 mod applications;
+mod filter;
+mod groups;
 mod service_principals;
+mod users;
 
 use crate::endpoint::Endpoint;
 
@@ -17,4 +20,8 @@ pub static ENDPOINTS: &[&Endpoint] = &[
     &applications::DELETE,
     &service_principals::LIST,
     &service_principals::CREATE,
+    &users::LIST,
+    &users::GET,
+    &groups::LIST,
+    &groups::GET,
 ];

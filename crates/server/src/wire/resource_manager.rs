@@ -4,9 +4,11 @@
 //! resource manager's `CloudError` format.
 
 mod data_collection_rules;
+mod permissions;
 mod resource_groups;
-mod role_assignments;
+pub(crate) mod role_assignments;
 mod role_definitions;
+mod role_filters;
 mod saved_searches;
 mod subscriptions;
 mod tables;
@@ -47,6 +49,8 @@ pub static ENDPOINTS: &[&Endpoint] = &[
     &data_collection_rules::PUT,
     &data_collection_rules::DELETE,
     &role_definitions::LIST,
+    &role_definitions::GET,
+    &permissions::LIST,
     &role_assignments::LIST,
     &role_assignments::GET,
     &role_assignments::PUT,

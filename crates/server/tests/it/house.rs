@@ -11,7 +11,7 @@ use incidents::{Incidents, WorkspaceFacts};
 use model::*;
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::Value;
-use server::identity::{Bootstrapped, Reached, bootstrap};
+use server::identity::{Bootstrapped, IdentityConfig, People, Reached, bootstrap};
 use server::{ApiError, Context, Dispatcher, Ingest, ServerConfig, Upload, serve};
 use store::Store;
 use testkit::HandClock;
@@ -28,6 +28,7 @@ pub fn noon() -> Timestamp {
 }
 
 pub struct House {
+    pub people: Arc<People>,
     _folder: tempfile::TempDir,
     pub address: SocketAddr,
     pub base: String,
@@ -49,6 +50,7 @@ pub struct Booted {
     pub client_id: String,
     pub client_secret: String,
     pub object_id: String,
+    pub admin_password: String,
     pub cloud: server::Cloud,
 }
 
@@ -61,7 +63,7 @@ impl House {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("state.db")).await.unwrap();
         let clock = HandClock::still(noon());
-        let Bootstrapped { identity, certificate, cloud, tenant_id, client_id, client_secret, .. } =
+        let Bootstrapped { identity, certificate, cloud, tenant_id, client_id, client_secret, admin_password, .. } =
             // The HTTP client validates the certificate with the real clock.
             bootstrap(folder.path(), &store, &Reached::default(), Timestamp::from_system(std::time::SystemTime::now())).await.unwrap();
         let object_id = store.app_registrations().get(&client_id).await.unwrap().unwrap().object_id;
@@ -77,6 +79,7 @@ impl House {
         let ca_pem = std::fs::read(certificate.ca_path()).unwrap();
         let oncall = oncall::OnCall::alone(store.clone(), clock.clone());
         let health = HealthRegister::default();
+        let people = People::open(folder.path(), store.clone(), clock.clone(), &identity, IdentityConfig::default()).unwrap();
         let context = Context {
             engine: engine.clone(),
             writer: Arc::new(NoWriter),
@@ -86,6 +89,8 @@ impl House {
             incidents: Incidents { store, clock: clock.clone(), facts },
             ingest: pipeline.clone(),
             identity: Arc::new(identity),
+            people: people.clone(),
+            sign_ins: Arc::default(),
             oncall: oncall.clone(),
             cloud: cloud.clone(),
             connectors: Arc::new(model::NoConnectors),
@@ -99,9 +104,16 @@ impl House {
         let served = tokio::spawn(serve(config, dispatcher, certificate, listener, clock.clone(), stop.clone()));
         let authority = reqwest::Certificate::from_pem(&ca_pem).unwrap();
         let http = reqwest::Client::builder().tls_certs_only([authority]).no_proxy().build().unwrap();
-        let boot = Booted { tenant: tenant_id, client_id, client_secret: client_secret.reveal().clone(), object_id, cloud };
+        let boot = Booted {
+            tenant: tenant_id,
+            client_id,
+            client_secret: client_secret.reveal().clone(),
+            object_id,
+            admin_password: admin_password.reveal().clone(),
+            cloud,
+        };
         let base = format!("https://localhost:{}", address.port());
-        Self { _folder: folder, address, base, http, boot, clock, engine, pipeline, oncall, health, ca_pem, stop, served }
+        Self { people, _folder: folder, address, base, http, boot, clock, engine, pipeline, oncall, health, ca_pem, stop, served }
     }
 
     /// Requests a token as a stock client does.

@@ -66,6 +66,7 @@ async fn every_route_rejects_requests_without_a_token() {
             "POST /oncall/heartbeats/{name}/{token}",
             "GET /oncall/answer/{token}",
             "POST /oncall/answer/{token}",
+            "POST /api/v1/session",
             "GET /{tenant}/oauth2[/v2.0]/authorize",
             "POST /{tenant}/oauth2[/v2.0]/token",
             "GET /{tenant}[/v2.0]/.well-known/openid-configuration",

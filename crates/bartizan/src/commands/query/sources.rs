@@ -12,6 +12,7 @@ use workspace::Workspace;
 
 use crate::commands::published;
 use crate::commands::service::Service;
+use crate::commands::session_file::SessionFile;
 
 /// Data sources of a query.
 #[derive(Default)]
@@ -94,7 +95,16 @@ impl Sources {
             return Ok(Opened { engine: Arc::new(engine), tables: known.with_unlisted(published::UNLISTED), _lock: None });
         };
         let path = data_dir.join("lock");
-        let lock = File::open(&path).with_context(|| format!("`{}` is no data directory of a service", data_dir.display()))?;
+        let lock = match File::open(&path) {
+            Ok(lock) => lock,
+            // Another machine or another person's directory: the service is asked in the name of whoever has logged in.
+            Err(_) if self.external.is_empty() && SessionFile::read()?.is_some() => {
+                let service = Service::connect(data_dir).await?;
+                let tables = Service::tables(data_dir).await.unwrap_or_default();
+                return Ok(Opened { engine: Arc::new(service), tables, _lock: None });
+            }
+            Err(cause) => return Err(cause).with_context(|| format!("`{}` is no data directory of a service", data_dir.display())),
+        };
         match lock.try_lock() {
             // With a running service, its configuration decides what may be read.
             Err(TryLockError::WouldBlock) if !self.external.is_empty() => {

@@ -20,6 +20,7 @@ pub static ENDPOINT: Endpoint = Endpoint {
     summary: "Say what would be wrong if a document were applied",
     dialect: &OURS,
     role: Role::Reader,
+    action: "Bartizan/documents/read",
     query: schema::<Pruned>,
     takes: document,
     returns: schema::<Checked>,

@@ -1,6 +1,6 @@
 //! Shared by the routes of documents: the documents of the service, rights, error responses, and what is reloaded after a change.
 
-use documents::{Access, ApplyError, Cache, Difference, Document, Documents, Kind, Level, Problem, RoleName, State, Stored, World, kinds};
+use documents::{ApplyError, Cache, Difference, Document, Documents, Kind, Level, Problem, RoleName, State, Stored, World, kinds};
 use http::{HeaderValue, header};
 use oncall::compute;
 use oncall::document::did_you_mean;
@@ -11,11 +11,9 @@ use serde_json::Value;
 use crate::body::BodyLimits;
 use crate::call::Call;
 use crate::context::Context;
-use crate::endpoint::Role;
 use crate::error::{ApiError, sentence};
-use crate::identity;
 use crate::reply::Reply;
-use crate::rights::ROLE_DEFINITIONS;
+use crate::roles::ROLE_DEFINITIONS;
 
 /// The interface recorded in the audit trail.
 pub(super) const VIA: &str = "documents/api";
@@ -67,49 +65,35 @@ pub(super) async fn read(cx: &Context, call: &mut Call) -> Result<Document, ApiE
     };
     let document = compute::run(&cx.oncall.objects.lanes.short, parse).await.map_err(compute_error)??;
     for kind in document.kinds.keys().filter_map(|kind| kinds::find(kind)) {
-        require(cx, call, kind, Role::Reader)?;
+        require(cx, call, kind, kind.access().read)?;
     }
     Ok(document)
-}
-
-/// The kind that the path names, of which the caller may read or write objects.
-pub(super) fn kind(cx: &Context, call: &Call, role: Role) -> Result<&'static dyn Kind, ApiError> {
-    let kind = known(call.param("kind"))?;
-    require(cx, call, kind, role)?;
-    Ok(kind)
 }
 
 pub(super) fn known(name: &str) -> Result<&'static dyn Kind, ApiError> {
     kinds::find(name).ok_or_else(|| no_kind(name))
 }
 
-/// The role that writing objects of a kind needs.
-pub(super) fn writer(kind: &dyn Kind) -> Role {
-    if kind.access().owner { Role::Owner } else { Role::Contributor }
-}
-
-/// Whether the caller has a role for a kind, as Azure's APIs require it for the same resources.
-pub(super) fn may(cx: &Context, call: &Call, kind: &dyn Kind, role: Role) -> bool {
-    let Access { namespace, level, .. } = kind.access();
-    let scope = match level {
+/// Whether the caller may do an action of [`Kind::access`], as Azure's APIs require it for the same resources.
+pub(super) fn may(cx: &Context, call: &Call, kind: &dyn Kind, action: &str) -> bool {
+    let scope = match kind.access().level {
         Level::Workspace => cx.cloud.workspace_path(),
         Level::ResourceGroup => cx.cloud.group_path(),
         Level::Tenant => "/".to_owned(),
     };
-    call.principal.as_ref().is_some_and(|principal| cx.identity.allows(principal, role, namespace, &scope))
+    call.principal.as_ref().is_some_and(|principal| cx.identity.allows(principal, action, &scope))
 }
 
-pub(super) fn require(cx: &Context, call: &Call, kind: &dyn Kind, role: Role) -> Result<(), ApiError> {
-    if may(cx, call, kind, role) {
+pub(super) fn require(cx: &Context, call: &Call, kind: &dyn Kind, action: &str) -> Result<(), ApiError> {
+    if may(cx, call, kind, action) {
         return Ok(());
     }
-    let Access { namespace, level, .. } = kind.access();
-    let at = match level {
+    let at = match kind.access().level {
         Level::Workspace => "the workspace",
         Level::ResourceGroup => "the resource group",
         Level::Tenant => "the tenant ('/')",
     };
-    let message = format!("'{}' need the role {} for '{namespace}' at {at}.", kind.name(), role.name());
+    let message = format!("'{}' need a role with the action '{action}' at {at}.", kind.name());
     Err(ApiError::forbidden("AuthorizationFailed", message).target(kind.name()))
 }
 
@@ -120,7 +104,7 @@ pub(super) async fn reload(cx: &Context, changed: impl Iterator<Item = &'static 
         cx.ingest.rules_changed().await?;
     }
     if caches.contains(&Cache::Grants) {
-        cx.identity.set_grants(identity::grants(&cx.store).await?);
+        cx.identity.reload(&cx.store).await?;
     }
     Ok(())
 }
@@ -158,6 +142,7 @@ pub(super) fn apply_error(error: ApplyError) -> ApiError {
     match error {
         ApplyError::Wrong(problems) => wrong(&problems),
         ApplyError::Conflict { .. } => ApiError::new(http::StatusCode::PRECONDITION_FAILED, "PreconditionFailed", message),
+        ApplyError::LastOwner => ApiError::conflict("LastRbacAdminAssignment", message),
         ApplyError::Busy => ApiError { retry_after: Some(1), ..ApiError::conflict("Conflict", message) },
         ApplyError::NoKind(kind) => no_kind(&kind),
         ApplyError::NoObject { .. } => ApiError::not_found("NotFound", message),

@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use super::common::{VIA, apply_error, known, missing, of, reload, require, writer};
+use super::common::{VIA, apply_error, known, missing, of, reload, require};
 use crate::call::Call;
 use crate::context::Context;
 use crate::dialect::OURS;
@@ -16,16 +16,17 @@ pub static ENDPOINT: Endpoint = Endpoint {
     summary: "Delete an object of a document that nothing else needs",
     dialect: &OURS,
     role: Role::Contributor,
+    action: "Bartizan/documents/delete",
     query: nothing,
     takes: nothing,
     returns: nothing,
     run: |cx, call| Box::pin(run(cx, call)),
 };
 
-/// The kind decides which role is needed.
+/// The kind decides which action is needed.
 async fn run(cx: &Context, call: Call) -> Result<Reply, ApiError> {
     let kind = known(call.param("kind"))?;
-    require(cx, &call, kind, writer(kind))?;
+    require(cx, &call, kind, kind.access().delete)?;
     let (name, documents) = (call.param("name"), of(cx));
     if !documents.delete(kind, name, call.header("if-match"), &call.actor(VIA)).await.map_err(apply_error)? {
         return Err(missing(&documents, kind, name).await);

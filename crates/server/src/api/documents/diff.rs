@@ -16,6 +16,7 @@ pub static ENDPOINT: Endpoint = Endpoint {
     summary: "Say what applying a document would change",
     dialect: &OURS,
     role: Role::Reader,
+    action: "Bartizan/documents/read",
     query: schema::<Pruned>,
     takes: document,
     returns: schema::<Changes>,

@@ -21,6 +21,7 @@ pub static ENDPOINT: Endpoint = Endpoint {
     summary: "Read the configuration as a document that can be applied again",
     dialect: &OURS,
     role: Role::Reader,
+    action: "Bartizan/documents/read",
     query: schema::<Exported>,
     takes: nothing,
     returns: document,
@@ -40,11 +41,11 @@ async fn run(cx: &Context, call: Call) -> Result<Reply, ApiError> {
     let Exported { kind, format } = call.query()?;
     let mut wanted: Vec<&'static dyn Kind> = Vec::new();
     match kind.as_deref() {
-        None => wanted.extend(kinds::all().filter(|kind| may(cx, &call, *kind, Role::Reader))),
+        None => wanted.extend(kinds::all().filter(|kind| may(cx, &call, *kind, kind.access().read))),
         Some(names) => {
             for name in names.split(',') {
                 let kind = known(name.trim())?;
-                require(cx, &call, kind, Role::Reader)?;
+                require(cx, &call, kind, kind.access().read)?;
                 wanted.push(kind);
             }
         }

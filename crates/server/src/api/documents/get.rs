@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use super::common::{apply_error, body, kind, missing, of, with_etag};
+use super::common::{apply_error, body, known, missing, of, require, with_etag};
 use crate::call::Call;
 use crate::context::Context;
 use crate::dialect::OURS;
@@ -16,6 +16,7 @@ pub static ENDPOINT: Endpoint = Endpoint {
     summary: "Read an object as it stands in a document; its etag is in the header `ETag`",
     dialect: &OURS,
     role: Role::Reader,
+    action: "Bartizan/documents/read",
     query: nothing,
     takes: nothing,
     returns: body,
@@ -23,7 +24,9 @@ pub static ENDPOINT: Endpoint = Endpoint {
 };
 
 async fn run(cx: &Context, call: Call) -> Result<Reply, ApiError> {
-    let (kind, name, documents) = (kind(cx, &call, Role::Reader)?, call.param("name"), of(cx));
+    let kind = known(call.param("kind"))?;
+    require(cx, &call, kind, kind.access().read)?;
+    let (name, documents) = (call.param("name"), of(cx));
     match documents.get(kind, name).await.map_err(apply_error)? {
         Some(found) => with_etag(Reply::json(&found.body)?, &found),
         None => Err(missing(&documents, kind, name).await),

@@ -19,6 +19,7 @@ pub static ENDPOINT: Endpoint = Endpoint {
     summary: "List the kinds of documents with their JSON schemas",
     dialect: &OURS,
     role: Role::Reader,
+    action: "Bartizan/documents/read",
     query: nothing,
     takes: nothing,
     returns: schema::<Kinds>,

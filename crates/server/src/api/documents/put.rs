@@ -4,7 +4,7 @@ use http::Method;
 
 use http::StatusCode;
 
-use super::common::{VIA, apply_error, body, known, object, of, reload, require, with_etag, writer};
+use super::common::{VIA, apply_error, body, known, object, of, reload, require, with_etag};
 use crate::call::Call;
 use crate::context::Context;
 use crate::dialect::OURS;
@@ -18,16 +18,17 @@ pub static ENDPOINT: Endpoint = Endpoint {
     summary: "Create or replace an object of a document; with `If-Match` only that version",
     dialect: &OURS,
     role: Role::Contributor,
+    action: "Bartizan/documents/write",
     query: nothing,
     takes: body,
     returns: body,
     run: |cx, call| Box::pin(run(cx, call)),
 };
 
-/// The kind decides which role is needed.
+/// The kind decides which action is needed.
 async fn run(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
     let kind = known(call.param("kind"))?;
-    require(cx, &call, kind, writer(kind))?;
+    require(cx, &call, kind, kind.access().write)?;
     let body = object(&mut call).await?;
     let (name, documents) = (call.param("name"), of(cx));
     // RFC 9110 §13.1.2: `If-None-Match: *` creates and never replaces.

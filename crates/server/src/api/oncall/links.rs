@@ -17,7 +17,7 @@ use super::page_html::{self, Form, Mood, View};
 use crate::call::Call;
 use crate::context::Context;
 use crate::dialect::OURS;
-use crate::endpoint::{Endpoint, Role, nothing};
+use crate::endpoint::{Endpoint, NO_ACTION, Role, nothing};
 use crate::error::ApiError;
 use crate::error::sentence;
 use crate::reply::Reply;
@@ -30,6 +30,7 @@ pub static SHOW: Endpoint = Endpoint {
     summary: "Show the page behind a signed link; changes nothing",
     dialect: &OURS,
     role: SIGNED,
+    action: NO_ACTION,
     query: nothing,
     takes: nothing,
     returns: nothing,
@@ -41,6 +42,7 @@ pub static ANSWER: Endpoint = Endpoint {
     summary: "Do what a signed link says, once",
     dialect: &OURS,
     role: SIGNED,
+    action: NO_ACTION,
     query: nothing,
     takes: nothing,
     returns: nothing,

@@ -7,7 +7,7 @@ use http::Method;
 
 use super::{check_tenant, errors};
 use crate::dialect::ENTRA;
-use crate::endpoint::{Endpoint, Role, as_specified, nothing};
+use crate::endpoint::{Endpoint, NO_ACTION, Role, as_specified, nothing};
 
 pub static ENDPOINT: Endpoint = Endpoint {
     method: Method::GET,
@@ -15,6 +15,7 @@ pub static ENDPOINT: Endpoint = Endpoint {
     summary: "Refuse to sign a person in: only applications get tokens",
     dialect: &ENTRA,
     role: Role::Open("it refuses everyone, and says nothing about who there is"),
+    action: NO_ACTION,
     query: as_specified,
     takes: nothing,
     returns: as_specified,

@@ -11,10 +11,11 @@ use super::{check_tenant, client, errors};
 use crate::call::{Call, Query};
 use crate::context::Context;
 use crate::dialect::{self, ENTRA};
-use crate::endpoint::{Endpoint, Role, as_specified, nothing};
+use crate::endpoint::{Endpoint, NO_ACTION, Role, as_specified, nothing};
 use crate::error::ApiError;
 use crate::identity::TOKEN_LIFETIME;
 use crate::reply::Reply;
+use crate::signins::Attempt;
 
 pub static ENDPOINT: Endpoint = Endpoint {
     method: Method::POST,
@@ -22,6 +23,7 @@ pub static ENDPOINT: Endpoint = Endpoint {
     summary: "Give an application an access token for what it proves to be",
     dialect: &ENTRA,
     role: Role::Open("this is where tokens come from; the client proves itself in the body"),
+    action: NO_ACTION,
     query: nothing,
     takes: as_specified,
     returns: as_specified,
@@ -31,12 +33,20 @@ pub static ENDPOINT: Endpoint = Endpoint {
 async fn token(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
     check_tenant(cx, call.param("tenant"))?;
     let form = call.form().await?;
+    let mut attempt = Attempt::begin(&call, &form);
+    let result = issue(cx, &call, &form, &mut attempt).await;
+    attempt.end(&cx.sign_ins, &result, cx.clock.now());
+    result
+}
+
+async fn issue(cx: &Context, call: &Call, form: &Query, attempt: &mut Attempt) -> Result<Reply, ApiError> {
     let grant = form.filled("grant_type").ok_or_else(|| errors::missing_parameter("grant_type"))?;
     if grant != "client_credentials" {
         return Err(errors::unsupported_grant(&grant.chars().take(100).collect::<String>()));
     }
-    let app = client::authenticate(cx, &call, &form).await?;
-    let (resource, wants_v1) = resource(&form)?;
+    let app = client::authenticate(cx, call, form).await?;
+    attempt.proved(&app);
+    let (resource, wants_v1) = resource(form)?;
     if !is_known(cx, &resource, &app.app_id) {
         return Err(errors::unknown_resource(&resource, &cx.identity.tenant_id));
     }

@@ -18,6 +18,7 @@ use crate::error::ApiError;
 use crate::identity::{SecretHash, generate_secret};
 use crate::reply::Reply;
 use crate::trail::{self, Changed};
+use crate::wire::resource_manager::role_assignments;
 
 const ALL: &str = "/{version}/applications";
 const ONE: &str = "/{version}/applications/{id}";
@@ -28,6 +29,7 @@ pub static LIST: Endpoint = Endpoint {
     summary: "List app registrations",
     dialect: &GRAPH,
     role: Role::Reader,
+    action: "microsoft.directory/applications/standard/read",
     query: as_specified,
     takes: nothing,
     returns: as_specified,
@@ -40,6 +42,7 @@ pub static GET: Endpoint = Endpoint {
     summary: "Read an app registration",
     dialect: &GRAPH,
     role: Role::Reader,
+    action: "microsoft.directory/applications/standard/read",
     query: nothing,
     takes: nothing,
     returns: as_specified,
@@ -52,6 +55,7 @@ pub static CREATE: Endpoint = Endpoint {
     summary: "Register an application",
     dialect: &GRAPH,
     role: Role::Owner,
+    action: "microsoft.directory/applications/create",
     query: nothing,
     takes: as_specified,
     returns: as_specified,
@@ -64,6 +68,7 @@ pub static ADD_PASSWORD: Endpoint = Endpoint {
     summary: "Give an application a client secret, shown in this answer only",
     dialect: &GRAPH,
     role: Role::Owner,
+    action: "microsoft.directory/applications/credentials/update",
     query: nothing,
     takes: as_specified,
     returns: as_specified,
@@ -76,6 +81,7 @@ pub static REMOVE_PASSWORD: Endpoint = Endpoint {
     summary: "Take a client secret from an application",
     dialect: &GRAPH,
     role: Role::Owner,
+    action: "microsoft.directory/applications/credentials/update",
     query: nothing,
     takes: as_specified,
     returns: nothing,
@@ -88,6 +94,7 @@ pub static DELETE: Endpoint = Endpoint {
     summary: "Delete an app registration; its secrets stop working at once",
     dialect: &GRAPH,
     role: Role::Owner,
+    action: "microsoft.directory/applications/delete",
     query: nothing,
     takes: nothing,
     returns: nothing,
@@ -262,10 +269,11 @@ async fn remove_password(cx: &Context, mut call: Call) -> Result<Reply, ApiError
 async fn delete(cx: &Context, call: Call) -> Result<Reply, ApiError> {
     let app = find(cx, &call).await?;
     let mut change = cx.store.begin().await.map_err(failed)?;
+    role_assignments::remove_of(cx, &call, "Graph", &mut change, &app.object_id).await?;
     change.delete_app_registration(&app.app_id).await.map_err(failed)?;
     record(cx, &call, &mut change, &app, "deleted", json!({ "displayName": [app.display_name, null] })).await?;
     change.commit().await.map_err(failed)?;
-    cx.identity.set_grants(crate::identity::grants(&cx.store).await.map_err(failed)?);
+    cx.identity.reload(&cx.store).await.map_err(failed)?;
     Ok(Reply::no_content())
 }
 

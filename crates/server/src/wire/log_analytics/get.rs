@@ -17,6 +17,7 @@ pub static ENDPOINT: Endpoint = Endpoint {
     summary: "Run a query given in the URL over the workspace",
     dialect: &LOG_ANALYTICS,
     role: Role::Reader,
+    action: "Microsoft.OperationalInsights/workspaces/query/read",
     query: as_specified,
     takes: nothing,
     returns: as_specified,

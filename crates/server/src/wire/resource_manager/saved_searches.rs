@@ -29,6 +29,7 @@ pub static LIST: Endpoint = Endpoint {
     summary: "List saved searches and functions, by name",
     dialect: &RESOURCE_MANAGER,
     role: Role::Reader,
+    action: "Microsoft.OperationalInsights/workspaces/savedSearches/read",
     query: nothing,
     takes: nothing,
     returns: as_specified,
@@ -41,6 +42,7 @@ pub static GET: Endpoint = Endpoint {
     summary: "Read a saved search or function",
     dialect: &RESOURCE_MANAGER,
     role: Role::Reader,
+    action: "Microsoft.OperationalInsights/workspaces/savedSearches/read",
     query: nothing,
     takes: nothing,
     returns: as_specified,
@@ -53,6 +55,7 @@ pub static PUT: Endpoint = Endpoint {
     summary: "Save a search; with a function alias, define a function",
     dialect: &RESOURCE_MANAGER,
     role: Role::Contributor,
+    action: "Microsoft.OperationalInsights/workspaces/savedSearches/write",
     query: nothing,
     takes: as_specified,
     returns: as_specified,
@@ -65,6 +68,7 @@ pub static DELETE: Endpoint = Endpoint {
     summary: "Remove a saved search or function",
     dialect: &RESOURCE_MANAGER,
     role: Role::Contributor,
+    action: "Microsoft.OperationalInsights/workspaces/savedSearches/delete",
     query: nothing,
     takes: nothing,
     returns: nothing,
@@ -118,7 +122,7 @@ async fn put(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
     }
     cx.catalog.save_search(search.clone()).await.map_err(refusal)?;
     let action = if old.is_some() { "changed" } else { "created" };
-    let changes = json!({ "query": [old.map(|old| &old.query), search.query] });
+    let changes = differences(old.map(|old| &**old), Some(&search));
     let what = Changed { aggregate: "saved search", id: &search.name, action, changes };
     trail::record_alone(cx, &call, "ResourceManager", what).await?;
     tracing::info!(search = search.name, by = call.actor("ResourceManager").name, "search saved");
@@ -127,13 +131,31 @@ async fn put(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
 
 async fn delete(cx: &Context, call: Call) -> Result<Reply, ApiError> {
     let name = call.param("search");
+    let known = cx.catalog.saved_searches();
+    let old = known.iter().find(|search| search.name.eq_ignore_ascii_case(name));
     if cx.catalog.remove_search(name).await.map_err(refusal)? {
-        let what = Changed { aggregate: "saved search", id: name, action: "deleted", changes: json!({}) };
+        let what = Changed { aggregate: "saved search", id: name, action: "deleted", changes: differences(old.map(|old| &**old), None) };
         trail::record_alone(cx, &call, "ResourceManager", what).await?;
         tracing::info!(search = name, by = call.actor("ResourceManager").name, "saved search removed");
     }
     // Deleting a missing resource is not an error in the resource manager; Microsoft's client accepts only 200 here.
     Ok(Reply::empty(StatusCode::OK))
+}
+
+/// The fields that differ, for the audit trail.
+fn differences(before: Option<&SavedSearch>, after: Option<&SavedSearch>) -> Value {
+    let fields = |search: Option<&SavedSearch>| {
+        let value = search.and_then(|search| serde_json::to_value(search).ok()).unwrap_or_default();
+        value.as_object().cloned().unwrap_or_default()
+    };
+    let (before, after) = (fields(before), fields(after));
+    let mut changes = serde_json::Map::new();
+    for name in before.keys().chain(after.keys()) {
+        if before.get(name) != after.get(name) {
+            changes.insert(name.clone(), json!([before.get(name), after.get(name)]));
+        }
+    }
+    Value::Object(changes)
 }
 
 fn read(name: &str, body: &Value) -> Result<SavedSearch, ApiError> {

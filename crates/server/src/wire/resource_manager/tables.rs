@@ -32,6 +32,7 @@ pub static LIST: Endpoint = Endpoint {
     summary: "List tables, by name",
     dialect: &RESOURCE_MANAGER,
     role: Role::Reader,
+    action: "Microsoft.OperationalInsights/workspaces/tables/read",
     query: as_specified,
     takes: nothing,
     returns: as_specified,
@@ -44,6 +45,7 @@ pub static GET: Endpoint = Endpoint {
     summary: "Read a table's columns and retention",
     dialect: &RESOURCE_MANAGER,
     role: Role::Reader,
+    action: "Microsoft.OperationalInsights/workspaces/tables/read",
     query: nothing,
     takes: nothing,
     returns: as_specified,
@@ -56,6 +58,7 @@ pub static PUT: Endpoint = Endpoint {
     summary: "Create a custom table, add columns, or set the retention",
     dialect: &RESOURCE_MANAGER,
     role: Role::Contributor,
+    action: "Microsoft.OperationalInsights/workspaces/tables/write",
     query: nothing,
     takes: as_specified,
     returns: as_specified,
@@ -68,6 +71,7 @@ pub static PATCH: Endpoint = Endpoint {
     summary: "Add columns to a table or set its retention",
     dialect: &RESOURCE_MANAGER,
     role: Role::Contributor,
+    action: "Microsoft.OperationalInsights/workspaces/tables/write",
     query: nothing,
     takes: as_specified,
     returns: as_specified,
@@ -80,6 +84,7 @@ pub static DELETE: Endpoint = Endpoint {
     summary: "Remove a custom table with its rows",
     dialect: &RESOURCE_MANAGER,
     role: Role::Contributor,
+    action: "Microsoft.OperationalInsights/workspaces/tables/delete",
     query: nothing,
     takes: nothing,
     returns: nothing,
@@ -158,9 +163,10 @@ async fn put(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
 
 async fn delete(cx: &Context, call: Call) -> Result<Reply, ApiError> {
     let name = TableName::new(call.param("table"));
+    let columns = cx.catalog.table(name.as_str()).map(|table| shape(&table.columns));
     match cx.catalog.drop_table(&name).await {
         Ok(()) => {
-            let what = Changed { aggregate: "table", id: name.as_str(), action: "deleted", changes: json!({}) };
+            let what = Changed { aggregate: "table", id: name.as_str(), action: "deleted", changes: json!({ "columns": [columns, null] }) };
             trail::record_alone(cx, &call, "ResourceManager", what).await?;
             tracing::info!(table = %name, by = call.actor("ResourceManager").name, "table removed");
             Ok(Reply::empty(StatusCode::OK))

@@ -19,27 +19,52 @@ use crate::endpoint::{Endpoint, Role};
 use crate::error::ApiError;
 use crate::reply::Reply;
 
-pub static LIST: Endpoint =
-    route(Method::GET, provider_path!("/alertRules"), "List the analytics rules", Role::Reader, |cx, call| Box::pin(list(cx, call)));
-pub static GET: Endpoint =
-    route(Method::GET, provider_path!("/alertRules/{rule}"), "Read an analytics rule", Role::Reader, |cx, call| Box::pin(get(cx, call)));
-pub static PUT: Endpoint =
-    route(Method::PUT, provider_path!("/alertRules/{rule}"), "Create or replace an analytics rule", Role::Contributor, |cx, call| {
-        Box::pin(put(cx, call))
-    });
-pub static DELETE: Endpoint =
-    route(Method::DELETE, provider_path!("/alertRules/{rule}"), "Delete an analytics rule", Role::Contributor, |cx, call| {
-        Box::pin(delete(cx, call))
-    });
-pub static ACTIONS: Endpoint =
-    route(Method::GET, provider_path!("/alertRules/{rule}/actions"), "List the actions of an analytics rule", Role::Reader, |cx, call| {
-        Box::pin(actions(cx, call))
-    });
+pub static LIST: Endpoint = route(
+    Method::GET,
+    provider_path!("/alertRules"),
+    "List the analytics rules",
+    Role::Reader,
+    "Microsoft.SecurityInsights/alertRules/read",
+    |cx, call| Box::pin(list(cx, call)),
+);
+pub static GET: Endpoint = route(
+    Method::GET,
+    provider_path!("/alertRules/{rule}"),
+    "Read an analytics rule",
+    Role::Reader,
+    "Microsoft.SecurityInsights/alertRules/read",
+    |cx, call| Box::pin(get(cx, call)),
+);
+pub static PUT: Endpoint = route(
+    Method::PUT,
+    provider_path!("/alertRules/{rule}"),
+    "Create or replace an analytics rule",
+    Role::Contributor,
+    "Microsoft.SecurityInsights/alertRules/write",
+    |cx, call| Box::pin(put(cx, call)),
+);
+pub static DELETE: Endpoint = route(
+    Method::DELETE,
+    provider_path!("/alertRules/{rule}"),
+    "Delete an analytics rule",
+    Role::Contributor,
+    "Microsoft.SecurityInsights/alertRules/delete",
+    |cx, call| Box::pin(delete(cx, call)),
+);
+pub static ACTIONS: Endpoint = route(
+    Method::GET,
+    provider_path!("/alertRules/{rule}/actions"),
+    "List the actions of an analytics rule",
+    Role::Reader,
+    "Microsoft.SecurityInsights/alertRules/actions/read",
+    |cx, call| Box::pin(actions(cx, call)),
+);
 pub static ACTION: Endpoint = route(
     Method::GET,
     provider_path!("/alertRules/{rule}/actions/{action}"),
     "Read an action of an analytics rule",
     Role::Reader,
+    "Microsoft.SecurityInsights/alertRules/actions/read",
     |cx, call| Box::pin(action(cx, call)),
 );
 

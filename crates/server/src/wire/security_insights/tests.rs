@@ -20,7 +20,7 @@ use uuid::Uuid;
 use crate::context::{Cloud, Context, Ingest, Upload};
 use crate::dispatch::Dispatcher;
 use crate::error::ApiError;
-use crate::identity::Identity;
+use crate::identity::{Identity, IdentityConfig, People};
 use crate::rights::{Grant, OWNER};
 
 /// Returns the same columns for every query, except that `broken` fails and `open` has unknown columns.
@@ -163,6 +163,7 @@ impl Served {
             portal_url: origin.to_owned(),
         });
         let clock: Arc<dyn Clock> = Arc::new(Nothing);
+        let people = People::open(folder.path(), store.clone(), clock.clone(), &identity, IdentityConfig::default()).unwrap();
         let context = Context {
             engine: Arc::new(Canned),
             writer: Arc::new(Nothing),
@@ -172,6 +173,8 @@ impl Served {
             incidents: Incidents { store: store.clone(), clock: clock.clone(), facts: facts.clone() },
             ingest: Arc::new(Nothing),
             identity: Arc::new(identity),
+            people,
+            sign_ins: Arc::default(),
             oncall: oncall::OnCall::alone(store.clone(), clock.clone()),
             cloud: Cloud {
                 subscription_id: SUBSCRIPTION.to_owned(),
