@@ -33,7 +33,7 @@ class Probe(threading.Thread):
     def __init__(self, connect, rule):
         super().__init__(daemon=True)
         self.connect, self.rule = connect, rule
-        self.times, self.errors, self.rows, self.going = [], [], 0, True
+        self.times, self.errors, self.rows, self.again, self.going = [], [], 0, 0, True
 
     def once(self):
         c, ca = self.connect, self.connect['ca_cert']
@@ -50,11 +50,19 @@ class Probe(threading.Thread):
     def run(self):
         while self.going:
             began = time.monotonic()
-            try:
-                self.once()
-                self.times.append(time.monotonic() - began)
-            except Exception as error:
-                self.errors.append(f'{type(error).__name__}: {str(error)[:150]}')
+            for left in (1, 0):
+                try:
+                    self.once()
+                    self.times.append(time.monotonic() - began)
+                    break
+                except requests.ConnectionError as error:
+                    # As every SDK does, once; how often is limited below.
+                    self.again += 1
+                    if not left:
+                        self.errors.append(f'{type(error).__name__}: {str(error)[:150]}')
+                except Exception as error:
+                    self.errors.append(f'{type(error).__name__}: {str(error)[:150]}')
+                    break
             time.sleep(0.05)
 
     def end(self, what):
@@ -62,8 +70,8 @@ class Probe(threading.Thread):
         self.join(60)
         times = sorted(self.times) or [99.0]
         line = f'{len(self.times)} rounds of token and upload, median {times[len(times) // 2] * 1000:.0f} ms, slowest {times[-1] * 1000:.0f} ms'
-        fine = not self.errors and len(self.times) >= 5 and times[-1] < 5
-        print(f"{'ok   ' if fine else 'FAIL '} {what}: {line}; errors: {len(self.errors)} {self.errors[:2]}", flush=True)
+        fine = not self.errors and self.again <= len(self.times) // 20 and len(self.times) >= 5 and times[-1] < 5
+        print(f"{'ok   ' if fine else 'FAIL '} {what}: {line}; repeated: {self.again}; errors: {len(self.errors)} {self.errors[:2]}", flush=True)
         return fine
 
 

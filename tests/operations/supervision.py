@@ -167,7 +167,7 @@ def table_threads(peer, faults, stream):
         url = f"{peer.connect['logs_ingestion_endpoint']}/dataCollectionRules/{stream}/streams/Custom-{TABLE}?api-version=2023-01-01"
         statuses, row = [], {'TimeGenerated': dt.datetime.now(dt.timezone.utc).isoformat(), 'N': n}
         while 204 not in statuses and len(statuses) < 60:
-            reply = peer.session.post(url, json=[row], headers={**peer.bearer('https://monitor.azure.com'), 'x-ms-client-request-id': f'panic-{n}'}, timeout=30)
+            reply = peer.session.post(url, json=[row], headers={**bearer(peer.connect, 'https://monitor.azure.com'), 'x-ms-client-request-id': f'panic-{n}'}, timeout=30)
             statuses.append(reply.status_code)
             if statuses[-1] != 204:
                 time.sleep(0.2)
