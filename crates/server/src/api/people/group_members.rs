@@ -1,4 +1,4 @@
-//! `/api/v1/groups/{group}/members/{user}` — who is in a group. In effect with the next request.
+//! `/api/v1/groups/{name}/members/{user}` — who is in a group. In effect with the next request.
 
 use http::Method;
 use serde_json::json;
@@ -13,7 +13,7 @@ use crate::error::ApiError;
 use crate::reply::Reply;
 use crate::trail::{self, Changed};
 
-const PATH: &str = "/api/v1/groups/{group}/members/{user}";
+const PATH: &str = "/api/v1/groups/{name}/members/{user}";
 
 pub static ADD: Endpoint = Endpoint {
     method: Method::PUT,

@@ -19,7 +19,7 @@ use crate::trail::{self, Changed};
 use crate::wire::resource_manager::role_assignments;
 
 const ALL: &str = "/api/v1/groups";
-const ONE: &str = "/api/v1/groups/{group}";
+const ONE: &str = "/api/v1/groups/{name}";
 
 pub static LIST: Endpoint = Endpoint {
     method: Method::GET,
@@ -107,7 +107,7 @@ struct NewGroup {
 
 /// The group that the path names.
 pub(super) async fn find(cx: &Context, call: &Call) -> Result<Group, ApiError> {
-    cx.people.find_group(call.param("group")).await.map_err(group_error)
+    cx.people.find_group(call.param("name")).await.map_err(group_error)
 }
 
 async fn views(cx: &Context, groups: Vec<Group>) -> Result<Vec<GroupView>, ApiError> {
