@@ -29,7 +29,7 @@ pub static LIST: Endpoint = Endpoint {
 
 pub static GET: Endpoint = Endpoint {
     method: Method::GET,
-    path: "/{version}/groups/{group}",
+    path: "/{version}/groups/{id}",
     summary: "Read a group of people",
     dialect: &GRAPH,
     role: Role::Reader,
@@ -51,7 +51,7 @@ async fn list(cx: &Context, call: Call) -> Result<Reply, ApiError> {
 
 async fn get(cx: &Context, call: Call) -> Result<Reply, ApiError> {
     check_version(&call)?;
-    let id = call.param("group");
+    let id = call.param("id");
     let group = cx.people.find_group(id).await.map_err(|error| match error {
         GroupError::Store(error) => failed(error),
         _ => {
