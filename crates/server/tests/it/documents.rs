@@ -106,8 +106,8 @@ async fn pruning_concerns_the_kinds_that_are_named() {
     assert_eq!(status, 200, "{body}");
     let left = answer(ours(&house, Method::GET, "").await).await.1;
     assert_eq!(left.as_object().unwrap().keys().collect::<Vec<_>>(), ["analytics_rules", "users"], "{left}");
-    // The application that the service made still has its roles.
-    assert_eq!(house.pipeline.store().role_assignments().list().await.unwrap().len(), 2);
+    // The application and the administrator that the service made still have their roles.
+    assert_eq!(house.pipeline.store().role_assignments().list().await.unwrap().len(), 3);
 }
 
 #[tokio::test]

@@ -171,7 +171,7 @@ async fn definitions_permissions_and_filters_are_azures() {
     // The first application is Owner and Metrics Publisher at the root: two roles, of which one has actions of ours.
     let (_, mine) = get(format!("{}/providers/Microsoft.Authorization/permissions", house.workspace())).await;
     let mine = mine["value"].as_array().unwrap();
-    assert_eq!((mine.len(), &mine[0]["actions"]), (3, &json!(["*"])), "{mine:?}");
+    assert!(mine.len() == 3 && mine.iter().any(|one| one["actions"] == json!(["*"])), "{mine:?}");
 
     let holder = register(&house, "flare").await;
     let publisher = server::METRICS_PUBLISHER;
