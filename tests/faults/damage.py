@@ -19,8 +19,9 @@ import sys
 import tempfile
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / 'sdk'))
-from service import Service, credential, define, put, scope  # noqa: E402
+sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1] / 'harness')]
+from score import wait  # noqa: E402
+from service import Service, bearer, define, ingest, put, query, scope  # noqa: E402
 
 TABLE, FLUSHED, LOGGED = 'Kept_CL', 3, 2  # batches in data files, and in the log
 ROWS = 200
@@ -28,7 +29,7 @@ HARMS = ('remove', 'empty', 'zero', 'cut', 'flip')
 # Files without data to lose: recreated without a report.
 NOTHING = re.compile(r'^(lock|state\.db-shm|reserve/.*|tmp(/.*)?|quarantine/.*)$')
 # Rewritten by every start.
-REWRITTEN = re.compile(r'^(lock|connect\.json|state\.db.*|copies/.*|reserve/.*|tmp/.*|.*\.json|tables/[^/]+/keys-.*)$')
+REWRITTEN = re.compile(r'^(lock|audit\.head|connect\.json|state\.db.*|copies/.*|reserve/.*|tmp/.*|.*\.json|tables/[^/]+/keys-.*)$')
 
 
 def main():
@@ -91,19 +92,10 @@ def fill(data_dir, state):
 
 
 def upload(connect, rule, batch):
-    from azure.monitor.ingestion import LogsIngestionClient
     import datetime as dt
     now = dt.datetime.now(dt.timezone.utc).isoformat()
     rows = [{'TimeGenerated': now, 'Batch': batch, 'N': n, 'Text': f'row {n * 7919 % 1000} of {batch}'} for n in range(ROWS)]
-    LogsIngestionClient(endpoint=connect['logs_ingestion_endpoint'], credential=credential(connect)).upload(rule, f'Custom-{TABLE}', rows)
-
-
-def wait(level, what, seconds=60):
-    end = time.monotonic() + seconds
-    while not level():
-        if time.monotonic() > end:
-            raise TimeoutError(f'no {what} within {seconds} s')
-        time.sleep(0.05)
+    ingest(connect, rule, TABLE, rows).raise_for_status()
 
 
 def plan(template, long, rng):
@@ -163,8 +155,7 @@ def trial(data_dir, file, harm, state, rng):
     try:
         connect = service.connect
         def auth(resource):
-            token = credential(connect).get_token(f'{resource}/.default').token
-            return dict(headers={'Authorization': f'Bearer {token}'}, verify=connect['ca_cert'], timeout=30)
+            return dict(headers=bearer(connect, resource), verify=connect['ca_cert'], timeout=30)
 
         ours = auth(connect['base_url'])
 
@@ -211,12 +202,8 @@ def trial(data_dir, file, harm, state, rng):
 
 
 def rows(connect, file, harm, harmless):
-    """Errors in the rows served."""
-    import requests
-    token = credential(connect).get_token('https://api.loganalytics.io/.default').token
-    reply = requests.post(f"{connect['log_analytics_endpoint']}/v1/workspaces/{connect['workspace_id']}/query", timeout=60, verify=connect['ca_cert'],
-                          json={'query': f'{TABLE} | summarize n = count(), wrong = countif(Text != strcat("row ", tostring(N * 7919 % 1000), " of ", tostring(Batch))) by Batch'},
-                          headers={'Authorization': f'Bearer {token}'})
+    """What is wrong with the rows that are served."""
+    reply = query(connect, f'{TABLE} | summarize n = count(), wrong = countif(Text != strcat("row ", tostring(N * 7919 % 1000), " of ", tostring(Batch))) by Batch')
     body = reply.json()
     if reply.status_code != 200:
         return [f'the query: {reply.status_code} {reply.text[:300]}']

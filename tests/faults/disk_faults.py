@@ -21,9 +21,10 @@ import threading
 import time
 import uuid
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / 'sdk'))
+sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1] / 'harness')]
 import requests  # noqa: E402
-from service import Service, credential, define, scope  # noqa: E402
+from score import wait  # noqa: E402
+from service import Service, ask, bearer, define, incident_path, ingest  # noqa: E402
 
 TABLE, HEALED_WITHIN = 'Faults_CL', 10.0
 FULL = ('full', 'no inodes', 'restart on a full disk')
@@ -44,17 +45,11 @@ class Trial:
         self.service.start()
         connect = self.connect = self.service.connect
         self.rule = define(connect, TABLE, [('TimeGenerated', 'datetime'), ('Batch', 'string'), ('N', 'long'), ('Text', 'string')])
-        self.tokens = {}
         self.threads = [threading.Thread(target=self.loop, args=(each,), daemon=True) for each in (self.upload, self.change)]
         for thread in self.threads:
             thread.start()
         self.until(lambda: len(self.acknowledged) > 3 and self.last_change, 'the first uploads')
         wait(lambda: len(list((self.mount / 'data/reserve').glob('*'))) == 16, 'the reserve')
-
-    def token(self, scope):
-        if scope not in self.tokens:
-            self.tokens[scope] = credential(self.connect).get_token(scope).token
-        return {'Authorization': 'Bearer ' + self.tokens[scope]}
 
     def loop(self, step):
         while self.going:
@@ -68,9 +63,7 @@ class Trial:
         rows = [{'TimeGenerated': dt.datetime.now(dt.timezone.utc).isoformat(), 'Batch': name, 'N': n, 'Text': uuid.uuid4().hex * 8} for n in range(40)]
         while self.going:  # retry with the same key until acknowledged
             try:
-                reply = requests.post(f"{self.connect['logs_ingestion_endpoint']}/dataCollectionRules/{self.rule}/streams/Custom-{TABLE}", json=rows,
-                                      params={'api-version': '2023-01-01'}, verify=self.connect['ca_cert'], timeout=20,
-                                      headers={**self.token('https://monitor.azure.com/.default'), 'x-ms-client-request-id': name})
+                reply = ingest(self.connect, self.rule, TABLE, rows, 20, **{'x-ms-client-request-id': name})
             except requests.RequestException:
                 time.sleep(0.1)
                 continue
@@ -82,11 +75,10 @@ class Trial:
             self.refused('upload', reply)
 
     def change(self):
-        _, workspace = scope(self.connect)
-        path = f'{workspace}/providers/Microsoft.SecurityInsights/incidents/{uuid.uuid4()}'
+        path = incident_path(self.connect, uuid.uuid4())
         reply = requests.put(self.connect['arm_endpoint'] + path, params={'api-version': '2024-09-01'}, timeout=20, verify=self.connect['ca_cert'],
                              json={'properties': {'title': 'x', 'severity': 'Low', 'status': 'New'}},
-                             headers=self.token('https://management.azure.com/.default'))
+                             headers=bearer(self.connect, 'https://management.azure.com'))
         if reply.status_code in (200, 201):
             self.last_change = time.monotonic()
         else:
@@ -105,11 +97,7 @@ class Trial:
         wait(level, what, seconds)
 
     def query(self, kql):
-        reply = requests.post(f"{self.connect['log_analytics_endpoint']}/v1/workspaces/{self.connect['workspace_id']}/query", timeout=30,
-                              json={'query': kql}, verify=self.connect['ca_cert'], headers=self.token('https://api.loganalytics.io/.default'))
-        if reply.status_code != 200:
-            raise RuntimeError(f'a query: {reply.status_code} {reply.text[:200]}')
-        return reply.json()['tables'][0]['rows']
+        return ask(self.connect, kql, 30)
 
     def health(self):
         return requests.get(self.connect['base_url'] + '/healthz', verify=self.connect['ca_cert'], timeout=10).text
@@ -141,7 +129,6 @@ class Trial:
             filler.fill()  # the space freed by the stop
             took = self.service.start()
             self.connect = self.service.connect
-            self.tokens.clear()
             count = self.query(f'{TABLE} | distinct Batch | count')[0][0]
             if count < len(self.acknowledged):
                 self.wrong.append(f'{len(self.acknowledged)} batches were acknowledged, {count} are served from the full disk')
@@ -162,7 +149,6 @@ class Trial:
             self.service.kill() if kill else self.service.stop()
             self.service.start()
             self.connect = self.service.connect
-            self.tokens.clear()
             stored = {row[0]: (row[1], row[2]) for row in self.query(f'{TABLE} | summarize n = count(), d = count_distinct(N) by Batch')}
             lost = [name for name in self.acknowledged if stored.get(name) != (40, 40)]
             twice = [name for name, (n, d) in stored.items() if n != d]
@@ -220,14 +206,6 @@ class Injection:
     def end(self):
         self.process.send_signal(signal.SIGINT)
         self.process.wait(20)
-
-
-def wait(level, what, seconds=60):
-    end = time.monotonic() + seconds
-    while not level():
-        if time.monotonic() > end:
-            raise TimeoutError(f'no {what} within {seconds:.0f} s')
-        time.sleep(0.05)
 
 
 def mounted(folder, options):

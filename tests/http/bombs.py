@@ -10,6 +10,7 @@ import concurrent.futures
 import gzip
 import json
 import os
+import pathlib
 import re
 import sys
 import tempfile
@@ -18,8 +19,8 @@ import time
 
 import requests
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../sdk'))
-from service import Service, credential, define
+sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1] / 'harness')]
+from service import Service, bearer, define
 
 # Inflated bodies 256, bodies on the wire 128, rows 512, transforms and tables of one round, and the base size of the process.
 STATED_MIB = 256 + 128 + 512 + 300
@@ -79,11 +80,11 @@ def main():
             'Small_CL': define(connect, 'Small_CL', [('TimeGenerated', 'datetime'), ('A', 'string')]),
             'Wide_CL': define(connect, 'Wide_CL', [('TimeGenerated', 'datetime')] + [(f'C{n}', 'string') for n in range(WIDE - 1)]),
         }
-        token = credential(connect).get_token('https://monitor.azure.com/.default').token
+        token = bearer(connect, 'https://monitor.azure.com')
 
         def send(table, body, timeout=120):
             url = f"{connect['base_url']}/dataCollectionRules/{rules[table]}/streams/Custom-{table}?api-version=2023-01-01"
-            headers = {'Authorization': f'Bearer {token}', 'Content-Type': 'application/json', 'Content-Encoding': 'gzip'}
+            headers = {**token, 'Content-Type': 'application/json', 'Content-Encoding': 'gzip'}
             return requests.post(url, data=body, headers=headers, verify=connect['ca_cert'], timeout=timeout)
 
         small = gzip.compress(b'[{"A":"good"}]')

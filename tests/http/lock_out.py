@@ -7,10 +7,10 @@ The service has 512 file descriptors, fewer than the attackers open connections.
 """
 import argparse
 import os
+import pathlib
 import resource
 import socket
 import ssl
-import subprocess
 import sys
 import tempfile
 import threading
@@ -19,25 +19,12 @@ import uuid
 
 import requests
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../sdk'))
-from service import BINARY, Service, credential, define
+sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1] / 'harness')]
+from service import Service, define
 
 DESCRIPTORS = 512
 SLOW = 1_024
 IDLE = 1_500
-
-
-class Limited(Service):
-    """A service with a low limit of open files."""
-
-    def start(self, seconds=60):
-        popen = subprocess.Popen
-        limit = lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (DESCRIPTORS, DESCRIPTORS))
-        subprocess.Popen = lambda *args, **named: popen(*args, preexec_fn=limit, **named)
-        try:
-            return super().start(seconds)
-        finally:
-            subprocess.Popen = popen
 
 
 class Probe(threading.Thread):
@@ -46,7 +33,7 @@ class Probe(threading.Thread):
     def __init__(self, connect, rule):
         super().__init__(daemon=True)
         self.connect, self.rule = connect, rule
-        self.times, self.errors, self.rows, self.going = [], [], 0, True
+        self.times, self.errors, self.rows, self.again, self.going = [], [], 0, 0, True
 
     def once(self):
         c, ca = self.connect, self.connect['ca_cert']
@@ -63,11 +50,19 @@ class Probe(threading.Thread):
     def run(self):
         while self.going:
             began = time.monotonic()
-            try:
-                self.once()
-                self.times.append(time.monotonic() - began)
-            except Exception as error:
-                self.errors.append(f'{type(error).__name__}: {str(error)[:150]}')
+            for left in (1, 0):
+                try:
+                    self.once()
+                    self.times.append(time.monotonic() - began)
+                    break
+                except requests.ConnectionError as error:
+                    # As every SDK does, once; how often is limited below.
+                    self.again += 1
+                    if not left:
+                        self.errors.append(f'{type(error).__name__}: {str(error)[:150]}')
+                except Exception as error:
+                    self.errors.append(f'{type(error).__name__}: {str(error)[:150]}')
+                    break
             time.sleep(0.05)
 
     def end(self, what):
@@ -75,8 +70,8 @@ class Probe(threading.Thread):
         self.join(60)
         times = sorted(self.times) or [99.0]
         line = f'{len(self.times)} rounds of token and upload, median {times[len(times) // 2] * 1000:.0f} ms, slowest {times[-1] * 1000:.0f} ms'
-        fine = not self.errors and len(self.times) >= 5 and times[-1] < 5
-        print(f"{'ok   ' if fine else 'FAIL '} {what}: {line}; errors: {len(self.errors)} {self.errors[:2]}", flush=True)
+        fine = not self.errors and self.again <= len(self.times) // 20 and len(self.times) >= 5 and times[-1] < 5
+        print(f"{'ok   ' if fine else 'FAIL '} {what}: {line}; repeated: {self.again}; errors: {len(self.errors)} {self.errors[:2]}", flush=True)
         return fine
 
 
@@ -121,8 +116,9 @@ def main():
     args = parser.parse_args()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 8192), hard))
+    few = lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (DESCRIPTORS, DESCRIPTORS))
     fine = True
-    with tempfile.TemporaryDirectory() as folder, Limited(os.path.join(folder, 'data')) as service:
+    with tempfile.TemporaryDirectory() as folder, Service(os.path.join(folder, 'data'), prepare=few) as service:
         connect = service.connect
         rule = define(connect, 'Probe_CL', [('TimeGenerated', 'datetime'), ('A', 'string')])
         context = ssl.create_default_context(cafile=connect['ca_cert'])

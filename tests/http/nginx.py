@@ -8,13 +8,13 @@ Prints which responses arrived. Skipped if nginx is not installed (`apt-get inst
 import os
 import pathlib
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent / 'harness')]
+from peers import Peer, accepts, free_port
 CONFIG = '''
 daemon off; pid {folder}/pid; error_log {folder}/error.log; worker_processes 1;
 events {{ worker_connections 512; }}
@@ -36,9 +36,7 @@ def main():
     if not shutil.which('nginx') or not shutil.which('openssl'):
         print('skipped: nginx: it is not installed here')
         return
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2', '-subj',
                         '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost', '-keyout', f'{folder}/key.pem', '-out', f'{folder}/cert.pem'],
@@ -47,19 +45,9 @@ def main():
         config.write_text(CONFIG.format(folder=folder, port=port))
         # Its worker writes bodies of late rejections to these folders.
         os.chmod(folder, 0o777)
-        server = subprocess.Popen(['nginx', '-c', str(config), '-p', folder], stderr=subprocess.DEVNULL)
-        try:
-            for _ in range(100):
-                try:
-                    socket.create_connection(('127.0.0.1', port), 1).close()
-                    break
-                except OSError:
-                    time.sleep(0.1)
+        with Peer(['nginx', '-c', config, '-p', folder], folder, lambda: accepts(port)):
             subprocess.run([sys.executable, str(HERE / 'refusals.py'), *sys.argv[1:], '--against', f'https://localhost:{port}', '--ca',
                             f'{folder}/cert.pem'], check=True)
-        finally:
-            server.terminate()
-            server.wait(30)
 
 
 main()

@@ -9,6 +9,7 @@ the same requests are sent to another server (nginx, in the soak test), and only
 import argparse
 import collections
 import os
+import pathlib
 import shutil
 import ssl
 import subprocess
@@ -19,8 +20,8 @@ import time
 import httpx
 import requests
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../sdk'))
-from service import Service, credential, define
+sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1] / 'harness')]
+from service import Service, bearer, define
 
 # Mostly small, some large: the total can be sent by a CI machine in seconds.
 SIZES = [10, 100, 1_000, 10_000, 65_536, 100_000, 10, 300_000, 1_000, 1_048_577]
@@ -99,6 +100,7 @@ def trial(targets, good, ca, count, strict=True, patience=60):
         fine &= score.done()
     score = Score('requests, pooled')
     session = requests.Session()
+    session.trust_env = False
     session.verify = ca
     for n, size in enumerate(sizes[:count // 5] + LARGE * 3 + [HUGE]):
         method, url, headers, expected = targets[n % len(targets)]
@@ -133,10 +135,10 @@ def main():
     with tempfile.TemporaryDirectory() as folder, Service(os.path.join(folder, 'data')) as service:
         connect = service.connect
         rule = define(connect, 'Refused_CL', [('TimeGenerated', 'datetime'), ('A', 'string')])
-        token = credential(connect).get_token('https://monitor.azure.com/.default').token
+        token = bearer(connect, 'https://monitor.azure.com')
         base = connect['base_url']
         upload = f'{base}/dataCollectionRules/{rule}/streams/Custom-Refused_CL?api-version=2023-01-01'
-        mine = {'Authorization': f'Bearer {token}', 'Content-Type': 'application/json'}
+        mine = {**token, 'Content-Type': 'application/json'}
         only = lambda status: lambda size: {status}
         targets = [
             ('POST', upload, {}, only(401)),

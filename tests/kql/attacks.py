@@ -10,17 +10,16 @@ Process memory is the peak resident size reported by the kernel (VmHWM), reset b
 """
 
 import argparse
-import json
-import os
 import pathlib
-import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1] / "harness")]
+from engine import Engine  # noqa: E402
+from score import until  # noqa: E402
+
 MEMORY = 256 << 20
 # The program itself, plans, batches in flight, and memory kept by the allocator.
 SLACK = 300 << 20
@@ -81,30 +80,8 @@ def cases():
     ]
 
 
-class Engine:
-    def __init__(self, folder):
-        command = [os.environ.get("BARTIZAN", ROOT / "target/debug/bartizan"), "kql", "run", "--jsonl", "--memory", str(MEMORY), "--partitions", "2", "--time", f"{LONGEST}s"]
-        env = {"TMPDIR": folder, "PATH": "/usr/bin:/bin"}
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=env)
-
-    def status(self, field):
-        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(re.search(field + r":\s+(\d+) kB", status)[1]) << 10
-
-    def ask(self, query):
-        """Returns the response (None if the process ended) and the peak memory."""
-        pathlib.Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
-        try:
-            self.process.stdin.write(json.dumps({"id": "1", "query": query}) + "\n")
-            self.process.stdin.flush()
-            line = self.process.stdout.readline()
-        except BrokenPipeError:
-            line = ""
-        return (json.loads(line), self.status("VmHWM")) if line else (None, 0)
-
-    def end(self):
-        self.process.stdin.close()
-        return self.process.wait(30)
+def start(folder):
+    return Engine(folder, "--memory", MEMORY, "--partitions", 2, "--time", f"{LONGEST}s")
 
 
 def main():
@@ -112,7 +89,7 @@ def main():
     parser.add_argument("--only", help="cases whose name holds this")
     args = parser.parse_args()
     folder = tempfile.mkdtemp(prefix="attacks-")
-    engine, failed = Engine(folder), 0
+    engine, failed = start(folder), 0
     for name, wanted, query, rows in cases():
         if args.only and args.only not in name:
             continue
@@ -121,7 +98,7 @@ def main():
         took = time.monotonic() - began
         if answer is None:
             print(f"{name:>26}  FAIL: the process ended with {engine.process.wait(30)}", flush=True)
-            engine, failed = Engine(folder), failed + 1
+            engine, failed = start(folder), failed + 1
             continue
         error = answer["error"]
         if error is None:
@@ -134,11 +111,8 @@ def main():
         notes += "" if took <= LONGEST else "  FAIL: took too long"
         failed += bool(notes)
         print(f"{name:>26}  {came:<8} {took:6.1f} s  {peak >> 20:5} MiB{notes}", flush=True)
-    # Freed memory is returned to the system with a short delay.
-    deadline = time.monotonic() + 10
-    while engine.status("VmRSS") > SLACK and time.monotonic() < deadline:
-        time.sleep(0.05)
-    if engine.status("VmRSS") > SLACK:
+    # What was freed goes back to the system, a little later.
+    if not until(lambda: engine.status("VmRSS") <= SLACK, 10):
         print(f"FAIL: {engine.status('VmRSS') >> 20} MiB stay behind")
         failed += 1
     engine.end()

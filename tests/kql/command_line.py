@@ -70,6 +70,16 @@ def cases(folder):
     shutil.copy(folder / 'mon.csv', twice / 'mon.csv')
     check('two files of one name are told', 'two files give table `mon`' in run('query', '--file', pattern, '--file', str(twice / 'mon.csv'), 'mon', ok=False))
 
+    check('a published table has no rows', rows('--file', pattern, 'StorageBlobLogs | count') == [{'Count': 0}])
+    check('wildcards skip published tables', rows('--file', pattern, 'union * | count') == [{'Count': 3}])
+    check('names of tables are exact', 'did you mean `StorageBlobLogs`' in run('query', '--file', pattern, 'StorageBloblogs', ok=False))
+    (folder / 'StorageBlobLogs.csv').write_text('TimeGenerated,StatusCode\n2026-03-01,200\n')
+    typed = ('query', '--format', 'json', '--file', str(folder / 'StorageBlobLogs.csv'), 'StorageBlobLogs | project StatusCode')
+    check('a file named like a published table has its types', '"200"' in run(*typed), run(*typed))
+    (folder / 'StorageBlobLogs.csv').unlink()
+    (folder / 'hunt.kql').write_text('StorageBlobLogs | where StatusCode == "404" | project AccountName')
+    run('kql', 'check', str(folder / 'hunt.kql'))
+
     chart = run('query', '--file', f'Days={pattern}', '--format', 'chart', 'Days | summarize b = sum(Bytes) by User | sort by b | render barchart', env={'COLUMNS': '50'})
     bars = {line.split(' ')[0]: line.count('█') for line in chart.splitlines()}
     check('a chart of bars is in proportion and fits', list(bars) == ['ann', 'bob'] and abs(bars['ann'] * 4 - bars['bob'] * 13) <= 13 and max(map(len, chart.splitlines())) <= 50, chart)

@@ -9,18 +9,17 @@ Process memory is the peak resident size reported by the kernel (VmHWM), reset b
 """
 
 import argparse
-import json
-import os
 import pathlib
-import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-# The program itself, batches in flight, and memory kept by the allocator.
+sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1] / "harness")]
+from engine import Engine  # noqa: E402
+from score import until  # noqa: E402
+
+# The program itself, batches on their way between operators, and what the allocator keeps of what was freed.
 SLACK = 300 << 20
 # A rejection is also accepted if the result is a single value or row that cannot be split.
 RIGHT, REFUSED, EITHER = "right", "refused", "either"
@@ -63,32 +62,6 @@ def cases(n, memory):
     ]
 
 
-class Engine:
-    def __init__(self, memory, folder):
-        command = [os.environ.get("BARTIZAN", ROOT / "target/debug/bartizan"), "kql", "run", "--jsonl", "--memory", str(memory), "--disk", "60GiB", "--partitions", "2", "--time", "2h"]
-        env = {"TMPDIR": folder, "PATH": "/usr/bin:/bin"}
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
-        self.folder = pathlib.Path(folder)
-
-    def peak(self):
-        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) << 10
-
-    def ask(self, query):
-        pathlib.Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
-        began = time.monotonic()
-        self.process.stdin.write(json.dumps({"id": "1", "query": query}) + "\n")
-        self.process.stdin.flush()
-        line = self.process.stdout.readline()
-        if not line:
-            raise SystemExit(f"the process died of: {query}")
-        return json.loads(line), self.peak(), time.monotonic() - began
-
-    def left(self):
-        """Bytes in the spill folder."""
-        return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--long", action="store_true")
@@ -96,11 +69,15 @@ def main():
     args = parser.parse_args()
     memory, n = (1 << 30, 160_000_000) if args.long else (128 << 20, 3_000_000)
     folder = tempfile.mkdtemp(prefix="limits-")
-    engine, failed = Engine(memory, folder), 0
+    engine, failed = Engine(folder, "--memory", memory, "--disk", "60GiB", "--partitions", 2, "--time", "2h"), 0
     for name, wanted, query, rows in cases(n, memory):
         if args.only and args.only not in name:
             continue
-        answer, peak, took = engine.ask(query)
+        began = time.monotonic()
+        answer, peak = engine.ask(query)
+        took = time.monotonic() - began
+        if answer is None:
+            raise SystemExit(f"the process died of: {query}")
         error = answer["error"]
         if error is None:
             came = RIGHT if rows is None or answer["rows"] == rows else f"wrong: {answer['rows'][:3]}"
@@ -108,18 +85,14 @@ def main():
             came = REFUSED if error["code"] == "Memory" else f"{error['code']}: {error['message']}"
         fits = came in (RIGHT, REFUSED) if wanted == EITHER else came == wanted
         small = peak <= memory + SLACK
-        # Wait: operators still running when the query ended remove their files with a delay.
-        deadline = time.monotonic() + 10
-        while engine.left() and time.monotonic() < deadline:
-            time.sleep(0.01)
-        clean = engine.left() == 0
+        # Waits for a level: operators that ran when the query ended give their files back when they notice.
+        clean = until(lambda: engine.left() == 0, 10, 0.01)
         failed += not (fits and small and clean)
         notes = "" if fits else f"  FAIL: wanted {wanted}"
         notes += "" if small else "  FAIL: over the limit and its slack"
         notes += "" if clean else f"  FAIL: leaves {engine.left()} bytes on disk"
         print(f"{name:>24}  {came:<8} {took:7.1f} s  {peak >> 20:6} MiB{notes}", flush=True)
-    engine.process.stdin.close()
-    engine.process.wait(30)
+    engine.end()
     if any(engine.folder.iterdir()):
         print("FAIL: the folder is not removed at the end")
         failed += 1

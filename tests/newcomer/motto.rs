@@ -17,6 +17,7 @@ pub static ENDPOINT: Endpoint = Endpoint {
     summary: "Read the motto of the house",
     dialect: &OURS,
     role: Role::Reader,
+    action: "Bartizan/motto/read",
     query: nothing,
     takes: nothing,
     returns: schema::<Motto>,

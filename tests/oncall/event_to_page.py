@@ -14,8 +14,9 @@ import tempfile
 import time
 import uuid
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / 'sdk'))
+sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1] / 'harness')]
 from provider import Provider, configuration  # noqa: E402
+from score import until  # noqa: E402
 from service import Service, credential, define  # noqa: E402
 
 TABLE = 'Paging_CL'
@@ -71,15 +72,15 @@ def measure(connect, provider, a):
         if turn >= warm_up:
             began[user] = start
         time.sleep(max(0.0, a.every - (time.monotonic() - start)))
-    until = time.monotonic() + 60
-    while time.monotonic() < until:
+
+    def pages():
         with provider.lock:
-            pages = {body['bartizan']['incident']['title'].split(' by ')[-1]: at for at, _, body in provider.hooks
-                     if body['bartizan']['event'] == 'page'}
-        if began.keys() <= pages.keys():
-            return [pages[user] - start for user, start in began.items()]
-        time.sleep(0.1)
-    sys.exit(f'{len(began.keys() - pages.keys())} of {len(began)} events reached nobody within 60 s')
+            return {body['bartizan']['incident']['title'].split(' by ')[-1]: at for at, _, body in provider.hooks if body['bartizan']['event'] == 'page'}
+
+    if not until(lambda: began.keys() <= pages().keys(), 60, 0.1):
+        sys.exit(f'{len(began.keys() - pages().keys())} of {len(began)} events reached nobody within 60 s')
+    arrived = pages()
+    return [arrived[user] - start for user, start in began.items()]
 
 
 if __name__ == '__main__':

@@ -11,7 +11,6 @@ second message exists only if the page is marked doubtful, or if the process was
 """
 import argparse
 import collections
-import os
 import pathlib
 import random
 import re
@@ -21,10 +20,11 @@ import threading
 import time
 import uuid
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / 'sdk'))
+sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1] / 'harness')]
 import requests  # noqa: E402
 from provider import Provider, configuration  # noqa: E402
-from service import Service, credential  # noqa: E402
+from score import until  # noqa: E402
+from service import Service, bearer, incident_path  # noqa: E402
 
 PEOPLE = {'ann': '+4790000001', 'bo': '+4790000002'}
 DIRECTORY = '''
@@ -74,26 +74,14 @@ class Opener:
             time.sleep(0.05)
 
 
-TOKENS = {}
-
-
-def token(connect, resource):
-    known = TOKENS.get(resource)
-    if not known or known[1] < time.monotonic():
-        known = TOKENS[resource] = (credential(connect).get_token(f'{resource}/.default').token, time.monotonic() + 1800)
-    return {'Authorization': f'Bearer {known[0]}'}
-
-
 def incident_url(connect, name):
-    path = (f"/subscriptions/{connect['subscription_id']}/resourceGroups/{connect['resource_group']}/providers/"
-            f"Microsoft.OperationalInsights/workspaces/{connect['workspace_name']}/providers/Microsoft.SecurityInsights/incidents/{name}")
-    return (connect['arm_endpoint'].rstrip('/') + path + '?api-version=2025-09-01', token(connect, 'https://management.azure.com'),
-            connect['ca_cert'])
+    url = connect['arm_endpoint'].rstrip('/') + incident_path(connect, name) + '?api-version=2025-09-01'
+    return url, bearer(connect, 'https://management.azure.com'), connect['ca_cert']
 
 
 def pages(connect, incident):
     reply = requests.get(connect['base_url'].rstrip('/') + '/api/v1/oncall/pages', params={'incident': incident},
-                         headers=token(connect, connect['base_url'].rstrip('/')), verify=connect['ca_cert'], timeout=30)
+                         headers=bearer(connect, connect['base_url'].rstrip('/')), verify=connect['ca_cert'], timeout=30)
     assert reply.status_code == 200, reply.text
     return reply.json()['value']
 
@@ -141,16 +129,14 @@ def arrived(provider):
 
 def judge(service, provider, opened, a):
     wanted = {number for number in opened.values()}
-    until = time.monotonic() + 120
-    missing = None
-    while time.monotonic() < until:
+
+    def missed():
         keys, texts = arrived(provider)
-        missing = [(number, person) for number in wanted for person, phone in PEOPLE.items()
-                   if not keys[number][person] or not texts[number, phone]]
-        if not missing:
-            break
-        time.sleep(0.5)
-    time.sleep(3)  # time for duplicates to arrive
+        return [(number, person) for number in wanted for person, phone in PEOPLE.items() if not keys[number][person] or not texts[number, phone]]
+
+    until(lambda: not missed(), 120, 0.2)
+    missing = missed()
+    time.sleep(3)  # whatever would come twice has time to come
     keys, texts = arrived(provider)
     doubled_keys = [(number, person, len(found)) for number in wanted for person, found in keys[number].items() if len(found) > 1]
     unflagged, flagged = [], 0

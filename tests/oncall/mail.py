@@ -20,17 +20,18 @@ import pwd
 import queue
 import shutil
 import smtplib
-import socket
 import ssl
 import subprocess
+import sys
 import tempfile
-import time
 from email.message import EmailMessage
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, LoginPassword
 
-from peers import Ours, Score, binary, certificate
+sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1] / 'harness')]
+from peers import Ours, binary, certificate, free_port  # noqa: E402
+from score import Score, until  # noqa: E402
 
 PAGE = '123456789abcdef0123456789abcdef0'
 # As described in docs/guide/oncall.md: the page's id and the first 80 bits of an HMAC over it and the recipient.
@@ -65,15 +66,8 @@ def authenticator(server, session, envelope, mechanism, data):
     return AuthResult(success=good, handled=False)
 
 
-def free():
-    """A port that was just free, since aiosmtpd and Postfix need a fixed one."""
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        return probe.getsockname()[1]
-
-
 def smtpd(handler, **options):
-    port = free()
+    port = free_port()
     controller = Controller(handler, hostname='127.0.0.1', port=port, **options)
     controller.start()
     return controller, port
@@ -220,7 +214,7 @@ def postfix(folder):
     ours = Ours('outside::mail_comes_in', {'BARTIZAN_MAIL_IN': pem})
     handler = Taken()
     mailbox, boxes = smtpd(handler)
-    port = free()
+    port = free_port()
     base = pathlib.Path(folder) / 'postfix'
     for name in ('etc/sasl', 'queue', 'data'):
         (base / name).mkdir(parents=True)
@@ -297,10 +291,8 @@ postlog unix-dgram n - n - 1 postlogd
             client.starttls(context=ssl.create_default_context(cafile=crt))
             client.login('bartizan', 'geheim')
             client.send_message(reply, 'ann@example.org')
-        deadline = time.monotonic() + 20
-        while 'status=sent (250 2.0.0 Acknowledged' not in log() and time.monotonic() < deadline:
-            time.sleep(0.1)
-        score.check('the answer through Postfix, over TLS to us', 'status=sent (250 2.0.0 Acknowledged' in log(), log())
+        sent = until(lambda: 'status=sent (250 2.0.0 Acknowledged' in log(), 20)
+        score.check('the answer through Postfix, over TLS to us', sent, log())
     finally:
         subprocess.run([*control, 'stop'], capture_output=True, timeout=60)
         mailbox.stop()

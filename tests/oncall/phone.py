@@ -2,6 +2,8 @@
 """Validates the simulated telephone provider of the demo and the tests with the vendor's own client library (PyPI `twilio`): it must accept the
 library's requests, reject as the API does, and sign its callbacks so that the library's validator accepts them."""
 import http.server
+import pathlib
+import sys
 import threading
 import urllib.parse
 
@@ -10,7 +12,9 @@ from twilio.http.http_client import TwilioHttpClient
 from twilio.request_validator import RequestValidator
 from twilio.rest import Client
 
-from peers import Ours, Score
+sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1] / 'harness')]
+from peers import Ours  # noqa: E402
+from score import Score  # noqa: E402
 
 ACCOUNT, TOKEN = 'AC00000000000000000000000000000001', '12345'
 score = Score()

@@ -14,6 +14,7 @@ import os
 import pathlib
 import random
 import subprocess
+import sys
 import tempfile
 import time
 import zoneinfo
@@ -22,7 +23,9 @@ import icalendar
 import recurring_ical_events
 import tzdata
 
-from peers import Score, binary
+sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1] / 'harness')]
+from peers import binary  # noqa: E402
+from score import Score  # noqa: E402
 
 zoneinfo.reset_tzpath(to=())  # use the package only
 

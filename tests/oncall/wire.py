@@ -23,6 +23,7 @@ import pathlib
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -39,7 +40,9 @@ import standardwebhooks
 from cryptography.hazmat.primitives.asymmetric import ec
 from standardwebhooks.webhooks import WebhookVerificationError
 
-from peers import Score, binary
+sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1] / 'harness')]
+from peers import binary  # noqa: E402
+from score import Score  # noqa: E402
 
 score = Score()
 Sent = collections.namedtuple('Sent', 'channel content kind url headers body')

@@ -6,24 +6,25 @@
 No other rule starts more than a second late, `/healthz` and `SentinelHealth` report the problem and its cause, and the service continues. Needs a debug
 build: faults are triggered through the folder in BARTIZAN_FAULTS.
 """
+import concurrent.futures
 import datetime as dt
 import json
 import os
 import pathlib
 import signal
-import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent / 'sdk'), str(HERE.parent / 'oncall')]
+sys.path[:0] = [str(HERE.parent / 'harness')]
 import requests
-from peers import Score
-from service import BINARY, Service, credential, define
+from score import Score, until
+from service import Service, bearer, command, define, ingest, query
 
 TABLE = 'Watched_CL'
-CONFIG = 'version: 1\ndetection:\n  time: 3s\nsources:\n  syslog:\n    - { name: lines, tcp: 0 }\nrules: [%s]\n'
+CONFIG = 'version: 1\nworkspace:\n  flush_after: 1s\ndetection:\n  time: 3s\nsources:\n  syslog:\n    - { name: lines, tcp: 0 }\nrules: [%s]\n'
 TASKS = ['detection', 'correlation', 'outbox', 'paging', 'incident-changes', 'sending', 'heartbeats', 'rule-files', 'source.syslog.lines', 'http']
 score = Score()
 
@@ -48,14 +49,11 @@ class Peer:
     """The service from the view of a sender, an analyst and an operator."""
 
     def __init__(self, connect):
-        self.connect, self.cred, self.session = connect, credential(connect), requests.Session()
+        self.connect, self.session = connect, requests.Session()
         self.session.verify = connect['ca_cert']
 
-    def bearer(self, audience):
-        return {'Authorization': 'Bearer ' + self.cred.get_token(audience + '/.default').token}
-
     def get(self, path, audience=None):
-        headers = self.bearer(audience) if audience else {}
+        headers = bearer(self.connect, audience) if audience else {}
         reply = self.session.get(self.connect['base_url'] + path, headers=headers, timeout=30)
         return reply.status_code, reply.json() if 'json' in reply.headers.get('content-type', '') else reply.text
 
@@ -65,27 +63,19 @@ class Peer:
         return {head.split(' ')[0]: summary for head, _, summary in lines}
 
     def wait(self, what, found, seconds=30):
-        """Polls until `found` returns a value; returns it, or nothing."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            try:
-                if value := found():
-                    return value
-            except requests.RequestException:
-                pass
-            time.sleep(0.1)
+        """Looks until `found` gives something; gives it, or nothing."""
+        if value := until(found, seconds, 0.1, but=requests.RequestException):
+            return value
         print(f'  waited {seconds} s for: {what}', file=sys.stderr)
         return None
 
     def send(self, stream, n):
-        url = f"{self.connect['logs_ingestion_endpoint']}/dataCollectionRules/{stream}/streams/Custom-{TABLE}?api-version=2023-01-01"
         row = {'TimeGenerated': dt.datetime.now(dt.timezone.utc).isoformat(), 'N': n}
-        reply = self.session.post(url, json=[row], headers=self.bearer('https://monitor.azure.com'), timeout=60)
+        reply = ingest(self.connect, stream, TABLE, [row])
         assert reply.status_code == 204, (reply.status_code, reply.text[:300])
 
     def ask(self, kql):
-        url = f"{self.connect['log_analytics_endpoint']}/v1/workspaces/{self.connect['workspace_id']}/query"
-        reply = self.session.post(url, json={'query': kql}, headers=self.bearer('https://api.loganalytics.io'), timeout=60)
+        reply = query(self.connect, kql)
         assert reply.status_code == 200, reply.text[:500]
         table = reply.json()['tables'][0]
         names = [column['name'] for column in table['columns']]
@@ -111,7 +101,8 @@ def rules(peer, stream):
     score.check('/healthz and /readyz answer 200 meanwhile', peer.get('/healthz')[0] == peer.get('/readyz')[0] == 200)
     told = 'SentinelHealth | where SentinelResourceType == "Analytics Rule" | summarize arg_max(TimeGenerated, *) by SentinelResourceName'
     run = 'NRT analytics rule run'
-    expected = {'Rule well': ('Success', '', run), 'Rule slow': ('Failure', 'QueryTimeout', run), 'Rule fails': ('Failure', 'SemanticError', run)}
+    expected = {'Rule well': ('Success', '', run), 'Rule slow': ('Failure', 'QueryTimeout', run), 'Rule fails': ('Failure', 'SemanticError', run),
+                'Rule daily': ('Success', '', 'Scheduled analytics rule run')}
     seen = lambda: {row['SentinelResourceName']: (row['Status'], row['Reason'], row['OperationName']) for row in peer.ask(told)}
     score.check('SentinelHealth says which and why', peer.wait('SentinelHealth', lambda: seen() == expected), seen())
     metrics = peer.get('/metrics')[1]
@@ -131,7 +122,7 @@ def files(peer, folder, stream, process):
     score.check('two files with one id, a broken file and a mapping to a missing column are named', not names, names)
     status, listed = peer.get('/api/v1/rules', peer.connect['base_url'])
     daily = next((each for each in listed['rules'] if each['id'] == 'daily'), {}) if status == 200 else {}
-    score.check('a daily rule shows when it runs first', daily.get('last_run') is None and daily.get('next_run'), daily)
+    score.check('a daily rule ran when it was created, and shows when it runs next', daily.get('last_run') and daily.get('next_run', '') > daily['last_run'], daily)
     (folder / 'slow.yaml').unlink()
     (folder / 'fails.yaml').write_text(rule('fails', f'{TABLE} | where N == 100 | project N'))
     (folder / 'wrong.yaml').unlink()
@@ -169,10 +160,58 @@ def tasks(peer, faults, stream):
     score.check('a blocked thread of the runtime is named', blocked and 'blocked for' in blocked, blocked)
 
 
+def table_threads(peer, faults, stream):
+    """The threads that write the log and the files panic: senders get an answer, what was acknowledged is there, once, and rows are taken again."""
+    def send(n):
+        """The statuses until the row is taken."""
+        url = f"{peer.connect['logs_ingestion_endpoint']}/dataCollectionRules/{stream}/streams/Custom-{TABLE}?api-version=2023-01-01"
+        statuses, row = [], {'TimeGenerated': dt.datetime.now(dt.timezone.utc).isoformat(), 'N': n}
+        while 204 not in statuses and len(statuses) < 60:
+            reply = peer.session.post(url, json=[row], headers={**bearer(peer.connect, 'https://monitor.azure.com'), 'x-ms-client-request-id': f'panic-{n}'}, timeout=30)
+            statuses.append(reply.status_code)
+            if statuses[-1] != 204:
+                time.sleep(0.2)
+        return statuses
+
+    for name, first in (('log', 400), ('files', 500)):
+        (faults / f'panic-{name}').touch()
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(send, range(first, first + 24)))
+        odd = [statuses for statuses in answers if statuses[-1] != 204 or not set(statuses) <= {204, 429, 503}]
+        score.check(f'senders get an answer while `{name}` panics, and their rows are taken afterwards', not odd, odd)
+        named = peer.wait(f'task.{name}', lambda: peer.conditions().get(f'task.{name}'))
+        score.check(f'/healthz names `{name}`, and answers 200', named and 'panicked and is started again' in named and peer.get('/healthz')[0] == 200, named)
+        counted = f'bartizan_task_restarts_total{{task="{name}",reason="panic"}} 1'
+        score.check(f'the panic of `{name}` is counted', counted in peer.get('/metrics')[1])
+        stored = sorted(row['N'] for row in peer.ask(f'{TABLE} | where N between ({first} .. {first + 23})'))
+        score.check(f'every row is there once after `{name}` panicked', stored == list(range(first, first + 24)), stored)
+
+
+def hang_up_while_starting(folder):
+    """SIGHUP before the service is ready: it starts, and reloads afterwards."""
+    data = folder / 'early'
+    data.mkdir(mode=0o700)
+    service = Service(data)
+
+    def hang_up():
+        while service.process is None or not (data / 'lock').exists():
+            time.sleep(0.002)
+        while not service.healthy() and service.process.poll() is None:
+            service.process.send_signal(signal.SIGHUP)
+            time.sleep(0.05)
+
+    sender = threading.Thread(target=hang_up)
+    sender.start()
+    service.start()
+    sender.join()
+    score.check('SIGHUP while the service starts does not end it', service.healthy() and service.process.poll() is None)
+    score.check('it can be stopped as always', service.stop() == 0)
+
+
 def doctor(data_dir, *more):
     """Exit code, and the checks by name."""
-    done = subprocess.run([BINARY, 'doctor', '--data-dir', str(data_dir), '--format', 'json', *more], capture_output=True, text=True, timeout=60)
-    return done.returncode, {each['name']: each for each in json.loads(done.stdout)['checks']} if done.stdout else done.stderr
+    code, out, err = command('doctor', '--data-dir', data_dir, '--format', 'json', *more)
+    return code, {each['name']: each for each in json.loads(out)['checks']} if out else err
 
 
 def command_line(peer, data_dir, config):
@@ -182,10 +221,10 @@ def command_line(peer, data_dir, config):
     well = ['configuration', 'data directory', 'files', 'quarantine', 'certificate', 'authority', 'clock', 'service', 'tasks']
     score.check('doctor finds the failing rules and nothing else wrong', code == 1 and statuses['rules'] == 'wrong' and 'rule.slow' in checks['rules']['message']
                 and all(statuses[name] == 'ok' for name in well), checks)
-    done = subprocess.run([BINARY, 'tables', 'list', '--data-dir', str(data_dir), '--format', 'json'], capture_output=True, text=True, timeout=60)
-    tables = {each['name']: each for each in json.loads(done.stdout or '[]')}
+    _, out, err = command('tables', 'list', '--data-dir', data_dir, '--format', 'json')
+    tables = {each['name']: each for each in json.loads(out or '[]')}
     score.check('tables list says how much each table holds', tables.get(TABLE, {}).get('rows') == 6 and tables[TABLE]['bytes'] > 0 and tables[TABLE]['oldest'],
-                tables or done.stderr)
+                tables or err)
     text = peer.get('/metrics')[1]
     score.check('metrics have texts, and values of the process and the disk', all(part in text for part in (
         '# HELP bartizan_rule_failing ', '# TYPE process_resident_memory_bytes gauge', 'process_open_fds ', 'bartizan_disk_free_bytes ')), text[:300])
@@ -210,11 +249,13 @@ def main():
             command_line(peer, folder / 'data', config)
             files(peer, rule_folder, stream, service.process)
             tasks(peer, faults, stream)
+            table_threads(peer, faults, stream)
             score.check('SIGTERM ends it cleanly', service.stop() == 0)
             config.write_text('version: 1\nlisten: 127.0.0.1:0\n')
             code, checks = doctor(folder / 'data', '--config', str(config))
             wrong = [name for name, check in checks.items() if check['status'] == 'wrong' and name != 'disk room']
             score.check('doctor on a directory without a service', not wrong and checks['port']['status'] == 'ok', (code, checks))
+            hang_up_while_starting(folder)
             score.check('doctor without a directory ends with 2', doctor(folder / 'none')[0] == 2)
     score.end()
 

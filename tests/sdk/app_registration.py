@@ -8,12 +8,14 @@ application get no token. Formats are those of Graph's public reference.
 """
 import datetime as dt
 import os
+import pathlib
 import sys
 import tempfile
 import uuid
 
 import requests
-from service import Service, credential, define
+sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1] / 'harness')]
+from service import Service, credential, define  # noqa: E402
 
 PUBLISHER = '3913510d-42f4-4e42-8a64-420c390055eb'  # Monitoring Metrics Publisher, Azure's role id
 

@@ -20,7 +20,9 @@ import time
 import uuid
 
 import requests
-from service import BINARY, Service, credential, define, scope
+sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1] / 'harness')]
+from score import wait  # noqa: E402
+from service import BINARY, Service, bearer, credential, define, incident_path, scope  # noqa: E402
 
 TABLE = 'Bad_CL'
 passed = failed = skipped = 0
@@ -117,9 +119,8 @@ def against(service):
     check('an expired token', expired)
     check('a token that was tampered with', lambda: expect(post('[]', token=f"{b64(head)}.{b64({**claims, 'appid': 'x'})}.{token.split('.')[2]}"), 401, 'signature'))
 
-    arm = cred.get_token('https://management.azure.com/.default').token
-    incidents = f"{c['arm_endpoint']}{scope(c)[1]}/providers/Microsoft.SecurityInsights/incidents/{uuid.uuid4()}?api-version=2025-09-01"
-    put = lambda body: requests.put(incidents, json=body, headers={'Authorization': f'Bearer {arm}'}, verify=c['ca_cert'], timeout=30)
+    incidents = f"{c['arm_endpoint']}{incident_path(c, uuid.uuid4())}?api-version=2025-09-01"
+    put = lambda body: requests.put(incidents, json=body, headers=bearer(c, 'https://management.azure.com'), verify=c['ca_cert'], timeout=30)
     made = put({'properties': {'title': 't', 'severity': 'Low', 'status': 'New'}}).json()
     put({'etag': made['etag'], 'properties': {'title': 't2', 'severity': 'Low', 'status': 'New'}})
     check('a stale etag', lambda: expect(put({'etag': made['etag'], 'properties': {'title': 't3', 'severity': 'Low', 'status': 'New'}}), 409, 'Newer version'))
@@ -134,12 +135,8 @@ def against(service):
 
     def dead_letters():
         assert post(json.dumps(mixed)).status_code == 204
-        for _ in range(100):
-            rows = ask(f'DCRLogErrors | where InputStreamId has "{TABLE}" | project Message').json()['tables'][0]['rows']
-            if rows:
-                return rows[0][0]
-            time.sleep(0.05)
-        raise AssertionError('no row in DCRLogErrors')
+        rows = lambda: ask(f'DCRLogErrors | where InputStreamId has "{TABLE}" | project Message').json()['tables'][0]['rows']
+        return wait(rows, 'row in DCRLogErrors', 10)[0][0]
     check('a bad row among good ones', dead_letters)
 
     sent = others.end()
@@ -171,9 +168,8 @@ def starts(folder):
         (rules / 'good.yaml').write_text('id: good\nname: Good\nkind: NRT\nseverity: Low\nquery: Syslog\n')
         (folder / 'rules.yaml').write_text(f'version: 1\nrules: [{rules}]\n')
         with Service(folder / 'with-rules', extra=['--config', str(folder / 'rules.yaml')]) as service:
-            token = credential(service.connect).get_token('https://management.azure.com/.default').token
             url = f"{service.connect['arm_endpoint']}{scope(service.connect)[1]}/providers/Microsoft.SecurityInsights/alertRules?api-version=2025-09-01"
-            rules = requests.get(url, headers={'Authorization': f'Bearer {token}'}, verify=service.connect['ca_cert']).json()['value']
+            rules = requests.get(url, headers=bearer(service.connect, 'https://management.azure.com'), verify=service.connect['ca_cert']).json()['value']
             names = [each['properties']['displayName'] for each in rules]
             assert 'Good' in names and 'Bad' not in names, names
         said = [line for line in (folder / 'with-rules.log').read_text().splitlines() if 'bad.yaml' in line]
@@ -225,13 +221,10 @@ def fill(place):
         stored = ask()
         assert stored == acknowledged, f'{acknowledged} acknowledged, {stored} stored'
         ballast.unlink()
-        for _ in range(300):
-            if send().status_code == 204:
-                stored = ask()
-                assert stored == acknowledged + 20, f'{acknowledged + 20} acknowledged, {stored} stored'
-                return f'{refused.status_code} {json.loads(refused.text)["error"]["message"]}; took rows again without a restart'
-            time.sleep(0.1)
-        raise AssertionError('no row was taken after there was room again')
+        wait(lambda: send().status_code == 204, 'row that is taken after there is room again', 30, 0.1)
+        stored = ask()
+        assert stored == acknowledged + 20, f'{acknowledged + 20} acknowledged, {stored} stored'
+        return f'{refused.status_code} {json.loads(refused.text)["error"]["message"]}; took rows again without a restart'
 
 
 if __name__ == '__main__':

@@ -10,6 +10,7 @@ import base64
 import html.parser
 import json
 import os
+import pathlib
 import subprocess
 import sys
 import tempfile
@@ -17,7 +18,8 @@ import threading
 import urllib.parse
 
 import requests
-from service import BINARY, Service, credential
+sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1] / 'harness')]
+from service import BINARY, Service, credential, scope  # noqa: E402
 
 ARM = 'https://management.azure.com/.default'
 REPLY = 'https://app.example.org/cb'
@@ -213,7 +215,7 @@ class Run:
         found = claims(result['access_token'])
         assert found['scp'] == 'user_impersonation' and found['upn'].startswith('admin@'), result
         assert result['id_token_claims']['aud'] == self.web and result['refresh_token'], result
-        reply = requests.get(self.connect['arm_endpoint'].rstrip('/') + '/subscriptions', params={'api-version': '2022-12-01'},
+        reply = requests.get(self.connect['arm_endpoint'].rstrip('/') + scope(self.connect)[1], params={'api-version': '2022-10-01'},
                              headers={'Authorization': 'Bearer ' + result['access_token']}, timeout=30)
         assert reply.status_code == 200, reply.text
         # The refresh token serves another resource only with consent, and the same one silently.

@@ -6,13 +6,15 @@
 import argparse
 import datetime as dt
 import os
+import pathlib
 import statistics
 import sys
 import tempfile
 import time
 import uuid
 
-from service import Service, credential, define
+sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1] / 'harness')]
+from service import Service, credential, define  # noqa: E402
 
 TABLE = 'Latency_CL'
 

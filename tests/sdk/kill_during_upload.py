@@ -9,6 +9,7 @@ under the same key. With --rows the table is first filled, so that the restarts 
 import argparse
 import datetime as dt
 import os
+import pathlib
 import random
 import statistics
 import sys
@@ -17,7 +18,8 @@ import threading
 import time
 import uuid
 
-from service import Service, credential, define
+sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1] / 'harness')]
+from service import Service, credential, define  # noqa: E402
 
 TABLE = 'Killed_CL'
 

@@ -7,9 +7,12 @@ Formats are those of azure-mgmt-loganalytics; expected results are arithmetic.
 """
 import datetime as dt
 import os
+import pathlib
+import sys
 import tempfile
 
-from service import Service, credential
+sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1] / 'harness')]
+from service import Service, credential  # noqa: E402
 
 
 def main():

@@ -16,10 +16,10 @@ import tempfile
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent / 'sdk'), str(HERE.parent / 'oncall')]
+sys.path[:0] = [str(HERE.parent / 'harness')]
 import requests
-from peers import Score
-from service import BINARY, Service, credential
+from score import Score, until as wait_until
+from service import BINARY, Service, bearer
 
 score = Score()
 
@@ -48,23 +48,15 @@ def command(data, *words):
 
 
 def wait(condition, seconds=60):
-    """The first true value of `condition`, or its last one."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.05)
-    return condition()
+    return wait_until(condition, seconds)
 
 
 class Peer:
     def __init__(self, service):
         self.connect = service.connect
-        self.cred = credential(self.connect)
 
     def headers(self):
-        return {'Authorization': 'Bearer ' + self.cred.get_token(self.connect['base_url'].rstrip('/') + '/.default').token}
+        return bearer(self.connect, self.connect['base_url'].rstrip('/'))
 
     def get(self, path):
         return requests.get(self.connect['base_url'] + path, headers=self.headers(), verify=self.connect['ca_cert'], timeout=30)

@@ -28,9 +28,10 @@ import threading
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent / 'sdk'), str(HERE.parent / 'oncall')]
-from peers import Score
-from service import BINARY, Service
+sys.path[:0] = [str(HERE.parent / 'harness')]
+import peers
+from score import Score, until
+from service import Service, command
 
 MESSAGES = 10_000
 HOST = socket.gethostname()
@@ -59,19 +60,17 @@ class Peer:
         self.places = {(each['name'], each['protocol']): split(each['address']) for each in self.connect['syslog']}
 
     def ask(self, kql):
-        done = subprocess.run([BINARY, 'query', '--data-dir', str(self.data_dir), '--format', 'ndjson', kql], capture_output=True, text=True, timeout=120)
-        assert done.returncode == 0, done.stderr[:500]
-        return [json.loads(line) for line in done.stdout.splitlines()]
+        code, out, err = command('query', '--data-dir', self.data_dir, '--format', 'ndjson', kql)
+        assert code == 0, err[:500]
+        return [json.loads(line) for line in out.splitlines()]
 
     def count(self, kql):
         return self.ask(kql + ' | count')[0]['Count']
 
     def wait(self, kql, rows, seconds=30):
-        """Waits for that many rows; returns their number."""
-        deadline = time.monotonic() + seconds
-        while (found := self.count(kql)) < rows and time.monotonic() < deadline:
-            time.sleep(0.1)
-        return found
+        """Waits for so many rows; gives how many there are then."""
+        until(lambda: self.count(kql) >= rows, seconds, 0.1)
+        return self.count(kql)
 
     def tcp(self, name):
         return socket.create_connection(self.places[name, 'tcp'], timeout=90)
@@ -217,27 +216,14 @@ input(type="imuxsock" Socket="{work}/log" RateLimit.Interval="0")
            queue.type="LinkedList" queue.size="50000" action.resumeRetryCount="-1")
 ''')
     began = dt.datetime.now(UTC)
-    log = open(work / 'stderr', 'wb')
-    daemon = subprocess.Popen([rsyslogd, '-n', '-f', str(work / 'rsyslog.conf'), '-i', str(work / 'pid')], stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-                              env={**os.environ, 'TZ': 'UTC'})
+    command_line = [rsyslogd, '-n', '-f', work / 'rsyslog.conf', '-i', work / 'pid']
     try:
-        deadline = time.monotonic() + 10
-        while not (work / 'log').exists() and daemon.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.02)
-        if not (work / 'log').exists():
-            return score.check(f'{what}: it starts', False, (work / 'stderr').read_text()[-500:])
-        (work / 'lines').write_text(lines(mark))
-        subprocess.run(['logger', '-u', str(work / 'log'), '-t', 'app', '--id=4711', '-p', 'local3.warning', '-f', str(work / 'lines')], check=True, timeout=60)
-        whole(peer, what, mark, {'Facility': 'local3', 'SeverityLevel': 'warning', 'ProcessName': 'app', 'ProcessID': 4711}, began)
-    finally:
-        daemon.terminate()
-        daemon.wait(30)
-
-
-def free_port():
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(('127.0.0.1', 0))
-        return probe.getsockname()[1]
+        with peers.Peer(command_line, work, (work / 'log').exists, env={'TZ': 'UTC'}):
+            (work / 'lines').write_text(lines(mark))
+            subprocess.run(['logger', '-u', str(work / 'log'), '-t', 'app', '--id=4711', '-p', 'local3.warning', '-f', str(work / 'lines')], check=True, timeout=60)
+            whole(peer, what, mark, {'Facility': 'local3', 'SeverityLevel': 'warning', 'ProcessName': 'app', 'ProcessID': 4711}, began)
+    except peers.PeerFailed as error:
+        score.check(f'{what}: it starts', False, error)
 
 
 # Device messages sent to a relay, and the expected rows for every forwarding template. `{}` is the number of the template.
@@ -284,21 +270,15 @@ def syslog_ng(folder, path):
 
 def one_relay(peer, work, binary, environment, name, what, config, number):
     work.mkdir()
-    port, to = free_port(), peer.places['all', 'tcp'][1]
+    port, to = peers.free_port(socket.SOCK_DGRAM), peer.places['all', 'tcp'][1]
     conf = work / 'relay.conf'
     conf.write_text(config.replace('@IN@', str(port)).replace('@OUT@', str(to)).replace('@WORK@', str(work)))
-    command = {'rsyslog': [binary, '-n', '-f', str(conf), '-i', str(work / 'pid')],
+    command_line = {'rsyslog': [binary, '-n', '-f', str(conf), '-i', str(work / 'pid')],
                'syslog-ng': [binary, '-F', '-f', str(conf), '-R', str(work / 'persist'), '-p', str(work / 'pid'), '-c', str(work / 'ctl'), '--no-caps']}[name]
     if modules := environment.get('MODULES'):
-        command += ['--module-path', modules]
-    with open(work / 'stderr', 'wb') as log:
-        daemon = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env={**os.environ, **environment, 'TZ': 'UTC'})
-        try:
-            deadline = time.monotonic() + 15
-            while time.monotonic() < deadline and daemon.poll() is None and not listens(port):
-                time.sleep(0.02)
-            if not listens(port):
-                return score.check(f'{name}, {what}: it starts', False, (work / 'stderr').read_text()[-500:])
+        command_line += ['--module-path', modules]
+    try:
+        with peers.Peer(command_line, work, lambda: listens(port), env={**environment, 'TZ': 'UTC'}):
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
                 for line, *_ in RELAYED_EVENTS:
                     client.sendto(line.replace('{}', number).encode(), ('127.0.0.1', port))
@@ -308,9 +288,8 @@ def one_relay(peer, work, binary, environment, name, what, config, number):
                 peer.wait(kql, 1)
                 expected = {column: value.replace('{}', number) if isinstance(value, str) else value for column, value in expected.items()}
                 right(f'{name}, {what}: {key}', peer.ask(kql), expected)
-        finally:
-            daemon.terminate()
-            daemon.wait(30)
+    except peers.PeerFailed as error:
+        score.check(f'{name}, {what}: it starts', False, error)
 
 
 def listens(port):
@@ -641,9 +620,7 @@ def stopped(service):
     with peer.tcp('all') as client:
         client.sendall(b''.join(b'<13>Nov 20 13:00:00 h app: markstop %d\n' % n for n in range(1000)))
         received = lambda: peer.metric('bartizan_source_received_total', listener='all')
-        deadline = time.monotonic() + 10
-        while received() < 1000 and time.monotonic() < deadline:
-            time.sleep(0.01)
+        until(lambda: received() >= 1000, 10, 0.01)
         began = time.monotonic()
         code = service.stop()
         seconds = time.monotonic() - began

@@ -3,31 +3,41 @@
 //! Exit codes: 0 success, 1 the input is invalid, 2 the command could not run.
 
 mod apps;
-mod case;
+mod audit;
+mod backup;
 mod cert;
 mod client;
 mod connectors;
 mod demo;
 mod doctor;
+mod documents;
+mod groups;
 mod incidents;
 mod ingest;
 mod kql_check;
 mod kql_run;
+mod login;
 mod lsp;
 mod oncall;
 mod output;
-mod paths;
+mod prompt;
+mod published;
 mod query;
-mod reference;
 mod report;
+mod restore;
+mod roles;
 mod rules;
 mod service;
+mod session_file;
 mod shell;
 mod tables;
 mod up;
+mod users;
 
 use std::process::ExitCode;
 
+pub use kql_run::code as error_code;
+pub use query::cells;
 pub use up::set_log_filter;
 
 use clap::{Parser, Subcommand};
@@ -76,32 +86,51 @@ enum Command {
         after_help = "Examples:\n  bartizan destinations list\n  bartizan destinations test archive\n  bartizan destinations rewind archive"
     )]
     Destinations(connectors::Command),
+    /// Check documents: tables, rules, functions, schedules and everything else that the service keeps.
+    Check(documents::check::Args),
+    /// Show what applying documents would change.
+    Diff(documents::diff::Args),
+    /// Make the configuration of the running service what documents say: all of it, or nothing.
+    Apply(documents::apply::Args),
+    /// Print the configuration as a document that can be applied again.
+    Export(documents::export::Args),
     /// Applications that get tokens: register, list, secrets, certificates.
     #[command(subcommand)]
     Apps(apps::Command),
     /// Certificates with which applications prove themselves.
     #[command(subcommand)]
     Cert(cert::Command),
+    /// Who may do what: role assignments, and what roles unlock.
+    #[command(subcommand)]
+    Roles(roles::Command),
+    /// Who changed what: list the audit trail, verify its chain.
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Schedules as code, who is on call, and answers to pages.
     #[command(subcommand)]
     Oncall(oncall::Command),
+    /// Sign in as a person; other commands use the session where connect.json cannot be read.
+    Login(login::Args),
+    /// End the session of `bartizan login`.
+    Logout,
+    /// The people who may sign in: list, show, add, disable, enable, remove, reset.
+    #[command(subcommand)]
+    Users(users::Command),
+    /// Groups of people: list, add, remove, members.
+    #[command(subcommand)]
+    Groups(groups::Command),
     /// Run or check KQL in bulk.
     #[command(subcommand)]
     Kql(Kql),
     /// Say what is wrong with a service or a data directory.
     Doctor(doctor::Args),
+    /// Copy a data directory into a new folder, also while its service runs.
+    Backup(backup::Args),
+    /// Put a backup into an empty data directory, after checking every file of it.
+    Restore(restore::Args),
     /// How much the tables of a running service hold.
     #[command(subcommand)]
     Tables(tables::Command),
-    /// Run the literate conformance cases.
-    #[command(hide = true)]
-    Case(case::Args),
-    /// Write the generated pages of the reference.
-    #[command(hide = true)]
-    Reference(reference::Args),
-    /// Compare the ways of running generated queries.
-    #[command(hide = true)]
-    Paths(paths::Args),
     /// Print completion for a shell.
     #[command(
         after_help = "Examples:\n  bartizan completion bash > ~/.local/share/bash-completion/completions/bartizan\n  bartizan completion zsh > ~/.zfunc/_bartizan\n  bartizan completion fish > ~/.config/fish/completions/bartizan.fish"
@@ -138,11 +167,35 @@ pub fn definition() -> clap::Command {
     <Cli as clap::CommandFactory>::command()
 }
 
-pub fn main() -> ExitCode {
-    // Both ring and aws-lc-rs are linked (object_store depends on the former), so the default must be chosen.
+/// The program `bartizan`.
+pub fn run() -> ExitCode {
+    run_command(dispatch)
+}
+
+/// Runs one command as a process does: installs TLS, prints what went wrong, and returns the exit code.
+pub fn run_command(command: impl FnOnce() -> Outcome) -> ExitCode {
+    // Both ring and aws-lc-rs are linked (object_store brings the former): the process says which one it means.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     end_when_output_is_closed();
-    let outcome = match Cli::parse().command {
+    match command() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Wrong(message)) => {
+            if !message.is_empty() {
+                eprintln!("{message}");
+            }
+            ExitCode::from(1)
+        }
+        // The reader of our output has what it wanted: `bartizan query … | head`.
+        Err(Failure::Broken(error)) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(Failure::Broken(error)) => {
+            eprintln!("error: {}", model::chain(error.as_ref()));
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn dispatch() -> Outcome {
+    match Cli::parse().command {
         Command::Up(args) => up::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Query(args) => query::run(args),
@@ -151,37 +204,31 @@ pub fn main() -> ExitCode {
         Command::Ingest(args) => ingest::run(args),
         Command::Rules(command) => rules::run(command),
         Command::Incidents(command) => incidents::run(command),
+        Command::Check(args) => documents::run(documents::check::run(args)),
+        Command::Diff(args) => documents::run(documents::diff::run(args)),
+        Command::Apply(args) => documents::run(documents::apply::run(args)),
+        Command::Export(args) => documents::run(documents::export::run(args)),
         Command::Sources(command) => connectors::run(model::ConnectorRole::Source, command),
         Command::Destinations(command) => connectors::run(model::ConnectorRole::Destination, command),
         Command::Apps(command) => apps::run(command),
         Command::Cert(command) => cert::run(command),
+        Command::Roles(command) => roles::run(command),
+        Command::Audit(command) => audit::run(command),
         Command::Oncall(command) => oncall::run(command),
+        Command::Login(args) => login::login(args),
+        Command::Logout => login::logout(),
+        Command::Users(command) => users::run(command),
+        Command::Groups(command) => groups::run(command),
         Command::Kql(Kql::Run(args)) => kql_run::run(args),
         Command::Kql(Kql::Check(args)) => kql_check::run(args),
         Command::Doctor(args) => doctor::run(args),
+        Command::Backup(args) => backup::run(args),
+        Command::Restore(args) => restore::run(args),
         Command::Tables(command) => tables::run(command),
-        Command::Case(args) => case::run(args),
-        Command::Reference(args) => reference::run(args),
-        Command::Paths(args) => paths::run(args),
         Command::Completion { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut <Cli as clap::CommandFactory>::command(), "bartizan", &mut script);
             std::io::Write::write_all(&mut std::io::stdout(), &script).map_err(Failure::from)
-        }
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::Wrong(message)) => {
-            if !message.is_empty() {
-                eprintln!("{message}");
-            }
-            ExitCode::from(1)
-        }
-        // The reader of our output has closed the pipe: `bartizan query … | head`.
-        Err(Failure::Broken(error)) if is_broken_pipe(&error) => ExitCode::SUCCESS,
-        Err(Failure::Broken(error)) => {
-            eprintln!("error: {}", model::chain(error.as_ref()));
-            ExitCode::from(2)
         }
     }
 }

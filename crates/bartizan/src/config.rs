@@ -27,10 +27,14 @@ pub struct Config {
     /// A certificate of your own instead of one signed by the service's authority.
     #[serde(default)]
     pub tls: Option<server::TlsFiles>,
+    /// How people sign in.
+    #[serde(default)]
+    pub identity: server::identity::IdentityConfig,
     /// Limits of HTTPS connections.
     #[serde(default)]
     pub server: server::ServerConfig,
-    /// Folders and files with analytics rules in Microsoft's YAML format, loaded at start. Example: `[rules/]`.
+    /// Folders and files with analytics rules in Microsoft's YAML format. They are read at start, when they change, and on SIGHUP. Example:
+    /// `[rules/]`.
     #[serde(default)]
     pub rules: Vec<PathBuf>,
     /// How analytics rules run.
@@ -113,6 +117,7 @@ pub fn default() -> Config {
         external: Vec::new(),
         outbound: Default::default(),
         oncall: Default::default(),
+        identity: Default::default(),
     }
 }
 

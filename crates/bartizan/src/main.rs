@@ -1,12 +1,7 @@
-//! The binary: parses the command line and configuration, and composes all crates.
-
-mod commands;
-mod config;
-mod reference;
-mod service;
+//! The shipped binary; everything is in the library, which `bartizan-dev` shares.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    commands::main()
+    bartizan::run()
 }

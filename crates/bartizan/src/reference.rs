@@ -1,10 +1,12 @@
-//! Generated pages of docs/reference. Each page is one function here and one line in [`PAGES`]; `bartizan reference` writes them, and a
-//! test checks that they are up to date.
+//! The generated pages of docs/reference. A page is one function here and one line in [`PAGES`]; `bartizan-dev reference` writes them, and a test
+//! proves that they are current.
 
 mod api;
 mod cli;
 mod configuration;
+mod documents;
 mod oncall;
+mod roles;
 mod schema;
 mod tables;
 
@@ -13,13 +15,15 @@ pub const PAGES: &[(&str, fn() -> String)] = &[
     ("api.md", api::page),
     ("cli.md", cli::page),
     ("configuration.md", configuration::page),
+    ("documents.md", documents::page),
     ("oncall.md", oncall::page),
+    ("roles.md", roles::page),
     ("tables.md", tables::page),
 ];
 
 /// The sentence under the title of a page.
 fn made_from(what: &str) -> String {
-    format!("Made from {what} by `bartizan reference docs/reference`; edit the texts there, not this page.\n")
+    format!("Made from {what} by `bartizan-dev reference docs/reference`; edit the texts there, not this page.\n")
 }
 
 /// Text in a cell of a Markdown table.
@@ -43,7 +47,7 @@ mod tests {
             let differs = found.lines().zip(wanted.lines()).position(|(a, b)| a != b);
             assert!(
                 found == wanted,
-                "docs/reference/{name} is not current, first at line {differs:?}: run `bartizan reference docs/reference`"
+                "docs/reference/{name} is not current, first at line {differs:?}: run `bartizan-dev reference docs/reference`"
             );
         }
     }

@@ -10,7 +10,7 @@ mod faults;
 pub mod http;
 mod ingest;
 mod keeper;
-mod lock;
+pub mod lock;
 mod mail_in;
 pub mod measure;
 pub mod metrics;
@@ -33,11 +33,12 @@ use incidents::{Correlation, Incidents, OutboxSender, WorkspaceFacts};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use model::{Catalog, Clock, ConditionSeverity, HealthRegister, Http, QueryEngine, Span, TableWriter, WorkspaceName};
 use pipeline::{Pipeline, Usage};
+use server::signins::{Place, SignInTask, SignIns};
 use server::{Dispatcher, ServerConfig, identity};
 use store::{Store, StoreError};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use workspace::{SystemDisk, Workspace};
+use workspace::Workspace;
 
 pub use self::connect::Connect;
 use self::measure::Measure;
@@ -81,6 +82,7 @@ impl Service {
         let Settings { data_dir, listen, config, config_path, sample_rules } = settings;
         let signals = Signals::listen().context("cannot listen for signals")?;
         let lock = lock::DirectoryLock::take(&data_dir)?;
+        lock::refuse_unfinished_restore(&data_dir)?;
         let recorded = metrics_handle()?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let health = HealthRegister::default();
@@ -97,7 +99,7 @@ impl Service {
             name: WorkspaceName::new(&cloud.cloud.workspace_name),
             config: config.workspace.clone(),
             id: Some(cloud.cloud.workspace_id.clone()),
-            disk: Arc::new(SystemDisk),
+            disk: faults::disk(),
             clock: clock.clone(),
             health: health.clone(),
         };
@@ -128,6 +130,9 @@ impl Service {
             resource_group: cloud.cloud.resource_group.clone(),
             portal_url: connect.portal_url.clone(),
         });
+        let outbox =
+            Arc::new(OutboxSender { store: store.clone(), writer: writer.clone(), catalog: catalog.clone(), clock: clock.clone() });
+        unless_full(outbox.align().await.map_err(Into::into), "the number of the next row")?;
         let rule_files = Arc::new(RuleFiles::new(store.clone(), clock.clone(), health.clone(), config.rules.clone(), sample_rules));
         unless_full(rule_files.load().await.map(drop), "rules from files")?;
 
@@ -165,6 +170,16 @@ impl Service {
         };
         let (manager, bound) = connectors::Manager::start(config.sources.clone(), config.destinations.clone(), world, &mut tasks).await?;
         connect.syslog = bound;
+        let sign_ins = Arc::new(SignIns::default());
+        let sign_in_task = SignInTask {
+            sign_ins: sign_ins.clone(),
+            store: store.clone(),
+            clock: clock.clone(),
+            place: Place { tenant_id: cloud.tenant_id.clone(), workspace_id: cloud.cloud.workspace_id.clone() },
+        };
+        let people = identity::People::open(&data_dir, store.clone(), clock.clone(), &cloud.identity, config.identity.clone())
+            .context("cannot read or make the key of second factors")?;
+        people.report_to(sign_ins.clone());
         let context = Arc::new(server::Context {
             engine: engine.clone(),
             writer: writer.clone(),
@@ -175,6 +190,8 @@ impl Service {
             ingest: door,
             oncall: oncall.clone(),
             identity: Arc::new(cloud.identity),
+            people,
+            sign_ins: sign_ins.clone(),
             cloud: cloud.cloud,
             connectors: manager,
             health: health.clone(),
@@ -217,12 +234,12 @@ impl Service {
         let correlation = Arc::new(Correlation { store: store.clone(), clock: clock.clone(), facts });
         let measure = Measure { data_dir: data_dir.clone(), catalog: catalog.clone(), clock: clock.clone(), health: health.clone() };
         let usage = Usage { engine: usage_engine, writer: writer.clone(), catalog: catalog.clone(), clock: clock.clone() };
-        let outbox = Arc::new(OutboxSender { store: store.clone(), writer, catalog, clock: clock.clone() });
         task(&mut tasks, "detection", detection, |detection, stop| async move { detection.run(stop).await });
         task(&mut tasks, "measurements", Arc::new(measure), Measure::run);
         task(&mut tasks, "usage", Arc::new(usage), |usage, stop| async move { usage.run(stop).await });
         task(&mut tasks, "rule-files", rule_files.clone(), |files, stop| async move { files.run(stop).await });
         task(&mut tasks, "correlation", correlation, |correlation, stop| async move { correlation.run(stop).await });
+        task(&mut tasks, "sign-ins", Arc::new(sign_in_task), SignInTask::run);
         task(&mut tasks, "outbox", outbox, |outbox, stop| async move { outbox.run(stop).await });
         task(&mut tasks, "paging", oncall.clone(), |oncall, stop| async move { oncall.run_paging(stop).await });
         task(&mut tasks, "incident-changes", oncall.clone(), |oncall, stop| async move { oncall.run_changes(stop).await });
@@ -237,7 +254,7 @@ impl Service {
         if cfg!(debug_assertions) {
             tasks.spawn("faults", faults::block_runtime);
         }
-        let reloader = reload_hooks(config_path, &health, rule_files, certificate, reload_clock);
+        let reloader = reload_hooks(config_path, &health, store.clone(), rule_files, certificate, reload_clock);
         health.remove(STARTING);
         tracing::info!(url = connect.base_url, "Ready.");
         for condition in health.conditions() {
@@ -386,11 +403,12 @@ fn reached(listen: SocketAddr, config: &Config) -> anyhow::Result<identity::Reac
 fn reload_hooks(
     path: Option<PathBuf>,
     health: &HealthRegister,
+    store: Store,
     rules: Arc<RuleFiles>,
     certificate: Arc<server::ServerCertificate>,
     clock: Arc<dyn Clock>,
 ) -> Reloader {
-    let mut reloader = Reloader::new(path, health.clone());
+    let mut reloader = Reloader::new(path, health.clone()).with_trail(store, clock.clone());
     reloader.on_reload("log", |config| Box::pin(async move { crate::commands::set_log_filter(&config) }));
     reloader.on_reload("rules", move |config| {
         let rules = rules.clone();

@@ -34,9 +34,15 @@ pub struct RunState {
 }
 
 impl RunState {
-    /// Initial state at `now`: only rows ingested from now on are processed.
-    pub fn starting(now: Timestamp) -> Self {
-        Self { seen_until: now, silent_until: None, failures: 0, last_error: None, retry_at: None, last_run: None }
+    /// State of a rule created at `now`. A scheduled rule is due at once and looks back its whole period, then each time its frequency has
+    /// passed, as Microsoft documents for a rule without a start time ("The rule will run for the first time immediately upon being created",
+    /// learn.microsoft.com/azure/sentinel/scheduled-rules-overview). A near-real-time rule processes rows ingested from now on.
+    pub fn starting(kind: Kind, now: Timestamp) -> Self {
+        let seen_until = match kind {
+            Kind::NearRealTime => now,
+            Kind::Scheduled { frequency, .. } => now - frequency,
+        };
+        Self { seen_until, silent_until: None, failures: 0, last_error: None, retry_at: None, last_run: None }
     }
 }
 
@@ -127,8 +133,25 @@ mod tests {
     }
 
     #[test]
+    fn a_new_rule_runs_at_once_over_its_period_and_then_each_frequency() {
+        let kind = every(5, 60);
+        let state = RunState::starting(kind, at(0));
+        assert_eq!(next(kind, &state), Some(at(0)));
+        let runs = due(kind, &state, at(0));
+        assert_eq!(runs, [Run { tile: Window { from: at(-5), until: at(0) }, sees: Window { from: at(-60), until: at(0) } }]);
+        let state = RunState { seen_until: runs[0].tile.until, ..state };
+        assert_eq!((due(kind, &state, at(4)), next(kind, &state)), (vec![], Some(at(5))));
+        assert_eq!(due(Kind::NearRealTime, &RunState::starting(Kind::NearRealTime, at(0)), at(0)), []);
+    }
+
+    /// A rule that has processed everything until then.
+    fn seen(until: Timestamp) -> RunState {
+        RunState::starting(Kind::NearRealTime, until)
+    }
+
+    #[test]
     fn a_run_sees_its_period_and_owns_its_frequency() {
-        let state = RunState::starting(at(0));
+        let state = seen(at(0));
         assert_eq!(due(every(5, 60), &state, at(4)), []);
         let runs = due(every(5, 60), &state, at(5));
         assert_eq!(runs, [Run { tile: Window { from: at(0), until: at(5) }, sees: Window { from: at(-55), until: at(5) } }]);
@@ -136,7 +159,7 @@ mod tests {
 
     #[test]
     fn a_long_outage_is_caught_up_in_few_runs_without_a_gap() {
-        let runs = due(every(5, 5), &RunState::starting(at(0)), at(5 * 1000 + 3));
+        let runs = due(every(5, 5), &seen(at(0)), at(5 * 1000 + 3));
         assert_eq!(runs.len(), MAX_CATCH_UP);
         assert_eq!(runs[0].tile.from, at(0));
         assert_eq!(runs.last().unwrap().tile.until, at(5000));
@@ -145,8 +168,8 @@ mod tests {
 
     #[test]
     fn nothing_is_due_while_the_clock_is_behind() {
-        assert_eq!(due(Kind::NearRealTime, &RunState::starting(at(10)), at(9)), []);
-        assert_eq!(due(every(5, 5), &RunState::starting(at(10)), at(2)), []);
+        assert_eq!(due(Kind::NearRealTime, &seen(at(10)), at(9)), []);
+        assert_eq!(due(every(5, 5), &seen(at(10)), at(2)), []);
     }
 
     #[test]

@@ -180,7 +180,7 @@ impl Detection {
             Some(state) => state,
             None => {
                 // Stored immediately, so that a crash before the first run does not move the start.
-                let state = RunState::starting(self.complete_until().await);
+                let state = RunState::starting(rule.kind, self.complete_until().await);
                 let mut change = self.store.begin().await?;
                 change.put_rule_run_state(&record.id, &state).await?;
                 change.commit().await?;

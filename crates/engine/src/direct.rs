@@ -24,6 +24,7 @@ use datafusion::catalog::TableProvider;
 use kql::Value;
 use kql::eval::Runtime;
 use kql::plan::{AggregateCall, ColumnId, Expr, ExprKind, Field, OrderKey, Rel, RelOp, TableRef};
+use kql::watch;
 use model::{MissingRows, QueryError};
 
 pub(crate) use bounds::Exact;
@@ -57,6 +58,9 @@ struct Chain {
 impl Chain {
     /// Collects `where`, `extend` and `project` over a table; `None` if any other operator is present.
     fn of(rel: &Rel) -> Option<Self> {
+        if watch::stopped() {
+            return None;
+        }
         match &rel.op {
             RelOp::Scan { .. } => Some(Self {
                 fields: rel.fields.clone(),

@@ -19,6 +19,7 @@ use tokio::runtime;
 use crate::config::QueryConfig;
 use crate::files::FileTable;
 use crate::lanes::Lanes;
+use crate::plans::Plans;
 use crate::prepare::prepare;
 use crate::run::{OfAll, Run, Store, size_of_rows};
 use crate::schema::Names;
@@ -42,6 +43,7 @@ pub struct Engine {
     /// Removed with the engine, even if some queries are still shutting down.
     temporary: Temporary,
     lanes: Lanes,
+    plans: Arc<Plans>,
 }
 
 /// Current resource usage of all queries of an engine.
@@ -73,12 +75,13 @@ impl Engine {
         let temporary = Temporary::begin(None).map_err(EngineError::Folder)?;
         let sessions = sessions(options, &temporary, &config)?;
         let lanes = Lanes::new(options.partitions, |class| config.width(class));
-        Ok(Self { sessions, store, files: Arc::default(), outside: None, clock, config, options, temporary, lanes })
+        Ok(Self { sessions, store, files: Arc::default(), outside: None, clock, config, options, temporary, lanes, plans: Arc::default() })
     }
 
     /// Adds tables visible to every query, such as files given on the command line.
     pub fn with_files(mut self, files: impl IntoIterator<Item = impl Into<FileTable>>) -> Self {
         self.files = Arc::new(files.into_iter().map(Into::into).collect());
+        self.plans = Arc::default();
         self
     }
 
@@ -105,6 +108,11 @@ impl Engine {
 
     pub fn load(&self) -> Load {
         Load { queries: self.sessions.alive(), memory: self.sessions.in_memory(), disk: self.sessions.on_disk() }
+    }
+
+    /// Number of texts bound since the engine was created; a text whose plan was found in the cache does not count.
+    pub fn texts_bound(&self) -> u64 {
+        self.plans.bound()
     }
 
     fn begin(&self, query: &Query) -> Result<Arc<Run>, QueryError> {
@@ -155,12 +163,16 @@ impl Engine {
     async fn bind(&self, handle: &runtime::Handle, run: &Arc<Run>, kql: &str, check: bool) -> Result<Bound, QueryError> {
         let names = Names { run: run.clone(), handle: (!check).then(|| handle.clone()) };
         let (text, now, run_there) = (kql.to_owned(), run.runtime.now, run.clone());
+        let plans = (!check).then(|| self.plans.clone());
         let bound = joined(
             handle
                 .spawn_blocking(move || {
                     let _counted = run_there.planning.count();
                     let _entered = run_there.watch.enter();
-                    bind(&kql::syntax::parse(&text), &names, now)
+                    match plans {
+                        Some(plans) => plans.bind(&text, &names, now),
+                        None => bind(&kql::syntax::parse(&text), &names, now),
+                    }
                 })
                 .await,
         )?;

@@ -10,6 +10,7 @@ use kql::Value;
 use kql::eval::{Runtime, fold};
 use kql::functions::Native;
 use kql::plan::{Expr as KqlExpr, ExprKind};
+use kql::watch;
 use model::{QueryError, Type};
 
 use crate::opaque::{hidden, is_better_hidden};
@@ -23,6 +24,9 @@ pub(crate) fn column(name: impl ToString) -> Expr {
 
 /// Converts an expression with exactly KQL's semantics.
 pub(crate) fn expr(source: &KqlExpr, runtime: &Runtime) -> Result<Expr, QueryError> {
+    if watch::stopped() {
+        return Err(QueryError::Cancelled);
+    }
     if let Some(value) = constant(source, runtime) {
         return Ok(lit(scalar(&value)));
     }

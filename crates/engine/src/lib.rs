@@ -3,6 +3,7 @@
 //! | step | what | where |
 //! |---|---|---|
 //! | bind | text → typed plan; names resolved against the tables visible to the query | [`kql::bind`], `schema` |
+//! | keep | plans of texts that run again over other rows are bound once | `plans` |
 //! | prune | unused columns are removed; filters over wide unions are pushed down | `prune`, `wide` |
 //! | prepare | subqueries run and become constants; shared relations run once | `prepare` |
 //! | lower | typed plan → DataFusion logical plan, KQL operators as extension nodes | `lower`, `expr`, `node`, `order` |
@@ -34,6 +35,7 @@ mod number;
 mod opaque;
 mod order;
 mod planning;
+mod plans;
 mod prepare;
 mod prune;
 mod range;
@@ -55,6 +57,7 @@ pub use engine::{Engine, EngineError, Load, SystemClock};
 pub use files::{FileError, FileFormat, FileTable, Input, Progress, from_rows, open, open_all, read_all, table_name};
 pub use folders::Folders;
 pub use guarded::{FIRST_REFUSED, Guarded, LONGEST_REFUSED};
+pub use memory::trim_memory;
 pub use run::Store;
 pub use session::Options;
 pub use stored_literals::TablesAs;

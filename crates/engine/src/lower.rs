@@ -11,6 +11,7 @@
 
 mod inlined;
 mod ordered;
+mod projections;
 
 use std::sync::Arc;
 
@@ -19,8 +20,8 @@ use datafusion::catalog::TableProvider;
 use datafusion::common::{DFSchema, DataFusionError, JoinType, NullEquality};
 use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::{
-    Aggregate, AggregateUDF, EmptyRelation, Expr, Filter, Join, JoinConstraint, LogicalPlan, Projection, Sort, SortExpr, TableScanBuilder,
-    Union, expr::AggregateFunction, lit,
+    Aggregate, AggregateUDF, EmptyRelation, Expr, Filter, Join, JoinConstraint, LogicalPlan, Sort, SortExpr, TableScanBuilder, Union,
+    expr::AggregateFunction, lit,
 };
 use kql::Value;
 use kql::eval::Runtime;
@@ -42,6 +43,7 @@ use crate::values::{BatchesTable, null, rows_to_batch, scalar, schema_of};
 use crate::wide::{self, WideUnion};
 use crate::window::WindowOp;
 use inlined::Terms;
+pub(crate) use projections::project;
 
 pub(crate) use ordered::total_order;
 
@@ -476,10 +478,6 @@ fn is_deterministic(source: &KqlExpr) -> bool {
         }
     });
     all
-}
-
-pub(crate) fn project(input: LogicalPlan, exprs: Vec<Expr>) -> Lowered {
-    Ok(LogicalPlan::Projection(Projection::try_new(exprs, Arc::new(input)).map_err(broken)?))
 }
 
 fn scan(name: &str, provider: Arc<dyn TableProvider>) -> Lowered {

@@ -175,13 +175,20 @@ static BELL: LazyLock<Option<SyncSender<()>>> = LazyLock::new(|| {
     started.is_ok().then_some(bell)
 });
 
+/// Asks the trimming thread to return freed memory to the system. Returns at once.
+pub fn trim_memory() {
+    if let Some(bell) = &*BELL {
+        // If the channel is full, a trim is already pending.
+        let _ = bell.try_send(());
+    }
+}
+
 impl Drop for QueryPool {
     fn drop(&mut self) {
         let shares = self.shares.get_mut().unwrap_or_else(PoisonError::into_inner);
         self.all.shrink(shares.held());
-        if let (true, Some(bell)) = (self.peak() > WORTH_GIVING_BACK, &*BELL) {
-            // If the channel is full, a trim is already pending.
-            let _ = bell.try_send(());
+        if self.peak() > WORTH_GIVING_BACK {
+            trim_memory();
         }
     }
 }

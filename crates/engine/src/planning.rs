@@ -1,8 +1,10 @@
 //! Limits planning time, and wraps DataFusion rules so that they stop when the query is cancelled.
 //!
 //! Parsing, binding and lowering check the query's [`Watch`] themselves. DataFusion's rules do not, but logical rules are called per plan
-//! node and physical rules are few, so a check before each call suffices.
+//! node and physical rules are few, and between those checks they ask our functions for types and names, which check it too.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -74,6 +76,16 @@ impl Drop for Stretch<'_> {
     fn drop(&mut self) {
         self.time.set(self.before);
     }
+}
+
+/// Runs a future with `watch` as the watch of the thread that polls it.
+pub(crate) async fn watched<T>(watch: &Watch, future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        let _entered = watch.enter();
+        future.as_mut().poll(cx)
+    })
+    .await
 }
 
 fn stopped() -> datafusion::common::DataFusionError {

@@ -23,7 +23,11 @@ pub(crate) async fn prepare(run: &Run, mut plan: Plan) -> Result<(Rel, Vec<Rel>)
     for rel in relations.chain(plan.more.iter_mut().map(|(_, rel)| rel)) {
         run.literals.rewrite(run, rel)?;
     }
-    let plan = pruned(plan, &run.runtime);
+    let plan = {
+        let _entered = run.watch.enter();
+        pruned(plan, &run.runtime)
+    };
+    cancelled(run)?;
     let further = plan.more.iter().map(|(_, rel)| rel);
     let relations = plan.subqueries.iter().map(|subquery| &subquery.rel).chain([&plan.root]).chain(further);
     for rel in relations {
@@ -38,6 +42,10 @@ pub(crate) async fn prepare(run: &Run, mut plan: Plan) -> Result<(Rel, Vec<Rel>)
     let root = preparing.rel(plan.root).await?;
     let more = preparing.rels(plan.more.into_iter().map(|(_, rel)| rel).collect()).await?;
     Ok((root, more))
+}
+
+fn cancelled(run: &Run) -> Result<(), QueryError> {
+    if run.watch.is_stopped() { Err(QueryError::Cancelled) } else { Ok(()) }
 }
 
 /// Removes unused columns from the plan.
@@ -117,6 +125,7 @@ struct Preparing<'a> {
 impl Preparing<'_> {
     fn rel(&mut self, rel: Rel) -> BoxFuture<'_, Result<Rel, QueryError>> {
         async move {
+            cancelled(self.run)?;
             let Rel { op, fields, order, serialized } = rel;
             let op = match op {
                 RelOp::Shared { id, input } => return self.share(id, input, fields, order, serialized).await,

@@ -3,16 +3,23 @@
 //! dozen times.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use kql::eval::Runtime;
 use kql::plan::{ColumnId, Expr, Field, OrderKey, Rel, RelOp};
+use kql::watch;
 
 use crate::wide::asked_below;
 
 type Wanted = HashSet<ColumnId>;
 
 /// `rel` reduced to the columns in `wanted` or read by its guaranteed order, but at least one.
+///
+/// If the query is cancelled, returns anything.
 pub(crate) fn prune(rel: &Rel, mut wanted: Wanted, runtime: &Runtime) -> Rel {
+    if watch::stopped() {
+        return Rel { op: RelOp::Values { rows: Arc::default() }, fields: rel.fields.clone(), order: Vec::new(), serialized: false };
+    }
     read_keys(&mut wanted, &rel.order);
     let kept = kept(&rel.fields, &wanted);
     let fields = || kept.iter().map(|&at| rel.fields[at].clone()).collect::<Vec<_>>();

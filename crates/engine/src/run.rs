@@ -409,6 +409,11 @@ impl Run {
         self.state().computed.get(number as usize).map(|kept| (kept.fields.clone(), kept.rows.clone()))
     }
 
+    /// True if rows have been read for the plan.
+    pub(crate) fn has_kept(&self) -> bool {
+        !self.state().computed.is_empty()
+    }
+
     /// Adds the statistics of a plan's leaves.
     fn account(&self, plan: &Arc<dyn ExecutionPlan>) {
         let mut read = Scanned::default();

@@ -9,11 +9,12 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{Result, ScalarValue, exec_err};
-use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility};
+use datafusion::logical_expr::expr::schema_name_from_exprs;
+use datafusion::logical_expr::{ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility};
 use kql::Value;
 use kql::eval::evaluate;
 use kql::functions::{Args, Column, Kernel, Prepare, PrepareError, ScalarFn};
-use kql::watch::Watch;
+use kql::watch::{self, Watch};
 use model::{Timestamp, Type};
 
 use crate::node::run_error;
@@ -107,8 +108,16 @@ impl ScalarUDFImpl for Call {
         &self.signature
     }
 
+    /// Asked by all rules of the planner, so that a cancelled query ends here.
     fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        watch::check().map_err(run_error)?;
         Ok(self.returns.clone())
+    }
+
+    /// As by default. The planner builds the names of nested calls again at each level; those of a cancelled query are not used.
+    fn schema_name(&self, args: &[Expr]) -> Result<String> {
+        watch::check().map_err(run_error)?;
+        Ok(format!("{}({})", self.name, schema_name_from_exprs(args)?))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {

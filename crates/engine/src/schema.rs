@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::record_batch::RecordBatch;
 use kql::bind::{External, Schema};
 use kql::plan::{Plan, Rel, Subquery};
-use model::{Column, QueryError, StoredFunction};
+use model::{Column, QueryError, StoredFunction, TableSchema};
 use tokio::runtime::Handle;
 
 use crate::prepare::prepare;
@@ -17,12 +17,21 @@ pub(crate) struct Names {
     pub handle: Option<Handle>,
 }
 
+impl Names {
+    /// A table of the workspace. A function given with the query hides a published table that has not been created.
+    fn stored_table(&self, name: &str) -> Option<Arc<TableSchema>> {
+        let catalog = &self.run.store.as_ref()?.catalog;
+        let is_hidden = self.run.scope.functions.iter().any(|function| function.name == name) && !catalog.is_created(name);
+        catalog.table(name).filter(|_| !is_hidden)
+    }
+}
+
 impl Schema for Names {
     fn table(&self, name: &str) -> Option<Vec<Column>> {
         if let Some(inline) = self.run.inline(name) {
             return Some(inline.schema.columns.clone());
         }
-        let table = self.run.store.as_ref()?.catalog.table(name)?;
+        let table = self.stored_table(name)?;
         self.run.names(&table.name);
         Some(table.columns.clone())
     }
@@ -31,7 +40,7 @@ impl Schema for Names {
         if self.run.inline(name).is_some() {
             return true;
         }
-        let Some(table) = self.run.store.as_ref().and_then(|store| store.catalog.table(name)) else { return false };
+        let Some(table) = self.stored_table(name) else { return false };
         self.run.names(&table.name);
         true
     }
@@ -45,6 +54,12 @@ impl Schema for Names {
         names.sort();
         names.dedup();
         names
+    }
+
+    fn each_unlisted_table(&self, f: &mut dyn FnMut(&str)) {
+        if let Some(store) = &self.run.store {
+            store.catalog.published_tables().into_iter().for_each(f);
+        }
     }
 
     fn function(&self, name: &str) -> Option<StoredFunction> {

@@ -38,7 +38,7 @@ use crate::direct::Footers;
 use crate::memory::{QueryPool, SharedMemory};
 use crate::node::OpPlanner;
 use crate::order::KeepOrderPlanner;
-use crate::planning::{Stoppable, StoppableStep};
+use crate::planning::{Stoppable, StoppableStep, watched};
 use crate::stored_literals::TablesAs;
 
 /// Execution options. Query results must not depend on them.
@@ -210,7 +210,7 @@ impl Sessions {
             }
             None => plan,
         };
-        let physical = self.planner.create_physical_plan(&plan, session).await?;
+        let physical = watched(watch, self.planner.create_physical_plan(&plan, session)).await?;
         tracing::trace!(plan = %datafusion::physical_plan::displayable(physical.as_ref()).indent(false), "planned");
         Ok(physical)
     }

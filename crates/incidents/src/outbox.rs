@@ -55,10 +55,30 @@ impl OutboxSender {
         }
     }
 
+    /// Makes new rows follow the position in the tables. Call before anything else writes: a state database from a copy or a backup is older
+    /// than the tables, and rows that it numbered anew would be taken for rows that were sent.
+    pub async fn align(&self) -> Result<(), StoreError> {
+        let position = self.writer.position(&self.source()).map_or(0, |bytes| read_position(&bytes));
+        if position <= self.store.outbox().newest().await? {
+            return Ok(());
+        }
+        tracing::warn!(
+            position,
+            "the state database is older than the tables; new alerts and incidents are numbered behind those in the tables"
+        );
+        let mut change = self.store.begin().await?;
+        change.advance_outbox(position).await?;
+        change.commit().await
+    }
+
+    /// Includes the database's identity: the position of a deleted database must not hide rows of its successor.
+    fn source(&self) -> String {
+        format!("outbox/{}", self.store.id())
+    }
+
     /// Sends all pending rows in order; returns their number.
     pub async fn activate(&self) -> Result<usize, SendError> {
-        // Includes the database's identity: the position of a deleted database must not hide rows of its successor.
-        let source = format!("outbox/{}", self.store.id());
+        let source = self.source();
         let mut sent = 0;
         loop {
             let position = self.writer.position(&source).map_or(0, |bytes| read_position(&bytes));

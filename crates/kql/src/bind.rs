@@ -29,8 +29,10 @@ mod source;
 mod spread;
 mod statements;
 mod stored;
+mod timeless;
 pub mod trace;
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -64,6 +66,10 @@ pub trait Schema {
     fn each_table(&self, f: &mut dyn FnMut(&str)) {
         self.tables().iter().for_each(|name| f(name));
     }
+
+    /// Calls `f` with the names of tables that [`Schema::table`] returns and wildcards, `search` and `find` skip: they have no rows. Some of
+    /// the names may be in [`Schema::tables`] as well.
+    fn each_unlisted_table(&self, _f: &mut dyn FnMut(&str)) {}
 
     fn function(&self, name: &str) -> Option<StoredFunction>;
 
@@ -137,6 +143,35 @@ pub fn bind(parsed: &Parsed, schema: &dyn Schema, now: Timestamp) -> Bound {
         answer = binder.script(&parsed.script);
     }
     binder.finish(answer, parsed.diagnostics.clone())
+}
+
+/// A bound text for a cache of plans.
+#[derive(Clone, Debug)]
+pub struct Reusable {
+    pub bound: Bound,
+    /// The plan may run at another time: no value in it was computed from the time of binding.
+    pub timeless: bool,
+    /// Operators and calls of the plan, as a measure of its memory.
+    pub size: usize,
+}
+
+/// Like [`bind`], for a plan that may be run again. Where possible, calls of `now` and `ago` stay in the plan.
+pub fn bind_for_reuse(text: &str, parsed: &Parsed, schema: &dyn Schema, now: Timestamp) -> Reusable {
+    let defers_clock = schema.is_transformation() && timeless::is_row_wise(text);
+    let mut binder = Binder { defers_clock, ..Binder::new(schema, now, false) };
+    let mut answer = binder.script(&parsed.script);
+    if binder.ingestion_wanted {
+        binder = Binder { defers_clock, ..Binder::new(schema, now, true) };
+        answer = binder.script(&parsed.script);
+    }
+    let (clock_read, size) = (binder.clock_read.get(), binder.work + binder.calls);
+    let calls_stored = binder.stored.values().any(Option::is_some);
+    let bound = binder.finish(answer, parsed.diagnostics.clone());
+    if defers_clock && clock_read && (calls_stored || bound.plan.is_none()) {
+        // Something must know the time when it is bound, or a stored function may have such operators.
+        return Reusable { bound: bind(parsed, schema, now), timeless: false, size };
+    }
+    Reusable { bound, timeless: defers_clock || !clock_read, size }
 }
 
 /// Binds a parsed text with the rules of Kusto's checker, which is stricter than its engine in some places, and knows functions that cannot
@@ -227,6 +262,10 @@ struct Binder<'s> {
     ingestion_wanted: bool,
     /// Records references, if requested.
     trace: Option<Box<Trace>>,
+    /// A call of `now` or `ago` was folded, or would have been.
+    clock_read: Cell<bool>,
+    /// Do not fold them.
+    defers_clock: bool,
 }
 
 impl<'s> Binder<'s> {
@@ -264,6 +303,8 @@ impl<'s> Binder<'s> {
             with_ingestion,
             ingestion_wanted: false,
             trace: None,
+            clock_read: Cell::new(false),
+            defers_clock: false,
         }
     }
 

@@ -9,6 +9,13 @@ use crate::bind::{self, Bound, Schema};
 use crate::plan::Rel;
 use crate::syntax;
 
+/// Tables without rows, found by name: [`Schema::table`] returns them, wildcards skip them, and functions of the same name hide them.
+#[derive(Clone, Copy, Debug)]
+pub struct UnlistedTables {
+    pub columns: fn(&str) -> Option<Vec<Column>>,
+    pub names: fn() -> Vec<&'static str>,
+}
+
 /// Tables known only by name and columns: `{"Table": [["Column", "type"], …]}`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(transparent)]
@@ -16,6 +23,8 @@ pub struct TableSchemas {
     tables: HashMap<String, Vec<(String, ColumnType)>>,
     #[serde(skip)]
     functions: HashMap<String, StoredFunction>,
+    #[serde(skip)]
+    unlisted: Option<UnlistedTables>,
 }
 
 impl TableSchemas {
@@ -23,6 +32,12 @@ impl TableSchemas {
     pub fn columns(&self) -> impl Iterator<Item = (&str, Vec<Column>)> {
         let columns = |columns: &[(String, ColumnType)]| columns.iter().map(|(name, ty)| Column::new(name.clone(), ty.0)).collect();
         self.tables.iter().map(move |(name, table)| (name.as_str(), columns(table)))
+    }
+
+    /// Adds tables that texts may name.
+    pub fn with_unlisted(mut self, unlisted: UnlistedTables) -> Self {
+        self.unlisted = Some(unlisted);
+        self
     }
 
     /// Adds functions that texts may call; of several with the same name, the last wins.
@@ -56,13 +71,16 @@ impl FromIterator<(String, Vec<Column>)> for TableSchemas {
         let table = |(name, columns): (String, Vec<Column>)| {
             (name, columns.into_iter().map(|column| (column.name, ColumnType(column.ty))).collect())
         };
-        Self { tables: tables.into_iter().map(table).collect(), functions: HashMap::new() }
+        Self { tables: tables.into_iter().map(table).collect(), functions: HashMap::new(), unlisted: None }
     }
 }
 
 impl Schema for TableSchemas {
     fn table(&self, name: &str) -> Option<Vec<Column>> {
-        let columns = self.tables.get(name)?;
+        let Some(columns) = self.tables.get(name) else {
+            let unlisted = self.unlisted.filter(|_| !self.functions.contains_key(name))?;
+            return (unlisted.columns)(name);
+        };
         Some(columns.iter().map(|(name, ty)| Column::new(name.clone(), ty.0)).collect())
     }
 
@@ -73,11 +91,15 @@ impl Schema for TableSchemas {
     }
 
     fn has_table(&self, name: &str) -> bool {
-        self.tables.contains_key(name)
+        self.tables.contains_key(name) || self.table(name).is_some()
     }
 
     fn each_table(&self, f: &mut dyn FnMut(&str)) {
         self.tables.keys().for_each(|name| f(name));
+    }
+
+    fn each_unlisted_table(&self, f: &mut dyn FnMut(&str)) {
+        self.unlisted.iter().flat_map(|unlisted| (unlisted.names)()).for_each(f);
     }
 
     fn function(&self, name: &str) -> Option<StoredFunction> {
@@ -148,5 +170,26 @@ mod tests {
         let types: Vec<Type> = schemas.table("T").unwrap().iter().map(|column| column.ty).collect();
         assert_eq!(types, [Type::Long, Type::Bool, Type::String, Type::Dynamic]);
         assert!(schemas.table("U").is_none());
+    }
+
+    #[test]
+    fn unlisted_tables_are_found_by_name_unless_a_function_hides_them() {
+        fn columns(name: &str) -> Option<Vec<Column>> {
+            (name == "Big").then(|| vec![Column::new("a", Type::Long)])
+        }
+        let function = |name: &str| StoredFunction { name: name.to_owned(), parameters: String::new(), body: "print b = 1".to_owned() };
+        let schemas: TableSchemas = serde_json::from_str(r#"{"T": [["a", "string"]]}"#).unwrap();
+        let schemas = schemas.with_unlisted(UnlistedTables { columns, names: || vec!["Big"] });
+        let names = |text: &str, schemas: &TableSchemas| {
+            let bound = check(text, schemas, Timestamp::MIN);
+            let columns = bound.columns.unwrap_or_default();
+            columns.iter().map(|(name, ty)| format!("{name}:{}", ty.map_or("unknown", Type::name))).collect::<Vec<_>>()
+        };
+        assert_eq!(names("Big", &schemas), ["a:long"]);
+        assert_eq!(names("union *", &schemas), ["a:string"], "wildcards skip it");
+        assert!(schemas.has_table("Big") && !schemas.has_table("big") && !schemas.tables().contains(&"Big".to_owned()));
+        let wrong = check("Bgi", &schemas, Timestamp::MIN).diagnostics;
+        assert_eq!(wrong[0].help.as_deref(), Some("did you mean `Big`?"));
+        assert_eq!(names("Big", &schemas.with_functions([function("Big")])), ["b:long"]);
     }
 }

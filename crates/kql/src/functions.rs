@@ -30,6 +30,8 @@ pub struct ScalarFn {
     pub native: Native,
     /// Equal arguments give equal results (all functions except `rand` and `new_guid`).
     pub deterministic: bool,
+    /// The value depends on the time of the query: `now` and `ago`.
+    pub reads_clock: bool,
 }
 
 impl ScalarFn {
@@ -44,6 +46,7 @@ impl ScalarFn {
         prepare: |_| Err(PrepareError::Unsupported),
         native: Native::None,
         deterministic: true,
+        reads_clock: false,
     };
 }
 

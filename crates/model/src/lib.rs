@@ -4,6 +4,7 @@
 
 mod actor;
 mod alert;
+mod billing;
 pub mod cef;
 mod data_fault;
 mod entity;
@@ -15,6 +16,7 @@ mod ports;
 mod register;
 mod schema;
 mod secret;
+pub mod surrogates;
 mod time;
 mod types;
 mod units;
@@ -22,6 +24,7 @@ mod zones;
 
 pub use actor::Actor;
 pub use alert::*;
+pub use billing::is_billable;
 pub use data_fault::{DataFault, MissingRows};
 pub use entity::*;
 pub use error::chain;

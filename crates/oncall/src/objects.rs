@@ -284,7 +284,8 @@ fn new_problems(before: &Directory, after: &Directory) -> Vec<Problem> {
     problems
 }
 
-async fn write(change: &mut Change, difference: &Difference, actor: &Actor, now: Timestamp) -> Result<(), StoreError> {
+/// Writes one difference, with its audit entry.
+pub async fn write(change: &mut Change, difference: &Difference, actor: &Actor, now: Timestamp) -> Result<(), StoreError> {
     let Difference { kind, name, before, after, verb } = difference;
     match after {
         Some(body) => {

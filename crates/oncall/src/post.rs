@@ -108,7 +108,7 @@ fn no_answer(error: HttpError, receiver: &Receiver) -> SendError {
         HttpError::Url { reason, .. } => refused(format!("the address cannot be used: {reason}")),
         error @ HttpError::Guarded { .. } => refused(error.to_string()),
         error @ HttpError::Connect { .. } => SendError::Later { reason: model::chain(&error).to_string(), after: None },
-        error @ (HttpError::Timeout { .. } | HttpError::Broken { .. }) => {
+        error @ (HttpError::Timeout { .. } | HttpError::Broken { .. } | HttpError::TooLarge { .. }) => {
             SendError::Ambiguous { reason: format!("{name} may have taken it: {}", model::chain(&error)) }
         }
     }

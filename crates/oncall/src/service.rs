@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use model::{Actor, Clock, Secret, SecretError, SecretRef, Secrets, Span};
-use store::{HeartbeatRow, Store, StoreError};
+use store::{AuditEntry, HeartbeatRow, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -162,6 +162,15 @@ impl OnCall {
         };
         let mut change = self.store.begin().await?;
         change.add_page(&records::page_row(&page)?).await?;
+        let entry = AuditEntry {
+            at: now,
+            aggregate: "on-call object".to_owned(),
+            id: format!("users/{user}"),
+            action: "contact tested".to_owned(),
+            actor: actor.clone(),
+            changes: serde_json::json!({ "contact": [null, contact], "page": [null, page.id] }),
+        };
+        change.record(&entry).await?;
         change.commit().await?;
         Ok(page.id)
     }

@@ -199,7 +199,8 @@ pub fn local(time: Timestamp, zone: &str) -> String {
     }
 }
 
-fn zone_named(name: &str) -> Result<TimeZone, WhenError> {
+/// The zone of that name, such as `Europe/Oslo`; `UTC` and nothing are UTC.
+pub fn zone_named(name: &str) -> Result<TimeZone, WhenError> {
     if name.is_empty() || name.eq_ignore_ascii_case("utc") {
         return Ok(TimeZone::UTC);
     }

@@ -9,7 +9,7 @@ use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use model::{
     Append, AppendError, Column, Delivered, Delivery, DeliveryError, Records, Route, Rows, StreamName, StreamRecords, StreamSink,
-    TableName, chain,
+    TableName, chain, surrogates,
 };
 
 use crate::bounds::beside;
@@ -18,7 +18,6 @@ use crate::letters::{About, Letters};
 use crate::output::Times;
 use crate::pipeline::{DEAD_LETTERS, IngestError, Pipeline};
 use crate::rule::{Flow, Rule, table_of};
-use crate::surrogates;
 
 #[async_trait]
 impl StreamSink for Pipeline {
@@ -78,7 +77,7 @@ impl StreamSink for Pipeline {
                 Err(error) => problems.push(error.to_string()),
                 Ok(flows) => {
                     let streams = rule.as_ref().map(|rule| rule.streams.clone()).unwrap_or_default();
-                    let errors = Pipeline::check(self, &Rule { streams, flows, resource_id: None }).await;
+                    let errors = Pipeline::check(self, &Rule { streams, flows, resource_id: None, lenient: true }).await;
                     problems.extend(errors.into_iter().map(|error| format!("stream `{stream}`: {}", error.problem)));
                 }
             }

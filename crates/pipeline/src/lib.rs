@@ -18,7 +18,6 @@ mod letters;
 mod output;
 mod pipeline;
 mod rule;
-mod surrogates;
 mod usage;
 
 pub use bounds::{MAX_CELLS, MAX_DEPTH, MAX_RECORDS, MAX_STRAYS};

@@ -7,7 +7,7 @@ use arrow::array::RecordBatch;
 use bytes::Bytes;
 use model::{
     Ack, Append, AppendError, ByteSize, Catalog, Clock, Column, InlineTable, Limits, Query, QueryClass, QueryEngine, QueryError, Rows,
-    Scope, Span, StreamName, TableName, TableSchema, TableWriter, Timestamp, chain,
+    Scope, Span, StreamName, TableName, TableSchema, TableWriter, Timestamp, chain, surrogates,
 };
 use uuid::Uuid;
 
@@ -16,7 +16,6 @@ use crate::decode::{BodyError, decode, look_over};
 use crate::letters::{About, Letters};
 use crate::output::{Times, fit, is_blank};
 use crate::rule::{Flow, Rule, RuleError, table_of};
-use crate::surrogates;
 
 /// The dead-letter table: rows that could not be stored, and notes on rows that were changed.
 pub const DEAD_LETTERS: &str = "DCRLogErrors";
@@ -157,9 +156,10 @@ impl Pipeline {
         let mut letters = Letters::default();
         letters.misfits(&ingest.stream, &decoded.misfits);
         letters.notes(&ingest.stream, decoded.notes.iter().cloned());
+        let times = if rule.lenient { Times::All(now) } else { Times::Recent(now) };
         let mut rows = Vec::new();
         for flow in rule.flows_of(&ingest.stream) {
-            match self.run(flow, &columns, &decoded.batch, Times::Recent(now)).await? {
+            match self.run(flow, &columns, &decoded.batch, times).await? {
                 Ok((batches, notes)) => {
                     letters.notes(&ingest.stream, notes.into_iter().map(|note| format!("table `{}`: {note}", flow.output)));
                     rows.extend(batches.into_iter().map(|batch| Rows { table: flow.output.clone(), batch }));

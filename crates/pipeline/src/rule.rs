@@ -25,6 +25,8 @@ pub struct Rule {
     pub flows: Vec<Flow>,
     /// The resource ID, for dead letters.
     pub resource_id: Option<String>,
+    /// Azure's restrictions do not apply, among them the one on the age of `TimeGenerated`.
+    pub lenient: bool,
 }
 
 /// Sends records of some streams through a transform into a table.
@@ -42,11 +44,12 @@ const STREAM_TYPES: [&str; 7] = ["string", "int", "long", "real", "boolean", "dy
 impl Rule {
     /// Parses the `properties` of a rule. Returns all errors, in document order.
     pub fn parse(properties: &Map<String, Value>) -> Result<Rule, Vec<RuleError>> {
+        let lenient = properties.get("lenient").and_then(Value::as_bool).unwrap_or(false);
         let mut reader = Reader { errors: Vec::new() };
         let streams = reader.streams(properties.get("streamDeclarations"));
         let destinations = reader.destinations(properties.get("destinations"));
         let flows = reader.flows(properties.get("dataFlows"), &streams, &destinations);
-        if reader.errors.is_empty() { Ok(Rule { streams, flows, resource_id: None }) } else { Err(reader.errors) }
+        if reader.errors.is_empty() { Ok(Rule { streams, flows, resource_id: None, lenient }) } else { Err(reader.errors) }
     }
 
     /// The resource's name, where it has one.

@@ -21,9 +21,6 @@ const SETTLE: Span = Span(60 * model::TICKS_PER_SECOND);
 const LOOK: Span = Span(30 * model::TICKS_PER_SECOND);
 /// After a longer downtime, older hours are skipped.
 const MAX_HOURS: i64 = 24;
-/// Tables that Log Analytics does not bill.
-const FREE: [&str; 8] =
-    ["AzureActivity", "Heartbeat", "Operation", "SecurityAlert", "SecurityIncident", "SentinelAudit", "SentinelHealth", "Usage"];
 /// Tables of the Security solution; all others belong to LogManagement.
 const SECURITY: [&str; 7] =
     ["SecurityAlert", "SecurityEvent", "SecurityIncident", "SentinelAudit", "SentinelHealth", "ThreatIntelIndicators", "Watchlist"];
@@ -131,7 +128,6 @@ fn batch(received: &[Received], hour: Window) -> Result<RecordBatch, arrow::erro
     let count = received.len();
     let text = |of: &dyn Fn(&Received) -> String| -> ArrayRef { Arc::new(StringViewArray::from_iter_values(received.iter().map(of))) };
     let time = |at: Timestamp| -> ArrayRef { Arc::new(Int64Array::from_value(at.ticks(), count)) };
-    let is_free = |one: &Received| FREE.contains(&one.table.as_str());
     let solution = |one: &Received| if SECURITY.contains(&one.table.as_str()) { "Security" } else { "LogManagement" };
     let megabytes = Float64Array::from_iter_values(received.iter().map(|one| one.bytes / 1e6));
     RecordBatch::try_from_iter([
@@ -142,7 +138,7 @@ fn batch(received: &[Received], hour: Window) -> Result<RecordBatch, arrow::erro
         ("Solution", text(&|one| solution(one).to_owned())),
         ("Quantity", Arc::new(megabytes)),
         ("QuantityUnit", text(&|_| "MBytes".to_owned())),
-        ("IsBillable", Arc::new(BooleanArray::from_iter(received.iter().map(|one| Some(!is_free(one)))))),
+        ("IsBillable", Arc::new(BooleanArray::from_iter(received.iter().map(|one| Some(model::is_billable(one.table.as_str())))))),
         ("Plan", text(&|_| "Analytics".to_owned())),
         ("SourceSystem", text(&|_| "OMS".to_owned())),
         ("Type", text(&|_| TABLE.to_owned())),

@@ -3,15 +3,19 @@
 use crate::endpoint::Endpoint;
 
 mod connectors;
+pub mod documents;
 mod kql;
 pub mod oncall;
+pub mod people;
 mod phone;
 
 model::register! { ENDPOINTS: Endpoint = ENDPOINT;
+    audit,
     conditions,
     destination_action,
     destinations,
     health,
+    incident_page,
     kql_completion,
     kql_diagnostics,
     kql_format,
@@ -26,6 +30,7 @@ model::register! { ENDPOINTS: Endpoint = ENDPOINT;
     rules,
     source_action,
     sources,
+    start_page,
     tables,
     version,
 }

@@ -48,11 +48,12 @@ impl Call {
     /// The actor for the audit trail. `via` is the interface, for example `SecurityInsights`.
     pub fn actor(&self, via: &str) -> Actor {
         let principal = self.principal.as_ref();
+        let person = principal.and_then(|principal| principal.person.as_ref());
         Actor {
-            name: principal.map_or_else(|| "nobody".to_owned(), |principal| principal.name.as_ref().unwrap_or(&principal.app_id).clone()),
+            name: principal.map_or_else(|| "nobody".to_owned(), |principal| principal.label().to_owned()),
             object_id: principal.map(|principal| principal.object_id.clone()),
-            email: None,
-            user_principal_name: None,
+            email: person.and_then(|person| person.email.clone()),
+            user_principal_name: person.map(|person| person.user_principal_name.clone()),
             via: via.to_owned(),
             address: Some(self.peer.ip().to_string()),
         }

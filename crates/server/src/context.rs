@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+pub use documents::Cloud;
 use model::{Catalog, Clock, Connectors, HealthRegister, QueryEngine, TableWriter};
 use store::Store;
 use uuid::Uuid;
 
 use crate::error::ApiError;
-use crate::identity::Identity;
+use crate::identity::{Identity, People};
 use crate::router::Params;
+use crate::signins::SignIns;
 
 /// Everything a handler may use. Built once by the composition root, shared by all requests.
 pub struct Context {
@@ -24,6 +26,10 @@ pub struct Context {
     pub incidents: incidents::Incidents,
     pub ingest: Arc<dyn Ingest>,
     pub identity: Arc<Identity>,
+    /// Accounts and sessions of people.
+    pub people: Arc<People>,
+    /// Requests for tokens, for the tables of sign-ins.
+    pub sign_ins: Arc<SignIns>,
     /// People, plans, pages and answers.
     pub oncall: Arc<oncall::OnCall>,
     pub cloud: Cloud,
@@ -35,56 +41,32 @@ pub struct Context {
     pub metrics: Box<dyn Fn() -> String + Send + Sync>,
 }
 
-/// Identifiers of the embedded cloud.
-#[derive(Clone, Debug)]
-pub struct Cloud {
-    pub subscription_id: String,
-    pub resource_group: String,
-    pub workspace_name: String,
-    /// The workspace (customer) id, a GUID.
-    pub workspace_id: String,
-    /// Azure's `location`.
-    pub location: String,
-}
-
-impl Cloud {
-    /// The resource id of the subscription's only resource group.
-    pub fn group_path(&self) -> String {
-        format!("/subscriptions/{}/resourceGroups/{}", self.subscription_id, self.resource_group)
+/// Whether the path parameters `subscription`, `group` and `workspace`, if present, name existing resources. Returns the resource
+/// manager's errors.
+pub fn check_path(cloud: &Cloud, params: &Params) -> Result<(), ApiError> {
+    if let Some(subscription) = params.find("subscription")
+        && !subscription.eq_ignore_ascii_case(&cloud.subscription_id)
+    {
+        let message = format!("The subscription '{subscription}' could not be found. This server has '{}'.", cloud.subscription_id);
+        return Err(ApiError::not_found("SubscriptionNotFound", message));
     }
-
-    /// The resource id of the workspace.
-    pub fn workspace_path(&self) -> String {
-        format!("{}/providers/Microsoft.OperationalInsights/workspaces/{}", self.group_path(), self.workspace_name)
+    if let Some(group) = params.find("group")
+        && !group.eq_ignore_ascii_case(&cloud.resource_group)
+    {
+        let message = format!("Resource group '{group}' could not be found. This server has '{}'.", cloud.resource_group);
+        return Err(ApiError::not_found("ResourceGroupNotFound", message));
     }
-
-    /// Whether the path parameters `subscription`, `group` and `workspace`, if present, name existing resources. Returns the resource
-    /// manager's errors.
-    pub fn check(&self, params: &Params) -> Result<(), ApiError> {
-        if let Some(subscription) = params.find("subscription")
-            && !subscription.eq_ignore_ascii_case(&self.subscription_id)
-        {
-            let message = format!("The subscription '{subscription}' could not be found. This server has '{}'.", self.subscription_id);
-            return Err(ApiError::not_found("SubscriptionNotFound", message));
-        }
-        if let Some(group) = params.find("group")
-            && !group.eq_ignore_ascii_case(&self.resource_group)
-        {
-            let message = format!("Resource group '{group}' could not be found. This server has '{}'.", self.resource_group);
-            return Err(ApiError::not_found("ResourceGroupNotFound", message));
-        }
-        if let Some(workspace) = params.find("workspace")
-            && !workspace.eq_ignore_ascii_case(&self.workspace_name)
-            && !workspace.eq_ignore_ascii_case(&self.workspace_id)
-        {
-            let message = format!(
-                "The Resource 'Microsoft.OperationalInsights/workspaces/{workspace}' under resource group '{}' was not found. This server has '{}'.",
-                self.resource_group, self.workspace_name
-            );
-            return Err(ApiError::not_found("ResourceNotFound", message));
-        }
-        Ok(())
+    if let Some(workspace) = params.find("workspace")
+        && !workspace.eq_ignore_ascii_case(&cloud.workspace_name)
+        && !workspace.eq_ignore_ascii_case(&cloud.workspace_id)
+    {
+        let message = format!(
+            "The Resource 'Microsoft.OperationalInsights/workspaces/{workspace}' under resource group '{}' was not found. This server has '{}'.",
+            cloud.resource_group, cloud.workspace_name
+        );
+        return Err(ApiError::not_found("ResourceNotFound", message));
     }
+    Ok(())
 }
 
 /// Records to ingest, as received by the Logs Ingestion API.

@@ -13,8 +13,6 @@ pub struct Dialect {
     pub name: &'static str,
     /// Accepted values of `aud` in bearer tokens, without trailing slash. The server's own origin is always accepted too.
     pub audiences: &'static [&'static str],
-    /// The provider namespace for authorisation if the path names none.
-    pub namespace: &'static str,
     pub scope: ScopeOf,
     /// Whether `api-version` is required.
     pub api_version: bool,
@@ -50,7 +48,6 @@ pub struct RequestIds {
 pub static OURS: Dialect = Dialect {
     name: "api",
     audiences: &[],
-    namespace: "Bartizan",
     scope: ScopeOf::Workspace,
     api_version: false,
     wrong_audience_is_forbidden: false,
@@ -66,7 +63,6 @@ pub static OURS: Dialect = Dialect {
 pub static ENTRA: Dialect = Dialect {
     name: "entra",
     audiences: &[],
-    namespace: "Microsoft.AAD",
     scope: ScopeOf::Workspace,
     api_version: false,
     wrong_audience_is_forbidden: false,
@@ -78,7 +74,6 @@ pub static ENTRA: Dialect = Dialect {
 pub static RESOURCE_MANAGER: Dialect = Dialect {
     name: "resource_manager",
     audiences: &["https://management.azure.com", "https://management.core.windows.net"],
-    namespace: "Microsoft.Resources",
     scope: ScopeOf::Path,
     api_version: true,
     wrong_audience_is_forbidden: false,
@@ -87,13 +82,12 @@ pub static RESOURCE_MANAGER: Dialect = Dialect {
 };
 
 /// `Microsoft.SecurityInsights`, with the conventions of the resource manager.
-pub static SECURITY_INSIGHTS: Dialect = Dialect { name: "security_insights", namespace: "Microsoft.SecurityInsights", ..RESOURCE_MANAGER };
+pub static SECURITY_INSIGHTS: Dialect = Dialect { name: "security_insights", ..RESOURCE_MANAGER };
 
 /// Azure Monitor's Logs Ingestion API.
 pub static LOGS_INGESTION: Dialect = Dialect {
     name: "logs_ingestion",
     audiences: &["https://monitor.azure.com"],
-    namespace: "Microsoft.Insights",
     scope: ScopeOf::Rule,
     api_version: true,
     wrong_audience_is_forbidden: false,
@@ -105,7 +99,6 @@ pub static LOGS_INGESTION: Dialect = Dialect {
 pub static LOG_ANALYTICS: Dialect = Dialect {
     name: "log_analytics",
     audiences: &["https://api.loganalytics.io", "https://api.loganalytics.azure.com"],
-    namespace: "Microsoft.OperationalInsights",
     scope: ScopeOf::Workspace,
     api_version: false,
     wrong_audience_is_forbidden: true,
@@ -121,7 +114,6 @@ pub static LOG_ANALYTICS: Dialect = Dialect {
 pub static GRAPH: Dialect = Dialect {
     name: "graph",
     audiences: &["https://graph.microsoft.com"],
-    namespace: "Microsoft.AAD",
     scope: ScopeOf::Tenant,
     api_version: false,
     wrong_audience_is_forbidden: false,

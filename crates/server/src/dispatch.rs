@@ -8,19 +8,19 @@ use std::time::Duration;
 use futures::FutureExt;
 use http::{HeaderMap, HeaderValue, Request, Response, header};
 use http_body_util::Full;
+use model::Secret;
 use uuid::Uuid;
 
 use crate::body::Body;
 use crate::budgets::Budgets;
 use crate::call::{Call, Query};
-use crate::context::Context;
+use crate::context::{Context, check_path};
 use crate::dialect::{self, Dialect, RequestIds, ScopeOf};
 use crate::endpoint::{Endpoint, Role};
 use crate::error::ApiError;
 use crate::identity::permissions::scopes_allow;
-use crate::identity::{Principal, TokenError};
+use crate::identity::{self, Principal, SessionError, SignedIn, TokenError};
 use crate::reply::Reply;
-use crate::rights;
 use crate::router::{Found, Router};
 use crate::serve::Session;
 
@@ -88,14 +88,14 @@ impl Dispatcher {
     async fn run(&self, endpoint: &'static Endpoint, mut call: Call, session: Option<&Session>) -> Result<Reply, ApiError> {
         let context = &*self.context;
         if !matches!(endpoint.role, Role::Open(_)) {
-            let principal = self.authenticate(endpoint.dialect, &call.headers)?;
+            let principal = self.authenticate(endpoint, &call.headers).await?;
             if let Some(session) = session {
                 session.prove();
             }
             if endpoint.dialect.api_version {
                 api_version(&call.query)?;
             }
-            context.cloud.check(&call.params)?;
+            check_path(&context.cloud, &call.params)?;
             self.authorize(endpoint, &call, &principal)?;
             call.principal = Some(principal);
         }
@@ -113,7 +113,81 @@ impl Dispatcher {
         }
     }
 
-    fn authenticate(&self, dialect: &Dialect, headers: &HeaderMap) -> Result<Principal, ApiError> {
+    /// The caller: by a bearer token, or else by the cookie of a session.
+    async fn authenticate(&self, endpoint: &Endpoint, headers: &HeaderMap) -> Result<Principal, ApiError> {
+        let principal = match identity::secret_of(headers) {
+            Some(secret) if !headers.contains_key(header::AUTHORIZATION) => self.by_session(endpoint, headers, &secret).await?,
+            _ => self.by_token(endpoint.dialect, headers)?,
+        };
+        if endpoint.role != Role::SignedIn && principal.person.as_ref().is_some_and(|person| person.must_change_password) {
+            let message = "The password was set by an administrator. Change it first: POST /api/v1/session/password.";
+            return Err(ApiError::forbidden("PasswordChangeRequired", message));
+        }
+        Ok(principal)
+    }
+
+    async fn by_session(&self, endpoint: &Endpoint, headers: &HeaderMap, secret: &Secret<String>) -> Result<Principal, ApiError> {
+        let context = &*self.context;
+        let (session, account) = context.people.session(secret).await.map_err(|error| match error {
+            SessionError::Store(error) => ApiError::from(error),
+            SessionError::Expired => ApiError::unauthorized("SessionExpired", crate::error::sentence(&error.to_string())),
+            SessionError::Disabled => ApiError::unauthorized("AccountDisabled", crate::error::sentence(&error.to_string())),
+            _ => ApiError::unauthorized("SessionNotFound", crate::error::sentence(&error.to_string())),
+        })?;
+        // Browsers send the cookie with requests of other sites too; those can neither read the token nor hide where they come from.
+        if endpoint.method != http::Method::GET {
+            let origin = headers.get(header::ORIGIN).map(|origin| origin.to_str().unwrap_or_default());
+            if origin.is_some_and(|origin| !context.identity.origins.is_own_origin(origin)) {
+                return Err(ApiError::forbidden("CrossSiteRequest", "The request comes from a page of another site."));
+            }
+            if !identity::has_csrf_token(headers, secret) {
+                let message = "The header 'X-CSRF-Token' is missing or wrong. GET /api/v1/session gives the token of the session.";
+                return Err(ApiError::forbidden("CsrfTokenInvalid", message));
+            }
+        }
+        Ok(Principal {
+            // Also the holder of shares of memory and time.
+            app_id: account.object_id.clone(),
+            audience: context.identity.origins.canonical(),
+            expires: context.people.end_of(&session),
+            person: Some(SignedIn {
+                user_principal_name: context.identity.user_principal_name(&account.name),
+                name: account.name,
+                display_name: account.display_name,
+                email: account.email,
+                must_change_password: account.must_change_password,
+                session: Some(session.id),
+            }),
+            scopes: None,
+            object_id: account.object_id,
+        })
+    }
+
+    fn by_token(&self, dialect: &Dialect, headers: &HeaderMap) -> Result<Principal, ApiError> {
+        let principal = self.token_principal(dialect, headers)?;
+        let directory = self.context.identity.directory();
+        let Some(entry) = directory.person(&principal.object_id) else {
+            // A token on behalf of a person ends with the account.
+            return match principal.scopes {
+                Some(_) => Err(ApiError::unauthorized("AccountNotFound", "The account does not exist any more.")),
+                None => Ok(principal),
+            };
+        };
+        if entry.disabled {
+            return Err(ApiError::unauthorized("AccountDisabled", "The account is disabled."));
+        }
+        let person = SignedIn {
+            user_principal_name: self.context.identity.user_principal_name(&entry.name),
+            name: entry.name.clone(),
+            display_name: entry.display_name.clone(),
+            email: entry.email.clone(),
+            must_change_password: entry.must_change_password,
+            session: None,
+        };
+        Ok(Principal { person: Some(person), ..principal })
+    }
+
+    fn token_principal(&self, dialect: &Dialect, headers: &HeaderMap) -> Result<Principal, ApiError> {
         let Some(value) = headers.get(header::AUTHORIZATION) else {
             return Err(ApiError::unauthorized("AuthenticationFailed", "Authentication failed. The 'Authorization' header is missing."));
         };
@@ -138,29 +212,6 @@ impl Dispatcher {
 
     fn authorize(&self, endpoint: &Endpoint, call: &Call, principal: &Principal) -> Result<(), ApiError> {
         let context = &*self.context;
-        let (scope, namespace) = match endpoint.dialect.scope {
-            ScopeOf::Workspace => (context.cloud.workspace_path(), None),
-            ScopeOf::Tenant => ("/".to_owned(), None),
-            ScopeOf::Path => {
-                // Compared decoded, because the same resource can be spelled with and without escapes.
-                let path = crate::router::split(&call.path).unwrap_or_default();
-                if path.iter().any(|part| part.contains(['/', '\\'])) {
-                    let message = "The path has a name with an encoded '/' or '\\'; no resource is called that.";
-                    return Err(ApiError::bad_request("InvalidResourceName", message));
-                }
-                let namespace = rights::namespace_of(&format!("/{}", endpoint.path)).map(str::to_owned);
-                (format!("/{}", path.join("/")), namespace)
-            }
-            ScopeOf::Rule => {
-                let id = call.param("rule");
-                let scope = context.ingest.rule_scope(id).ok_or_else(|| {
-                    let message = format!("Data collection rule with immutable Id '{id}' not found.");
-                    ApiError::not_found("NotFound", message).target(id)
-                })?;
-                (scope, None)
-            }
-        };
-        let namespace = namespace.as_deref().unwrap_or(endpoint.dialect.namespace);
         if let Some(scopes) = principal.scopes.as_deref().filter(|scopes| !scopes_allow(endpoint.dialect, endpoint.role, scopes)) {
             let message = format!(
                 "The token's scopes ({}) do not include what '{} {}' needs. The application must ask for a scope and get consent to it.",
@@ -170,26 +221,50 @@ impl Dispatcher {
             );
             return Err(ApiError::forbidden("Authorization_RequestDenied", message));
         }
-        if context.identity.allows(principal, endpoint.role, namespace, &scope) {
+        if endpoint.role == Role::SignedIn {
+            return match &principal.person {
+                Some(_) => Ok(()),
+                None => Err(ApiError::forbidden("PersonRequired", "This is about the account of a person; the caller is an application.")),
+            };
+        }
+        let scope = match endpoint.dialect.scope {
+            ScopeOf::Workspace => context.cloud.workspace_path(),
+            ScopeOf::Tenant => "/".to_owned(),
+            ScopeOf::Path => {
+                // Compared decoded, because the same resource can be spelled with and without escapes.
+                let path = crate::router::split(&call.path).unwrap_or_default();
+                if path.iter().any(|part| part.contains(['/', '\\'])) {
+                    let message = "The path has a name with an encoded '/' or '\\'; no resource is called that.";
+                    return Err(ApiError::bad_request("InvalidResourceName", message));
+                }
+                format!("/{}", path.join("/"))
+            }
+            ScopeOf::Rule => {
+                let id = call.param("rule");
+                context.ingest.rule_scope(id).ok_or_else(|| {
+                    let message = format!("Data collection rule with immutable Id '{id}' not found.");
+                    ApiError::not_found("NotFound", message).target(id)
+                })?
+            }
+        };
+        if context.identity.allows(principal, endpoint.action, &scope) {
             return Ok(());
         }
         Err(if endpoint.dialect.scope == ScopeOf::Rule {
             let message = format!(
                 "The authentication token provided does not have access to ingest data for the data collection rule with immutable Id '{}'. \
-                 Give application '{}' the role 'Monitoring Metrics Publisher' on it.",
+                 Give '{}' the role 'Monitoring Metrics Publisher' on it.",
                 call.param("rule"),
-                principal.app_id
+                principal.label()
             );
             ApiError::forbidden("OperationFailed", message)
         } else {
             let message = format!(
-                "The client '{}' with object id '{}' does not have authorization to perform action '{} {}' ({}) over scope '{scope}' or the \
+                "The client '{}' with object id '{}' does not have authorization to perform action '{}' over scope '{scope}' or the \
                  scope is invalid. If access was recently granted, please refresh your credentials.",
-                principal.app_id,
+                principal.label(),
                 principal.object_id,
-                endpoint.method,
-                namespace,
-                endpoint.role.name(),
+                endpoint.action,
             );
             ApiError::forbidden(
                 if endpoint.dialect.name == "log_analytics" { "InsufficientAccessError" } else { "AuthorizationFailed" },

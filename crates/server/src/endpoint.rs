@@ -23,17 +23,26 @@ pub struct Endpoint {
     /// API conventions: audience, scope, error envelope.
     pub dialect: &'static Dialect,
     pub role: Role,
+    /// The action that the caller needs, named as in Azure's resource providers: `Microsoft.SecurityInsights/incidents/write`. Those of our
+    /// own API begin with `Bartizan/`, those of the directory with `microsoft.directory/`. [`NO_ACTION`] on
+    /// endpoints that need no role assignment.
+    pub action: &'static str,
     pub query: Shape,
     pub takes: Shape,
     pub returns: Shape,
     pub run: for<'a> fn(&'a Context, Call) -> BoxFuture<'a, Result<Reply, ApiError>>,
 }
 
-/// The role that the caller needs at the scope of the request.
+/// The action of an endpoint that needs no role assignment: it is open, or about the caller's own account. No role permits it.
+pub const NO_ACTION: &str = "";
+
+/// Who may call an endpoint, in five steps for documentation. The decision is made by the endpoint's action; a test proves that both agree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
     /// No authentication. The text says why that is safe; a test prints the list.
     Open(&'static str),
+    /// Any person who is signed in, for the person's own account. No role assignment is needed.
+    SignedIn,
     /// Read objects and run queries.
     Reader,
     /// Work on incidents.
@@ -47,9 +56,15 @@ pub enum Role {
 }
 
 impl Role {
+    /// Whether role assignments decide who may call, so that the endpoint has an action.
+    pub fn is_assigned(self) -> bool {
+        !matches!(self, Role::Open(_) | Role::SignedIn)
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Role::Open(_) => "open",
+            Role::SignedIn => "signed in",
             Role::Reader => "reader",
             Role::Responder => "responder",
             Role::Contributor => "contributor",

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+pub use documents::Detail;
+use documents::{Reason, Refusal};
 use http::StatusCode;
 use serde_json::Value;
 use store::StoreError;
@@ -24,15 +26,6 @@ pub struct ApiError {
     pub allow: Option<String>,
     /// Entra's error number (`AADSTS…`), for errors of Entra.
     pub entra: Option<u32>,
-}
-
-/// One of several errors.
-#[derive(Clone, Debug, serde::Serialize)]
-pub struct Detail {
-    pub code: Cow<'static, str>,
-    pub message: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub target: Option<String>,
 }
 
 impl ApiError {
@@ -98,6 +91,18 @@ impl ApiError {
     pub fn detail(mut self, code: impl Into<Cow<'static, str>>, message: impl Into<String>, target: Option<String>) -> Self {
         self.details.push(Detail { code: code.into(), message: message.into(), target });
         self
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        let status = match refusal.reason {
+            Reason::Invalid => StatusCode::BAD_REQUEST,
+            Reason::NotFound => StatusCode::NOT_FOUND,
+            Reason::Internal => return Self::internal(&refusal),
+        };
+        let Refusal { code, message, target, details, inner, .. } = refusal;
+        Self { target, details, inner, ..Self::new(status, code, message) }
     }
 }
 

@@ -1,34 +1,51 @@
 //! The tenant: principals, authentication and authorisation.
 
+mod accounts;
 mod bootstrap;
 mod certificates;
+mod directory;
 mod files;
+mod form_seal;
+mod groups;
 mod keys;
 mod origins;
+mod passwords;
 pub mod permissions;
-mod sealed;
+mod recovery_codes;
+mod sealer;
 mod secrets;
+mod sessions;
 mod sign_in;
+mod sign_in_events;
 mod throttle;
 mod tokens;
+mod totp;
 
 use std::path::Path;
-use std::sync::{Arc, OnceLock, RwLock};
+use std::sync::{Arc, RwLock};
 
 use model::{Span, Timestamp};
+use store::{Store, StoreError};
 
+pub use accounts::{AccountError, Attempt, Enrolment, MAX_ACCOUNTS, NewAccount, People};
 pub use bootstrap::{BootstrapError, Bootstrapped, LOCAL_NAMES, Reached, bootstrap, grants};
 pub use certificates::{CertificateError, MIN_RSA_BITS, NewCertificate, PublicCertificate, self_signed};
+pub use directory::{Directory, DirectoryEntry, PrincipalKind};
 pub use files::write_private;
+pub use form_seal::FormSeal;
+pub use groups::{GroupError, MAX_GROUPS};
 pub use keys::{KeyError, SigningKeys};
 pub use origins::{HostName, HostNameError, Origins};
-pub use sealed::Sealer;
+pub use passwords::PasswordRule;
+pub use sealer::SealError;
 pub use secrets::{SecretError, SecretHash, generate_secret};
-pub use sign_in::{ADMIN_NAME, Attempt, BootstrapAdministrator, MAX_NAME, MAX_PASSWORD, Person, SignIn, SignInError};
-pub use throttle::Throttle;
+pub use sessions::{
+    COOKIE, CSRF_HEADER, IdentityConfig, Opened, REMOVE_COOKIE, SessionConfig, SessionError, csrf_token, has_csrf_token, secret_of,
+};
+pub use sign_in::{Person, SignIn, SignInError, seconds};
+pub use sign_in_events::{NoSignInEvents, SignInEvent, SignInEvents, SignInResult};
 pub use tokens::{AccessToken, Claims, ClientProof, Subject, TokenError};
 
-use crate::endpoint::Role;
 use crate::rights::{self, Grant};
 
 /// Lifetime of an access token, as in Entra's responses.
@@ -40,22 +57,39 @@ pub const ADFS: &str = "adfs";
 /// Aliases for "the tenant of whoever signs in", for applications of several tenants.
 pub const COMMON: [&str; 2] = ["common", "organizations"];
 
-/// Name under which the administrator's object id is stored.
-pub(crate) const ADMIN_OBJECT_ID: &str = "admin_object_id";
-
 /// The authenticated caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
     /// The application's (client) id.
     pub app_id: String,
-    /// The object id of its service principal, or of the person who uses it; role assignments refer to it.
+    /// The object id of its service principal, which role assignments refer to.
     pub object_id: String,
     pub audience: String,
     pub expires: Timestamp,
-    /// Scopes of a person's token; `None` in an application's own.
+    /// The person, if the caller is one.
+    pub person: Option<SignedIn>,
+    /// What an application may do on behalf of a person. `None` with a session, and in tokens of applications themselves.
     pub scopes: Option<Vec<String>>,
-    /// The person's name.
-    pub name: Option<String>,
+}
+
+impl Principal {
+    /// The user name of a person, or the id of an application.
+    pub fn label(&self) -> &str {
+        self.person.as_ref().map_or(&self.app_id, |person| &person.user_principal_name)
+    }
+}
+
+/// The person behind a request: by a session, or by a token that an application got on behalf of the person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedIn {
+    pub name: String,
+    pub user_principal_name: String,
+    pub display_name: String,
+    pub email: Option<String>,
+    /// Nothing else is allowed before the password is changed.
+    pub must_change_password: bool,
+    /// The session's public id; `None` with a token.
+    pub session: Option<String>,
 }
 
 /// The tenant with its signing keys and role assignments.
@@ -65,11 +99,13 @@ pub struct Identity {
     pub domain: String,
     keys: SigningKeys,
     grants: RwLock<Arc<Vec<Grant>>>,
+    directory: RwLock<Arc<Directory>>,
+    /// Held while the role assignments and the directory are read and replaced, so that an older state never replaces a newer one.
+    reloading: tokio::sync::Mutex<()>,
     /// The names of this server.
     pub origins: Origins,
-    /// Seals what pages carry from one step to the next.
-    pub sealer: Sealer,
-    sign_in: OnceLock<Arc<dyn SignIn>>,
+    /// Authenticates what pages carry from one step to the next.
+    pub form_seal: FormSeal,
 }
 
 impl Identity {
@@ -81,19 +117,16 @@ impl Identity {
         names: impl IntoIterator<Item = HostName>,
     ) -> Result<Self, KeyError> {
         let (keys, origins) = (SigningKeys::open(folder)?, Origins::new(names.into_iter().collect()));
-        let sealer = Sealer::new().ok_or(KeyError::Random)?;
-        let (tenant_id, domain) = (tenant_id.into(), domain.into());
-        Ok(Self { tenant_id, domain, keys, grants: RwLock::default(), origins, sealer, sign_in: OnceLock::new() })
-    }
-
-    /// Sets the accounts that may sign in. Called once; later calls have no effect.
-    pub fn set_sign_in(&self, accounts: Arc<dyn SignIn>) {
-        let _ = self.sign_in.set(accounts);
-    }
-
-    /// The accounts that may sign in; `None` if there are none.
-    pub fn accounts(&self) -> Option<Arc<dyn SignIn>> {
-        self.sign_in.get().cloned()
+        Ok(Self {
+            tenant_id: tenant_id.into(),
+            domain: domain.into(),
+            keys,
+            grants: RwLock::default(),
+            directory: RwLock::default(),
+            reloading: tokio::sync::Mutex::default(),
+            origins,
+            form_seal: FormSeal::new().ok_or(KeyError::Random)?,
+        })
     }
 
     pub fn keys(&self) -> &SigningKeys {
@@ -105,20 +138,43 @@ impl Identity {
         name.eq_ignore_ascii_case(&self.tenant_id) || name.eq_ignore_ascii_case(&self.domain) || name.eq_ignore_ascii_case(ADFS)
     }
 
-    /// Whether the person may consent for everyone and change applications: an owner of the root scope.
-    pub fn is_administrator(&self, object_id: &str) -> bool {
-        let grants = Arc::clone(&self.grants.read().unwrap_or_else(|poisoned| poisoned.into_inner()));
-        rights::allowed(grants.iter(), object_id, Role::Owner, "Microsoft.AAD", "/")
-    }
-
     /// Replaces the role assignments after they changed in the store.
     pub fn set_grants(&self, grants: Vec<Grant>) {
         *self.grants.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = Arc::new(grants);
     }
 
-    /// Whether the principal may act as `role` in `namespace` at `scope`.
-    pub fn allows(&self, principal: &Principal, role: Role, namespace: &str, scope: &str) -> bool {
-        let grants = Arc::clone(&self.grants.read().unwrap_or_else(|poisoned| poisoned.into_inner()));
-        rights::allowed(grants.iter(), &principal.object_id, role, namespace, scope)
+    /// Reads role assignments, people and groups after they changed in the store. The change is in effect when this returns.
+    pub async fn reload(&self, store: &Store) -> Result<(), StoreError> {
+        let _turn = self.reloading.lock().await;
+        let (grants, directory) = (bootstrap::grants(store).await?, Directory::load(store).await?);
+        *self.directory.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = Arc::new(directory);
+        self.set_grants(grants);
+        Ok(())
+    }
+
+    /// The people and groups of the tenant.
+    pub fn directory(&self) -> Arc<Directory> {
+        Arc::clone(&self.directory.read().unwrap_or_else(|poisoned| poisoned.into_inner()))
+    }
+
+    /// The name under which a person is known in the tenant: a name without a domain gets the tenant's.
+    pub fn user_principal_name(&self, name: &str) -> String {
+        if name.contains('@') { name.to_owned() } else { format!("{name}@{}", self.domain) }
+    }
+
+    /// Whether the principal may do `action` at `scope`.
+    pub fn allows(&self, principal: &Principal, action: &str, scope: &str) -> bool {
+        self.holds(&principal.object_id, action, scope)
+    }
+
+    /// As [`Self::allows`], for any application, person or group.
+    pub fn holds(&self, object_id: &str, action: &str, scope: &str) -> bool {
+        let (grants, directory) = (self.grants(), self.directory());
+        directory.acting_as(object_id).any(|id| rights::allowed(grants.iter(), id, action, scope))
+    }
+
+    /// The role assignments now in force.
+    pub fn grants(&self) -> Arc<Vec<Grant>> {
+        Arc::clone(&self.grants.read().unwrap_or_else(|poisoned| poisoned.into_inner()))
     }
 }

@@ -14,12 +14,13 @@ mod dispatch;
 mod endpoint;
 mod error;
 pub mod identity;
-mod kql_errors;
 mod reply;
 mod rights;
+pub mod roles;
 mod router;
 mod serve;
 mod shares;
+pub mod signins;
 mod tls;
 mod trail;
 mod wire;
@@ -30,15 +31,17 @@ pub use certificate_end::certificate_end;
 pub use context::{Cloud, Context, Ingest, Upload};
 pub use dialect::{DIALECTS, Dialect, LOG_ANALYTICS, LOGS_INGESTION, OURS, RESOURCE_MANAGER, SECURITY_INSIGHTS};
 pub use dispatch::Dispatcher;
-pub use endpoint::{Endpoint, Role, Shape, as_specified, nothing, schema};
+pub use endpoint::{Endpoint, NO_ACTION, Role, Shape, as_specified, nothing, schema};
 pub use error::{ApiError, Detail};
 pub use reply::Reply;
-pub use rights::{Grant, METRICS_PUBLISHER, OWNER, ROLE_DEFINITIONS, RoleDefinition};
+pub use rights::{Grant, METRICS_PUBLISHER, OWNER, covers};
+pub use roles::{ROLE_DEFINITIONS, RoleDefinition};
 pub use router::{Params, Router};
 pub use serve::{ServerConfig, serve};
 pub use tls::{ServerCertificate, TlsError, TlsFiles};
 
 /// All routes: our own first, then Microsoft's.
 pub fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
-    api::ENDPOINTS.iter().chain(api::oncall::ENDPOINTS).copied().chain(wire::endpoints())
+    let own = api::ENDPOINTS.iter().chain(api::documents::ENDPOINTS).chain(api::oncall::ENDPOINTS).chain(api::people::ENDPOINTS);
+    own.copied().chain(wire::endpoints())
 }

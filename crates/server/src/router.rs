@@ -166,7 +166,7 @@ fn matches(segments: &[Segment], parts: &[String], params: &mut Vec<(&'static st
 mod tests {
     use super::*;
     use crate::dialect;
-    use crate::endpoint::{Role, nothing};
+    use crate::endpoint::{NO_ACTION, Role, nothing};
     use crate::reply::Reply;
 
     const fn get(path: &'static str) -> Endpoint {
@@ -176,6 +176,7 @@ mod tests {
             summary: "Test",
             dialect: &dialect::OURS,
             role: Role::Reader,
+            action: NO_ACTION,
             query: nothing,
             takes: nothing,
             returns: nothing,

@@ -36,7 +36,7 @@ use tokio_util::sync::CancellationToken;
 use self::admission::{Admission, Limits, Ticket, Verdict};
 use self::paced::Paced;
 use self::session::Deadlines;
-pub(crate) use self::session::Session;
+pub(crate) use self::session::{Peer, Session};
 use self::stream::Guarded;
 use self::tail::Tail;
 use crate::dispatch::Dispatcher;

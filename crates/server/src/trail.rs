@@ -1,7 +1,7 @@
 //! Audit entries written by endpoints.
 
-use model::Actor;
-use serde_json::Value;
+use model::{Actor, Condition, ConditionSeverity};
+use serde_json::{Value, json};
 use store::{AuditEntry, Change};
 
 use crate::call::Call;
@@ -20,10 +20,6 @@ pub struct Changed<'a> {
     pub changes: Value,
 }
 
-fn failed(error: store::StoreError) -> ApiError {
-    ApiError::internal(&error)
-}
-
 /// Records the caller and the change in the transaction of the change itself.
 pub async fn record(cx: &Context, call: &Call, via: &'static str, change: &mut Change, what: Changed<'_>) -> Result<(), ApiError> {
     let entry = AuditEntry {
@@ -34,7 +30,7 @@ pub async fn record(cx: &Context, call: &Call, via: &'static str, change: &mut C
         actor: call.actor(via),
         changes: what.changes,
     };
-    change.record(&entry).await.map_err(failed)
+    Ok(change.record(&entry).await?)
 }
 
 /// As [`record`], for a person who signed in on a page: the request itself has no token.
@@ -46,8 +42,14 @@ pub async fn record_as(
     person: &Person,
     what: Changed<'_>,
 ) -> Result<(), ApiError> {
-    let actor =
-        Actor { name: person.name.clone(), object_id: Some(person.object_id.clone()), email: person.email.clone(), ..call.actor(via) };
+    let name = cx.identity.user_principal_name(&person.name);
+    let actor = Actor {
+        name: name.clone(),
+        object_id: Some(person.object_id.clone()),
+        email: person.email.clone(),
+        user_principal_name: Some(name),
+        ..call.actor(via)
+    };
     let entry = AuditEntry {
         at: cx.clock.now(),
         aggregate: what.aggregate.to_owned(),
@@ -56,12 +58,28 @@ pub async fn record_as(
         actor,
         changes: what.changes,
     };
-    change.record(&entry).await.map_err(failed)
+    Ok(change.record(&entry).await?)
 }
 
-/// Records a change to something kept outside the store, after the change.
+/// Records a change to something kept outside the store, after the change. If that fails, the change is done and has no entry: a health
+/// condition names it, with the entry for readers of the workspace, until the next start.
 pub async fn record_alone(cx: &Context, call: &Call, via: &'static str, what: Changed<'_>) -> Result<(), ApiError> {
-    let mut change = cx.store.begin().await.map_err(failed)?;
-    record(cx, call, via, &mut change, what).await?;
-    change.commit().await.map_err(failed)
+    let subject = format!("{} {}", what.aggregate, what.id);
+    let entry = json!({ "at": cx.clock.now(), "action": what.action, "actor": call.actor(via), "changes": what.changes });
+    let recorded = async {
+        let mut change = cx.store.begin().await?;
+        record(cx, call, via, &mut change, what).await?;
+        Ok(change.commit().await?)
+    };
+    recorded.await.inspect_err(|_: &ApiError| {
+        tracing::error!(subject, %entry, "a change was made and could not be recorded in the audit trail");
+        let mut condition = Condition::new("audit-entry-missing", subject.as_str(), ConditionSeverity::Degraded)
+            .summary(format!("the change of {subject} was made, and the audit trail has no entry of it: it could not be written"))
+            .action("make room on the disk of the data directory, or repair it; the detail and the log of the service have the entry");
+        condition.detail = entry.to_string().chars().take(MAX_DETAIL).collect();
+        cx.health.report(condition);
+    })
 }
+
+/// Maximum characters of an entry in a condition; the log has all of it.
+const MAX_DETAIL: usize = 2_000;

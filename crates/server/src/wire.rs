@@ -5,7 +5,7 @@ mod entra;
 mod graph;
 mod log_analytics;
 mod logs_ingestion;
-mod resource_manager;
+pub(crate) mod resource_manager;
 mod security_insights;
 
 use crate::endpoint::Endpoint;

@@ -114,17 +114,17 @@ impl AppRegistrations<'_> {
         get(&mut *self.store.reader().await?, app_id).await
     }
 
+    /// The id of the application that the service made at its first start.
+    pub async fn first_id(&self) -> Result<Option<String>, StoreError> {
+        let mut connection = self.store.reader().await?;
+        Ok(sqlx::query_scalar("SELECT value FROM cloud_names WHERE name = 'first_app_id'").fetch_optional(&mut *connection).await?)
+    }
+
     /// All applications, oldest first.
     pub async fn list(&self) -> Result<Vec<AppRegistration>, StoreError> {
         let mut connection = self.store.reader().await?;
         let rows = sqlx::query("SELECT * FROM app_registrations ORDER BY created, app_id").fetch_all(&mut *connection).await?;
         rows.iter().map(read).collect()
-    }
-
-    /// A value that [`Change::keep_cloud_name`] stored.
-    pub async fn cloud_name(&self, name: &str) -> Result<Option<String>, StoreError> {
-        let mut connection = self.store.reader().await?;
-        Ok(sqlx::query_scalar("SELECT value FROM cloud_names WHERE name = ?").bind(name).fetch_optional(&mut *connection).await?)
     }
 }
 

@@ -12,12 +12,13 @@ use sqlx::{Sqlite, Transaction};
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use crate::audit::{self, HEAD, HeadFile};
 use crate::error::StoreError;
 use crate::migrations::migrator;
 use crate::topics::{Bells, Topic};
 use crate::{
-    AlertResponses, Alerts, AnalyticsRules, AppRegistrations, Audit, Consents, DataCollectionRules, Escalations, Heartbeats, IncidentParts,
-    Incidents, OAuthGrants, OnCallObjects, OptOuts, Outbox, Pages, RoleAssignments, RuleFiles,
+    Accounts, AlertResponses, Alerts, AnalyticsRules, AppRegistrations, Audit, Consents, DataCollectionRules, Escalations, Groups,
+    Heartbeats, IncidentParts, Incidents, OAuthGrants, OnCallObjects, OptOuts, Outbox, Pages, RoleAssignments, RuleFiles, Sessions,
 };
 
 /// Connections for reading. Reads are short; on a small machine with two cores more would only wait for CPU.
@@ -40,6 +41,7 @@ struct Inner {
     id: Uuid,
     health: HealthRegister,
     path: PathBuf,
+    audit_head: HeadFile,
 }
 
 impl Store {
@@ -74,6 +76,7 @@ impl Store {
             .await
             .map_err(open)?;
         migrator().run(&writer).await.map_err(StoreError::Migrate)?;
+        let upgrade = audit::seal_again(&mut *writer.acquire().await?).await?;
         // Journal mode is a property of the file: readers only have to be read-only.
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
@@ -83,7 +86,11 @@ impl Store {
             .await
             .map_err(open)?;
         let id = identity(&writer).await?;
-        Ok(Self { inner: Arc::new(Inner { writer, readers, bells: Bells::new(), id, health, path: path.to_owned() }) })
+        let audit_head = HeadFile::new(path.with_file_name(HEAD), health.clone());
+        let inner = Inner { writer, readers, bells: Bells::new(), id, health: health.clone(), path: path.to_owned(), audit_head };
+        let store = Self { inner: Arc::new(inner) };
+        audit::prepare(&store, &health, upgrade).await?;
+        Ok(store)
     }
 
     /// The identity of this database, generated at creation. Positions stored elsewhere include it.
@@ -94,7 +101,7 @@ impl Store {
     /// Begins a change. Waits for the previous one to end: keep it short, without network I/O.
     pub async fn begin(&self) -> Result<Change, StoreError> {
         match self.inner.writer.begin_with("BEGIN IMMEDIATE").await {
-            Ok(transaction) => Ok(Change { transaction, touched: Vec::new(), store: self.clone() }),
+            Ok(transaction) => Ok(Change { transaction, touched: Vec::new(), sealed: None, store: self.clone() }),
             Err(cause) => Err(self.failed(cause)),
         }
     }
@@ -102,6 +109,10 @@ impl Store {
     /// A notification receiver for `topic`, initially not notified; check the state once before waiting.
     pub fn listen(&self, topic: Topic) -> watch::Receiver<u64> {
         self.inner.bells.listen(topic)
+    }
+
+    pub fn accounts(&self) -> Accounts<'_> {
+        Accounts { store: self }
     }
 
     pub fn alert_responses(&self) -> AlertResponses<'_> {
@@ -134,6 +145,10 @@ impl Store {
 
     pub fn escalations(&self) -> Escalations<'_> {
         Escalations { store: self }
+    }
+
+    pub fn groups(&self) -> Groups<'_> {
+        Groups { store: self }
     }
 
     pub fn heartbeats(&self) -> Heartbeats<'_> {
@@ -176,6 +191,10 @@ impl Store {
         RuleFiles { store: self }
     }
 
+    pub fn sessions(&self) -> Sessions<'_> {
+        Sessions { store: self }
+    }
+
     /// Waits for running work and closes the file, with a checkpoint of the log.
     pub async fn close(&self) {
         self.inner.readers.close().await;
@@ -197,6 +216,10 @@ impl Store {
         let copied = sqlx::query("VACUUM INTO ?").bind(path.to_string_lossy().into_owned()).execute(&mut connection).await;
         connection.close().await?;
         Ok(copied.map(drop)?)
+    }
+
+    pub(crate) fn audit_head(&self) -> &HeadFile {
+        &self.inner.audit_head
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -222,17 +245,22 @@ impl Store {
 pub struct Change {
     transaction: Transaction<'static, Sqlite>,
     touched: Vec<Topic>,
+    /// Number and seal of the last audit entry of this change.
+    sealed: Option<(i64, String)>,
     store: Store,
 }
 
 impl Change {
-    /// Makes the change durable, then notifies listeners of changed topics.
+    /// Makes the change durable, and the head of the audit trail with it; then notifies listeners of changed topics.
     pub async fn commit(self) -> Result<(), StoreError> {
         if let Err(cause) = self.transaction.commit().await {
             return Err(self.store.failed(cause));
         }
         if self.store.inner.health.clear(WRITE_FAILED, "") {
             tracing::info!("the state database takes changes again");
+        }
+        if let Some((entry, seal)) = self.sealed {
+            self.store.audit_head().advance(&self.store.id().to_string(), entry, seal).await;
         }
         for topic in self.touched {
             self.store.inner.bells.ring(topic);
@@ -247,6 +275,17 @@ impl Change {
 
     pub(crate) fn connection(&mut self) -> &mut SqliteConnection {
         &mut self.transaction
+    }
+
+    /// Notes the last audit entry.
+    pub(crate) fn sealed(&mut self, entry: i64, seal: String) {
+        self.sealed = Some((entry, seal));
+    }
+
+    /// Leaves the head of the audit trail as it is.
+    #[cfg(test)]
+    pub(crate) fn forget_seal(&mut self) {
+        self.sealed = None;
     }
 
     pub(crate) fn touch(&mut self, topic: Topic) {

@@ -19,6 +19,9 @@ pub enum StoreError {
     },
     #[error("cannot bring the state database up to date")]
     Migrate(#[source] sqlx::migrate::MigrateError),
+    /// Start the service once: it seals the trail again.
+    #[error("the audit trail in `{path}` is of an earlier version")]
+    EarlierVersion { path: PathBuf },
     /// Retry later.
     #[error("the disk of the state database is full")]
     DiskFull(#[source] sqlx::Error),

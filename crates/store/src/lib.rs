@@ -4,6 +4,7 @@
 //! any aggregates, serialised by the single writing connection and durable when [`Change::commit`] returns (WAL, `synchronous=FULL`), which
 //! then notifies the listeners of changed topics. A change that is dropped is rolled back.
 
+mod accounts;
 mod alert_responses;
 mod alerts;
 mod analytics_rules;
@@ -15,6 +16,7 @@ mod data_collection_rules;
 mod database;
 mod error;
 mod escalations;
+mod groups;
 mod heartbeats;
 mod incident_filter;
 mod incident_parts;
@@ -28,22 +30,25 @@ mod pages;
 mod recover;
 mod role_assignments;
 mod rule_files;
+mod sessions;
 mod topics;
 mod wal;
 
+pub use accounts::{Account, Accounts, name_key};
 pub use alert_responses::{AlertResponseRow, AlertResponses};
 pub use alerts::Alerts;
 pub use analytics_rules::{AnalyticsRuleRecord, AnalyticsRules};
 pub use app_registrations::{
     AppRegistration, AppRegistrations, AppRole, AppSettings, ClientCertificate, ClientSecret, DelegatedScope, RequiredResource,
 };
-pub use audit::{Audit, AuditEntry, Chain};
+pub use audit::{Audit, AuditEntry, AuditFilter, AuditRow, Chain, Fault, verify_in};
 pub use client_assertions::{AssertionUse, ClientAssertion};
 pub use consents::{Consent, ConsentAnswer, ConsentKind, Consents};
 pub use data_collection_rules::{DataCollectionRuleRecord, DataCollectionRules};
 pub use database::{Change, Store};
 pub use error::StoreError;
 pub use escalations::{EscalationRow, Escalations, WishRow};
+pub use groups::{Group, Groups};
 pub use heartbeats::{HeartbeatRow, Heartbeats};
 pub use incident_filter::{Comparison, Fold, IncidentField, IncidentFilter, IncidentList, IncidentOrder, Operand};
 pub use incident_parts::{IncidentParts, Part};
@@ -53,6 +58,8 @@ pub use oncall_objects::{OnCallObject, OnCallObjects};
 pub use opt_outs::OptOuts;
 pub use outbox::{Outbox, OutboxRow};
 pub use pages::{PageFilter, PageRow, Pages};
+pub use recover::copy_beside;
 pub use role_assignments::{RoleAssignment, RoleAssignments};
 pub use rule_files::{RuleFile, RuleFiles};
+pub use sessions::{Session, Sessions};
 pub use topics::Topic;

@@ -21,7 +21,9 @@ migrations! {
     8 "0008_oncall",
     9 "0009_oncall_opt_outs",
     10 "0010_rule_files",
-    11 "0011_applications",
+    11 "0011_people",
+    12 "0012_audit_chain_version",
+    13 "0013_applications",
 }
 
 pub(crate) fn migrator() -> Migrator {

@@ -47,6 +47,13 @@ impl Outbox<'_> {
         Ok(count.unsigned_abs())
     }
 
+    /// The highest `seq` ever assigned; 0 if there was none.
+    pub async fn newest(&self) -> Result<i64, StoreError> {
+        let mut connection = self.store.reader().await?;
+        let newest = sqlx::query_scalar("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'").fetch_optional(&mut *connection).await?;
+        Ok(newest.unwrap_or(0))
+    }
+
     pub async fn is_empty(&self) -> Result<bool, StoreError> {
         Ok(self.len().await? == 0)
     }
@@ -58,6 +65,16 @@ impl Change {
         let text = encode("outbox row", row)?;
         sqlx::query("INSERT INTO outbox (table_name, row) VALUES (?, ?)").bind(table).bind(text).execute(self.connection()).await?;
         self.touch(Topic::Outbox);
+        Ok(())
+    }
+
+    /// Makes the next row's `seq` greater than `seq`.
+    pub async fn advance_outbox(&mut self, seq: i64) -> Result<(), StoreError> {
+        let known =
+            sqlx::query("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'outbox'").bind(seq).execute(self.connection()).await?;
+        if known.rows_affected() == 0 {
+            sqlx::query("INSERT INTO sqlite_sequence (name, seq) VALUES ('outbox', ?)").bind(seq).execute(self.connection()).await?;
+        }
         Ok(())
     }
 

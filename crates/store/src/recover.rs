@@ -18,8 +18,8 @@ use crate::error::is_corruption;
 use crate::wal::{self, Verdict};
 use crate::{Store, StoreError};
 
-const DATABASE: &str = "state.db";
-const LOG: &str = "state.db-wal";
+pub(crate) const DATABASE: &str = "state.db";
+pub(crate) const LOG: &str = "state.db-wal";
 const SEAL: &str = "state.db.seal";
 const COPIES: &str = "copies";
 /// Copies to keep.
@@ -58,6 +58,18 @@ impl Recorded {
         };
         seal().map_or(Self::Damaged, Self::Clean)
     }
+}
+
+/// Writes a consistent copy of `D/state.db` to a new file, readable by its owner only, beside the process that uses the database. Changes
+/// nothing in the data directory.
+pub async fn copy_beside(data_dir: &Path, to: &Path) -> Result<(), StoreError> {
+    private(to).map_err(|cause| StoreError::Create { path: to.to_owned(), cause })?;
+    let mut connection =
+        SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(data_dir.join(DATABASE)).read_only(true)).await?;
+    let copied = sqlx::query("VACUUM INTO ?").bind(to.to_string_lossy().into_owned()).execute(&mut connection).await;
+    connection.close().await?;
+    copied?;
+    File::open(to).and_then(|file| file.sync_all()).map_err(|cause| StoreError::Create { path: to.to_owned(), cause })
 }
 
 impl Store {

@@ -43,6 +43,12 @@ impl Change {
         get(self.connection(), name).await
     }
 
+    /// All assignments, oldest first.
+    pub async fn role_assignments(&mut self) -> Result<Vec<RoleAssignment>, StoreError> {
+        let rows = sqlx::query("SELECT * FROM role_assignments ORDER BY created, name").fetch_all(self.connection()).await?;
+        rows.iter().map(read).collect()
+    }
+
     /// Adds the assignment. Assignments are immutable: the name must not exist.
     pub async fn add_role_assignment(&mut self, assignment: &RoleAssignment) -> Result<(), StoreError> {
         sqlx::query(

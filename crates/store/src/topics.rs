@@ -12,6 +12,8 @@ pub enum Topic {
     DataCollectionRules,
     AppRegistrations,
     RoleAssignments,
+    /// Accounts of people, groups and memberships.
+    Accounts,
     Workspaces,
     /// Users, schedules, policies.
     OnCall,
@@ -22,7 +24,7 @@ pub enum Topic {
 }
 
 impl Topic {
-    pub const ALL: [Topic; 11] = [
+    pub const ALL: [Topic; 12] = [
         Topic::Alerts,
         Topic::Incidents,
         Topic::Outbox,
@@ -30,6 +32,7 @@ impl Topic {
         Topic::DataCollectionRules,
         Topic::AppRegistrations,
         Topic::RoleAssignments,
+        Topic::Accounts,
         Topic::Workspaces,
         Topic::OnCall,
         Topic::Pages,

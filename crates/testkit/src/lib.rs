@@ -1,10 +1,12 @@
-//! Test utilities: the runner of literate cases, a random query generator, and a simulated disk.
+//! What tests share: the runner of literate cases, queries made at random, a disk that forgets what was not synced, and a clock moved by hand.
 //!
-//! Invariant: not used while serving; `bartizan case` and `bartizan paths` are the only commands that use it.
+//! Invariant: not linked into `bartizan`; `bartizan-dev` and tests are the only users.
 
 pub mod cases;
 pub mod plans;
 
+mod clock;
 mod disk;
 
+pub use clock::HandClock;
 pub use disk::{Fault, Random, SimDisk};

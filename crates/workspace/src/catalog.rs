@@ -9,13 +9,20 @@ use std::sync::Arc;
 use model::{CatalogError, Column, SavedSearch, Span, TableName, TableSchema, Type};
 use serde::{Deserialize, Serialize};
 
-use crate::builtin;
+use crate::billing::{BILLED_SIZE, IS_BILLABLE};
+use crate::{builtin, published};
 
 /// Columns filled or reserved by the workspace, appended to every custom table.
-const STANDARD: [(&str, Type); 3] = [("TenantId", Type::String), ("Type", Type::String), ("_ResourceId", Type::String)];
+const STANDARD: [(&str, Type); 5] = [
+    ("TenantId", Type::String),
+    ("Type", Type::String),
+    ("_ResourceId", Type::String),
+    (BILLED_SIZE, Type::Real),
+    (IS_BILLABLE, Type::String),
+];
 
 /// Standard columns whose names start with `_`, a prefix reserved for Azure Monitor.
-const UNDERSCORED: [&str; 5] = ["_ResourceId", "_SubscriptionId", "_ItemId", "_BilledSize", "_IsBillable"];
+const UNDERSCORED: [&str; 5] = ["_ResourceId", "_SubscriptionId", "_ItemId", BILLED_SIZE, IS_BILLABLE];
 
 const MAX_TABLE_NAME: usize = 63;
 const MAX_COLUMN_NAME: usize = 45;
@@ -88,10 +95,13 @@ pub struct CatalogDocument {
 }
 
 impl CatalogDocument {
-    /// Adds the built-in tables, and columns added to them by newer versions.
+    /// Adds the built-in tables, and columns added by newer versions to them, to created tables of Azure and to custom tables.
     pub fn with_built_in(mut self) -> Self {
         self.version = 1;
-        for table in builtin::tables().iter().cloned() {
+        let created = self.tables.keys().filter(|name| !builtin::is_built_in(name.as_str()));
+        let published: Vec<TableSchema> =
+            created.filter_map(|name| published::azure_table(name.as_str())).map(|table| table.as_ref().clone()).collect();
+        for table in builtin::tables().iter().cloned().chain(published) {
             let columns = match self.tables.get(&table.name) {
                 // If both added a column of the same name, the user's type wins.
                 Some(known) => {
@@ -102,6 +112,8 @@ impl CatalogDocument {
             };
             self.merge(&table.name, columns, &[]);
         }
+        let custom: Vec<TableName> = self.tables.keys().filter(|name| published::is_custom(name.as_str())).cloned().collect();
+        custom.iter().for_each(|name| self.merge(name, Vec::new(), &STANDARD));
         self
     }
 
@@ -111,6 +123,11 @@ impl CatalogDocument {
             return Err(CatalogError::BadTableName { name: name.as_str().to_owned() });
         }
         let known = self.tables.get(name);
+        if known.is_none()
+            && let Some(table) = published::azure_table(name.as_str())
+        {
+            return self.create(&table).define(name, columns);
+        }
         for (index, column) in columns.iter().enumerate() {
             let earlier = columns[..index].iter().find(|earlier| earlier.name == column.name).map(|earlier| earlier.ty);
             let old = known.and_then(|table| table.columns.iter().find(|old| old.name == column.name)).map(|old| old.ty);
@@ -133,8 +150,15 @@ impl CatalogDocument {
         Ok(next)
     }
 
+    /// Returns the catalog with a published table.
+    pub fn create(&self, table: &TableSchema) -> Self {
+        let mut next = self.clone();
+        next.merge(&table.name, table.columns.clone(), &[]);
+        next
+    }
+
     pub fn drop_table(&self, name: &TableName) -> Result<Self, CatalogError> {
-        if builtin::is_built_in(name.as_str()) {
+        if builtin::is_built_in(name.as_str()) || published::azure_table(name.as_str()).is_some() {
             return Err(CatalogError::BuiltIn(name.clone()));
         }
         let mut next = self.clone();
@@ -142,7 +166,10 @@ impl CatalogDocument {
     }
 
     pub fn set_retention(&self, name: &TableName, retention: Option<Span>) -> Result<Self, CatalogError> {
-        let mut next = self.clone();
+        let mut next = match published::azure_table(name.as_str()).filter(|_| !self.tables.contains_key(name)) {
+            Some(table) => self.create(&table),
+            None => self.clone(),
+        };
         next.tables.get_mut(name).ok_or_else(|| CatalogError::NoTable(name.clone()))?.retention = retention;
         Ok(next)
     }
@@ -218,7 +245,7 @@ mod tests {
         let catalog = CatalogDocument::default().define(&name, wanted).unwrap();
         assert_eq!(
             catalog.tables[&name].physical().to_vec(),
-            ["TimeGenerated", "Url", "url$2", "URL$3", "TenantId", "Type", "_ResourceId"]
+            ["TimeGenerated", "Url", "url$2", "URL$3", "TenantId", "Type", "_ResourceId", "_BilledSize", "_IsBillable"]
         );
         let again = catalog.define(&name, columns(&[("uRL", Type::Int)])).unwrap();
         assert_eq!(again.tables[&name].physical().last().unwrap(), "uRL$4");
@@ -233,6 +260,38 @@ mod tests {
         assert!(matches!(first.define(&name, columns(&[("B", Type::Int), ("B", Type::Long)])), Err(CatalogError::TypeChange { .. })));
         assert!(matches!(first.define(&name, columns(&[("a b", Type::Int)])), Err(CatalogError::BadColumnName { .. })));
         assert!(matches!(first.define(&TableName::new("../etc"), vec![]), Err(CatalogError::BadTableName { .. })));
+    }
+
+    #[test]
+    fn published_tables_are_created_with_their_columns() {
+        let (azure, custom) = (TableName::new("StorageBlobLogs"), TableName::new("Okta_CL"));
+        let empty = CatalogDocument::default();
+        let published = published::table(azure.as_str()).unwrap();
+        let created = empty.create(&published);
+        assert_eq!(*created.tables[&azure].schema(&azure), *published);
+        assert_eq!(created.create(&published), created);
+        // A column of the user's comes after Microsoft's; a type of Microsoft's is not changed.
+        let more = empty.define(&azure, columns(&[("Mine_CF", Type::Int)])).unwrap();
+        assert_eq!(more.tables[&azure].columns.len(), published.columns.len() + 1);
+        assert!(matches!(empty.define(&azure, columns(&[("Type", Type::Int)])), Err(CatalogError::TypeChange { .. })));
+        assert_eq!(empty.set_retention(&azure, Some(Span::DAY)).unwrap().tables[&azure].retention, Some(Span::DAY));
+        assert!(matches!(empty.drop_table(&azure), Err(CatalogError::BuiltIn(_))));
+        assert!(matches!(created.drop_table(&azure), Err(CatalogError::BuiltIn(_))));
+        // A custom table has the columns that the user gives it.
+        let own = empty.define(&custom, columns(&[("actor", Type::Dynamic)])).unwrap();
+        assert_eq!(own.tables[&custom].columns.len(), 7);
+        assert_eq!(own.clone().with_built_in().tables[&custom], own.tables[&custom]);
+        assert!(matches!(empty.set_retention(&custom, None), Err(CatalogError::NoTable(_))));
+        assert_eq!(own.drop_table(&custom).unwrap().tables, empty.tables);
+    }
+
+    #[test]
+    fn columns_published_later_are_added() {
+        let name = TableName::new("StorageBlobLogs");
+        let mut old = CatalogDocument::default().create(&published::table(name.as_str()).unwrap());
+        let last = old.tables.get_mut(&name).and_then(|table| table.columns.pop()).unwrap();
+        let new = old.with_built_in();
+        assert_eq!(new.tables[&name].columns.last(), Some(&last));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use model::{Ack, AppendError, Condition, ConditionSeverity, TableName, TableSchema, Timestamp};
 
+use crate::billing::{IS_BILLABLE, billable_text};
 use crate::codec;
 use crate::frame::{self, Appended};
 use crate::keys::Seen;
@@ -36,6 +37,8 @@ pub struct PreparedRows {
 pub struct Committer {
     pub log: Log,
     pub shared: Arc<Shared>,
+    /// A durable group is being made visible; see [`Committer::recover`].
+    pub applying: bool,
 }
 
 /// Outcome of one append of a group.
@@ -61,6 +64,21 @@ struct Staged {
 }
 
 impl Committer {
+    pub fn new(log: Log, shared: Arc<Shared>) -> Self {
+        Self { log, shared, applying: false }
+    }
+
+    /// Makes the committer usable after a panic. What the interrupted group left in the log is void, as after a failed write: the next append
+    /// starts a new file. Returns false if part of a durable group may be visible; then only a restart, which replays the log, is safe.
+    pub fn recover(&mut self) -> bool {
+        if self.applying {
+            return false;
+        }
+        self.log.close_current();
+        self.shared.state().times.in_flight = None;
+        true
+    }
+
     /// Stores a group. Results are in the order of the group.
     pub fn commit(&mut self, group: Vec<Prepared>) -> Vec<Result<Ack, AppendError>> {
         let shared = self.shared.clone();
@@ -82,11 +100,13 @@ impl Committer {
             let mut state = shared.state();
             state.times.in_flight = None;
             if written.is_ok() && stored > 0 {
+                self.applying = true;
                 state.times.lease = state.times.lease.max(lease);
                 for Staged { logged, .. } in staged {
                     arrived.extend(logged.rows.iter().map(|(table, _)| table.clone()));
                     state.apply(logged);
                 }
+                self.applying = false;
             }
             metrics::gauge!("bartizan_workspace_memory_bytes").set(state.memory as f64);
         }
@@ -241,7 +261,7 @@ pub struct Constants {
 
 impl Constants {
     pub fn of(&self, table: &TableName) -> Vec<(&'static str, String)> {
-        let mut values = vec![("Type", table.as_str().to_owned())];
+        let mut values = vec![("Type", table.as_str().to_owned()), (IS_BILLABLE, billable_text(table).to_owned())];
         values.extend(self.tenant_id.clone().map(|id| ("TenantId", id)));
         values
     }

@@ -72,11 +72,29 @@ pub struct Maintainer {
     /// The contents of each `table.json`, by folder.
     marked: HashMap<String, Arc<StoredTable>>,
     scrub: Scrub,
+    /// Published edits are being made visible; see [`Maintainer::recover`].
+    applying: bool,
 }
 
 impl Maintainer {
     pub fn new(shared: Arc<Shared>, keys_file: Option<String>) -> Self {
-        Self { shared, pending: Vec::new(), keys_file, marked: HashMap::new(), scrub: Scrub::default() }
+        Self { shared, pending: Vec::new(), keys_file, marked: HashMap::new(), scrub: Scrub::default(), applying: false }
+    }
+
+    /// Makes the maintainer usable after a panic in a round: encoded files are published by the next round, other rows are planned again.
+    /// Returns false if published edits may be visible in part; then only a restart, which reads the manifest, is safe.
+    pub fn recover(&mut self) -> bool {
+        if self.applying {
+            return false;
+        }
+        for table in self.shared.state().tables.values_mut() {
+            // A pending flush counts entries at the front of memory.
+            let counted = |edit: &Edit| edit.flushed.is_some() && edit.table == table.name && edit.folder == table.folder();
+            if !self.pending.iter().any(counted) {
+                table.frozen = 0;
+            }
+        }
+        true
     }
 
     /// Runs one round. If something was published, returns the sequence up to which the log is no longer needed.
@@ -239,10 +257,12 @@ impl Maintainer {
         written.map_err(MaintainError::Manifest)?;
         {
             let mut state = shared.state();
+            self.applying = true;
             for edit in std::mem::take(&mut self.pending) {
                 apply(&mut state, edit);
             }
             state.count_memory();
+            self.applying = false;
             metrics::gauge!("bartizan_workspace_memory_bytes").set(state.memory as f64);
         }
         if let Some(old) = self.keys_file.replace(keys_file) {

@@ -123,12 +123,17 @@ pub fn unseal<T: for<'de> Deserialize<'de>>(disk: &dyn model::Disk, path: &Path)
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(cause) => return Err(StateFileError::Read { path: path.to_owned(), cause }),
     };
+    unseal_bytes(&bytes, path).map(Some)
+}
+
+/// Reads the content of a state file from its bytes; `path` is for errors.
+pub fn unseal_bytes<T: for<'de> Deserialize<'de>>(bytes: &[u8], path: &Path) -> Result<T, StateFileError> {
     let shape = |cause| StateFileError::Shape { path: path.to_owned(), cause };
-    let opened: Opened<'_> = serde_json::from_slice(&bytes).map_err(shape)?;
+    let opened: Opened<'_> = serde_json::from_slice(bytes).map_err(shape)?;
     if opened.crc32 != crc32fast::hash(opened.content.get().as_bytes()) {
         return Err(StateFileError::Checksum { path: path.to_owned() });
     }
-    serde_json::from_str(opened.content.get()).map(Some).map_err(shape)
+    serde_json::from_str(opened.content.get()).map_err(shape)
 }
 
 pub fn to_hex(bytes: &[u8]) -> String {

@@ -1,12 +1,13 @@
 //! The workspace: a thread that writes the log, a thread that maintains data files, and the ports on top.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
@@ -19,7 +20,7 @@ use tokio::sync::oneshot;
 
 use crate::bell::Bell;
 use crate::catalog::CatalogDocument;
-use crate::commit::{Committer, Constants, Prepared, PreparedRows};
+use crate::commit::{Committer, Constants, Prepared, PreparedRows, refusal};
 use crate::damage::{DamagedFiles, fault_of};
 use crate::datafile::{self, DataFileError};
 use crate::frame::{self, Appended, EncodedRows};
@@ -29,7 +30,8 @@ use crate::recover::{self, OpenError, Recovery};
 use crate::snapshot::{Snapshot, Snapshots};
 use crate::state::{Folders, State, Table};
 use crate::state_files::replace_both;
-use crate::{WorkspaceConfig, codec, keys};
+use crate::supervise::Supervised;
+use crate::{WorkspaceConfig, billing, codec, keys, published};
 
 /// Maximum number of appends that share one sync.
 const GROUP: usize = 512;
@@ -100,6 +102,8 @@ enum Job {
 pub enum FlushError {
     #[error("cannot write rows to files")]
     Write(#[source] crate::maintain::MaintainError),
+    #[error("writing rows to files was interrupted by a fault and goes on later")]
+    Interrupted,
     #[error("the workspace is closed")]
     Closed,
 }
@@ -171,15 +175,15 @@ impl Workspace {
         let queued = Arc::new(AtomicUsize::new(0));
         let (writer, commands) = mpsc::channel();
         let (maintainer, jobs) = mpsc::channel();
-        let committer = Committer { log: opened.log, shared: shared.clone() };
+        let committer = Committer::new(opened.log, shared.clone());
         let keeper = Maintainer::new(shared.clone(), opened.keys_file);
-        let (to_writer, to_maintainer, waiting) = (writer.clone(), maintainer.clone(), queued.clone());
+        let (to_writer, to_maintainer, waiting, health) = (writer.clone(), maintainer.clone(), queued.clone(), shared.health.clone());
         let spawn = |name: &str, body: Box<dyn FnOnce() + Send>| {
             thread::Builder::new().name(name.to_owned()).spawn(body).map_err(OpenError::Thread)
         };
         let threads = vec![
             spawn("log", Box::new(move || write_log(committer, &commands, &to_maintainer, &waiting)))?,
-            spawn("files", Box::new(move || keep_files(keeper, &jobs, &to_writer)))?,
+            spawn("files", Box::new(move || keep_files(keeper, &jobs, &to_writer, health)))?,
         ];
         tracing::info!(frames = opened.recovery.frames, rows = opened.recovery.rows, "workspace `{name}` is open");
         let recovery = opened.recovery;
@@ -261,6 +265,18 @@ impl Workspace {
         Ok((rows, bytes))
     }
 
+    /// Creates a published table for its first rows. Durable when it returns.
+    async fn create_published(&self, name: &TableName) -> Result<(), AppendError> {
+        let table = published::table(name.as_str()).ok_or_else(|| AppendError::NoTable(name.clone()))?;
+        let created = self.change(move |catalog| Ok(catalog.create(&table)), |_| ()).await;
+        created.map_err(|error| match error {
+            CatalogError::Write(cause) => refusal(&cause),
+            _ => AppendError::NoTable(name.clone()),
+        })?;
+        tracing::info!(table = %name, "published table created");
+        Ok(())
+    }
+
     /// Changes the catalog: first durably, then visibly. Returns the result of `look`, evaluated under the same lock.
     async fn change<T: Send + 'static>(
         &self,
@@ -295,7 +311,12 @@ impl Drop for Workspace {
 #[async_trait]
 impl TableWriter for Workspace {
     async fn append(&self, append: Append) -> Result<Ack, AppendError> {
-        let (rows, bytes) = self.prepare(&append)?;
+        let (rows, bytes) = loop {
+            match self.prepare(&append) {
+                Err(AppendError::NoTable(name)) => self.create_published(&name).await?,
+                prepared => break prepared?,
+            }
+        };
         let waiting = self.queued.load(Ordering::Relaxed);
         if waiting > 0 && waiting + bytes > self.shared.config.queue.0 as usize {
             return Err(AppendError::Busy { reason: "the log is behind", retry_after_seconds: 1 });
@@ -308,10 +329,11 @@ impl TableWriter for Workspace {
         {
             return Err(AppendError::Log(io::Error::new(io::ErrorKind::InvalidInput, "a source needs a name of 1 to 65535 bytes")));
         }
+        let tenant_id = self.shared.constants.tenant_id.as_ref().map_or(0, String::len);
         let prepared = if bytes <= ENCODE_INLINE {
-            encode(rows, key, position)?
+            encode(rows, key, position, tenant_id)?
         } else {
-            let encoded = tokio::task::spawn_blocking(move || encode(rows, key, position)).await;
+            let encoded = tokio::task::spawn_blocking(move || encode(rows, key, position, tenant_id)).await;
             encoded.map_err(|cause| AppendError::Log(io::Error::other(cause)))??
         };
         if frame::body_length(&prepared.appended) > frame::MAX_BODY {
@@ -352,11 +374,18 @@ impl Drop for Queued<'_> {
     }
 }
 
-fn encode(rows: Vec<PreparedRows>, key: Option<u128>, position: Option<(String, Vec<u8>)>) -> Result<Prepared, AppendError> {
+/// `tenant_id` is the length of the workspace's ID.
+fn encode(
+    rows: Vec<PreparedRows>,
+    key: Option<u128>,
+    position: Option<(String, Vec<u8>)>,
+    tenant_id: usize,
+) -> Result<Prepared, AppendError> {
     let mut appended = Appended { key, position, tables: Vec::with_capacity(rows.len()) };
     let mut compacted = Vec::with_capacity(rows.len());
     for part in rows {
         let batch = codec::compact(&part.schema, &part.batch)?;
+        let batch = billing::with_size(&part.schema, batch, tenant_id).map_err(|cause| AppendError::Log(io::Error::other(cause)))?;
         let bytes = codec::encode(&batch).map_err(|cause| AppendError::Log(io::Error::other(cause)))?;
         appended.tables.push(EncodedRows { table: part.folder.clone(), rows: batch.num_rows() as u32, bytes });
         compacted.push(PreparedRows { batch, ..part });
@@ -367,7 +396,25 @@ fn encode(rows: Vec<PreparedRows>, key: Option<u128>, position: Option<(String, 
 #[async_trait]
 impl Catalog for Workspace {
     fn table(&self, name: &str) -> Option<Arc<TableSchema>> {
-        self.shared.state().tables.get(name).map(|table| table.schema.clone())
+        {
+            let state = self.shared.state();
+            if let Some(table) = state.tables.get(name) {
+                return Some(table.schema.clone());
+            }
+            // A saved function hides a published table without rows.
+            if state.functions.contains_key(name) {
+                return None;
+            }
+        }
+        published::table(name)
+    }
+
+    fn is_created(&self, name: &str) -> bool {
+        self.shared.state().tables.contains_key(name)
+    }
+
+    fn published_tables(&self) -> BTreeSet<&'static str> {
+        published::names()
     }
 
     fn tables(&self) -> Vec<Arc<TableSchema>> {
@@ -428,7 +475,17 @@ impl Catalog for Workspace {
     }
 
     fn retention(&self, name: &str) -> Option<Span> {
-        self.shared.state().tables.get(name).map(|table| table.stored.retention.unwrap_or(self.shared.config.retention))
+        let created = self.shared.state().tables.get(name).map(|table| table.stored.retention);
+        let retention = created.or_else(|| published::table(name).map(|_| None))?;
+        Some(retention.unwrap_or(self.shared.config.retention))
+    }
+
+    fn own_retention(&self, name: &str) -> Option<Span> {
+        self.shared.state().tables.get(name).and_then(|table| table.stored.retention)
+    }
+
+    fn published(&self, name: &str) -> Option<Arc<TableSchema>> {
+        if crate::builtin::is_built_in(name) { published::table(name) } else { published::azure_table(name) }
     }
 
     fn arrivals(&self) -> BoxStream<'static, Arrival> {
@@ -454,12 +511,16 @@ impl Catalog for Workspace {
 
 impl Snapshots for Workspace {
     fn snapshot(&self, table: &str) -> Option<Snapshot> {
-        self.shared.state().tables.get(table).map(|table| table.snapshot())
+        let created = self.shared.state().tables.get(table).map(|table| table.snapshot());
+        created.or_else(|| published::empty_snapshot(table))
     }
 
     fn snapshots(&self, tables: &[&str]) -> Vec<Option<Snapshot>> {
-        let state = self.shared.state();
-        tables.iter().map(|table| state.tables.get(*table).map(|table| table.snapshot())).collect()
+        let created: Vec<Option<Snapshot>> = {
+            let state = self.shared.state();
+            tables.iter().map(|table| state.tables.get(*table).map(|table| table.snapshot())).collect()
+        };
+        created.into_iter().zip(tables).map(|(created, table)| created.or_else(|| published::empty_snapshot(table))).collect()
     }
 
     fn damaged_files(&self) -> DamagedFiles {
@@ -467,57 +528,148 @@ impl Snapshots for Workspace {
     }
 }
 
-fn write_log(mut committer: Committer, commands: &mpsc::Receiver<Command>, maintainer: &mpsc::Sender<Job>, queued: &AtomicUsize) {
-    let mut stopping = false;
-    while !stopping {
-        let Ok(first) = commands.recv() else { return };
-        let (mut group, mut waiting, mut renew, mut bytes) = (Vec::new(), Vec::new(), Vec::new(), 0);
-        let mut next = Some(first);
-        while let Some(command) = next {
-            match command {
-                Command::Append { prepared, bytes: size, done } => {
-                    bytes += size;
-                    group.push(*prepared);
-                    waiting.push(done);
-                }
-                Command::Renew { done } => renew.push(done),
-                Command::Truncate { through } => {
-                    if let Err(cause) = committer.log.remove_through(through) {
-                        tracing::warn!(error = %cause, "cannot remove a log file; the next round will");
-                    }
-                    committer.note_log_bytes();
-                }
-                Command::Stop => {
-                    committer.shared.state().closed = true;
-                    stopping = true;
-                }
+/// Commands received together.
+#[derive(Default)]
+struct Received {
+    group: Vec<Prepared>,
+    waiting: Vec<oneshot::Sender<Result<Ack, AppendError>>>,
+    bytes: usize,
+    renew: Vec<mpsc::Sender<()>>,
+    truncate: Option<u64>,
+    stop: bool,
+}
+
+impl Received {
+    fn add(&mut self, command: Command) {
+        match command {
+            Command::Append { prepared, bytes, done } => {
+                self.bytes += bytes;
+                self.group.push(*prepared);
+                self.waiting.push(done);
             }
-            next = if group.len() < GROUP && bytes < GROUP_BYTES { commands.try_recv().ok() } else { None };
+            Command::Renew { done } => self.renew.push(done),
+            Command::Truncate { through } => self.truncate = self.truncate.max(Some(through)),
+            Command::Stop => self.stop = true,
         }
-        if !group.is_empty() {
-            metrics::histogram!("bartizan_workspace_group_appends").record(group.len() as f64);
-            let acks = committer.commit(group);
-            queued.fetch_sub(bytes, Ordering::Relaxed);
-            for (done, ack) in waiting.into_iter().zip(acks) {
-                // Rows are stored even if the sender has disconnected.
-                let _ = done.send(ack);
+    }
+
+    fn is_full(&self) -> bool {
+        self.group.len() >= GROUP || self.bytes >= GROUP_BYTES
+    }
+}
+
+fn write_log(mut committer: Committer, commands: &mpsc::Receiver<Command>, maintainer: &mpsc::Sender<Job>, queued: &AtomicUsize) {
+    let mut supervised = Supervised::new("log", committer.shared.health.clone());
+    loop {
+        let first = match supervised.until_steady() {
+            Some(wait) => commands.recv_timeout(wait),
+            None => commands.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        };
+        let mut received = Received::default();
+        match first {
+            Ok(command) => received.add(command),
+            Err(RecvTimeoutError::Timeout) => {
+                supervised.clear_if_steady();
+                continue;
             }
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+        while !received.is_full()
+            && let Ok(command) = commands.try_recv()
+        {
+            received.add(command);
+        }
+        let Received { group, waiting, bytes, renew, truncate, stop } = received;
+        if stop {
+            committer.shared.state().closed = true;
+        }
+        let appends = waiting.len();
+        let acks = supervised.run(|| {
+            if let Some(through) = truncate {
+                if let Err(cause) = committer.log.remove_through(through) {
+                    tracing::warn!(error = %cause, "cannot remove a log file; the next round will");
+                }
+                committer.note_log_bytes();
+            }
+            if group.is_empty() {
+                return Vec::new();
+            }
+            metrics::histogram!("bartizan_workspace_group_appends").record(appends as f64);
+            committer.commit(group)
+        });
+        queued.fetch_sub(bytes, Ordering::Relaxed);
+        let mut panicked = acks.as_ref().err().copied();
+        match acks {
+            Ok(acks) => {
+                for (done, ack) in waiting.into_iter().zip(acks) {
+                    // Rows are stored even if the sender has disconnected.
+                    let _ = done.send(ack);
+                }
+            }
+            Err(_) => waiting.into_iter().for_each(|done| drop(done.send(Err(INTERRUPTED)))),
+        }
+        if panicked.is_none() && appends > 0 {
             let (memory, config) = (committer.shared.state().memory as u64, &committer.shared.config);
             if memory > config.memory.0 / 2 || committer.log.bytes() > config.log_size.0 {
                 let _ = maintainer.send(Job::Round { force: false, done: None });
             }
         }
-        if !renew.is_empty() {
-            if let Err(cause) = committer.renew(committer.shared.clock.now()) {
-                tracing::warn!(error = %cause, "cannot make a promise of time durable");
+        if panicked.is_none() && !renew.is_empty() {
+            let renewed = supervised.run(|| {
+                if let Err(cause) = committer.renew(committer.shared.clock.now()) {
+                    tracing::warn!(error = %cause, "cannot make a promise of time durable");
+                }
+            });
+            panicked = renewed.err();
+        }
+        drop(renew);
+        if stop {
+            break;
+        }
+        let Some(pause) = panicked else { continue };
+        let until = match supervised.run(|| committer.recover()) {
+            Ok(true) => Some(Instant::now() + pause),
+            Ok(false) | Err(_) => {
+                supervised.report_broken("the newest rows may be visible in part, so no more are taken");
+                None
             }
-            drop(renew);
+        };
+        if refuse(commands, queued, until) {
+            committer.shared.state().closed = true;
+            break;
         }
     }
     committer.log.close();
 }
 
-fn keep_files(mut maintainer: Maintainer, jobs: &mpsc::Receiver<Job>, writer: &mpsc::Sender<Command>) {
+/// The answer to senders whose appends were interrupted by a panic, or arrive in the pause after it. Nothing of them was acknowledged.
+const INTERRUPTED: AppendError = AppendError::Busy { reason: "the log is started again after a fault", retry_after_seconds: 1 };
+/// The answer to senders after a fault that only a restart repairs.
+const BROKEN: AppendError = AppendError::Busy { reason: "the log has stopped until the service is restarted", retry_after_seconds: 10 };
+
+/// Refuses appends until the instant, or until the end if there is none. Returns true if the workspace is to stop.
+fn refuse(commands: &mpsc::Receiver<Command>, queued: &AtomicUsize, until: Option<Instant>) -> bool {
+    loop {
+        let command = match until.map(|until| until.saturating_duration_since(Instant::now())) {
+            Some(Duration::ZERO) => return false,
+            Some(wait) => commands.recv_timeout(wait),
+            None => commands.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        };
+        match command {
+            Ok(Command::Append { bytes, done, .. }) => {
+                queued.fetch_sub(bytes, Ordering::Relaxed);
+                let _ = done.send(Err(if until.is_some() { INTERRUPTED } else { BROKEN }));
+            }
+            // A promise that is not renewed is only older, and log files are removed by a later round.
+            Ok(Command::Renew { .. } | Command::Truncate { .. }) => {}
+            Err(RecvTimeoutError::Timeout) => return false,
+            Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => return true,
+        }
+    }
+}
+
+fn keep_files(mut maintainer: Maintainer, jobs: &mpsc::Receiver<Job>, writer: &mpsc::Sender<Command>, health: HealthRegister) {
+    let mut supervised = Supervised::new("files", health);
     let mut rest = 0;
     loop {
         let (mut force, mut waiting) = (false, Vec::new());
@@ -541,7 +693,18 @@ fn keep_files(mut maintainer: Maintainer, jobs: &mpsc::Receiver<Job>, writer: &m
             rest -= 1;
             continue;
         }
-        let result = maintainer.round(force);
+        let result = match supervised.run(|| maintainer.round(force)) {
+            Ok(result) => result,
+            Err(pause) => {
+                rest = pause.as_secs().max(1);
+                waiting.into_iter().for_each(|done| drop(done.send(Err(FlushError::Interrupted))));
+                if !maintainer.recover() {
+                    supervised.report_broken("rows may be counted twice until the next start, so no more files are written");
+                    return;
+                }
+                continue;
+            }
+        };
         match &result {
             Ok(through) => {
                 maintainer.report_success();
@@ -560,5 +723,102 @@ fn keep_files(mut maintainer: Maintainer, jobs: &mpsc::Receiver<Job>, writer: &m
         for done in waiting {
             let _ = done.send(result.take().unwrap_or(Ok(())));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::panic_any;
+
+    use super::*;
+
+    /// A disk on which every write panics.
+    struct Panics;
+
+    impl Disk for Panics {
+        fn append(&self, _: &Path) -> io::Result<Box<dyn model::DiskFile>> {
+            panic_any("the disk panics")
+        }
+
+        fn replace(&self, _: &Path, _: &[u8]) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn read(&self, _: &Path) -> io::Result<Vec<u8>> {
+            Err(io::ErrorKind::NotFound.into())
+        }
+
+        fn length(&self, _: &Path) -> io::Result<u64> {
+            Err(io::ErrorKind::NotFound.into())
+        }
+
+        fn remove(&self, _: &Path) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn rename(&self, _: &Path, _: &Path) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn create_dir_all(&self, _: &Path) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn sync_dir(&self, _: &Path) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn list(&self, _: &Path) -> io::Result<Vec<PathBuf>> {
+            Ok(Vec::new())
+        }
+    }
+
+    struct Standing;
+
+    #[async_trait]
+    impl Clock for Standing {
+        fn now(&self) -> Timestamp {
+            Timestamp::UNIX_EPOCH + Span::seconds(1)
+        }
+
+        fn monotonic(&self) -> Duration {
+            Duration::from_secs(1)
+        }
+
+        async fn sleep(&self, _: Span) {
+            std::future::pending().await
+        }
+    }
+
+    /// A panic while a group is made visible cannot be repaired in memory: senders are still answered, and `/healthz` asks for a restart.
+    #[test]
+    fn a_panic_that_leaves_rows_visible_in_part_asks_for_a_restart() {
+        let (disk, clock, health): (Arc<dyn Disk>, Arc<dyn Clock>, _) = (Arc::new(Panics), Arc::new(Standing), HealthRegister::default());
+        let folders = Folders { log: "/wal".into(), tables: "/tables".into(), quarantine: "/quarantine".into() };
+        let (config, constants) = (WorkspaceConfig::default(), Constants { tenant_id: None });
+        let opened = recover::open(&disk, &folders, &config, &constants, clock.now(), &health).unwrap();
+        let (bell, damaged, state) = (Bell::new(), opened.damaged, Mutex::new(opened.state));
+        let log_bytes = AtomicU64::new(0);
+        let shared = Arc::new(Shared { disk, clock, config, constants, folders, bell, damaged, health: health.clone(), state, log_bytes });
+        let mut committer = Committer::new(opened.log, shared);
+        committer.applying = true;
+        let (writer, commands) = mpsc::channel();
+        let (maintainer, _jobs) = mpsc::channel();
+        let queued = Arc::new(AtomicUsize::new(14));
+        let append = || {
+            let (done, answer) = oneshot::channel();
+            let appended = Appended { key: None, position: None, tables: Vec::new() };
+            writer.send(Command::Append { prepared: Box::new(Prepared { appended, rows: Vec::new() }), bytes: 7, done }).unwrap();
+            answer
+        };
+        let first = append();
+        let counted = queued.clone();
+        let thread = thread::spawn(move || write_log(committer, &commands, &maintainer, &counted));
+        assert!(matches!(first.blocking_recv(), Ok(Err(AppendError::Busy { .. }))));
+        assert!(matches!(append().blocking_recv(), Ok(Err(AppendError::Busy { retry_after_seconds: 10, .. }))));
+        assert_eq!(health.condition("task.log").unwrap().severity, model::ConditionSeverity::Broken);
+        assert_eq!(queued.load(Ordering::Relaxed), 0);
+        writer.send(Command::Stop).unwrap();
+        thread.join().unwrap();
     }
 }

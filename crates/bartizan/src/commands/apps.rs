@@ -72,7 +72,7 @@ impl One {
     /// The service and the application.
     async fn find(&self) -> Result<(Client, Value), Failure> {
         let client = self.service.client()?;
-        let all = client.graph(Method::GET, "/v1.0/applications", None).await?;
+        let all = client.graph(Method::GET, "/v1.0/applications", &[], None).await?;
         let is = |app: &&Value, field: &str| text(app, field).eq_ignore_ascii_case(&self.app);
         let found: Vec<&Value> =
             list(&all, "value").iter().filter(|app| is(app, "appId") || is(app, "id") || text(app, "displayName") == self.app).collect();

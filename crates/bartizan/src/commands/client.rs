@@ -4,30 +4,30 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use model::Secret;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use tokio::sync::Mutex;
 
 use super::Failure;
-use super::service::Connect;
+use super::service::{Access, Connect};
 
 /// Versions of the API families as sent by their current SDKs.
 const SECURITY_INSIGHTS: &str = "2025-09-01";
 const OPERATIONAL_INSIGHTS: &str = "2025-02-01";
 const DATA_COLLECTION: &str = "2023-03-11";
 const LOGS_INGESTION: &str = "2023-01-01";
+const AUTHORIZATION: &str = "2022-04-01";
 
 const RESOURCE_MANAGER_SCOPE: &str = "https://management.azure.com/.default";
-const GRAPH_SCOPE: &str = "https://graph.microsoft.com/.default";
 const INGESTION_SCOPE: &str = "https://monitor.azure.com/.default";
+const GRAPH_SCOPE: &str = "https://graph.microsoft.com/.default";
 
 /// The running service of a data directory.
 pub struct Client {
     http: reqwest::Client,
     connect: Connect,
     /// By scope. Not refreshed: commands end long before a token expires.
-    tokens: Mutex<HashMap<String, Secret<String>>>,
+    access: Mutex<HashMap<String, Access>>,
 }
 
 /// An error response.
@@ -68,7 +68,17 @@ impl Client {
             None => crate::config::default_data_dir(|name| std::env::var(name).ok())?,
         };
         let (connect, http) = Connect::read(&data_dir).context("is the service running? `bartizan up` starts it")?;
-        Ok(Self { http, connect, tokens: Mutex::new(HashMap::new()) })
+        Ok(Self { http, connect, access: Mutex::new(HashMap::new()) })
+    }
+
+    /// The subscription's resource id.
+    pub fn subscription(&self) -> String {
+        format!("/subscriptions/{}", self.connect.subscription_id)
+    }
+
+    /// The resource group's resource id.
+    pub fn group(&self) -> String {
+        format!("{}/resourceGroups/{}", self.subscription(), self.connect.resource_group)
     }
 
     /// The workspace's resource id.
@@ -108,6 +118,29 @@ impl Client {
         self.resource(method, &path, DATA_COLLECTION, &[], body).await
     }
 
+    /// Calls `Microsoft.Authorization` at a scope. `path` starts with a slash.
+    pub async fn authorization(
+        &self,
+        method: Method,
+        scope: &str,
+        path: &str,
+        query: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Result<Value, CallError> {
+        let path = format!("{}/providers/Microsoft.Authorization{path}", scope.trim_end_matches('/'));
+        self.resource(method, &path, AUTHORIZATION, query, body).await
+    }
+
+    /// Calls Microsoft Graph. `path` begins with the version.
+    pub async fn graph(&self, method: Method, path: &str, query: &[(&str, &str)], body: Option<&Value>) -> Result<Value, CallError> {
+        let url = format!("{}{path}", self.connect.graph_endpoint.trim_end_matches('/'));
+        let mut request = self.http.request(method, url).query(query);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        self.send(request, GRAPH_SCOPE).await
+    }
+
     async fn resource(
         &self,
         method: Method,
@@ -133,16 +166,6 @@ impl Client {
         self.send(request, INGESTION_SCOPE).await.map(drop)
     }
 
-    /// Calls Microsoft Graph. `path` begins with its version.
-    pub async fn graph(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, CallError> {
-        let url = format!("{}{path}", self.connect.graph_endpoint.trim_end_matches('/'));
-        let mut request = self.http.request(method, url);
-        if let Some(body) = body {
-            request = request.json(body);
-        }
-        self.send(request, GRAPH_SCOPE).await
-    }
-
     pub fn tenant_id(&self) -> &str {
         &self.connect.tenant_id
     }
@@ -158,9 +181,9 @@ impl Client {
     }
 
     async fn send(&self, request: reqwest::RequestBuilder, scope: &str) -> Result<Value, CallError> {
-        let token = self.token(scope).await.map_err(CallError::Broken)?;
+        let access = self.access(scope).await.map_err(CallError::Broken)?;
         let broken = |error: reqwest::Error, what: &'static str| CallError::Broken(anyhow::Error::new(error).context(what));
-        let answer = request.bearer_auth(token.reveal()).send().await.map_err(|error| broken(error, "the service does not answer"))?;
+        let answer = access.apply(request).send().await.map_err(|error| broken(error, "the service does not answer"))?;
         let status = answer.status();
         let text = answer.text().await.map_err(|error| broken(error, "the answer of the service broke off"))?;
         if !status.is_success() {
@@ -174,14 +197,14 @@ impl Client {
             .map_err(|error| CallError::Broken(anyhow::Error::new(error).context("the answer of the service is not JSON")))
     }
 
-    async fn token(&self, scope: &str) -> anyhow::Result<Secret<String>> {
-        let mut tokens = self.tokens.lock().await;
-        if let Some(token) = tokens.get(scope) {
-            return Ok(token.clone());
+    async fn access(&self, scope: &str) -> anyhow::Result<Access> {
+        let mut known = self.access.lock().await;
+        if let Some(access) = known.get(scope) {
+            return Ok(access.clone());
         }
-        let token = self.connect.token(&self.http, scope).await?;
-        tokens.insert(scope.to_owned(), token.clone());
-        Ok(token)
+        let access = self.connect.access(&self.http, scope).await?;
+        known.insert(scope.to_owned(), access.clone());
+        Ok(access)
     }
 }
 

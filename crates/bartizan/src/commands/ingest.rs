@@ -2,7 +2,7 @@
 //!
 //! The table's data collection rule is `bartizan-ingest-<table>`, created or updated as needed. Batch keys are derived from the file's name
 //! and the batch's position, so that an interrupted load can be repeated and stores each row once, as long as the service keeps the keys
-//! (`workspace.dedup_window`).
+//! (`workspace.key_window`).
 
 use std::path::PathBuf;
 
@@ -236,11 +236,12 @@ async fn upload(
     bar.set_message(file.display().to_string());
     let (stream, name) = (stream(table), file.display().to_string());
     let batches = batches(rows, sent).enumerate().map(|(number, batch)| {
-        let key = format!("ingest {name} {number} {run}");
+        // A request id has no blanks and at most 128 characters.
+        let key = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, format!("ingest {name} {number} {run}").as_bytes()).to_string();
         let (stream, bar) = (&stream, &bar);
         async move {
             let (records, body) = batch;
-            client.upload(rule, stream, key.trim_end(), body).await?;
+            client.upload(rule, stream, &key, body).await?;
             bar.inc(records);
             Ok::<u64, Failure>(records)
         }

@@ -4,11 +4,11 @@
 
 mod address;
 mod answer;
-mod api;
+pub(super) mod api;
 mod apply;
 mod check;
-mod diff;
-mod documents;
+pub(super) mod diff;
+pub(super) mod documents;
 mod export;
 mod heartbeat;
 mod mute;

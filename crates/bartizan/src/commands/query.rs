@@ -77,7 +77,9 @@ enum InputFormat {
 impl Reads {
     /// Without files, the query runs over this user's own workspace, if there is one; `print 1` needs none.
     pub fn sources(self) -> Sources {
-        let own = || crate::config::default_data_dir(|name| std::env::var(name).ok()).ok().filter(|path| path.join("lock").exists());
+        let own = || {
+            crate::config::default_data_dir(|name| std::env::var(name).ok()).ok().filter(|path| path.join("lock").exists() || has_session())
+        };
         let data_dir = self.data_dir.or_else(|| if self.files.is_empty() { own() } else { None });
         let input_format = self.input_format.map(|format| match format {
             InputFormat::Csv => FileFormat::Csv,
@@ -122,4 +124,8 @@ pub fn run(args: Args) -> Outcome {
             Err(why) => Err(Failure::Wrong(explain(&kql, &why))),
         }
     })
+}
+/// Whether a person has logged in.
+fn has_session() -> bool {
+    matches!(super::session_file::SessionFile::read(), Ok(Some(_)))
 }

@@ -68,8 +68,8 @@ pub fn run(command: Command) -> Outcome {
 async fn ask(data_dir: &std::path::Path) -> anyhow::Result<Vec<Table>> {
     let (connect, http) = Connect::read(data_dir)?;
     let base = connect.base_url.trim_end_matches('/').to_owned();
-    let token = connect.token(&http, &format!("{base}/.default")).await?;
-    let answer = http.get(format!("{base}/api/v1/tables")).bearer_auth(token.reveal()).send().await?.error_for_status()?;
+    let access = connect.access(&http, &format!("{base}/.default")).await?;
+    let answer = access.apply(http.get(format!("{base}/api/v1/tables"))).send().await?.error_for_status()?;
     Ok(answer.json::<Tables>().await?.tables)
 }
 

@@ -15,11 +15,14 @@ addresses and the credentials ([reference](connect.md)).
 | role | may |
 |---|---|
 | open | be called without a token; the reason is beside it |
+| signed in | change one's own account; any person who is signed in |
 | reader | look at things, run queries |
 | responder | work on incidents |
 | contributor | change tables, rules and everything but rights |
 | publisher | send telemetry through a data collection rule (Azure: *Monitoring Metrics Publisher*) |
 | owner | give and take rights |
+
+These five say roughly who may call a route; the route's action decides. [Roles](roles.md) has the verdict of each of Azure's roles on each route.
 ";
 
 pub fn page() -> String {
@@ -39,13 +42,15 @@ pub fn page() -> String {
         if dialect.api_version {
             let _ = writeln!(text, "Calls say `api-version`.\n");
         }
-        let _ = writeln!(text, "| method | path | role | what |\n|---|---|---|---|");
+        let _ = writeln!(text, "| method | path | role | action | what |\n|---|---|---|---|---|");
         for endpoint in own {
             let role = match endpoint.role {
                 Role::Open(why) => format!("open: {why}"),
                 role => role.name().to_owned(),
             };
-            let _ = writeln!(text, "| {} | `{}` | {} | {} |", endpoint.method, endpoint.path, cell(&role), cell(endpoint.summary));
+            let action = if endpoint.action.is_empty() { String::new() } else { format!("`{}`", endpoint.action) };
+            let _ =
+                writeln!(text, "| {} | `{}` | {} | {} | {} |", endpoint.method, endpoint.path, cell(&role), action, cell(endpoint.summary));
         }
     }
     text

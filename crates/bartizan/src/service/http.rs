@@ -8,18 +8,21 @@
 //! Which errors mean "certainly not sent" decides whether a page is retried: everything up to the end of the TLS handshake is
 //! [`HttpError::Connect`], because a request's first byte follows the handshake; after later errors it may have arrived.
 
+use std::collections::HashMap;
 use std::error::Error;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use model::{Http, HttpError, HttpRequest, HttpResponse, Reach};
+use futures::StreamExt as _;
+use model::{Http, HttpError, HttpRequest, HttpResponse, HttpStream, Reach};
 use oncall::guard::{self, Target, TargetHost};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use schemars::JsonSchema;
 use serde::Deserialize;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// How the service calls out.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -77,6 +80,29 @@ pub struct Outbound {
     names: Arc<dyn Names>,
     judge: Judge,
     proxied: bool,
+    turns: Turns,
+}
+
+/// Requests to one host at the same time; more wait.
+const PER_HOST: usize = 16;
+/// Hosts whose requests are counted; those without a request in progress are dropped first.
+const MOST_HOSTS: usize = 1_000;
+
+/// Limits the concurrent requests of each host.
+#[derive(Default)]
+struct Turns(Mutex<HashMap<String, Arc<Semaphore>>>);
+
+impl Turns {
+    async fn take(&self, host: &str) -> Option<OwnedSemaphorePermit> {
+        let semaphore = {
+            let mut hosts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if hosts.len() >= MOST_HOSTS && !hosts.contains_key(host) {
+                hosts.retain(|_, turns| turns.available_permits() < PER_HOST);
+            }
+            hosts.entry(host.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(PER_HOST))).clone()
+        };
+        semaphore.acquire_owned().await.ok()
+    }
 }
 
 impl Outbound {
@@ -121,7 +147,18 @@ impl Outbound {
         let client = |judge| base(judge, true).build().or_else(|_| base(judge, false).build()).map_err(OutboundError::Client);
         // Behind a proxy only the proxy's own name is resolved while connecting, which the operator configured.
         let guarded = client((!proxied).then_some(judge))?;
-        Ok(Self { guarded, open: client(None)?, names, judge, proxied })
+        Ok(Self { guarded, open: client(None)?, names, judge, proxied, turns: Turns::default() })
+    }
+
+    /// The client for an allowed target.
+    async fn client(&self, target: &Target, reach: Reach) -> Result<&reqwest::Client, HttpError> {
+        match reach {
+            Reach::Anywhere => Ok(&self.open),
+            Reach::Public => {
+                self.judge(target).await?;
+                Ok(&self.guarded)
+            }
+        }
     }
 
     /// Checks what is known before connecting: addresses, reserved names, and behind a proxy every name.
@@ -147,14 +184,9 @@ impl Outbound {
 impl Http for Outbound {
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let target = guard::target(&request.url).map_err(|error| HttpError::Url { url: shown(&request.url), reason: error.to_string() })?;
-        let client = match request.reach {
-            Reach::Anywhere => &self.open,
-            Reach::Public => {
-                self.judge(&target).await?;
-                &self.guarded
-            }
-        };
+        let client = self.client(&target, request.reach).await?;
         let host = target.host();
+        let _turn = self.turns.take(&host).await;
         let seconds = request.timeout.ticks() / model::Span::SECOND.ticks();
         let classify = |error| classify(error, &host, seconds);
         let mut answer = client
@@ -174,6 +206,31 @@ impl Http for Outbound {
             }
         }
         Ok(HttpResponse { status, headers, body: body.into() })
+    }
+
+    async fn open(&self, request: HttpRequest) -> Result<HttpStream, HttpError> {
+        let target = guard::target(&request.url).map_err(|error| HttpError::Url { url: shown(&request.url), reason: error.to_string() })?;
+        let client = self.client(&target, request.reach).await?;
+        let host = target.host();
+        let turn = self.turns.take(&host).await;
+        let limit = request.timeout.to_std();
+        let seconds = request.timeout.ticks() / model::Span::SECOND.ticks();
+        let timeout = |host: &str| HttpError::Timeout { host: host.to_owned(), seconds };
+        let sent = client.request(request.method, target.url).headers(request.headers).body(request.body).send();
+        let answer = tokio::time::timeout(limit, sent).await.map_err(|_| timeout(&host))?;
+        let answer = answer.map_err(|error| classify(error, &host, seconds))?;
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        let state = Some((answer, host, turn));
+        let body = futures::stream::unfold(state, move |state| async move {
+            let (mut answer, host, turn) = state?;
+            match tokio::time::timeout(limit, answer.chunk()).await {
+                Ok(Ok(None)) => None,
+                Ok(Ok(Some(chunk))) => Some((Ok(chunk), Some((answer, host, turn)))),
+                Ok(Err(error)) => Some((Err(classify(error, &host, seconds)), None)),
+                Err(_) => Some((Err(HttpError::Timeout { host, seconds }), None)),
+            }
+        });
+        Ok(HttpStream { status, headers, body: body.boxed() })
     }
 }
 

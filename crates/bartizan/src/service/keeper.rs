@@ -103,7 +103,7 @@ pub fn check(data_dir: &Path, health: &HealthRegister) {
         if readable.is_none() {
             let action = "give clients the new `client_secret`; the old one no longer works";
             let condition = Condition::new("connect-file-lost", "connect.json", ConditionSeverity::Degraded)
-                .summary("`connect.json` is missing or damaged: the first application and the administrator get new secrets")
+                .summary("`connect.json` is missing or damaged: it is written anew, with a new secret of the first application")
                 .action(action);
             tracing::error!("{}; {action}", condition.summary);
             health.report(condition);
@@ -185,6 +185,7 @@ fn loss(name: &str) -> &'static str {
         "tls/ca.pem" | "tls/ca.key" => "a new certificate authority is made, which clients must be told to trust",
         _ if name.starts_with("tls/") => "a new certificate is made",
         "keys/workspace.key" => "a new workspace key is made: senders of the Data Collector API need it",
+        "keys/accounts" => "a new key of second factors is made: people sign in with a recovery code and set up their apps again",
         "keys/oncall-links" => "a new key of links is made: links in pages that were sent no longer work",
         "keys/vapid" => "a new key of Web Push is made: browsers must subscribe again",
         _ => "a new one is made: tokens that were given out no longer work",
@@ -215,7 +216,8 @@ pub fn create_private_folder(path: &Path) -> io::Result<()> {
 /// Restricts files with rows, state or secrets to their owner, even if created by an earlier version or another program.
 fn tighten(data_dir: &Path, health: &HealthRegister) {
     let folders = ["wal", "tables", "keys", "copies", "quarantine", "tmp", "reserve"].map(|name| (data_dir.join(name), 0o700));
-    let mut files: Vec<PathBuf> = ["state.db", "state.db-wal", "state.db-shm", "connect.json"].map(|name| data_dir.join(name)).to_vec();
+    let mut files: Vec<PathBuf> =
+        ["state.db", "state.db-wal", "state.db-shm", "audit.head", "connect.json"].map(|name| data_dir.join(name)).to_vec();
     for folder in FOLDERS {
         let entries = fs::read_dir(data_dir.join(folder)).into_iter().flatten().flatten();
         files.extend(entries.map(|entry| entry.path()).filter(|path| folder == "keys" || path.extension().is_some_and(|e| e == "key")));

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 pub enum LockError {
     #[error("another service is running over `{0}`: stop it, or choose another directory with --data-dir")]
     Taken(PathBuf),
+    #[error("a restore into `{0}` was interrupted: remove what is in it, and restore again")]
+    Unfinished(PathBuf),
     #[error("cannot use `{path}` as data directory")]
     Open {
         path: PathBuf,
@@ -19,6 +21,14 @@ pub enum LockError {
 /// Held until dropped.
 #[derive(Debug)]
 pub struct DirectoryLock(#[allow(dead_code)] File);
+
+/// In a data directory while a backup is being put into it.
+pub const UNFINISHED_RESTORE: &str = "restore-unfinished";
+
+/// Refuses a data directory whose restore was interrupted.
+pub fn refuse_unfinished_restore(directory: &Path) -> Result<(), LockError> {
+    if directory.join(UNFINISHED_RESTORE).exists() { Err(LockError::Unfinished(directory.to_owned())) } else { Ok(()) }
+}
 
 impl DirectoryLock {
     /// Creates the directory (accessible by its owner only) if missing, and locks it.

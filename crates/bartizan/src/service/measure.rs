@@ -55,6 +55,8 @@ impl Measure {
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
         let mut shown = HashSet::new();
         loop {
+            // Uploads and on-call documents use memory as well, which the allocator would keep.
+            engine::trim_memory();
             let this = self.clone();
             if tokio::task::spawn_blocking(move || this.look()).await.is_err() {
                 tracing::error!("sizes were not measured");

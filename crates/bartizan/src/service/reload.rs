@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::future::BoxFuture;
-use model::{ConditionSeverity, HealthRegister};
+use model::{Actor, Clock, ConditionSeverity, HealthRegister};
+use store::{AuditEntry, Store};
 
 use crate::config::{self, Config};
 
@@ -22,13 +23,21 @@ pub struct Reloader {
     hooks: Vec<(&'static str, Hook)>,
     /// The last applied configuration, by section.
     sections: Mutex<serde_yaml_ng::Mapping>,
+    /// Where reloads are recorded.
+    trail: Option<(Store, Arc<dyn Clock>)>,
 }
 
 impl Reloader {
     /// `path` is the configuration file, if any.
     pub fn new(path: Option<PathBuf>, health: HealthRegister) -> Self {
         let sections = path.as_ref().and_then(|path| sections(path).ok()).unwrap_or_default();
-        Self { path, health, hooks: Vec::new(), sections: Mutex::new(sections) }
+        Self { path, health, hooks: Vec::new(), sections: Mutex::new(sections), trail: None }
+    }
+
+    /// Records each reload in the audit trail.
+    pub fn with_trail(mut self, store: Store, clock: Arc<dyn Clock>) -> Self {
+        self.trail = Some((store, clock));
+        self
     }
 
     /// Calls `hook` at each reload with the new configuration. An error is logged and reported; other hooks still run.
@@ -55,8 +64,9 @@ impl Reloader {
             None => config::default(),
         };
         self.health.remove(CONDITION);
-        self.tell_what_waits();
+        let changed = self.tell_what_waits();
         let config = Arc::new(config);
+        let mut refused = Vec::new();
         for (part, hook) in &self.hooks {
             let condition = format!("reload.{part}");
             match hook(config.clone()).await {
@@ -64,20 +74,44 @@ impl Reloader {
                     self.health.remove(&condition);
                 }
                 Err(error) => {
+                    refused.push(*part);
                     tracing::error!(part, error = %model::chain(error.as_ref()), "not reloaded");
                     let summary = format!("`{part}` did not take over the new configuration");
                     self.health.set_error(&condition, ConditionSeverity::Degraded, summary, error.as_ref());
                 }
             }
         }
+        self.record(&changed, &refused).await;
         tracing::info!("reloaded");
     }
 
-    /// Logs changed sections that need a restart.
-    fn tell_what_waits(&self) {
-        let Some(Ok(new)) = self.path.as_ref().map(sections) else { return };
+    /// Records the names of the sections that changed: their values may contain secrets.
+    async fn record(&self, changed: &[String], refused: &[&str]) {
+        let Some((store, clock)) = &self.trail else { return };
+        let entry = AuditEntry {
+            at: clock.now(),
+            aggregate: "settings".to_owned(),
+            id: "configuration".to_owned(),
+            action: "reloaded".to_owned(),
+            actor: Actor::task("reload"),
+            changes: serde_json::json!({ "sections": [null, changed], "refused": [null, refused] }),
+        };
+        let recorded = async {
+            let mut change = store.begin().await?;
+            change.record(&entry).await?;
+            change.commit().await
+        };
+        if let Err(error) = recorded.await {
+            tracing::warn!(error = %model::chain(&error), "the reload cannot be recorded in the audit trail");
+        }
+    }
+
+    /// Logs changed sections that need a restart; returns all that changed.
+    fn tell_what_waits(&self) -> Vec<String> {
+        let Some(Ok(new)) = self.path.as_ref().map(sections) else { return Vec::new() };
         let mut old = self.sections.lock().unwrap_or_else(PoisonError::into_inner);
-        let waits = changed(&old, &new).into_iter().filter(|name| !RELOADED.contains(&name.as_str())).collect::<Vec<_>>();
+        let changed = changed(&old, &new);
+        let waits = changed.iter().filter(|name| !RELOADED.contains(&name.as_str())).map(String::as_str).collect::<Vec<_>>();
         if !waits.is_empty() {
             tracing::warn!(sections = waits.join(", "), "these sections of the configuration changed and take effect at the next start");
         }
@@ -88,6 +122,7 @@ impl Reloader {
                 None => old.remove(name),
             };
         }
+        changed
     }
 }
 

@@ -14,10 +14,12 @@ const MAY: &[(&str, &[&str])] = &[
     ("detection", &["kql", "store", "model"]),
     ("incidents", &["kql", "store", "model"]),
     ("oncall", &["store", "model"]),
+    ("documents", &["pipeline", "detection", "oncall", "kql", "store", "model"]),
     ("connectors", &["kql", "model"]),
-    ("server", &["pipeline", "detection", "incidents", "oncall", "kql", "store", "model"]),
+    ("server", &["documents", "pipeline", "detection", "incidents", "oncall", "kql", "store", "model"]),
     ("simulators", &["model"]),
     ("testkit", &["kql", "model"]),
+    ("dev", &["bartizan", "engine", "oncall", "testkit", "kql", "model"]),
 ];
 
 /// Libraries and the only crates that may depend on them.
@@ -29,9 +31,11 @@ const DOORS: &[(&str, &[&str])] = &[
     ("axum", &["server"]),
     ("hyper", &["server"]),
     ("rcgen", &["server"]),
-    ("clap", &["bartizan"]),
-    ("anyhow", &["bartizan"]),
+    ("clap", &["bartizan", "dev"]),
+    ("anyhow", &["bartizan", "dev"]),
     ("lettre", &["oncall"]),
+    // Not linked into what is shipped.
+    ("testkit", &["dev"]),
     ("jiff", &["model", "oncall", "connectors"]),
     ("reqwest", &["bartizan", "simulators", "server"]),
 ];

@@ -24,6 +24,7 @@ pub static DESTINATION: DestinationType = DestinationType {
 
 /// Rows as JSON lines in files.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "FileDestinationSettings")]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// Its name, in metrics and on the command line. Example: `archive`.

@@ -209,20 +209,21 @@ async fn each_row_is_alerted_once_however_late_the_loop_comes_back() {
     let world = Arc::new(World::default());
     world.set_now(minute(0));
     put_rule(&store, rule()).await;
-    // The rule starts now; earlier rows are not processed.
+    // A row that was there before the rule, within its period, and one that was not.
+    world.rows.lock().unwrap().extend([(minute(-3), "zoe".to_owned()), (minute(-6), "never".to_owned())]);
     run_until(&world, &store, async || store.analytics_rules().run_state::<serde_json::Value>("rule").await.unwrap().is_some()).await;
     for (at, user) in [(1, "ann"), (4, "bo"), (5, "carla"), (9, "deniz")] {
         world.rows.lock().unwrap().push((minute(at), user.to_owned()));
     }
     world.set_now(minute(11));
-    run_until(&world, &store, async || titles(&store).await.len() == 4).await;
+    run_until(&world, &store, async || titles(&store).await.len() == 5).await;
     // A new loop over the same store, a day later: nothing is repeated or missing.
     world.rows.lock().unwrap().push((minute(700), "eve".to_owned()));
     world.set_now(minute(1440));
-    run_until(&world, &store, async || titles(&store).await.len() == 5).await;
-    assert_eq!(titles(&store).await, ["Saw ann", "Saw bo", "Saw carla", "Saw deniz", "Saw eve"]);
+    run_until(&world, &store, async || titles(&store).await.len() == 6).await;
+    assert_eq!(titles(&store).await, ["Saw ann", "Saw bo", "Saw carla", "Saw deniz", "Saw eve", "Saw zoe"]);
     let alerts = store.alerts().pending(10).await.unwrap();
-    assert_eq!(alerts[0].1.as_ref().unwrap().entities[0].get("Name"), Some("ann"));
+    assert_eq!(alerts[0].1.as_ref().unwrap().entities[0].get("Name"), Some("zoe"));
     let mut asked = world.asked.lock().unwrap().clone();
     asked.sort_by_key(|window| window.from);
     assert!(asked.windows(2).all(|pair| pair[0].until == pair[1].from), "{asked:?}");
@@ -315,7 +316,8 @@ async fn rules_that_are_slow_fail_or_panic_delay_no_other_and_are_named() {
 
     // Each is also reported in `SentinelHealth`, once per run.
     let rows: Vec<_> = store.outbox().after(0, 1_000).await.unwrap().into_iter().filter(|row| row.table == "SentinelHealth").collect();
-    let told = |name: &str| rows.iter().find(|row| row.row["SentinelResourceName"] == *name).map(|row| row.row.clone()).unwrap();
+    // The newest: each rule also ran when it was created.
+    let told = |name: &str| rows.iter().rfind(|row| row.row["SentinelResourceName"] == *name).map(|row| row.row.clone()).unwrap();
     assert_eq!((&told("Rule wrong")["Status"], &told("Rule wrong")["Reason"]), (&json!("Failure"), &json!("QueryFailed")));
     assert_eq!(told("Rule panics")["Reason"], "InternalError");
     assert_eq!(told("Rule slow0")["Reason"], "QueryTimeout");
@@ -333,6 +335,8 @@ async fn a_rule_that_was_repaired_is_tried_at_once_and_its_condition_ends() {
     properties["query"] = json!("WRONG");
     put_rule(&store, properties).await;
     run_until(&world, &store, async || store.analytics_rules().run_state::<serde_json::Value>("rule").await.unwrap().is_some()).await;
+    // The second start is that of another process, which has no conditions yet.
+    world.health.remove("rule.rule");
     world.rows.lock().unwrap().push((minute(2), "ann".to_owned()));
     world.set_now(minute(6));
     let repaired = Mutex::new(false);

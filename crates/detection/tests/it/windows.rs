@@ -50,7 +50,10 @@ fn windows_tile() {
         let mut dice = Dice(history.wrapping_mul(0x9E37_79B9_7F4A_7C15));
         let kind = kind(&mut dice);
         let start = Timestamp::UNIX_EPOCH + Span(1_000_000 * TICKS_PER_SECOND);
-        let (mut now, mut state, mut reached) = (start, RunState::starting(start), start);
+        let (mut now, mut state, mut reached) = (start, RunState::starting(kind, start), start);
+        if let Kind::Scheduled { frequency, .. } = kind {
+            reached = start - frequency;
+        }
         for _ in 0..dice.between(1, 40) {
             now = now + Span(clock_step(&mut dice) * TICKS_PER_SECOND);
             // Sometimes the process is killed after a few runs, before the next one is committed.

@@ -164,8 +164,9 @@ fn slow_to_plan() -> Vec<(&'static str, String)> {
 fn planning_can_be_cancelled() {
     let _measuring = measuring();
     let engine = Arc::new(Engine::new(None, Arc::new(SystemClock::default()), Options { partitions: 2, ..Options::default() }).unwrap());
+    let mut freed = Vec::new();
     for (name, kql) in slow_to_plan() {
-        for after in [30, 200] {
+        for after in [30, 100, 200] {
             let query = Query::new(&kql);
             let cancel = query.cancel.clone();
             let stopper = std::thread::spawn(move || {
@@ -180,10 +181,15 @@ fn planning_can_be_cancelled() {
             while engine.load().queries > 0 && at.elapsed() < Duration::from_secs(30) {
                 std::thread::sleep(Duration::from_millis(1));
             }
-            println!("{name:>20} after {after} ms: freed {:.0?}", at.elapsed());
-            assert!(at.elapsed() < Duration::from_secs(3), "{name} goes on for {:?} after it was cancelled", at.elapsed());
+            let elapsed = at.elapsed();
+            println!("{name:>20} after {after} ms: freed {elapsed:.0?}");
+            // A generous limit: it detects planning that cannot be interrupted even on a busy machine.
+            assert!(elapsed < Duration::from_secs(3), "{name} goes on for {elapsed:?} after it was cancelled");
+            freed.push(elapsed);
         }
     }
+    freed.sort();
+    assert!(freed[freed.len() / 2] <= Duration::from_millis(100), "half of the queries go on for more than 100 ms: {freed:?}");
 }
 
 #[test]

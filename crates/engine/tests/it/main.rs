@@ -9,6 +9,7 @@ mod files;
 mod limits;
 mod made_rows;
 mod no_rows;
+mod plans;
 mod published;
 mod several;
 mod wide;

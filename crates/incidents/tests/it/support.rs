@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::Int64Type;
@@ -12,34 +11,12 @@ use async_trait::async_trait;
 use futures::stream::{BoxStream, StreamExt};
 use incidents::{Correlation, Incidents, OutboxSender, WorkspaceFacts};
 use model::{
-    Ack, Actor, Alert, Append, AppendError, Arrival, Catalog, CatalogError, Clock, Column, Entity, EntityKind, GroupingConfiguration,
+    Ack, Actor, Alert, Append, AppendError, Arrival, Catalog, CatalogError, Column, Entity, EntityKind, GroupingConfiguration,
     IncidentConfiguration, MatchingMethod, Severity, Span, TableName, TableSchema, TableWriter, Timestamp,
 };
 use store::Store;
+use testkit::HandClock;
 use uuid::Uuid;
-
-pub struct HandClock(AtomicI64);
-
-impl HandClock {
-    pub fn advance(&self, span: Span) {
-        self.0.fetch_add(span.ticks(), Ordering::SeqCst);
-    }
-}
-
-#[async_trait]
-impl Clock for HandClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::clamp_ticks(self.0.load(Ordering::SeqCst))
-    }
-
-    fn monotonic(&self) -> Duration {
-        Duration::ZERO
-    }
-
-    async fn sleep(&self, _: Span) {
-        std::future::pending::<()>().await;
-    }
-}
 
 /// In-memory tables. Rows and position are stored atomically, as the port requires.
 #[derive(Default)]
@@ -173,10 +150,18 @@ impl House {
         Self::build(folder, workspace).await
     }
 
+    /// The service with its state database replaced by an older copy, over the same tables.
+    pub async fn restored(self, copy: &std::path::Path) -> Self {
+        let (folder, workspace) = (self.folder, self.workspace);
+        self.store.close().await;
+        std::fs::copy(copy, folder.path().join("state.db")).unwrap();
+        Self::build(folder, workspace).await
+    }
+
     async fn build(folder: tempfile::TempDir, workspace: Arc<MemoryWorkspace>) -> Self {
         let path: PathBuf = folder.path().join("state.db");
         let store = Store::open(&path).await.unwrap();
-        let clock = Arc::new(HandClock(AtomicI64::new(start().ticks())));
+        let clock = HandClock::still(start());
         let facts = Arc::new(facts());
         Self {
             correlation: Correlation { store: store.clone(), clock: clock.clone(), facts: facts.clone() },

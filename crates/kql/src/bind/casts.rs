@@ -151,6 +151,12 @@ impl Binder<'_> {
         if !function.deterministic || !args.iter().all(|arg| arg.as_const().is_some()) {
             return expr;
         }
+        if function.reads_clock {
+            self.clock_read.set(true);
+            if self.defers_clock {
+                return expr;
+            }
+        }
         match crate::eval::fold(&expr, &self.runtime) {
             Some(value) if value.ty() == expr.ty && value.as_str().is_none_or(|text| text.len() <= LONGEST_FOLDED) => Expr::constant(value),
             _ => expr,

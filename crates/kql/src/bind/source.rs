@@ -193,6 +193,7 @@ impl Binder<'_> {
         let mut nearest = code::Nearest::to(name);
         env.names().filter(|(_, binding)| !matches!(binding, Binding::Scalar(_))).for_each(|(name, _)| nearest.try_name(name));
         self.schema.each_table(&mut |name| nearest.try_name(name));
+        self.schema.each_unlisted_table(&mut |name| nearest.try_name(name));
         let help = nearest.help();
         self.report_with(code::UNKNOWN_TABLE, place, format!("there is no table `{name}`"), help);
     }

@@ -1,6 +1,8 @@
 //! Completion. The parser determines the kinds of items expected at a position, the binder the visible columns and variables, and the
 //! language tables provide the rest.
 
+use std::collections::HashSet;
+
 use model::{Timestamp, Type};
 
 use super::context::{self, Before};
@@ -282,14 +284,26 @@ impl<'a> Offered<'a> {
         }
     }
 
+    fn table(&mut self, rank: u32, name: &str, detail: &str) {
+        self.add(rank, name, ItemKind::Table, detail, "");
+        if let Some((_, item)) = self.items.last_mut() {
+            item.insert = written(&item.label);
+        }
+    }
+
     fn tables(&mut self, rank: u32) {
         self.variables(rank, true);
-        for name in self.schema.tables().into_iter().take(TABLES) {
-            self.add(rank + 1, &name, ItemKind::Table, "table", "");
-            if let Some((_, item)) = self.items.last_mut() {
-                item.insert = written(&item.label);
-            }
+        let listed = self.schema.tables();
+        for name in listed.iter().take(TABLES) {
+            self.table(rank + 1, name, "table");
         }
+        let schema = self.schema;
+        let listed: HashSet<&str> = listed.iter().map(String::as_str).collect();
+        schema.each_unlisted_table(&mut |name| {
+            if !listed.contains(name) {
+                self.table(rank + 2, name, "table without rows");
+            }
+        });
         for name in self.schema.functions() {
             self.add(rank + 2, &name, ItemKind::Function, "function of the workspace", "");
             self.last_is_call();

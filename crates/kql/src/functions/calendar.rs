@@ -41,6 +41,7 @@ static NOW: ScalarFn = ScalarFn {
     signature: some(&[("offset", Type::Timespan)], 0, Type::Datetime),
     examples: &[("now() == now(0s)", "True"), ("now(-1d) == now() - 1d", "True")],
     prepare: |prepare| moment(prepare.now, false),
+    reads_clock: true,
     ..ScalarFn::DEFAULT
 };
 
@@ -50,6 +51,7 @@ static AGO: ScalarFn = ScalarFn {
     signature: all(&[("timespan", Type::Timespan)], Type::Datetime),
     examples: &[("ago(1h) == now() - 1h", "True")],
     prepare: |prepare| moment(prepare.now, true),
+    reads_clock: true,
     ..ScalarFn::DEFAULT
 };
 

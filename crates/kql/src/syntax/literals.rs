@@ -199,50 +199,64 @@ pub fn string(token: &str) -> String {
 /// Resolves escapes up to the closing quote.
 fn unescape(body: &str, quote: char) -> String {
     let mut out = String::with_capacity(body.len());
-    let mut rest = body.chars();
-    while let Some(c) = rest.next() {
+    let mut rest = body;
+    while let Some(c) = rest.chars().next() {
         if c == quote {
             break;
         }
         if c != '\\' {
             out.push(c);
+            rest = &rest[c.len_utf8()..];
             continue;
         }
-        let after = rest.clone();
-        let mut code = |skip: usize, digits: usize, radix: u32| -> Option<char> {
-            let text: String = after.clone().skip(skip).take(digits).collect();
-            let c = char::from_u32(u32::from_str_radix(&text, radix).ok()?)?;
-            rest = after.clone();
-            rest.nth(skip + digits - 1);
-            Some(c)
-        };
-        let next = after.clone().next();
-        let octal = after.clone().take(3).take_while(|c| c.is_digit(8)).count();
-        let c = match next {
-            Some('x') => code(1, 2, 16),
-            Some('u') => code(1, 4, 16),
-            Some('U') => code(1, 8, 16),
-            Some('0'..='7') => code(0, octal, 8),
-            _ => None,
-        };
-        let Some(c) = c else {
-            rest.next();
-            out.push(match next {
-                Some('a') => '\x07',
-                Some('b') => '\x08',
-                Some('f') => '\x0c',
-                Some('n') => '\n',
-                Some('r') => '\r',
-                Some('t') => '\t',
-                Some('v') => '\x0b',
-                Some(other) => other,
-                None => '\\',
-            });
+        if let Some((c, length)) = code_escape(rest) {
+            out.push(c);
+            rest = &rest[length..];
             continue;
-        };
-        out.push(c);
+        }
+        let next = rest[1..].chars().next();
+        rest = &rest[1 + next.map_or(0, char::len_utf8)..];
+        out.push(match next {
+            Some('a') => '\x07',
+            Some('b') => '\x08',
+            Some('f') => '\x0c',
+            Some('n') => '\n',
+            Some('r') => '\r',
+            Some('t') => '\t',
+            Some('v') => '\x0b',
+            Some(other) => other,
+            None => '\\',
+        });
     }
     out
+}
+
+/// The character that an escape by number at the start of `text` means, and the escape's length in bytes. Two `\u` that are a surrogate pair
+/// are one character, as in JSON (RFC 8259 §7); an unpaired surrogate is no character and becomes U+FFFD, as Kusto writes it.
+fn code_escape(text: &str) -> Option<(char, usize)> {
+    let number = |start: usize, digits: usize, radix: u32| {
+        let digits = text.get(start..start + digits).filter(|digits| digits.chars().all(|c| c.is_digit(radix)))?;
+        u32::from_str_radix(digits, radix).ok()
+    };
+    let (code, length) = match text.as_bytes().get(1)? {
+        b'x' => (number(2, 2, 16)?, 4),
+        b'u' => (number(2, 4, 16)?, 6),
+        b'U' => (number(2, 8, 16)?, 10),
+        b'0'..=b'7' => {
+            let digits = text[1..].bytes().take(3).take_while(|b| matches!(b, b'0'..=b'7')).count();
+            (number(1, digits, 8)?, 1 + digits)
+        }
+        _ => return None,
+    };
+    if length == 6
+        && matches!(code, 0xD800..=0xDBFF)
+        && text[length..].starts_with("\\u")
+        && let Some(low @ 0xDC00..=0xDFFF) = number(length + 2, 4, 16)
+    {
+        let pair = 0x1_0000 + ((code - 0xD800) << 10) + (low - 0xDC00);
+        return Some((char::from_u32(pair)?, 2 * length));
+    }
+    Some((char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER), length))
 }
 
 #[cfg(test)]
@@ -319,5 +333,21 @@ mod tests {
         assert_eq!(string("```a\n'b```"), "a\n'b");
         assert_eq!(string("\"open"), "open");
         assert_eq!(string(r#""\q"#), "q");
+        assert_eq!(string(r#""\u+041\u00""#), "u+041u00");
+        assert_eq!(string("\"\\é\\"), "é\\");
+    }
+
+    #[test]
+    fn surrogate_pairs_are_one_character() {
+        // RFC 8259 §7 joins a pair; §8.2 leaves an unpaired surrogate open, and Kusto writes U+FFFD for it.
+        assert_eq!(string(r#""\ud83d\ude00!""#), "😀!");
+        assert_eq!(string(r#""\uD83D\uDE00\U0001F600""#), "😀😀");
+        assert_eq!(string(r#""\ud83d""#), "\u{fffd}");
+        assert_eq!(string(r#""\ud83dx\ude00""#), "\u{fffd}x\u{fffd}");
+        assert_eq!(string(r#""\ud83d\ud83d\ude00""#), "\u{fffd}😀");
+        assert_eq!(string(r#""\ud83d\\ude00""#), "\u{fffd}\\ude00");
+        assert_eq!(string(r#""\ud83d\u00e9""#), "\u{fffd}é");
+        assert_eq!(string(r#""\U0000d83d\UFFFFFFFF""#), "\u{fffd}\u{fffd}");
+        assert_eq!(string(r#"@"\ud83d""#), r"\ud83d");
     }
 }

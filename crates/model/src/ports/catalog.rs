@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -25,6 +26,8 @@ pub enum CatalogError {
     AliasTaken { alias: String, of: String },
     #[error("saved searches are not kept here")]
     NoSearches,
+    #[error("table `{0}` cannot be changed here: there is no workspace")]
+    ReadOnly(TableName),
     #[error("cannot write the catalog")]
     Write(#[source] std::io::Error),
 }
@@ -71,14 +74,25 @@ pub struct SavedSearch {
 /// The tables of the workspace: names, columns, retention; its saved searches; and notifications of ingested rows.
 #[async_trait]
 pub trait Catalog: Send + Sync {
+    /// A table by its exact name: a created one, or a published one, which the first append creates.
     fn table(&self, name: &str) -> Option<Arc<TableSchema>>;
+
+    /// True for a created table, false for a published one that has never had rows.
+    fn is_created(&self, name: &str) -> bool {
+        self.table(name).is_some()
+    }
+
+    /// Names of the published tables, created or not.
+    fn published_tables(&self) -> BTreeSet<&'static str> {
+        BTreeSet::new()
+    }
 
     /// Increases with every change of tables, columns and saved searches, to invalidate cached results.
     fn version(&self) -> u64 {
         0
     }
 
-    /// All tables, by name.
+    /// All created tables, by name.
     fn tables(&self) -> Vec<Arc<TableSchema>>;
 
     /// Current size of each table, by name.
@@ -86,7 +100,7 @@ pub trait Catalog: Send + Sync {
         Vec::new()
     }
 
-    /// Creates the table or adds missing columns. Durable on return.
+    /// Creates the table or adds missing columns; a table that Azure provides has its published columns as well. Durable on return.
     async fn define(&self, name: &TableName, columns: Vec<Column>) -> Result<Arc<TableSchema>, CatalogError>;
 
     /// Deletes a custom table with its rows.
@@ -95,6 +109,18 @@ pub trait Catalog: Send + Sync {
     async fn set_retention(&self, name: &TableName, retention: Option<Span>) -> Result<(), CatalogError>;
 
     fn retention(&self, name: &str) -> Option<Span>;
+
+    /// The retention set for this table; `None` if the workspace's default applies.
+    fn own_retention(&self, name: &str) -> Option<Span> {
+        let _ = name;
+        None
+    }
+
+    /// The published definition of a table that every workspace has; `None` for a custom table.
+    fn published(&self, name: &str) -> Option<Arc<TableSchema>> {
+        let _ = name;
+        None
+    }
 
     /// By name.
     fn saved_searches(&self) -> Vec<Arc<SavedSearch>> {

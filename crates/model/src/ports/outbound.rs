@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::stream::{BoxStream, StreamExt as _};
 
 use crate::Span;
 
@@ -51,6 +52,28 @@ impl HttpResponse {
     }
 }
 
+/// An HTTP response whose body is read while it arrives. The connection is released when it is dropped.
+pub struct HttpStream {
+    pub status: u16,
+    pub headers: http::HeaderMap,
+    pub body: BoxStream<'static, Result<Bytes, HttpError>>,
+}
+
+impl HttpStream {
+    /// The whole body, if it has at most `limit` bytes.
+    pub async fn read(mut self, host: &str, limit: usize) -> Result<HttpResponse, HttpError> {
+        let mut body = Vec::new();
+        while let Some(chunk) = self.body.next().await {
+            let chunk = chunk?;
+            if body.len() + chunk.len() > limit {
+                return Err(HttpError::TooLarge { host: host.to_owned(), limit });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(HttpResponse { status: self.status, headers: self.headers, body: body.into() })
+    }
+}
+
 /// Why there is no response.
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
@@ -64,6 +87,8 @@ pub enum HttpError {
         #[source]
         cause: Box<dyn std::error::Error + Send + Sync>,
     },
+    #[error("the response of `{host}` has more than {limit} bytes")]
+    TooLarge { host: String, limit: usize },
     #[error("`{host}` did not answer within {seconds} s")]
     Timeout { host: String, seconds: i64 },
     #[error("the connection to `{host}` broke before the answer was complete")]
@@ -84,5 +109,12 @@ impl HttpError {
 /// Port for all outbound HTTP.
 #[async_trait]
 pub trait Http: Send + Sync {
+    /// Sends a request and reads at most [`HttpResponse::MAX_BODY`] bytes of the response.
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse, HttpError>;
+
+    /// Sends a request and returns when the header of the response is there. `timeout` applies to the header and to each part of the body.
+    async fn open(&self, request: HttpRequest) -> Result<HttpStream, HttpError> {
+        let HttpResponse { status, headers, body } = self.send(request).await?;
+        Ok(HttpStream { status, headers, body: futures::stream::once(async { Ok(body) }).boxed() })
+    }
 }

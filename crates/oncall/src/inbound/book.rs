@@ -1,9 +1,9 @@
 //! [`Book`] implemented by the store.
 
 use async_trait::async_trait;
-use model::Clock;
+use model::{Actor, Clock};
 use std::sync::Arc;
-use store::{Store, StoreError};
+use store::{AuditEntry, Store, StoreError};
 use uuid::Uuid;
 
 use super::{Book, News, SentTo};
@@ -52,11 +52,22 @@ impl Book for StoreBook {
 
     async fn opted(&self, channel: &str, address: &str, out: bool) -> Result<(), StoreError> {
         let mut change = self.store.begin().await?;
+        let now = self.clock.now();
         if out {
-            change.opt_out(channel, address, self.clock.now()).await?;
+            change.opt_out(channel, address, now).await?;
         } else {
             change.opt_in(channel, address).await?;
         }
+        let entry = AuditEntry {
+            at: now,
+            aggregate: "opt-out".to_owned(),
+            id: format!("{channel}/{address}"),
+            action: if out { "created" } else { "deleted" }.to_owned(),
+            // The holder of the address, who is proved by the provider's signature.
+            actor: Actor { via: format!("oncall/{channel}"), ..Actor::task(address) },
+            changes: serde_json::json!({ "optedOut": [!out, out] }),
+        };
+        change.record(&entry).await?;
         change.commit().await
     }
 

@@ -33,6 +33,7 @@ use crate::links::Signer;
 /// How mail comes in.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "MailInSettings")]
 pub struct Settings {
     /// Default: `127.0.0.1:2525`, for a mail server on this machine.
     #[serde(default = "loopback")]

@@ -15,6 +15,8 @@ fn the_examples_are_right() {
     assert_eq!(texts.len(), 3);
     let directory = oncall::document::parse_all(texts.iter().map(|(file, text)| (file.as_str(), text.as_str()))).unwrap();
     assert_eq!(oncall::check::check(&directory), []);
+    // `bartizan oncall check --strict` counts these as mistakes.
+    assert_eq!(oncall::check::warnings(&directory), []);
     let at = |text| model::Timestamp::parse_iso(text).unwrap();
     let who = |schedule: &str, time| {
         let on = oncall::schedule::who(&directory.schedules[schedule], schedule, &directory.overrides, at(time)).unwrap();

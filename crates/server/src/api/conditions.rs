@@ -18,6 +18,7 @@ pub static ENDPOINT: Endpoint = Endpoint {
     summary: "Read the conditions that hold now: what is wrong, what it costs, what to do",
     dialect: &OURS,
     role: Role::Reader,
+    action: "Bartizan/health/read",
     query: nothing,
     takes: nothing,
     returns: schema::<Conditions>,

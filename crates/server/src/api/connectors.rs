@@ -3,6 +3,7 @@
 use model::{ConnectorError, ConnectorRole, ConnectorStatus};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 
 use crate::call::Call;
 use crate::context::Context;
@@ -45,6 +46,7 @@ pub(super) struct Done {
 pub(super) async fn act(cx: &Context, mut call: Call, role: ConnectorRole) -> Result<Reply, ApiError> {
     let Action { action, position } = call.json().await?;
     let id = call.param("id").to_owned();
+    let before = state(cx, role, &id);
     let found = match action {
         Verb::Pause => cx.connectors.pause(role, &id).await.map(|()| None),
         Verb::Resume => cx.connectors.resume(role, &id).await.map(|()| None),
@@ -58,10 +60,27 @@ pub(super) async fn act(cx: &Context, mut call: Call, role: ConnectorRole) -> Re
             Verb::Resume => "resumed",
             _ => "rewound",
         };
-        let changed = Changed { aggregate: role.name(), id: &id, action, changes: serde_json::Value::Null };
+        let changed = Changed { aggregate: role.name(), id: &id, action, changes: differences(&before, &state(cx, role, &id)) };
         record_alone(cx, &call, "api", changed).await?;
     }
     Reply::json(Done { found })
+}
+
+/// The state and the position of the connector, for the audit trail.
+fn state(cx: &Context, role: ConnectorRole, id: &str) -> (Value, Value) {
+    let all = cx.connectors.list(role);
+    let is = |each: &&ConnectorStatus| each.id == id || each.id.split_once('/').is_some_and(|(_, name)| name == id);
+    all.iter().find(is).map_or((Value::Null, Value::Null), |each| (json!(each.state.name()), json!(each.position)))
+}
+
+fn differences(before: &(Value, Value), after: &(Value, Value)) -> Value {
+    let mut changes = Map::new();
+    for (field, old, new) in [("state", &before.0, &after.0), ("position", &before.1, &after.1)] {
+        if old != new {
+            changes.insert(field.to_owned(), json!([old, new]));
+        }
+    }
+    Value::Object(changes)
 }
 
 fn refusal(error: ConnectorError) -> ApiError {

@@ -13,6 +13,7 @@ pub static ENDPOINT: Endpoint = Endpoint {
     summary: "Pause, resume, rewind or test the destination of that kind and name, such as `file/archive`",
     dialect: &OURS,
     role: Role::Contributor,
+    action: "Bartizan/destinations/manage/action",
     query: nothing,
     takes: schema::<Action>,
     returns: schema::<Done>,

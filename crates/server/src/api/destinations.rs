@@ -14,6 +14,7 @@ pub static ENDPOINT: Endpoint = Endpoint {
     summary: "List the destinations with their state, rows, position and last error",
     dialect: &OURS,
     role: Role::Reader,
+    action: "Bartizan/destinations/read",
     query: nothing,
     takes: nothing,
     returns: schema::<List>,

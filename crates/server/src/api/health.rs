@@ -6,7 +6,7 @@ use http::{Method, StatusCode};
 use model::{ConditionSeverity, HealthRegister};
 
 use crate::dialect::OURS;
-use crate::endpoint::{Endpoint, Role, nothing};
+use crate::endpoint::{Endpoint, NO_ACTION, Role, nothing};
 use crate::reply::Reply;
 
 pub static ENDPOINT: Endpoint = Endpoint {
@@ -15,6 +15,7 @@ pub static ENDPOINT: Endpoint = Endpoint {
     summary: "Answer 200 when the service is ready; the first word is `ok`, `degraded` or `failing`",
     dialect: &OURS,
     role: Role::Open("load balancers and scripts ask before they have a token; names of conditions and how many there are, no data"),
+    action: NO_ACTION,
     query: nothing,
     takes: nothing,
     returns: nothing,

@@ -71,6 +71,10 @@ impl Schema for Names {
         self.0.tables().iter().map(|table| table.name.as_str().to_owned()).collect()
     }
 
+    fn each_unlisted_table(&self, f: &mut dyn FnMut(&str)) {
+        self.0.published_tables().into_iter().for_each(f);
+    }
+
     fn function(&self, name: &str) -> Option<StoredFunction> {
         self.0.function(name)
     }

@@ -17,6 +17,7 @@ pub static ENDPOINT: Endpoint = Endpoint {
     summary: "Say what is wrong with a query, and which columns it would answer, without running it",
     dialect: &OURS,
     role: Role::Reader,
+    action: "Bartizan/kql/read",
     query: nothing,
     takes: schema::<Text>,
     returns: schema::<Diagnostics>,

@@ -16,6 +16,7 @@ pub static ENDPOINT: Endpoint = Endpoint {
     summary: "Lay a query out, one step of a pipe a line, without changing what it means",
     dialect: &OURS,
     role: Role::Reader,
+    action: "Bartizan/kql/read",
     query: nothing,
     takes: schema::<Text>,
     returns: schema::<Formatted>,

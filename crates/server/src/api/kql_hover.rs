@@ -16,6 +16,7 @@ pub static ENDPOINT: Endpoint = Endpoint {
     summary: "Say what stands at a place of a query: a column, a table, a function, an operator",
     dialect: &OURS,
     role: Role::Reader,
+    action: "Bartizan/kql/read",
     query: nothing,
     takes: schema::<TextAt>,
     returns: schema::<Hovered>,

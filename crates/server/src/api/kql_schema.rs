@@ -16,6 +16,7 @@ pub static ENDPOINT: Endpoint = Endpoint {
     summary: "Read the tables that queries may name, with their columns",
     dialect: &OURS,
     role: Role::Reader,
+    action: "Bartizan/kql/read",
     query: nothing,
     takes: nothing,
     returns: schema::<Tables>,

@@ -17,6 +17,7 @@ pub static ENDPOINT: Endpoint = Endpoint {
     summary: "Say what the call around a place of a query wants, and which argument the place is in",
     dialect: &OURS,
     role: Role::Reader,
+    action: "Bartizan/kql/read",
     query: nothing,
     takes: schema::<TextAt>,
     returns: schema::<Signatures>,

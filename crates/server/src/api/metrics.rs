@@ -3,7 +3,7 @@
 use http::{HeaderValue, Method, StatusCode};
 
 use crate::dialect::OURS;
-use crate::endpoint::{Endpoint, Role, nothing};
+use crate::endpoint::{Endpoint, NO_ACTION, Role, nothing};
 use crate::reply::Reply;
 
 pub static ENDPOINT: Endpoint = Endpoint {
@@ -12,6 +12,7 @@ pub static ENDPOINT: Endpoint = Endpoint {
     summary: "Read the service's metrics in Prometheus' text format",
     dialect: &OURS,
     role: Role::Open("scrapers have no token; names and numbers only, no data of users"),
+    action: NO_ACTION,
     query: nothing,
     takes: nothing,
     returns: nothing,

@@ -8,11 +8,13 @@ mod duty;
 mod heartbeats;
 mod links;
 mod objects;
-mod page_html;
+pub(super) mod page_html;
 mod pages;
 mod replay;
 mod test_contact;
 mod thread;
+
+pub(crate) use common::apply_error;
 
 use crate::endpoint::Endpoint;
 

@@ -4,7 +4,7 @@ use http::Method;
 
 use super::phone::{Posted, SIGNED, twiml};
 use crate::dialect::OURS;
-use crate::endpoint::{Endpoint, nothing};
+use crate::endpoint::{Endpoint, NO_ACTION, nothing};
 
 pub static ENDPOINT: Endpoint = Endpoint {
     method: Method::POST,
@@ -12,6 +12,7 @@ pub static ENDPOINT: Endpoint = Endpoint {
     summary: "Take an answer by text message from the telephone provider",
     dialect: &OURS,
     role: SIGNED,
+    action: NO_ACTION,
     query: nothing,
     takes: nothing,
     returns: nothing,

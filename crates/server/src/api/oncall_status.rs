@@ -4,7 +4,7 @@ use http::Method;
 
 use super::phone::{Posted, SIGNED, page, refusal};
 use crate::dialect::OURS;
-use crate::endpoint::{Endpoint, nothing};
+use crate::endpoint::{Endpoint, NO_ACTION, nothing};
 use crate::reply::Reply;
 
 pub static ENDPOINT: Endpoint = Endpoint {
@@ -13,6 +13,7 @@ pub static ENDPOINT: Endpoint = Endpoint {
     summary: "Take news of a text message or call from the telephone provider",
     dialect: &OURS,
     role: SIGNED,
+    action: NO_ACTION,
     query: nothing,
     takes: nothing,
     returns: nothing,

@@ -5,7 +5,7 @@ use model::ConditionSeverity;
 
 use super::health::answer;
 use crate::dialect::OURS;
-use crate::endpoint::{Endpoint, Role, nothing};
+use crate::endpoint::{Endpoint, NO_ACTION, Role, nothing};
 
 pub static ENDPOINT: Endpoint = Endpoint {
     method: Method::GET,
@@ -13,6 +13,7 @@ pub static ENDPOINT: Endpoint = Endpoint {
     summary: "Answer 200 while the service takes data and answers, with what is wrong by name",
     dialect: &OURS,
     role: Role::Open("load balancers ask before they have a token; names and one sentence each, no data, no paths"),
+    action: NO_ACTION,
     query: nothing,
     takes: nothing,
     returns: nothing,

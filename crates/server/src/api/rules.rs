@@ -9,6 +9,7 @@ use http::Method;
 use model::{Condition, Timestamp};
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::Value;
 use store::RuleFile;
 
 use crate::call::Call;
@@ -24,6 +25,7 @@ pub static ENDPOINT: Endpoint = Endpoint {
     summary: "List the analytics rules with their runs, their problems and the files they came from",
     dialect: &OURS,
     role: Role::Reader,
+    action: "Bartizan/rules/read",
     query: nothing,
     takes: nothing,
     returns: schema::<Rules>,
@@ -45,6 +47,10 @@ struct Rule {
     name: String,
     /// `Scheduled` or `NRT`.
     kind: String,
+    severity: Option<String>,
+    /// How often it runs and how far it looks back, ISO 8601; null for `NRT`, which runs as rows arrive.
+    query_frequency: Option<String>,
+    query_period: Option<String>,
     enabled: bool,
     /// Name of the file it came from; null where it came through the API.
     file: Option<String>,
@@ -85,10 +91,14 @@ async fn list(cx: &Context, _: Call) -> Result<Reply, ApiError> {
         let rule = AnalyticsRule::from_properties(&record.id, &record.kind, &record.properties).ok();
         let due = rule.as_ref().zip(state.as_ref()).filter(|_| record.enabled).and_then(|(rule, state)| next(rule.kind, state));
         let text = |time: Option<Timestamp>| time.as_ref().map(Timestamp::to_string);
+        let property = |name: &str| record.properties.get(name).and_then(Value::as_str).map(str::to_owned);
         let conditions = [condition(&record.id), columns_condition(&record.id)];
         rules.push(Rule {
             name: record.display_name().to_owned(),
             kind: record.kind.clone(),
+            severity: property("severity"),
+            query_frequency: property("queryFrequency"),
+            query_period: property("queryPeriod"),
             enabled: record.enabled,
             file: file.map(|file| file_name(&file.file).to_owned()),
             source: match file {

@@ -13,6 +13,7 @@ pub static ENDPOINT: Endpoint = Endpoint {
     summary: "Pause, resume, rewind or test the source of that kind and name, such as `syslog/firewalls`",
     dialect: &OURS,
     role: Role::Contributor,
+    action: "Bartizan/sources/manage/action",
     query: nothing,
     takes: schema::<Action>,
     returns: schema::<Done>,

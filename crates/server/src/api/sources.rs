@@ -14,6 +14,7 @@ pub static ENDPOINT: Endpoint = Endpoint {
     summary: "List the sources with their state, rows, position and last error",
     dialect: &OURS,
     role: Role::Reader,
+    action: "Bartizan/sources/read",
     query: nothing,
     takes: nothing,
     returns: schema::<List>,

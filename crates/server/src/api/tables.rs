@@ -15,6 +15,7 @@ pub static ENDPOINT: Endpoint = Endpoint {
     summary: "List the tables with their rows, bytes, and first and last time",
     dialect: &OURS,
     role: Role::Reader,
+    action: "Bartizan/tables/read",
     query: nothing,
     takes: nothing,
     returns: schema::<Tables>,

@@ -17,6 +17,7 @@ pub static ENDPOINT: Endpoint = Endpoint {
     summary: "Read the version of the service and the time it thinks it is",
     dialect: &OURS,
     role: Role::Reader,
+    action: "Bartizan/version/read",
     query: nothing,
     takes: nothing,
     returns: schema::<Version>,

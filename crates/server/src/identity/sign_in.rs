@@ -1,133 +1,70 @@
-//! Signing people in. Pages and token requests know only [`SignIn`]; where accounts are kept is the implementation's choice.
+//! Signing a person in with a name, a password and a second factor: the interface that sign-in pages use.
 
 use std::net::IpAddr;
 
 use async_trait::async_trait;
-use model::{Secret, Timestamp};
+use model::{Secret, Span};
 use serde::{Deserialize, Serialize};
-use store::{Store, StoreError};
+use store::StoreError;
 
-use super::throttle::Throttle;
-use super::{ADMIN_OBJECT_ID, SecretHash};
+use super::SecretError;
 
-/// A person who signed in.
+/// A person who has signed in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Person {
-    /// Role assignments and consents refer to it.
     pub object_id: String,
-    /// The account's name.
+    /// The user name, as stored.
     pub name: String,
+    pub display_name: String,
     pub email: Option<String>,
-}
-
-/// Longest name and password that are looked at.
-pub const MAX_NAME: usize = 256;
-pub const MAX_PASSWORD: usize = 1_024;
-
-/// One attempt to sign in.
-pub struct Attempt<'a> {
-    pub name: &'a str,
-    pub password: &'a Secret<String>,
-    pub second_factor: Option<&'a str>,
-    pub from: IpAddr,
-    pub now: Timestamp,
 }
 
 /// Why a person is not signed in.
 #[derive(Debug, thiserror::Error)]
 pub enum SignInError {
-    /// Unknown account or wrong password: not told apart.
-    #[error("the name or the password is wrong")]
-    Wrong,
-    #[error("a second factor is required")]
+    /// The same for unknown names and wrong passwords.
+    #[error("the user name or the password is wrong")]
+    WrongCredentials,
+    /// The password is right.
+    #[error("a code of the second factor is required")]
     SecondFactorRequired,
-    #[error("the second factor is wrong")]
-    SecondFactorWrong,
+    /// The password is right.
+    #[error("the code of the second factor is wrong or was used before")]
+    WrongSecondFactor,
+    #[error("too many attempts for this account or from this address; the next is accepted in {} s", seconds(*retry_after))]
+    Throttled { retry_after: Span },
+    /// The password is right.
     #[error("the account is disabled")]
     Disabled,
-    #[error("too many failed attempts; try again in {seconds} s")]
-    Throttled { seconds: u64 },
-    #[error("accounts cannot be read")]
+    /// The password is right, but was set by somebody else.
+    #[error("the password was set by an administrator and must be changed before anything else")]
+    PasswordChangeRequired,
+    #[error("the server checks as many passwords as it can at the same time")]
+    Busy,
+    #[error("cannot read or change the account")]
     Store(#[from] StoreError),
+    #[error("cannot check the password")]
+    Secret(#[from] SecretError),
 }
 
-/// Accounts of people.
+/// Whole seconds, rounded up, at least one.
+pub fn seconds(span: Span) -> u64 {
+    u64::try_from((span.ticks() + Span::SECOND.ticks() - 1) / Span::SECOND.ticks()).unwrap_or(0).max(1)
+}
+
+/// Signs people in.
 #[async_trait]
 pub trait SignIn: Send + Sync {
-    async fn sign_in(&self, attempt: Attempt<'_>) -> Result<Person, SignInError>;
+    /// The person with that name and password. Takes tens of milliseconds, also for names that do not exist. A code of the authenticator
+    /// app or a recovery code is accepted once.
+    async fn sign_in(
+        &self,
+        name: &str,
+        password: &Secret<String>,
+        second_factor: Option<&str>,
+        address: IpAddr,
+    ) -> Result<Person, SignInError>;
 
-    /// The person, if the account exists and is enabled. Asked whenever a refresh token is used.
+    /// The person with that object id, if the account exists and is enabled. Asked before a refresh token is used.
     async fn find(&self, object_id: &str) -> Result<Option<Person>, SignInError>;
-}
-
-/// The administrator of `connect.json`: the only account until others are added.
-pub struct BootstrapAdministrator {
-    store: Store,
-    throttle: Throttle,
-}
-
-/// The account's name, as in `connect.json`.
-pub const ADMIN_NAME: &str = "admin";
-
-impl BootstrapAdministrator {
-    pub fn new(store: Store) -> Self {
-        Self { store, throttle: Throttle::default() }
-    }
-
-    async fn account(&self) -> Result<Option<Person>, SignInError> {
-        let object_id = self.store.app_registrations().cloud_name(ADMIN_OBJECT_ID).await?;
-        Ok(object_id.map(|object_id| Person { object_id, name: ADMIN_NAME.to_owned(), email: None }))
-    }
-}
-
-/// Names are compared without case and surrounding space, and also with the tenant's domain: all spellings that sign in count as one account.
-fn is_admin(name: &str) -> bool {
-    let name = name.trim().to_lowercase();
-    let local = name.split_once('@').map_or(name.as_str(), |(local, _)| local);
-    local == ADMIN_NAME
-}
-
-#[async_trait]
-impl SignIn for BootstrapAdministrator {
-    async fn sign_in(&self, attempt: Attempt<'_>) -> Result<Person, SignInError> {
-        let known = is_admin(attempt.name);
-        // Unknown names share one counter, so that the table of counters cannot be filled with invented names.
-        let account = if known { ADMIN_NAME } else { "?" };
-        let address = attempt.from.to_string();
-        self.throttle.check(account, &address, attempt.now).map_err(|seconds| SignInError::Throttled { seconds })?;
-        let hash = self.store.app_registrations().cloud_name("admin_password").await?.unwrap_or_default();
-        let (hash, password) = (SecretHash::from_stored(hash), attempt.password.clone());
-        // Also for unknown names, so that the time does not tell them apart.
-        let proves = tokio::task::spawn_blocking(move || hash.proves(password.reveal())).await.unwrap_or(false);
-        let person = self.account().await?;
-        match person.filter(|_| known && proves && attempt.password.reveal().len() <= MAX_PASSWORD) {
-            Some(person) => {
-                self.throttle.succeeded(account, &address);
-                Ok(person)
-            }
-            None => {
-                self.throttle.failed(account, &address, attempt.now);
-                Err(SignInError::Wrong)
-            }
-        }
-    }
-
-    async fn find(&self, object_id: &str) -> Result<Option<Person>, SignInError> {
-        Ok(self.account().await?.filter(|person| person.object_id.eq_ignore_ascii_case(object_id)))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_spelling_is_one_account() {
-        for name in ["admin", " Admin ", "ADMIN", "admin@bartizan.local", "Admin@x"] {
-            assert!(is_admin(name), "{name}");
-        }
-        for name in ["", "administrator", "@admin", "аdmin" /* a Cyrillic letter */] {
-            assert!(!is_admin(name), "{name}");
-        }
-    }
 }

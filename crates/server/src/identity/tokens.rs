@@ -206,8 +206,8 @@ impl Identity {
                 claims.oid = person.object_id.clone();
                 claims.sub = self.pairwise(&person.object_id, wanted.audience);
                 claims.scp = Some(scopes.join(" "));
-                claims.name = Some(person.name.clone());
-                let login = self.login_name(person);
+                claims.name = Some(person.display_name.clone());
+                let login = self.user_principal_name(&person.name);
                 if wanted.version == 1 {
                     (claims.acr, claims.amr) = (Some("1".to_owned()), vec!["pwd".to_owned()]);
                     (claims.upn, claims.unique_name) = (Some(login.clone()), Some(login));
@@ -229,14 +229,14 @@ impl Identity {
         version: u8,
         (origin, now): (&str, Timestamp),
     ) -> Result<String, jsonwebtoken::errors::Error> {
-        let (seconds, login) = (now.unix_seconds(), self.login_name(person));
+        let (seconds, login) = (now.unix_seconds(), self.user_principal_name(&person.name));
         self.sign(&IdClaims {
             aud: client,
             iss: self.issuer_of(origin, version),
             iat: seconds,
             nbf: seconds,
             exp: seconds + TOKEN_LIFETIME.ticks() / Span::SECOND.ticks(),
-            name: &person.name,
+            name: &person.display_name,
             nonce,
             oid: &person.object_id,
             preferred_username: (version == 2).then(|| login.clone()),
@@ -254,14 +254,6 @@ impl Identity {
         let (id, key) = self.keys.signing().ok_or(jsonwebtoken::errors::ErrorKind::InvalidKeyFormat)?;
         let header = Header { kid: Some(id.to_owned()), x5t: Some(id.to_owned()), ..Header::new(Algorithm::RS256) };
         jsonwebtoken::encode(&header, claims, key)
-    }
-
-    /// The name that a person types, in the form of an address.
-    fn login_name(&self, person: &Person) -> String {
-        match &person.email {
-            Some(email) => email.clone(),
-            None => format!("{}@{}", person.name, self.domain),
-        }
     }
 
     /// A subject that differs between audiences, so that they cannot compare notes (OpenID Connect Core §8.1).
@@ -337,7 +329,7 @@ impl Identity {
             (None, Some("app")) => None,
             (None, _) => return Err(TokenError::Malformed),
         };
-        Ok(Principal { app_id, object_id: claims.oid, audience, expires, scopes, name: claims.name })
+        Ok(Principal { app_id, object_id: claims.oid, audience, expires, scopes, person: None })
     }
 }
 
@@ -438,7 +430,7 @@ mod tests {
     }
 
     fn ann() -> Person {
-        Person { object_id: "ann".into(), name: "Ann".into(), email: Some("ann@example.org".into()) }
+        Person { object_id: "ann".into(), name: "ann".into(), display_name: "Ann".into(), email: Some("ann@example.org".into()) }
     }
 
     /// learn.microsoft.com/entra/identity-platform/access-token-claims-reference; S1-49, S1-52.
@@ -475,7 +467,7 @@ mod tests {
         let (principal, one) = issue(1, Subject::Person { person: &ann, scopes: &scopes });
         assert_eq!(
             (one["upn"].as_str(), one["scp"].as_str(), &one["amr"][0]),
-            (Some("ann@example.org"), Some("user_impersonation"), &"pwd".into())
+            (Some("ann@home.example"), Some("user_impersonation"), &"pwd".into())
         );
         assert!(one.get("roles").is_none() && one.get("idtyp").is_none());
         assert_eq!((principal.object_id.as_str(), principal.scopes), ("ann", Some(vec!["user_impersonation".to_owned()])));

@@ -1,5 +1,4 @@
-//! Microsoft Graph, v1.0 and beta: applications, their credentials, service principals and consents, so that connectors are registered as in
-//! Azure (S0-06, S0-13, S1-31).
+//! Microsoft Graph, v1.0 and beta: applications and their service principals, so that connectors are registered as in Azure (S0-06, S0-13).
 //!
 //! Wire: the public reference of Graph's `application`, `servicePrincipal` and `passwordCredential`. Ids: an application has its own object
 //! id (`id`) besides `appId`; role assignments use the object id of its service principal.
@@ -8,7 +7,10 @@ mod application_body;
 mod applications;
 mod consents;
 mod credentials;
+mod filter;
+mod groups;
 mod service_principals;
+mod users;
 
 use crate::endpoint::Endpoint;
 
@@ -29,4 +31,8 @@ pub static ENDPOINTS: &[&Endpoint] = &[
     &consents::REMOVE_ROLE,
     &consents::LIST_SCOPES,
     &consents::REMOVE_SCOPES,
+    &users::LIST,
+    &users::GET,
+    &groups::LIST,
+    &groups::GET,
 ];

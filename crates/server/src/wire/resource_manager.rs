@@ -3,16 +3,18 @@
 //! Any api-version is accepted; responses are supersets. Names are case-insensitive and keep the case of their creation. Errors have the
 //! resource manager's `CloudError` format.
 
-mod data_collection_rule_checks;
 mod data_collection_rules;
+mod permissions;
 mod resource_groups;
-mod role_assignments;
+pub(crate) mod role_assignments;
 mod role_definitions;
+mod role_filters;
 mod saved_searches;
-mod scopes;
 mod subscriptions;
 mod tables;
 mod workspaces;
+
+use std::ops::Range;
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -47,6 +49,8 @@ pub static ENDPOINTS: &[&Endpoint] = &[
     &data_collection_rules::PUT,
     &data_collection_rules::DELETE,
     &role_definitions::LIST,
+    &role_definitions::GET,
+    &permissions::LIST,
     &role_assignments::LIST,
     &role_assignments::GET,
     &role_assignments::PUT,
@@ -58,6 +62,11 @@ const PAGE: usize = 100;
 
 /// One page of `all`, with an absolute link to the next.
 fn page<T: Serialize>(call: &Call, all: &[T]) -> Result<Reply, ApiError> {
+    page_of(call, all.len(), |range| json!(all.get(range).unwrap_or_default()))
+}
+
+/// One page of `count` resources, of which `views` makes the JSON of a range.
+fn page_of(call: &Call, count: usize, views: impl FnOnce(Range<usize>) -> Value) -> Result<Reply, ApiError> {
     let size = match call.query.filled("$top") {
         None => PAGE,
         Some(text) => text
@@ -73,9 +82,10 @@ fn page<T: Serialize>(call: &Call, all: &[T]) -> Result<Reply, ApiError> {
                 .target("$skipToken")
         })?,
     };
-    let until = from.saturating_add(size).min(all.len());
-    let mut body = json!({ "value": all.get(from..until).unwrap_or_default() });
-    if until < all.len() {
+    let from = from.min(count);
+    let until = from.saturating_add(size).min(count);
+    let mut body = json!({ "value": views(from..until) });
+    if until < count {
         let next = until.to_string();
         let mut pairs: Vec<(&str, &str)> = call
             .query

@@ -3,7 +3,6 @@
 //! Wire: the 2025-09-01 specification and the requests of the stock SDKs. The etag is in the body; PUT replaces; next links are absolute.
 //! One file per resource, one line per route.
 
-mod alert_rule_checks;
 mod alert_rule_templates;
 mod alert_rules;
 mod comments;

@@ -339,24 +339,25 @@ async fn guessing_is_throttled_in_every_spelling() {
     let pairs = [("client_id", app["appId"].as_str().unwrap()), ("response_type", "code"), ("redirect_uri", REPLY), ("scope", "openid")];
     let mut browser = Browser::new(&house);
     let page = browser.get(&url(&house, &house.boot.tenant, &pairs)).await;
-    let spellings = ["admin", "Admin", "ADMIN", " admin", "admin ", "aDmIn", "admin@bartizan.local", "ADMIN@x", "\tadmin", "admin\u{a0}"];
+    let spellings = ["admin", "Admin", "ADMIN", " admin", "admin@bartizan.local"];
     for name in spellings {
         let shown = browser.submit(&page, &[("username", name), ("password", "wrong"), ("action", "sign-in")]).await;
         assert_eq!(shown.status, 401);
-        assert!(shown.body.contains("The name or the password is wrong."), "{name}: {}", shown.body);
+        assert!(shown.body.contains("The user name or the password is wrong."), "{name}: {}", shown.body);
     }
-    // Now the right password is refused too, in every spelling.
-    for name in spellings {
+    // Now the right password is refused too, in every spelling: full-width letters are the same letters (Unicode NFKC).
+    for name in spellings.into_iter().chain(["admin ", "aDmIn@BARTIZAN.local", "\tadmin", "\u{ff41}dmin"]) {
         let fields = [("username", name), ("password", house.boot.admin_password.as_str()), ("action", "sign-in")];
         let shown = browser.submit(&page, &fields).await;
-        assert!(shown.body.contains("too many failed attempts"), "{name}: {}", shown.body);
+        assert!(shown.body.contains("Too many attempts"), "{name}: {}", shown.body);
     }
-    house.clock.advance(Span::seconds(61));
+    house.clock.advance(Span::seconds(600));
     let fields = [("username", "admin"), ("password", house.boot.admin_password.as_str()), ("action", "sign-in")];
     assert!(browser.submit(&page, &fields).await.body.contains("Permissions requested"));
     // An unknown name gets the same answer as a wrong password.
+    let page = browser.get(&url(&house, &house.boot.tenant, &pairs)).await;
     let shown = browser.submit(&page, &[("username", "nobody"), ("password", "x"), ("action", "sign-in")]).await;
-    assert!(shown.body.contains("The name or the password is wrong.") || shown.status == 400, "{}", shown.body);
+    assert!(shown.body.contains("The user name or the password is wrong."), "{}", shown.body);
 }
 
 /// Somebody who may not administer applications cannot register one, add a credential, or see secrets.

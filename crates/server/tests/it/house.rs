@@ -1,10 +1,9 @@
 //! A running server on a free port, with a manual clock and canned engine, catalog and pipeline.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream::{BoxStream, StreamExt};
@@ -12,9 +11,10 @@ use incidents::{Incidents, WorkspaceFacts};
 use model::*;
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::Value;
-use server::identity::{Bootstrapped, Reached, bootstrap};
+use server::identity::{Bootstrapped, IdentityConfig, People, Reached, bootstrap};
 use server::{ApiError, Context, Dispatcher, Ingest, ServerConfig, Upload, serve};
 use store::Store;
+use testkit::HandClock;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -28,6 +28,7 @@ pub fn noon() -> Timestamp {
 }
 
 pub struct House {
+    pub people: Arc<People>,
     _folder: tempfile::TempDir,
     pub address: SocketAddr,
     pub base: String,
@@ -68,7 +69,7 @@ impl House {
         let reached = Reached { names, tls: None };
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("state.db")).await.unwrap();
-        let clock = Arc::new(HandClock(AtomicI64::new(noon().ticks())));
+        let clock = HandClock::still(noon());
         let Bootstrapped { identity, certificate, cloud, tenant_id, client_id, client_secret, admin_password, .. } =
             // The HTTP client validates the certificate with the real clock.
             bootstrap(folder.path(), &store, &reached, Timestamp::from_system(std::time::SystemTime::now())).await.unwrap();
@@ -85,6 +86,7 @@ impl House {
         let ca_pem = std::fs::read(certificate.ca_path()).unwrap();
         let oncall = oncall::OnCall::alone(store.clone(), clock.clone());
         let health = HealthRegister::default();
+        let people = People::open(folder.path(), store.clone(), clock.clone(), &identity, IdentityConfig::default()).unwrap();
         let context = Context {
             engine: engine.clone(),
             writer: Arc::new(NoWriter),
@@ -94,6 +96,8 @@ impl House {
             incidents: Incidents { store, clock: clock.clone(), facts },
             ingest: pipeline.clone(),
             identity: Arc::new(identity),
+            people: people.clone(),
+            sign_ins: Arc::default(),
             oncall: oncall.clone(),
             cloud: cloud.clone(),
             connectors: Arc::new(model::NoConnectors),
@@ -116,7 +120,7 @@ impl House {
             cloud,
         };
         let base = format!("https://localhost:{}", address.port());
-        Self { _folder: folder, address, base, http, boot, clock, engine, pipeline, oncall, health, ca_pem, stop, served }
+        Self { people, _folder: folder, address, base, http, boot, clock, engine, pipeline, oncall, health, ca_pem, stop, served }
     }
 
     /// Requests a token as a stock client does.
@@ -152,29 +156,6 @@ pub async fn answer(request: RequestBuilder) -> (StatusCode, Value) {
     let status = response.status();
     let text = response.text().await.unwrap();
     (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
-}
-
-pub struct HandClock(pub AtomicI64);
-
-impl HandClock {
-    pub fn advance(&self, span: Span) {
-        self.0.fetch_add(span.ticks(), Ordering::SeqCst);
-    }
-}
-
-#[async_trait]
-impl Clock for HandClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::clamp_ticks(self.0.load(Ordering::SeqCst))
-    }
-
-    fn monotonic(&self) -> Duration {
-        Duration::ZERO
-    }
-
-    async fn sleep(&self, _: Span) {
-        std::future::pending::<()>().await;
-    }
 }
 
 /// An engine that answers four queries and records requests.
@@ -264,12 +245,23 @@ impl TableWriter for NoWriter {
 struct Tables {
     tables: Mutex<BTreeMap<String, Arc<TableSchema>>>,
     retention: Mutex<BTreeMap<String, Span>>,
+    searches: Mutex<BTreeMap<String, Arc<SavedSearch>>>,
 }
 
 #[async_trait]
 impl Catalog for Tables {
     fn table(&self, name: &str) -> Option<Arc<TableSchema>> {
-        self.tables.lock().unwrap().get(name).cloned()
+        let published = || Arc::new(TableSchema::new(name, vec![Column::new("TimeGenerated", Type::Datetime)]));
+        let created = self.tables.lock().unwrap().get(name).cloned();
+        created.or_else(|| self.published_tables().contains(name).then(published))
+    }
+
+    fn is_created(&self, name: &str) -> bool {
+        self.tables.lock().unwrap().contains_key(name)
+    }
+
+    fn published_tables(&self) -> BTreeSet<&'static str> {
+        BTreeSet::from(["Okta_CL", "StorageBlobLogs"])
     }
 
     fn tables(&self) -> Vec<Arc<TableSchema>> {
@@ -300,6 +292,19 @@ impl Catalog for Tables {
 
     fn retention(&self, name: &str) -> Option<Span> {
         self.retention.lock().unwrap().get(name).copied()
+    }
+
+    fn saved_searches(&self) -> Vec<Arc<SavedSearch>> {
+        self.searches.lock().unwrap().values().cloned().collect()
+    }
+
+    async fn save_search(&self, search: SavedSearch) -> Result<(), CatalogError> {
+        self.searches.lock().unwrap().insert(search.name.clone(), Arc::new(search));
+        Ok(())
+    }
+
+    async fn remove_search(&self, name: &str) -> Result<bool, CatalogError> {
+        Ok(self.searches.lock().unwrap().remove(name).is_some())
     }
 
     fn arrivals(&self) -> BoxStream<'static, Arrival> {

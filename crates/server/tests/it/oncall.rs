@@ -325,6 +325,18 @@ async fn answers_through_the_api_name_who_gives_them() {
     let (_, pages) = answer(ours(&house, Method::GET, "pages?incident=1").await).await;
     assert!(!pages["value"].as_array().unwrap().is_empty() && !pages.to_string().contains("reply_code"), "{pages}");
     assert_eq!(answer(ours(&house, Method::GET, "pages?status=lost").await).await.0, 400);
+    // The clock stands still at noon: the page is due at noon, and acknowledged in no time.
+    let page = &pages["value"][0];
+    assert_eq!((page["acknowledged_by"].is_string(), &page["time_to_acknowledge"]), (true, &json!("PT0S")), "{page}");
+    let count = async |query: &str| {
+        let (status, found) = answer(ours(&house, Method::GET, &format!("pages?{query}")).await).await;
+        assert_eq!(status, 200, "{found}");
+        found["value"].as_array().unwrap().len()
+    };
+    assert!(count("from=2026-11-20T12:00:00Z").await > 0 && count("from=2026-11-20T12:00:01Z").await == 0, "`from` is included");
+    assert!(count("to=2026-11-20T12:00:00Z").await == 0 && count("to=2026-11-20T12:00:01Z").await > 0, "`to` is not");
+    assert!(count("from=-1h&to=%2B1h").await > 0);
+    assert_eq!(answer(ours(&house, Method::GET, "pages?from=yesterday").await).await.0, 400);
     house.stop.cancel();
     tasks.await.unwrap();
 }

@@ -63,6 +63,24 @@ async fn timespans_become_windows() {
 }
 
 #[tokio::test]
+async fn a_query_may_be_asked_at_another_time() {
+    // Our own addition for `bartizan rules run --at`: the time of `now()`, to which a timespan is relative too.
+    let house = House::new().await;
+    let path = path(&house);
+    let asked = || house.engine.asked.lock().unwrap().last().unwrap().scope.clone();
+    let (status, body) = post(&house, &path, json!({ "query": "T", "timespan": "P1D", "now": "2026-01-02T00:00:00Z" })).await;
+    assert_eq!(status, 200, "{body}");
+    assert_eq!(asked().now, Timestamp::parse_iso("2026-01-02"));
+    assert_eq!(asked().window.unwrap().from, Timestamp::parse_iso("2026-01-01").unwrap());
+    for unset in [json!({ "query": "T" }), json!({ "query": "T", "now": null }), json!({ "query": "T", "now": "" })] {
+        assert_eq!(post(&house, &path, unset).await.0, 200);
+        assert_eq!(asked().now, None);
+    }
+    let (status, body) = post(&house, &path, json!({ "query": "T", "now": "yesterday" })).await;
+    assert_eq!((status, body["error"]["code"].as_str()), (400, Some("BadArgumentError")), "{body}");
+}
+
+#[tokio::test]
 async fn mistakes_are_told_with_their_place() {
     let house = House::new().await;
     let path = path(&house);

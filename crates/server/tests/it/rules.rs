@@ -33,7 +33,10 @@ async fn a_daily_rule_shows_when_it_runs_first_and_a_broken_one_why() {
         let file = RuleFile { rule_id: id.to_owned(), file: format!("/srv/rules/{id}.yaml"), digest: String::new(), etag: ours };
         change.put_rule_file(&file).await.unwrap();
     }
-    change.put_rule_run_state("daily", &RunState::starting(noon())).await.unwrap();
+    let kind = detection::AnalyticsRule::from_properties("daily", "Scheduled", properties.as_object().unwrap()).unwrap().kind;
+    change.put_rule_run_state("daily", &RunState::starting(kind, noon())).await.unwrap();
+    let ran = RunState { seen_until: noon(), last_run: Some(noon()), ..RunState::starting(kind, noon()) };
+    change.put_rule_run_state("tuned", &ran).await.unwrap();
     change.commit().await.unwrap();
     house.health.set_detail("rule.tuned", ConditionSeverity::Degraded, "the rule `Daily` fails", "`T` is unknown");
     house.health.set_detail("rule-file.x.yaml", ConditionSeverity::Degraded, "the rule file `x.yaml` is not loaded", "line 3");
@@ -42,8 +45,12 @@ async fn a_daily_rule_shows_when_it_runs_first_and_a_broken_one_why() {
     assert_eq!(status, 200, "{body}");
     let rule = |id: &str| body["rules"].as_array().unwrap().iter().find(|rule| rule["id"] == id).unwrap();
     assert_eq!((&rule("daily")["source"], &rule("daily")["file"]), (&json!("as_file"), &json!("daily.yaml")));
-    let first = (noon() + Span::DAY).to_string();
+    let daily = rule("daily");
+    assert_eq!((&daily["severity"], &daily["query_frequency"], &daily["query_period"]), (&json!("High"), &json!("P1D"), &json!("P1D")));
+    // A new rule is due at once, and then a day after its last window.
+    let (first, second) = (noon().to_string(), (noon() + Span::DAY).to_string());
     assert_eq!((&rule("daily")["last_run"], &rule("daily")["next_run"]), (&json!(null), &json!(first)));
+    assert_eq!((&rule("tuned")["last_run"], &rule("tuned")["next_run"]), (&json!(first), &json!(second)));
     assert_eq!((&rule("tuned")["source"], &rule("tuned")["problems"][0]["detail"]), (&json!("changed"), &json!("`T` is unknown")));
     assert_eq!((&rule("through-api")["source"], &rule("through-api")["file"]), (&json!("api"), &json!(null)));
     assert_eq!(body["broken_files"][0]["summary"], "the rule file `x.yaml` is not loaded");

@@ -69,13 +69,13 @@ async fn a_person_signs_in_consents_once_and_the_application_gets_tokens() {
     assert_eq!(status, 200, "{tokens}");
     let (access, identity) = (claims(&tokens["access_token"]), claims(&tokens["id_token"]));
     assert_eq!((&access["scp"], &access["tid"], &access["appid"]), (&json!("user_impersonation"), &json!(house.boot.tenant), &json!(id)));
-    assert_eq!((&identity["nonce"], &identity["aud"], &identity["name"]), (&json!("n-1"), &json!(id), &json!("admin")));
+    assert_eq!((&identity["nonce"], &identity["aud"], &identity["name"]), (&json!("n-1"), &json!(id), &json!("Administrator")));
     assert_eq!(identity["oid"], access["oid"]);
     assert!(
         tokens["client_info"].is_string() && tokens["scope"].as_str().unwrap().contains("https://management.azure.com/user_impersonation")
     );
-    // The token acts for the person, who is an owner.
-    let arm = house.http.get(format!("{}/subscriptions?api-version=2022-12-01", house.base));
+    // The token acts for the person, who owns the workspace.
+    let arm = house.http.get(format!("{}{}?api-version=2022-10-01", house.base, house.workspace()));
     assert_eq!(answer(arm.bearer_auth(tokens["access_token"].as_str().unwrap())).await.0, 200);
 
     // Consent is asked for once; the second sign-in goes straight back.
@@ -239,7 +239,7 @@ async fn an_administrator_grants_or_denies_for_everyone() {
     assert!(stored.granted && stored.by == "admin");
     // The change is in the audit trail, by the person who signed in.
     let entries = house.pipeline.store().audit().of("app registration", id).await.unwrap();
-    assert!(entries.iter().any(|entry| entry.action == "consent granted" && entry.actor.name == "admin"), "{entries:?}");
+    assert!(entries.iter().any(|entry| entry.action == "consent granted" && entry.actor.name == "admin@bartizan.local"), "{entries:?}");
     // Graph shows the role and withdraws it.
     let (_, principal) = answer(house.call(GRAPH, Method::GET, &format!("/v1.0/servicePrincipals?$filter=appId eq '{id}'")).await).await;
     let path = format!("/v1.0/servicePrincipals/{}/appRoleAssignments", principal["value"][0]["id"].as_str().unwrap());

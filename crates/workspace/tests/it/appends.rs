@@ -4,9 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use arrow::array::AsArray;
+use arrow::array::{ArrayRef, AsArray, RecordBatch, StringViewArray};
 use futures::{FutureExt, StreamExt};
-use model::{AppendError, ByteSize, Catalog, CatalogError, Column, INGESTION_TIME, Span, TableName, TableWriter, Type};
+use model::{Append, AppendError, ByteSize, Catalog, CatalogError, Column, INGESTION_TIME, Span, TableName, TableWriter, Type};
 use testkit::SimDisk;
 use workspace::{Snapshots, SystemDisk, Workspace, WorkspaceConfig};
 
@@ -306,4 +306,57 @@ async fn million_rows_recover_within_seconds() {
     assert_eq!(workspace.snapshot(TABLE).unwrap().rows(), 1_000_000);
     println!("appended in {appended:?}, reopened in {opened:?}, {} rows from the log", workspace.recovery().rows);
     assert!(opened.as_secs_f64() < 3.0, "{opened:?}");
+}
+
+#[tokio::test]
+async fn a_published_table_is_created_by_its_first_rows() {
+    const PUBLISHED: &str = "StorageBlobLogs";
+    let (disk, clock) = (SimDisk::new(1), HandClock::new());
+    let workspace = fresh(&disk, &clock).await;
+    let listed = |workspace: &Workspace| workspace.tables().iter().any(|table| table.name.as_str() == PUBLISHED);
+    // It can be queried, and is not listed.
+    let schema = workspace.table(PUBLISHED).unwrap();
+    let empty = workspace.snapshot(PUBLISHED).unwrap();
+    assert_eq!((empty.rows(), empty.schema.as_ref()), (0, schema.as_ref()));
+    assert!(workspace.snapshots(&[PUBLISHED, "Nowhere_CL"]).iter().map(Option::is_some).eq([true, false]));
+    assert!(!listed(&workspace) && !workspace.is_created(PUBLISHED) && workspace.published_tables().contains(PUBLISHED));
+    assert!(workspace.table("storagebloblogs").is_none());
+    assert!(workspace.retention(PUBLISHED).is_some());
+
+    let version = workspace.version();
+    let texts: ArrayRef = Arc::new(StringViewArray::from(vec!["GetBlob", "PutBlob"]));
+    let rows = RecordBatch::try_from_iter([("OperationName", texts)]).unwrap();
+    let append = || Append { rows: vec![model::Rows { table: TableName::new(PUBLISHED), batch: rows.clone() }], ..Default::default() };
+    workspace.append(append()).await.unwrap();
+    assert!(listed(&workspace) && workspace.is_created(PUBLISHED) && workspace.version() > version);
+    assert_eq!(workspace.snapshot(PUBLISHED).unwrap().rows(), 2);
+    assert!(matches!(workspace.drop_table(&TableName::new(PUBLISHED)).await, Err(CatalogError::BuiltIn(_))));
+    // A power cut keeps the table and its rows.
+    drop(workspace);
+    disk.restart();
+    let workspace = fresh(&disk, &clock).await;
+    assert!(listed(&workspace));
+    workspace.append(append()).await.unwrap();
+    let found = workspace.rows(PUBLISHED).unwrap();
+    assert_eq!(found.iter().map(RecordBatch::num_rows).sum::<usize>(), 4);
+    let sizes = found[0].column_by_name("_BilledSize").unwrap().as_primitive::<arrow::datatypes::Float64Type>().clone();
+    assert_eq!(sizes.value(0), ("GetBlob".len() + "00000000-0000-0000-0000-00000000000a".len()) as f64);
+    assert_eq!(found[0].column_by_name("_IsBillable").unwrap().as_string_view().value(1), "True");
+}
+
+#[tokio::test]
+async fn a_saved_function_hides_a_published_table_without_rows() {
+    const PUBLISHED: &str = "StorageBlobLogs";
+    let (disk, clock) = (SimDisk::new(1), HandClock::new());
+    let workspace = fresh(&disk, &clock).await;
+    let search = model::SavedSearch {
+        name: "f".to_owned(),
+        query: "print 1".to_owned(),
+        function_alias: PUBLISHED.to_owned(),
+        ..Default::default()
+    };
+    workspace.save_search(search).await.unwrap();
+    assert!(workspace.table(PUBLISHED).is_none() && workspace.function(PUBLISHED).is_some());
+    workspace.set_retention(&TableName::new(PUBLISHED), Some(Span::DAY)).await.unwrap();
+    assert!(workspace.table(PUBLISHED).is_some());
 }

@@ -3,48 +3,16 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringViewArray};
 use arrow::datatypes::Int64Type;
-use async_trait::async_trait;
 use model::{
-    Ack, Append, AppendError, Catalog, Clock, Column, Disk, HealthRegister, Rows, Span, TableName, TableWriter, Timestamp, Type,
-    WorkspaceName,
+    Ack, Append, AppendError, Catalog, Clock, Column, Disk, HealthRegister, Rows, TableName, TableWriter, Timestamp, Type, WorkspaceName,
 };
+pub use testkit::HandClock;
 use workspace::{Options, Workspace, WorkspaceConfig};
 
 pub const TABLE: &str = "Numbers_CL";
-
-/// A clock that changes only when set.
-pub struct HandClock(AtomicI64);
-
-impl HandClock {
-    pub fn new() -> Arc<Self> {
-        let start = Timestamp::parse_iso("2026-03-01T12:00:00Z").unwrap();
-        Arc::new(Self(AtomicI64::new(start.ticks())))
-    }
-
-    pub fn advance(&self, span: Span) {
-        self.0.fetch_add(span.ticks(), Ordering::SeqCst);
-    }
-}
-
-#[async_trait]
-impl Clock for HandClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::clamp_ticks(self.0.load(Ordering::SeqCst))
-    }
-
-    fn monotonic(&self) -> Duration {
-        Span(self.0.load(Ordering::SeqCst)).to_std()
-    }
-
-    async fn sleep(&self, span: Span) {
-        self.advance(span);
-    }
-}
 
 /// Small limits, so that small tests produce files, merges and new log files.
 pub fn small() -> WorkspaceConfig {

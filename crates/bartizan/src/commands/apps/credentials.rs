@@ -62,7 +62,7 @@ pub async fn add_secret(args: AddSecret) -> Outcome {
     let (client, app) = args.one.find().await?;
     let end = Timestamp::from_system(SystemTime::now()) + Span(args.valid * Span::DAY.ticks());
     let body = json!({ "passwordCredential": { "displayName": args.name, "endDateTime": end } });
-    let added = client.graph(Method::POST, &format!("{}/addPassword", path(&app)), Some(&body)).await?;
+    let added = client.graph(Method::POST, &format!("{}/addPassword", path(&app)), &[], Some(&body)).await?;
     eprintln!("key id   {}", text(&added, "keyId"));
     eprintln!("expires  {}", &end.to_string()[..10]);
     eprintln!("The secret follows. It is shown only now.");
@@ -88,7 +88,7 @@ pub async fn add_cert(args: AddCert) -> Outcome {
     let mut added = certificate.key_credential(&key_id);
     added["displayName"] = json!(args.name.as_ref().unwrap_or(&certificate.subject));
     keys.push(added);
-    client.graph(Method::PATCH, &path(&app), Some(&json!({ "keyCredentials": keys }))).await?;
+    client.graph(Method::PATCH, &path(&app), &[], Some(&json!({ "keyCredentials": keys }))).await?;
     println!("key id      {key_id}");
     println!("thumbprint  {}", certificate.thumbprint());
     println!("expires     {}", expiry(certificate.until, Timestamp::from_system(SystemTime::now())));
@@ -98,7 +98,7 @@ pub async fn add_cert(args: AddCert) -> Outcome {
 pub async fn remove_secret(args: RemoveKey) -> Outcome {
     let (client, app) = args.one.find().await?;
     let body = json!({ "keyId": args.key_id });
-    client.graph(Method::POST, &format!("{}/removePassword", path(&app)), Some(&body)).await?;
+    client.graph(Method::POST, &format!("{}/removePassword", path(&app)), &[], Some(&body)).await?;
     println!("{} removed", args.key_id);
     Ok(())
 }
@@ -114,7 +114,7 @@ pub async fn remove_cert(args: RemoveKey) -> Outcome {
     if kept.len() == known.len() {
         return Err(Failure::Wrong(format!("error: the application has no certificate `{}`", args.key_id)));
     }
-    client.graph(Method::PATCH, &path(&app), Some(&json!({ "keyCredentials": kept }))).await?;
+    client.graph(Method::PATCH, &path(&app), &[], Some(&json!({ "keyCredentials": kept }))).await?;
     println!("{} removed", args.key_id);
     Ok(())
 }

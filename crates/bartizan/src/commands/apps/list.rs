@@ -29,7 +29,7 @@ pub struct Show {
 const WARN: Span = Span(30 * 864_000_000_000);
 
 pub async fn list(args: List) -> Outcome {
-    let answer = args.service.client()?.graph(Method::GET, "/v1.0/applications", None).await?;
+    let answer = args.service.client()?.graph(Method::GET, "/v1.0/applications", &[], None).await?;
     if args.format == Format::Json {
         return output::json(&answer["value"]).map_err(Failure::from);
     }

@@ -49,8 +49,8 @@ pub async fn add(args: Add) -> Outcome {
         "spa": { "redirectUris": args.spa },
         "publicClient": { "redirectUris": args.public },
     });
-    let app = client.graph(Method::POST, "/v1.0/applications", Some(&body)).await?;
-    let principal = client.graph(Method::POST, "/v1.0/servicePrincipals", Some(&json!({ "appId": app["appId"] }))).await?;
+    let app = client.graph(Method::POST, "/v1.0/applications", &[], Some(&body)).await?;
+    let principal = client.graph(Method::POST, "/v1.0/servicePrincipals", &[], Some(&json!({ "appId": app["appId"] }))).await?;
     if args.format == Format::Json {
         return output::json(&app).map_err(Failure::from);
     }
@@ -65,7 +65,7 @@ pub async fn add(args: Add) -> Outcome {
 
 pub async fn remove(args: Remove) -> Outcome {
     let (client, app) = args.one.find().await?;
-    client.graph(Method::DELETE, &path(&app), None).await?;
+    client.graph(Method::DELETE, &path(&app), &[], None).await?;
     println!("{} deleted", text(&app, "appId"));
     Ok(())
 }

@@ -172,9 +172,8 @@ pub async fn service(data_dir: &Path, running: bool, listen: Option<SocketAddr>)
 async fn ask(data_dir: &Path) -> anyhow::Result<Health> {
     let (connect, http) = Connect::read(data_dir)?;
     let base = connect.base_url.trim_end_matches('/').to_owned();
-    let token = connect.token(&http, &format!("{base}/.default")).await?;
-    let answer =
-        http.get(format!("{base}/api/v1/health")).bearer_auth(token.reveal()).timeout(std::time::Duration::from_secs(20)).send().await?;
+    let access = connect.access(&http, &format!("{base}/.default")).await?;
+    let answer = access.apply(http.get(format!("{base}/api/v1/health"))).timeout(std::time::Duration::from_secs(20)).send().await?;
     // A 503 has the same body.
     Ok(answer.json().await?)
 }

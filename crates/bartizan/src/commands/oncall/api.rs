@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::super::Failure;
 use super::super::client::refusal;
 pub use super::super::client::segment;
-use super::super::service::Connect;
+use super::super::service::{Access, Connect};
 use super::output::Format;
 
 /// Which service, and how to print what it says. Every subcommand has them.
@@ -25,8 +25,9 @@ pub struct Common {
 /// The running service.
 pub struct Api {
     http: reqwest::Client,
-    base: String,
-    token: model::Secret<String>,
+    /// The part of our API: `oncall`.
+    root: String,
+    access: Access,
 }
 
 /// Body of a request.
@@ -36,7 +37,13 @@ pub enum Body {
 }
 
 impl Api {
+    /// The part of our API that is on call's.
     pub async fn connect(common: &Common) -> anyhow::Result<Self> {
+        Self::connect_to(common, "oncall").await
+    }
+
+    /// A part of our API: what is below `/api/v1/{part}`.
+    pub async fn connect_to(common: &Common, part: &str) -> anyhow::Result<Self> {
         let data_dir = match &common.data_dir {
             Some(path) => path.clone(),
             None => crate::config::default_data_dir(|name| std::env::var(name).ok())?,
@@ -44,8 +51,8 @@ impl Api {
         let (connect, http) = Connect::read(&data_dir).context("is the service running? `bartizan up` starts it")?;
         let base = connect.base_url.trim_end_matches('/').to_owned();
         // The audience of our own API is the service itself.
-        let token = connect.token(&http, &format!("{base}/.default")).await?;
-        Ok(Self { http, base, token })
+        let access = connect.access(&http, &format!("{base}/.default")).await?;
+        Ok(Self { http, root: format!("{base}/api/v1/{part}"), access })
     }
 
     pub async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Value, Failure> {
@@ -60,8 +67,8 @@ impl Api {
 
     /// Returns the response body. Errors of the caller are [`Failure::Wrong`]; all others [`Failure::Broken`].
     pub async fn send(&self, method: Method, path: &str, query: &[(&str, &str)], body: Body) -> Result<String, Failure> {
-        let url = format!("{}/api/v1/oncall/{path}", self.base);
-        let mut request = self.http.request(method, url).query(query).bearer_auth(self.token.reveal());
+        let url = if path.is_empty() { self.root.clone() } else { format!("{}/{path}", self.root) };
+        let mut request = self.access.apply(self.http.request(method, url)).query(query);
         request = match body {
             Body::None => request,
             Body::Json(value) => request.json(&value),

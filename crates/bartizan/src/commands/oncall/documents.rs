@@ -38,6 +38,12 @@ impl Wanted {
 /// Reads files, and YAML files in folders, as one directory. Invalid content is [`Failure::Wrong`]; unreadable files are
 /// [`Failure::Broken`].
 pub fn read(paths: &[PathBuf]) -> Result<Directory, Failure> {
+    let texts = read_texts(paths)?;
+    document::parse_all(texts.iter().map(|(file, text)| (file.as_str(), text.as_str()))).map_err(|error| Failure::Wrong(error.to_string()))
+}
+
+/// Names and texts of the files, and of the YAML and JSON files of the folders among them.
+pub fn read_texts(paths: &[PathBuf]) -> Result<Vec<(String, String)>, Failure> {
     let mut files = Vec::new();
     for path in paths {
         collect(path, &mut files)?;
@@ -51,7 +57,7 @@ pub fn read(paths: &[PathBuf]) -> Result<Directory, Failure> {
         let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read `{}`", file.display()))?;
         texts.push((file.display().to_string(), text));
     }
-    document::parse_all(texts.iter().map(|(file, text)| (file.as_str(), text.as_str()))).map_err(|error| Failure::Wrong(error.to_string()))
+    Ok(texts)
 }
 
 /// Adds a file, or all YAML and JSON files of a folder, by name.
@@ -76,6 +82,11 @@ fn collect(path: &Path, files: &mut Vec<PathBuf>) -> Result<(), Failure> {
 /// Parses a time from the command line; `zone` applies to wall-clock times without a zone.
 pub fn when(text: &str, zone: &str) -> Result<Timestamp, Failure> {
     when::parse(text, zone, now()).map_err(|error| Failure::Wrong(error.to_string()))
+}
+
+/// Refuses an unknown time zone.
+pub fn check_zone(zone: &str) -> Result<(), Failure> {
+    when::zone_named(zone).map(drop).map_err(|error| Failure::Wrong(error.to_string()))
 }
 
 pub fn now() -> Timestamp {

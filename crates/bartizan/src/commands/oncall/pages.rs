@@ -33,6 +33,7 @@ pub struct Args {
 }
 
 pub async fn run(args: Args) -> Outcome {
+    documents::check_zone(&args.zone)?;
     let time_of = |text: &Option<String>| text.as_deref().map(|text| documents::when(text, &args.zone)).transpose();
     let (from, to) = (time_of(&args.from)?.map(|at| at.to_string()), time_of(&args.to)?.map(|at| at.to_string()));
     let limit = args.limit.to_string();

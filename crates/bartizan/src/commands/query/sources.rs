@@ -7,10 +7,12 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use engine::{Engine, FileFormat, FileTable, Folders, Input, Options, Progress, QueryConfig, Store, SystemClock};
 use kql::check::TableSchemas;
-use model::{ByteSize, Catalog, ExternalData, QueryEngine, Span, TableSchema, Window, WorkspaceName};
+use model::{ByteSize, Catalog, ExternalData, QueryEngine, Span, Window, WorkspaceName};
 use workspace::Workspace;
 
+use crate::commands::published;
 use crate::commands::service::Service;
+use crate::commands::session_file::SessionFile;
 
 /// Data sources of a query.
 #[derive(Default)]
@@ -78,23 +80,31 @@ impl Sources {
             if let Some(seen) = self.seen {
                 for table in &mut tables {
                     if let Some(rows) = table.in_memory() {
-                        *table = crate::commands::rules::fixtures::seen_rows(rows.clone(), seen)?.into();
+                        *table = table.with_rows(crate::commands::rules::fixtures::seen_rows(rows.clone(), seen)?);
                     }
                 }
             }
-            // A rule over several published tables can run even if only one of them is given: the others are empty.
-            let absent = |schema: &&TableSchema| tables.iter().all(|table| table.schema().name != schema.name);
-            let empty: Vec<FileTable> = workspace::published_tables().iter().filter(absent).cloned().map(FileTable::empty).collect();
-            tables.extend(empty);
-            let known = tables.iter().map(|table| (table.schema().name.as_str().to_owned(), table.schema().columns.clone())).collect();
+            let known: TableSchemas =
+                tables.iter().map(|table| (table.schema().name.as_str().to_owned(), table.schema().columns.clone())).collect();
+            // A rule over several published tables runs even if only one of them is given: the others have no rows.
+            let store = published::store();
             let engine = outside?.into_iter().fold(
-                Engine::new(None, clock, options)?.with_files(tables).with_config(self.limits.config(), None)?,
+                Engine::new(Some(store), clock, options)?.with_files(tables).with_config(self.limits.config(), None)?,
                 Engine::with_external,
             );
-            return Ok(Opened { engine: Arc::new(engine), tables: known, _lock: None });
+            return Ok(Opened { engine: Arc::new(engine), tables: known.with_unlisted(published::UNLISTED), _lock: None });
         };
         let path = data_dir.join("lock");
-        let lock = File::open(&path).with_context(|| format!("`{}` is no data directory of a service", data_dir.display()))?;
+        let lock = match File::open(&path) {
+            Ok(lock) => lock,
+            // Another machine or another person's directory: the service is asked in the name of whoever has logged in.
+            Err(_) if self.external.is_empty() && SessionFile::read()?.is_some() => {
+                let service = Service::connect(data_dir).await?;
+                let tables = Service::tables(data_dir).await.unwrap_or_default();
+                return Ok(Opened { engine: Arc::new(service), tables, _lock: None });
+            }
+            Err(cause) => return Err(cause).with_context(|| format!("`{}` is no data directory of a service", data_dir.display())),
+        };
         match lock.try_lock() {
             // With a running service, its configuration decides what may be read.
             Err(TryLockError::WouldBlock) if !self.external.is_empty() => {
@@ -113,11 +123,11 @@ impl Sources {
         let health = model::HealthRegister::default();
         let opened =
             Arc::new(Workspace::open(data_dir, workspace::Options { name, config, id: None, disk, clock: clock.clone(), health })?);
-        let known = opened.tables().iter().map(|table| (table.name.as_str().to_owned(), table.columns.clone())).collect();
+        let known: TableSchemas = opened.tables().iter().map(|table| (table.name.as_str().to_owned(), table.columns.clone())).collect();
         let engine = Engine::new(Some(Store { catalog: opened.clone(), snapshots: opened }), clock, options)?;
         let engine = engine.with_config(self.limits.config(), Some(&data_dir.join("tmp")))?;
         let engine = outside?.into_iter().fold(engine, Engine::with_external);
-        Ok(Opened { engine: Arc::new(engine), tables: known, _lock: Some(lock) })
+        Ok(Opened { engine: Arc::new(engine), tables: known.with_unlisted(published::UNLISTED), _lock: Some(lock) })
     }
 
     /// The port for `externaldata`, if anything is allowed.
@@ -127,8 +137,16 @@ impl Sources {
 
     fn read(&self, progress: &Progress) -> anyhow::Result<Vec<FileTable>> {
         let mut groups: Vec<Group> = Vec::new();
+        // Names as they were given, where they are published in another spelling.
+        let mut aliases: Vec<(String, &'static str)> = Vec::new();
         for file in &self.files {
-            for group in self.groups(file)? {
+            for mut group in self.groups(file)? {
+                if let Some(name) = published::spelling(&group.name)
+                    && name != group.name
+                {
+                    let given = std::mem::replace(&mut group.name, name.to_owned());
+                    aliases.push((given, name));
+                }
                 if groups.iter().any(|known| known.name == group.name) {
                     bail!(
                         "two files give table `{}`: name one of them, as in `--file other=…`, or read both as one with a pattern, as in `--file '{}=…*'`",
@@ -139,11 +157,12 @@ impl Sources {
                 groups.push(group);
             }
         }
-        let open = |group: &Group| {
-            let published = workspace::published_tables().iter().find(|table| table.name.as_str() == group.name);
-            engine::open_all(&group.name, &group.inputs, published.map(|table| table.columns.as_slice()), progress)
-        };
-        groups.iter().map(|group| open(group).map_err(anyhow::Error::from)).collect()
+        let open = |group: &Group| engine::open_all(&group.name, &group.inputs, published::columns(&group.name).as_deref(), progress);
+        let mut tables: Vec<FileTable> = groups.iter().map(|group| open(group).map_err(anyhow::Error::from)).collect::<Result<_, _>>()?;
+        let alias = |(given, name): &(String, &str)| Some(tables.iter().find(|table| table.schema().name.as_str() == *name)?.alias(given));
+        let aliases: Vec<FileTable> = aliases.iter().filter_map(alias).collect();
+        tables.extend(aliases);
+        Ok(tables)
     }
 
     /// The tables of one `--file`: one per file, or a single one if it is named.
@@ -208,6 +227,24 @@ fn workspace_name(data_dir: &Path) -> anyhow::Result<WorkspaceName> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_gives_the_published_table_whatever_the_case_of_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name).display().to_string();
+        std::fs::write(at("signinlogs.csv"), "ResultType\n50126\n").unwrap();
+        let sources = Sources { files: vec![at("signinlogs.csv")], ..Sources::default() };
+        let tables = sources.read(&Progress::default()).unwrap();
+        let names: Vec<&str> = tables.iter().map(|table| table.schema().name.as_str()).collect();
+        assert_eq!(names, ["SigninLogs", "signinlogs"]);
+        for table in &tables {
+            let column = table.schema().columns.iter().find(|column| column.name == "ResultType");
+            assert_eq!(column.map(|column| column.ty), Some(model::Type::String));
+        }
+        std::fs::write(at("SigninLogs.csv"), "ResultType\n0\n").unwrap();
+        let sources = Sources { files: vec![at("SigninLogs.csv"), at("signinlogs.csv")], ..Sources::default() };
+        assert!(sources.read(&Progress::default()).unwrap_err().to_string().starts_with("two files give table `SigninLogs`"));
+    }
 
     fn names(file: &str) -> Result<Vec<(String, usize)>, String> {
         let sources = Sources { input_format: Some(FileFormat::Csv), ..Sources::default() };

@@ -265,7 +265,7 @@ mod tests {
     fn check(texts: &[(&str, String)]) -> Vec<String> {
         let texts: Vec<(String, String)> = texts.iter().map(|(file, text)| ((*file).to_owned(), text.clone())).collect();
         let schemas: TableSchemas =
-            workspace::published_tables().iter().map(|table| (table.name.as_str().to_owned(), table.columns.clone())).collect();
+            workspace::built_in_tables().iter().map(|table| (table.name.as_str().to_owned(), table.columns.clone())).collect();
         let cases = cases(&texts, &schemas);
         cases
             .iter()

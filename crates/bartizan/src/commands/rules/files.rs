@@ -9,6 +9,7 @@ use model::{Column, StoredFunction, TableSchema};
 
 use super::super::Failure;
 use super::super::kql_check::definitions;
+use super::super::published;
 
 /// What queries may read besides the published tables.
 #[derive(clap::Args)]
@@ -23,13 +24,14 @@ pub struct KnownArgs {
 
 /// Known tables and functions by name.
 pub struct Known {
+    /// The built-in tables and those of the schema file; other published tables are found by name.
     pub tables: Vec<TableSchema>,
     pub functions: Vec<Arc<StoredFunction>>,
 }
 
 impl KnownArgs {
     pub fn read(&self) -> Result<Known, Failure> {
-        let mut tables = workspace::published_tables().to_vec();
+        let mut tables = workspace::built_in_tables().to_vec();
         if let Some(path) = &self.schema {
             let text = std::fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))?;
             let schemas: TableSchemas = serde_json::from_str(&text)
@@ -48,14 +50,15 @@ impl KnownArgs {
 }
 
 impl Known {
-    pub fn table(&self, name: &str) -> Option<&[Column]> {
-        self.tables.iter().find(|table| table.name.as_str() == name).map(|table| table.columns.as_slice())
+    pub fn table(&self, name: &str) -> Option<Vec<Column>> {
+        let known = self.tables.iter().find(|table| table.name.as_str() == name);
+        known.map(|table| table.columns.clone()).or_else(|| published::columns(name))
     }
 
     /// Schemas for binding without rows.
     pub fn schemas(&self) -> TableSchemas {
         let tables: TableSchemas = self.tables.iter().map(|table| (table.name.as_str().to_owned(), table.columns.clone())).collect();
-        tables.with_functions(self.functions.iter().map(|function| function.as_ref().clone()))
+        tables.with_functions(self.functions.iter().map(|function| function.as_ref().clone())).with_unlisted(published::UNLISTED)
     }
 }
 

@@ -9,6 +9,7 @@ use detection::AnalyticsRule;
 use engine::{Engine, FileTable, Options, SystemClock};
 use model::{Column, QueryError, TableSchema, Timestamp};
 
+use super::super::published;
 use super::super::query::explain;
 use super::super::report::{Case, Finding, Format, Level, render};
 use super::super::{Failure, Outcome};
@@ -126,8 +127,8 @@ async fn misses(suite: &Suite, test: &Test, known: &Known, now: Timestamp) -> an
     let folder = suite.file.parent().unwrap_or(Path::new("."));
     let mut tables: Vec<FileTable> = Vec::new();
     for (name, given) in &test.given {
-        let columns = suite.columns.get(name).map(Vec::as_slice).or_else(|| known.table(name));
-        tables.push(table(name, given, folder, columns, at, seen).await?);
+        let columns = suite.columns.get(name).cloned().or_else(|| known.table(name));
+        tables.push(table(name, given, folder, columns.as_deref(), at, seen).await?);
     }
     for (name, columns) in &suite.columns {
         if !test.given.contains_key(name) {
@@ -136,7 +137,7 @@ async fn misses(suite: &Suite, test: &Test, known: &Known, now: Timestamp) -> an
     }
     let empty: Vec<FileTable> = absent(known, &tables).collect();
     tables.extend(empty);
-    let engine = Engine::new(None, Arc::new(SystemClock::default()), Options::default())?.with_files(tables);
+    let engine = Engine::new(Some(published::store()), Arc::new(SystemClock::default()), Options::default())?.with_files(tables);
     let answer = evaluate(&engine, &suite.rule, &known.functions, at, None).await;
     Ok(match (answer, &test.expect.error) {
         (Ok((alerts, rows)), None) => test.expect.misses(&alerts, rows),

@@ -332,3 +332,37 @@ async fn a_private_authority_is_trusted_where_its_file_is_named() {
     let http = Outbound::new(&OutboundConfig { ca_file: Some(certificate), proxy: None }).unwrap();
     assert_eq!(http.send(ask()).await.unwrap().status, 200);
 }
+
+#[tokio::test]
+async fn a_long_body_is_read_as_it_comes_and_up_to_a_limit() {
+    let long = "x".repeat(3 * HttpResponse::MAX_BODY);
+    let peer = Peer::start(LO1, 0, ok(&long)).await;
+    let url = format!("http://127.0.0.1:{}/", peer.port);
+    let http = plain();
+    let answer = http.open(request(url.clone(), Reach::Anywhere)).await.unwrap();
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.read("peer", long.len()).await.unwrap().body, long);
+    let error = http.open(request(url.clone(), Reach::Anywhere)).await.unwrap().read("peer", long.len() - 1).await.unwrap_err();
+    assert!(matches!(error, HttpError::TooLarge { limit, .. } if limit == long.len() - 1), "{error:?}");
+    // `send` keeps what fits.
+    assert_eq!(http.send(request(url.clone(), Reach::Anywhere)).await.unwrap().body.len(), HttpResponse::MAX_BODY);
+    assert!(matches!(http.open(request(url, Reach::Public)).await, Err(HttpError::Guarded { .. })));
+}
+
+#[tokio::test]
+async fn a_host_gets_so_many_requests_at_a_time() {
+    let peer = Peer::start(LO1, 0, Answer::Silence).await;
+    let http = Arc::new(plain());
+    let short = |url: String| HttpRequest { timeout: Span::millis(300), ..request(url, Reach::Anywhere) };
+    let asked: Vec<_> = (0..3 * PER_HOST)
+        .map(|_| {
+            let (http, request) = (http.clone(), short(format!("http://127.0.0.1:{}/", peer.port)));
+            tokio::spawn(async move { http.send(request).await })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    assert!(peer.seen().0 <= PER_HOST, "{:?}", peer.seen());
+    for one in asked {
+        assert!(matches!(one.await.unwrap(), Err(HttpError::Timeout { .. })));
+    }
+}

@@ -18,6 +18,7 @@ pub const MAX_MESSAGE: u64 = 64 * 1024;
 /// A listener. At least one of `udp`, `tcp` and `tls` is served; with none, UDP and TCP on `127.0.0.1:5514`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "SyslogSettings")]
 pub struct Settings {
     /// Its name, in metrics, dead letters and `connect.json`. Example: `firewalls`.
     pub name: String,

@@ -149,6 +149,29 @@ impl Parser<'_> {
         items
     }
 
+    /// Items up to the closing bracket, none or more; a comma may follow the last one.
+    pub(super) fn items_before<T>(&mut self, close: &str, mut item: impl FnMut(&mut Self) -> T) -> Vec<T> {
+        let mut items = Vec::new();
+        while !self.is(close) {
+            items.push(item(self));
+            if !self.eat(",") {
+                break;
+            }
+        }
+        items
+    }
+
+    /// As [`Self::bracketed`]; a comma may follow the last item.
+    pub(super) fn bracketed_with_last_comma<T>(&mut self, open: &str, close: &str, item: impl FnMut(&mut Self) -> T) -> Vec<T> {
+        let at = self.at;
+        if !self.expect(open) {
+            return Vec::new();
+        }
+        let items = self.items_before(close, item);
+        self.expect_closing(close, at);
+        items
+    }
+
     /// `name(arguments)`; the name has already been read.
     pub(super) fn call(&mut self, name: Name) -> Call {
         // Aggregates do not nest.
@@ -229,20 +252,7 @@ impl Parser<'_> {
 
     /// `(name: type, …)`
     pub(super) fn columns(&mut self) -> Vec<(Name, Type)> {
-        let at = self.at;
-        if !self.expect("(") {
-            return Vec::new();
-        }
-        let mut columns = Vec::new();
-        while !self.is(")") {
-            columns.push(self.column());
-            // A trailing comma is allowed.
-            if !self.eat(",") {
-                break;
-            }
-        }
-        self.expect_closing(")", at);
-        columns
+        self.bracketed_with_last_comma("(", ")", Self::column)
     }
 
     pub(super) fn type_name(&mut self) -> Type {

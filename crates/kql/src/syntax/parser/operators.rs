@@ -406,7 +406,7 @@ const OPERATORS: &[OperatorDef] = &[
         name: "top-nested",
         rule: |p| p.top_nested(),
         summary: "Keeps the first values of several levels, each within the one before",
-        syntax: "top-nested [Count] of Column [with others = Name] by Aggregate, …",
+        syntax: "top-nested [Count] of Column [with others = Name] by Aggregate [asc|desc] [nulls first|last], …",
         examples: &[("datatable(a: string, v: long)['x', 1, 'y', 5] | top-nested 1 of a by s = sum(v) | project a", "y")],
     },
     OperatorDef {

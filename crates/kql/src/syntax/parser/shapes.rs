@@ -197,18 +197,14 @@ impl Parser<'_> {
         let (mut schema, mut schema_star) = (None, false);
         if self.eat(":") {
             let open = self.at;
-            let mut columns = Vec::new();
             self.expect("(");
-            if self.eat("*") {
-                schema_star = true;
-                if self.eat(",") {
-                    columns = self.list(Self::column);
-                }
-            } else if !self.is(")") {
-                columns = self.list(Self::column);
+            // A comma may follow the star and the last column (Microsoft's parser).
+            schema_star = self.eat("*");
+            if schema_star {
+                self.eat(",");
             }
+            schema = Some(self.items_before(")", Self::column));
             self.expect_closing(")", open);
-            schema = Some(columns);
         }
         OperatorKind::Evaluate { properties, call, schema, schema_star }
     }

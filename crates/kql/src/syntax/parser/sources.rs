@@ -131,7 +131,7 @@ impl Parser<'_> {
     pub(super) fn external_data(&mut self) -> Expr {
         let start = self.advance().start;
         let columns = self.columns();
-        let locations = if self.enter() { self.bracketed("[", "]", Self::expr) } else { Vec::new() };
+        let locations = if self.enter() { self.bracketed_with_last_comma("[", "]", Self::expr) } else { Vec::new() };
         self.leave();
         let options = if self.is_word("with") && self.ahead_is(1, "(") {
             self.advance();
@@ -158,7 +158,7 @@ impl Parser<'_> {
             self.skip_brackets();
         }
         properties.extend(self.properties(&["kind", "dataformat"]));
-        let locations = if self.enter() { self.bracketed("(", ")", Self::expr) } else { Vec::new() };
+        let locations = if self.enter() { self.bracketed_with_last_comma("(", ")", Self::expr) } else { Vec::new() };
         self.leave();
         if self.is_word("with") && self.ahead_is(1, "(") {
             self.advance();

@@ -21,6 +21,7 @@ pub static INCIDENT: Endpoint = Endpoint {
     summary: "Answer for an incident: acknowledge, take, escalate or close it",
     dialect: &OURS,
     role: Role::Responder,
+    action: "Bartizan/oncall/answer/action",
     query: nothing,
     takes: shape,
     returns: schema::<Reported>,
@@ -32,6 +33,7 @@ pub static ALERT: Endpoint = Endpoint {
     summary: "Answer for one alert of an incident",
     dialect: &OURS,
     role: Role::Responder,
+    action: "Bartizan/oncall/answer/action",
     query: nothing,
     takes: shape,
     returns: schema::<Reported>,
@@ -46,7 +48,7 @@ struct Body {
     /// Who answers, by their name in the directory. Default: the user whose object id the caller has.
     #[serde(default)]
     user: Option<String>,
-    /// `api`, `cli` or `portal`. Default: `api`.
+    /// `api` or `cli`; `portal` is reserved for a portal. Default: `api`.
     #[serde(default)]
     via: Option<Via>,
 }

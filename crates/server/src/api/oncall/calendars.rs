@@ -10,7 +10,7 @@ use super::common::{computed, directory, nothing_named, schedule_error};
 use crate::call::Call;
 use crate::context::Context;
 use crate::dialect::OURS;
-use crate::endpoint::{Endpoint, Role, Shape, nothing, schema};
+use crate::endpoint::{Endpoint, NO_ACTION, Role, Shape, nothing, schema};
 use crate::error::ApiError;
 use crate::reply::Reply;
 
@@ -21,27 +21,34 @@ const fn feed(
     path: &'static str,
     summary: &'static str,
     role: Role,
+    action: &'static str,
     returns: Shape,
     run: for<'a> fn(&'a Context, Call) -> futures::future::BoxFuture<'a, Result<Reply, ApiError>>,
 ) -> Endpoint {
-    Endpoint { method: Method::GET, path, summary, dialect: &OURS, role, query: nothing, takes: nothing, returns, run }
+    Endpoint { method: Method::GET, path, summary, dialect: &OURS, role, action, query: nothing, takes: nothing, returns, run }
 }
 
 pub static OF_SCHEDULE: Endpoint = feed(
     "/api/v1/oncall/schedules/{name}/calendar.ics",
     "Read a schedule's turns as an iCalendar feed",
     Role::Reader,
+    "Bartizan/oncall/read",
     nothing,
     |cx, call| Box::pin(async move { of_schedule(cx, call.param("name")).await }),
 );
-pub static OF_USER: Endpoint =
-    feed("/api/v1/oncall/users/{name}/calendar.ics", "Read a user's own turns as an iCalendar feed", Role::Reader, nothing, |cx, call| {
-        Box::pin(async move { of_user(cx, call.param("name")).await })
-    });
+pub static OF_USER: Endpoint = feed(
+    "/api/v1/oncall/users/{name}/calendar.ics",
+    "Read a user's own turns as an iCalendar feed",
+    Role::Reader,
+    "Bartizan/oncall/read",
+    nothing,
+    |cx, call| Box::pin(async move { of_user(cx, call.param("name")).await }),
+);
 pub static ADDRESS_OF_SCHEDULE: Endpoint = feed(
     "/api/v1/oncall/schedules/{name}/address",
     "Read the address at which calendars subscribe to a schedule; who knows it reads the schedule",
     Role::Responder,
+    "Bartizan/oncall/calendars/address/action",
     schema::<Address>,
     |cx, call| Box::pin(async move { address(cx, &call, "schedules").await }),
 );
@@ -49,17 +56,26 @@ pub static ADDRESS_OF_USER: Endpoint = feed(
     "/api/v1/oncall/users/{name}/address",
     "Read the address at which calendars subscribe to a user's turns; who knows it reads them",
     Role::Responder,
+    "Bartizan/oncall/calendars/address/action",
     schema::<Address>,
     |cx, call| Box::pin(async move { address(cx, &call, "users").await }),
 );
-pub static FEED_OF_SCHEDULE: Endpoint =
-    feed("/oncall/calendars/schedules/{token}/{file}", "Read a schedule's turns under its signed address", SIGNED, nothing, |cx, call| {
-        Box::pin(async move { of_schedule(cx, signed(cx, &call, "schedules")?).await })
-    });
-pub static FEED_OF_USER: Endpoint =
-    feed("/oncall/calendars/users/{token}/{file}", "Read a user's turns under their signed address", SIGNED, nothing, |cx, call| {
-        Box::pin(async move { of_user(cx, signed(cx, &call, "users")?).await })
-    });
+pub static FEED_OF_SCHEDULE: Endpoint = feed(
+    "/oncall/calendars/schedules/{token}/{file}",
+    "Read a schedule's turns under its signed address",
+    SIGNED,
+    NO_ACTION,
+    nothing,
+    |cx, call| Box::pin(async move { of_schedule(cx, signed(cx, &call, "schedules")?).await }),
+);
+pub static FEED_OF_USER: Endpoint = feed(
+    "/oncall/calendars/users/{token}/{file}",
+    "Read a user's turns under their signed address",
+    SIGNED,
+    NO_ACTION,
+    nothing,
+    |cx, call| Box::pin(async move { of_user(cx, signed(cx, &call, "users")?).await }),
+);
 
 /// Where something is reached without signing in.
 #[derive(Serialize, JsonSchema)]

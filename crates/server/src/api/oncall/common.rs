@@ -18,7 +18,7 @@ use crate::error::{ApiError, sentence};
 /// The interface recorded in the audit trail.
 pub(super) const VIA: &str = "oncall/api";
 
-pub(super) fn apply_error(error: ApplyError) -> ApiError {
+pub(crate) fn apply_error(error: ApplyError) -> ApiError {
     let message = sentence(&error.to_string());
     match error {
         ApplyError::Wrong(problems) => wrong(&problems),

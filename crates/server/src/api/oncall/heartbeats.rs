@@ -11,7 +11,7 @@ use super::common::{directory, nothing_named};
 use crate::call::Call;
 use crate::context::Context;
 use crate::dialect::OURS;
-use crate::endpoint::{Endpoint, Role, nothing, schema};
+use crate::endpoint::{Endpoint, NO_ACTION, Role, nothing, schema};
 use crate::error::ApiError;
 use crate::reply::Reply;
 
@@ -21,6 +21,7 @@ pub static STATE: Endpoint = Endpoint {
     summary: "Say when a heartbeat was last heard of, and whether its silence opened an incident",
     dialect: &OURS,
     role: Role::Reader,
+    action: "Bartizan/oncall/read",
     query: nothing,
     takes: nothing,
     returns: schema::<State>,
@@ -32,6 +33,7 @@ pub static BEAT: Endpoint = Endpoint {
     summary: "Say that something is alive",
     dialect: &OURS,
     role: Role::Responder,
+    action: "Bartizan/oncall/heartbeats/beat/action",
     query: nothing,
     takes: nothing,
     returns: schema::<Heard>,
@@ -43,6 +45,7 @@ pub static ADDRESS: Endpoint = Endpoint {
     summary: "Read the address at which a heartbeat is kept alive without signing in",
     dialect: &OURS,
     role: Role::Responder,
+    action: "Bartizan/oncall/heartbeats/address/action",
     query: nothing,
     takes: nothing,
     returns: schema::<Address>,
@@ -54,6 +57,7 @@ pub static SIGNED_BEAT: Endpoint = Endpoint {
     summary: "Say that something is alive, at its signed address",
     dialect: &OURS,
     role: Role::Open("the address carries a signature over the heartbeat's name that nobody can guess; it can say that one thing is alive"),
+    action: NO_ACTION,
     query: nothing,
     takes: nothing,
     returns: schema::<Heard>,

@@ -3,7 +3,7 @@
 //! `GET` changes nothing: mail scanners and chat previews open every link, and cannot be distinguished from a person. The button sends a
 //! `POST`. The holder of the link acts as the recipient of the page, for this one action.
 
-use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{Method, StatusCode};
 use model::{Classification, Incident, IncidentStatus};
 use oncall::answer::{Action, Answer, AnswerError, Subject, Via};
 use oncall::directory::Directory;
@@ -13,11 +13,11 @@ use oncall::{records, when};
 use uuid::Uuid;
 
 use super::common::directory;
-use super::page_html::{Form, Mood, View, content_security_policy, render};
+use super::page_html::{self, Form, Mood, View};
 use crate::call::Call;
 use crate::context::Context;
 use crate::dialect::OURS;
-use crate::endpoint::{Endpoint, Role, nothing};
+use crate::endpoint::{Endpoint, NO_ACTION, Role, nothing};
 use crate::error::ApiError;
 use crate::error::sentence;
 use crate::reply::Reply;
@@ -30,6 +30,7 @@ pub static SHOW: Endpoint = Endpoint {
     summary: "Show the page behind a signed link; changes nothing",
     dialect: &OURS,
     role: SIGNED,
+    action: NO_ACTION,
     query: nothing,
     takes: nothing,
     returns: nothing,
@@ -41,6 +42,7 @@ pub static ANSWER: Endpoint = Endpoint {
     summary: "Do what a signed link says, once",
     dialect: &OURS,
     role: SIGNED,
+    action: NO_ACTION,
     query: nothing,
     takes: nothing,
     returns: nothing,
@@ -50,16 +52,8 @@ pub static ANSWER: Endpoint = Endpoint {
 /// Maximum length of the comment field.
 const MAX_COMMENT: usize = 1_000;
 
-/// The HTML page with its status and headers that forbid caching and embedding.
 fn reply((status, view): (StatusCode, View)) -> Reply {
-    let mut reply = Reply::bytes(status, HeaderValue::from_static("text/html; charset=utf-8"), render(&view))
-        .header(HeaderName::from_static("x-robots-tag"), HeaderValue::from_static("noindex, nofollow"))
-        .header(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"))
-        .header(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
-    if let Ok(policy) = HeaderValue::from_str(&content_security_policy()) {
-        reply = reply.header(header::CONTENT_SECURITY_POLICY, policy);
-    }
-    reply
+    page_html::reply(status, &view)
 }
 
 /// The target of a link.

@@ -1,11 +1,14 @@
-//! The page behind a signed link, as HTML: one question, one button, no script. Pure functions.
+//! The page behind a link, as HTML: a signed link's question with its button, or facts; no script. Pure functions.
 //!
 //! Designed for reading on a phone at night: large text, the most important sentence first, light and dark colour schemes, no external
 //! resources. External text (titles, names) is escaped here.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use sha2::{Digest, Sha256};
+
+use crate::reply::Reply;
 
 /// Content of the page.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -64,6 +67,18 @@ pub fn content_security_policy() -> String {
     format!("default-src 'none'; style-src 'sha256-{hash}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
 }
 
+/// The HTML page with its status and headers that forbid caching and embedding.
+pub fn reply(status: StatusCode, view: &View) -> Reply {
+    let mut reply = Reply::bytes(status, HeaderValue::from_static("text/html; charset=utf-8"), render(view))
+        .header(HeaderName::from_static("x-robots-tag"), HeaderValue::from_static("noindex, nofollow"))
+        .header(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"))
+        .header(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    if let Ok(policy) = HeaderValue::from_str(&content_security_policy()) {
+        reply = reply.header(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    reply
+}
+
 pub fn render(view: &View) -> String {
     let class = match view.mood {
         Mood::Asks => "asks",
@@ -105,7 +120,7 @@ pub fn render(view: &View) -> String {
         }
         html += "</nav>\n";
     }
-    html += "</main><footer>Bartizan on call</footer></body></html>\n";
+    html += "</main><footer>Bartizan</footer></body></html>\n";
     html
 }
 

@@ -31,6 +31,7 @@ pub static REPLAY: Endpoint = Endpoint {
     summary: "Say whom each step would have reached for the incidents of a time, and why",
     dialect: &OURS,
     role: Role::Reader,
+    action: "Bartizan/oncall/read",
     query: schema::<Between>,
     takes: schema::<Directory>,
     returns: schema::<Played>,

@@ -22,6 +22,7 @@ pub static TEST: Endpoint = Endpoint {
     summary: "Send a test message to a contact, and say what the provider answered",
     dialect: &OURS,
     role: Role::Contributor,
+    action: "Bartizan/oncall/contacts/test/action",
     query: nothing,
     takes: nothing,
     returns: schema::<Tested>,

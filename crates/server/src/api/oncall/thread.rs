@@ -24,6 +24,7 @@ pub static LIST: Endpoint = Endpoint {
     summary: "Read an incident's thread, oldest first",
     dialect: &OURS,
     role: Role::Reader,
+    action: "Bartizan/oncall/thread/read",
     query: nothing,
     takes: nothing,
     returns: schema::<Thread>,
@@ -35,6 +36,7 @@ pub static POST: Endpoint = Endpoint {
     summary: "Say something in an incident's thread; `@name` calls somebody",
     dialect: &OURS,
     role: Role::Responder,
+    action: "Bartizan/oncall/thread/write",
     query: nothing,
     takes: schema::<Remark>,
     returns: schema::<Reported>,
@@ -52,7 +54,7 @@ struct Remark {
     /// Who says it, by their name in the directory. Default: the user whose object id the caller has.
     #[serde(default)]
     user: Option<String>,
-    /// `api`, `cli` or `portal`. Default: `api`.
+    /// `api` or `cli`; `portal` is reserved for a portal. Default: `api`.
     #[serde(default)]
     #[schemars(with = "Option<String>")]
     via: Option<Via>,

@@ -16,7 +16,7 @@ use super::steps::{self, Browser, SignedIn, Stage};
 use crate::call::Call;
 use crate::context::Context;
 use crate::dialect::ENTRA;
-use crate::endpoint::{Endpoint, Role, as_specified, nothing};
+use crate::endpoint::{Endpoint, NO_ACTION, Role, as_specified, nothing};
 use crate::error::ApiError;
 use crate::identity::Person;
 use crate::reply::Reply;
@@ -29,6 +29,7 @@ pub static SHOW: Endpoint = Endpoint {
     summary: "Show the page on which an administrator consents for everyone; changes nothing",
     dialect: &ENTRA,
     role: Role::Open(WHY),
+    action: NO_ACTION,
     query: as_specified,
     takes: nothing,
     returns: nothing,
@@ -41,6 +42,7 @@ pub static SEND: Endpoint = Endpoint {
     summary: "Sign an administrator in, and grant or deny an application its permissions",
     dialect: &ENTRA,
     role: Role::Open(WHY),
+    action: NO_ACTION,
     query: as_specified,
     takes: as_specified,
     returns: nothing,
@@ -113,7 +115,7 @@ fn sign_in_page(
 }
 
 fn check(cx: &Context, target: &Target, person: &Person) -> Result<(), ApiError> {
-    if cx.identity.is_administrator(&person.object_id) { Ok(()) } else { Err(errors::admin_needed(&target.app.display_name)) }
+    if consent::is_administrator(cx, &person) { Ok(()) } else { Err(errors::admin_needed(&target.app.display_name)) }
 }
 
 async fn needed(cx: &Context, call: &Call, target: &Target) -> Result<Vec<Needed>, ApiError> {

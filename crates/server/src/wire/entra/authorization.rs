@@ -122,6 +122,6 @@ pub async fn read(cx: &Context, call: &Call, target: &Target) -> Result<Authoriz
     // AD FS and version 1 take both forms; version 2 has scopes only.
     let resource = resource.filter(|_| is_version_one(call));
     let (asked, resource) = scopes::read(cx, &target.app, scope, resource).await?;
-    let login_hint = call.query.get("login_hint").unwrap_or_default().chars().take(crate::identity::MAX_NAME).collect();
+    let login_hint = call.query.get("login_hint").unwrap_or_default().chars().take(super::steps::MAX_NAME).collect();
     Ok(Authorization { asked, resource, nonce, challenge, prompt, login_hint })
 }

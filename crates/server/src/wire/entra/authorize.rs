@@ -19,7 +19,7 @@ use super::{errors, one_time};
 use crate::call::{Call, Query};
 use crate::context::Context;
 use crate::dialect::ENTRA;
-use crate::endpoint::{Endpoint, Role, as_specified, nothing};
+use crate::endpoint::{Endpoint, NO_ACTION, Role, as_specified, nothing};
 use crate::error::ApiError;
 use crate::identity::Person;
 use crate::reply::Reply;
@@ -32,6 +32,7 @@ pub static SHOW: Endpoint = Endpoint {
     summary: "Show the page on which a person signs in to an application; changes nothing",
     dialect: &ENTRA,
     role: Role::Open(WHY),
+    action: NO_ACTION,
     query: as_specified,
     takes: nothing,
     returns: nothing,
@@ -44,6 +45,7 @@ pub static SEND: Endpoint = Endpoint {
     summary: "Sign a person in, take the consent, and send a code to the application",
     dialect: &ENTRA,
     role: Role::Open(WHY),
+    action: NO_ACTION,
     query: as_specified,
     takes: as_specified,
     returns: nothing,
@@ -162,7 +164,7 @@ fn sign_in_page(
 async fn to_ask(cx: &Context, target: &Target, wanted: &Authorization, person: &Person) -> Result<Option<Vec<Needed>>, ApiError> {
     let app = &target.app;
     // Version 1: an administrator who consents also grants the app roles of the manifest (S1-46).
-    let with_roles = wanted.asked.is_v1 && cx.identity.is_administrator(&person.object_id);
+    let with_roles = wanted.asked.is_v1 && consent::is_administrator(cx, &person);
     let all = consent::of_request(app, &wanted.asked, &wanted.resource, with_roles);
     let needed = match wanted.prompt {
         Prompt::AdminConsent => {
@@ -185,7 +187,7 @@ async fn signed_in(
     browser: Browser,
 ) -> Result<Reply, ApiError> {
     let Some(needed) = to_ask(cx, target, wanted, &person).await? else { return code(cx, target, wanted, person).await };
-    let is_administrator = cx.identity.is_administrator(&person.object_id);
+    let is_administrator = consent::is_administrator(cx, &person);
     let admin_only = wanted.prompt == Prompt::AdminConsent || consent::needs_administrator(&needed);
     if admin_only && !is_administrator {
         return Ok(Browser::forget(refuse(target, &errors::admin_needed(&target.app.display_name))?));
@@ -211,7 +213,7 @@ async fn consented(
 ) -> Result<Reply, ApiError> {
     if let Some(needed) = to_ask(cx, target, wanted, &person).await? {
         let admin_only = wanted.prompt == Prompt::AdminConsent || consent::needs_administrator(&needed);
-        let is_administrator = cx.identity.is_administrator(&person.object_id);
+        let is_administrator = consent::is_administrator(cx, &person);
         if admin_only && !is_administrator {
             return Ok(Browser::forget(refuse(target, &errors::admin_needed(&target.app.display_name))?));
         }
@@ -246,7 +248,7 @@ pub fn consent_page(app: &str, address: &str, needed: &[Needed], person: &Person
     Page {
         heading: "Permissions requested".to_owned(),
         text: text.to_owned(),
-        facts: vec![("Application", app.to_owned()), ("It answers at", address.to_owned()), ("You are", person.name.clone())],
+        facts: vec![("Application", app.to_owned()), ("It answers at", address.to_owned()), ("You are", person.display_name.clone())],
         list: needed.iter().map(item).collect(),
         ..Page::default()
     }

@@ -85,6 +85,14 @@ pub async fn missing(cx: &Context, app: &AppRegistration, person: &Person, wante
     Ok(wanted.into_iter().filter(|needed| !has(needed)).collect())
 }
 
+/// What a person must be permitted to do to consent for everyone, named as in Entra's built-in roles.
+const CONSENT_FOR_ALL: &str = "microsoft.directory/servicePrincipals/managePermissionGrantsForAll";
+
+/// Whether the person may consent for everyone: an owner of the workspace, which there is one of.
+pub fn is_administrator(cx: &Context, person: &Person) -> bool {
+    cx.identity.holds(&person.object_id, CONSENT_FOR_ALL, &cx.cloud.workspace_path())
+}
+
 /// Whether only an administrator may consent.
 pub fn needs_administrator(needed: &[Needed]) -> bool {
     needed.iter().any(|needed| needed.kind == ConsentKind::Application || needed.offered.admin)
@@ -148,7 +156,7 @@ pub async fn grant(
 /// Stores that the request was denied.
 pub async fn deny(cx: &Context, call: &Call, app: &AppRegistration, person: &Person) -> Result<(), ApiError> {
     let mut change = cx.store.begin().await?;
-    if cx.identity.is_administrator(&person.object_id) {
+    if is_administrator(cx, person) {
         let answer = ConsentAnswer { granted: false, at: cx.clock.now(), by: person.name.clone() };
         change.put_consent_answer(&app.app_id, &answer).await?;
     }

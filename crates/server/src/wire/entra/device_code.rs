@@ -12,7 +12,7 @@ use super::{client, errors, one_time, tenant};
 use crate::call::Call;
 use crate::context::Context;
 use crate::dialect::ENTRA;
-use crate::endpoint::{Endpoint, Role, as_specified, nothing};
+use crate::endpoint::{Endpoint, NO_ACTION, Role, as_specified, nothing};
 use crate::error::ApiError;
 use crate::identity::Person;
 use crate::reply::Reply;
@@ -23,6 +23,7 @@ pub static ENDPOINT: Endpoint = Endpoint {
     summary: "Give a device without a browser a code that a person enters elsewhere",
     dialect: &ENTRA,
     role: Role::Open("the code is worth nothing until a person signs in with it"),
+    action: NO_ACTION,
     query: nothing,
     takes: as_specified,
     returns: as_specified,

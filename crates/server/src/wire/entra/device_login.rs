@@ -15,7 +15,7 @@ use super::{errors, one_time, scopes};
 use crate::call::{Call, Query};
 use crate::context::Context;
 use crate::dialect::ENTRA;
-use crate::endpoint::{Endpoint, Role, as_specified, nothing};
+use crate::endpoint::{Endpoint, NO_ACTION, Role, as_specified, nothing};
 use crate::error::ApiError;
 use crate::identity::Person;
 use crate::reply::Reply;
@@ -28,6 +28,7 @@ pub static SHOW: Endpoint = Endpoint {
     summary: "Show the page on which a person enters a device's code; changes nothing",
     dialect: &ENTRA,
     role: Role::Open(WHY),
+    action: NO_ACTION,
     query: as_specified,
     takes: nothing,
     returns: nothing,
@@ -40,6 +41,7 @@ pub static SEND: Endpoint = Endpoint {
     summary: "Sign a person in, and approve or deny a device's code",
     dialect: &ENTRA,
     role: Role::Open(WHY),
+    action: NO_ACTION,
     query: as_specified,
     takes: as_specified,
     returns: nothing,
@@ -87,7 +89,7 @@ fn sign_in_page(cx: &Context, call: &Call, browser: &Browser, form: &Query, erro
         autocomplete: "off",
         required: true,
     };
-    let name: String = form.get("username").unwrap_or_default().chars().take(crate::identity::MAX_NAME).collect();
+    let name: String = form.get("username").unwrap_or_default().chars().take(super::steps::MAX_NAME).collect();
     let status = if error.is_some() { StatusCode::UNAUTHORIZED } else { StatusCode::OK };
     let page = Page {
         heading: "Sign in to a device".to_owned(),
@@ -127,7 +129,7 @@ async fn ask(cx: &Context, call: &Call, form: &Query, person: Person, browser: &
         return Ok(sign_in_page(cx, call, browser, form, Some(says), false));
     };
     let needed = consent::of_request(&waiting.app, &waiting.body.asked, &waiting.resource, false);
-    if consent::needs_administrator(&needed) && !cx.identity.is_administrator(&person.object_id) {
+    if consent::needs_administrator(&needed) && !consent::is_administrator(cx, &person) {
         return Err(errors::admin_needed(&waiting.app.display_name));
     }
     let browser = Browser::fresh()?;
@@ -145,7 +147,7 @@ async fn decide(cx: &Context, call: &Call, _form: &Query, person: Person, hash: 
         consent::deny(cx, call, &app, &person).await?;
     } else {
         let needed = consent::of_request(&app, &body.asked, &resource, false);
-        let is_administrator = cx.identity.is_administrator(&person.object_id);
+        let is_administrator = consent::is_administrator(cx, &person);
         if consent::needs_administrator(&needed) && !is_administrator {
             return Err(errors::admin_needed(&app.display_name));
         }

@@ -301,11 +301,6 @@ pub fn form_not_ours() -> ApiError {
     refusal(StatusCode::BAD_REQUEST, "invalid_request", 900_561, message.to_owned())
 }
 
-pub fn no_accounts() -> ApiError {
-    let message = "No account can sign in to this tenant.";
-    refusal(StatusCode::BAD_REQUEST, "server_error", 50_034, message.to_owned())
-}
-
 pub fn too_long(name: &str) -> ApiError {
     refusal(StatusCode::BAD_REQUEST, "invalid_request", 900_971, format!("The parameter '{name}' is too long."))
 }

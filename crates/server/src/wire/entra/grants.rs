@@ -19,7 +19,7 @@ use super::{errors, one_time};
 use crate::call::{Call, Query};
 use crate::context::Context;
 use crate::error::ApiError;
-use crate::identity::{AccessToken, Person, Subject, TOKEN_LIFETIME};
+use crate::identity::{AccessToken, Person, SignIn as _, SignInError, Subject, TOKEN_LIFETIME};
 
 /// What a refresh token stands for.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -107,13 +107,10 @@ pub fn lifetime(resource: Option<&str>, now: i64) -> Value {
 
 /// The person, if the account still exists and is enabled.
 async fn person(cx: &Context, object_id: &str) -> Result<Person, ApiError> {
-    use crate::identity::SignInError;
-    let accounts = cx.identity.accounts().ok_or_else(errors::no_accounts)?;
-    match accounts.find(object_id).await {
+    match cx.people.find(object_id).await {
         Ok(Some(person)) => Ok(person),
-        Ok(None) => Err(errors::person_gone()),
         Err(SignInError::Store(error)) => Err(error.into()),
-        Err(_) => Err(errors::person_gone()),
+        Ok(None) | Err(_) => Err(errors::person_gone()),
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::call::Call;
 use crate::context::Context;
 use crate::dialect::ENTRA;
-use crate::endpoint::{Endpoint, Role, as_specified, nothing};
+use crate::endpoint::{Endpoint, NO_ACTION, Role, as_specified, nothing};
 use crate::error::ApiError;
 use crate::reply::Reply;
 
@@ -16,6 +16,7 @@ pub static ENDPOINT: Endpoint = Endpoint {
     summary: "Read the names of this cloud's login host",
     dialect: &ENTRA,
     role: Role::Open("clients ask before they log in; it holds addresses only"),
+    action: NO_ACTION,
     query: nothing,
     takes: nothing,
     returns: as_specified,

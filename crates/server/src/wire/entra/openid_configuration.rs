@@ -11,7 +11,7 @@ use super::token::DEVICE_CODE;
 use crate::call::Call;
 use crate::context::Context;
 use crate::dialect::ENTRA;
-use crate::endpoint::{Endpoint, Role, as_specified, nothing};
+use crate::endpoint::{Endpoint, NO_ACTION, Role, as_specified, nothing};
 use crate::error::ApiError;
 use crate::identity::ADFS;
 use crate::identity::permissions::OPENID_SCOPES;
@@ -23,6 +23,7 @@ pub static ENDPOINT: Endpoint = Endpoint {
     summary: "Read where the tenant's endpoints and keys are",
     dialect: &ENTRA,
     role: Role::Open("OpenID discovery is public; it holds addresses only"),
+    action: NO_ACTION,
     query: nothing,
     takes: nothing,
     returns: as_specified,

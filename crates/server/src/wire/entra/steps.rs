@@ -14,16 +14,19 @@ use sha2::{Digest, Sha256};
 
 use super::errors;
 use super::pages::{Button, Field, FieldKind, Form};
+use crate::budgets;
 use crate::call::{Call, Query};
 use crate::context::Context;
-use crate::error::ApiError;
-use crate::identity::{Attempt, MAX_NAME, MAX_PASSWORD, Person, SignInError};
+use crate::error::{ApiError, sentence};
+use crate::identity::{Person, SignIn as _, SignInError};
 use crate::reply::Reply;
 
 /// Only sent over TLS, to this host, and not to scripts.
 const COOKIE: &str = "__Host-bartizan-sign-in";
 /// How long a person may take for one page.
 pub const PAGE_LIFETIME: Span = Span(15 * Span::MINUTE.0);
+/// Characters of a name that are shown again in the form.
+pub const MAX_NAME: usize = 256;
 /// Random bytes of the cookie.
 const COOKIE_BYTES: usize = 32;
 
@@ -129,7 +132,7 @@ pub fn sealed(
     about: Option<String>,
 ) -> (String, String) {
     let step = Step { browser: browser.digest(), request: digest_of(call), person, about };
-    ("step".to_owned(), cx.identity.sealer.seal(stage.purpose(), &step, cx.clock.now() + PAGE_LIFETIME))
+    ("step".to_owned(), cx.identity.form_seal.seal(stage.purpose(), &step, cx.clock.now() + PAGE_LIFETIME))
 }
 
 /// The step of a form that was sent: with the browser it was made for.
@@ -137,7 +140,7 @@ pub fn open(cx: &Context, call: &Call, form: &Query, stage: Stage) -> Result<(St
     same_site(call)?;
     let browser = Browser::sent(call).ok_or_else(errors::form_not_ours)?;
     let text = form.get("step").unwrap_or_default();
-    let step: Step = cx.identity.sealer.open(stage.purpose(), text, cx.clock.now()).ok_or_else(errors::form_not_ours)?;
+    let step: Step = cx.identity.form_seal.open(stage.purpose(), text, cx.clock.now()).ok_or_else(errors::form_not_ours)?;
     if step.browser != browser.digest() || step.request != digest_of(call) {
         return Err(errors::form_not_ours());
     }
@@ -190,37 +193,21 @@ pub enum SignedIn {
     },
 }
 
-/// Checks name, password and second factor of the form.
+/// Checks name, password and second factor of the form. The accounts limit attempts and record them.
 pub async fn sign_in(cx: &Context, call: &Call, form: &Query) -> Result<SignedIn, ApiError> {
-    let accounts = cx.identity.accounts().ok_or_else(errors::no_accounts)?;
     let (name, password) = (form.get("username").unwrap_or_default(), form.get("password").unwrap_or_default());
-    let no = |says: &str, second_factor: bool| Ok(SignedIn::No { says: says.to_owned(), second_factor });
-    const WRONG: &str = "The name or the password is wrong.";
-    if name.len() > MAX_NAME || password.len() > MAX_PASSWORD {
-        return no(WRONG, false);
-    }
+    let no = |says: String, second_factor: bool| Ok(SignedIn::No { says, second_factor });
     let password = Secret::new(password.to_owned());
     let second_factor = form.filled("otp").map(str::trim);
-    let attempt = Attempt { name, password: &password, second_factor, from: call.peer.ip(), now: cx.clock.now() };
-    match accounts.sign_in(attempt).await {
+    match cx.people.sign_in(name, &password, second_factor, call.peer.ip()).await {
         Ok(person) => {
-            metrics::counter!("bartizan_sign_ins_total", "result" => "ok").increment(1);
             tracing::info!(person = person.name, address = %call.peer.ip(), "signed in");
             Ok(SignedIn::Yes(person))
         }
         Err(SignInError::Store(error)) => Err(error.into()),
-        Err(error) => {
-            metrics::counter!("bartizan_sign_ins_total", "result" => "refused").increment(1);
-            tracing::warn!(address = %call.peer.ip(), reason = error.to_string(), "a sign-in was refused");
-            match error {
-                SignInError::SecondFactorRequired => no("Enter the code from your authenticator.", true),
-                SignInError::SecondFactorWrong => no("The code is wrong.", true),
-                SignInError::Disabled => no("The account is disabled.", false),
-                SignInError::Throttled { seconds } => {
-                    no(&format!("There were too many failed attempts. Try again in {seconds} seconds."), false)
-                }
-                _ => no(WRONG, false),
-            }
-        }
+        Err(SignInError::Secret(error)) => Err(ApiError::internal(&error)),
+        Err(SignInError::Busy) => Err(budgets::busy()),
+        Err(error @ (SignInError::SecondFactorRequired | SignInError::WrongSecondFactor)) => no(sentence(&error.to_string()), true),
+        Err(error) => no(sentence(&error.to_string()), false),
     }
 }

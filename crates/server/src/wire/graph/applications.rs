@@ -1,7 +1,6 @@
 //! `/applications` — app registrations: create, list, read, change, delete.
 //!
-//! An application is created together with its service principal, since there is only
-//! one tenant.
+//! An application is created together with its service principal, since there is only one tenant.
 
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -16,6 +15,7 @@ use crate::endpoint::{Endpoint, Role, as_specified, nothing};
 use crate::error::ApiError;
 use crate::reply::Reply;
 use crate::trail::{self, Changed};
+use crate::wire::resource_manager::role_assignments;
 
 const ALL: &str = "/{version}/applications";
 const ONE: &str = "/{version}/applications/{id}";
@@ -26,6 +26,7 @@ pub static LIST: Endpoint = Endpoint {
     summary: "List app registrations",
     dialect: &GRAPH,
     role: Role::Reader,
+    action: "microsoft.directory/applications/standard/read",
     query: as_specified,
     takes: nothing,
     returns: as_specified,
@@ -38,6 +39,7 @@ pub static GET: Endpoint = Endpoint {
     summary: "Read an app registration",
     dialect: &GRAPH,
     role: Role::Reader,
+    action: "microsoft.directory/applications/standard/read",
     query: nothing,
     takes: nothing,
     returns: as_specified,
@@ -50,6 +52,7 @@ pub static CREATE: Endpoint = Endpoint {
     summary: "Register an application",
     dialect: &GRAPH,
     role: Role::Owner,
+    action: "microsoft.directory/applications/create",
     query: nothing,
     takes: as_specified,
     returns: as_specified,
@@ -62,6 +65,7 @@ pub static UPDATE: Endpoint = Endpoint {
     summary: "Change an app registration: name, reply URLs, audience, roles, permissions, certificates",
     dialect: &GRAPH,
     role: Role::Owner,
+    action: "microsoft.directory/applications/basic/update",
     query: nothing,
     takes: as_specified,
     returns: nothing,
@@ -74,6 +78,7 @@ pub static DELETE: Endpoint = Endpoint {
     summary: "Delete an app registration; its secrets stop working at once",
     dialect: &GRAPH,
     role: Role::Owner,
+    action: "microsoft.directory/applications/delete",
     query: nothing,
     takes: nothing,
     returns: nothing,
@@ -193,10 +198,11 @@ async fn update(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
 async fn delete(cx: &Context, call: Call) -> Result<Reply, ApiError> {
     let app = find(cx, &call).await?;
     let mut change = cx.store.begin().await.map_err(failed)?;
+    role_assignments::remove_of(cx, &call, "Graph", &mut change, &app.object_id).await?;
     change.delete_app_registration(&app.app_id).await.map_err(failed)?;
     record(cx, &call, &mut change, &app, "deleted", json!({ "displayName": [app.display_name, null] })).await?;
     change.commit().await.map_err(failed)?;
-    cx.identity.set_grants(crate::identity::grants(&cx.store).await.map_err(failed)?);
+    cx.identity.reload(&cx.store).await.map_err(failed)?;
     Ok(Reply::no_content())
 }
 

@@ -28,6 +28,7 @@ pub static ENDPOINT: Endpoint = Endpoint {
     summary: "Run several queries, each with its own answer",
     dialect: &LOG_ANALYTICS,
     role: Role::Reader,
+    action: "Microsoft.OperationalInsights/workspaces/query/read",
     query: nothing,
     takes: as_specified,
     returns: as_specified,

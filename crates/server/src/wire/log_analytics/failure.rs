@@ -1,11 +1,11 @@
 //! Query failures and partial results in Log Analytics' format.
 
+use documents::kql_errors;
 use http::StatusCode;
 use model::QueryError;
 use serde_json::{Value, json};
 
 use crate::error::ApiError;
-use crate::kql_errors;
 
 /// The error for a query without results.
 pub fn refusal(kql: &str, error: &QueryError) -> ApiError {

@@ -17,6 +17,7 @@ pub static ENDPOINT: Endpoint = Endpoint {
     summary: "Run a query given in the URL over the workspace",
     dialect: &LOG_ANALYTICS,
     role: Role::Reader,
+    action: "Microsoft.OperationalInsights/workspaces/query/read",
     query: as_specified,
     takes: nothing,
     returns: as_specified,
@@ -30,6 +31,6 @@ async fn query(cx: &Context, call: Call) -> Result<Reply, ApiError> {
 
 pub(super) async fn ask(cx: &Context, call: &Call) -> Result<Reply, ApiError> {
     let workspaces = call.query.filled("workspaces").map(|list| list.split(',').map(str::to_owned).collect());
-    let ask = Ask { query: call.query.get("query").map(str::to_owned), timespan: None, workspaces };
+    let ask = Ask { query: call.query.get("query").map(str::to_owned), workspaces, ..Ask::default() };
     run::run(cx, call, ask, call.query.get("timespan"), prefer(call)).await
 }

@@ -17,6 +17,7 @@ pub static ENDPOINT: Endpoint = Endpoint {
     summary: "Run a query over the workspace",
     dialect: &LOG_ANALYTICS,
     role: Role::Reader,
+    action: "Microsoft.OperationalInsights/workspaces/query/read",
     query: as_specified,
     takes: as_specified,
     returns: as_specified,

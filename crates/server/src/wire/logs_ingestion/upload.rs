@@ -21,6 +21,7 @@ pub static ENDPOINT: Endpoint = Endpoint {
     summary: "Send a batch of records to a stream of a data collection rule",
     dialect: &LOGS_INGESTION,
     role: Role::Publisher,
+    action: "Microsoft.Insights/Telemetry/Write",
     query: as_specified,
     takes: as_specified,
     returns: nothing,

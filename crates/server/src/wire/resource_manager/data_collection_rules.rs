@@ -3,12 +3,12 @@
 //! Wire: learn.microsoft.com/azure/azure-monitor/essentials/data-collection-rule-structure. The service adds `immutableId`, and endpoints
 //! for rules of kind `Direct`; both are computed on read, so that they use the host of the request.
 
+use documents::checks::data_collection_rules as checks;
+use documents::writes::{By, NewDataCollectionRule, delete_data_collection_rule, put_data_collection_rule};
 use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 use store::DataCollectionRuleRecord;
-use uuid::Uuid;
 
-use super::data_collection_rule_checks as checks;
 use super::{page, properties};
 use crate::call::Call;
 use crate::context::Context;
@@ -16,7 +16,6 @@ use crate::dialect::RESOURCE_MANAGER;
 use crate::endpoint::{Endpoint, Role, as_specified, nothing};
 use crate::error::ApiError;
 use crate::reply::Reply;
-use crate::trail::{self, Changed};
 
 const ONE: &str = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Insights/dataCollectionRules/{rule}";
 
@@ -31,6 +30,7 @@ const fn list_at(path: &'static str) -> Endpoint {
         summary: "List data collection rules, by name",
         dialect: &RESOURCE_MANAGER,
         role: Role::Reader,
+        action: "Microsoft.Insights/dataCollectionRules/read",
         query: as_specified,
         takes: nothing,
         returns: as_specified,
@@ -44,6 +44,7 @@ pub static GET: Endpoint = Endpoint {
     summary: "Read a data collection rule",
     dialect: &RESOURCE_MANAGER,
     role: Role::Reader,
+    action: "Microsoft.Insights/dataCollectionRules/read",
     query: nothing,
     takes: nothing,
     returns: as_specified,
@@ -56,6 +57,7 @@ pub static PUT: Endpoint = Endpoint {
     summary: "Create or replace a data collection rule",
     dialect: &RESOURCE_MANAGER,
     role: Role::Contributor,
+    action: "Microsoft.Insights/dataCollectionRules/write",
     query: nothing,
     takes: as_specified,
     returns: as_specified,
@@ -68,6 +70,7 @@ pub static DELETE: Endpoint = Endpoint {
     summary: "Remove a data collection rule",
     dialect: &RESOURCE_MANAGER,
     role: Role::Contributor,
+    action: "Microsoft.Insights/dataCollectionRules/delete",
     query: nothing,
     takes: nothing,
     returns: nothing,
@@ -97,31 +100,22 @@ async fn put(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
     let body: Value = call.json().await?;
     let name = checks::name(call.param("rule"))?;
     let wanted = properties(&body)?;
-    checks::check(cx, wanted).await?;
+    let (table, workspace) = (|name: &str| cx.catalog.table(name), cx.cloud.workspace_path());
+    checks::check(checks::Known { table: &table, engine: cx.engine.as_ref(), workspace: &workspace }, wanted).await?;
     let text = |key: &str| body.get(key).and_then(Value::as_str).map(str::to_owned);
-    let now = cx.clock.now();
 
     let failed = |error: store::StoreError| ApiError::internal(&error);
     let mut change = cx.store.begin().await.map_err(failed)?;
-    let existing = change.data_collection_rule(&cx.cloud.resource_group, &name).await.map_err(failed)?;
-    let created = existing.is_none();
-    let rule = DataCollectionRuleRecord {
-        immutable_id: existing.as_ref().map_or_else(|| format!("dcr-{}", Uuid::new_v4().simple()), |rule| rule.immutable_id.clone()),
+    let wanted = NewDataCollectionRule {
         resource_group: cx.cloud.resource_group.clone(),
-        name: existing.as_ref().map_or(name, |rule| rule.name.clone()),
+        name,
         kind: text("kind"),
         location: text("location").unwrap_or_else(|| cx.cloud.location.clone()),
         tags: body.get("tags").and_then(Value::as_object).cloned().unwrap_or_default(),
-        etag: Uuid::new_v4(),
-        created: existing.as_ref().map_or(now, |rule| rule.created),
-        modified: now,
         properties: without_computed(wanted),
     };
-    change.put_data_collection_rule(&rule).await.map_err(failed)?;
-    let action = if created { "created" } else { "changed" };
-    let changes = json!({ "properties": [existing.map(|rule| rule.properties), rule.properties] });
-    let what = Changed { aggregate: "data collection rule", id: &rule.immutable_id, action, changes };
-    trail::record(cx, &call, "ResourceManager", &mut change, what).await?;
+    let actor = call.actor("ResourceManager");
+    let (rule, created) = put_data_collection_rule(&mut change, wanted, By { actor: &actor, at: cx.clock.now() }).await.map_err(failed)?;
     change.commit().await.map_err(failed)?;
     // An upload after this response must see the rule, even if the listeners have not been notified yet.
     cx.ingest.rules_changed().await?;
@@ -138,11 +132,9 @@ async fn delete(cx: &Context, call: Call) -> Result<Reply, ApiError> {
     let failed = |error: store::StoreError| ApiError::internal(&error);
     let mut change = cx.store.begin().await.map_err(failed)?;
     let name = call.param("rule");
-    let removed = change.delete_data_collection_rule(&cx.cloud.resource_group, name).await.map_err(failed)?;
-    if removed {
-        let what = Changed { aggregate: "data collection rule", id: name, action: "deleted", changes: json!({ "name": [name, null] }) };
-        trail::record(cx, &call, "ResourceManager", &mut change, what).await?;
-    }
+    let (actor, at) = (call.actor("ResourceManager"), cx.clock.now());
+    let removed =
+        delete_data_collection_rule(&mut change, &cx.cloud.resource_group, name, By { actor: &actor, at }).await.map_err(failed)?;
     change.commit().await.map_err(failed)?;
     cx.ingest.rules_changed().await?;
     Ok(Reply::empty(if removed { StatusCode::OK } else { StatusCode::NO_CONTENT }))

@@ -1,24 +1,27 @@
 //! `Microsoft.Authorization/roleAssignments` — effective immediately, not after minutes as in Azure.
 
+use documents::scopes;
+use documents::writes::{By, add_role_assignment, delete_role_assignment};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
-use store::{RoleAssignment, StoreError};
+use store::{Change, RoleAssignment, StoreError};
 use uuid::Uuid;
 
 use super::role_definitions::definition_path;
-use super::{page, properties, scopes};
+use super::role_filters::{self, AssignmentFilter};
+use super::{page, properties};
 use crate::call::Call;
 use crate::context::Context;
 use crate::dialect::RESOURCE_MANAGER;
 use crate::endpoint::{Endpoint, Role, as_specified, nothing};
 use crate::error::ApiError;
-use crate::identity;
+use crate::identity::PrincipalKind;
 use crate::reply::Reply;
-use crate::rights::{covers, definition};
-use crate::trail::{self, Changed};
+use crate::rights::covers;
+use crate::roles::{OwnerAssignment, definition, is_last_owner};
 
-const ALL: &str = "/{scope*}/providers/Microsoft.Authorization/roleAssignments";
-const ONE: &str = "/{scope*}/providers/Microsoft.Authorization/roleAssignments/{name}";
+const ALL: &str = "[/{scope*}]/providers/Microsoft.Authorization/roleAssignments";
+const ONE: &str = "[/{scope*}]/providers/Microsoft.Authorization/roleAssignments/{name}";
 
 pub static LIST: Endpoint = Endpoint {
     method: Method::GET,
@@ -26,6 +29,7 @@ pub static LIST: Endpoint = Endpoint {
     summary: "List role assignments at, above and below a scope",
     dialect: &RESOURCE_MANAGER,
     role: Role::Reader,
+    action: "Microsoft.Authorization/roleAssignments/read",
     query: as_specified,
     takes: nothing,
     returns: as_specified,
@@ -38,6 +42,7 @@ pub static GET: Endpoint = Endpoint {
     summary: "Read a role assignment",
     dialect: &RESOURCE_MANAGER,
     role: Role::Reader,
+    action: "Microsoft.Authorization/roleAssignments/read",
     query: nothing,
     takes: nothing,
     returns: as_specified,
@@ -50,6 +55,7 @@ pub static PUT: Endpoint = Endpoint {
     summary: "Give a principal a role at a scope",
     dialect: &RESOURCE_MANAGER,
     role: Role::Owner,
+    action: "Microsoft.Authorization/roleAssignments/write",
     query: nothing,
     takes: as_specified,
     returns: as_specified,
@@ -62,6 +68,7 @@ pub static DELETE: Endpoint = Endpoint {
     summary: "Take a role away",
     dialect: &RESOURCE_MANAGER,
     role: Role::Owner,
+    action: "Microsoft.Authorization/roleAssignments/delete",
     query: nothing,
     takes: nothing,
     returns: as_specified,
@@ -74,39 +81,21 @@ fn failed(error: StoreError) -> ApiError {
 
 /// The scope of the path in canonical form.
 fn scope(cx: &Context, call: &Call) -> Result<String, ApiError> {
-    scopes::canonical(&cx.cloud, call.param("scope"))
+    Ok(scopes::of_roles(&cx.cloud, call.param("scope"))?)
 }
 
 async fn list(cx: &Context, call: Call) -> Result<Reply, ApiError> {
     let scope = scope(cx, &call)?;
-    let principal = match call.query.filled("$filter") {
-        None | Some("atScope()") => None,
-        Some(filter) => Some(principal(filter).ok_or_else(|| {
-            let message =
-                "Role assignments can be filtered with \"principalId eq '<object id>'\", \"assignedTo('<object id>')\" or \"atScope()\".";
-            ApiError::bad_request("UnsupportedFilter", message).target("$filter")
-        })?),
-    };
+    let filter = call.query.filled("$filter").map_or(Ok(AssignmentFilter::default()), role_filters::assignments)?;
     let all = cx.store.role_assignments().list().await.map_err(failed)?;
+    let directory = cx.identity.directory();
     let views: Vec<Value> = all
         .iter()
-        .filter(|each| covers(&each.scope, &scope) || covers(&scope, &each.scope))
-        .filter(|each| principal.is_none_or(|id| each.principal_id.eq_ignore_ascii_case(id)))
+        .filter(|each| covers(&each.scope, &scope) || (!filter.at_scope && covers(&scope, &each.scope)))
+        .filter(|each| filter.holds(&directory, &each.principal_id))
         .map(|each| view(cx, each))
         .collect();
     page(&call, &views)
-}
-
-/// The object id in a filter.
-fn principal(filter: &str) -> Option<&str> {
-    let quoted = |text: &'_ str| -> Option<(usize, usize)> {
-        let from = text.find('\'')? + 1;
-        Some((from, from + text[from..].find('\'')?))
-    };
-    let lower = filter.trim().to_ascii_lowercase();
-    let known = lower.contains("principalid eq '") || lower.starts_with("assignedto('");
-    let (from, until) = quoted(filter)?;
-    known.then(|| &filter[from..until])
 }
 
 async fn get(cx: &Context, call: Call) -> Result<Reply, ApiError> {
@@ -125,6 +114,11 @@ async fn put(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
             ApiError::bad_request("InvalidRequestContent", format!("A role assignment needs '{key}'.")).target(format!("properties.{key}"))
         })
     };
+    // Ignoring a condition would grant more than was asked for.
+    if wanted.get("condition").is_some_and(|condition| !condition.is_null()) {
+        let message = "Conditions of role assignments are not supported; the assignment would grant the whole role.";
+        return Err(ApiError::bad_request("RoleAssignmentConditionNotSupported", message).target("properties.condition"));
+    }
     let (definition_id, principal_id) = (text("roleDefinitionId")?, text("principalId")?);
     let role = definition(definition_id).ok_or_else(|| {
         let message = format!(
@@ -136,7 +130,8 @@ async fn put(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
         return Err(ApiError::bad_request("InvalidRoleAssignmentId", "The name of a role assignment is a GUID.").target("name"));
     }
     let applications = cx.store.app_registrations().list().await.map_err(failed)?;
-    if !applications.iter().any(|app| app.object_id.eq_ignore_ascii_case(principal_id)) {
+    let is_application = applications.iter().any(|app| app.object_id.eq_ignore_ascii_case(principal_id));
+    if !is_application && cx.identity.directory().kind(principal_id).is_none() {
         let message = format!(
             "Principal {principal_id} does not exist in the directory {}. Is it the object id, not the application id?",
             cx.identity.tenant_id
@@ -165,8 +160,8 @@ async fn put(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
             ))
         };
     }
-    change.add_role_assignment(&assignment).await.map_err(failed)?;
-    trail::record(cx, &call, "ResourceManager", &mut change, changed(&assignment, "created")).await?;
+    let actor = call.actor("ResourceManager");
+    add_role_assignment(&mut change, &assignment, By { actor: &actor, at: cx.clock.now() }).await.map_err(failed)?;
     change.commit().await.map_err(failed)?;
     refresh(cx).await?;
     tracing::info!(
@@ -179,22 +174,14 @@ async fn put(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
     Reply::put(true, view(cx, &assignment))
 }
 
-/// The audit entry of an assignment.
-fn changed<'a>(assignment: &'a RoleAssignment, action: &'static str) -> Changed<'a> {
-    let pair = |value: &str| if action == "deleted" { json!([value, null]) } else { json!([null, value]) };
-    let changes = json!({
-        "scope": pair(&assignment.scope), "roleDefinitionId": pair(&assignment.definition_id), "principalId": pair(&assignment.principal_id),
-    });
-    Changed { aggregate: "role assignment", id: &assignment.name, action, changes }
-}
-
 async fn delete(cx: &Context, call: Call) -> Result<Reply, ApiError> {
     let (name, scope) = (call.param("name"), scope(cx, &call)?);
     let mut change = cx.store.begin().await.map_err(failed)?;
     let found = change.role_assignment(name).await.map_err(failed)?.filter(|assignment| assignment.scope.eq_ignore_ascii_case(&scope));
     let Some(assignment) = found else { return Ok(Reply::empty(StatusCode::NO_CONTENT)) };
-    change.delete_role_assignment(name).await.map_err(failed)?;
-    trail::record(cx, &call, "ResourceManager", &mut change, changed(&assignment, "deleted")).await?;
+    keep_an_owner(cx, &mut change, |each| each.name.eq_ignore_ascii_case(name)).await?;
+    let actor = call.actor("ResourceManager");
+    delete_role_assignment(&mut change, name, By { actor: &actor, at: cx.clock.now() }).await.map_err(failed)?;
     change.commit().await.map_err(failed)?;
     refresh(cx).await?;
     tracing::info!(
@@ -206,10 +193,35 @@ async fn delete(cx: &Context, call: Call) -> Result<Reply, ApiError> {
     Reply::json(view(cx, &assignment))
 }
 
+/// Removes the role assignments of a principal that is deleted, each with its audit entry. Refused for the last Owner.
+pub async fn remove_of(cx: &Context, call: &Call, via: &'static str, change: &mut Change, principal: &str) -> Result<(), ApiError> {
+    keep_an_owner(cx, change, |each| each.principal_id.eq_ignore_ascii_case(principal)).await?;
+    let actor = call.actor(via);
+    for assignment in change.role_assignments().await.map_err(failed)? {
+        if assignment.principal_id.eq_ignore_ascii_case(principal) {
+            delete_role_assignment(change, &assignment.name, By { actor: &actor, at: cx.clock.now() }).await.map_err(failed)?;
+        }
+    }
+    Ok(())
+}
+
+/// Refuses to remove assignments after which no Owner of the subscription is left.
+async fn keep_an_owner(cx: &Context, change: &mut Change, removed: impl Fn(&RoleAssignment) -> bool) -> Result<(), ApiError> {
+    let all = change.role_assignments().await.map_err(failed)?;
+    let subscription = format!("/subscriptions/{}", cx.cloud.subscription_id);
+    let judged = |each: RoleAssignment| OwnerAssignment { removed: removed(&each), definition_id: each.definition_id, scope: each.scope };
+    let judged: Vec<OwnerAssignment> = all.into_iter().map(judged).collect();
+    if !is_last_owner(&judged, &subscription) {
+        return Ok(());
+    }
+    let message = "Cannot delete the last RBAC admin assignment: no Owner of the subscription would be left. Assign the role Owner to \
+                   another principal first.";
+    Err(ApiError::conflict("LastRbacAdminAssignment", message))
+}
+
 /// Reloads role assignments before the response is sent.
 async fn refresh(cx: &Context) -> Result<(), ApiError> {
-    cx.identity.set_grants(identity::grants(&cx.store).await.map_err(failed)?);
-    Ok(())
+    cx.identity.reload(&cx.store).await.map_err(failed)
 }
 
 fn view(cx: &Context, assignment: &RoleAssignment) -> Value {
@@ -219,23 +231,14 @@ fn view(cx: &Context, assignment: &RoleAssignment) -> Value {
         "name": assignment.name, "type": "Microsoft.Authorization/roleAssignments",
         "properties": {
             "roleDefinitionId": definition_path(cx, &assignment.definition_id), "principalId": assignment.principal_id,
-            "principalType": "ServicePrincipal", "scope": assignment.scope, "createdOn": assignment.created, "updatedOn": assignment.created,
-            "createdBy": assignment.created_by,
+            "principalType": cx.identity.directory().kind(&assignment.principal_id).unwrap_or(PrincipalKind::ServicePrincipal).name(),
+            "scope": assignment.scope, "createdOn": assignment.created, "updatedOn": assignment.created,
+            "createdBy": assignment.created_by, "updatedBy": assignment.created_by, "description": null, "condition": null,
+            "conditionVersion": null,
         },
     })
 }
 
 fn not_found(name: &str) -> ApiError {
     ApiError::not_found("RoleAssignmentNotFound", format!("The role assignment '{name}' is not found.")).target(name)
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn filters_name_a_principal() {
-        assert_eq!(super::principal("principalId eq 'p1'"), Some("p1"));
-        assert_eq!(super::principal("atScope() and assignedTo('p2')"), None);
-        assert_eq!(super::principal("assignedTo('p2')"), Some("p2"));
-        assert_eq!(super::principal("createdOn gt 'x'"), None);
-    }
 }

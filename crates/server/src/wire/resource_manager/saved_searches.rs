@@ -4,8 +4,7 @@
 //! Format: learn.microsoft.com/rest/api/loganalytics/saved-searches. An `etag` in the request must be the current one or `*`; without one
 //! the search is replaced.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
+use documents::checks::saved_searches::{MAX_SEARCHES, check, etag};
 use http::{Method, StatusCode};
 use model::{CatalogError, SavedSearch};
 use serde::Deserialize;
@@ -24,19 +23,13 @@ const ALL: &str =
     "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.OperationalInsights/workspaces/{workspace}/savedSearches";
 const ONE: &str = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.OperationalInsights/workspaces/{workspace}/savedSearches/{search}";
 
-/// Maximum length of a query.
-const LONGEST: usize = 1 << 20;
-
-/// Maximum saved searches of a workspace, and tags of a search.
-const MOST: usize = 10_000;
-const MOST_TAGS: usize = 100;
-
 pub static LIST: Endpoint = Endpoint {
     method: Method::GET,
     path: ALL,
     summary: "List saved searches and functions, by name",
     dialect: &RESOURCE_MANAGER,
     role: Role::Reader,
+    action: "Microsoft.OperationalInsights/workspaces/savedSearches/read",
     query: nothing,
     takes: nothing,
     returns: as_specified,
@@ -49,6 +42,7 @@ pub static GET: Endpoint = Endpoint {
     summary: "Read a saved search or function",
     dialect: &RESOURCE_MANAGER,
     role: Role::Reader,
+    action: "Microsoft.OperationalInsights/workspaces/savedSearches/read",
     query: nothing,
     takes: nothing,
     returns: as_specified,
@@ -61,6 +55,7 @@ pub static PUT: Endpoint = Endpoint {
     summary: "Save a search; with a function alias, define a function",
     dialect: &RESOURCE_MANAGER,
     role: Role::Contributor,
+    action: "Microsoft.OperationalInsights/workspaces/savedSearches/write",
     query: nothing,
     takes: as_specified,
     returns: as_specified,
@@ -73,6 +68,7 @@ pub static DELETE: Endpoint = Endpoint {
     summary: "Remove a saved search or function",
     dialect: &RESOURCE_MANAGER,
     role: Role::Contributor,
+    action: "Microsoft.OperationalInsights/workspaces/savedSearches/delete",
     query: nothing,
     takes: nothing,
     returns: nothing,
@@ -121,12 +117,12 @@ async fn put(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
         let message = format!("The etag is not that of the saved search '{}'; read it again, or send '*' to replace it.", search.name);
         return Err(ApiError::conflict("EtagMismatch", message).target("etag"));
     }
-    if known.len() >= MOST && old.is_none() {
-        return Err(ApiError::bad_request("QuotaExceeded", format!("A workspace keeps at most {MOST} saved searches.")));
+    if known.len() >= MAX_SEARCHES && old.is_none() {
+        return Err(ApiError::bad_request("QuotaExceeded", format!("A workspace keeps at most {MAX_SEARCHES} saved searches.")));
     }
     cx.catalog.save_search(search.clone()).await.map_err(refusal)?;
     let action = if old.is_some() { "changed" } else { "created" };
-    let changes = json!({ "query": [old.map(|old| &old.query), search.query] });
+    let changes = differences(old.map(|old| &**old), Some(&search));
     let what = Changed { aggregate: "saved search", id: &search.name, action, changes };
     trail::record_alone(cx, &call, "ResourceManager", what).await?;
     tracing::info!(search = search.name, by = call.actor("ResourceManager").name, "search saved");
@@ -135,8 +131,10 @@ async fn put(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
 
 async fn delete(cx: &Context, call: Call) -> Result<Reply, ApiError> {
     let name = call.param("search");
+    let known = cx.catalog.saved_searches();
+    let old = known.iter().find(|search| search.name.eq_ignore_ascii_case(name));
     if cx.catalog.remove_search(name).await.map_err(refusal)? {
-        let what = Changed { aggregate: "saved search", id: name, action: "deleted", changes: json!({}) };
+        let what = Changed { aggregate: "saved search", id: name, action: "deleted", changes: differences(old.map(|old| &**old), None) };
         trail::record_alone(cx, &call, "ResourceManager", what).await?;
         tracing::info!(search = name, by = call.actor("ResourceManager").name, "saved search removed");
     }
@@ -144,46 +142,38 @@ async fn delete(cx: &Context, call: Call) -> Result<Reply, ApiError> {
     Ok(Reply::empty(StatusCode::OK))
 }
 
+/// The fields that differ, for the audit trail.
+fn differences(before: Option<&SavedSearch>, after: Option<&SavedSearch>) -> Value {
+    let fields = |search: Option<&SavedSearch>| {
+        let value = search.and_then(|search| serde_json::to_value(search).ok()).unwrap_or_default();
+        value.as_object().cloned().unwrap_or_default()
+    };
+    let (before, after) = (fields(before), fields(after));
+    let mut changes = serde_json::Map::new();
+    for name in before.keys().chain(after.keys()) {
+        if before.get(name) != after.get(name) {
+            changes.insert(name.clone(), json!([before.get(name), after.get(name)]));
+        }
+    }
+    Value::Object(changes)
+}
+
 fn read(name: &str, body: &Value) -> Result<SavedSearch, ApiError> {
     let written = Value::Object(properties(body)?.clone());
-    let written: Properties =
-        serde_json::from_value(written).map_err(|why| invalid(format!("The saved search cannot be read: {why}."), "properties"))?;
-    let (alias, parameters) = (written.function_alias.unwrap_or_default(), written.function_parameters.unwrap_or_default());
-    if written.query.trim().is_empty() || written.query.len() > LONGEST {
-        return Err(invalid(format!("The query must have 1 to {LONGEST} bytes."), "properties.query"));
-    }
-    if !alias.is_empty() && !is_name(&alias) {
-        let message = format!("'{alias}' is no name for a function: letters, digits and '_', not beginning with a digit.");
-        return Err(invalid(message, "properties.functionAlias"));
-    }
-    if alias.is_empty() && !parameters.is_empty() {
-        return Err(invalid("Parameters want a 'functionAlias' that they are parameters of.", "properties.functionParameters"));
-    }
-    let tags: Vec<(String, String)> = written.tags.unwrap_or_default().into_iter().map(|tag| (tag.name, tag.value)).collect();
-    if tags.len() > MOST_TAGS {
-        return Err(invalid(format!("A saved search has at most {MOST_TAGS} tags."), "properties.tags"));
-    }
-    Ok(SavedSearch {
+    let written: Properties = serde_json::from_value(written).map_err(|why| {
+        ApiError::bad_request("InvalidParameter", format!("The saved search cannot be read: {why}.")).target("properties")
+    })?;
+    let search = SavedSearch {
         name: name.to_owned(),
         category: written.category,
         display_name: written.display_name,
         query: written.query,
-        function_alias: alias,
-        function_parameters: parameters,
-        tags,
-    })
-}
-
-fn is_name(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-}
-
-/// Changes with any field.
-fn etag(search: &SavedSearch) -> String {
-    let SavedSearch { name, category, display_name, query, function_alias, function_parameters, tags } = search;
-    let mut hasher = DefaultHasher::new();
-    (name, category, display_name, query, function_alias, function_parameters, tags).hash(&mut hasher);
-    format!("W/\"{:016x}\"", hasher.finish())
+        function_alias: written.function_alias.unwrap_or_default(),
+        function_parameters: written.function_parameters.unwrap_or_default(),
+        tags: written.tags.unwrap_or_default().into_iter().map(|tag| (tag.name, tag.value)).collect(),
+    };
+    check(&search)?;
+    Ok(search)
 }
 
 fn view(cx: &Context, search: &SavedSearch) -> Value {
@@ -206,10 +196,6 @@ fn view(cx: &Context, search: &SavedSearch) -> Value {
 
 fn not_found(name: &str) -> ApiError {
     ApiError::not_found("NotFound", format!("There is no saved search '{name}' in this workspace."))
-}
-
-fn invalid(message: impl Into<String>, target: &str) -> ApiError {
-    ApiError::bad_request("InvalidParameter", message).target(target)
 }
 
 fn refusal(error: CatalogError) -> ApiError {

@@ -4,12 +4,15 @@
 //! may be added to a table but not change their type. Azure's further restrictions (reserved names, `_CF` suffix on custom columns of
 //! Microsoft tables, at most 500 columns) apply unless the properties say `lenient: true`.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use documents::checks::tables::{as_azure_has_it, columns, retention};
 use http::{Method, StatusCode};
 use model::{CatalogError, Column, Span, TableName, TableSchema, Type};
 use serde_json::{Value, json};
 
-use super::data_collection_rule_checks::MAX_COLUMNS;
-use super::{page, properties};
+use super::{page_of, properties};
 use crate::call::Call;
 use crate::context::Context;
 use crate::dialect::RESOURCE_MANAGER;
@@ -17,9 +20,6 @@ use crate::endpoint::{Endpoint, Role, as_specified, nothing};
 use crate::error::ApiError;
 use crate::reply::Reply;
 use crate::trail::{self, Changed};
-
-/// Maximum columns of a `lenient` table, existing ones included. Each buffered row has a cell for every column.
-const MAX_LENIENT_COLUMNS: usize = 2_000;
 
 const ALL: &str =
     "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.OperationalInsights/workspaces/{workspace}/tables";
@@ -32,6 +32,7 @@ pub static LIST: Endpoint = Endpoint {
     summary: "List tables, by name",
     dialect: &RESOURCE_MANAGER,
     role: Role::Reader,
+    action: "Microsoft.OperationalInsights/workspaces/tables/read",
     query: as_specified,
     takes: nothing,
     returns: as_specified,
@@ -44,6 +45,7 @@ pub static GET: Endpoint = Endpoint {
     summary: "Read a table's columns and retention",
     dialect: &RESOURCE_MANAGER,
     role: Role::Reader,
+    action: "Microsoft.OperationalInsights/workspaces/tables/read",
     query: nothing,
     takes: nothing,
     returns: as_specified,
@@ -56,6 +58,7 @@ pub static PUT: Endpoint = Endpoint {
     summary: "Create a custom table, add columns, or set the retention",
     dialect: &RESOURCE_MANAGER,
     role: Role::Contributor,
+    action: "Microsoft.OperationalInsights/workspaces/tables/write",
     query: nothing,
     takes: as_specified,
     returns: as_specified,
@@ -68,6 +71,7 @@ pub static PATCH: Endpoint = Endpoint {
     summary: "Add columns to a table or set its retention",
     dialect: &RESOURCE_MANAGER,
     role: Role::Contributor,
+    action: "Microsoft.OperationalInsights/workspaces/tables/write",
     query: nothing,
     takes: as_specified,
     returns: as_specified,
@@ -80,6 +84,7 @@ pub static DELETE: Endpoint = Endpoint {
     summary: "Remove a custom table with its rows",
     dialect: &RESOURCE_MANAGER,
     role: Role::Contributor,
+    action: "Microsoft.OperationalInsights/workspaces/tables/delete",
     query: nothing,
     takes: nothing,
     returns: nothing,
@@ -87,13 +92,29 @@ pub static DELETE: Endpoint = Endpoint {
 };
 
 async fn list(cx: &Context, call: Call) -> Result<Reply, ApiError> {
-    let views: Vec<Value> = cx.catalog.tables().iter().map(|table| view(cx, table)).collect();
-    page(&call, &views)
+    // As in Azure, the tables that a workspace could have are listed with those that it has. Only those of the page are read.
+    let created = cx.catalog.tables();
+    let published = cx.catalog.published_tables();
+    let mut names: BTreeSet<&str> = published.into_iter().filter(|name| !is_custom(name)).collect();
+    names.extend(created.iter().map(|table| table.name.as_str()));
+    page_of(&call, names.len(), |range| {
+        let page = names.iter().skip(range.start).take(range.len());
+        page.filter_map(|name| cx.catalog.table(name)).map(|table| view(cx, &table)).collect()
+    })
+}
+
+/// A table as the resource manager has it: a custom table does not exist before it is created, though queries find a published one.
+fn existing(cx: &Context, name: &str) -> Option<Arc<TableSchema>> {
+    cx.catalog.table(name).filter(|_| !is_custom(name) || cx.catalog.is_created(name))
+}
+
+fn is_custom(name: &str) -> bool {
+    name.ends_with("_CL")
 }
 
 async fn get(cx: &Context, call: Call) -> Result<Reply, ApiError> {
     let name = call.param("table");
-    match cx.catalog.table(name) {
+    match existing(cx, name) {
         Some(table) => Reply::json(view(cx, &table)),
         None => Err(not_found(name)),
     }
@@ -103,7 +124,7 @@ async fn put(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
     let body: Value = call.json().await?;
     let properties = properties(&body)?;
     let name = TableName::new(call.param("table"));
-    let existing = cx.catalog.table(name.as_str());
+    let existing = existing(cx, name.as_str());
     if existing.is_none() && call.endpoint.method == Method::PATCH {
         return Err(not_found(name.as_str()));
     }
@@ -119,6 +140,8 @@ async fn put(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
             Some(columns)
         }
     };
+    let kept = |name: &TableName| cx.catalog.retention(name.as_str()).map(Span::to_iso);
+    let kept_before = existing.as_ref().and_then(|_| kept(&name));
     let table = match schema {
         Some(columns) => cx.catalog.define(&name, columns).await.map_err(refusal)?,
         None => existing.clone().ok_or_else(|| not_found(name.as_str()))?,
@@ -129,8 +152,8 @@ async fn put(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
     let before = existing.as_deref().map(|table| shape(&table.columns));
     let action = if before.is_some() { "changed" } else { "created" };
     let mut changes = json!({ "columns": [before, shape(&table.columns)] });
-    if let Some(retention) = retention {
-        changes["retention"] = json!([null, retention.map(|span| span.to_iso())]);
+    if retention.is_some() {
+        changes["retention"] = json!([kept_before, kept(&name)]);
     }
     let what = Changed { aggregate: "table", id: name.as_str(), action, changes };
     trail::record_alone(cx, &call, "ResourceManager", what).await?;
@@ -140,9 +163,10 @@ async fn put(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
 
 async fn delete(cx: &Context, call: Call) -> Result<Reply, ApiError> {
     let name = TableName::new(call.param("table"));
+    let columns = cx.catalog.table(name.as_str()).map(|table| shape(&table.columns));
     match cx.catalog.drop_table(&name).await {
         Ok(()) => {
-            let what = Changed { aggregate: "table", id: name.as_str(), action: "deleted", changes: json!({}) };
+            let what = Changed { aggregate: "table", id: name.as_str(), action: "deleted", changes: json!({ "columns": [columns, null] }) };
             trail::record_alone(cx, &call, "ResourceManager", what).await?;
             tracing::info!(table = %name, by = call.actor("ResourceManager").name, "table removed");
             Ok(Reply::empty(StatusCode::OK))
@@ -158,115 +182,6 @@ fn shape(columns: &[Column]) -> Value {
     columns.iter().map(|column| format!("{}:{}", column.name, column.ty.name())).collect()
 }
 
-/// The validated columns of a request. Existing columns may be omitted.
-fn columns(schema: &Value, name: &TableName, existing: Option<&TableSchema>) -> Result<Vec<Column>, ApiError> {
-    if let Some(said) = schema.get("name").and_then(Value::as_str)
-        && !said.eq_ignore_ascii_case(name.as_str())
-    {
-        return Err(invalid(format!("The schema's name '{said}' is not the table's, '{name}'."), "properties.schema.name"));
-    }
-    if existing.is_none() && !name.as_str().ends_with("_CL") {
-        return Err(invalid(format!("The name of a custom table must end with '_CL': '{name}_CL' would do."), "name"));
-    }
-    let written = schema.get("columns").and_then(Value::as_array).filter(|columns| !columns.is_empty());
-    let written =
-        written.ok_or_else(|| invalid("The schema needs an array 'columns' with at least one column.", "properties.schema.columns"))?;
-    // Checked first, because the checks below compare all pairs.
-    if written.len() > MAX_LENIENT_COLUMNS {
-        return Err(too_many_columns(written.len()));
-    }
-    let mut columns: Vec<Column> = Vec::with_capacity(written.len());
-    for (index, column) in written.iter().enumerate() {
-        let place = format!("properties.schema.columns[{index}]");
-        let text = |key: &str| column.get(key).and_then(Value::as_str);
-        let column_name = text("name").ok_or_else(|| invalid("A column needs a 'name'.", format!("{place}.name")))?;
-        let type_name = text("type")
-            .or_else(|| text("columnType"))
-            .ok_or_else(|| invalid(format!("Column '{column_name}' needs a 'type'."), format!("{place}.type")))?;
-        let ty = parse_type(type_name).ok_or_else(|| {
-            let message = format!(
-                "Column '{column_name}' has the unknown type '{type_name}'; known are string, int, long, real, boolean, dateTime, guid and dynamic."
-            );
-            invalid(message, format!("{place}.type"))
-        })?;
-        if columns.iter().any(|known| known.name == column_name) {
-            return Err(invalid(format!("Column '{column_name}' is there twice."), place));
-        }
-        columns.push(Column::new(column_name, ty));
-    }
-    let others = existing.map_or(&[][..], |table| &table.columns).iter().filter(|known| !columns.iter().any(|new| new.name == known.name));
-    let count = columns.len() + others.count();
-    // A Microsoft table may already be wider; it just cannot grow further.
-    if count > MAX_LENIENT_COLUMNS.max(existing.map_or(0, |table| table.columns.len())) {
-        return Err(too_many_columns(count));
-    }
-    let time =
-        existing.and_then(|table| table.column("TimeGenerated")).or_else(|| columns.iter().find(|column| column.name == "TimeGenerated"));
-    match time {
-        Some(column) if column.ty == Type::Datetime => Ok(columns),
-        Some(_) => Err(invalid("Column 'TimeGenerated' must be of type dateTime.", "properties.schema.columns")),
-        None => Err(invalid("A table needs a column 'TimeGenerated' of type dateTime.", "properties.schema.columns")),
-    }
-}
-
-/// Names reserved by Azure ("`_ResourceId`, `id`, … are reserved column names").
-const RESERVED: [&str; 7] = ["_ResourceId", "id", "_SubscriptionId", "TenantId", "Type", "UniqueId", "Title"];
-/// Maximum length of a column name.
-const MAX_NAME: usize = 45;
-
-/// Applies Azure's restrictions to new columns. Existing columns are exempt: Microsoft tables have some of the reserved names.
-fn as_azure_has_it(columns: &[Column], name: &TableName, existing: Option<&TableSchema>) -> Result<(), ApiError> {
-    const PLACE: &str = "properties.schema.columns";
-    let is_new = |column: &&Column| existing.is_none_or(|table| table.column(&column.name).is_none());
-    let is_custom = name.as_str().ends_with("_CL");
-    for column in columns.iter().filter(is_new) {
-        let name = column.name.as_str();
-        if RESERVED.contains(&name) {
-            return Err(invalid(format!("'{name}' is a reserved column name."), PLACE));
-        }
-        let plain = name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-        if !plain || name.len() > MAX_NAME {
-            let message =
-                format!("Column name '{name}' must start with a letter and have at most {MAX_NAME} letters, digits and underscores.");
-            return Err(invalid(message, PLACE));
-        }
-        if !is_custom && !name.ends_with("_CF") {
-            return Err(invalid(
-                format!("The name of a column that is added to an Azure table must end with '_CF': '{name}_CF' would do."),
-                PLACE,
-            ));
-        }
-    }
-    let count = existing.map_or(0, |table| table.columns.len()) + columns.iter().filter(is_new).count();
-    if count > MAX_COLUMNS {
-        return Err(invalid(format!("The table would have {count} columns; {MAX_COLUMNS} are the most."), PLACE));
-    }
-    Ok(())
-}
-
-/// Column types of tables: Kusto's without `decimal` and `timespan`, which Log Analytics does not store.
-fn parse_type(name: &str) -> Option<Type> {
-    Type::parse(name).filter(|ty| !matches!(ty, Type::Decimal | Type::Timespan))
-}
-
-/// `Some(None)` for the workspace's default, which Azure writes as -1.
-fn retention(properties: &serde_json::Map<String, Value>) -> Result<Option<Option<Span>>, ApiError> {
-    // All retained data is queryable here, so total retention wins if both are given.
-    let (key, most) = if properties.get("totalRetentionInDays").is_some_and(|value| !value.is_null()) {
-        ("totalRetentionInDays", 4_383)
-    } else {
-        ("retentionInDays", 730)
-    };
-    match properties.get(key) {
-        None | Some(Value::Null) => Ok(None),
-        Some(value) => match value.as_i64() {
-            Some(-1) => Ok(Some(None)),
-            Some(days) if (4..=most).contains(&days) => Ok(Some(Some(Span(days * Span::DAY.ticks())))),
-            _ => Err(invalid(format!("'{key}' must be -1 or a number of days from 4 to {most}."), format!("properties.{key}"))),
-        },
-    }
-}
-
 fn view(cx: &Context, table: &TableSchema) -> Value {
     let name = table.name.as_str();
     let columns: Vec<Value> = table
@@ -274,7 +189,7 @@ fn view(cx: &Context, table: &TableSchema) -> Value {
         .iter()
         .map(|column| json!({ "name": column.name, "type": type_name(column.ty), "isHidden": false, "isDefaultDisplay": false }))
         .collect();
-    let is_custom = name.ends_with("_CL");
+    let is_custom = is_custom(name);
     let days = cx.catalog.retention(name).map_or(-1, |span| span.ticks() / Span::DAY.ticks());
     let (custom, standard) = if is_custom { (json!(columns), json!([])) } else { (json!([]), json!(columns)) };
     json!({
@@ -308,13 +223,6 @@ fn invalid(message: impl Into<String>, target: impl Into<String>) -> ApiError {
     ApiError::bad_request("InvalidParameter", message).target(target)
 }
 
-fn too_many_columns(count: usize) -> ApiError {
-    let message = format!(
-        "A table may have at most {MAX_LENIENT_COLUMNS} columns; this one would have {count}. Put the others into a dynamic column."
-    );
-    invalid(message, "properties.schema.columns")
-}
-
 fn refusal(error: CatalogError) -> ApiError {
     match &error {
         CatalogError::Write(cause) => {
@@ -326,73 +234,5 @@ fn refusal(error: CatalogError) -> ApiError {
         CatalogError::NoTable(name) => not_found(name.as_str()),
         CatalogError::BuiltIn(_) => ApiError::bad_request("TableCannotBeDeleted", error.to_string()),
         _ => ApiError::bad_request("InvalidParameter", error.to_string()).target("properties.schema"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn schemas_are_checked_before_the_catalog_sees_them() {
-        let name = TableName::new("T_CL");
-        let read = |schema: Value| columns(&schema, &name, None);
-        let good = read(
-            json!({ "name": "t_cl", "columns": [{ "name": "TimeGenerated", "type": "DateTime" }, { "name": "Url", "type": "string" }, { "name": "url", "type": "guid" }] }),
-        );
-        assert_eq!(good.unwrap().len(), 3);
-        let target = |schema: Value| read(schema).unwrap_err().target.unwrap();
-        assert_eq!(target(json!({ "columns": [{ "name": "A", "type": "string" }] })), "properties.schema.columns");
-        assert_eq!(target(json!({ "columns": [{ "name": "A", "type": "decimal" }] })), "properties.schema.columns[0].type");
-        assert_eq!(target(json!({ "name": "Other_CL", "columns": [] })), "properties.schema.name");
-        // The hard limit counts existing columns; Azure's own limit is checked after it.
-        let wide = |from: usize, count: usize| {
-            let columns = (from..from + count).map(|n| json!({ "name": format!("C{n}"), "type": "string" }));
-            let columns: Vec<Value> = std::iter::once(json!({ "name": "TimeGenerated", "type": "datetime" })).chain(columns).collect();
-            json!({ "columns": columns })
-        };
-        let full = read(wide(0, 1_999)).unwrap();
-        assert!(read(wide(0, 2_000)).unwrap_err().message.contains("2001"));
-        assert!(read(wide(0, 100_000)).unwrap_err().message.contains("at most 2000 columns"));
-        let table = TableSchema::new("T_CL", full);
-        assert!(columns(&wide(0, 1_999), &name, Some(&table)).is_ok());
-        assert!(columns(&wide(1_999, 1), &name, Some(&table)).unwrap_err().message.contains("2001"));
-        assert!(columns(&json!({ "columns": [] }), &TableName::new("T"), None).unwrap_err().message.contains("'T_CL'"));
-    }
-
-    #[test]
-    fn columns_that_azure_refuses_are_refused() {
-        let columns = |names: &[&str]| names.iter().map(|name| Column::new(*name, Type::String)).collect::<Vec<_>>();
-        let custom = TableName::new("T_CL");
-        let check = |names: &[&str], name: &TableName, existing: Option<&TableSchema>| as_azure_has_it(&columns(names), name, existing);
-        for reserved in RESERVED {
-            assert!(check(&[reserved], &custom, None).unwrap_err().message.contains("reserved"), "{reserved}");
-            // Flare's published table has a column `id`, and so does ours: it is not new.
-            let existing = TableSchema::new("T_CL", columns(&[reserved]));
-            assert!(check(&[reserved], &custom, Some(&existing)).is_ok(), "{reserved}");
-        }
-        assert!(check(&["Id", "type", "a_1"], &custom, None).is_ok());
-        for bad in ["_x", "1x", "a b", "é", &"x".repeat(46)] {
-            assert!(check(&[bad], &custom, None).is_err(), "{bad}");
-        }
-        let syslog = TableSchema::new("Syslog", columns(&["Computer"]));
-        let built_in = TableName::new("Syslog");
-        assert!(check(&["Computer", "Mine_CF"], &built_in, Some(&syslog)).is_ok());
-        assert!(check(&["Mine"], &built_in, Some(&syslog)).unwrap_err().message.contains("'Mine_CF'"));
-        let many: Vec<String> = (0..501).map(|n| format!("c{n}")).collect();
-        let many: Vec<&str> = many.iter().map(String::as_str).collect();
-        assert!(check(&many, &custom, None).unwrap_err().message.contains("501"));
-        assert!(check(&many[1..], &custom, None).is_ok());
-    }
-
-    #[test]
-    fn retention_follows_azures_ranges() {
-        // learn.microsoft.com/azure/azure-monitor/logs/data-retention-configure: 4–730 days interactive, up to 4 383 in all, -1 resets.
-        let read = |value: Value| retention(value.as_object().unwrap());
-        assert_eq!(read(json!({ "retentionInDays": 30 })).unwrap(), Some(Some(Span(30 * Span::DAY.ticks()))));
-        assert_eq!(read(json!({ "retentionInDays": -1 })).unwrap(), Some(None));
-        assert_eq!(read(json!({})).unwrap(), None);
-        assert!(read(json!({ "retentionInDays": 3 })).is_err() && read(json!({ "retentionInDays": 731 })).is_err());
-        assert!(read(json!({ "totalRetentionInDays": 4383, "retentionInDays": 30 })).is_ok());
     }
 }

@@ -10,15 +10,20 @@ use crate::endpoint::{Endpoint, Role};
 use crate::error::ApiError;
 use crate::reply::Reply;
 
-pub static LIST: Endpoint =
-    route(Method::GET, provider_path!("/alertRuleTemplates"), "List the templates of analytics rules", Role::Reader, |cx, call| {
-        Box::pin(list(cx, call))
-    });
+pub static LIST: Endpoint = route(
+    Method::GET,
+    provider_path!("/alertRuleTemplates"),
+    "List the templates of analytics rules",
+    Role::Reader,
+    "Microsoft.SecurityInsights/alertRuleTemplates/read",
+    |cx, call| Box::pin(list(cx, call)),
+);
 pub static GET: Endpoint = route(
     Method::GET,
     provider_path!("/alertRuleTemplates/{template}"),
     "Read a template of an analytics rule",
     Role::Reader,
+    "Microsoft.SecurityInsights/alertRuleTemplates/read",
     |cx, call| Box::pin(get(cx, call)),
 );
 

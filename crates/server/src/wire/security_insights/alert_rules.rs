@@ -2,14 +2,14 @@
 //!
 //! Rules are stored as written, validated and with defaults filled in; detection reads them from the store.
 
+use documents::checks::analytics_rules::{Kind, check};
+use documents::writes::{By, delete_analytics_rule, put_analytics_rule};
 use http::Method;
-use model::Actor;
+use model::Scope;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use store::{AnalyticsRuleRecord, AuditEntry};
-use uuid::Uuid;
+use store::AnalyticsRuleRecord;
 
-use super::alert_rule_checks::{Kind, check};
 use super::etag;
 use super::resources::{provider, resource};
 use super::route::{VIA, provider_path, route};
@@ -19,27 +19,52 @@ use crate::endpoint::{Endpoint, Role};
 use crate::error::ApiError;
 use crate::reply::Reply;
 
-pub static LIST: Endpoint =
-    route(Method::GET, provider_path!("/alertRules"), "List the analytics rules", Role::Reader, |cx, call| Box::pin(list(cx, call)));
-pub static GET: Endpoint =
-    route(Method::GET, provider_path!("/alertRules/{rule}"), "Read an analytics rule", Role::Reader, |cx, call| Box::pin(get(cx, call)));
-pub static PUT: Endpoint =
-    route(Method::PUT, provider_path!("/alertRules/{rule}"), "Create or replace an analytics rule", Role::Contributor, |cx, call| {
-        Box::pin(put(cx, call))
-    });
-pub static DELETE: Endpoint =
-    route(Method::DELETE, provider_path!("/alertRules/{rule}"), "Delete an analytics rule", Role::Contributor, |cx, call| {
-        Box::pin(delete(cx, call))
-    });
-pub static ACTIONS: Endpoint =
-    route(Method::GET, provider_path!("/alertRules/{rule}/actions"), "List the actions of an analytics rule", Role::Reader, |cx, call| {
-        Box::pin(actions(cx, call))
-    });
+pub static LIST: Endpoint = route(
+    Method::GET,
+    provider_path!("/alertRules"),
+    "List the analytics rules",
+    Role::Reader,
+    "Microsoft.SecurityInsights/alertRules/read",
+    |cx, call| Box::pin(list(cx, call)),
+);
+pub static GET: Endpoint = route(
+    Method::GET,
+    provider_path!("/alertRules/{rule}"),
+    "Read an analytics rule",
+    Role::Reader,
+    "Microsoft.SecurityInsights/alertRules/read",
+    |cx, call| Box::pin(get(cx, call)),
+);
+pub static PUT: Endpoint = route(
+    Method::PUT,
+    provider_path!("/alertRules/{rule}"),
+    "Create or replace an analytics rule",
+    Role::Contributor,
+    "Microsoft.SecurityInsights/alertRules/write",
+    |cx, call| Box::pin(put(cx, call)),
+);
+pub static DELETE: Endpoint = route(
+    Method::DELETE,
+    provider_path!("/alertRules/{rule}"),
+    "Delete an analytics rule",
+    Role::Contributor,
+    "Microsoft.SecurityInsights/alertRules/delete",
+    |cx, call| Box::pin(delete(cx, call)),
+);
+pub static ACTIONS: Endpoint = route(
+    Method::GET,
+    provider_path!("/alertRules/{rule}/actions"),
+    "List the actions of an analytics rule",
+    Role::Reader,
+    "Microsoft.SecurityInsights/alertRules/actions/read",
+    |cx, call| Box::pin(actions(cx, call)),
+);
 pub static ACTION: Endpoint = route(
     Method::GET,
     provider_path!("/alertRules/{rule}/actions/{action}"),
     "Read an action of an analytics rule",
     Role::Reader,
+    "Microsoft.SecurityInsights/alertRules/actions/read",
     |cx, call| Box::pin(action(cx, call)),
 );
 
@@ -92,9 +117,8 @@ async fn put(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
     let properties =
         body.properties.ok_or_else(|| ApiError::bad_request("BadRequest", "`properties` is required.").target("properties"))?;
     // Validated before the transaction, because binding may be slow.
-    let checked = check(cx.engine.as_ref(), kind, properties).await?;
+    let checked = check(cx.engine.as_ref(), Scope::default(), kind, properties).await?;
     let actor = call.actor(VIA);
-    let now = cx.clock.now();
 
     let mut change = cx.store.begin().await?;
     let before = change.analytics_rule(&id).await?;
@@ -108,57 +132,20 @@ async fn put(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
             return Err(ApiError::bad_request("BadRequest", message).target("kind"));
         }
     }
-    let rule = AnalyticsRuleRecord {
-        id: before.as_ref().map_or(id, |before| before.id.clone()),
-        kind: kind.name().to_owned(),
-        enabled: checked.enabled,
-        etag: Uuid::new_v4(),
-        created: before.as_ref().map_or(now, |before| before.created),
-        modified: now,
-        properties: checked.properties,
-    };
-    change.put_analytics_rule(&rule).await?;
-    let entry = audit(&rule.id, if before.is_some() { "changed" } else { "created" }, &actor, now, before.as_ref(), Some(&rule));
-    change.record(&entry).await?;
+    let by = By { actor: &actor, at: cx.clock.now() };
+    let rule = put_analytics_rule(&mut change, before.as_ref(), &id, kind.name(), checked.properties, by).await?;
     change.commit().await?;
     Reply::put(before.is_none(), view(cx, &rule))
 }
 
 async fn delete(cx: &Context, call: Call) -> Result<Reply, ApiError> {
     let mut change = cx.store.begin().await?;
-    let Some(before) = change.analytics_rule(call.param("rule")).await? else { return Ok(Reply::no_content()) };
-    change.delete_analytics_rule(&before.id).await?;
-    change.record(&audit(&before.id, "deleted", &call.actor(VIA), cx.clock.now(), Some(&before), None)).await?;
+    let (actor, at) = (call.actor(VIA), cx.clock.now());
+    if !delete_analytics_rule(&mut change, call.param("rule"), By { actor: &actor, at }).await? {
+        return Ok(Reply::no_content());
+    }
     change.commit().await?;
     Ok(Reply::empty(http::StatusCode::OK))
-}
-
-/// The audit entry with each changed property before and after.
-fn audit(
-    id: &str,
-    action: &str,
-    actor: &Actor,
-    at: model::Timestamp,
-    before: Option<&AnalyticsRuleRecord>,
-    after: Option<&AnalyticsRuleRecord>,
-) -> AuditEntry {
-    let value =
-        |rule: Option<&AnalyticsRuleRecord>, name: &String| rule.and_then(|rule| rule.properties.get(name)).cloned().unwrap_or_default();
-    let names = [before, after].into_iter().flatten().flat_map(|rule| rule.properties.keys());
-    let changes: Map<String, Value> = names
-        .filter_map(|name| {
-            let (old, new) = (value(before, name), value(after, name));
-            (old != new).then(|| (name.clone(), json!([old, new])))
-        })
-        .collect();
-    AuditEntry {
-        at,
-        aggregate: "analytics rule".to_owned(),
-        id: id.to_owned(),
-        action: action.to_owned(),
-        actor: actor.clone(),
-        changes: Value::Object(changes),
-    }
 }
 
 /// Actions start playbooks, which are not supported.

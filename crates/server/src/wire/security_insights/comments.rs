@@ -12,25 +12,38 @@ use crate::endpoint::{Endpoint, Role};
 use crate::error::ApiError;
 use crate::reply::Reply;
 
-pub static LIST: Endpoint =
-    route(Method::GET, provider_path!("/incidents/{incident}/comments"), "List the comments on an incident", Role::Reader, |cx, call| {
-        Box::pin(parts::list::<Comment>(cx, call))
-    });
-pub static GET: Endpoint =
-    route(Method::GET, provider_path!("/incidents/{incident}/comments/{comment}"), "Read a comment", Role::Reader, |cx, call| {
-        Box::pin(parts::get::<Comment>(cx, call))
-    });
+pub static LIST: Endpoint = route(
+    Method::GET,
+    provider_path!("/incidents/{incident}/comments"),
+    "List the comments on an incident",
+    Role::Reader,
+    "Microsoft.SecurityInsights/incidents/comments/read",
+    |cx, call| Box::pin(parts::list::<Comment>(cx, call)),
+);
+pub static GET: Endpoint = route(
+    Method::GET,
+    provider_path!("/incidents/{incident}/comments/{comment}"),
+    "Read a comment",
+    Role::Reader,
+    "Microsoft.SecurityInsights/incidents/comments/read",
+    |cx, call| Box::pin(parts::get::<Comment>(cx, call)),
+);
 pub static PUT: Endpoint = route(
     Method::PUT,
     provider_path!("/incidents/{incident}/comments/{comment}"),
     "Add or change a comment",
     Role::Responder,
+    "Microsoft.SecurityInsights/incidents/comments/write",
     |cx, call| Box::pin(put(cx, call)),
 );
-pub static DELETE: Endpoint =
-    route(Method::DELETE, provider_path!("/incidents/{incident}/comments/{comment}"), "Delete a comment", Role::Responder, |cx, call| {
-        Box::pin(parts::delete::<Comment>(cx, call))
-    });
+pub static DELETE: Endpoint = route(
+    Method::DELETE,
+    provider_path!("/incidents/{incident}/comments/{comment}"),
+    "Delete a comment",
+    Role::Contributor,
+    "Microsoft.SecurityInsights/incidents/comments/delete",
+    |cx, call| Box::pin(parts::delete::<Comment>(cx, call)),
+);
 
 #[derive(Deserialize)]
 struct Properties {

@@ -12,26 +12,36 @@ use crate::endpoint::{Endpoint, Role};
 use crate::error::ApiError;
 use crate::reply::Reply;
 
-pub static ALERTS: Endpoint =
-    route(Method::POST, provider_path!("/incidents/{incident}/alerts"), "List the alerts of an incident", Role::Reader, |cx, call| {
-        Box::pin(alerts(cx, call))
-    });
+pub static ALERTS: Endpoint = route(
+    Method::POST,
+    provider_path!("/incidents/{incident}/alerts"),
+    "List the alerts of an incident",
+    Role::Reader,
+    "Microsoft.SecurityInsights/incidents/alerts/read",
+    |cx, call| Box::pin(alerts(cx, call)),
+);
 pub static BOOKMARKS: Endpoint = route(
     Method::POST,
     provider_path!("/incidents/{incident}/bookmarks"),
     "List the bookmarks of an incident",
     Role::Reader,
+    "Microsoft.SecurityInsights/incidents/bookmarks/read",
     |cx, call| Box::pin(bookmarks(cx, call)),
 );
-pub static ENTITIES: Endpoint =
-    route(Method::POST, provider_path!("/incidents/{incident}/entities"), "List the entities of an incident", Role::Reader, |cx, call| {
-        Box::pin(entities(cx, call))
-    });
+pub static ENTITIES: Endpoint = route(
+    Method::POST,
+    provider_path!("/incidents/{incident}/entities"),
+    "List the entities of an incident",
+    Role::Reader,
+    "Microsoft.SecurityInsights/incidents/entities/read",
+    |cx, call| Box::pin(entities(cx, call)),
+);
 pub static RUN_PLAYBOOK: Endpoint = route(
     Method::POST,
     provider_path!("/incidents/{incident}/runPlaybook"),
     "Run a playbook on an incident",
     Role::Responder,
+    "Microsoft.SecurityInsights/incidents/runPlaybook/action",
     |cx, call| Box::pin(run_playbook(cx, call)),
 );
 

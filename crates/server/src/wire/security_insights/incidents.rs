@@ -21,18 +21,38 @@ use crate::reply::Reply;
 const PAGE: u32 = 50;
 const MAX_PAGE: u32 = 1_000;
 
-pub static LIST: Endpoint =
-    route(Method::GET, provider_path!("/incidents"), "List incidents", Role::Reader, |cx, call| Box::pin(list(cx, call)));
-pub static GET: Endpoint =
-    route(Method::GET, provider_path!("/incidents/{incident}"), "Read an incident", Role::Reader, |cx, call| Box::pin(get(cx, call)));
-pub static PUT: Endpoint =
-    route(Method::PUT, provider_path!("/incidents/{incident}"), "Create or replace an incident", Role::Responder, |cx, call| {
-        Box::pin(put(cx, call))
-    });
-pub static DELETE: Endpoint =
-    route(Method::DELETE, provider_path!("/incidents/{incident}"), "Delete an incident", Role::Contributor, |cx, call| {
-        Box::pin(delete(cx, call))
-    });
+pub static LIST: Endpoint = route(
+    Method::GET,
+    provider_path!("/incidents"),
+    "List incidents",
+    Role::Reader,
+    "Microsoft.SecurityInsights/incidents/read",
+    |cx, call| Box::pin(list(cx, call)),
+);
+pub static GET: Endpoint = route(
+    Method::GET,
+    provider_path!("/incidents/{incident}"),
+    "Read an incident",
+    Role::Reader,
+    "Microsoft.SecurityInsights/incidents/read",
+    |cx, call| Box::pin(get(cx, call)),
+);
+pub static PUT: Endpoint = route(
+    Method::PUT,
+    provider_path!("/incidents/{incident}"),
+    "Create or replace an incident",
+    Role::Responder,
+    "Microsoft.SecurityInsights/incidents/write",
+    |cx, call| Box::pin(put(cx, call)),
+);
+pub static DELETE: Endpoint = route(
+    Method::DELETE,
+    provider_path!("/incidents/{incident}"),
+    "Delete an incident",
+    Role::Contributor,
+    "Microsoft.SecurityInsights/incidents/delete",
+    |cx, call| Box::pin(delete(cx, call)),
+);
 
 async fn list(cx: &Context, call: Call) -> Result<Reply, ApiError> {
     let filter = call.query.filled("$filter").map(odata::filter).transpose()?;

@@ -11,19 +11,28 @@ use crate::endpoint::{Endpoint, Role};
 use crate::error::ApiError;
 use crate::reply::Reply;
 
-pub static LIST: Endpoint =
-    route(Method::GET, provider_path!("/onboardingStates"), "List the states of onboarding", Role::Reader, |cx, call| {
-        Box::pin(list(cx, call))
-    });
-pub static GET: Endpoint =
-    route(Method::GET, provider_path!("/onboardingStates/{state}"), "Read the state of onboarding", Role::Reader, |cx, call| {
-        Box::pin(get(cx, call))
-    });
+pub static LIST: Endpoint = route(
+    Method::GET,
+    provider_path!("/onboardingStates"),
+    "List the states of onboarding",
+    Role::Reader,
+    "Microsoft.SecurityInsights/onboardingStates/read",
+    |cx, call| Box::pin(list(cx, call)),
+);
+pub static GET: Endpoint = route(
+    Method::GET,
+    provider_path!("/onboardingStates/{state}"),
+    "Read the state of onboarding",
+    Role::Reader,
+    "Microsoft.SecurityInsights/onboardingStates/read",
+    |cx, call| Box::pin(get(cx, call)),
+);
 pub static PUT: Endpoint = route(
     Method::PUT,
     provider_path!("/onboardingStates/{state}"),
     "Switch Sentinel on, as it always is",
     Role::Contributor,
+    "Microsoft.SecurityInsights/onboardingStates/write",
     |cx, call| Box::pin(put(cx, call)),
 );
 

@@ -17,24 +17,31 @@ pub static LIST: Endpoint = route(
     provider_path!("/incidents/{incident}/relations"),
     "List what an incident is related to",
     Role::Reader,
+    "Microsoft.SecurityInsights/incidents/relations/read",
     |cx, call| Box::pin(parts::list::<Relation>(cx, call)),
 );
-pub static GET: Endpoint =
-    route(Method::GET, provider_path!("/incidents/{incident}/relations/{relation}"), "Read a relation", Role::Reader, |cx, call| {
-        Box::pin(parts::get::<Relation>(cx, call))
-    });
+pub static GET: Endpoint = route(
+    Method::GET,
+    provider_path!("/incidents/{incident}/relations/{relation}"),
+    "Read a relation",
+    Role::Reader,
+    "Microsoft.SecurityInsights/incidents/relations/read",
+    |cx, call| Box::pin(parts::get::<Relation>(cx, call)),
+);
 pub static PUT: Endpoint = route(
     Method::PUT,
     provider_path!("/incidents/{incident}/relations/{relation}"),
     "Relate an incident to a resource",
     Role::Responder,
+    "Microsoft.SecurityInsights/incidents/relations/write",
     |cx, call| Box::pin(put(cx, call)),
 );
 pub static DELETE: Endpoint = route(
     Method::DELETE,
     provider_path!("/incidents/{incident}/relations/{relation}"),
     "Delete a relation",
-    Role::Responder,
+    Role::Contributor,
+    "Microsoft.SecurityInsights/incidents/relations/delete",
     |cx, call| Box::pin(parts::delete::<Relation>(cx, call)),
 );
 

@@ -25,8 +25,26 @@ pub(super) use provider_path;
 type Run = for<'a> fn(&'a Context, Call) -> BoxFuture<'a, Result<Reply, ApiError>>;
 
 /// A route of this dialect; bodies follow Microsoft's specification.
-pub(super) const fn route(method: Method, path: &'static str, summary: &'static str, role: Role, run: Run) -> Endpoint {
-    Endpoint { method, path, summary, dialect: &SECURITY_INSIGHTS, role, query: nothing, takes: as_specified, returns: as_specified, run }
+pub(super) const fn route(
+    method: Method,
+    path: &'static str,
+    summary: &'static str,
+    role: Role,
+    action: &'static str,
+    run: Run,
+) -> Endpoint {
+    Endpoint {
+        method,
+        path,
+        summary,
+        dialect: &SECURITY_INSIGHTS,
+        role,
+        action,
+        query: nothing,
+        takes: as_specified,
+        returns: as_specified,
+        run,
+    }
 }
 
 /// The interface recorded in the audit trail.

@@ -14,22 +14,38 @@ use crate::endpoint::{Endpoint, Role};
 use crate::error::ApiError;
 use crate::reply::Reply;
 
-pub static LIST: Endpoint =
-    route(Method::GET, provider_path!("/incidents/{incident}/tasks"), "List the tasks of an incident", Role::Reader, |cx, call| {
-        Box::pin(parts::list::<IncidentTask>(cx, call))
-    });
-pub static GET: Endpoint =
-    route(Method::GET, provider_path!("/incidents/{incident}/tasks/{task}"), "Read a task", Role::Reader, |cx, call| {
-        Box::pin(parts::get::<IncidentTask>(cx, call))
-    });
-pub static PUT: Endpoint =
-    route(Method::PUT, provider_path!("/incidents/{incident}/tasks/{task}"), "Add or change a task", Role::Responder, |cx, call| {
-        Box::pin(put(cx, call))
-    });
-pub static DELETE: Endpoint =
-    route(Method::DELETE, provider_path!("/incidents/{incident}/tasks/{task}"), "Delete a task", Role::Responder, |cx, call| {
-        Box::pin(parts::delete::<IncidentTask>(cx, call))
-    });
+pub static LIST: Endpoint = route(
+    Method::GET,
+    provider_path!("/incidents/{incident}/tasks"),
+    "List the tasks of an incident",
+    Role::Reader,
+    "Microsoft.SecurityInsights/incidents/tasks/read",
+    |cx, call| Box::pin(parts::list::<IncidentTask>(cx, call)),
+);
+pub static GET: Endpoint = route(
+    Method::GET,
+    provider_path!("/incidents/{incident}/tasks/{task}"),
+    "Read a task",
+    Role::Reader,
+    "Microsoft.SecurityInsights/incidents/tasks/read",
+    |cx, call| Box::pin(parts::get::<IncidentTask>(cx, call)),
+);
+pub static PUT: Endpoint = route(
+    Method::PUT,
+    provider_path!("/incidents/{incident}/tasks/{task}"),
+    "Add or change a task",
+    Role::Responder,
+    "Microsoft.SecurityInsights/incidents/tasks/write",
+    |cx, call| Box::pin(put(cx, call)),
+);
+pub static DELETE: Endpoint = route(
+    Method::DELETE,
+    provider_path!("/incidents/{incident}/tasks/{task}"),
+    "Delete a task",
+    Role::Contributor,
+    "Microsoft.SecurityInsights/incidents/tasks/delete",
+    |cx, call| Box::pin(parts::delete::<IncidentTask>(cx, call)),
+);
 
 #[derive(Default, Deserialize)]
 #[serde(default)]

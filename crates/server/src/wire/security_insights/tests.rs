@@ -20,7 +20,7 @@ use uuid::Uuid;
 use crate::context::{Cloud, Context, Ingest, Upload};
 use crate::dispatch::Dispatcher;
 use crate::error::ApiError;
-use crate::identity::Identity;
+use crate::identity::{Identity, IdentityConfig, People};
 use crate::rights::{Grant, OWNER};
 
 /// Returns the same columns for every query, except that `broken` fails and `open` has unknown columns.
@@ -163,6 +163,7 @@ impl Served {
             portal_url: origin.to_owned(),
         });
         let clock: Arc<dyn Clock> = Arc::new(Nothing);
+        let people = People::open(folder.path(), store.clone(), clock.clone(), &identity, IdentityConfig::default()).unwrap();
         let context = Context {
             engine: Arc::new(Canned),
             writer: Arc::new(Nothing),
@@ -172,6 +173,8 @@ impl Served {
             incidents: Incidents { store: store.clone(), clock: clock.clone(), facts: facts.clone() },
             ingest: Arc::new(Nothing),
             identity: Arc::new(identity),
+            people,
+            sign_ins: Arc::default(),
             oncall: oncall::OnCall::alone(store.clone(), clock.clone()),
             cloud: Cloud {
                 subscription_id: SUBSCRIPTION.to_owned(),
@@ -330,6 +333,23 @@ async fn comments_are_filtered_sorted_and_paged() {
     assert_eq!(messages(&served.call("GET", &filtered, Value::Null).await.1), ["3"]);
     assert_eq!(served.call("GET", &format!("{incident}/comments?$filter=nonsense"), Value::Null).await.0, 400);
     assert_eq!(served.call("GET", &format!("{incident}/relations?$top=x"), Value::Null).await.0, 400);
+    for (n, kind) in [(1, "bookmarks"), (2, "entities"), (3, "bookmarks")] {
+        let related = body(None, json!({ "relatedResourceId": format!("{}/{kind}/b{n}", base()) }));
+        assert_eq!(served.call("PUT", &format!("{incident}/relations/r{n}"), related).await.0, 201);
+    }
+    let relations = |query: &'static str| {
+        let (served, incident) = (&served, &incident);
+        async move {
+            let (status, page) = served.call("GET", &format!("{incident}/relations?{query}"), Value::Null).await;
+            assert_eq!(status, 200, "{page}");
+            let all = page["value"].as_array().unwrap().iter();
+            all.map(|one| one["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        }
+    };
+    assert_eq!(relations("$orderby=properties/relatedResourceName%20desc").await, ["r3", "r2", "r1"]);
+    assert_eq!(relations("$filter=properties/relatedResourceName%20eq%20'b2'").await, ["r2"]);
+    assert_eq!(relations("$filter=contains(properties/relatedResourceId,'/bookmarks/')&$orderby=name%20desc&$top=1").await, ["r3"]);
+    assert_eq!(served.call("GET", &format!("{incident}/relations?$filter=nonsense"), Value::Null).await.0, 400);
 
     let found = |filter: &'static str| {
         let served = &served;
@@ -515,4 +535,13 @@ async fn wrong_rules_are_told_what_is_wrong() {
     assert_eq!(served.call("PUT", "alertRules/r", json!({"kind": "Scheduled", "properties": unknown_columns})).await.0, 201);
     assert_eq!(served.call("PUT", "alertRules/f", json!({"kind": "Fusion", "properties": {}})).await.0, 400);
     assert_eq!(served.call("PUT", "alertRules/f", json!({"properties": {}})).await.0, 400);
+    // A suppression that ends before the next run suppresses nothing.
+    for (enabled, duration, expected) in [(true, "PT30M", 400), (true, "PT1H", 201), (false, "PT30M", 201)] {
+        let mut properties = scheduled();
+        (properties["suppressionEnabled"], properties["suppressionDuration"]) = (json!(enabled), json!(duration));
+        let path = format!("alertRules/s{enabled}{duration}");
+        let (status, error) = served.call("PUT", &path, json!({"kind": "Scheduled", "properties": properties})).await;
+        assert_eq!(status, expected, "{enabled} {duration}: {error}");
+        assert!(status != 400 || error["error"]["target"] == "properties.suppressionDuration", "{error}");
+    }
 }

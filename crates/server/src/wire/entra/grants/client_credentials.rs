@@ -11,9 +11,11 @@ use crate::call::{Call, Query};
 use crate::context::Context;
 use crate::error::ApiError;
 use crate::identity::{AccessToken, Subject};
+use crate::signins::Attempt;
 
-pub async fn grant(cx: &Context, call: &Call, form: &Query, is_common: bool) -> Result<Value, ApiError> {
+pub async fn grant(cx: &Context, call: &Call, form: &Query, is_common: bool, attempt: &mut Attempt) -> Result<Value, ApiError> {
     let client = client::authenticate(cx, call, form).await?;
+    attempt.proved(&client.app);
     if is_common {
         return Err(errors::no_tenant());
     }

@@ -1,0 +1,160 @@
+//! Roles of Microsoft Sentinel (learn.microsoft.com/azure/role-based-access-control/built-in-roles/security, 2026-02-23, and
+//! learn.microsoft.com/azure/sentinel/roles).
+
+use super::ACCESS;
+use crate::roles::definition::RoleDefinition;
+
+const CONFIDENTIAL: &[&str] =
+    &["Microsoft.SecurityInsights/ConfidentialWatchlists/*", "Microsoft.OperationalInsights/workspaces/query/ConfidentialWatchlist/*"];
+
+pub static READER: RoleDefinition = RoleDefinition {
+    id: "8d289c81-5878-46d4-8554-54e1e3d8b5cb",
+    name: "Microsoft Sentinel Reader",
+    description: "Microsoft Sentinel Reader",
+    actions: &[
+        "Microsoft.SecurityInsights/*/read",
+        "Microsoft.SecurityInsights/dataConnectorsCheckRequirements/action",
+        "Microsoft.SecurityInsights/threatIntelligence/indicators/query/action",
+        "Microsoft.SecurityInsights/threatIntelligence/queryIndicators/action",
+        "Microsoft.OperationalInsights/workspaces/analytics/query/action",
+        "Microsoft.OperationalInsights/workspaces/*/read",
+        "Microsoft.OperationalInsights/workspaces/LinkedServices/read",
+        "Microsoft.OperationalInsights/workspaces/savedSearches/read",
+        "Microsoft.OperationsManagement/solutions/read",
+        "Microsoft.OperationalInsights/workspaces/query/read",
+        "Microsoft.OperationalInsights/workspaces/query/*/read",
+        "Microsoft.OperationalInsights/querypacks/*/read",
+        "Microsoft.OperationalInsights/workspaces/dataSources/read",
+        "Microsoft.Insights/workbooks/read",
+        "Microsoft.Insights/myworkbooks/read",
+        "Microsoft.Authorization/*/read",
+        "Microsoft.Insights/alertRules/*",
+        "Microsoft.Resources/deployments/*",
+        "Microsoft.Resources/subscriptions/resourceGroups/read",
+        "Microsoft.Resources/templateSpecs/*/read",
+        "Microsoft.Support/*",
+    ],
+    not_actions: CONFIDENTIAL,
+    data_actions: &[],
+    not_data_actions: &[],
+    own: &["Bartizan/*/read"],
+    not_own: ACCESS,
+};
+
+pub static RESPONDER: RoleDefinition = RoleDefinition {
+    id: "3e150937-b8fe-4cfb-8069-0eaf05ecd056",
+    name: "Microsoft Sentinel Responder",
+    description: "Microsoft Sentinel Responder",
+    actions: &[
+        "Microsoft.SecurityInsights/*/read",
+        "Microsoft.SecurityInsights/dataConnectorsCheckRequirements/action",
+        "Microsoft.SecurityInsights/automationRules/*",
+        "Microsoft.SecurityInsights/cases/*",
+        "Microsoft.SecurityInsights/incidents/*",
+        "Microsoft.SecurityInsights/entities/runPlaybook/action",
+        "Microsoft.SecurityInsights/threatIntelligence/indicators/appendTags/action",
+        "Microsoft.SecurityInsights/threatIntelligence/indicators/query/action",
+        "Microsoft.SecurityInsights/threatIntelligence/bulkTag/action",
+        "Microsoft.SecurityInsights/threatIntelligence/indicators/replaceTags/action",
+        "Microsoft.SecurityInsights/threatIntelligence/queryIndicators/action",
+        "Microsoft.SecurityInsights/businessApplicationAgents/systems/undoAction/action",
+        "Microsoft.OperationalInsights/workspaces/analytics/query/action",
+        "Microsoft.OperationalInsights/workspaces/*/read",
+        "Microsoft.OperationalInsights/workspaces/dataSources/read",
+        "Microsoft.OperationalInsights/workspaces/savedSearches/read",
+        "Microsoft.OperationsManagement/solutions/read",
+        "Microsoft.OperationalInsights/workspaces/query/read",
+        "Microsoft.OperationalInsights/workspaces/query/*/read",
+        "Microsoft.OperationalInsights/querypacks/*/read",
+        "Microsoft.Insights/workbooks/read",
+        "Microsoft.Insights/myworkbooks/read",
+        "Microsoft.Authorization/*/read",
+        "Microsoft.Insights/alertRules/*",
+        "Microsoft.Resources/deployments/*",
+        "Microsoft.Resources/subscriptions/resourceGroups/read",
+        "Microsoft.Support/*",
+    ],
+    not_actions: &[
+        "Microsoft.SecurityInsights/cases/*/Delete",
+        "Microsoft.SecurityInsights/incidents/*/Delete",
+        "Microsoft.SecurityInsights/ConfidentialWatchlists/*",
+        "Microsoft.OperationalInsights/workspaces/query/ConfidentialWatchlist/*",
+    ],
+    data_actions: &[],
+    not_data_actions: &[],
+    own: &[
+        "Bartizan/*/read",
+        "Bartizan/oncall/answer/action",
+        "Bartizan/oncall/thread/write",
+        "Bartizan/oncall/heartbeats/*",
+        "Bartizan/oncall/calendars/address/action",
+    ],
+    not_own: ACCESS,
+};
+
+pub static CONTRIBUTOR: RoleDefinition = RoleDefinition {
+    id: "ab8e14d6-4a74-4a29-9ba8-549422addade",
+    name: "Microsoft Sentinel Contributor",
+    description: "Microsoft Sentinel Contributor",
+    actions: &[
+        "Microsoft.SecurityInsights/*",
+        "Microsoft.OperationalInsights/workspaces/analytics/query/action",
+        "Microsoft.OperationalInsights/workspaces/*/read",
+        "Microsoft.OperationalInsights/workspaces/savedSearches/*",
+        "Microsoft.OperationsManagement/solutions/read",
+        "Microsoft.OperationalInsights/workspaces/query/read",
+        "Microsoft.OperationalInsights/workspaces/query/*/read",
+        "Microsoft.OperationalInsights/workspaces/dataSources/read",
+        "Microsoft.OperationalInsights/querypacks/*/read",
+        "Microsoft.Insights/workbooks/*",
+        "Microsoft.Insights/myworkbooks/read",
+        "Microsoft.Authorization/*/read",
+        "Microsoft.Insights/alertRules/*",
+        "Microsoft.Resources/deployments/*",
+        "Microsoft.Resources/subscriptions/resourceGroups/read",
+        "Microsoft.Support/*",
+    ],
+    not_actions: CONFIDENTIAL,
+    data_actions: &[],
+    not_data_actions: &[],
+    own: &["Bartizan/*"],
+    not_own: ACCESS,
+};
+
+/// Given to the service that runs playbooks; it unlocks no change here.
+pub static AUTOMATION_CONTRIBUTOR: RoleDefinition = RoleDefinition {
+    id: "f4c81013-99ee-4d62-a7ee-b3f1f648599a",
+    name: "Microsoft Sentinel Automation Contributor",
+    description: "Microsoft Sentinel Automation Contributor",
+    actions: &[
+        "Microsoft.Authorization/*/read",
+        "Microsoft.Logic/workflows/triggers/read",
+        "Microsoft.Logic/workflows/triggers/listCallbackUrl/action",
+        "Microsoft.Logic/workflows/runs/read",
+        "Microsoft.Web/sites/hostruntime/webhooks/api/workflows/triggers/read",
+        "Microsoft.Web/sites/hostruntime/webhooks/api/workflows/triggers/listCallbackUrl/action",
+        "Microsoft.Web/sites/hostruntime/webhooks/api/workflows/runs/read",
+    ],
+    not_actions: &[],
+    data_actions: &[],
+    not_data_actions: &[],
+    own: &[],
+    not_own: &[],
+};
+
+pub static PLAYBOOK_OPERATOR: RoleDefinition = RoleDefinition {
+    id: "51d6186e-6489-4900-b93f-92e23144cca5",
+    name: "Microsoft Sentinel Playbook Operator",
+    description: "Microsoft Sentinel Playbook Operator",
+    actions: &[
+        "Microsoft.Logic/workflows/read",
+        "Microsoft.Logic/workflows/triggers/listCallbackUrl/action",
+        "Microsoft.Web/sites/hostruntime/webhooks/api/workflows/triggers/listCallbackUrl/action",
+        "Microsoft.Web/sites/read",
+    ],
+    not_actions: &[],
+    data_actions: &[],
+    not_data_actions: &[],
+    own: &[],
+    not_own: &[],
+};
