@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Applications and people get tokens through unmodified `msal` and `azure-identity`: every kind of credential and every flow.
 
-    entra.py
+    entra.py [FOLDER]
 
+With a folder in which npm installed `@azure/identity`, that library is driven too, by entra.mjs.
 Certificates are made and registered with the command line (S1-56 ... S1-59). Pages are driven as a browser without script would: the form is
 read, filled in and sent. Source of the formats: Microsoft's libraries themselves, and learn.microsoft.com/entra/identity-platform.
 """
@@ -87,6 +88,8 @@ def main():
         run.adfs_code()
         run.device_code()
         run.azure_identity_code_and_device()
+        if len(sys.argv) > 1:
+            run.javascript(sys.argv[1])
         run.refused()
     print('secret, certificates, authorization code, refresh, device code and adfs: msal and azure-identity got their tokens')
 
@@ -266,6 +269,14 @@ class Run:
         theirs = DeviceCodeCredential(client_id=self.tool, tenant_id=self.connect['tenant_id'], authority=self.connect['authority'],
                                       disable_instance_discovery=True, prompt_callback=prompt, timeout=60)
         assert claims(theirs.get_token(ARM).token)['scp'] == 'user_impersonation'
+
+    def javascript(self, folder):
+        settings = {'authority': self.connect['authority'].rstrip('/'), 'tenant': self.connect['tenant_id'], 'scope': ARM,
+                    'secret': {'id': self.connect['client_id'], 'secret': self.connect['client_secret']},
+                    'certificate': {'id': self.daemon, 'pem': self.pem}}
+        done = subprocess.run(['node', str(pathlib.Path(__file__).with_name('entra.mjs')), folder], input=json.dumps(settings),
+                              capture_output=True, text=True, timeout=120, env={**os.environ, 'NODE_EXTRA_CA_CERTS': self.connect['ca_cert']})
+        assert done.returncode == 0, done.stderr
 
     def refused(self):
         """The libraries raise with Entra's own number and text."""
