@@ -10,8 +10,9 @@ use model::Span;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, oneshot};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
 
 use super::batch::{Batch, Reader};
 use super::frame::{Frame, Framer};
@@ -84,7 +85,11 @@ struct Shared {
 }
 
 /// Serves until the service stops and everything received is stored.
+///
+/// If one part ends before that, the others are stopped too, so that the listener is started again as a whole.
 pub async fn run(open: Open, reader: Arc<Reader>, settings: &Settings, cx: &SourceContext) -> Result<(), SourceError> {
+    let stop = cx.stop.child_token();
+    let cx = &SourceContext { stop: stop.clone(), ..cx.clone() };
     let labels = vec![Label::new("source", "syslog"), Label::new("listener", settings.name.clone())];
     let (door, work) = mpsc::channel(WAITING);
     let max = usize::try_from(settings.max_message.0).unwrap_or(usize::MAX);
@@ -110,13 +115,34 @@ pub async fn run(open: Open, reader: Arc<Reader>, settings: &Settings, cx: &Sour
         parts.spawn(accept(listener, Some(config.into()), places, shared("tls")));
     }
     drop(door);
-    let mut early = false;
-    while parts.join_next().await.is_some() {
-        early |= !cx.stop.is_cancelled();
+    if ended_early(parts, storing, &stop).await { Err(SourceError::Ended(settings.name.clone())) } else { Ok(()) }
+}
+
+/// Waits for all parts and for the task that stores their rows. Once one ends although nothing stopped it, the others are stopped and the
+/// result is true.
+async fn ended_early(mut parts: JoinSet<()>, mut storing: JoinHandle<()>, stop: &CancellationToken) -> bool {
+    let (mut early, mut stored) = (false, None);
+    loop {
+        tokio::select! {
+            part = parts.join_next() => match part {
+                None => break,
+                Some(_) => early |= !stop.is_cancelled(),
+            },
+            ended = &mut storing, if stored.is_none() => {
+                early |= ended.is_err() || !(parts.is_empty() || stop.is_cancelled());
+                stored = Some(ended.is_ok());
+            }
+        }
+        if early {
+            stop.cancel();
+        }
     }
     // All senders are dropped now: queued batches are stored, then it ends.
-    let stored = storing.await;
-    if early || stored.is_err() { Err(SourceError::Ended(settings.name.clone())) } else { Ok(()) }
+    let stored = match stored {
+        Some(stored) => stored,
+        None => storing.await.is_ok(),
+    };
+    early || !stored
 }
 
 async fn accept(listener: TcpListener, acceptor: Option<TlsAcceptor>, places: Arc<Semaphore>, shared: Shared) {
@@ -265,5 +291,48 @@ async fn synced(pending: &mut Option<oneshot::Receiver<()>>) -> bool {
     match pending {
         Some(pending) => pending.await.is_ok(),
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Waits for its stop, as a part does.
+    async fn part(stop: CancellationToken) {
+        stop.cancelled().await;
+    }
+
+    #[tokio::test]
+    async fn one_part_that_ends_ends_the_listener() {
+        let ended = async |broken: Option<fn()>, storing: Option<fn()>| {
+            let stop = CancellationToken::new();
+            let mut parts = JoinSet::new();
+            for _ in 0..2 {
+                parts.spawn(part(stop.clone()));
+            }
+            if let Some(broken) = broken {
+                parts.spawn(async move { broken() });
+            }
+            let until = stop.clone();
+            let storing = tokio::spawn(async move {
+                match storing {
+                    Some(broken) => broken(),
+                    None => until.cancelled().await,
+                }
+            });
+            if broken.is_none() {
+                let stop = stop.clone();
+                tokio::spawn(async move {
+                    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                    stop.cancel();
+                });
+            }
+            ended_early(parts, storing, &stop).await
+        };
+        assert!(ended(Some(|| panic!("a part")), None).await);
+        assert!(ended(Some(|| {}), None).await);
+        assert!(ended(Some(|| {}), Some(|| panic!("the store"))).await);
+        assert!(!ended(None, None).await, "it was stopped");
     }
 }
