@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use super::check_tenant;
+use super::tenant;
 use crate::call::Call;
 use crate::context::Context;
 use crate::dialect::ENTRA;
@@ -24,6 +24,6 @@ pub static ENDPOINT: Endpoint = Endpoint {
 };
 
 async fn keys(cx: &Context, call: Call) -> Result<Reply, ApiError> {
-    check_tenant(cx, call.param("tenant"))?;
+    tenant(cx, call.param("tenant"))?;
     Reply::json(cx.identity.keys().jwks(&cx.identity.issuer(&call.origin)))
 }
