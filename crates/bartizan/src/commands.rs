@@ -2,10 +2,8 @@
 //!
 //! Exit codes: 0 success, 1 the input is invalid, 2 the command could not run.
 
-mod apps;
 mod audit;
 mod backup;
-mod cert;
 mod client;
 mod connectors;
 mod demo;
@@ -94,12 +92,6 @@ enum Command {
     Apply(documents::apply::Args),
     /// Print the configuration as a document that can be applied again.
     Export(documents::export::Args),
-    /// Applications that get tokens: register, list, secrets, certificates.
-    #[command(subcommand)]
-    Apps(apps::Command),
-    /// Certificates with which applications prove themselves.
-    #[command(subcommand)]
-    Cert(cert::Command),
     /// Who may do what: role assignments, and what roles unlock.
     #[command(subcommand)]
     Roles(roles::Command),
@@ -210,8 +202,6 @@ fn dispatch() -> Outcome {
         Command::Export(args) => documents::run(documents::export::run(args)),
         Command::Sources(command) => connectors::run(model::ConnectorRole::Source, command),
         Command::Destinations(command) => connectors::run(model::ConnectorRole::Destination, command),
-        Command::Apps(command) => apps::run(command),
-        Command::Cert(command) => cert::run(command),
         Command::Roles(command) => roles::run(command),
         Command::Audit(command) => audit::run(command),
         Command::Oncall(command) => oncall::run(command),

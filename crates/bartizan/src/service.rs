@@ -2,7 +2,6 @@
 
 mod connect;
 mod connectors;
-mod credentials;
 mod descriptors;
 mod desk;
 mod external;
@@ -18,7 +17,7 @@ mod paging;
 mod reload;
 mod reserve;
 mod rules;
-pub mod secrets;
+mod secrets;
 pub mod supervisor;
 mod watchdog;
 
@@ -247,8 +246,6 @@ impl Service {
         task(&mut tasks, "heartbeats", heartbeats, |heartbeats, stop| async move { heartbeats.run(stop).await });
         let (folder, register, time) = (data_dir.clone(), health.clone(), clock.clone());
         tasks.spawn("reserve", move |stop| reserve::keep(folder.clone(), register.clone(), time.clone(), stop));
-        let (state, time, register) = (store.clone(), clock.clone(), health.clone());
-        tasks.spawn("credentials", move |stop| credentials::watch(state.clone(), time.clone(), register.clone(), stop));
         let (state, time) = (store.clone(), clock.clone());
         tasks.spawn("state-copies", move |stop| copy_state(state.clone(), time.clone(), stop));
         if cfg!(debug_assertions) {

@@ -18,7 +18,6 @@ use crate::context::{Context, check_path};
 use crate::dialect::{self, Dialect, RequestIds, ScopeOf};
 use crate::endpoint::{Endpoint, Role};
 use crate::error::ApiError;
-use crate::identity::permissions::scopes_allow;
 use crate::identity::{self, Principal, SessionError, SignedIn, TokenError};
 use crate::reply::Reply;
 use crate::router::{Found, Router};
@@ -158,7 +157,6 @@ impl Dispatcher {
                 must_change_password: account.must_change_password,
                 session: Some(session.id),
             }),
-            scopes: None,
             object_id: account.object_id,
         })
     }
@@ -166,13 +164,7 @@ impl Dispatcher {
     fn by_token(&self, dialect: &Dialect, headers: &HeaderMap) -> Result<Principal, ApiError> {
         let principal = self.token_principal(dialect, headers)?;
         let directory = self.context.identity.directory();
-        let Some(entry) = directory.person(&principal.object_id) else {
-            // A token on behalf of a person ends with the account.
-            return match principal.scopes {
-                Some(_) => Err(ApiError::unauthorized("AccountNotFound", "The account does not exist any more.")),
-                None => Ok(principal),
-            };
-        };
+        let Some(entry) = directory.person(&principal.object_id) else { return Ok(principal) };
         if entry.disabled {
             return Err(ApiError::unauthorized("AccountDisabled", "The account is disabled."));
         }
@@ -212,15 +204,6 @@ impl Dispatcher {
 
     fn authorize(&self, endpoint: &Endpoint, call: &Call, principal: &Principal) -> Result<(), ApiError> {
         let context = &*self.context;
-        if let Some(scopes) = principal.scopes.as_deref().filter(|scopes| !scopes_allow(endpoint.dialect, endpoint.role, scopes)) {
-            let message = format!(
-                "The token's scopes ({}) do not include what '{} {}' needs. The application must ask for a scope and get consent to it.",
-                scopes.join(" "),
-                endpoint.method,
-                endpoint.path
-            );
-            return Err(ApiError::forbidden("Authorization_RequestDenied", message));
-        }
         if endpoint.role == Role::SignedIn {
             return match &principal.person {
                 Some(_) => Ok(()),

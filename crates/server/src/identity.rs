@@ -2,15 +2,12 @@
 
 mod accounts;
 mod bootstrap;
-mod certificates;
 mod directory;
 mod files;
-mod form_seal;
 mod groups;
 mod keys;
 mod origins;
 mod passwords;
-pub mod permissions;
 mod recovery_codes;
 mod sealer;
 mod secrets;
@@ -29,10 +26,8 @@ use store::{Store, StoreError};
 
 pub use accounts::{AccountError, Attempt, Enrolment, MAX_ACCOUNTS, NewAccount, People};
 pub use bootstrap::{BootstrapError, Bootstrapped, LOCAL_NAMES, Reached, bootstrap, grants};
-pub use certificates::{CertificateError, MIN_RSA_BITS, NewCertificate, PublicCertificate, self_signed};
 pub use directory::{Directory, DirectoryEntry, PrincipalKind};
 pub use files::write_private;
-pub use form_seal::FormSeal;
 pub use groups::{GroupError, MAX_GROUPS};
 pub use keys::{KeyError, SigningKeys};
 pub use origins::{HostName, HostNameError, Origins};
@@ -44,7 +39,7 @@ pub use sessions::{
 };
 pub use sign_in::{Person, SignIn, SignInError, seconds};
 pub use sign_in_events::{NoSignInEvents, SignInEvent, SignInEvents, SignInResult};
-pub use tokens::{AccessToken, Claims, ClientProof, Subject, TokenError};
+pub use tokens::{Claims, TokenError};
 
 use crate::rights::{self, Grant};
 
@@ -53,9 +48,6 @@ pub const TOKEN_LIFETIME: Span = Span(3_599 * 10_000_000);
 
 /// The tenant alias for which MSAL skips instance discovery, so that clients need no code change.
 pub const ADFS: &str = "adfs";
-
-/// Aliases for "the tenant of whoever signs in", for applications of several tenants.
-pub const COMMON: [&str; 2] = ["common", "organizations"];
 
 /// The authenticated caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,8 +60,6 @@ pub struct Principal {
     pub expires: Timestamp,
     /// The person, if the caller is one.
     pub person: Option<SignedIn>,
-    /// What an application may do on behalf of a person. `None` with a session, and in tokens of applications themselves.
-    pub scopes: Option<Vec<String>>,
 }
 
 impl Principal {
@@ -104,8 +94,6 @@ pub struct Identity {
     reloading: tokio::sync::Mutex<()>,
     /// The names of this server.
     pub origins: Origins,
-    /// Authenticates what pages carry from one step to the next.
-    pub form_seal: FormSeal,
 }
 
 impl Identity {
@@ -125,7 +113,6 @@ impl Identity {
             directory: RwLock::default(),
             reloading: tokio::sync::Mutex::default(),
             origins,
-            form_seal: FormSeal::new().ok_or(KeyError::Random)?,
         })
     }
 

@@ -1,13 +1,12 @@
 //! Audit entries written by endpoints.
 
-use model::{Actor, Condition, ConditionSeverity};
+use model::{Condition, ConditionSeverity};
 use serde_json::{Value, json};
 use store::{AuditEntry, Change};
 
 use crate::call::Call;
 use crate::context::Context;
 use crate::error::ApiError;
-use crate::identity::Person;
 
 /// A change for the audit trail.
 pub struct Changed<'a> {
@@ -28,34 +27,6 @@ pub async fn record(cx: &Context, call: &Call, via: &'static str, change: &mut C
         id: what.id.to_owned(),
         action: what.action.to_owned(),
         actor: call.actor(via),
-        changes: what.changes,
-    };
-    Ok(change.record(&entry).await?)
-}
-
-/// As [`record`], for a person who signed in on a page: the request itself has no token.
-pub async fn record_as(
-    cx: &Context,
-    call: &Call,
-    via: &'static str,
-    change: &mut Change,
-    person: &Person,
-    what: Changed<'_>,
-) -> Result<(), ApiError> {
-    let name = cx.identity.user_principal_name(&person.name);
-    let actor = Actor {
-        name: name.clone(),
-        object_id: Some(person.object_id.clone()),
-        email: person.email.clone(),
-        user_principal_name: Some(name),
-        ..call.actor(via)
-    };
-    let entry = AuditEntry {
-        at: cx.clock.now(),
-        aggregate: what.aggregate.to_owned(),
-        id: what.id.to_owned(),
-        action: what.action.to_owned(),
-        actor,
         changes: what.changes,
     };
     Ok(change.record(&entry).await?)

@@ -17,8 +17,8 @@ use crate::error::StoreError;
 use crate::migrations::migrator;
 use crate::topics::{Bells, Topic};
 use crate::{
-    Accounts, AlertResponses, Alerts, AnalyticsRules, AppRegistrations, Audit, Consents, DataCollectionRules, Escalations, Groups,
-    Heartbeats, IncidentParts, Incidents, OAuthGrants, OnCallObjects, OptOuts, Outbox, Pages, RoleAssignments, RuleFiles, Sessions,
+    Accounts, AlertResponses, Alerts, AnalyticsRules, AppRegistrations, Audit, DataCollectionRules, Escalations, Groups, Heartbeats,
+    IncidentParts, Incidents, OnCallObjects, OptOuts, Outbox, Pages, RoleAssignments, RuleFiles, Sessions,
 };
 
 /// Connections for reading. Reads are short; on a small machine with two cores more would only wait for CPU.
@@ -135,10 +135,6 @@ impl Store {
         Audit { store: self }
     }
 
-    pub fn consents(&self) -> Consents<'_> {
-        Consents { store: self }
-    }
-
     pub fn data_collection_rules(&self) -> DataCollectionRules<'_> {
         DataCollectionRules { store: self }
     }
@@ -161,10 +157,6 @@ impl Store {
 
     pub fn incident_parts(&self) -> IncidentParts<'_> {
         IncidentParts { store: self }
-    }
-
-    pub fn oauth_grants(&self) -> OAuthGrants<'_> {
-        OAuthGrants { store: self }
     }
 
     pub fn oncall_objects(&self) -> OnCallObjects<'_> {

@@ -23,7 +23,6 @@ migrations! {
     10 "0010_rule_files",
     11 "0011_people",
     12 "0012_audit_chain_version",
-    13 "0013_applications",
 }
 
 pub(crate) fn migrator() -> Migrator {

@@ -166,10 +166,6 @@ impl Client {
         self.send(request, INGESTION_SCOPE).await.map(drop)
     }
 
-    pub fn tenant_id(&self) -> &str {
-        &self.connect.tenant_id
-    }
-
     /// A route of our own API. `path` begins with `/api/v1`.
     pub async fn ours(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, CallError> {
         let base = self.connect.base_url.trim_end_matches('/');

@@ -27,7 +27,7 @@ pub struct Connect {
     #[serde(default)]
     listen: Option<SocketAddr>,
     authority: String,
-    pub tenant_id: String,
+    tenant_id: String,
     client_id: String,
     client_secret: Secret<String>,
     log_analytics_endpoint: String,

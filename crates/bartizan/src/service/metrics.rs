@@ -62,8 +62,6 @@ pub const METRICS: &[Metric] = &[
     counter("bartizan_pipeline_dead_letters_total", "Records written to DCRLogErrors instead of their table."),
     counter("bartizan_pipeline_members_unknown_total", "Members of records that the stream does not declare."),
     counter("bartizan_pipeline_records_total", "Records received through data collection rules."),
-    counter("bartizan_replayed_assertions_total", "Client assertions that were replayed."),
-    counter("bartizan_reused_grants_total", "Authorization codes and refresh tokens that were presented twice."),
     gauge("bartizan_rule_failing", "1 while an analytics rule fails, 0 once it runs again, by rule."),
     counter("bartizan_rule_failures_total", "Failed runs of analytics rules, by rule and reason."),
     gauge("bartizan_rule_files_broken", "Rule files that are not loaded."),

@@ -147,7 +147,6 @@ impl Kind for Applications {
             created: at.now,
             secrets: Vec::new(),
             certificates: Vec::new(),
-            settings: Default::default(),
         };
         at.change.put_app_registration(&app).await?;
         at.principals.insert(name.to_owned(), app.object_id);

@@ -148,12 +148,8 @@ async fn first_app(
         (None, Some(secret)) if secret.reveal().len() >= SHORTEST_SECRET => secret,
         _ => generate_secret()?,
     };
-    let hash = ClientSecret {
-        key_id: FIRST_SECRET.to_owned(),
-        hash: SecretHash::of_generated(&secret)?.as_stored().to_owned(),
-        display_name: Some("connect.json".to_owned()),
-        ..ClientSecret::default()
-    };
+    let hash =
+        ClientSecret { key_id: FIRST_SECRET.to_owned(), hash: SecretHash::of_generated(&secret)?.as_stored().to_owned(), expires: None };
     let is_new = existing.is_none();
     let mut app = existing.unwrap_or_else(|| AppRegistration {
         app_id: app_id.to_owned(),
@@ -162,7 +158,6 @@ async fn first_app(
         created: now,
         secrets: Vec::new(),
         certificates: Vec::new(),
-        settings: Default::default(),
     });
     app.secrets.retain(|each| each.key_id != FIRST_SECRET);
     app.secrets.push(hash);
@@ -344,7 +339,6 @@ mod tests {
             audience: String::new(),
             expires: Timestamp::MAX,
             person: None,
-            scopes: None,
         };
         let allows = |action: &str, scope: &str| third.identity.allows(&principal, action, scope);
         for action in ["Microsoft.SecurityInsights/incidents/delete", "Microsoft.Authorization/roleAssignments/write"] {

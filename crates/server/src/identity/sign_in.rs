@@ -4,13 +4,12 @@ use std::net::IpAddr;
 
 use async_trait::async_trait;
 use model::{Secret, Span};
-use serde::{Deserialize, Serialize};
 use store::StoreError;
 
 use super::SecretError;
 
 /// A person who has signed in.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Person {
     pub object_id: String,
     /// The user name, as stored.

@@ -149,10 +149,9 @@ async fn with_role(house: &House, role: &str) -> String {
         secrets: vec![ClientSecret {
             key_id: "1".into(),
             hash: server::identity::SecretHash::of_chosen(&secret).unwrap().as_stored().into(),
-            ..ClientSecret::default()
+            expires: None,
         }],
         certificates: vec![],
-        settings: Default::default(),
     };
     let definition = server::ROLE_DEFINITIONS.iter().find(|definition| definition.name == role).unwrap();
     let mut change = house.pipeline.store().begin().await.unwrap();

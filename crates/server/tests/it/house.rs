@@ -60,19 +60,12 @@ impl House {
     }
 
     pub async fn with(config: ServerConfig) -> Self {
-        Self::named(config, &[]).await
-    }
-
-    /// With further names besides the local ones.
-    pub async fn named(config: ServerConfig, names: &[&str]) -> Self {
-        let names = names.iter().map(|name| server::identity::HostName::parse(name).unwrap()).collect();
-        let reached = Reached { names, tls: None };
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("state.db")).await.unwrap();
         let clock = HandClock::still(noon());
         let Bootstrapped { identity, certificate, cloud, tenant_id, client_id, client_secret, admin_password, .. } =
             // The HTTP client validates the certificate with the real clock.
-            bootstrap(folder.path(), &store, &reached, Timestamp::from_system(std::time::SystemTime::now())).await.unwrap();
+            bootstrap(folder.path(), &store, &Reached::default(), Timestamp::from_system(std::time::SystemTime::now())).await.unwrap();
         let object_id = store.app_registrations().get(&client_id).await.unwrap().unwrap().object_id;
         let engine = Arc::new(Canned::default());
         let pipeline = Arc::new(Pipe::new(store.clone(), cloud.group_path()));

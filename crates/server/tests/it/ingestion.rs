@@ -93,10 +93,9 @@ async fn only_publishers_of_the_rule_may_send() {
         secrets: vec![ClientSecret {
             key_id: "1".into(),
             hash: server::identity::SecretHash::of_chosen(&secret).unwrap().as_stored().into(),
-            ..ClientSecret::default()
+            expires: None,
         }],
         certificates: vec![],
-        settings: Default::default(),
     };
     let mut change = house.pipeline.store().begin().await.unwrap();
     change.put_app_registration(&app).await.unwrap();

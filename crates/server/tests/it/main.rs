@@ -1,14 +1,11 @@
 //! The server from outside: real TLS, a real HTTP client, and canned ports.
 
-mod assertions;
 mod bad_input;
 mod bearer;
-mod browser;
 mod documents;
 mod entra;
 mod health;
 mod host_names;
-mod hostile;
 mod house;
 mod ingestion;
 mod kql;
@@ -23,4 +20,3 @@ mod resource_manager;
 mod roles;
 mod routes;
 mod rules;
-mod sign_in;

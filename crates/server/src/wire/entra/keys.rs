@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use super::tenant;
+use super::check_tenant;
 use crate::call::Call;
 use crate::context::Context;
 use crate::dialect::ENTRA;
@@ -24,6 +24,6 @@ pub static ENDPOINT: Endpoint = Endpoint {
 };
 
 async fn keys(cx: &Context, call: Call) -> Result<Reply, ApiError> {
-    tenant(cx, call.param("tenant"))?;
+    check_tenant(cx, call.param("tenant"))?;
     Reply::json(cx.identity.keys().jwks(&cx.identity.issuer(&call.origin)))
 }

@@ -1,18 +1,21 @@
-//! `/applications` — app registrations: create, list, read, change, delete.
+//! `/applications` — app registrations: create, list, add secrets, delete.
 //!
-//! An application is created together with its service principal, since there is only one tenant.
+//! A secret's text is returned by `addPassword` only. An application is created together with its service principal, since there is only
+//! one tenant.
 
 use http::{Method, StatusCode};
+use model::Timestamp;
+use serde::Deserialize;
 use serde_json::{Value, json};
-use store::{AppRegistration, StoreError};
+use store::{AppRegistration, ClientSecret, StoreError};
 use uuid::Uuid;
 
-use super::application_body::{Wanted, view};
 use crate::call::Call;
 use crate::context::Context;
 use crate::dialect::GRAPH;
 use crate::endpoint::{Endpoint, Role, as_specified, nothing};
 use crate::error::ApiError;
+use crate::identity::{SecretHash, generate_secret};
 use crate::reply::Reply;
 use crate::trail::{self, Changed};
 use crate::wire::resource_manager::role_assignments;
@@ -59,17 +62,30 @@ pub static CREATE: Endpoint = Endpoint {
     run: |cx, call| Box::pin(create(cx, call)),
 };
 
-pub static UPDATE: Endpoint = Endpoint {
-    method: Method::PATCH,
-    path: ONE,
-    summary: "Change an app registration: name, reply URLs, audience, roles, permissions, certificates",
+pub static ADD_PASSWORD: Endpoint = Endpoint {
+    method: Method::POST,
+    path: "/{version}/applications/{id}/addPassword",
+    summary: "Give an application a client secret, shown in this answer only",
     dialect: &GRAPH,
     role: Role::Owner,
-    action: "microsoft.directory/applications/basic/update",
+    action: "microsoft.directory/applications/credentials/update",
+    query: nothing,
+    takes: as_specified,
+    returns: as_specified,
+    run: |cx, call| Box::pin(add_password(cx, call)),
+};
+
+pub static REMOVE_PASSWORD: Endpoint = Endpoint {
+    method: Method::POST,
+    path: "/{version}/applications/{id}/removePassword",
+    summary: "Take a client secret from an application",
+    dialect: &GRAPH,
+    role: Role::Owner,
+    action: "microsoft.directory/applications/credentials/update",
     query: nothing,
     takes: as_specified,
     returns: nothing,
-    run: |cx, call| Box::pin(update(cx, call)),
+    run: |cx, call| Box::pin(remove_password(cx, call)),
 };
 
 pub static DELETE: Endpoint = Endpoint {
@@ -85,8 +101,13 @@ pub static DELETE: Endpoint = Endpoint {
     run: |cx, call| Box::pin(delete(cx, call)),
 };
 
+/// Maximum secrets of an application.
+const MAX_SECRETS: usize = 20;
 /// Maximum applications of a tenant: more than there are connectors, and a bound for a list without paging.
 const MAX_APPLICATIONS: usize = 1_000;
+/// Maximum characters of a display name, as in Entra.
+const MAX_NAME: usize = 256;
+
 /// UUID namespace for object ids of applications, which are derived from their client ids.
 const APPLICATIONS: Uuid = Uuid::from_u128(0x7c39_2c4f_1f3f_4f39_8c9e_5a0f_0e3b_61d7);
 
@@ -106,19 +127,15 @@ pub(super) fn check_version(call: &Call) -> Result<(), ApiError> {
     }
 }
 
-/// The application whose object id is in the path.
-pub(super) async fn find(cx: &Context, call: &Call) -> Result<AppRegistration, ApiError> {
+/// The application that the path names: its object id, or `appId=<client id>` in Graph's alternate key form.
+async fn find(cx: &Context, call: &Call) -> Result<AppRegistration, ApiError> {
     check_version(call)?;
     let id = call.param("id");
     let all = cx.store.app_registrations().list().await.map_err(failed)?;
-    all.into_iter().find(|app| object_id(app).eq_ignore_ascii_case(id)).ok_or_else(|| not_found(id))
-}
-
-pub(super) fn not_found(id: &str) -> ApiError {
-    let message = format!(
-        "Resource '{id}' does not exist or one of its queried reference-property objects are not present. An application is named by its object id, not by its appId."
-    );
-    ApiError::not_found("Request_ResourceNotFound", message)
+    all.into_iter().find(|app| object_id(app).eq_ignore_ascii_case(id)).ok_or_else(|| {
+        let message = format!("Resource '{id}' does not exist or one of its queried reference-property objects are not present. An application is named by its object id, not by its appId.");
+        ApiError::not_found("Request_ResourceNotFound", message)
+    })
 }
 
 async fn list(cx: &Context, call: Call) -> Result<Reply, ApiError> {
@@ -154,43 +171,97 @@ async fn get(cx: &Context, call: Call) -> Result<Reply, ApiError> {
     Reply::json(view(&find(cx, &call).await?))
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct NewApplication {
+    display_name: String,
+}
+
 async fn create(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
     check_version(&call)?;
-    let wanted: Wanted = call.json().await?;
-    if wanted.display_name.is_none() {
-        return Err(ApiError::bad_request("Request_BadRequest", "A value is required for property 'displayName'.").target("displayName"));
+    let wanted: NewApplication = call.json().await?;
+    let name = wanted.display_name.trim();
+    if name.is_empty() || name.chars().count() > MAX_NAME {
+        let message = format!("'displayName' has between 1 and {MAX_NAME} characters.");
+        return Err(ApiError::bad_request("Request_BadRequest", message).target("displayName"));
     }
     if cx.store.app_registrations().list().await.map_err(failed)?.len() >= MAX_APPLICATIONS {
         let message = format!("The directory holds {MAX_APPLICATIONS} applications, its limit; delete some first.");
         return Err(ApiError::bad_request("Directory_QuotaExceeded", message));
     }
-    let mut app = AppRegistration {
+    let app = AppRegistration {
         app_id: Uuid::new_v4().to_string(),
         object_id: Uuid::new_v4().to_string(),
-        display_name: String::new(),
+        display_name: name.to_owned(),
         created: cx.clock.now(),
         secrets: Vec::new(),
         certificates: Vec::new(),
-        settings: Default::default(),
     };
-    let mut changes = wanted.apply(&mut app, cx.clock.now())?;
-    changes["displayName"] = json!([null, app.display_name]);
     let mut change = cx.store.begin().await.map_err(failed)?;
     change.put_app_registration(&app).await.map_err(failed)?;
-    record(cx, &call, &mut change, &app, "created", changes).await?;
+    record(cx, &call, &mut change, &app, "created", json!({ "displayName": [null, app.display_name] })).await?;
     change.commit().await.map_err(failed)?;
     Reply::json_with(StatusCode::CREATED, view(&app))
 }
 
-async fn update(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
-    let id = find(cx, &call).await?.app_id;
-    let wanted: Wanted = call.json().await?;
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct AddPassword {
+    password_credential: Credential,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Credential {
+    display_name: Option<String>,
+    end_date_time: Option<Timestamp>,
+}
+
+async fn add_password(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
+    let mut app = find(cx, &call).await?;
+    let wanted: AddPassword = call.json().await?;
+    if app.secrets.len() >= MAX_SECRETS {
+        let message = format!("The application has {MAX_SECRETS} secrets, its limit; remove one first.");
+        return Err(ApiError::bad_request("Directory_QuotaExceeded", message));
+    }
+    let internal = |error: crate::identity::SecretError| ApiError::internal(&error);
+    let secret = generate_secret().map_err(internal)?;
+    let key_id = Uuid::new_v4().to_string();
+    let hash = SecretHash::of_generated(&secret).map_err(internal)?.as_stored().to_owned();
+    app.secrets.push(ClientSecret { key_id: key_id.clone(), hash, expires: wanted.password_credential.end_date_time });
     let mut change = cx.store.begin().await.map_err(failed)?;
-    // Read again inside the change, so that two changes at the same time both count.
-    let mut app = change.app_registration(&id).await.map_err(failed)?.ok_or_else(|| not_found(&id))?;
-    let changes = wanted.apply(&mut app, cx.clock.now())?;
     change.put_app_registration(&app).await.map_err(failed)?;
-    record(cx, &call, &mut change, &app, "changed", changes).await?;
+    record(cx, &call, &mut change, &app, "secret added", json!({ "keyId": [null, key_id] })).await?;
+    change.commit().await.map_err(failed)?;
+    Reply::json(json!({
+        "@odata.context": format!("{}/v1.0/$metadata#microsoft.graph.passwordCredential", call.origin),
+        "keyId": key_id,
+        "displayName": wanted.password_credential.display_name,
+        "startDateTime": cx.clock.now(),
+        "endDateTime": wanted.password_credential.end_date_time,
+        "hint": &secret.reveal()[..3],
+        "secretText": secret.reveal(),
+    }))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RemovePassword {
+    key_id: String,
+}
+
+async fn remove_password(cx: &Context, mut call: Call) -> Result<Reply, ApiError> {
+    let mut app = find(cx, &call).await?;
+    let wanted: RemovePassword = call.json().await?;
+    let before = app.secrets.len();
+    app.secrets.retain(|secret| !secret.key_id.eq_ignore_ascii_case(&wanted.key_id));
+    if app.secrets.len() == before {
+        let message = format!("No credentials found to be removed: the application has no secret '{}'.", wanted.key_id);
+        return Err(ApiError::bad_request("Request_BadRequest", message).target("keyId"));
+    }
+    let mut change = cx.store.begin().await.map_err(failed)?;
+    change.put_app_registration(&app).await.map_err(failed)?;
+    record(cx, &call, &mut change, &app, "secret removed", json!({ "keyId": [wanted.key_id, null] })).await?;
     change.commit().await.map_err(failed)?;
     Ok(Reply::no_content())
 }
@@ -207,7 +278,7 @@ async fn delete(cx: &Context, call: Call) -> Result<Reply, ApiError> {
 }
 
 /// Records a change of an application in the audit trail, without credentials.
-pub(super) async fn record(
+async fn record(
     cx: &Context,
     call: &Call,
     change: &mut store::Change,
@@ -217,6 +288,22 @@ pub(super) async fn record(
 ) -> Result<(), ApiError> {
     let what = Changed { aggregate: "app registration", id: &app.app_id, action, changes };
     trail::record(cx, call, "Graph", change, what).await
+}
+
+fn view(app: &AppRegistration) -> Value {
+    let passwords: Vec<Value> = app
+        .secrets
+        .iter()
+        .map(|secret| json!({ "keyId": secret.key_id, "displayName": null, "endDateTime": secret.expires, "secretText": null }))
+        .collect();
+    json!({
+        "id": object_id(app),
+        "appId": app.app_id,
+        "displayName": app.display_name,
+        "createdDateTime": app.created,
+        "signInAudience": "AzureADMyOrg",
+        "passwordCredentials": passwords,
+    })
 }
 
 #[cfg(test)]
